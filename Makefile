@@ -1,0 +1,54 @@
+# Needs make and Python 3.11 or newer, nothing else: everything is installed into .venv, beside this file.
+#
+#   make run      opens the explorer on the demo model, which the first start fetches
+#                 options go into ARGS: make run ARGS="--prune magnitude:0.6 --follow free"
+#   make test     runs all tests; a choice of them with TESTS: make test TESTS="tests/probes -k spaces"
+#   make check    looks at types, lint and formatting
+#   make clean    removes .venv and what tools have left; models in the cache folder stay
+
+PYTHON ?= python3
+ARGS ?=
+TESTS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+
+.PHONY: help run test check clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
+
+run: .venv/installed
+	@$(BIN)/phier-tui $(ARGS)
+
+test: .venv/installed-for-tests
+	@tests/find-programs.sh
+	$(BIN)/python -m pytest $(TESTS)
+
+check: .venv/installed-for-tests
+	$(BIN)/python -m mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find explorer probes tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so that an installation which was interrupted is taken up again.
+
+.venv/installed: pyproject.toml | .venv/made
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-for-tests: pyproject.toml | .venv/made
+	$(PIP) --editable '.[test]'
+	@touch $@ .venv/installed
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'phier needs Python 3.11 or newer, and $(PYTHON) is: '"$$($(PYTHON) --version 2>&1)" >&2; \
+		echo 'Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+		echo 'Where Python comes without venv (on Debian: apt install python3-venv), install that first.' >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,253 @@
+"""The explorer: wires a source of steps to the screens. What is shown is decided in `view`, drawn in `widgets`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.driver import Driver
+from textual.types import CSSPathType
+
+from explorer import theme
+from explorer.idle import IdleSource
+from explorer.mailbox import Mailbox
+from explorer.messages import (
+    EventsArrived,
+    LiveRunAsked,
+    ModelsAsked,
+    RecordingChosen,
+    RecordingsAsked,
+    RecordingsCompared,
+    RetryAsked,
+)
+from explorer.playback import Playback
+from explorer.screens.main import MainScreen
+from explorer.screens.page import Page
+from explorer.source import Source
+from explorer.view import Clock, View
+from probes.errors import PhierError
+from probes.events import Failed
+from probes.header import RunHeader
+from probes.record import StepRecord
+
+Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
+"""Makes a live source from a recording: its models, and the steps to go on from."""
+
+LEAST_INTERVAL = 1 / 30
+"""Seconds between two repaints; events that arrive sooner wait, none is dropped."""
+
+
+def _palette() -> type[Provider]:
+    from explorer.palette import Possible
+
+    return Possible
+
+
+class ExplorerApp(App[int]):
+    """The program on a screen."""
+
+    TITLE = "phier"
+    CSS_PATH: ClassVar[CSSPathType | None] = ["screens/main.tcss", "screens/dialog.tcss"]
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", show=False, priority=True)]
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        *,
+        live: Callable[[], Source] | None = None,
+        revive: Revive | None = None,
+        unsaved: Callable[[], str] = lambda: "",
+        theme_name: str = theme.DARK,
+        clock: Clock = time.monotonic,
+        driver: type[Driver] | None = None,
+    ) -> None:
+        """Without a source it begins with the list of recordings.
+
+        `live` makes a source of new runs, for those who ask for one from there; `revive` loads the models of a
+        recording to go on from its steps; `unsaved` says in a sentence what quitting now would lose, or "" where
+        nothing would.
+        """
+        plain = "NO_COLOR" in os.environ
+        super().__init__(driver_class=driver, ansi_color=True if plain else None)
+        for known in theme.THEMES:
+            self.register_theme(known)
+        self.theme = theme.TERMINAL if plain else theme_name
+        self._live = live
+        self._revive = revive
+        self._unsaved = unsaved
+        self._clock = clock
+        self._painted = float("-inf")
+        self._waiting = False
+        self._take(source or IdleSource())
+
+    def _take(self, source: Source) -> None:
+        """Makes a source the one that is shown; what an earlier one still tells is not heard."""
+        self.source = source
+        playback = source if isinstance(source, Playback) else None
+        self.view = View(live=source.live, playback=playback, clock=self._clock)
+        self.view.revivable = self._revive is not None and playback is not None
+        self._mailbox = Mailbox(lambda: self.post_message(EventsArrived()))
+
+    async def on_mount(self) -> None:
+        await self.push_screen(MainScreen(self.source, self.view))
+
+    def on_ready(self) -> None:
+        """The first paint is out: now the slow work may begin."""
+        if isinstance(self.source, IdleSource):
+            self.show_recordings()
+        else:
+            self.open_source()
+
+    def open_source(self) -> None:
+        self.source.open(self._mailbox.put)
+
+    @on(RetryAsked)
+    def retry(self) -> None:
+        self.view.failure = None
+        self.open_source()
+
+    def use(self, source: Source) -> None:
+        """Leaves what is shown for another source."""
+        self.source.close()
+        self._take(source)
+        while not isinstance(self.screen, MainScreen):
+            self.pop_screen()
+        self.switch_screen(MainScreen(source, self.view))
+        self.call_after_refresh(self.open_source)
+
+    # Recordings.
+
+    @on(RecordingsAsked)
+    def show_recordings(self) -> None:
+        from explorer.screens.recordings import Recordings, library
+
+        idle = isinstance(self.source, IdleSource)
+        self.push_screen(Recordings(library, can_run=self._live is not None, can_leave=not idle))
+
+    @on(RecordingChosen)
+    def open_recording(self, message: RecordingChosen) -> None:
+        from explorer.replay import ReplaySource
+
+        if lost := self._unsaved():
+            self._say("Not recorded", lost, "Make room first: opening a recording would lose it.")
+            return
+        self.use(ReplaySource(message.path))
+
+    @on(RecordingsCompared)
+    def show_comparison(self, message: RecordingsCompared) -> None:
+        self.compare(message.paths)
+
+    def compare(self, paths: Sequence[Path]) -> None:
+        """Sets recordings side by side over what is shown."""
+        from explorer.compare import compare
+        from explorer.screens.compare import Comparison
+
+        try:
+            compared = compare(paths)
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+            return
+        self.push_screen(Comparison(compared))
+
+    @on(ModelsAsked)
+    def load_models(self) -> None:
+        """Leaves a recording for its models, which go on from the cursor."""
+        header = self.view.header
+        if self._revive is not None and header is not None:
+            self.use(self._revive(header, self.view.path[: self.view.cursor]))
+
+    @on(LiveRunAsked)
+    def run_live(self) -> None:
+        if self._live is not None:
+            self.use(self._live())
+
+    # Events.
+
+    @on(EventsArrived)
+    def take_events(self) -> None:
+        """Folds what has arrived, at once or as soon as the last repaint is long enough ago."""
+        wait = self._painted + LEAST_INTERVAL - self._clock()
+        if wait <= 0:
+            self._fold()
+        elif not self._waiting:
+            self._waiting = True
+            self.set_timer(wait, self._fold)
+
+    def _fold(self) -> None:
+        self._waiting = False
+        self._painted = self._clock()
+        before = self.view.phase
+        for event in self._mailbox.empty():
+            self.view.apply(event)
+            if isinstance(event, Failed):
+                self._tell(event)
+        main = self.main
+        main.show()
+        if isinstance(self.screen, Page) and self.screen is not main:
+            self.screen.show()
+        if before is not self.view.phase:
+            main.refresh_bindings()
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen, also while another one is over it."""
+        return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
+
+    def _tell(self, failure: Failed) -> None:
+        """Says what went wrong: in place of the run where there is none, else in a dialog over it."""
+        if self.view.header is None:
+            return
+        if failure.title == "Cancelled":
+            self.notify(failure.message, title=failure.title)
+        else:
+            self._say(failure.title, failure.message, failure.hint)
+
+    def _say(self, title: str, sentence: str, hint: str) -> None:
+        from explorer.screens.dialog import Say
+
+        self.push_screen(Say(title, sentence, hint))
+
+    # Looks, and leaving.
+
+    def action_next_theme(self) -> None:
+        names = theme.NAMES
+        place = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(place + 1) % len(names)]
+
+    async def action_quit(self) -> None:
+        sentence = self._unsaved()
+        if not sentence:
+            self.leave()
+            return
+        from explorer.screens.dialog import Choose, Way
+
+        def answered(way: str | None) -> None:
+            if way == "q":
+                self.leave()
+
+        ways = (Way("s", "stay", "Goes on as before."), Way("q", "quit", "Leaves, and loses it."))
+        self.push_screen(Choose("Quit", sentence, ways), answered)
+
+    def leave(self) -> None:
+        self.source.close()
+        self.exit(0)
+
+
+def run(
+    source: Source | None = None,
+    *,
+    live: Callable[[], Source] | None = None,
+    revive: Revive | None = None,
+    unsaved: Callable[[], str] = lambda: "",
+    theme_name: str = theme.DARK,
+) -> int:
+    """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
+    return ExplorerApp(source, live=live, revive=revive, unsaved=unsaved, theme_name=theme_name).run() or 0

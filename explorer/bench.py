@@ -1,0 +1,117 @@
+"""`phier bench`: what a step costs beyond the two models' own forward passes, measured in one run on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from explorer.options import NATALIA
+from probes.events import WorkProgressed
+from probes.settings import Follow, RunSettings
+from probes.wanted import Wanted
+
+if TYPE_CHECKING:
+    from explorer.uibench import UiCost
+    from probes.cost import Growth, StepCost
+
+Progress = Callable[[WorkProgressed], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """All that was measured."""
+
+    dense: str
+    pruned: str
+    steps: tuple[StepCost, ...]
+    """In `dense`, then in `free`, where the pruned model reads two contexts once they have parted."""
+    growth: Growth
+    interface: tuple[UiCost, ...]
+    """At each terminal size."""
+
+
+def bench(
+    wanted: Wanted, progress: Progress | None = None, *, prompt: str = NATALIA, steps: int = 32, rounds: int = 9
+) -> Bench:
+    """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
+    from explorer.uibench import measure
+    from probes.cost import growth, step_cost
+    from probes.pair import load_pair
+    from probes.tokens import TokenText, prompt_ids
+
+    tell = progress or (lambda _event: None)
+    pair = load_pair(wanted, tell)
+    _, ids = prompt_ids(pair.dense.tokenizer, RunSettings(prompt))
+    tokens = TokenText(pair.dense.tokenizer)
+    costs = []
+    for follow in (Follow.DENSE, Follow.FREE):
+
+        def done(number: int, of: int, task: str = f"Timing steps in {follow}") -> None:
+            tell(WorkProgressed(task, number, of, "rounds"))
+
+        costs.append(
+            step_cost(
+                pair.dense.model, pair.pruned.model, tokens, ids, follow=follow, steps=steps, rounds=rounds, done=done
+            )
+        )
+    tell(WorkProgressed("Measuring what a step leaves in memory"))
+    grown = growth()
+    tell(WorkProgressed("Measuring the interface"))
+    return Bench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(measure()))
+
+
+def report(found: Bench, console: Console | None = None) -> None:
+    """Prints what was measured, each figure beside its limit."""
+    console = console or Console()
+    console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False)
+    console.print(_steps_table(found.steps))
+    console.print(_growth_table(found.growth))
+    console.print(_interface_table(found.interface))
+
+
+def _steps_table(costs: tuple[StepCost, ...]) -> Table:
+    first = costs[0]
+    rounds = f"median of {len(first.bare)} rounds of {first.steps} steps, taken in turn"
+    table = Table("context", "bare loop", "measured", "ratio", "limit", title="One step of both models", caption=rounds)
+    for cost in costs:
+        table.add_row(
+            cost.follow,
+            f"{1000 * cost.bare_median:.1f} ms",
+            f"{1000 * cost.measured_median:.1f} ms",
+            f"{cost.ratio:.3f}",
+            "1.10" if cost.follow is Follow.DENSE else "reads a third context",
+        )
+    return table
+
+
+def _growth_table(growth: Growth) -> Table:
+    table = Table(
+        "vocabulary",
+        "in all",
+        "KV caches",
+        "beyond them",
+        "limit",
+        title="Memory a step",
+        caption=f"resident memory over {growth.steps} steps of two small random models in free, records kept",
+    )
+    table.add_row(
+        f"{growth.vocabulary:,}", *map(_kilobytes, (growth.resident, growth.caches, growth.beyond_caches, 1e5))
+    )
+    return table
+
+
+def _interface_table(costs: tuple[UiCost, ...]) -> Table:
+    table = Table("screen", "steps recorded", "work a step", "limit", "one chart", title="Interface")
+    for cost in costs:
+        table.add_row(
+            f"{cost.width} × {cost.height}", f"{cost.steps:,}", f"{cost.step:.1f} ms", "10 ms", f"{cost.chart:.2f} ms"
+        )
+    return table
+
+
+def _kilobytes(count: float) -> str:
+    return f"{count / 1000:,.1f} kB"

@@ -1,0 +1,233 @@
+"""The commands `phier` (headless) and `phier-tui` (the explorer). Nothing here loads torch at import time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from explorer import options as o
+from explorer.cli_recordings import add_to
+from explorer.errors import told
+from probes.errors import BadInput, Failure
+from probes.settings import Follow, RunSettings, Sampling
+from probes.until import parse_until
+from probes.wanted import CalibrationWanted, Wanted
+
+phier = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Steps a dense and a pruned language model side by side and measures where they part.",
+)
+phier_tui = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@phier.callback()
+def _phier() -> None:
+    """Keeps `run` a command of its own."""
+
+
+@phier.command()
+def run(
+    dense: o.Dense = "demo",
+    pruned: o.Pruned = "",
+    prune: o.Prune = "",
+    prompt: o.Prompt = o.NATALIA,
+    raw: o.Raw = False,
+    follow: o.FollowOption = Follow.DENSE,
+    text: o.Text = "",
+    temperature: o.Temperature = 0.0,
+    top_k: o.TopK = 0,
+    top_p: o.TopP = 1.0,
+    seed: o.Seed = 0,
+    analysis_temperature: o.AnalysisTemperature = None,
+    steps: o.Steps = 128,
+    until: o.UntilOption = [],  # noqa: B006 - typer reads it and never changes it
+    session: o.Session = "",
+    device: o.Device = "auto",
+    dtype: o.Dtype = "auto",
+    device_map: o.DeviceMap = "",
+    trust_remote_code: o.TrustRemoteCode = False,
+    allow_pickle: o.AllowPickle = False,
+    calibration: o.CalibrationText = "",
+    samples: o.Samples = 0,
+    length: o.Length = 0,
+    calibration_seed: o.CalibrationSeed = None,
+    json: bool = typer.Option(False, "--json", help="One JSON object a step, then one with the summary."),
+) -> None:
+    """Runs both models and prints a row a step."""
+    with told():
+        settings = _settings(
+            prompt, raw, follow, text, Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps
+        )
+        conditions = [parse_until(one) for one in until]
+        wanted = _wanted(
+            dense, pruned, prune, device, dtype, device_map, trust_remote_code, allow_pickle,
+            calibration, samples, length, calibration_seed,
+        )  # fmt: skip
+        from rich.console import Console
+
+        from explorer.headless import JsonLines, LiveTable, events
+        from explorer.progress import Bar
+        from explorer.recorder import Recorder
+        from probes.pair import load_pair
+
+        show = JsonLines() if json else LiveTable(Console())
+        recorder = Recorder(lambda _event: None, Path(session)) if session else None
+        with Bar(Console(stderr=True)) as bar:
+            pair = load_pair(wanted, bar.show)
+        with pair.lockstep(settings) as lockstep:
+            for event in events(lockstep, pair.header(settings), conditions):
+                if recorder:
+                    recorder(event)
+                show(event)
+        if recorder and (unsaved := recorder.close()):
+            raise Failure("Not recorded", unsaved, "Make room, and run again with the same seed.")
+
+
+@phier.command()
+def bench(
+    what: str = typer.Argument("steps", help="steps: a step against a bare loop, memory and interface."),
+    prune: o.Prune = "",
+) -> None:
+    """Measures on this machine what the program costs, in one run, as ratios."""
+    with told():
+        if what != "steps":
+            raise BadInput("Bench", f"{what!r} can't be measured.", "Use steps.")
+        from rich.console import Console
+
+        from explorer import bench as measuring
+        from explorer.progress import Bar
+
+        with Bar(Console(stderr=True)) as bar:
+            found = measuring.bench(Wanted(prune=prune or o.DEFAULT_PRUNE), bar.show)
+        measuring.report(found)
+
+
+add_to(phier)
+
+
+@phier_tui.command()
+def explore(
+    recording: str = typer.Argument("", help="A recorded run to replay, without any model.", show_default=False),
+    demo: bool = typer.Option(False, "--demo", help="Play a recording that comes with the program; no model needed."),
+    play: bool = typer.Option(False, "--play", help="Play the recording from its first step."),
+    speed: float | None = typer.Option(None, help="Steps a second when playing; as recorded unless given.", min=0.1),
+    loop: bool = typer.Option(False, "--loop", help="Play over and over."),
+    dense: o.Dense = "demo",
+    pruned: o.Pruned = "",
+    prune: o.Prune = "",
+    prompt: o.Prompt = o.NATALIA,
+    raw: o.Raw = False,
+    follow: o.FollowOption = Follow.DENSE,
+    text: o.Text = "",
+    temperature: o.Temperature = 0.0,
+    top_k: o.TopK = 0,
+    top_p: o.TopP = 1.0,
+    seed: o.Seed = 0,
+    analysis_temperature: o.AnalysisTemperature = None,
+    steps: o.Steps = 128,
+    session: o.Session = "",
+    device: o.Device = "auto",
+    dtype: o.Dtype = "auto",
+    device_map: o.DeviceMap = "",
+    trust_remote_code: o.TrustRemoteCode = False,
+    allow_pickle: o.AllowPickle = False,
+    calibration: o.CalibrationText = "",
+    samples: o.Samples = 0,
+    length: o.Length = 0,
+    calibration_seed: o.CalibrationSeed = None,
+) -> None:
+    """Opens the explorer: a dense and a pruned model, stepped side by side."""
+    with told():
+        settings = _settings(
+            prompt, raw, follow, text, Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps
+        )
+        wanted = _wanted(
+            dense, pruned, prune, device, dtype, device_map, trust_remote_code, allow_pickle,
+            calibration, samples, length, calibration_seed,
+        )  # fmt: skip
+        from explorer.app import run as run_app
+
+        _draw_where_the_terminal_is()
+        if recording or demo:
+            from explorer.autoplay import Autoplay
+            from explorer.replay import ReplaySource
+            from explorer.shipped import DEMO, shipped_folder
+
+            path = Path(recording) if recording else shipped_folder() / DEMO
+            if not path.is_file():
+                raise BadInput("Recording", f"There is no recording {path}.", "`phier sessions` lists those there are.")
+            played = play or demo or loop or speed is not None
+            source = Autoplay(path, play=True, pace=speed, loop=loop) if played else ReplaySource(path)
+            raise typer.Exit(run_app(source))
+        from explorer.live import LiveSource, loader
+        from explorer.recorder import RecordedSource
+
+        live = RecordedSource(LiveSource(loader(wanted), settings), Path(session) if session else None)
+        raise typer.Exit(run_app(live, unsaved=live.recorder.unsaved))
+
+
+def _draw_where_the_terminal_is() -> None:
+    """Textual draws on standard error; where that goes to a file and standard output is the terminal, draw there."""
+    out, err = sys.__stdout__, sys.__stderr__
+    if out is not None and out.isatty() and (err is None or not err.isatty()):
+        vars(sys)["__stderr__"] = out
+
+
+def _settings(
+    prompt: str,
+    raw: bool,
+    follow: Follow,
+    text: str,
+    sampling: Sampling,
+    analysis_temperature: float | None,
+    steps: int,
+) -> RunSettings:
+    if text and follow is not Follow.TEXT:
+        raise BadInput("Text", f"A text is scored with --follow text, not with --follow {follow}.", "Add it.")
+    if prompt == "-" == text:
+        raise BadInput("Standard input", "It can't be both the prompt and the text.", "Give one of them as an option.")
+    return RunSettings(
+        prompt=_given(prompt),
+        raw=raw,
+        follow=follow,
+        text=_given(text),
+        sampling=sampling,
+        analysis_temperature=analysis_temperature,
+        steps=steps,
+    )
+
+
+def _given(text: str) -> str:
+    return sys.stdin.read() if text == "-" else text
+
+
+def _wanted(
+    dense: str,
+    pruned: str,
+    prune: str,
+    device: str,
+    dtype: str,
+    device_map: str,
+    trust_remote_code: bool,
+    allow_pickle: bool,
+    calibration: str,
+    samples: int,
+    length: int,
+    calibration_seed: int | None,
+) -> Wanted:
+    return Wanted(
+        dense=dense,
+        pruned=pruned,
+        prune=prune or ("" if pruned else o.DEFAULT_PRUNE),
+        device=device,
+        dtype=dtype,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+        calibration=CalibrationWanted(calibration, samples, length, calibration_seed),
+    )

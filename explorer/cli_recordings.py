@@ -1,0 +1,86 @@
+"""The commands on recordings: `phier sessions`, `phier compare`, `phier export`. None of them needs a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from explorer.errors import told
+
+Files = Annotated[list[Path], typer.Argument(help="Recordings.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands to the program."""
+    app.command()(sessions)
+    app.command()(compare)
+    app.command()(export)
+
+
+def sessions(words: Annotated[list[str] | None, typer.Argument(help="Words that all must occur.")] = None) -> None:
+    """Lists the recordings, newest first."""
+    with told():
+        from rich.table import Table
+        from rich.text import Text
+
+        from explorer.display import flowing
+        from explorer.recordings import matching, recordings
+        from explorer.shipped import shipped_folder
+        from probes.session import sessions_folder
+
+        table = Table(box=None, pad_edge=False)
+        for title in ("recorded", "models", "setting", "steps", "ΣKL", "survival", "split", "file"):
+            table.add_column(title, no_wrap=True)
+        for one in matching(recordings(sessions_folder(), shipped_folder()), " ".join(words or ())):
+            cells = (
+                f"{one.when:%Y-%m-%d %H:%M}",
+                one.models,
+                one.setting,
+                one.problem or str(one.steps),
+                "" if one.problem else f"{one.kl:.3g}",
+                "" if one.problem else f"{one.survival:.2g}",
+                "" if one.problem else str(one.first_split or "never"),
+                str(one.path),
+            )
+            table.add_row(*(Text(flowing(cell)) for cell in cells))
+        # As wide as it is: a path that is broken over lines could not be copied.
+        width = Console(width=10_000).measure(table).maximum
+        Console(width=max(width, Console().width)).print(table)
+
+
+def compare(files: Files, json: Json = False) -> None:
+    """Lays two or more recordings of one prompt side by side."""
+    with told():
+        from explorer.compare import compare as compared
+        from explorer.compare_report import compared_object, print_compared
+        from explorer.headless import print_json
+
+        found = compared(files)
+        if json:
+            print_json(compared_object(found))
+        else:
+            print_compared(found, Console())
+
+
+def export(
+    files: Files,
+    to: Annotated[str, typer.Option(help="csv, parquet, jsonl, svg, png, pdf or html.")],
+    out: Annotated[str, typer.Option(help="A folder (its name ends in /), or how the files' names begin.")] = "",
+    every: Annotated[bool, typer.Option("--every", help="Tables of all branches and runs, not the last path.")] = False,
+    total: Annotated[bool, typer.Option("--total", help="Figures of each model on its own context.")] = False,
+    figures: Annotated[list[str] | None, typer.Option(help="Only these figures; may be repeated.")] = None,
+    caption: Annotated[bool, typer.Option(help="A caption under each figure.")] = True,
+) -> None:
+    """Turns recordings into tables, figures for print, or a page that opens offline."""
+    with told():
+        from explorer.export import export as exported
+
+        found = exported(files, to, out or None, every=every, total=total, figures=figures or (), caption=caption)
+        for path in found.paths:
+            typer.echo(path)
+        for note in found.notes:
+            typer.echo(note, err=True)

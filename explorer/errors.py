@@ -1,0 +1,28 @@
+"""How a command ends when something goes wrong: a sentence on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from probes.errors import PhierError
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns errors that are meant for a person into a sentence and an exit code: 2 for bad input, 1 for failure."""
+    try:
+        yield
+    except PhierError as problem:
+        typer.echo(str(problem), err=True)
+        raise typer.Exit(problem.exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # The reader of our output has gone: nothing more to say, and nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None

@@ -1,0 +1,104 @@
+"""What each panel shows: two sentences on what it is, one on how to read it, the formula, the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAPER = "arXiv 2603.24652"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    title: str
+    what: str
+    read: str
+    formula: str
+    source: str
+
+
+EXPLANATIONS = {
+    "embedding": Explanation(
+        "embedding space h",
+        "The hidden state that enters the LM head, after the final norm: the last vector a model has before it becomes "
+        "words. The panel compares the dense model's h with the pruned model's h′ at this step.",
+        "A cosine near 1 (↑) and a small angle (↓) mean that pruning left the direction alone; the length ratio "
+        "says how much it shrank or grew.",
+        "cos = ⟨h, h′⟩ / (‖h‖ ‖h′‖)\n"
+        "turned = ‖Δh − αh‖ / ‖h‖,  rescaled = |α|,  α = ⟨Δh, h⟩ / ‖h‖²\n"
+        "Theorem 1:  1 − cos ≈ ‖Δh⊥‖² / (2‖h‖²)",
+        f"{PAPER}, Theorem 1.",
+    ),
+    "logit": Explanation(
+        "logit space z",
+        "The scores of all tokens before softmax, after any soft cap or scaling the model applies. Softmax "
+        "ignores a constant added to all of them, the raw cosine does not, so the centred cosine is the one that "
+        "means something.",
+        "Trust the centred cosine (↑) and the centred distance (↓); a raw cosine far below it is a shift that "
+        "changes no prediction.",
+        "centred cos = cos(z − mean z, z′ − mean z′)\ndistance = √(mean of (Δz − mean Δz)²),  Δz = z′ − z\n"
+        "raw distance = √(mean of Δz²)",
+        f"{PAPER} shows the raw cosine; both are shown here.",
+    ),
+    "probability": Explanation(
+        "probability space p",
+        "What the models would say next: p of the dense model, q of the pruned one, at the analysis temperature. KL is "
+        "how many nats of surprise the pruned model costs a reader who expects the dense one.",
+        "KL below 0.1 is close, above 1 the two disagree; TV is the largest chance by which any outcome differs. The "
+        "theorem's estimate holds for small changes: far from the true KL, the change is not small.",
+        "KL(p‖q) = Σ p (log p − log q)    TV = ½ Σ |p − q|    JS ≤ ln 2\n"
+        "Theorem 3:  KL ≈ Var_p(Δz) / (2T²)\n"
+        "Theorem 2:  1 − cos ≈ Var_r(Δz) / (2T²),  r = p² / ‖p‖²\n"
+        "amplified = (1 − cos p) / (1 − cos h), and over 1 − centred cos z",
+        f"{PAPER}, Theorems 2 and 3. Natural logarithms.",
+    ),
+    "accumulated": Explanation(
+        "accumulated over steps",
+        "What the steps up to the cursor add up to. Survival is the chance that two samplers, coupled as well as "
+        "possible along this text, would still have written the same.",
+        "Survival starts at 100 % and falls; at 1 % the pruned model is as good as certain to have diverged. In "
+        "`free`, local adds up pruning alone, and total less local is drift.",
+        "ΣKL = Σ KL(p_t‖q_t)    survival = Π (1 − TV_t)\nhalf-life = t ln 2 / −ln survival, in tokens\n"
+        "perplexity ratio = exp(mean of log p(y) − log q(y))",
+        f"{PAPER}; on text that the dense model samples, ΣKL estimates the KL of whole continuations.",
+    ),
+    "table": Explanation(
+        "next token",
+        "What either model would have written at this step: the union of both top lists with both probabilities. "
+        "● marks the dense model's choice, ○ the pruned one's.",
+        "Look for long bars of different length and for ranks that moved; “of KL” says which token the KL comes "
+        "from, and negative shares are tokens that pruning made likelier. Enter forks with the chosen row.",
+        "log p/q > 0: pruning made the token less likely\nof KL = p (log p − log q) / KL(p‖q)",
+        f"The divergence of {PAPER}. In a parted run both read the dense text; c shows each on its own.",
+    ),
+    "text": Explanation(
+        "the two texts",
+        "Each token is coloured by the KL at the step that wrote it, from blue for alike to orange for unlike; "
+        "from 0.25 nat on it is underlined, from 1 nat on bold as well. ┆ marks the first split, ■ an end, ◦ "
+        "half a character.",
+        "Read the left as the reference and the right as what pruning made of it; a click moves the cursor. In "
+        "`free` the dense text is coloured by the local KL, the pruned one by the total.",
+        "blue  < 0.02 · 0.05 · 0.1 · 0.25 · 0.5 · 1 · 2 <  orange   (nats)",
+        f"The divergence of {PAPER}. Control, direction and invisible characters appear as marks.",
+    ),
+    "reading": Explanation(
+        "reading",
+        "Two sentences computed from the figures of this step by fixed rules. They say no more than the figures do.",
+        "The first speaks of the step itself, the second of where the run stands.",
+        "alike < 0.01 < nearly < 0.1 < a little < 0.5 < clearly < 2 < very   (nats)\n"
+        "“nearly all drift”: (total − local) / total > 0.9",
+        f"The figures of {PAPER}; the rules are in explorer/reading.py.",
+    ),
+    "strip": Explanation(
+        "KL by step",
+        "One bar a step, or the largest KL of the steps that share a cell. The scale is fixed, 0.005 to 5 nats "
+        "by powers of ten, so that a bar's height means the same in every run.",
+        "Tall orange bars are where the models part; click or drag to look there.",
+        "bar = log(KL / 0.005) / log(1000)",
+        f"The divergence of {PAPER}; in `free` the local one, of both models on the dense text.",
+    ),
+}
+
+
+def explanation_of(panel: str) -> Explanation:
+    """What a panel with this id shows."""
+    return EXPLANATIONS["text" if panel in ("dense", "pruned") else panel]

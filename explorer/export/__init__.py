@@ -1,0 +1,109 @@
+"""Recordings turned into what others work with: tables, figures for print, and a page that needs no program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes.errors import BadInput, Failure
+from probes.session import read
+
+TABLES = ("csv", "parquet", "jsonl")
+FIGURES = ("svg", "png", "pdf")
+FORMATS = (*TABLES, *FIGURES, "html")
+"""What a recording can be exported to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of an export."""
+
+    paths: tuple[Path, ...]
+    """The files that were written."""
+    notes: tuple[str, ...]
+    """What is not in them, and why; what of the recordings could not be read."""
+
+
+def export(
+    paths: Sequence[Path],
+    to: str,
+    out: Path | str | None = None,
+    *,
+    every: bool = False,
+    figures: Sequence[str] = (),
+    total: bool = False,
+    caption: bool = True,
+) -> Exported:
+    """Exports recordings to one of `FORMATS`, several of them into the same tables, figures or page.
+
+    `out` is a folder (one that is there, or a text that ends in a slash), or a file whose name without its ending all
+    files begin with; the working folder and the first recording's name unless given. Tables hold the path that was
+    shown last, or with `every` each step on any branch of any run. `figures` picks some by name
+    (`explorer.export.figures.NAMES`); `total` draws each model on its own context in place of the shared one;
+    `caption` puts a caption under each. Raises `BadInput` where something asked
+    for can't be had and `Failure` where a file can't be written; a file is there whole or not at all.
+    """
+    if to not in FORMATS:
+        raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(FORMATS)}.")
+    if not paths:
+        raise BadInput("Export", "No recording is named.", "Name a file.")
+    sessions = [read(path) for path in paths]
+    for session in sessions:
+        if not session.last.path:
+            raise BadInput("Nothing to export", f"{session.path} holds no step.", "Choose another recording.")
+    notes = [f"{session.path.name}: {note}" for session in sessions for note in session.notes]
+    if to in TABLES:
+        from explorer.export.tables import tables
+        from explorer.export.written import WRITERS
+
+        files = {table.name: WRITERS[to](table) for table in tables(sessions, every=every)}
+    elif to in FIGURES:
+        from explorer.export.figures import draw
+
+        files, told = draw(sessions, to, names=figures, total=total, caption=caption)
+        notes += told
+    else:
+        from explorer.export.page import page
+
+        files = {"page": page(sessions)}
+    stem = _stem(paths[0], out, to)
+    alone = len(files) == 1 and to not in TABLES
+    targets = {name: stem.with_name(f"{stem.name}.{to}" if alone else f"{stem.name}.{name}.{to}") for name in files}
+    _spare(paths, targets.values())
+    for name, target in targets.items():
+        _write(target, files[name])
+    return Exported(tuple(targets.values()), tuple(notes))
+
+
+def _stem(recording: Path, out: Path | str | None, to: str) -> Path:
+    """Where the files go, with the beginning of their names."""
+    if out is None:
+        return Path(recording.stem)
+    if Path(out).is_dir() or str(out).endswith(("/", os.sep)):  # a Path has lost such an end
+        return Path(out) / recording.stem
+    out = Path(out)
+    return out.with_name(out.name.removesuffix(f".{to}"))
+
+
+def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:
+    """A recording is never written over, whatever name was asked for."""
+    for target in targets:
+        if target.exists() and any(target.samefile(recording) for recording in recordings):
+            raise BadInput("Export", f"{target} is the recording itself.", "Give another name with --out.")
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Writes beside the target and moves into place, so that nobody ever reads half a file."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(content)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise Failure("Can't write", f"{target} can't be written: {reason}.", "Choose another place.") from problem

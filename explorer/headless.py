@@ -1,0 +1,176 @@
+"""`phier run`: the same steps without the screen, as a live table or as JSON lines."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from probes.accumulate import Summary, summarise
+from probes.events import Event, Pause, RunPaused, RunStarted, StepMeasured
+from probes.header import RunHeader
+from probes.record import StepRecord, to_jsonable
+from probes.until import Until, first_met
+
+if TYPE_CHECKING:
+    from probes.decode import Lockstep
+
+
+def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -> Iterator[Event]:
+    """One run from its header to the sentence on why it stopped, as the events a screen would be told."""
+    yield RunStarted(1, header)
+    why, reason = Pause.STEPS, ""
+    begun = time.perf_counter()
+    for record in lockstep:
+        yield StepMeasured(1, 0, record, time.perf_counter() - begun)
+        if reason := first_met(conditions, lockstep.path):
+            why = Pause.UNTIL
+            break
+        begun = time.perf_counter()
+    if not reason:
+        last = lockstep.path[-1].step
+        why = Pause.INVALID if lockstep.stuck else Pause.ENDED if lockstep.ended else Pause.STEPS
+        reason = {
+            Pause.INVALID: f"A model computed NaN or infinity at step {last}.",
+            Pause.ENDED: f"The text ended at step {last}.",
+            Pause.STEPS: f"{last} steps are done.",
+        }[why]
+    yield RunPaused(1, why, reason)
+
+
+def print_json(value: object) -> None:
+    """One object on one line of standard output, at once; what is not finite as null, and named."""
+    sys.stdout.buffer.write(msgspec.json.encode(to_jsonable(value)) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class JsonLines:
+    """Prints one JSON object a step to standard output, at once, then one with the summary."""
+
+    def __init__(self) -> None:
+        self._path: list[StepRecord] = []
+        self._header: RunHeader | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._header = event.header
+        elif isinstance(event, StepMeasured):
+            self._path.append(event.record)
+            print_json(event.record)
+        elif isinstance(event, RunPaused) and self._header is not None:
+            print_json(
+                {
+                    "summary": asdict(summarise(self._path)),
+                    "stopped": event.reason,
+                    "dense": asdict(self._header.dense),
+                    "pruned": asdict(self._header.pruned),
+                    "prune": asdict(self._header.prune) if self._header.prune else None,
+                    "settings": asdict(self._header.settings),
+                    "versions": self._header.versions,
+                }
+            )
+
+
+class LiveTable:
+    """Prints a row a step as it comes; plain lines, so that it can be piped, scrolled and kept."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._path: list[StepRecord] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._open(event.header)
+        elif isinstance(event, StepMeasured):
+            self._path.append(event.record)
+            self._add(event.record)
+        elif isinstance(event, RunPaused):
+            self._close(self._path, event.reason)
+
+    def _open(self, header: RunHeader) -> None:
+        settings = header.settings
+        self._console.print(
+            Text.assemble((header.dense.name, "bold blue"), "  ⇄  ", (header.title, "bold dark_orange"))
+        )
+        if header.prune:
+            self._console.print(f"{header.prune.summary} in {header.prune.seconds:.1f} s", style="dim")
+        self._console.print(f"{settings.follow} · {settings.sampling} · T {settings.analysis_t:g}\n", style="dim")
+        self._console.print(
+            f"{'step':>5}   {'dense':<12} {'pruned':<12} {'cos h':>7} {'cos z':>7} {'KL':>8} {'local':>8}"
+            f" {'ΣKL':>7} {'survival':>8}",
+            style="bold",
+            soft_wrap=True,
+        )
+
+    def _add(self, record: StepRecord) -> None:
+        shared = record.shared
+        mark = "┆" if record.split and record.sum.first_split == record.step else "≠" if record.split else " "
+        line = Text(f"{record.step:>5} {mark}")
+        for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
+            line.append(f"{shown(choice.token) if choice else '–':<12.12} ", style)
+        line.append(f"{figure(record.h.cos if record.h else None, '7.4f')} ")
+        line.append(f"{figure(record.z.cos_centred if record.z else None, '7.4f')} ")
+        line.append(f"{figure(record.p.kl if record.p else None, '8.3g')} ")
+        line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
+        line.append(f"{figure(record.sum.kl_local, '7.4g')} {figure(record.sum.survival, '8.2g')}")
+        if record.invalid:
+            line.append(f"  the {record.invalid.model} model is not finite from {record.invalid.layer} on", "bold")
+        self._console.print(line, soft_wrap=True, highlight=False)
+
+    def _close(self, path: list[StepRecord], why: str) -> None:
+        summary = summarise(path)
+        texts = [("dense", "".join(r.taken.text for r in path if r.taken))]
+        if any(record.taken_pruned for record in path):
+            texts.append(("pruned", "".join(r.taken_pruned.text for r in path if r.taken_pruned)))
+        self._console.print()
+        for name, text in texts:
+            self._console.print(Text.assemble((f"{name:>7}  ", "bold"), shown(text, quotes=False)))
+        self._console.print(Text(f"\n{why}", "dim"))
+        for name, value in summary_rows(summary):
+            self._console.print(f"{name:>24}  {value}", highlight=False)
+
+
+def summary_rows(s: Summary) -> list[tuple[str, str]]:
+    """The summary in words and figures, with units."""
+    rows = [("ΣKL on the shared context", f"{s.kl_local_sum:.4g} nat")]
+    if s.kl_sum != s.kl_local_sum:
+        rows.append(("ΣKL in all, with drift", f"{s.kl_sum:.4g} nat"))
+    half = "–" if s.half_life is None else f"{s.half_life:.3g} tokens"
+    rows += [
+        ("survival", f"{s.survival:.3g}, halves every {half}"),
+        ("perplexity ratio", f"{s.perplexity_ratio:.4g}"),
+        ("same top-1", f"{100 * s.agree_rate:.1f} % of {s.compared} steps, at most {s.longest_agreement} in a row"),
+        ("first split", "never" if s.first_split is None else f"step {s.first_split}"),
+    ]
+    if s.kl_local:
+        k = s.kl_local
+        rows.append(
+            (
+                "KL a step, shared context",
+                f"mean {k.mean:.3g}, median {k.median:.3g}, 99 % {k.p99:.3g}, max {k.max:.3g}",
+            )
+        )
+    if s.invalid:
+        rows.append(("invalid steps", str(s.invalid)))
+    return rows
+
+
+def shown(text: str, quotes: bool = True) -> str:
+    """Text a model wrote, as data: control characters as escapes, so that a terminal obeys none of them."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"“{safe}”" if quotes else safe
+
+
+def figure(value: float | None, layout: str) -> str:
+    """A number, or a dash where there is none, at the same width."""
+    width = int(layout.split(".")[0])
+    if value is None or math.isnan(value):
+        return f"{'–':>{width}}"
+    return f"{value:{layout}}"

@@ -1,0 +1,339 @@
+"""Live models as a source of steps: one thread loads, prunes and measures; the interface only asks and listens.
+
+While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. What is
+measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from explorer.source import Sink
+from probes.branches import Branch, Branches
+from probes.errors import BadInput, PhierError
+from probes.events import (
+    BranchOpened,
+    BranchSelected,
+    Failed,
+    Pause,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepMeasured,
+    WorkProgressed,
+)
+from probes.record import StepRecord
+from probes.settings import Follow, RunSettings
+from probes.until import Until, first_met, parse_until
+from probes.wanted import Wanted
+
+if TYPE_CHECKING:
+    from probes.decode import Lockstep
+    from probes.pair import Pair
+
+READ_AHEAD = 8
+"""Steps measured before anybody asks for them."""
+
+Progress = Callable[[WorkProgressed], None]
+Loader = Callable[[Progress, Callable[[], bool]], "Pair"]
+"""Makes the pair, telling how far it is and asking whether to stop."""
+
+
+def loader(wanted: Wanted) -> Loader:
+    """Loads what a person asked for; torch comes with it, so only when called."""
+
+    def load(progress: Progress, cancelled: Callable[[], bool]) -> Pair:
+        from probes.pair import load_pair
+
+        return load_pair(wanted, progress, cancelled)
+
+    return load
+
+
+class LiveSource:
+    """A dense and a pruned model behind the `Source` interface."""
+
+    live = True
+
+    def __init__(self, load: Loader, settings: RunSettings) -> None:
+        self._load = load
+        self._settings = settings
+        self._sink: Sink = lambda _event: None
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.RLock()
+        """Guards everything below: the worker and the interface both release steps that were read ahead."""
+        self._cancel = threading.Event()
+        self._closed = threading.Event()
+        self._worker = threading.Thread(target=self._work, name="measuring", daemon=True)
+        self._pair: Pair | None = None
+        self._lockstep: Lockstep | None = None
+        self._branches = Branches()
+        self._ahead: deque[tuple[StepRecord, float]] = deque()
+        self._run = 0
+        self._running = False
+        self._owed = 0
+        """Single steps asked for and not yet released."""
+        self._until: list[Until] = []
+        self._limit = 0
+        """The step at which a run pauses: the settings' number, or that again where a person goes on."""
+        self._healthy = True
+        """False from a failure until the next command: what failed is not tried again unasked."""
+
+    # What the interface calls ---------------------------------------------------------------------------------
+
+    def open(self, sink: Sink) -> None:
+        self._sink = sink
+        self._commands.put(self._begin)
+        if not self._worker.is_alive():
+            self._worker.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._cancel.set()
+        self._commands.put(lambda: None)
+        if self._worker.is_alive():
+            self._worker.join(1.0)
+
+    def step(self) -> None:
+        with self._lock:
+            if self._running:
+                return
+            self._owed += 1
+            if self._ahead:
+                self._release()
+        self._commands.put(self._recover)
+
+    def run(self, until: Sequence[str] = ()) -> None:
+        self._commands.put(lambda: self._resume(until))
+
+    def pause(self) -> None:
+        with self._lock:
+            was, self._running, self._owed = self._running, False, 0
+            if was:
+                self._sink(RunPaused(self._run, Pause.ASKED, f"Paused after step {len(self._branches.path())}."))
+
+    def cancel(self) -> None:
+        self._cancel.set()
+
+    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None:
+        self._commands.put(lambda: self._fork(step, dense, pruned))
+
+    def select(self, branch: int) -> None:
+        self._commands.put(lambda: self._select(branch))
+
+    def restart(self, settings: RunSettings) -> None:
+        self._commands.put(lambda: self._start(settings))
+
+    def prune(self, setting: str) -> None:
+        self._commands.put(lambda: self._prune(setting))
+
+    # The measuring thread -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._closed.is_set():
+            try:
+                command = self._commands.get(block=not self._busy())
+            except queue.Empty:
+                command = self._advance
+            try:
+                self._cancel.clear()
+                if not self._closed.is_set():
+                    command()
+            except PhierError as problem:
+                self._fail(problem.title, problem.message, problem.hint)
+            except Exception as problem:  # noqa: BLE001 - the one boundary of this thread: a person must hear of it
+                self._fail("Unexpected error", f"{type(problem).__name__}: {problem}", "What was measured is kept.")
+        if self._lockstep is not None:
+            self._lockstep.close()
+
+    def _fail(self, title: str, message: str, hint: str) -> None:
+        with self._lock:
+            if self._running:
+                self._running = False
+                self._sink(RunPaused(self._run, Pause.ASKED, f"Stopped after step {len(self._branches.path())}."))
+            self._owed = 0
+            self._healthy = False
+            self._ahead.clear()
+            if self._lockstep is not None:
+                self._lockstep.seek(self._branches.path())
+            self._sink(Failed(title, message, hint))
+
+    def _recover(self) -> None:
+        self._healthy = True
+
+    def _busy(self) -> bool:
+        """Is there something to measure without being told?"""
+        with self._lock:
+            if self._lockstep is None:
+                return False
+            if self._running or self._owed:
+                return True
+            return self._healthy and len(self._ahead) < READ_AHEAD and not self._lockstep.finished
+
+    def _advance(self) -> None:
+        """Releases a step that is wanted, or measures one ahead."""
+        lockstep = self._lockstep
+        if lockstep is None:
+            return
+        with self._lock:
+            wanted = self._running or self._owed > 0
+            if wanted and self._ahead:
+                self._release()
+                return
+            if wanted and lockstep.finished:
+                self._end(lockstep)
+                return
+        begun = time.perf_counter()
+        record = lockstep.step()
+        with self._lock:
+            self._ahead.append((record, time.perf_counter() - begun))
+
+    def _release(self) -> None:
+        """Makes the oldest step that was read ahead part of the run; pauses where a condition is met."""
+        record, seconds = self._ahead.popleft()
+        self._show(record, seconds)
+        if self._running:
+            path = self._branches.path()
+            if reason := first_met(self._until, path):
+                self._stop(Pause.UNTIL, reason)
+            elif len(path) >= self._limit:
+                more = self._settings.steps
+                self._stop(Pause.STEPS, f"{len(path)} steps are done; running again goes on for {more} more.")
+        else:
+            self._owed = max(0, self._owed - 1)
+        lockstep = self._lockstep
+        if self._running and lockstep is not None and lockstep.finished and not self._ahead:
+            self._end(lockstep)
+
+    def _show(self, record: StepRecord, seconds: float) -> None:
+        self._branches.add(self._branches.current, record)
+        self._sink(StepMeasured(self._run, self._branches.current, record, seconds))
+
+    def _stop(self, why: Pause, reason: str) -> None:
+        self._running, self._owed = False, 0
+        self._sink(RunPaused(self._run, why, reason))
+
+    def _end(self, lockstep: Lockstep) -> None:
+        last = self._branches.path()[-1]
+        if lockstep.stuck and last.invalid is not None:
+            where = f" from {last.invalid.layer} on" if last.invalid.layer else ""
+            reason = f"The {last.invalid.model} model computed NaN or infinity{where}: it has no token to offer."
+            self._stop(Pause.INVALID, reason)
+        elif lockstep.ended:
+            self._stop(Pause.ENDED, f"The text ended at step {last.step}.")
+        elif self._settings.follow is Follow.TEXT:
+            self._stop(Pause.ENDED, f"The given text ends at step {last.step}.")
+        else:
+            self._stop(Pause.STEPS, f"The models read no more than this: {last.step} steps after the prompt.")
+
+    # Commands, on the measuring thread ------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._pair = self._load(self._sink, self._stopping)
+        self._start(self._settings)
+
+    def _stopping(self) -> bool:
+        return self._cancel.is_set() or self._closed.is_set()
+
+    def _start(self, settings: RunSettings) -> None:
+        """A new run. Where it can't be begun, the old one stays as it was."""
+        pair = self._loaded()
+        lockstep = pair.lockstep(settings)
+        try:
+            lockstep.prefill(self._filled, self._stopping)
+        except BaseException:
+            lockstep.close()
+            raise
+        header = pair.header(settings)
+        with self._lock:
+            if self._lockstep is not None:
+                self._lockstep.close()
+            self._lockstep, self._settings = lockstep, settings
+            self._branches = Branches()
+            self._ahead.clear()
+            self._running, self._owed, self._until = False, 0, []
+            self._run += 1
+            self._sink(RunStarted(self._run, header))
+
+    def _filled(self, done: int, total: int) -> None:
+        self._sink(WorkProgressed("Reading the prompt", done, total, "tokens"))
+
+    def _prune(self, setting: str) -> None:
+        """Changes the pruned model, then measures as many steps again as there were. On any error nothing changes."""
+        pair = self._loaded()
+        done = len(self._branches.path())
+        self._quiet()
+        self._pair = pair.repruned(setting, self._sink, self._stopping)
+        self._start(self._settings)
+        if done:
+            self._resume([f"steps={done}"])
+
+    def _resume(self, until: Sequence[str]) -> None:
+        lockstep = self._stepping()
+        self._recover()
+        with self._lock:
+            done = len(self._branches.path())
+            self._until = [parse_until(text, done) for text in until]
+            self._limit = self._settings.steps * (done // self._settings.steps + 1)
+            if not self._running:
+                self._running = True
+                self._sink(RunResumed(self._run, tuple(until)))
+            if lockstep.finished and not self._ahead:
+                self._end(lockstep)
+
+    def _fork(self, step: int, dense: int | None, pruned: int | None) -> None:
+        lockstep = self._stepping()
+        path = self._branches.path()
+        if not 1 <= step <= len(path) + 1 or (dense is None and pruned is None):
+            raise BadInput(
+                "Fork", f"Step {step} can't be forked: the run has {len(path)} steps.", "Choose one of them."
+            )
+        self._quiet()
+        before = list(path[: step - 1])
+        lockstep.seek(before)
+        begun = time.perf_counter()
+        record = lockstep.step(dense=dense, pruned=pruned)
+        names = {
+            "dense": record.taken if dense is not None or lockstep.settings.follow is not Follow.FREE else None,
+            "pruned": record.taken_pruned if pruned is not None else None,
+        }
+        forced = " and ".join(f"{taken.token!r} on {name}" for name, taken in names.items() if taken is not None)
+        with self._lock:
+            branch = Branch(
+                self._branches.next_id(), self._branches.current, step, dense, pruned, f"step {step}: {forced}"
+            )
+            self._branches.open(branch)
+            self._sink(BranchOpened(self._run, branch))
+            self._show(record, time.perf_counter() - begun)
+
+    def _select(self, branch: int) -> None:
+        lockstep = self._stepping()
+        if branch not in {known.id for known in self._branches}:
+            raise BadInput("Branch", f"There is no branch {branch}.", "Choose one of the list.")
+        self._quiet()
+        with self._lock:
+            self._branches.current = branch
+            lockstep.seek(self._branches.path())
+            self._sink(BranchSelected(self._run, branch))
+
+    def _quiet(self) -> None:
+        """Pauses, and throws away what was read ahead."""
+        self._recover()
+        self.pause()
+        with self._lock:
+            self._ahead.clear()
+
+    def _loaded(self) -> Pair:
+        if self._pair is None:
+            raise BadInput("No models", "The models are not loaded.", "Choose a model that can be loaded.")
+        return self._pair
+
+    def _stepping(self) -> Lockstep:
+        if self._lockstep is None:
+            raise BadInput("No run", "There is no run yet.", "Wait until both models are ready.")
+        return self._lockstep

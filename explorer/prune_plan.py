@@ -1,0 +1,196 @@
+"""What is to be done to each matrix and sublayer of the pruned model, and the prune setting that says so.
+
+A plan is read from the present setting, changed cell by cell, and written as text again: the text is what is applied,
+shown and recorded, so nothing can be asked for on the screen that could not be typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from probes.header import MatrixReport, PruneReport
+from probes.prune.setting import Amount, Method, Part, Setting, Targets, parse
+
+Key = TypeVar("Key", str, tuple[int, str])
+Cell = tuple[int, str]
+"""A layer and its sublayer, "attn" or "mlp"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """A method and how much of it."""
+
+    method: Method
+    amount: Amount
+
+    def __str__(self) -> str:
+        return f"{self.method}:{self.amount}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The treatment of every matrix; whatever is in none of these stays dense."""
+
+    matrices: tuple[MatrixReport, ...]
+    """All that can be pruned, as they were measured."""
+    weights: Mapping[str, Treatment] = field(default_factory=dict)
+    """By the matrix' name."""
+    whole: Mapping[Cell, Treatment] = field(default_factory=dict)
+    """Neurons or heads taken out of a sublayer."""
+    dropped: frozenset[Cell] = frozenset()
+
+    @classmethod
+    def of(cls, report: PruneReport, layers: int = 0) -> Plan:
+        """The plan that a setting was, with the layers its criterion chose; `layers` is how many the model has.
+
+        Raises `BadInput` where the setting can't be read.
+        """
+        plan = cls(tuple(completed(report.matrices, layers)))
+        weights: dict[str, Treatment] = {}
+        whole: dict[Cell, Treatment] = {}
+        for part in parse(report.setting).parts:
+            if part.method.drops or part.amount is None:
+                continue
+            treatment = Treatment(part.method, part.amount)
+            if part.method.structured:
+                sublayer = "mlp" if part.method is Method.NEURONS else "attn"
+                chosen = plan.layers if part.targets.layers is None else part.targets.layers
+                whole |= {(layer, sublayer): treatment for layer in chosen}
+            else:
+                targets = part.targets
+                named = (m.name for m in plan.matrices if targets.has(m.name, m.layer, m.sublayer))
+                weights |= dict.fromkeys(named, treatment)
+        return replace(plan, weights=weights, whole=whole, dropped=dropped_cells(report.dropped))
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return tuple(sorted({matrix.layer for matrix in self.matrices} | {layer for layer, _ in self.dropped}))
+
+    def names(self, cell: Cell) -> tuple[str, ...]:
+        """The matrices of a cell."""
+        return tuple(m.name for m in self.matrices if (m.layer, m.sublayer) == cell)
+
+    def treatment(self, name: str) -> Treatment | None:
+        return self.weights.get(name)
+
+    # Changing it.
+
+    def treated(self, names: Iterable[str], treatment: Treatment) -> Plan:
+        """With a treatment on these matrices, whose sublayers then are not dropped."""
+        names = tuple(names)
+        cells = self._cells(names)
+        return replace(
+            self,
+            weights={**self.weights, **dict.fromkeys(names, treatment)},
+            whole=_without(self.whole, cells),
+            dropped=self.dropped - cells,
+        )
+
+    def dropping(self, cells: Collection[Cell]) -> Plan:
+        """Without these sublayers."""
+        names = {name for cell in cells for name in self.names(cell)}
+        return replace(
+            self,
+            weights=_without(self.weights, names),
+            whole=_without(self.whole, cells),
+            dropped=self.dropped | frozenset(cells),
+        )
+
+    def restored(self, names: Iterable[str]) -> Plan:
+        """With these matrices as in the dense model."""
+        names = tuple(names)
+        cells = self._cells(names)
+        return replace(
+            self,
+            weights=_without(self.weights, names),
+            whole=_without(self.whole, cells),
+            dropped=self.dropped - cells,
+        )
+
+    def _cells(self, names: Collection[str]) -> frozenset[Cell]:
+        wanted = set(names)
+        return frozenset((m.layer, m.sublayer) for m in self.matrices if m.name in wanted)
+
+    # Writing it.
+
+    @property
+    def setting(self) -> str:
+        """The plan as a prune setting; "" where nothing is to be done."""
+        parts: list[Part] = []
+        for treatment in dict.fromkeys(self.weights.values()):
+            names = {name for name, other in self.weights.items() if other == treatment}
+            parts += [Part(treatment.method, treatment.amount, targets) for targets in self._targets(names)]
+        for treatment in dict.fromkeys(self.whole.values()):
+            layers = sorted(layer for (layer, _), other in self.whole.items() if other == treatment)
+            parts.append(Part(treatment.method, treatment.amount, Targets(layers=self._some(layers))))
+        for method, kind in ((Method.DROP_ATTN, "attn"), (Method.DROP_MLP, "mlp")):
+            layers = sorted(layer for layer, sublayer in self.dropped if sublayer == kind)
+            if layers:
+                parts.append(Part(method, None, Targets(layers=tuple(layers))))
+        return str(Setting(tuple(parts))) if parts else ""
+
+    def _targets(self, names: set[str]) -> list[Targets]:
+        """Few targets that cover these matrices and no other."""
+        found: list[Targets] = []
+        full = {cell for cell in self._cells(names) if set(self.names(cell)) <= names}
+        both = sorted(layer for layer in self.layers if {(layer, s) for s in self._sublayers(layer)} <= full)
+        if both:
+            found.append(Targets(layers=self._some(both)))
+        for sublayer in ("attn", "mlp", ""):
+            layers = sorted(layer for layer, kind in full if kind == sublayer and layer not in both)
+            if layers:
+                found.append(Targets(sublayer, self._some(layers, sublayer)))
+        left = [m for m in self.matrices if m.name in names and (m.layer, m.sublayer) not in full]
+        by_layers: dict[tuple[int, ...], list[str]] = {}
+        for short in dict.fromkeys(_short(matrix) for matrix in left):
+            layers = sorted(matrix.layer for matrix in left if _short(matrix) == short)
+            by_layers.setdefault(tuple(layers), []).append(short)
+        found += [Targets(layers=layers, names=tuple(sorted(shorts))) for layers, shorts in by_layers.items()]
+        return found
+
+    def _sublayers(self, layer: int) -> set[str]:
+        return {matrix.sublayer for matrix in self.matrices if matrix.layer == layer}
+
+    def _some(self, layers: Iterable[int], sublayer: str | None = None) -> tuple[int, ...] | None:
+        """These layers; None where they are all there are of that kind."""
+        chosen = tuple(layers)
+        every = {m.layer for m in self.matrices if sublayer is None or m.sublayer == sublayer}
+        return None if set(chosen) == every else chosen
+
+
+def completed(matrices: Sequence[MatrixReport], layers: int) -> Iterator[MatrixReport]:
+    """The matrices with those that were not measured, after the pattern of another layer.
+
+    A report speaks of what a setting targeted. Of a sublayer that none was targeted in, one stands in for all.
+    """
+    known = {(matrix.layer, matrix.sublayer) for matrix in matrices}
+    pattern = {kind: [MatrixReport(f"layer.0.{kind}", 0, kind, 0, 0, 0)] for kind in ("attn", "mlp")}
+    pattern |= {cell[1]: [m for m in matrices if (m.layer, m.sublayer) == cell] for cell in sorted(known, reverse=True)}
+    yield from matrices
+    for layer in range(layers):
+        for sublayer, models in pattern.items():
+            if (layer, sublayer) not in known:
+                for model in models:
+                    name = model.name.replace(f".{model.layer}.", f".{layer}.", 1)
+                    yield replace(model, name=name, layer=layer, zeros=0)
+
+
+def dropped_cells(dropped: Iterable[str]) -> frozenset[Cell]:
+    """The cells that "attn 20", "mlp 3", "block 7" speak of."""
+    found: set[Cell] = set()
+    for text in dropped:
+        kind, _, layer = text.partition(" ")
+        if layer.isdigit():
+            found |= {(int(layer), sublayer) for sublayer in (("attn", "mlp") if kind == "block" else (kind,))}
+    return frozenset(found)
+
+
+def _short(matrix: MatrixReport) -> str:
+    """The last part of a matrix' name, which says what it is in every layer."""
+    return matrix.name.rpartition(".")[2]
+
+
+def _without(mapping: Mapping[Key, Treatment], keys: Collection[Key]) -> dict[Key, Treatment]:
+    return {key: value for key, value in mapping.items() if key not in keys}

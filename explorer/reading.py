@@ -1,0 +1,142 @@
+"""Two plain sentences about a step, computed from its record by rules that claim no more than the figures do."""
+
+from __future__ import annotations
+
+import math
+
+from explorer import numbers
+from explorer.display import quoted
+from probes.record import Comparison, StepRecord, TopToken
+from probes.settings import Follow
+
+NOTHING = (
+    "Both models have read the prompt; nothing is generated yet.",
+    "Space runs them, n measures a single step.",
+)
+CLOSE = 0.1
+"""Below this KL, in nats, the first choices say more than the token that carries it."""
+WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little different"), (2.0, "clearly different"))
+"""The words for a KL below a bound."""
+
+
+def sentences(record: StepRecord | None, follow: Follow) -> tuple[str, str]:
+    """What happens at this step, and how it stands in the run. The second may be empty."""
+    if record is None:
+        return (
+            "Both models have read the prompt; nothing is generated yet.",
+            "Space runs them, n measures a single step.",
+        )
+    return step(record), context(record, follow)
+
+
+def step(record: StepRecord) -> str:
+    """The step itself, on one shared context where there is one."""
+    if record.invalid is not None:
+        return (
+            f"The {record.invalid.model} model computed NaN or infinity here, first in {record.invalid.layer}, "
+            "so this step has no figures."
+        )
+    if record.missing:
+        return "The recording's line for this step can't be read; the steps after it are in their places."
+    shared = record.shared
+    if shared is None:
+        return _nothing_shared(record)
+    where = "" if record.same_context else "On the same text "
+    kl = shared.p.kl
+    if math.isinf(kl):
+        model = "the pruned model" if where else "The pruned model"
+        return f"{where}{model} rules out a token that the dense one finds possible: the KL is infinite."
+    if math.isnan(kl):
+        return "The KL of this step is undefined."
+    how = _word(kl).replace("different", "differently")
+    subject = "the two models" if where else "The two models"
+    return f"{where}{subject} predict {how} (KL {numbers.significant(kl)} nat){_detail(shared)}."
+
+
+def brief(record: StepRecord | None, follow: Follow) -> str:
+    """The first sentence for a single line."""
+    shared = record.shared if record is not None else None
+    if shared is None or not math.isfinite(shared.p.kl):
+        return sentences(record, follow)[0]
+    detail = _detail(shared, with_share=False)
+    return f"{_word(shared.p.kl).capitalize()}: KL {numbers.significant(shared.p.kl)}{detail}."
+
+
+def _word(kl: float) -> str:
+    """How far apart two predictions with this KL are."""
+    for bound, word in WORDS:
+        if kl < bound:
+            return word
+    return "very different"
+
+
+def context(record: StepRecord, follow: Follow) -> str:
+    """How the step stands in the run."""
+    if not record.same_context and record.p is not None and record.local is not None:
+        return _drift(record.p.kl, record.local.p.kl, record.sum.first_split)
+    if record.sum.first_split == record.step and record.dense and record.pruned:
+        choices = f"{quoted(record.dense.token)} against {quoted(record.pruned.token)}"
+        if follow is Follow.FREE:
+            return f"The first different choices: {choices}. From here each goes its own way."
+        return f"The first different choices: {choices}."
+    if record.invalid is not None or record.shared is None:
+        return ""
+    if record.pruned is None:
+        return "The pruned text has ended; the local figures go on."
+    chance = numbers.chance(record.sum.survival)
+    if record.sum.first_split is None:
+        return f"All choices agree so far; two samplers would still agree with a chance of {chance}."
+    agreed = numbers.percent(record.sum.agree_rate)
+    return f"So far {agreed} of the first choices agree; two samplers still would with a chance of {chance}."
+
+
+def _nothing_shared(record: StepRecord) -> str:
+    if record.dense is None and record.pruned is None:
+        return "Both models have ended."
+    if record.dense is None:
+        return "The dense model has ended; the pruned one goes on alone, so there is nothing to compare."
+    if record.pruned is None:
+        return "The pruned model has ended; the dense one goes on alone, so there is nothing to compare."
+    return "The two models saw different texts and were not compared on a shared one."
+
+
+def _detail(shared: Comparison, *, with_share: bool = True) -> str:
+    """The first choices, or the token that carries most of the KL."""
+    if not shared.top:
+        return ""
+    dense = min(shared.top, key=lambda row: row.rank_dense)
+    pruned = min(shared.top, key=lambda row: row.rank_pruned)
+    same = dense.token_id == pruned.token_id
+    if shared.p.kl < CLOSE:
+        if same:
+            return f"; both find {quoted(dense.token)} most likely"
+        return f", though the first places are swapped: {quoted(dense.token)}, {quoted(pruned.token)}"
+    worst = max(shared.top, key=lambda row: row.kl_share)
+    change = _change(worst)
+    if not change:
+        return ""
+    return f": {change}, {numbers.share(worst.kl_share)} of the KL" if with_share else f": {change}"
+
+
+def _change(row: TopToken) -> str:
+    if row.q <= 0 or row.p <= 0:
+        return ""
+    ratio = row.p / row.q
+    if ratio < 1.05:
+        return ""
+    factor = numbers.significant(ratio, 2)
+    return f"pruning made {quoted(row.token)} {factor} times less likely"
+
+
+def _drift(total: float, local: float, split: int | None) -> str:
+    where = f"at step {split}" if split else "earlier"
+    if not (math.isfinite(total) and math.isfinite(local)):
+        return f"The texts parted {where}."
+    if total <= local:
+        figure = f"total {numbers.significant(total)}"
+        return f"The texts parted {where}, yet on their own they are no further apart ({figure})."
+    share = (total - local) / total
+    if share >= 0.5:
+        how = "nearly all" if share > 0.9 else "mostly"
+        return f"The texts parted {where}, so the total of {numbers.significant(total)} is {how} drift."
+    return f"The texts parted {where}, but most of the total of {numbers.significant(total)} is pruning itself."

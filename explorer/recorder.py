@@ -1,0 +1,186 @@
+"""Records a session while it happens: every event goes to the disk first, and then to whoever shows it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from explorer.source import Sink, Source
+from probes.errors import BadInput, PhierError
+from probes.events import Event, Failed, RunStarted
+from probes.session import SessionWriter, sessions_folder
+from probes.session.folder import new_path
+from probes.session.lines import encode
+from probes.settings import RunSettings
+
+RETRY_AFTER = 1.0
+"""Seconds between two attempts to write what could not be written."""
+
+
+class Recorder:
+    """A sink before another sink.
+
+    The file is made when the first run starts, in the folder of recordings or at `path`. Where the disk refuses a
+    line (full, unplugged, not allowed), that is told once, nothing is lost while the program runs, and every later
+    event tries again.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        path: Path | None = None,
+        *,
+        folder: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises `BadInput` where `path` exists already."""
+        if path is not None and path.exists():
+            raise BadInput(
+                "File exists", f"{path} exists already, and a recording is never overwritten.", "Give another name."
+            )
+        self._sink = sink
+        self._wanted = path
+        self._folder = folder
+        self._clock = clock
+        self._began = clock()
+        self._lock = threading.Lock()
+        self._writer: SessionWriter | None = None
+        self._pending: list[bytes] = []
+        """Lines that are not on the disk yet."""
+        self._started: RunStarted | None = None
+        self._refused: float | None = None
+        """When the disk last refused a line; None while it takes them."""
+        self._why = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The file, once it is made."""
+        return self._writer.path if self._writer is not None else None
+
+    def __call__(self, event: Event) -> None:
+        """Keeps an event, then passes it on. Safe from any thread; the order stays."""
+        with self._lock:
+            refused = self._keep(event)
+            self._sink(event)
+            if refused is not None:
+                self._sink(refused)
+
+    def unsaved(self) -> str:
+        """A sentence on what is in memory only, or "" where everything is on the disk."""
+        count = len(self._pending)
+        if not count:
+            return ""
+        return f"{count:,} line{'s are' if count > 1 else ' is'} not recorded: {self._why}"
+
+    def save(self, path: Path) -> None:
+        """Writes the whole session to another place and goes on recording there.
+
+        Raises `BadInput` where `path` exists, `Failure` where that place refuses it too; nothing has changed then.
+        """
+        with self._lock:
+            writer = SessionWriter(path)
+            try:
+                if self._writer is not None:
+                    for part in self._writer.written():
+                        writer.append(part)
+                writer.append(b"".join(self._pending))
+            except BaseException:
+                writer.close()
+                path.unlink()
+                raise
+            before, self._writer = self._writer, writer
+            self._pending.clear()
+            self._refused = None
+            if before is not None:
+                with suppress(PhierError):  # all it held is in the new file
+                    before.close()
+
+    def close(self) -> str:
+        """Ends the recording; returns what `unsaved` says after a last attempt."""
+        with self._lock:
+            try:
+                self._flush()
+                if self._writer is not None:
+                    self._writer.close()
+            except PhierError as problem:
+                self._why = problem.message
+            return self.unsaved()
+
+    def _keep(self, event: Event) -> Failed | None:
+        """Writes the event; the failure to be told, where the disk has just begun to refuse."""
+        if isinstance(event, RunStarted) and self._started is None:
+            self._started = event
+        line = encode(event, self._clock() - self._began)
+        if not line or self._started is None:
+            return None
+        self._pending.append(line)
+        if self._refused is not None and self._clock() - self._refused < RETRY_AFTER:
+            return None
+        try:
+            self._flush()
+        except PhierError as problem:
+            first = self._refused is None
+            self._refused, self._why = self._clock(), problem.message
+            return Failed(problem.title, problem.message, problem.hint) if first else None
+        self._refused = None
+        return None
+
+    def _flush(self) -> None:
+        if not self._pending or self._started is None:
+            return
+        if self._writer is None:
+            folder = self._folder or sessions_folder()
+            path = self._wanted or new_path(folder, self._started.header, datetime.now())
+            self._writer = SessionWriter(path)
+        self._writer.append(b"".join(self._pending))
+        self._pending.clear()
+
+
+class RecordedSource:
+    """Any source, with everything it tells recorded before it is shown."""
+
+    def __init__(self, source: Source, path: Path | None = None, *, folder: Path | None = None) -> None:
+        """`path` is the file to record into; without it one is made in the folder of recordings."""
+        self.live = source.live
+        self.recorder = Recorder(self._pass_on, path, folder=folder)
+        self._source = source
+        self._shown: Sink = lambda _event: None
+
+    def _pass_on(self, event: Event) -> None:
+        self._shown(event)
+
+    def open(self, sink: Sink) -> None:
+        self._shown = sink
+        self._source.open(self.recorder)
+
+    def close(self) -> None:
+        self._source.close()
+        self.recorder.close()
+
+    def step(self) -> None:
+        self._source.step()
+
+    def run(self, until: Sequence[str] = ()) -> None:
+        self._source.run(until)
+
+    def pause(self) -> None:
+        self._source.pause()
+
+    def cancel(self) -> None:
+        self._source.cancel()
+
+    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None:
+        self._source.fork(step, dense, pruned)
+
+    def select(self, branch: int) -> None:
+        self._source.select(branch)
+
+    def restart(self, settings: RunSettings) -> None:
+        self._source.restart(settings)
+
+    def prune(self, setting: str) -> None:
+        self._source.prune(setting)

@@ -1,0 +1,154 @@
+"""The questions of the main screen: each opens a dialog and does what is answered. Dialogs are imported when asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from explorer.display import quoted
+from explorer.messages import ModelsAsked, RecordingsAsked
+from explorer.screens.page import Page
+from explorer.source import Source
+from explorer.trials import Trials
+from explorer.view import View
+from probes.settings import Follow, RunSettings
+
+
+class Asking(Page):
+    """A screen with a source to ask and a view to look at."""
+
+    source: Source
+    view: View
+    trials: Trials
+    untils: tuple[str, ...] = ()
+    """Conditions asked for earlier, the latest first."""
+    settings_asked: tuple[str, ...] = ()
+    """Prune settings asked for earlier, the latest first."""
+
+    def ask_fork(self, token_id: int, token: str) -> None:
+        """Forks with a token; where the contexts differ it asks on which."""
+        record = self.view.record
+        if record is None:
+            return
+        step = record.step
+        if record.same_context:
+            self.source.fork(step, dense=token_id)
+            return
+        from explorer.screens.dialog import Choose, Way
+
+        def answered(way: str | None) -> None:
+            if way is not None:
+                self.source.fork(
+                    step, dense=token_id if way in "db" else None, pruned=token_id if way in "pb" else None
+                )
+
+        self.app.push_screen(
+            Choose(
+                "Fork",
+                f"Force {quoted(token)} at step {step} on which text? The branch you leave stays as it is.",
+                (
+                    Way("b", "both texts", "Both models go on from the same forced token."),
+                    Way("d", "the dense text", "The pruned model chooses for itself."),
+                    Way("p", "the pruned text", "The dense model chooses for itself."),
+                ),
+            ),
+            answered,
+        )
+
+    def action_until(self) -> None:
+        from explorer.screens.until import AskUntil
+
+        def answered(condition: str | None) -> None:
+            if condition:
+                self.untils = (condition, *(other for other in self.untils if other != condition))[:12]
+                self.view.follow_newest()
+                self.source.run((condition,))
+
+        self.app.push_screen(AskUntil(self.untils), answered)
+
+    def action_follow(self) -> None:
+        from explorer.screens.dialog import Choose, Way
+
+        ways = (
+            Way("d", "dense", "Both read the dense model's text: pruning alone, on the dense model's path."),
+            Way("p", "pruned", "Both read the pruned model's text: pruning alone, on the path a deployment takes."),
+            Way("f", "free", "Each reads its own: what a user sees; local damage and drift are told apart."),
+            Way("t", "text", "Both read a text you give: scoring, no sampling."),
+        )
+        modes = {mode.value[0]: mode for mode in Follow}
+
+        def answered(way: str | None) -> None:
+            if way is None:
+                return
+            if modes[way] is Follow.TEXT:
+                self.action_settings(Follow.TEXT)
+            elif modes[way] is not self.view.follow:
+                header = self.view.header
+                if header is not None:
+                    self.source.restart(replace(header.settings, follow=modes[way]))
+
+        question = "Which text does each model see? The run starts again on the same prompt."
+        self.app.push_screen(Choose("Context", question, ways, self.view.follow.value[0]), answered)
+
+    def action_prompt(self) -> None:
+        from explorer.screens.prompt import AskPrompt
+
+        def answered(settings: RunSettings | None) -> None:
+            if settings is not None:
+                self.source.restart(settings)
+
+        if self.view.header is not None:
+            self.app.push_screen(AskPrompt(self.view.header.settings), answered)
+
+    def action_settings(self, follow: Follow | None = None) -> None:
+        from explorer.screens.settings import AskSettings
+
+        def answered(settings: RunSettings | None) -> None:
+            if settings is not None:
+                self.source.restart(settings)
+
+        if self.view.header is not None:
+            self.app.push_screen(AskSettings(self.view.header.settings, follow), answered)
+
+    def action_prune(self) -> None:
+        from explorer.screens.prune import AskSetting
+
+        def answered(setting: str | None) -> None:
+            if setting:
+                self.settings_asked = (setting, *(s for s in self.settings_asked if s != setting))[:12]
+                self.trials.ask(self.source, self.view, setting)
+
+        if self.view.header is not None:
+            report = self.view.header.prune
+            self.app.push_screen(AskSetting(report.setting if report else "", self.settings_asked), answered)
+
+    def action_grid(self) -> None:
+        from explorer.screens.prunegrid import PruneGrid
+
+        self.app.push_screen(PruneGrid(self.source, self.view, self.trials))
+
+    def action_flip(self) -> None:
+        if not self.trials.flip(self.source, self.view):
+            self.notify("There is no other prune setting so far.", title="Flip")
+
+    def action_branches(self) -> None:
+        from explorer.screens.branches import AskBranch
+
+        def answered(branch: int | None) -> None:
+            if branch is not None and branch != self.view.branches.current:
+                self.source.select(branch)
+
+        self.app.push_screen(AskBranch(self.view.branches), answered)
+
+    def action_keys(self) -> None:
+        from explorer.screens.help import Keys
+
+        self.app.push_screen(Keys(self.view))
+
+    def action_recordings(self) -> None:
+        self.post_message(RecordingsAsked())
+
+    def action_models(self) -> None:
+        self.post_message(ModelsAsked())
+
+    async def action_theme(self) -> None:
+        await self.app.run_action("next_theme")

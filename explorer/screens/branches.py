@@ -1,0 +1,58 @@
+"""The branches of a run as a tree; choosing one makes it the current one again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual import on
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from explorer import numbers
+from explorer.display import flowing
+from explorer.screens.dialog import Dialog
+from probes.branches import Branch, Branches
+
+
+class AskBranch(Dialog[int]):
+    """Gives the id of the branch to go on with."""
+
+    title_text = "Branches"
+    foot = "↑ ↓ ⏎ switches · Esc leaves it"
+
+    def __init__(self, branches: Branches) -> None:
+        super().__init__()
+        self._branches = branches
+
+    def body(self) -> Iterator[Widget]:
+        if len(self._branches) == 1:
+            yield Static("There is one branch. Enter on a row of the next-token table opens another.", markup=False)
+        order = list(walk(self._branches))
+        options = OptionList(*(Option(line, id=str(branch.id)) for branch, line in order), markup=False)
+        options.highlighted = next(i for i, (b, _) in enumerate(order) if b.id == self._branches.current)
+        yield options
+
+    @on(OptionList.OptionSelected)
+    def choose(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(int(event.option_id or 0))
+
+
+def walk(branches: Branches, parent: int | None = None, indent: str = "") -> Iterator[tuple[Branch, str]]:
+    """The tree from its root: each branch with the line that shows it."""
+    children = [branch for branch in branches if branch.parent == parent]
+    for place, branch in enumerate(children):
+        last = place == len(children) - 1
+        stem = "" if parent is None else f"{indent}{'└─' if last else '├─'} "
+        yield branch, f"{stem}{line(branches, branch)}"
+        deeper = "" if parent is None else f"{indent}{'   ' if last else '│  '}"
+        yield from walk(branches, branch.id, deeper)
+
+
+def line(branches: Branches, branch: Branch) -> str:
+    """One branch in a line: where it leaves, what was forced, how far it is."""
+    path = branches.path(branch.id)
+    name = flowing(branch.label) or "as the models chose"
+    figures = f"ΣKL {numbers.significant(path[-1].sum.kl_local)}" if path else "empty"
+    here = " ◂ shown" if branch.id == branches.current else ""
+    return f"{branch.id}  {name}, {len(path)} steps, {figures}{here}"

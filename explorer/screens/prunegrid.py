@@ -1,0 +1,241 @@
+"""Pruning layer by layer: cells are given a method and an amount, dropped or restored, then applied and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from explorer.display import flowing
+from explorer.prune_plan import Plan
+from explorer.screens.page import Page, too_small
+from explorer.source import Source
+from explorer.theme import palette
+from explorer.trials import Trials
+from explorer.view import View
+from explorer.widgets.beforeafter import BeforeAfter
+from explorer.widgets.brush import Brush
+from explorer.widgets.keyline import Key, KeyLine
+from explorer.widgets.layergrid import LayerGrid
+from explorer.widgets.status import Status
+from probes.errors import BadInput
+from probes.header import PruneReport
+
+Way = Callable[[Source, View], bool]
+"""A way to another setting; False where it leads nowhere."""
+
+
+class PruneGrid(Page):
+    """The plan is only text until it is applied; every setting of the sitting can be gone back to."""
+
+    HOME = "#layers"
+    AUTO_FOCUS = "#layers"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1, 0)", show=False),
+        Binding("down", "move(1, 0)", show=False),
+        Binding("pageup", "move(-10, 0)", show=False),
+        Binding("pagedown", "move(10, 0)", show=False),
+        Binding("home", "move(-1000, 0)", show=False),
+        Binding("end", "move(1000, 0)", show=False),
+        Binding("left", "move(0, -1)", show=False),
+        Binding("right", "move(0, 1)", show=False),
+        Binding("a", "column", show=False),
+        Binding("r", "stretch", show=False),
+        Binding("space", "paint", show=False),
+        Binding("d", "drop", show=False),
+        Binding("0", "restore", show=False),
+        *(Binding(str(digit), f"amount({digit})", show=False) for digit in range(1, 10)),
+        Binding("plus,equals_sign", "nudge(True)", show=False),
+        Binding("minus", "nudge(False)", show=False),
+        Binding("m", "method", show=False),
+        Binding("k", "pattern", show=False),
+        Binding("backspace", "revert", show=False),
+        Binding("enter", "apply", show=False),
+        Binding("u", "undo", show=False),
+        Binding("U,shift+u", "redo", show=False),
+        Binding("v", "flip", show=False),
+        Binding("z", "zoom", show=False),
+        Binding("y", "copy", show=False),
+        Binding("t", "app.next_theme", show=False),
+        Binding("escape", "leave", show=False),
+        Binding("q", "app.quit", show=False),
+    ]
+
+    def __init__(self, source: Source, view: View, trials: Trials) -> None:
+        super().__init__()
+        self._source = source
+        self._view = view
+        self._trials = trials
+        self._report: PruneReport | None = None
+        self._present = self._plan = Plan(())
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="title")
+        with Vertical(id="body"):
+            with Horizontal(id="grid"):
+                yield LayerGrid()
+                with Vertical(id="beside"):
+                    yield Brush()
+                    yield BeforeAfter()
+            yield Status()
+        yield too_small()
+        yield KeyLine()
+
+    def show(self) -> None:
+        self._trials.notice(self._view)
+        self._read()
+        grid, brush = self.query_one(LayerGrid), self.query_one(Brush)
+        grid.show(self._present, self._plan)
+        changed = self._plan.setting != self._present.setting
+        brush.show(grid.told, self._plan.setting, changed)
+        outcome = self._trials.outcome(self._view)
+        self.query_one(BeforeAfter).show(outcome, self._view.work is not None or self._view.running)
+        self.query_one(Status).show(self._view)
+        self.query_one("#title", Static).update(self._title())
+        self.query_one(KeyLine).show(self._keys(changed))
+
+    def _read(self) -> None:
+        """Begins anew from the present setting where that has changed."""
+        header = self._view.header
+        report = header.prune if header else None
+        if report is None or report is self._report or header is None:
+            return
+        self._report = report
+        try:
+            self._present = self._plan = Plan.of(report, header.dense.layers)
+        except BadInput as problem:
+            self.notify(problem.message, title=problem.title)
+
+    def _title(self) -> Text:
+        colours = palette(self.app.theme)
+        header = self._view.header
+        if header is None or header.prune is None:
+            return Text(" phier", colours.strong)
+        return Text.assemble(
+            (" phier  ", colours.strong),
+            (flowing(header.dense.name), colours.dense),
+            (" ⇄ ", colours.muted),
+            (flowing(header.title), colours.pruned),
+            (f"  {header.prune.summary}", colours.muted),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+
+    def _keys(self, changed: bool) -> list[Key]:
+        trials, ready = self._trials, self._ready
+        return [
+            Key("space", "paint", "paint"),
+            Key("d", "drop", "drop"),
+            Key("0", "restore", "restore"),
+            Key("⏎", "apply", "apply", changed and ready),
+            Key("1–9 + −", "amount", ""),
+            Key("m", "method", "method"),
+            Key("k", "N:M", "pattern"),
+            Key("r", "range", "stretch"),
+            Key("a", "all layers", "column"),
+            Key("u", "undo", "undo", ready and trials.place > 0),
+            Key("U", "redo", "redo", ready and trials.place + 1 < len(trials.history)),
+            Key("v", "flip", "flip", ready and len(trials.history) > 1),
+            Key("⌫", "revert", "revert", changed),
+            Key("Esc", "back", "leave"),
+        ]
+
+    @property
+    def _ready(self) -> bool:
+        return self._view.live and self._view.work is None
+
+    # The plan.
+
+    def action_move(self, rows: int, columns: int) -> None:
+        self.query_one(LayerGrid).move(rows, columns)
+        self.show()
+
+    def action_stretch(self) -> None:
+        self.query_one(LayerGrid).stretch()
+        self.show()
+
+    def action_column(self) -> None:
+        self.query_one(LayerGrid).whole_column()
+        self.show()
+
+    def action_paint(self) -> None:
+        grid = self.query_one(LayerGrid)
+        self._plan = self._plan.treated(grid.names, self.query_one(Brush).treatment)
+        self.show()
+
+    def action_drop(self) -> None:
+        self._plan = self._plan.dropping(self.query_one(LayerGrid).cells)
+        self.show()
+
+    def action_restore(self) -> None:
+        self._plan = self._plan.restored(self.query_one(LayerGrid).names)
+        self.show()
+
+    def action_revert(self) -> None:
+        self._plan = self._present
+        self.show()
+
+    # The brush.
+
+    def action_amount(self, tenths: int) -> None:
+        self.query_one(Brush).slide(tenths / 10)
+        self.show()
+
+    def action_nudge(self, up: bool) -> None:
+        self.query_one(Brush).nudge(up)
+        self.show()
+
+    @on(Brush.Slid)
+    def slid(self, message: Brush.Slid) -> None:
+        self.query_one(Brush).slide(message.ratio)
+        self.show()
+
+    def action_method(self) -> None:
+        self.query_one(Brush).next_method()
+        self.show()
+
+    def action_pattern(self) -> None:
+        self.query_one(Brush).next_pattern()
+        self.show()
+
+    # Settings.
+
+    def action_apply(self) -> None:
+        setting = self._plan.setting
+        if not self._ready or setting == self._present.setting:
+            return
+        if not setting:
+            self.notify(
+                "A pruned model needs something pruned. u goes back to an earlier setting.", title="Nothing left"
+            )
+            return
+        self._trials.ask(self._source, self._view, setting)
+        self.show()
+
+    def action_undo(self) -> None:
+        self._go(self._trials.undo, "There is no earlier setting.")
+
+    def action_redo(self) -> None:
+        self._go(self._trials.redo, "There is no later setting.")
+
+    def action_flip(self) -> None:
+        self._go(self._trials.flip, "There is no other setting so far.")
+
+    def _go(self, way: Way, otherwise: str) -> None:
+        if self._ready and not way(self._source, self._view):
+            self.notify(otherwise, title="Settings")
+        self.show()
+
+    def action_leave(self) -> None:
+        if self.zoomed:
+            self.close_zoom()
+        elif self._view.work is not None:
+            self._source.cancel()
+        else:
+            self.app.pop_screen()

@@ -1,0 +1,256 @@
+"""Colours: two themes of its own, one that leaves them to the terminal, and the ramp from blue to orange.
+
+Blue is the dense model and all that is like it, orange the pruned one and all that is unlike. No colour carries a
+meaning alone: the ramp goes with underlines, series with line styles, the models with their names and sides.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.color import Color
+from rich.style import Style
+from textual.theme import Theme
+
+KL_BOUNDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+"""Where the ramp's levels begin, in nats; level 0 is below the first."""
+UNDERLINED, BOLD = 4, 6
+"""From these levels on a token is underlined (0.25 nat), then bold as well (1 nat)."""
+
+DARK, LIGHT, TERMINAL = "phier-dark", "phier-light", "phier-terminal"
+NAMES = (DARK, LIGHT, TERMINAL)
+
+
+def level(kl: float | None) -> int | None:
+    """The ramp's level of a KL; an infinite one is the highest, None where there is none."""
+    return None if kl is None or kl != kl else bisect_right(KL_BOUNDS, kl)
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The styles of everything that draws its own lines."""
+
+    text: Style
+    muted: Style
+    quiet: Style
+    """A choice that agrees: there to be read along, no more."""
+    faint: Style
+    """What is not there: the rest of a bar, a key that does nothing now."""
+    strong: Style
+    dense: Style
+    pruned: Style
+    local: Style
+    total: Style
+    spark: Style
+    """A chart one row high."""
+    cursor: Style
+    """The token under the cursor."""
+    column: Style
+    """What a chart has in the cursor's column."""
+    selected: Style
+    """The chosen row of a table."""
+    split: Style
+    odd: Style
+    """What is not finite or not valid."""
+    ramp: tuple[Style, ...]
+    """From like to unlike, one style a level."""
+
+    def of_kl(self, kl: float | None) -> Style:
+        """How a token or a bar with this KL is drawn."""
+        if kl is not None and kl != kl:
+            return self.odd
+        found = level(kl)
+        return self.muted if found is None else self.ramp[found]
+
+
+def palette(name: str) -> Palette:
+    """The styles that go with a theme; those of the dark one for a theme that is not the project's own."""
+    return _PALETTES.get(name, _PALETTES[DARK])
+
+
+THEMES = (
+    Theme(
+        name=DARK,
+        primary="#6cb0f5",
+        secondary="#9db7d1",
+        accent="#ffa24a",
+        warning="#ffa24a",
+        error="#ff8a3d",
+        success="#6cb0f5",
+        foreground="#dfe3e8",
+        background="#14171c",
+        surface="#14171c",
+        panel="#1d2229",
+        dark=True,
+        variables={"border": "#3a424d", "border-blurred": "#3a424d", "block-cursor-text-style": "bold"},
+    ),
+    Theme(
+        name=LIGHT,
+        primary="#1d5fa6",
+        secondary="#44607d",
+        accent="#b04a00",
+        warning="#b04a00",
+        error="#a33f00",
+        success="#1d5fa6",
+        foreground="#1c2127",
+        background="#fbfaf8",
+        surface="#fbfaf8",
+        panel="#eeece7",
+        dark=False,
+        variables={"border": "#b9b7b0", "border-blurred": "#b9b7b0", "block-cursor-text-style": "bold"},
+    ),
+    Theme(
+        name=TERMINAL,
+        ansi=True,
+        primary="ansi_blue",
+        secondary="ansi_cyan",
+        accent="ansi_yellow",
+        warning="ansi_yellow",
+        error="ansi_yellow",
+        success="ansi_blue",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        boost="ansi_default",
+        dark=True,
+        variables={
+            "ansi-background": "ansi_black",
+            "ansi-foreground": "ansi_white",
+            "border": "ansi_bright_black",
+            "border-blurred": "ansi_bright_black",
+            "block-cursor-foreground": "ansi_black",
+            "block-cursor-background": "ansi_white",
+            "input-cursor-background": "ansi_default",
+            "input-cursor-foreground": "ansi_default",
+            "input-cursor-text-style": "reverse",
+            "input-selection-background": "ansi_blue",
+            "input-selection-foreground": "ansi_white",
+            "screen-selection-background": "ansi_blue",
+            "screen-selection-foreground": "ansi_white",
+        },
+    ),
+)
+
+
+def _ramp(colours: Sequence[str | None]) -> tuple[Style, ...]:
+    return tuple(
+        Style(color=colour, underline=place >= UNDERLINED or None, bold=place >= BOLD or None)
+        for place, colour in enumerate(colours)
+    )
+
+
+def mix(anchors: Sequence[str], count: int) -> list[str]:
+    """Colours at even steps between the anchors, straight lines in OKLab, where equal steps look equal."""
+    points = [_to_oklab(anchor) for anchor in anchors]
+    found = []
+    for place in range(count):
+        at = place / (count - 1) * (len(points) - 1)
+        left = min(int(at), len(points) - 2)
+        share = at - left
+        found.append(_from_oklab([a + (b - a) * share for a, b in zip(points[left], points[left + 1], strict=True)]))
+    return found
+
+
+def _to_oklab(colour: str) -> list[float]:
+    triplet = Color.parse(colour).get_truecolor()
+    linear = [_linear(channel / 255) for channel in triplet]
+    cone = [sum(m * v for m, v in zip(row, linear, strict=True)) ** (1 / 3) for row in _TO_CONES]
+    return [sum(m * v for m, v in zip(row, cone, strict=True)) for row in _TO_LAB]
+
+
+def _from_oklab(lab: Sequence[float]) -> str:
+    cone = [sum(m * v for m, v in zip(row, lab, strict=True)) ** 3 for row in _FROM_LAB]
+    linear = [sum(m * v for m, v in zip(row, cone, strict=True)) for row in _FROM_CONES]
+    red, green, blue = (round(255 * _gamma(min(1.0, max(0.0, value)))) for value in linear)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _linear(value: float) -> float:
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+
+def _gamma(value: float) -> float:
+    return float(12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055)
+
+
+# Björn Ottosson's OKLab: linear sRGB to cone responses, their cube roots to L, a, b, and both ways back.
+_TO_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+_TO_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+_FROM_LAB = (
+    (1.0, 0.3963377774, 0.2158037573),
+    (1.0, -0.1055613458, -0.0638541728),
+    (1.0, -0.0894841775, -1.2914855480),
+)
+_FROM_CONES = (
+    (4.0767416621, -3.3077115913, 0.2309699292),
+    (-1.2684380046, 2.6097574011, -0.3413193965),
+    (-0.0041960863, -0.7034186147, 1.7076147010),
+)
+
+_PALETTES = {
+    DARK: Palette(
+        text=Style(color="#dfe3e8"),
+        muted=Style(color="#8a94a0"),
+        quiet=Style(color="#6d7783"),
+        faint=Style(color="#4a535f"),
+        strong=Style(color="#ffffff", bold=True),
+        dense=Style(color="#6cb0f5"),
+        pruned=Style(color="#ffa24a"),
+        local=Style(color="#cfe3f7"),
+        total=Style(color="#ffa24a"),
+        spark=Style(color="#7f93a8"),
+        column=Style(bgcolor="#2f3843"),
+        cursor=Style(color="#14171c", bgcolor="#e8e4da", bold=True),
+        selected=Style(bgcolor="#2a323d"),
+        split=Style(color="#ffd9a8", bold=True),
+        odd=Style(color="#ffd9a8", bold=True),
+        ramp=_ramp(mix(("#5f9fdc", "#cfd2d2", "#ff9a3c"), len(KL_BOUNDS) + 1)),
+    ),
+    LIGHT: Palette(
+        text=Style(color="#1c2127"),
+        muted=Style(color="#666b70"),
+        quiet=Style(color="#85898d"),
+        faint=Style(color="#c3c1ba"),
+        strong=Style(color="#000000", bold=True),
+        dense=Style(color="#1d5fa6"),
+        pruned=Style(color="#b04a00"),
+        local=Style(color="#123a66"),
+        total=Style(color="#bb4f00"),
+        spark=Style(color="#6f8297"),
+        column=Style(bgcolor="#dfe3e9"),
+        cursor=Style(color="#fbfaf8", bgcolor="#2b3138", bold=True),
+        selected=Style(bgcolor="#e2e6ec"),
+        split=Style(color="#8a3a00", bold=True),
+        odd=Style(color="#8a3a00", bold=True),
+        ramp=_ramp(mix(("#1b62b0", "#54534e", "#b84a00"), len(KL_BOUNDS) + 1)),
+    ),
+    TERMINAL: Palette(
+        text=Style(),
+        muted=Style(dim=True),
+        quiet=Style(dim=True),
+        faint=Style(dim=True),
+        strong=Style(bold=True),
+        dense=Style(color="blue"),
+        pruned=Style(color="yellow"),
+        local=Style(),
+        total=Style(color="yellow"),
+        spark=Style(),
+        column=Style(bold=True),
+        cursor=Style(reverse=True),
+        selected=Style(bold=True),
+        split=Style(bold=True),
+        odd=Style(bold=True),
+        ramp=_ramp(("blue", "blue", "cyan", None, None, "yellow", "yellow", "bright_yellow")),
+    ),
+}

@@ -1,0 +1,127 @@
+"""Prune settings tried one after another on the same context: what each changed, and the way back to any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from explorer.source import Source
+from explorer.view import View
+from probes.accumulate import Summary, summarise
+from probes.errors import BadInput
+from probes.record import StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A setting against the one before it, over the steps that both have measured."""
+
+    before: str
+    after: str
+    steps: int
+    whole: tuple[Summary, Summary]
+    """Before and after, over those steps."""
+    cursor: int
+    at: tuple[Summary, Summary]
+    """Before and after, up to the cursor."""
+
+
+class Trials:
+    """The settings of this sitting, in the order they were tried, and where among them the present one is."""
+
+    def __init__(self) -> None:
+        self.history: list[str] = []
+        self.place = -1
+        self._run = 0
+        self._going: int | None = None
+        """The place that was asked for, until its run begins."""
+        self._before: tuple[str, int, Sequence[StepRecord]] | None = None
+        """Setting, cursor and path when another setting was asked for."""
+        self._asked = ""
+        self._outcome: Outcome | None = None
+        self._previous: str | None = None
+
+    def notice(self, view: View) -> None:
+        """Takes note of a run that began with another setting; called whenever the view has changed."""
+        if view.header is None or view.run == self._run:
+            return
+        self._run = view.run
+        self._outcome = None
+        setting = _setting(view)
+        present = self.history[self.place] if self.history else None
+        if setting == present:
+            return
+        self._previous = present
+        if self._going is not None and self.history[self._going] == setting:
+            self.place = self._going
+        else:
+            del self.history[self.place + 1 :]
+            self.history.append(setting)
+            self.place = len(self.history) - 1
+        self._going = None
+
+    # Asking.
+
+    def ask(self, source: Source, view: View, setting: str) -> None:
+        """Makes the pruned model anew, and remembers how things stood."""
+        self._going = None
+        self._ask(source, view, setting)
+
+    def undo(self, source: Source, view: View) -> bool:
+        """Goes back to the setting before; False where there is none."""
+        return self._go(source, view, self.place - 1)
+
+    def redo(self, source: Source, view: View) -> bool:
+        return self._go(source, view, self.place + 1)
+
+    def flip(self, source: Source, view: View) -> bool:
+        """Turns to the setting that was shown before this one, and back; False where there is none."""
+        if self._previous is None or self._previous not in self.history:
+            return False
+        return self._go(source, view, self.history.index(self._previous))
+
+    def _go(self, source: Source, view: View, place: int) -> bool:
+        if not 0 <= place < len(self.history) or not self.history[place]:
+            return False
+        self._going = place
+        self._ask(source, view, self.history[place])
+        return True
+
+    def _ask(self, source: Source, view: View, setting: str) -> None:
+        self._before = (_setting(view), view.cursor, list(view.path)) if view.newest else None
+        self._asked = canonical(setting)
+        source.prune(setting)
+
+    # What came of it.
+
+    def outcome(self, view: View) -> Outcome | None:
+        """Before and after, once the new setting has measured as many steps; None until then."""
+        before = self._before
+        if before is None or _setting(view) != self._asked or not view.newest:
+            return None
+        was, cursor, path = before
+        if view.newest < len(path) and (view.running or view.pause is None):
+            return None
+        steps = min(len(path), view.newest)
+        if self._outcome is None or self._outcome.steps != steps:
+            cursor = min(cursor, steps)
+            whole = (summarise(path[:steps]), summarise(view.path[:steps]))
+            at = (summarise(path[:cursor]), summarise(view.path[:cursor]))
+            self._outcome = Outcome(was, self._asked, steps, whole, cursor, at)
+        return self._outcome
+
+
+def canonical(setting: str) -> str:
+    """A setting as it is written everywhere; as it stands where it can't be read."""
+    from probes.prune.setting import parse
+
+    try:
+        return str(parse(setting))
+    except BadInput:
+        return setting
+
+
+def _setting(view: View) -> str:
+    """The present setting, "" where there is none."""
+    report = view.header.prune if view.header else None
+    return canonical(report.setting) if report else ""

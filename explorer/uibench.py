@@ -1,0 +1,127 @@
+"""What the interface costs: the work of one more step when thousands are on the screen, without any model.
+
+Everything is measured that a terminal would get: folding the event, drawing the regions, composing the update and
+turning it into escape sequences. Time is that of the interface's own thread, so waiting costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+from rich.table import Table
+from textual.drivers.headless_driver import HeadlessDriver
+
+from explorer.app import LEAST_INTERVAL, ExplorerApp
+from explorer.axis import Axis
+from explorer.columns import Columns
+from explorer.figures import Scope
+from explorer.scripted import ScriptedSource
+from explorer.widgets.plot import DASHED, SOLID, decades, lines
+from probes.accumulate import Accumulator
+from probes.events import StepMeasured
+from probes.record import StepRecord
+
+PATTERN = 240
+"""Toy steps that are really computed; longer paths repeat them with sums of their own."""
+ROUNDS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class UiCost:
+    """Medians over `ROUNDS` steps, in milliseconds."""
+
+    steps: int
+    """How many steps were on the screen."""
+    width: int
+    height: int
+    step: float
+    """All interface work of one more step."""
+    chart: float
+    """Drawing one chart of two series of so many steps from nothing, 26 cells wide and 6 high."""
+
+
+def measure(steps: int = 10_000, sizes: Sequence[tuple[int, int]] = ((80, 24), (120, 36), (160, 45))) -> list[UiCost]:
+    """Measures at each terminal size, with that many steps recorded before."""
+    path = long_path(steps + ROUNDS)
+    chart = _chart_cost(path)
+    return [UiCost(steps, *size, asyncio.run(_step_cost(path, steps, size)), chart) for size in sizes]
+
+
+def report(costs: Sequence[UiCost], console: Console | None = None) -> None:
+    """Prints what was measured."""
+    table = Table("screen", "steps recorded", "work per step", "one chart", title="interface")
+    for cost in costs:
+        table.add_row(f"{cost.width} × {cost.height}", f"{cost.steps:,}", f"{cost.step:.1f} ms", f"{cost.chart:.2f} ms")
+    (console or Console()).print(table)
+
+
+def long_path(steps: int) -> list[StepRecord]:
+    """A path of any length in `free`, with all figures of a step, a full table and sums that fit."""
+    pattern = ScriptedSource().records(PATTERN)
+    state, path = Accumulator(), []
+    for place in range(steps):
+        record = replace(pattern[place % PATTERN], step=place + 1)
+        path.append(replace(record, sum=state.add_record(record)))
+    return path
+
+
+class CountingDriver(HeadlessDriver):
+    """A terminal that takes everything and shows nothing."""
+
+    written = 0
+
+    @property
+    def is_headless(self) -> bool:
+        return False
+
+    def write(self, data: str) -> None:
+        type(self).written += len(data)
+
+
+async def _step_cost(path: Sequence[StepRecord], steps: int, size: tuple[int, int]) -> float:
+    source = ScriptedSource()
+    app = ExplorerApp(source, driver=CountingDriver)
+    task = asyncio.create_task(app.run_async(size=size, mouse=False))
+    await _until(lambda: app.view.header is not None)
+    source.run()
+    for record in path[:steps]:
+        source.emit(StepMeasured(1, 0, record))
+    await _until(lambda: app.view.newest == steps)
+    await asyncio.sleep(4 * LEAST_INTERVAL)
+    found = []
+    for record in path[steps:]:
+        before, written = time.thread_time(), CountingDriver.written
+        source.emit(StepMeasured(1, 0, record))
+        await _until(lambda written=written: CountingDriver.written > written)  # type: ignore[misc]
+        await asyncio.sleep(1.5 * LEAST_INTERVAL)
+        found.append(1000 * (time.thread_time() - before))
+    app.leave()
+    await task
+    return statistics.median(found)
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    while not true():
+        await asyncio.sleep(0.005)
+
+
+def _chart_cost(path: Sequence[StepRecord]) -> float:
+    """Drawing a chart for the first time, with nothing remembered from before."""
+    axis, scale = Axis.of(len(path)), decades(1e-4, 10)
+    found = []
+    for _ in range(ROUNDS // 2):
+        columns = Columns(path)
+        pair = [columns.get("p.kl", Scope.LOCAL), columns.get("p.kl", Scope.TOTAL)]
+        before = time.thread_time()
+        lines(pair, [SOLID, DASHED], axis, scale, 26, 6)
+        found.append(1000 * (time.thread_time() - before))
+    return statistics.median(found)
+
+
+if __name__ == "__main__":
+    report(measure())

@@ -1,0 +1,117 @@
+"""The line above the keys: what is being worked on, why a run stands still, or what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.geometry import Size
+
+from explorer import numbers, reading
+from explorer.display import fit, flowing
+from explorer.playback import told
+from explorer.theme import Palette
+from explorer.view import Phase, View, Work
+from explorer.widgets.drawn import Drawn, Piece
+from probes.events import Pause
+
+
+class Status(Drawn):
+    """One sentence."""
+
+    DEFAULT_CSS = "Status { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._state: tuple[object, ...] = ()
+        self._view: View | None = None
+
+    def show(self, view: View) -> None:
+        state = (
+            view.phase,
+            view.work,
+            view.pause,
+            view.following,
+            view.behind,
+            view.failure,
+            view.cursor,
+            playing(view),
+        )
+        if state != self._state:
+            self._state, self._view = state, view
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        width = size.width
+        view, palette = self._view, self.palette
+        if view is None:
+            return []
+        if view.work is not None:
+            return [[(" ", None), *work_pieces(view.work, palette, max(8, min(24, width // 5)))]]
+        text = sentence(view)
+        if not text and self.screen.has_class("-compact"):
+            text = reading.sentences(view.record, view.follow)[1]
+        return [[(f" {fit(text, width - 1)}", palette.muted)]]
+
+
+def sentence(view: View) -> str:
+    """What a person wants to know right now, beyond the figures."""
+    if view.phase is Phase.READY:
+        return ""
+    if not view.following:
+        now = "still running" if view.running else "at rest"
+        return f"Looking back: {view.behind} behind the newest step ({now}). End follows again."
+    if view.running or view.pause is None:
+        return f"Plays {playing(view)}." if view.running and view.playback else ""
+    reason = flowing(view.pause.reason)
+    if view.playback is not None:
+        return f"{reason} Space plays, {playing(view)}; [ ] slower and faster, a again and again, e to the end.".strip()
+    match view.pause.why:
+        case Pause.ASKED:
+            return reason or "Paused. Space goes on."
+        case Pause.UNTIL:
+            return f"Stopped as asked: {reason}"
+        case Pause.STEPS:
+            return reason or "The step limit is reached."
+        case Pause.ENDED:
+            return reason or "The text has ended."
+        case Pause.INVALID:
+            return reason or "A model computed NaN or infinity."
+
+
+def playing(view: View) -> str:
+    """Speed and loop of a recording; "" of a live run."""
+    return told(view.playback) if view.playback is not None else ""
+
+
+def work_text(work: Work) -> str:
+    """How far the work is: "45.0 of 112 MB, 8.2 MB/s, 9 s left"."""
+    progress = work.progress
+    if progress.done is None:
+        return ""
+    if progress.unit == "bytes":
+        parts = [numbers.count(progress.done)]
+        if progress.total:
+            parts = [f"{numbers.count(progress.done)} of {numbers.count(progress.total)}"]
+        if work.rate:
+            parts.append(f"{numbers.count(work.rate)}/s")
+    elif progress.total:
+        done, total = f"{progress.done:,.0f}", f"{progress.total:,.0f}"
+        parts = [
+            f"{done} of {total} {progress.unit}" if progress.unit else f"{100 * progress.done / progress.total:.0f} %"
+        ]
+    else:
+        parts = [f"{progress.done:,.0f} {progress.unit}".strip()]
+    if work.left is not None:
+        parts.append(f"{numbers.duration(work.left)} left")
+    return ", ".join(parts)
+
+
+def work_pieces(work: Work, palette: Palette, width: int) -> list[Piece]:
+    """The task, a bar where the whole is known, how far it is, and how to stop it."""
+    pieces: list[Piece] = [(f"{flowing(work.progress.task)}  ", palette.strong)]
+    if work.share is not None:
+        full = round(work.share * width)
+        pieces += [("━" * full, palette.dense), ("╌" * (width - full), palette.faint), ("  ", None)]
+    pieces.append((work_text(work), palette.text))
+    pieces.append(("  Esc cancels", palette.muted))
+    return pieces

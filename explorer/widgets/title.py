@@ -1,0 +1,144 @@
+"""The first line: which two models, how they are run, and where the cursor is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual.geometry import Size
+
+from explorer.display import flowing
+from explorer.view import Phase, View
+from explorer.widgets.drawn import Drawn, Piece, Pieces
+from probes.events import Pause
+from probes.header import RunHeader
+from probes.settings import RunSettings
+
+NARROW = 100
+"""Below this width the sampler is left out: the context matters more."""
+GAP = 2
+"""Cells between two parts."""
+
+
+class Title(Drawn):
+    """One line; what matters least is left out first where it is narrow."""
+
+    DEFAULT_CSS = "Title { height: 1; dock: top; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="title")
+        self._state: tuple[object, ...] = ()
+        self._view: View | None = None
+
+    def show(self, view: View) -> None:
+        speed = f"{view.speed:.1f}" if view.speed else ""
+        state = (
+            view.header,
+            view.phase,
+            view.cursor,
+            view.newest,
+            view.following,
+            speed,
+            view.pause,
+            view.branches.current,
+        )
+        if state != self._state:
+            self._state, self._view = state, view
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        view = self._view
+        if view is None or view.header is None:
+            return [[(" phier", self.palette.strong)]]
+        return [laid_out(self._models(view, view.header), self._place(view, view.header), size.width)]
+
+    def _models(self, view: View, header: RunHeader) -> list[Part]:
+        """The two models, what was removed, and how they are run."""
+        palette = self.palette
+        names: Pieces = [
+            (flowing(header.dense.name), palette.dense),
+            (" ⇄ ", palette.muted),
+            (flowing(header.title), palette.pruned),
+        ]
+        parts = [Part(10, [("phier", palette.strong)]), Part(100, names)]
+        if header.prune is not None:
+            parts.append(Part(50, [(header.prune.summary, palette.muted)]))
+        if self.size.width < NARROW:
+            parts.append(Part(70, [(header.settings.follow.value, palette.text)]))
+        else:
+            parts.append(Part(70, [(how(header.settings), palette.text)]))
+        if not view.live:
+            parts.append(Part(75, [("recording", palette.muted)]))
+        if len(view.branches) > 1:
+            parts.append(Part(60, [(f"branch {view.branches.current}", palette.muted)]))
+        return parts
+
+    def _place(self, view: View, header: RunHeader) -> list[Part]:
+        """Where the cursor is and what is going on."""
+        palette = self.palette
+        limit = max(header.settings.steps, view.newest)
+        parts = [Part(90, [(f"step {view.cursor}/{limit}", palette.strong)])]
+        if view.newest and view.following:
+            parts.append(Part(40, [("following", palette.muted)]))
+        elif view.newest:
+            parts.append(Part(85, [(f"{view.behind} behind", palette.pruned)]))
+        parts.append(Part(80, [(_state(view), palette.strong)]))
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some words of the line."""
+
+    weight: int
+    """The lightest go first where there is no room."""
+    pieces: Pieces
+
+    @property
+    def size(self) -> int:
+        return sum(cell_len(text) for text, _ in self.pieces)
+
+
+def laid_out(left: list[Part], right: list[Part], width: int) -> Pieces:
+    """The parts with two cells between them, the left ones to the left, as many as fit by weight."""
+    kept: list[Part] = []
+    room = width - 1
+    for part in sorted((*left, *right), key=lambda part: -part.weight):
+        if part.size + GAP <= room or not kept:
+            kept.append(part)
+            room -= part.size + GAP
+    line: Pieces = [(" ", None)]
+    for part in left:
+        if any(part is other for other in kept):
+            line += [*part.pieces, (" " * GAP, None)]
+    line.append((" " * max(0, room), None))
+    for part in right:
+        if any(part is other for other in kept):
+            line += [*part.pieces, (" " * GAP, None)]
+    return line
+
+
+def how(settings: RunSettings) -> str:
+    """Context, sampler, and the temperature of the compared distributions."""
+    words = f"{settings.follow} · {settings.sampling}"
+    if settings.sampling.greedy:
+        return f"{words} · T {settings.analysis_t:g}"
+    if settings.analysis_t != settings.sampling.temperature:
+        return f"{words} · analysed at T {settings.analysis_t:g}"
+    return words
+
+
+def _state(view: View) -> str:
+    if view.phase is Phase.RUNNING:
+        return f"▶ {view.speed:.1f}/s" if view.speed else "▶ running"
+    if view.phase is Phase.READY:
+        return "ready"
+    why = view.pause.why if view.pause else Pause.ASKED
+    return {
+        Pause.ASKED: "‖ paused",
+        Pause.UNTIL: "‖ condition met",
+        Pause.ENDED: "■ ended",
+        Pause.STEPS: "■ limit reached",
+        Pause.INVALID: "■ invalid",
+    }[why]

@@ -1,0 +1,1 @@
+"""Measuring a dense and a pruned language model side by side; knows torch, never the interface."""

@@ -1,0 +1,189 @@
+"""Finds the parts of any causal language model by structure: blocks, attention, MLP, final norm, head, matrices.
+
+No table of class names: blocks are the longest list of like modules, attention is what takes an attention mask,
+the MLP is what else holds matrices in a block, be it one module or loose layers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from probes.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One prunable weight matrix."""
+
+    name: str
+    """Module path in the model: "model.layers.3.mlp.up_proj"."""
+    layer: int
+    sublayer: str
+    """"attn", "mlp", or "" where it belongs to neither."""
+    transposed: bool
+    """True where the weight is stored (inputs, outputs), as GPT-2's Conv1D does; elsewhere (outputs, inputs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sublayer:
+    """Attention or MLP of one block: what reads the residual stream and adds to it."""
+
+    kind: str
+    """"attn" or "mlp"."""
+    layer: int
+    modules: tuple[str, ...]
+    """One module, or the loose layers in order (OPT's fc1, fc2); the last one's output joins the stream."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.layer}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One layer of the model."""
+
+    layer: int
+    name: str
+    attn: Sublayer | None
+    mlp: Sublayer | None
+    matrices: tuple[Matrix, ...]
+
+    def sublayer(self, kind: str) -> Sublayer | None:
+        return self.attn if kind == "attn" else self.mlp
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """Where everything is, as module paths."""
+
+    blocks: tuple[Block, ...]
+    final_norm: str
+    """"" where there is none."""
+    head: str
+    unreachable: tuple[str, ...]
+    """Weights in the blocks that no matrix method reaches, such as the stacked experts of a mixture."""
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        return tuple(matrix for block in self.blocks for matrix in block.matrices)
+
+    @property
+    def sublayers(self) -> tuple[Sublayer, ...]:
+        return tuple(s for block in self.blocks for s in (block.attn, block.mlp) if s is not None)
+
+
+def dissect(model: PreTrainedModel) -> Anatomy:
+    """The anatomy of a causal LM. Raises `BadInput` where its blocks or its head can't be found."""
+    names = {module: name for name, module in model.named_modules()}
+    head = model.get_output_embeddings()
+    lists = [(name, module) for name, module in model.named_modules() if _is_stack(module)]
+    if not isinstance(head, nn.Module) or not lists:
+        raise BadInput(
+            "Unknown anatomy",
+            f"No {'LM head' if lists else 'list of blocks'} was found in {type(model).__name__}.",
+            "Use a decoder-only language model.",
+        )
+    path, stack = max(lists, key=lambda found: len(list(found[1].modules())))
+    blocks = tuple(_block(f"{path}.{i}", i, block) for i, block in enumerate(stack.children()))
+    known = {matrix.name for block in blocks for matrix in block.matrices}
+    unreachable = tuple(
+        f"{path}.{name}" for name, p in stack.named_parameters()
+        if p.dim() >= 2 and f"{path}.{name}".removesuffix(".weight") not in known and not _is_filter(stack, name)
+    )  # fmt: skip
+    return Anatomy(blocks, _final_norm(model, path, stack), names[head], unreachable)
+
+
+def weight(model: nn.Module, matrix: Matrix) -> Tensor:
+    """A matrix as (outputs, inputs), whichever way it is stored: a view, so writing to it writes to the model."""
+    stored = model.get_submodule(matrix.name).weight
+    assert isinstance(stored, Tensor)
+    return stored.t() if matrix.transposed else stored
+
+
+def _is_stack(module: nn.Module) -> bool:
+    children = list(module.children())
+    return (
+        isinstance(module, nn.ModuleList)
+        and len({type(child) for child in children}) == 1
+        and any(_is_matrix(inner) for inner in children[0].modules())
+        and not _is_matrix(children[0])
+    )
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(module, nn.Linear | Conv1D) and isinstance(weight, Tensor) and weight.dim() == 2
+
+
+def _is_filter(stack: nn.Module, parameter: str) -> bool:
+    """Convolutions and state matrices of state-space models are not matrices between features."""
+    owner, _, name = parameter.rpartition(".")
+    return isinstance(stack.get_submodule(owner), nn.Conv1d) or name in ("A_log", "D")
+
+
+def _block(name: str, layer: int, block: nn.Module) -> Block:
+    attention, rest, loose = [], [], []
+    for child_name, child in block.named_children():
+        path = f"{name}.{child_name}"
+        if _is_matrix(child):
+            loose.append(path)
+        elif _is_attention(child):
+            attention.append(path)
+        elif any(p.dim() >= 2 for p in child.parameters()) and not _is_mixer(child):
+            rest.append(path)
+    attn = Sublayer("attn", layer, tuple(attention)) if len(attention) == 1 else None
+    mlp_modules = rest if len(rest) == 1 and not loose else loose if len(loose) > 1 and not rest else []
+    mlp = Sublayer("mlp", layer, tuple(mlp_modules)) if mlp_modules else None
+    return Block(layer, name, attn, mlp, tuple(_matrices(name, layer, block, attn, mlp)))
+
+
+def _matrices(name: str, layer: int, block: nn.Module, attn: Sublayer | None, mlp: Sublayer | None) -> Iterator[Matrix]:
+    for inner, module in block.named_modules():
+        if not _is_matrix(module):
+            continue
+        path = f"{name}.{inner}"
+        owner = next(
+            (s.kind for s in (attn, mlp) if s and any(path == m or path.startswith(f"{m}.") for m in s.modules)), ""
+        )
+        yield Matrix(path, layer, owner, isinstance(module, Conv1D))
+
+
+def _is_attention(module: nn.Module) -> bool:
+    accepted = inspect.signature(module.forward).parameters
+    return "attention_mask" in accepted and "cache_params" not in accepted
+
+
+def _is_mixer(module: nn.Module) -> bool:
+    """A state-space mixer: neither attention nor MLP."""
+    return "cache_params" in inspect.signature(module.forward).parameters
+
+
+def _final_norm(model: PreTrainedModel, path: str, stack: nn.Module) -> str:
+    """The norm that stands beside the list of blocks."""
+    parent_path = path.rpartition(".")[0]
+    parent = model.get_submodule(parent_path)
+    norms = [
+        name
+        for name, child in parent.named_children()
+        if child is not stack and "norm" in type(child).__name__.lower() and "embed" not in name
+    ]
+    return f"{parent_path}.{norms[-1]}" if norms else ""
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where token ids belong: with the embedding, or on the CPU where weights are only moved in while they are used."""
+    device = next(model.get_input_embeddings().parameters()).device
+    return torch.device("cpu") if device.type == "meta" else device
+
+
+def probe_ids(model: PreTrainedModel) -> Tensor:
+    """A few token ids (1, 4) on the model's device, to look at how its modules answer."""
+    rows = next(model.get_input_embeddings().parameters()).shape[0]
+    return torch.arange(1, 5, device=input_device(model)).unsqueeze(0) % rows

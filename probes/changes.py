@@ -1,0 +1,58 @@
+"""What a pruned twin has instead of the dense model, kept as bits and as references, so that a history costs little."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Bits = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+"""A mask, eight weights a byte, in the order of (outputs, inputs)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What stands in the place of one dense matrix: the same with holes, or another one."""
+
+    kept: Bits
+    """0 where the weight was made zero."""
+    weight: nn.Parameter | None = None
+    """As stored; None where it is the dense weight with holes."""
+    whole: Bits | None = None
+    """Of `kept`, what whole neurons or heads left behind: 0 where one went. Methods that follow keep these holes."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that tells a twin from the dense model."""
+
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    """By matrix name."""
+    dropped: frozenset[str] = frozenset()
+    """"attn 20", "mlp 3", "block 7"."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over matrix names, masks and drops, hex; "" where nothing differs from the dense model."""
+        if not self.changes and not self.dropped:
+            return ""
+        digest = hashlib.sha256()
+        for name, change in sorted(self.changes.items()):
+            digest.update(name.encode())
+            digest.update(change.kept.data)
+        digest.update(" ".join(sorted(self.dropped)).encode())
+        return digest.hexdigest()
+
+
+def packed(keep: Tensor) -> Bits:
+    """A boolean mask, (outputs, inputs), as bits."""
+    return np.packbits(keep.detach().cpu().contiguous().numpy().reshape(-1))
+
+
+def unpacked(bits: Bits, shape: torch.Size) -> Tensor:
+    """The boolean mask that `packed` took, on the CPU."""
+    return torch.from_numpy(np.unpackbits(bits, count=shape.numel()).view(bool)).view(shape)

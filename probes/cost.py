@@ -1,0 +1,182 @@
+"""What stepping costs: seconds against a bare loop of the same two models, and bytes that each step leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import psutil
+import torch
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from probes.decode import Lockstep, Tokens
+from probes.settings import Follow, RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """Seconds a step of two ways of stepping, taken in turn in one run, so that other load falls on both alike."""
+
+    follow: Follow
+    steps: int
+    """Steps a round."""
+    bare: tuple[float, ...]
+    """The models one after the other with nothing measured: the mean of each round."""
+    measured: tuple[float, ...]
+    """The same steps in lockstep, every figure computed: the mean of each round."""
+
+    @property
+    def bare_median(self) -> float:
+        return statistics.median(self.bare)
+
+    @property
+    def measured_median(self) -> float:
+        return statistics.median(self.measured)
+
+    @property
+    def ratio(self) -> float:
+        """Measured over bare: the median of the rounds, each against the one beside it."""
+        return statistics.median(b / a for a, b in zip(self.bare, self.measured, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Bytes a step that a run adds to the process."""
+
+    vocabulary: int
+    steps: int
+    resident: float
+    """The resident memory's growth."""
+    caches: float
+    """What both KV caches hold more: any stepping needs it."""
+
+    @property
+    def beyond_caches(self) -> float:
+        return self.resident - self.caches
+
+
+def step_cost(
+    dense: PreTrainedModel,
+    pruned: PreTrainedModel,
+    tokens: Tokens,
+    prompt_ids: Sequence[int],
+    *,
+    follow: Follow = Follow.DENSE,
+    steps: int = 32,
+    rounds: int = 9,
+    done: Callable[[int, int], None] | None = None,
+) -> StepCost:
+    """Times both ways of stepping greedily from one prompt, prefill left out; `done` hears of every round.
+
+    `follow` is `dense` or `free`: in `free`, the bare models each read what they chose themselves, and the lockstep
+    reads the shared context too. One round before the first is thrown away. No token ends the text.
+    """
+    settings = RunSettings("", follow=follow, steps=steps)
+
+    def measured() -> float:
+        with Lockstep(dense, pruned, tokens, prompt_ids, settings) as lockstep:
+            lockstep.prefill()
+            return _timed(lockstep.step, steps)
+
+    def bare() -> float:
+        return _bare(dense, pruned, prompt_ids, steps, shared=follow is not Follow.FREE)
+
+    times: dict[Callable[[], float], list[float]] = {bare: [], measured: []}
+    for number in range(rounds + 1):
+        # Each goes first in turn, so that neither always finds the machine as the other left it.
+        for way in (bare, measured) if number % 2 else (measured, bare):
+            times[way].append(way() / steps)
+        if done is not None:
+            done(number + 1, rounds + 1)
+    return StepCost(follow, steps, tuple(times[bare][1:]), tuple(times[measured][1:]))
+
+
+def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
+    """Steps two small random models with a large vocabulary in `free` and sees what the process has grown by.
+
+    The records are kept, as a run keeps them. The first steps, which fill every allocator's own reserves, are left
+    out.
+    """
+    warm = steps // 2
+    with torch.random.fork_rng():
+        dense, pruned = _random_model(vocabulary, steps + warm, 0), _random_model(vocabulary, steps + warm, 1)
+    settings = RunSettings("", follow=Follow.FREE, steps=steps + warm)
+    with Lockstep(dense, pruned, _Numbers(), [1, 2, 3], settings) as lockstep:
+        stepping = iter(lockstep)
+        for _ in islice(stepping, warm):
+            pass
+        before = _resident()
+        for _ in islice(stepping, steps):
+            pass
+        after = _resident()
+    # Three contexts hold keys and values once they have parted: one of the dense model's, two of the pruned one's.
+    values = 2 * dense.config.num_hidden_layers * dense.config.hidden_size
+    return Growth(vocabulary, steps, (after - before) / steps, 3.0 * values * dense.dtype.itemsize)
+
+
+@torch.inference_mode()
+def _bare(
+    dense: PreTrainedModel, pruned: PreTrainedModel, prompt_ids: Sequence[int], steps: int, shared: bool
+) -> float:
+    """Seconds of so many greedy steps of both models, one after the other, each with its cache."""
+    caches = [DynamicCache(), DynamicCache()]
+    contexts = [list(prompt_ids), list(prompt_ids)]
+
+    def read(which: int, model: PreTrainedModel, ids: Sequence[int]) -> int:
+        fed = torch.tensor([list(ids)], device=model.device)
+        logits = model(input_ids=fed, past_key_values=caches[which], use_cache=True).logits
+        return int(logits[0, -1].argmax())
+
+    def step() -> None:
+        chosen, chosen_pruned = read(0, dense, contexts[0][-1:]), read(1, pruned, contexts[1][-1:])
+        contexts[0].append(chosen)
+        contexts[1].append(chosen if shared else chosen_pruned)
+
+    for which, model in enumerate((dense, pruned)):
+        read(which, model, prompt_ids[:-1])
+    return _timed(step, steps)
+
+
+def _timed(step: Callable[[], object], steps: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return time.perf_counter() - begun
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+def _random_model(vocabulary: int, longest: int, seed: int) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=longest + 8,
+        initializer_range=0.4,
+    )
+    model = LlamaForCausalLM(config)
+    model.requires_grad_(False).eval()
+    return model
+
+
+class _Numbers:
+    """Writes token 7 as "7 "."""
+
+    def piece(self, token_id: int) -> str:
+        return f"{token_id} "
+
+    def stream(self, ids: Sequence[int]) -> _Numbers:  # noqa: ARG002 - a number looks the same after any other
+        return self
+
+    def push(self, token_id: int) -> str:
+        return self.piece(token_id)

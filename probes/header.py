@@ -1,0 +1,118 @@
+"""What a run was: both models, the prune setting and what it really removed, and how the run was set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from probes.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One model, as far as a reader of a recording needs to know it."""
+
+    name: str
+    """Short, for titles: "SmolLM2-135M-Instruct"."""
+    spec: str
+    """As the person named it: "demo", a hub id, a folder, a .gguf file."""
+    revision: str
+    """The hub commit, or "" where there is none."""
+    fingerprint: str
+    """SHA-256 over the names, shapes, dtypes and bytes of the weights, hex; "" where it was not taken."""
+    architecture: str
+    """The transformers class: "LlamaForCausalLM"."""
+    layers: int
+    hidden: int
+    vocabulary: int
+    parameters: int
+    dtype: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The text a setting was calibrated on."""
+
+    source: str
+    """"self" (written by the dense model), "demo" (the ids that ship), or a file or data set name."""
+    samples: int
+    length: int
+    """Tokens a sample."""
+    seed: int | None
+    sha256: str
+    """Of the token ids, so that two calibrations can be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixReport:
+    """One matrix, measured after pruning."""
+
+    name: str
+    """Its module path: "model.layers.3.mlp.up_proj"."""
+    layer: int
+    sublayer: str
+    """"attn", "mlp", or "" for one that belongs to neither."""
+    rows: int
+    columns: int
+    zeros: int
+
+    @property
+    def sparsity(self) -> float:
+        return self.zeros / (self.rows * self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What a setting really removed, counted in the weights and not taken from the setting."""
+
+    setting: str
+    zeroed: int
+    """Zeros in the targeted matrices now."""
+    targeted: int
+    """Weights in the targeted matrices."""
+    dropped: tuple[str, ...] = ()
+    """Sublayers that no longer run: "attn 20", "mlp 3", "block 7"."""
+    dropped_parameters: int = 0
+    mask_hash: str = ""
+    """SHA-256 over the masks and drops, hex."""
+    seconds: float = 0.0
+    calibration: Calibration | None = None
+    matrices: tuple[MatrixReport, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Warnings and facts in sentences: a reused calibration, a matrix that could not be reached."""
+
+    @property
+    def summary(self) -> str:
+        """One line for a title: "50.0 % of 106.2 M zeroed, 4 attn dropped"."""
+        parts = []
+        if self.targeted:
+            parts.append(f"{100 * self.zeroed / self.targeted:.1f} % of {self.targeted / 1e6:.1f} M zeroed")
+        kinds: dict[str, int] = {}
+        for name in self.dropped:
+            kind = name.split()[0]
+            kinds[kind] = kinds.get(kind, 0) + 1
+        parts += [f"{count} {kind} dropped" for kind, count in kinds.items()]
+        return ", ".join(parts) or "nothing removed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """Everything that is known before the first step."""
+
+    dense: ModelInfo
+    pruned: ModelInfo
+    prune: PruneReport | None
+    """None where the second model was made elsewhere and nothing could be counted against the dense one."""
+    settings: RunSettings
+    prompt_text: str
+    """What the models really read: the prompt after the chat template."""
+    prompt_ids: tuple[int, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    """phier, torch, transformers, python."""
+    started: str = ""
+    """ISO 8601, UTC."""
+
+    @property
+    def title(self) -> str:
+        """What stands between the two names on the screen: the setting, or the second model's name."""
+        return self.prune.setting if self.prune and self.prune.setting else self.pruned.name

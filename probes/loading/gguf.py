@@ -1,0 +1,69 @@
+"""GGUF files: a safetensors copy of each is kept, made once by transformers' own GGUF support.
+
+Reading a GGUF takes tens of seconds and the copy a fraction of one. The conversion runs in a process of its own: it
+can then be stopped at once, leaves no memory behind, and never holds up an interface.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from probes.errors import BadInput
+from probes.loading import child
+from probes.loading.cache import cache_folder, sha256
+from probes.loading.kept import keep
+from probes.loading.work import Work
+
+_BAR = re.compile(r"([A-Z][^:\r\n]*):[^\r\n]*?\b(\d+)/(\d+) \[")
+"""A progress bar's text, as transformers draws it: "Loading weights:  12%|#   | 33/272 [00:01<…"."""
+
+
+def converted(
+    source: Path, dtype: str, work: Work, *, name: str = "", digest: str = "", thorough: bool = False
+) -> Path:
+    """The folder that holds `source` as safetensors of this dtype, with its tokenizer and chat template.
+
+    The copy belongs to the file's content, known by its SHA-256 (`digest`, where the caller has it already), and is
+    made anew where it is missing or damaged. `dtype` is a torch name: dequantised weights are stored exactly in
+    "float32" and rounded in any other. Raises `BadInput` where transformers can't read the file.
+    """
+    name = name or source.stem
+    digest = digest or sha256(source, work, f"Reading {source.name}")
+    folder = kept_folder(name, digest, dtype)
+    task = f"Converting {name} (once)"
+
+    def build(part: Path) -> None:
+        log = part.with_name(part.name + ".log")
+        try:
+            ended = child.run(
+                [sys.executable, "-P", "-m", "probes.loading.convert", str(source), str(part), dtype],
+                work,
+                task,
+                log=log,
+                environment={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
+                watch=lambda: _tell(log, work, task),
+            )
+        finally:
+            log.unlink(missing_ok=True)
+        if ended.code:
+            raise BadInput(
+                "GGUF file",
+                f"{source} could not be converted: {ended.last_words}",
+                "Name another file, or a folder with the model's safetensors weights.",
+            )
+
+    return keep(folder, build, work, task, thorough=thorough)
+
+
+def kept_folder(name: str, digest: str, dtype: str) -> Path:
+    """Where the copy of a file with this content belongs."""
+    return cache_folder() / "models" / f"{name}-{dtype}-{digest[:16]}"
+
+
+def _tell(log: Path, work: Work, task: str) -> None:
+    bars = _BAR.findall(log.read_text("utf-8", "replace")[-4000:])
+    done, total = (int(bars[-1][1]), int(bars[-1][2])) if bars else (None, None)
+    # A finished bar is not a finished conversion: reading the header and writing the copy show none.
+    work.tell(task, done, total, "tensors") if done != total else work.tell(task)

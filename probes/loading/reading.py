@@ -1,0 +1,231 @@
+"""From a folder to a model and a tokenizer in memory, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
+
+from probes.errors import BadInput, Failure
+from probes.loading.place import configuration
+from probes.loading.quiet import reporting
+from probes.loading.work import Work
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
+"""What transformers raises on a folder that it can't make a model of."""
+
+_SMALLER = "Choose a smaller --dtype, such as bfloat16, or spread the model with --device-map auto."
+_STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+"""Bytes of one number, by safetensors' name for its type; all others take one."""
+
+
+def check_folder(
+    folder: Path, files: Sequence[Path], name: str, *, remote_code: bool, pickle: bool, drops_obeyed: bool
+) -> None:
+    """Raises `BadInput` unless the folder holds a model that may be read as it is, without running what it brings."""
+    config = configuration(folder)
+    _refuse_foreign_code(config, name, remote_code)
+    if not (remote_code or drops_obeyed):
+        _refuse_drops(config, name)
+    _refuse_pickles(folder, files, name, pickle)
+
+
+def named_drops(config: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
+    """The layers whose "attn" and "mlp" a configuration names as dropped, as LLM-Drop writes them.
+
+    Its lists hold layer numbers, or one entry a layer that is true where the sublayer is dropped; null is not.
+    """
+    dropped = {}
+    for sublayer, key in (("attn", "drop_attn_list"), ("mlp", "drop_mlp_list")):
+        listed = config.get(key)
+        entries = list(enumerate(listed)) if isinstance(listed, list) else []
+        layers = {at if entry is True else entry for at, entry in entries if entry is not False and entry is not None}
+        dropped[sublayer] = tuple(sorted(layer for layer in layers if isinstance(layer, int)))
+    return dropped
+
+
+def read_model(
+    folder: Path,
+    files: Sequence[Path],
+    name: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    device_map: str | None,
+    remote_code: bool,
+    pickle: bool,
+    work: Work,
+) -> PreTrainedModel:
+    """The folder's causal LM on `device` (or placed by `device_map`); `dtype` None keeps the checkpoint's own.
+
+    Raises `BadInput` where the folder holds none, or not all of it, and `Failure` where memory is too small.
+    """
+    needed = bytes_needed(files, dtype)
+    if device_map is None:
+        _refuse_too_large(needed, device, name)
+    placed = device_map if device_map is not None else None if device.type == "cpu" else {"": device}
+    task = f"Loading {name}"
+    with reporting(work, task), _said_plainly(name, needed):
+        work.tell(task)
+        read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
+            folder,
+            dtype=dtype or "auto",
+            device_map=placed,
+            use_safetensors=None if pickle else True,
+            trust_remote_code=remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    model, report = read
+    _refuse_incomplete(report, name)
+    if not isinstance(model, PreTrainedModel):
+        raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
+    model.requires_grad_(False)
+    model.eval()
+    return model
+
+
+def read_tokenizer(folder: Path, name: str, *, remote_code: bool) -> PreTrainedTokenizerBase | None:
+    """The folder's tokenizer; None where it has none, or one that turns text into nothing."""
+    files = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
+    if not any((folder / file).exists() for file in files):
+        return None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code, local_files_only=True)
+        ids = tokenizer("a word", add_special_tokens=False)["input_ids"]
+    except (StrictDataclassError, *_UNREADABLE) as problem:
+        raise BadInput(
+            "Tokenizer not loaded", f"{name}'s tokenizer can't be read: {_first_line(problem)}", "Fetch it again."
+        ) from problem
+    unknown = tokenizer.unk_token_id
+    if not ids or all(token_id == unknown for token_id in ids) or not isinstance(tokenizer, PreTrainedTokenizerBase):
+        return None
+    return tokenizer
+
+
+def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
+    """Bytes that the weights take in memory in this dtype, from the files' headers; their size on disk for pickles."""
+    total = 0
+    for file in files:
+        total += _tensor_bytes(file, dtype) if file.suffix == ".safetensors" else file.stat().st_size
+    return total
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that is free on this device now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+@contextmanager
+def _said_plainly(name: str, needed: int) -> Iterator[None]:
+    """Turns what transformers and torch raise into sentences."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as problem:
+        raise _too_large(name, needed) from problem
+    except StrictDataclassError as problem:
+        raise BadInput("Model not loaded", f"{name}'s config.json is wrong: {_first_line(problem)}") from problem
+    except _UNREADABLE as problem:
+        said = _first_line(problem)
+        if isinstance(problem, RuntimeError) and "memory" in said.lower():
+            raise _too_large(name, needed) from problem
+        if "Unrecognized configuration class" in said:
+            said = "it is not a causal language model that transformers knows."
+        raise BadInput("Model not loaded", f"{name} can't be loaded: {said}", "Name another model.") from problem
+
+
+def _refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool) -> None:
+    known = config.get("model_type") in CONFIG_MAPPING
+    if config.get("auto_map") and not known and not allowed:
+        raise BadInput(
+            "Code of its own",
+            f"{name} comes with Python code that would run on this machine.",
+            "Read that code, then allow it with --trust-remote-code.",
+        )
+
+
+def _refuse_drops(config: Mapping[str, object], name: str) -> None:
+    """Only the code that comes with such a model obeys these lists."""
+    drops = [
+        f"drop-{kind}@layers={','.join(map(str, layers))}" for kind, layers in named_drops(config).items() if layers
+    ]
+    if drops:
+        raise BadInput(
+            "Dropped by its own code",
+            f"{name} names sublayers as dropped, which only its own code obeys: read plainly, it would drop nothing.",
+            f"Drop them here, from the model it was made of: --prune {'+'.join(drops)}",
+        )
+
+
+def _refuse_pickles(folder: Path, files: Sequence[Path], name: str, allowed: bool) -> None:
+    if not files:
+        raise BadInput(
+            "No weights", f"{name} has no safetensors weights in {folder}.", "Name a folder or file that holds them."
+        )
+    if files[0].suffix != ".safetensors" and not allowed:
+        raise BadInput(
+            "Pickled weights",
+            f"{name} has its weights in {files[0].name}, a format that can run code when it is opened.",
+            "Use safetensors, or allow it with --allow-pickle where you trust the source.",
+        )
+
+
+def _refuse_too_large(needed: int, device: torch.device, name: str) -> None:
+    free = available_bytes(device)
+    if needed > free:
+        raise _too_large(name, needed, free, device)
+
+
+def _too_large(name: str, needed: int, free: int | None = None, device: torch.device | None = None) -> Failure:
+    there = f", and {free / 1e9:.1f} GB are free on {device}" if free is not None else ""
+    return Failure("Out of memory", f"{name} needs {needed / 1e9:.1f} GB for its weights{there}.", _SMALLER)
+
+
+def _refuse_incomplete(report: Mapping[str, object], name: str) -> None:
+    """A weight that is in no file would be random, and every figure with it."""
+    absent = sorted(str(key) for key in _several(report.get("missing_keys")))
+    if absent:
+        raise BadInput(
+            "Weights missing",
+            f"{name}'s files lack {len(absent)} of the model's tensors, {absent[0]} among them.",
+            "Fetch the model again.",
+        )
+    broken = [str(item) for item in _several(report.get("error_msgs"))]
+    broken += [str(item) for item in _several(report.get("mismatched_keys"))]
+    if broken:
+        raise BadInput("Weights don't fit", f"{name}'s weights don't fit its configuration: {broken[0]}")
+
+
+def _several(found: object) -> Sequence[object]:
+    return list(found) if isinstance(found, list | tuple | set | frozenset) else []
+
+
+def _tensor_bytes(file: Path, dtype: torch.dtype | None) -> int:
+    try:
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        total = 0
+        for key, entry in header.items():
+            if key != "__metadata__":
+                start, end = entry["data_offsets"]
+                stored = _STORED.get(entry["dtype"], 1)
+                floating = "F" in entry["dtype"] and stored > 1
+                total += (end - start) * (dtype.itemsize if dtype and floating else stored) // stored
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as problem:
+        raise BadInput("Broken weights", f"{file} is no whole safetensors file.", "Fetch it again.") from problem
+    return total
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]

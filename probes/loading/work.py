@@ -1,0 +1,28 @@
+"""A slow piece of work, as its caller sees it: it tells how far it is, and it can be stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from probes.errors import Cancelled
+from probes.events import WorkProgressed
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Whom to tell, and whom to ask whether to go on; both may be absent."""
+
+    progress: Callable[[WorkProgressed], None] | None = None
+    cancelled: Callable[[], bool] | None = None
+
+    def tell(self, task: str, done: float | None = None, total: float | None = None, unit: str = "") -> None:
+        """Reports how far the task is, and stops it where that was asked for."""
+        self.check(task)
+        if self.progress is not None:
+            self.progress(WorkProgressed(task, done, total, unit))
+
+    def check(self, task: str) -> None:
+        """Raises `Cancelled` where the person has stopped the work."""
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled(task)

@@ -1,0 +1,242 @@
+"""Loads causal language models from where people keep them, and says whether two of them can be compared.
+
+A model is named by "demo", a hub id ("owner/name", "owner/name@revision"), a folder, or a .gguf file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from probes.errors import BadInput
+from probes.events import WorkProgressed
+from probes.fingerprint import fingerprint
+from probes.header import ModelInfo
+from probes.loading.cache import recall, remember, signature_of
+from probes.loading.place import find, weight_files
+from probes.loading.reading import check_folder, named_drops, read_model, read_tokenizer
+from probes.loading.work import Work
+from probes.tokens import TextStream, TokenText, chat_end_ids, prompt_ids, text_ids
+
+__all__ = [
+    "DTYPES",
+    "Loaded",
+    "TextStream",
+    "TokenText",
+    "check_comparable",
+    "end_ids",
+    "fingerprint",
+    "load",
+    "named_drops",
+    "prompt_ids",
+    "text_ids",
+    "with_fingerprint",
+]
+
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
+"""What --dtype takes besides "auto"."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A model ready to be read: in evaluation mode, wanting no gradients."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    info: ModelInfo
+    files: tuple[Path, ...] = ()
+    """Where the weights came from."""
+
+
+def load(
+    spec: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    device_map: str | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    thorough: bool = False,
+    drops_obeyed: bool = False,
+    progress: Callable[[WorkProgressed], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Loaded:
+    """Loads the causal LM that `spec` names, with its tokenizer, telling its progress.
+
+    `device` is "auto" (the first of CUDA, MPS, CPU that is there) or one by name; `dtype` is "auto" (float32 on a
+    CPU, the checkpoint's own elsewhere) or a torch name; `device_map` hands the placing to accelerate ("auto",
+    "balanced", …). `tokenizer` is taken where the model has none. Code that comes with a model, and pickled weights,
+    are refused unless allowed by name. `thorough` hashes the program's own copies instead of trusting their sizes
+    and times. A configuration that names dropped sublayers is refused, since nothing here would drop them, unless
+    `drops_obeyed` says that the caller does (`named_drops`). `info.fingerprint` is "" unless it is known from an
+    earlier start; see `with_fingerprint`.
+
+    Raises `BadInput` where the model can't be used, `Failure` where it could not be brought or does not fit,
+    `Cancelled` where `cancelled` says so.
+    """
+    work = Work(progress, cancelled)
+    target = _device(device, device_map)
+    wanted = _dtype(dtype, target)
+    place = find(
+        spec,
+        work,
+        gguf_dtype="float32" if wanted is None else str(wanted).removeprefix("torch."),
+        remote_code=trust_remote_code,
+        pickle=allow_pickle,
+        thorough=thorough,
+    )
+    files = weight_files(place.folder)
+    check_folder(
+        place.folder,
+        files,
+        place.name,
+        remote_code=trust_remote_code,
+        pickle=allow_pickle,
+        drops_obeyed=drops_obeyed,
+    )
+    own = read_tokenizer(place.folder, place.name, remote_code=trust_remote_code) or tokenizer
+    if own is None:
+        raise BadInput(
+            "No tokenizer",
+            f"{place.name} has no tokenizer in {place.folder} that turns text into tokens.",
+            "Add its tokenizer.json, or name it as the second model of one that has the tokenizer.",
+        )
+    model = read_model(
+        place.folder,
+        files,
+        place.name,
+        device=target,
+        dtype=wanted,
+        device_map=device_map,
+        remote_code=trust_remote_code,
+        pickle=allow_pickle,
+        work=work,
+    )
+    known = recall("fingerprint", signature_of(files, str(model.dtype)))
+    return Loaded(model, own, _info(model, place.name, spec, place.revision, known), files)
+
+
+def with_fingerprint(loaded: Loaded) -> Loaded:
+    """The same with `info.fingerprint` filled in: taken now, and known at later starts while the files stay as they
+    are. The model must still be as it was loaded."""
+    if loaded.info.fingerprint:
+        return loaded
+    taken = fingerprint(loaded.model)
+    if taken and loaded.files:
+        remember("fingerprint", signature_of(loaded.files, str(loaded.model.dtype)), taken)
+    return replace(loaded, info=replace(loaded.info, fingerprint=taken))
+
+
+def end_ids(loaded: Loaded) -> frozenset[int]:
+    """Every token that ends this model's text: its configurations', its tokenizer's, its chat template's.
+
+    A configuration may name an end by default that its tokenizer uses as an ordinary token; such an id is left out.
+    """
+    tokenizer = loaded.tokenizer
+    named: set[int] = set()
+    for source in (loaded.model.generation_config, loaded.model.config, loaded.model.config.get_text_config()):
+        named |= _ids(getattr(source, "eos_token_id", None))
+    own = _ids(tokenizer.eos_token_id) | chat_end_ids(tokenizer)
+    added = tokenizer.added_tokens_decoder
+    special = {token_id for token_id in named if token_id in added and added[token_id].special}
+    found = own | special if own else named
+    return frozenset(token_id for token_id in found if 0 <= token_id < loaded.info.vocabulary)
+
+
+def check_comparable(dense: Loaded, pruned: Loaded) -> tuple[str, ...]:
+    """Raises `BadInput` unless the two models speak of the same tokens; returns sentences worth showing.
+
+    Models pad their vocabularies, so logits of different widths are fine: the tokens both have are compared, and
+    probabilities are taken over those. A token that only one of them has must then be one that no text contains.
+    """
+    a, b = dense.info, pruned.info
+    common = min(a.vocabulary, b.vocabulary)
+    notes: list[str] = []
+    if a.vocabulary != b.vocabulary:
+        notes.append(
+            f"{a.name} answers over {a.vocabulary:,} tokens and {b.name} over {b.vocabulary:,}; "
+            f"the first {common:,} are compared."
+        )
+    ours, theirs = _names(dense.tokenizer), _names(pruned.tokenizer)
+    special = _special(dense.tokenizer) | _special(pruned.tokenizer)
+    for token_id in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(token_id), theirs.get(token_id)
+        if one == other and token_id < common:
+            continue
+        if token_id in special and (one == other or one is None or other is None):
+            continue
+        raise BadInput(
+            "Vocabularies differ",
+            f"{a.name} has {len(ours):,} tokens and {b.name} {len(theirs):,}; "
+            f"token {token_id} is {_quoted(one)} in the first and {_quoted(other)} in the second.",
+            "Only models with the same tokenizer can be compared token by token.",
+        )
+    return tuple(notes)
+
+
+def _device(name: str, device_map: str | None) -> torch.device:
+    if device_map is not None and name != "auto":
+        raise BadInput("Device", "A device map places the model itself.", "Give --device or --device-map, not both.")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise BadInput("Device", f"{name!r} is not a device.", "Use auto, cpu, cuda, cuda:N or mps.")
+    device = torch.device(name)
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}[device.type]
+    if (device.index or 0) >= there:
+        raise BadInput("Device", f"This machine has no {name}.", "Use --device auto or cpu.")
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype | None:
+    """None where the checkpoint decides."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else None
+    if name not in DTYPES:
+        raise BadInput("Dtype", f"{name!r} is not a dtype to load with.", f"Use auto, {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def _info(model: PreTrainedModel, name: str, spec: str, revision: str, known: str) -> ModelInfo:
+    config = model.config.get_text_config(decoder=True)
+    distinct = {id(parameter): parameter.numel() for parameter in model.parameters()}
+    placed = getattr(model, "hf_device_map", None)
+    devices = sorted({str(device) for device in placed.values()}) if placed else [str(model.device)]
+    return ModelInfo(
+        name=name,
+        spec=spec,
+        revision=revision,
+        fingerprint=known,
+        architecture=type(model).__name__,
+        layers=int(config.num_hidden_layers),
+        hidden=int(config.hidden_size),
+        vocabulary=int(config.vocab_size),
+        parameters=sum(distinct.values()),
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=",".join(devices),
+    )
+
+
+def _ids(named: object) -> set[int]:
+    """A configuration names one id, several, or none."""
+    if isinstance(named, int):
+        return {named}
+    return {token_id for token_id in named if isinstance(token_id, int)} if isinstance(named, Iterable) else set()
+
+
+def _names(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    return {token_id: name for name, token_id in tokenizer.get_vocab().items()}
+
+
+def _special(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    return {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
+def _quoted(token: str | None) -> str:
+    return "absent" if token is None else repr(token)

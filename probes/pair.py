@@ -1,0 +1,139 @@
+"""A dense and a pruned model that can be compared: loaded, checked, and ready to be stepped."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from probes.changes import State
+from probes.decode import Lockstep
+from probes.events import WorkProgressed
+from probes.header import PruneReport, RunHeader
+from probes.models import Loaded, check_comparable, end_ids, load, with_fingerprint
+from probes.prune.apply import apply
+from probes.prune.setting import parse
+from probes.settings import Follow, RunSettings
+from probes.tokens import TokenText, prompt_ids, text_ids
+from probes.twin import Twin
+from probes.wanted import OWN_TEXT, CalibrationWanted, Wanted
+
+KNOWN = 8
+"""How many settings a pair can flip between; a state holds a bit a weight, and what a method has corrected."""
+
+Progress = Callable[[WorkProgressed], None]
+Asked = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """Two models that speak of the same tokens."""
+
+    dense: Loaded
+    pruned: Loaded
+    report: PruneReport | None
+    """What was removed, measured; None where the second model was made elsewhere and not counted."""
+    twin: Twin | None = None
+    """What `pruned` is made of, where it was made here."""
+    calibration: CalibrationWanted = OWN_TEXT
+    notes: tuple[str, ...] = ()
+    """Sentences worth showing about how the two are compared."""
+    known: Mapping[str, State] = field(default_factory=dict)
+    """The twin's latest states by setting, so that flipping between them needs no pruning anew."""
+
+    def lockstep(self, settings: RunSettings) -> Lockstep:
+        """Both models on a prompt, before the first step. Raises `BadInput` where the prompt or text can't be used."""
+        tokenizer = self.dense.tokenizer
+        _, ids = prompt_ids(tokenizer, settings)
+        return Lockstep(
+            self.dense.model,
+            self.pruned.model,
+            TokenText(tokenizer),
+            ids,
+            settings,
+            ends_dense=end_ids(self.dense),
+            ends_pruned=end_ids(self.pruned),
+            text_ids=text_ids(tokenizer, settings) if settings.follow is Follow.TEXT else (),
+        )
+
+    def header(self, settings: RunSettings) -> RunHeader:
+        """What a reader of this run must know."""
+        text, ids = prompt_ids(self.dense.tokenizer, settings)
+        return RunHeader(
+            dense=self.dense.info,
+            pruned=self.pruned.info,
+            prune=self.report,
+            settings=settings,
+            prompt_text=text,
+            prompt_ids=tuple(ids),
+            versions={
+                "phier": version("phier"),
+                "torch": version("torch"),
+                "transformers": version("transformers"),
+                "python": platform.python_version(),
+            },
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def repruned(self, setting: str, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
+        """The same dense model with its twin made by another setting; the twin is changed in place.
+
+        Only masks and replaced matrices change hands, and a setting that was there before comes back at once, bit
+        for bit. On any error the twin, and so this pair, is what it was.
+        """
+        return pruned_here(self.dense, setting, self.calibration, progress, cancelled, twin=self.twin, known=self.known)
+
+
+def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
+    """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise."""
+
+    def loaded(spec: str, tokenizer_of: Loaded | None = None) -> Loaded:
+        model = load(
+            spec,
+            device=wanted.device,
+            dtype=wanted.dtype,
+            device_map=wanted.device_map or None,
+            tokenizer=tokenizer_of.tokenizer if tokenizer_of else None,
+            trust_remote_code=wanted.trust_remote_code,
+            allow_pickle=wanted.allow_pickle,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        return with_fingerprint(model)
+
+    dense = loaded(wanted.dense)
+    if wanted.prune:
+        return pruned_here(dense, wanted.prune, wanted.calibration, progress, cancelled)
+    pruned = loaded(wanted.pruned, dense)
+    return Pair(dense, pruned, None, calibration=wanted.calibration, notes=check_comparable(dense, pruned))
+
+
+def pruned_here(
+    dense: Loaded,
+    setting: str,
+    calibration: CalibrationWanted = OWN_TEXT,
+    progress: Progress | None = None,
+    cancelled: Asked | None = None,
+    *,
+    twin: Twin | None = None,
+    known: Mapping[str, State] | None = None,
+) -> Pair:
+    """The dense model and a twin of it that shares every untouched tensor, pruned by a setting.
+
+    `twin` is changed where it is given, and `known` are states of it by setting.
+    """
+    twin = twin or Twin(dense.model)
+    asked, known = parse(setting), known or {}
+    report = apply(twin, asked, dense, calibration, known=known, progress=progress, cancelled=cancelled)
+    latest = {**{text: state for text, state in known.items() if text != str(asked)}, str(asked): twin.state}
+    info = replace(dense.info, name=f"{dense.info.name} {asked}", fingerprint="")
+    return Pair(
+        dense,
+        Loaded(twin.model, dense.tokenizer, info),
+        report,
+        twin,
+        calibration,
+        known=dict(list(latest.items())[-KNOWN:]),
+    )

@@ -1,0 +1,1 @@
+"""Pruning settings, methods, masks and drops."""

@@ -1,0 +1,118 @@
+"""What is remembered of the activations that enter a matrix: per-feature norms, or the Hessian of its least squares.
+
+Both are sums over tokens, so their size does not depend on how much calibration text there is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from weakref import WeakKeyDictionary
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from probes.errors import BadInput
+
+
+class Sums:
+    """Sums over tokens for each matrix; matrices that read the same tensor (q, k and v) share one sum."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._first: dict[str, Tensor] = {}
+        """What each matrix saw at its first sight, held so that its place in memory can't be another tensor's."""
+        self._read_by: dict[str, str] = {}
+        """Which matrix's sum a matrix shares; its own, mostly."""
+        self._tokens: dict[str, int] = {}
+
+    def see(self, name: str, inputs: Tensor) -> None:
+        """Adds the inputs, (tokens, features), that enter a matrix now."""
+        reader = self._read_by.get(name)
+        if reader is None:
+            reader = next((other for other, seen in self._first.items() if _is(seen, inputs)), name)
+            self._read_by[name] = reader
+            self._first[name] = inputs
+        elif name in self._first:
+            self._first.clear()  # the second batch: who reads the same as whom is known
+        if reader == name:
+            added = self._of(inputs)
+            self._tokens[name] = self._tokens.get(name, 0) + inputs.shape[0]
+            self._sums[name] = self._sums[name].add_(added) if name in self._sums else added
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._read_by
+
+    def tokens(self, name: str) -> int:
+        """How many tokens a matrix has seen."""
+        return self._tokens[self.readers(name)]
+
+    def readers(self, name: str) -> str:
+        """The matrix whose sum this one shares. Raises `BadInput` where it saw no token at all."""
+        if name not in self:
+            raise BadInput(
+                "Never ran", f"{name} saw no token of the calibration text.", "Use more text, or leave it out: @name=…."
+            )
+        return self._read_by[name]
+
+    def total(self, name: str) -> Tensor:
+        return self._sums[self.readers(name)]
+
+    def _of(self, inputs: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Norms(Sums):
+    """‖x_j‖₂ of each input feature j over all tokens."""
+
+    def _of(self, inputs: Tensor) -> Tensor:
+        return inputs.float().square().sum(0).double()
+
+    def norms(self, name: str) -> Tensor:
+        """(features,), float32."""
+        return self.total(name).sqrt().float()
+
+
+class Hessians(Sums):
+    """H = (2/n) Σ x xᵀ over n tokens: of the squared error of a matrix's output (SparseGPT, arXiv 2301.00774)."""
+
+    def _of(self, inputs: Tensor) -> Tensor:
+        x = inputs.float()
+        return x.T @ x
+
+    def hessian(self, name: str) -> Tensor:
+        """(features, features), float32."""
+        return self.total(name) * (2 / self.tokens(name))
+
+
+class Memory:
+    """Norms measured before, by what they depend on: the calibration text and all that is pruned further up.
+
+    One for each dense model, for as long as that model lives.
+    """
+
+    def __init__(self, blocks: int = 512) -> None:
+        self._known: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._most = blocks
+
+    @staticmethod
+    def of(dense: PreTrainedModel) -> Memory:
+        return _MEMORIES.setdefault(dense, Memory())
+
+    def recall(self, key: str, names: list[str]) -> Mapping[str, Tensor] | None:
+        """The norms of these matrices under this key, if all are known."""
+        known = self._known.get(key, {})
+        return {name: known[name] for name in names} if all(name in known for name in names) else None
+
+    def keep(self, key: str, norms: Mapping[str, Tensor]) -> None:
+        self._known.setdefault(key, {}).update(norms)
+        self._known.move_to_end(key)
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+
+
+_MEMORIES: WeakKeyDictionary[PreTrainedModel, Memory] = WeakKeyDictionary()
+
+
+def _is(a: Tensor, b: Tensor) -> bool:
+    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()

@@ -1,0 +1,158 @@
+"""How much goes from which matrix: settled before anything is pruned, from amounts, tables, or a global budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from torch import Tensor
+
+from probes.anatomy import Matrix
+from probes.errors import BadInput
+from probes.prune.setting import Owl, Part, Pattern, Ratio, Table, ranges
+
+OWL_OUTLIER = 5.0
+"""M: a score counts as an outlier from this many times the layer's mean score on."""
+OWL_SPREAD = 0.08
+"""λ: no two layers' ratios lie further apart than twice this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What is to go from one matrix."""
+
+    matrix: Matrix
+    part: Part
+    amount: Ratio | Pattern
+
+    def __str__(self) -> str:
+        return f"{self.matrix.name} {self.part.method}:{self.amount}"
+
+
+def chosen(part: Part, matrices: Sequence[Matrix]) -> list[Matrix]:
+    """The matrices a part speaks of. Raises `BadInput` where there are none, and says what there is."""
+    targets = part.targets
+    found = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
+    layers = {matrix.layer for matrix in matrices}
+    beyond = sorted(set(targets.layers or ()) - layers)
+    if beyond:
+        raise BadInput(
+            "No such layer",
+            f"{part} names layer {ranges(beyond)}, which has no matrix in use.",
+            f"Layers in use: {ranges(layers)}.",
+        )
+    missing = [name for name in targets.names if not any(_is_named(matrix, name) for matrix in found)]
+    if missing or not found:
+        names = sorted({matrix.name.rpartition(".")[2] for matrix in matrices})
+        raise BadInput(
+            "Nothing to prune",
+            f"{part} names {missing[0]!r}, which is no matrix here." if missing else f"{part} matches no matrix.",
+            f"Names of matrices: {', '.join(names)}.",
+        )
+    return found
+
+
+def shares(
+    parts: Sequence[Part], matrices: Sequence[Matrix], scores: Callable[[Sequence[Matrix]], Iterable[Tensor]]
+) -> dict[str, Share]:
+    """What goes from each matrix, by name; where several parts speak of one, the last does.
+
+    `scores` gives the Wanda scores of matrices, one after another; it is asked only where a part allocates by them.
+    """
+    decided: dict[str, Share] = {}
+    for part in parts:
+        here = chosen(part, matrices)
+        if isinstance(part.amount, Table):
+            found = _from_table(part, part.amount, here)
+        elif isinstance(part.amount, Owl):
+            found = _by_outliers(part, part.amount.ratio, here, scores(here))
+        else:
+            assert isinstance(part.amount, (Ratio, Pattern))
+            found = [Share(matrix, part, part.amount) for matrix in here]
+        decided |= {share.matrix.name: share for share in found}
+    return {matrix.name: decided[matrix.name] for matrix in matrices if matrix.name in decided}
+
+
+def table_text(path: str) -> str:
+    """What a table's file says. Raises `BadInput` where it can't be read."""
+    try:
+        return Path(path).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is not text"
+        raise BadInput(
+            "Table", f"{path} can't be read: {reason}.", "A line is a name or a layer and its amount: up_proj 0.6"
+        ) from problem
+
+
+def _from_table(part: Part, table: Table, matrices: Sequence[Matrix]) -> list[Share]:
+    decided: dict[str, Share] = {}
+    for number, line in enumerate(table_text(table.path).splitlines(), 1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        if not words:
+            continue
+        where = f"{table.path}, line {number}"
+        if len(words) != 2:
+            raise BadInput("Table", f"{where} has {len(words)} columns.", "Write a name or a layer, and its amount.")
+        who, amount = words
+        found = [matrix for matrix in matrices if who == str(matrix.layer) or _is_named(matrix, who)]
+        if not found:
+            raise BadInput("Table", f"{where} names {who!r}, which matches no matrix that {part} is about.", "")
+        for matrix in found:
+            if (settled := _amount(amount, where)) is None:
+                decided.pop(matrix.name, None)
+            else:
+                decided[matrix.name] = Share(matrix, part, settled)
+    if not decided:
+        raise BadInput("Table", f"{table.path} removes nothing.", "Give at least one line with an amount above 0.")
+    return list(decided.values())
+
+
+def _amount(text: str, where: str) -> Ratio | Pattern | None:
+    keep, colon, group = text.partition(":")
+    if colon and keep.isdigit() and group.isdigit() and 1 <= int(keep) < int(group):
+        return Pattern(int(keep), int(group))
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise BadInput("Table", f"{where}: {text!r} is not an amount.", "Use a ratio from 0 to 1, or a pattern as 2:4.")
+    return Ratio(ratio) if ratio else None
+
+
+def _by_outliers(part: Part, ratio: float, matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> list[Share]:
+    """OWL (arXiv 2310.05175): layers with more outlying scores keep more; the mean over all weights is the ratio."""
+    sizes, shares_of_outliers = _outliers(matrices, scores)
+    ratios = owl_ratios(ratio, shares_of_outliers, sizes)
+    return [Share(matrix, part, Ratio(ratios[matrix.layer])) for matrix in matrices]
+
+
+def owl_ratios(ratio: float, outliers: Mapping[int, float], sizes: Mapping[int, int]) -> dict[int, float]:
+    """Each layer's ratio S_l ∝ 1 - D_l, with the mean `ratio` over all weights and a spread of 2λ.
+
+    `outliers` is D, each layer's share of outlying scores, in [0, 1]; `sizes` its number of weights. Where the ratio
+    lies nearer to 0 or 1 than 2λ, the spread is narrowed to that distance, so that every layer's ratio is one.
+    """
+    low, high = min(outliers.values()), max(outliers.values())
+    spread = min(OWL_SPREAD, ratio / 2, (1 - ratio) / 2)
+    scaled = {layer: 2 * spread * (d - low) / (high - low) if high > low else 0.0 for layer, d in outliers.items()}
+    mean = sum(scaled[layer] * sizes[layer] for layer in scaled) / sum(sizes.values())
+    return {layer: ratio + mean - scaled[layer] for layer in scaled}
+
+
+def _outliers(matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> tuple[dict[int, int], dict[int, float]]:
+    """By layer: how many weights, and which share of their scores exceeds M times the layer's mean."""
+    sizes: dict[int, int] = {}
+    outliers: dict[int, float] = {}
+    for layer, pairs in groupby(zip(matrices, scores, strict=True), key=lambda pair: pair[0].layer):
+        held = [score for _, score in pairs]
+        sizes[layer] = sum(score.numel() for score in held)
+        mean = sum(float(score.double().sum()) for score in held) / sizes[layer]
+        outliers[layer] = sum(int((score > OWL_OUTLIER * mean).sum()) for score in held) / sizes[layer]
+    return sizes, outliers
+
+
+def _is_named(matrix: Matrix, name: str) -> bool:
+    return matrix.name == name or matrix.name.endswith(f".{name}")

@@ -1,0 +1,163 @@
+"""Carries a prune setting out on a twin, and measures what it really removed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from probes.changes import State
+from probes.errors import BadInput
+from probes.events import WorkProgressed
+from probes.header import PruneReport
+from probes.loading.work import Work
+from probes.models import Loaded
+from probes.prune import kept
+from probes.prune.calibration import Samples, samples
+from probes.prune.importance import least_important
+from probes.prune.setting import Part, Setting
+from probes.prune.structured import thinnings
+from probes.prune.weightwise import prune_weights
+from probes.twin import Twin
+from probes.wanted import OWN_TEXT, CalibrationWanted
+
+
+def apply(
+    twin: Twin,
+    setting: Setting,
+    dense: Loaded,
+    calibration: CalibrationWanted = OWN_TEXT,
+    *,
+    known: Mapping[str, State] | None = None,
+    keep: bool = True,
+    progress: Callable[[WorkProgressed], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> PruneReport:
+    """Makes the twin what the setting says, whatever it was before, and reports what was removed.
+
+    Parts are carried out left to right; neighbouring parts that decide weights for themselves are carried out in one
+    walk through the blocks. Calibration text is brought only where a part needs it. `known` holds states by their
+    setting's text: the longest beginning of this setting that is in it is not carried out again. With `keep`, what
+    took calibration is kept in the cache folder for later starts.
+
+    Raises `BadInput` where a part matches nothing, removes nothing or gives nothing back, or where the end is the
+    dense model; `Failure` where the architecture or the numbers don't allow it; `Cancelled`. On any error the twin
+    is what it was before.
+    """
+    begun = time.perf_counter()
+    work = Work(progress, cancelled)
+    before = twin.state
+    applying = _Applying(twin, setting, dense, calibration, work)
+    try:
+        notes = applying.carried_out(known or {}, keep)
+    except BaseException:
+        twin.go(before)
+        raise
+    return twin.measure(
+        str(setting),
+        seconds=time.perf_counter() - begun,
+        calibration=applying.used.info if applying.used else None,
+        notes=notes,
+    )
+
+
+class _Applying:
+    def __init__(self, twin: Twin, setting: Setting, dense: Loaded, calibration: CalibrationWanted, work: Work) -> None:
+        self.used: Samples | None = None
+        """The calibration text, once it has been asked for."""
+        self._twin = twin
+        self._setting = setting
+        self._dense = dense
+        self._wanted = calibration
+        self._seed = calibration.seed or 0
+        self._work = work
+
+    def carried_out(self, known: Mapping[str, State], keep: bool) -> list[str]:
+        """Brings the twin from whatever it is to what the setting says; sentences worth noting."""
+        stages = _stages(self._setting.parts)
+        done = max((n for n in range(1, len(stages) + 1) if _text(stages[:n]) in known), default=0)
+        place = None
+        if keep and any(part.calibrated for stage in stages[done:] for part in stage):
+            place = kept.place_of(self._dense, self._setting, self._samples().info, self._seed)
+        found = kept.read(place, self._twin, self._work) if place else None
+        if found is not None:
+            state, notes = found
+            self._twin.go(state)
+        else:
+            begun = time.perf_counter()
+            self._twin.go(known[_text(stages[:done])] if done else State())
+            notes = [note for stage in stages[done:] for note in self._carry_out(stage)]
+            if place is not None:
+                kept.write(place, self._twin, notes, time.perf_counter() - begun, self._work)
+        if any(part.calibrated for part in self._setting.parts):
+            self._samples()  # so that the report names the text, also where its use was known already
+        if not self._twin.state.changes and not self._twin.state.dropped:
+            raise BadInput("Nothing removed", f"{self._setting} ends at the dense model.", "Remove something.")
+        return notes + self._out_of_reach()
+
+    def _carry_out(self, stage: Sequence[Part]) -> list[str]:
+        twin, first = self._twin, stage[0]
+        if first.method.unstructured:
+            return prune_weights(twin, stage, self._samples, self._seed, self._work)
+        if first.method.drops:
+            names = least_important(twin, first, self._ids, self._work)
+            twin.drop(*names)
+            return [f"{first} dropped {', '.join(names)}."] if first.amount is not None else []
+        if first.method.structured:
+            for thinning in thinnings(twin, first, self._ids, self._work):
+                twin.thin(thinning.name, thinning.keep)
+            return []
+        self._give_back(first)
+        return []
+
+    def _give_back(self, part: Part) -> None:
+        state, targets = self._twin.state, part.targets
+        matrices = [
+            matrix.name
+            for matrix in self._twin.anatomy.matrices
+            if matrix.name in state.changes and targets.has(matrix.name, matrix.layer, matrix.sublayer)
+        ]
+        dropped = [name for name in state.dropped if not targets.names and _speaks_of(part, name)]
+        if not matrices and not dropped:
+            raise BadInput("Nothing given back", f"All that {part} names is dense already.", "Name what was pruned.")
+        self._twin.restore(*matrices, *dropped)
+
+    def _out_of_reach(self) -> list[str]:
+        """A note where weights that a part may have meant can't be pruned by it."""
+        out = self._twin.anatomy.unreachable
+        if not out or not any(p.method.unstructured and p.targets.sublayer != "attn" for p in self._setting.parts):
+            return []
+        count = sum(self._twin.dense.get_parameter(name).numel() for name in out)
+        return [
+            f"{count / 1e6:.1f} M weights in {len(out)} tensors of experts and routers were left dense: {out[0]}, …"
+        ]
+
+    def _ids(self) -> Tensor:
+        return self._samples().ids
+
+    def _samples(self) -> Samples:
+        if self.used is None:
+            self.used = samples(self._wanted, self._dense, self._work)
+        return self.used
+
+
+def _stages(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
+    """Parts to be carried out together: neighbours that decide weights for themselves; each other part alone."""
+    stages: list[tuple[Part, ...]] = []
+    for part in parts:
+        if stages and part.method.unstructured and stages[-1][0].method.unstructured:
+            stages[-1] = (*stages[-1], part)
+        else:
+            stages.append((part,))
+    return stages
+
+
+def _text(stages: Sequence[Sequence[Part]]) -> str:
+    return str(Setting(tuple(part for stage in stages for part in stage)))
+
+
+def _speaks_of(part: Part, name: str) -> bool:
+    kind, _, layer = name.partition(" ")
+    targets = part.targets
+    return targets.sublayer in ("", kind) and (targets.layers is None or int(layer) in targets.layers)

@@ -1,0 +1,109 @@
+"""The token ids that a setting is calibrated on: the model's own writing, a text, JSON Lines, or a data set.
+
+`python -m probes.prune.calibration` writes the ids that ship for the demo model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.errors import BadInput
+from probes.header import Calibration
+from probes.loading.cache import cache_folder, locked
+from probes.loading.work import Work
+from probes.models import Loaded, load, with_fingerprint
+from probes.prune import own_text
+from probes.prune.texts import read_texts
+from probes.prune.windows import windows
+from probes.wanted import CalibrationWanted
+
+SAMPLES, LENGTH = 32, 128
+"""What is taken where nothing else is asked for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Text to calibrate on."""
+
+    ids: Tensor
+    """(samples, length) token ids, int64, on the CPU."""
+    info: Calibration
+    """What a reader of a recording must know of it."""
+
+
+def samples(wanted: CalibrationWanted, dense: Loaded, work: Work | None = None) -> Samples:
+    """Brings the calibration text that is wanted, as ids of the dense model's tokenizer.
+
+    The model's own text is written once for a model, number, length and seed, and then kept; the demo model's ships.
+    A text is cut into consecutive windows from its beginning; with a seed, into windows at random. Raises `BadInput`
+    where the text can't be read or is too short, or where a sample is longer than the model's context.
+    """
+    work = work or Work()
+    number, length = wanted.samples or SAMPLES, wanted.length or LENGTH
+    longest = getattr(dense.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if isinstance(longest, int) and length > longest:
+        raise BadInput("Calibration", f"{length} tokens are more than the {longest} of the model's context.", "")
+    if wanted.source in ("", "self"):
+        source, ids = _own(dense, number, length, wanted.seed or 0, work)
+        return _described(ids, source, wanted.seed or 0)
+    texts = read_texts(wanted.source, work)
+    return _described(
+        windows(texts, dense.tokenizer, number, length, wanted.seed, fewer=not wanted.samples),
+        wanted.source,
+        wanted.seed,
+    )
+
+
+def _described(ids: Tensor, source: str, seed: int | None) -> Samples:
+    digest = hashlib.sha256(f"{tuple(ids.shape)}".encode() + ids.numpy().astype("<i8").tobytes()).hexdigest()
+    return Samples(ids, Calibration(source, ids.shape[0], ids.shape[1], seed, digest))
+
+
+def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tuple[str, Tensor]:
+    """What the model has written: shipped, kept, or written now."""
+    if dense.info.spec == "demo":
+        ids = own_text.shipped(seed, number, length)
+        if ids is not None:
+            return "demo", ids
+    begin = own_text.begin_id(dense.tokenizer)
+    mark = with_fingerprint(dense).info.fingerprint
+    if not mark:
+        return "self", own_text.write(dense.model, begin, number, length, seed, work)
+    key = hashlib.sha256(f"{mark} {begin} {number} {length} {seed} {own_text.recipe()}".encode()).hexdigest()
+    path = cache_folder() / "calibration" / f"{key}.npy"
+    with locked(path, work, f"Waiting for another phier: {own_text.TASK}"):
+        kept = _read(path, number, length)
+        if kept is None:
+            kept = own_text.write(dense.model, begin, number, length, seed, work)
+            part = path.with_suffix(".part.npy")
+            np.save(part, kept.numpy().astype(np.int32), allow_pickle=False)
+            part.replace(path)
+    return "self", kept
+
+
+def _read(path: Path, number: int, length: int) -> Tensor | None:
+    """What was kept, where it is whole."""
+    try:
+        ids = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None  # missing, or cut short: it is written anew
+    return torch.from_numpy(ids.astype(np.int64)) if ids.shape == (number, length) else None
+
+
+def _ship(number: int = 64, length: int = 256, seed: int = 0) -> Path:
+    """Has the demo model write what ships with the package."""
+    demo = load("demo")
+    ids = own_text.write(demo.model, own_text.begin_id(demo.tokenizer), number, length, seed, Work())
+    path = Path(__file__).with_name(own_text.SHIPPED)
+    path.write_bytes(own_text.ship(ids, seed))
+    return path
+
+
+if __name__ == "__main__":
+    print(_ship())  # noqa: T201 - a command that says what it wrote

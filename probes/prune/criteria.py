@@ -1,0 +1,109 @@
+"""Which weights of one matrix go: pure functions of scores, exact in number, ties going by position.
+
+Scores are (outputs, inputs), float32; what scores lowest goes. A result is a mask of what is kept, True for kept.
+How many go is ⌊ratio · n⌋ with the ratio taken as the decimal it was written as, so 0.29 of 100 is 29.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.errors import BadInput, Failure
+from probes.prune.setting import Amount, Pattern
+
+
+def magnitude(weight: Tensor) -> Tensor:
+    """|w|, as float32."""
+    return weight.detach().float().abs().contiguous()
+
+
+def wanda(weight: Tensor, norms: Tensor) -> Tensor:
+    """|w_ij| · ‖x_j‖₂ (Sun et al. 2023, arXiv 2306.11695, equation 1).
+
+    `norms` (inputs,) holds ‖x_j‖₂ of each input feature over all calibration tokens.
+    """
+    return magnitude(weight) * norms.float().to(weight.device)
+
+
+def random(weight: Tensor, name: str, seed: int) -> Tensor:
+    """Scores that depend on the seed and the matrix's name alone, so a matrix is masked alike in any company."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.rand(weight.shape, generator=generator).to(weight.device)
+
+
+def removed(ratio: float, count: int) -> int:
+    """How many of `count` a ratio removes."""
+    return int(Decimal(repr(ratio)) * count)
+
+
+def keep_in_matrix(scores: Tensor, ratio: float) -> Tensor:
+    """The mask that drops the lowest ⌊ratio · size⌋ scores of the whole matrix."""
+    return keep_in_rows(scores.reshape(1, -1), ratio).view(scores.shape)
+
+
+def keep_in_rows(scores: Tensor, ratio: float) -> Tensor:
+    """The mask that drops the lowest ⌊ratio · inputs⌋ scores of each row."""
+    return keep_highest(scores, removed(ratio, scores.shape[-1]))
+
+
+def keep_highest(scores: Tensor, count: int) -> Tensor:
+    """The mask that drops the `count` lowest scores of each row; of equal scores, those further left go first."""
+    if count <= 0:
+        return torch.ones_like(scores, dtype=torch.bool)
+    if count >= scores.shape[-1]:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    bound = _lowest(scores, count)
+    keep = scores > bound
+    surplus = count - (scores.shape[-1] - keep.sum(-1, keepdim=True))
+    for row in surplus.flatten().nonzero().flatten().tolist():
+        tied = (scores[row] == bound[row]).nonzero().flatten()
+        keep[row, tied[int(surplus[row]) :]] = True  # surplus is negative: as many as were taken too many, from the end
+    return keep
+
+
+def keep_pattern(scores: Tensor, pattern: Pattern) -> Tensor:
+    """The mask that keeps the highest N of every M neighbours along a row; of equal scores, the right one stays.
+
+    Raises `BadInput` where the inputs do not divide into groups of M.
+    """
+    rows, columns = scores.shape
+    check_groups(columns, pattern)
+    groups = scores.reshape(rows, -1, pattern.group)
+    order = groups.argsort(dim=-1, stable=True)[..., : pattern.group - pattern.keep]
+    keep = torch.ones_like(groups, dtype=torch.bool).scatter_(-1, order, False)
+    return keep.view(rows, columns)
+
+
+def check_groups(columns: int, amount: Amount) -> None:
+    """Raises `BadInput` where an N:M pattern's groups do not fill a row."""
+    if isinstance(amount, Pattern) and columns % amount.group:
+        raise BadInput(
+            "Pattern doesn't fit",
+            f"{columns} inputs do not divide into groups of {amount.group}.",
+            "Choose another pattern, or other matrices with @name=… or @layers=….",
+        )
+
+
+def check_finite(scores: Tensor, name: str) -> None:
+    """Raises `Failure` where a score is NaN or infinite: nothing sensible can be ranked by it."""
+    if not bool(torch.isfinite(scores).all()):
+        raise Failure(
+            "Not finite",
+            f"The weights of {name}, or the activations that enter it, are not all finite, so they can't be ranked.",
+            "Load the model in float32, or another copy of it.",
+        )
+
+
+def _lowest(scores: Tensor, count: int) -> Tensor:
+    """The `count`-th lowest score of each row, (rows, 1)."""
+    if scores.device.type == "cpu":
+        # numpy's selection is vectorised: five to ten times as fast as torch's here.
+        found = np.partition(scores.numpy(), count - 1, axis=-1)[..., count - 1]
+        return torch.from_numpy(found.copy()).unsqueeze(-1)
+    return scores.kthvalue(count, dim=-1, keepdim=True).values

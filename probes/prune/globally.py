@@ -1,0 +1,70 @@
+"""The n-th lowest of very many scores, matrix by matrix: exact, and without ever holding more than one matrix's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from probes.prune.criteria import removed
+
+_LOW = 15
+"""Bits of a score that the first count leaves open; 16 are left for it, the sign bit being 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a score must exceed to stay, and how many of those that equal it go from each matrix."""
+
+    score: float
+    tied: Mapping[str, int]
+
+    def keep(self, name: str, scores: Tensor) -> Tensor:
+        """The mask of one matrix; of equal scores, the earlier in the order of rows go."""
+        keep = scores > self.score
+        ties = (scores == self.score).flatten().nonzero().flatten()[self.tied[name] :]
+        keep.view(-1)[ties] = True
+        return keep
+
+
+def global_bound(scores: Mapping[str, Callable[[], Tensor]], ratio: float) -> Bound:
+    """The bound at which ⌊ratio · all⌋ scores go. Scores are float32 and not negative; each is asked for twice.
+
+    Not negative floats are ordered as their bits are, so counting them by their upper bits, and then those of one
+    count by their lower bits, finds the bound without sorting anything.
+    """
+    upper, count = torch.zeros(1 << 16, dtype=torch.int64), 0
+    for score in scores.values():
+        bits = _bits(score())
+        count += bits.numel()
+        upper += torch.bincount(bits >> _LOW, minlength=1 << 16)
+    gone = removed(ratio, count)
+    if gone == 0:
+        return Bound(-1.0, dict.fromkeys(scores, 0))
+    prefix, before = _nth(upper, gone)
+    lower = {}
+    for name, score in scores.items():
+        bits = _bits(score())
+        lower[name] = torch.bincount(bits[bits >> _LOW == prefix] & ((1 << _LOW) - 1), minlength=1 << _LOW)
+    total = torch.stack(list(lower.values())).sum(0)
+    suffix, within = _nth(total, gone - before)
+    left = gone - before - within
+    tied = {}
+    for name, counts in lower.items():
+        tied[name] = min(left, int(counts[suffix]))
+        left -= tied[name]
+    bound = torch.tensor([prefix << _LOW | suffix], dtype=torch.int32).view(torch.float32)
+    return Bound(float(bound), tied)
+
+
+def _bits(scores: Tensor) -> Tensor:
+    return scores.contiguous().view(torch.int32).flatten().cpu()
+
+
+def _nth(counts: Tensor, number: int) -> tuple[int, int]:
+    """In which class the `number`-th lies, counted from 1, and how many are in the classes before."""
+    running = counts.cumsum(0)
+    place = int(torch.searchsorted(running, number))
+    return place, int(running[place] - counts[place])

@@ -1,0 +1,143 @@
+"""How much each sublayer or block changes the residual stream: what changes it least is dropped first.
+
+Of a block: Block Influence, 1 - E[cos(x_in, x_out)] (ShortGPT, arXiv 2403.03853, equation 1). Of a sublayer: the
+same of the stream before its norm and after its output was added (LLM-Drop, arXiv 2406.15786, section 3). The mean
+goes over all tokens of the calibration text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from probes.anatomy import Block, Sublayer
+from probes.errors import BadInput
+from probes.loading.work import Work
+from probes.prune.blocks import first_of, hidden_of, stream
+from probes.prune.criteria import removed
+from probes.prune.setting import Count, Part, Ratio
+from probes.twin import Twin
+
+Passed = Callable[[str, Tensor, Tensor], None]
+"""Gets "attn 3" or its like, and the residual stream before and after it, (batch, tokens, d)."""
+
+
+def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[str, float]:
+    """1 - mean cosine, in [0, 2], of all "attn", "mlp" or "block" that still run, by name, in layer order.
+
+    One forward pass over `ids`, (samples, length), through the twin as it is now.
+    """
+    dropped = twin.state.dropped
+    names = [name for name in twin.droppable(kind) if name not in dropped]
+    layers = {int(name.split()[1]) for name in names}
+    blocks = [b for b in twin.anatomy.blocks if b.layer in layers and f"block {b.layer}" not in dropped]
+    sums = {f"{kind} {block.layer}": (0.0, 0) for block in blocks}
+
+    def passed(name: str, before: Tensor, after: Tensor) -> None:
+        if name in sums:
+            a, b = (state.detach().float().reshape(-1, state.shape[-1]) for state in (before, after))
+            total, tokens = sums[name]
+            sums[name] = total + float(torch.cosine_similarity(a, b).double().sum()), tokens + len(a)
+
+    with ExitStack() as stack:
+        for block in blocks:
+            running = [s for s in (block.attn, block.mlp) if s and str(s) not in dropped]
+            stack.enter_context(_watched(twin.model, block, running, passed))
+        stream(twin.model, ids, work=work, task=f"Measuring what each {kind} does")
+    silent = [name for name, (_, tokens) in sums.items() if not tokens]
+    if silent:
+        raise BadInput("Never ran", f"{silent[0]} never ran on the calibration text.", "Name the layers: @layers=….")
+    return {name: 1 - total / tokens for name, (total, tokens) in sums.items()}
+
+
+def least_important(twin: Twin, part: Part, samples: Callable[[], Tensor], work: Work) -> tuple[str, ...]:
+    """What a dropping part drops: the layers it names, or as many as it says of those that matter least.
+
+    An iterative method chooses one, takes it out, and measures again. The twin is left as it was. Raises `BadInput`
+    where there are fewer than it asks for.
+    """
+    kind, layers = part.method.dropped_kind, part.targets.layers
+    if part.amount is None:
+        return tuple(f"{kind} {layer}" for layer in layers or ())
+    there = [
+        name
+        for name in twin.droppable(kind)
+        if name not in twin.state.dropped and (layers is None or int(name.split()[1]) in layers)
+    ]
+    amount = part.amount
+    count = (
+        amount.value
+        if isinstance(amount, Count)
+        else removed(amount.value, len(there))
+        if isinstance(amount, Ratio)
+        else 0
+    )
+    if not 0 < count <= len(there):
+        raise BadInput(
+            "Nothing to drop" if not count else "Too many to drop",
+            f"{part} asks for {count} of {len(there)} that can be dropped.",
+            f"Use a number from 1 to {len(there)}." if there else "Choose other layers or another method.",
+        )
+    if not part.method.iterative:
+        found = importance(twin, kind, samples(), work)
+        return tuple(sorted(there, key=lambda name: found[name])[:count])
+    before, gone = twin.state, []
+    try:
+        for _ in range(count):
+            found = importance(twin, kind, samples(), work)
+            gone.append(min((name for name in there if name not in gone), key=lambda name: found[name]))
+            twin.drop(gone[-1])
+    finally:
+        twin.go(before)
+    return tuple(gone)
+
+
+@contextmanager
+def _watched(model: nn.Module, block: Block, running: list[Sublayer], passed: Passed) -> Iterator[None]:
+    """While it lasts, tells of the stream before and after the block and its sublayers, whenever the block runs."""
+    module = model.get_submodule(block.name)
+    children = {f"{block.name}.{name}": child for name, child in module.named_children()}
+    added = {sublayer.modules[-1] for sublayer in running}
+    entered: dict[str, Tensor] = {}
+    left: dict[str, Tensor] = {}
+
+    def see(path: str) -> Callable[..., None]:
+        def look(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
+            out = first_of(output)
+            # A copy, as some blocks add to a sublayer's output in place; a norm's is known by where it lies.
+            entered[path], left[path] = hidden_of(args, kwargs), out.clone() if path in added else out
+
+        return look
+
+    def leave(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
+        first, last = hidden_of(args, kwargs), first_of(output)
+        passed(f"block {block.layer}", first, last)
+        befores = [_before(entered[sublayer.modules[0]], sublayer, entered, left) for sublayer in running]
+        parallel = len(running) == 2 and torch.equal(befores[0].flatten(), befores[1].flatten())
+        for number, (sublayer, before) in enumerate(zip(running, befores, strict=True)):
+            if parallel:
+                after = before + left[sublayer.modules[-1]]
+            else:
+                after = last if sublayer is running[-1] else befores[number + 1]
+            passed(str(sublayer), before, after.reshape(before.shape))
+        entered.clear()
+        left.clear()
+
+    with ExitStack() as stack:
+        for path, child in children.items():
+            stack.callback(child.register_forward_hook(see(path), with_kwargs=True).remove)
+        stack.callback(module.register_forward_hook(leave, with_kwargs=True).remove)
+        yield
+
+
+def _before(enters: Tensor, sublayer: Sublayer, entered: Mapping[str, Tensor], left: Mapping[str, Tensor]) -> Tensor:
+    """The stream before a sublayer: what enters it, or, where that is a norm's output, what entered the norm."""
+    norms = (path for path, output in left.items() if path not in sublayer.modules and _same(output, enters))
+    return next((entered[path] for path in norms), enters)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.data_ptr() == b.data_ptr() and a.numel() == b.numel()

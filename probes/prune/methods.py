@@ -1,0 +1,115 @@
+"""The words of a prune setting: methods and amounts. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """What decides which weights go."""
+
+    MAGNITUDE = "magnitude"
+    """Smallest |w|, ranked over each matrix."""
+    MAGNITUDE_GLOBAL = "magnitude-global"
+    """Smallest |w|, ranked over all targets together."""
+    WANDA = "wanda"
+    """Smallest |w|·‖x‖₂ in each output row, block by block on the activations of the already pruned blocks."""
+    WANDA_ONEPASS = "wanda-onepass"
+    """The same score on the dense model's activations, all measured in one pass."""
+    SPARSEGPT = "sparsegpt"
+    """Smallest w² / [H⁻¹]ⱼⱼ, the remaining weights corrected for what was removed."""
+    RANDOM = "random"
+    """Weights drawn by a seed: the control."""
+    NEURONS = "neurons"
+    """Whole intermediate neurons of each MLP."""
+    HEADS = "heads"
+    """Whole key/value groups of each attention, with the query heads that read them."""
+    DENSE = "dense"
+    """Gives the dense weights and sublayers back."""
+    DROP_ATTN = "drop-attn"
+    """Whole attention sublayers."""
+    DROP_MLP = "drop-mlp"
+    DROP_BLOCK = "drop-block"
+    DROP_ATTN_ITER = "drop-attn-iter"
+    """As drop-attn, but chosen one after another, importance measured anew after each."""
+    DROP_MLP_ITER = "drop-mlp-iter"
+    DROP_BLOCK_ITER = "drop-block-iter"
+
+    @property
+    def drops(self) -> bool:
+        """True where it takes out sublayers or blocks, not weights."""
+        return self.value.startswith("drop-")
+
+    @property
+    def dropped_kind(self) -> str:
+        """ "attn", "mlp" or "block", of what is dropped; "" where nothing is."""
+        return self.value.split("-")[1] if self.drops else ""
+
+    @property
+    def iterative(self) -> bool:
+        return self.value.endswith("-iter")
+
+    @property
+    def structured(self) -> bool:
+        """True where whole neurons or heads go."""
+        return self in (Method.NEURONS, Method.HEADS)
+
+    @property
+    def unstructured(self) -> bool:
+        """True where each weight is decided for itself, so that N:M patterns make sense."""
+        return not self.drops and not self.structured and self is not Method.DENSE
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A share of the weights, neurons, groups or layers, in (0, 1]."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """N:M: of every `group` neighbours along a row's inputs, at most `keep` are not zero."""
+
+    keep: int
+    group: int
+
+    def __str__(self) -> str:
+        return f"{self.keep}:{self.group}"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of sublayers or blocks, chosen by the method's criterion."""
+
+    value: int
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Ratios read from a file: lines of a matrix name or layer number and its ratio."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"table={self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Owl:
+    """One global ratio, spread over the layers by their share of outlying scores (OWL, arXiv 2310.05175)."""
+
+    ratio: float
+
+    def __str__(self) -> str:
+        return f"owl={self.ratio:g}"
+
+
+Amount = Ratio | Pattern | Count | Table | Owl

@@ -1,0 +1,211 @@
+"""Methods that decide each weight for itself, carried out together: one walk through the blocks for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from secrets import token_hex
+
+import torch
+from torch import Tensor
+
+from probes.anatomy import Block, Matrix
+from probes.errors import BadInput
+from probes.loading.work import Work
+from probes.prune import criteria
+from probes.prune.activations import Hessians, Memory, Norms
+from probes.prune.allocation import Share, chosen, shares
+from probes.prune.blocks import Run, stream, walk, watched
+from probes.prune.calibration import Samples
+from probes.prune.globally import Bound, global_bound
+from probes.prune.setting import Method, Part, Pattern, Ratio
+from probes.prune.sparsegpt import inverse_factor, sparsegpt
+from probes.twin import Twin
+
+_WALKED = (Method.WANDA, Method.SPARSEGPT)
+"""What sees the activations of the blocks before it as they have become."""
+
+
+def prune_weights(
+    twin: Twin, parts: Sequence[Part], samples: Callable[[], Samples], seed: int, work: Work
+) -> list[str]:
+    """Carries out neighbouring weight-wise parts on the twin; sentences worth noting.
+
+    Each matrix starts from its dense weights, whatever an earlier part did to it, but for whole neurons and heads
+    that went. Where several of these parts speak of a matrix, the last decides. Within a block all activations are
+    measured before any of its weights go. Raises `BadInput` where a part matches or removes nothing.
+    """
+    for name in dict.fromkeys(m.name for part in parts for m in chosen(part, twin.in_use)):
+        twin.fill(name)
+    return _Pruning(twin, parts, samples, seed, work).carried_out()
+
+
+class _Pruning:
+    def __init__(
+        self, twin: Twin, parts: Sequence[Part], samples: Callable[[], Samples], seed: int, work: Work
+    ) -> None:
+        self._twin = twin
+        self._parts = parts
+        self._samples = samples
+        self._seed = seed
+        self._work = work
+        self._memory = Memory.of(twin.dense)
+        self._notes: list[str] = []
+        self._removed = dict.fromkeys(map(str, parts), 0)
+        self._shares = shares(parts, twin.in_use, self._dense_scores)
+        self._norms: dict[str, Tensor] = {}
+        """‖x_j‖₂ of the inputs of each matrix that Wanda decides, once it is known."""
+        self._factors: dict[str, tuple[Tensor, Tensor]] = {}
+        """By matrix, for SparseGPT, of the block at hand."""
+        self._bounds: dict[str, Bound] = {}
+        """By part, for magnitude-global."""
+
+    def carried_out(self) -> list[str]:
+        self._set_bounds()
+        onepass = [name for name, share in self._shares.items() if share.part.method is Method.WANDA_ONEPASS]
+        if onepass:
+            self._norms |= self._streamed(onepass)
+        walked = [share.matrix.layer for share in self._shares.values() if share.part.method in _WALKED]
+        done = self._walk(max(walked)) if walked else -1
+        for layer in {share.matrix.layer: None for share in self._shares.values() if share.matrix.layer > done}:
+            self._prune_layer(layer)
+        self._check()
+        return self._notes
+
+    def _walk(self, last: int) -> int:
+        ids = self._samples().ids
+        upstream = hashlib.sha256(self._start().encode())
+        reused: list[int] = []
+
+        def visit(block: Block, run: Run) -> None:
+            here = self._of_layer(block.layer)
+            wanda = [share.matrix.name for share in here if share.part.method is Method.WANDA]
+            gpt = [share.matrix.name for share in here if share.part.method is Method.SPARSEGPT]
+            key = f"walk {upstream.hexdigest()} {block.layer}"
+            known = self._memory.recall(key, wanda)
+            norms, hessians = Norms(), Hessians()
+            see = dict.fromkeys(wanda if known is None else (), norms.see) | dict.fromkeys(gpt, hessians.see)
+            if see:
+                with watched(self._twin.model, list(see), lambda name, inputs: see[name](name, inputs)):
+                    run()
+            if known is None:
+                known = {name: norms.norms(name) for name in wanda}
+                self._memory.keep(key, known)
+            elif wanda:
+                reused.append(block.layer)
+            self._norms |= known
+            self._factors = _factors(hessians, gpt)
+            self._prune_layer(block.layer)
+            self._factors = {}
+            upstream.update(" ".join(map(str, here)).encode())
+
+        walk(self._twin.model, self._twin.anatomy, ids, visit, last=last, work=self._work, task=self._task)
+        if reused:
+            self._notes.append(
+                f"The activations of {len(reused)} of {last + 1} blocks were measured before and reused; those further "
+                "on depend on how the blocks before them are pruned."
+            )
+        return last
+
+    def _streamed(self, names: list[str]) -> dict[str, Tensor]:
+        """Norms on the model as it is before anything of this goes."""
+        key = f"once {self._start()}"
+        known = self._memory.recall(key, names)
+        if known is not None:
+            self._notes.append(
+                "The activations were measured before and reused: one pass measures them for any amount."
+            )
+            return dict(known)
+        norms = Norms()
+        with watched(self._twin.model, names, norms.see):
+            stream(self._twin.model, self._samples().ids, work=self._work, task="Measuring activations")
+        found = {name: norms.norms(name) for name in names}
+        self._memory.keep(key, found)
+        return found
+
+    def _start(self) -> str:
+        """What the activations depend on before anything of this goes."""
+        state = self._twin.state
+        # A replaced weight has no name of its own; what is measured behind one is not remembered.
+        replaced = any(change.weight is not None for change in state.changes.values())
+        return f"{self._samples().info.sha256} {state.hash} {token_hex() if replaced else ''}"
+
+    def _dense_scores(self, matrices: Sequence[Matrix]) -> Iterator[Tensor]:
+        norms = self._streamed([matrix.name for matrix in matrices])
+        for matrix in matrices:
+            scores = criteria.wanda(self._twin.base(matrix.name), norms[matrix.name])
+            criteria.check_finite(scores, matrix.name)
+            yield scores
+
+    def _set_bounds(self) -> None:
+        for part in self._parts:
+            mine = [share.matrix.name for share in self._shares.values() if share.part is part]
+            if part.method is Method.MAGNITUDE_GLOBAL and isinstance(part.amount, Ratio) and mine:
+                scores = {name: lambda name=name: self._magnitude(name) for name in mine}
+                self._bounds[str(part)] = global_bound(scores, part.amount.value)
+
+    @property
+    def _task(self) -> str:
+        return f"Pruning by {' and '.join(dict.fromkeys(str(share.part.method) for share in self._shares.values()))}"
+
+    def _of_layer(self, layer: int) -> list[Share]:
+        return [share for share in self._shares.values() if share.matrix.layer == layer]
+
+    def _prune_layer(self, layer: int) -> None:
+        here = self._of_layer(layer)
+        self._work.tell(self._task, layer, len(self._twin.anatomy.blocks), "layers")
+        for share in here:
+            name = share.matrix.name
+            if share.part.method is Method.SPARSEGPT:
+                self._twin.replace(name, self._corrected(share))
+            else:
+                keep = self._kept(share)
+                if not bool(keep.all()):
+                    self._twin.mask(name, keep)
+            change = self._twin.state.changes.get(name)
+            self._removed[str(share.part)] += 0 if change is None else 1
+
+    def _kept(self, share: Share) -> Tensor:
+        name, method = share.matrix.name, share.part.method
+        if method in (Method.WANDA, Method.WANDA_ONEPASS):
+            scores = criteria.wanda(self._twin.base(name), self._norms[name])
+        elif method is Method.RANDOM:
+            scores = criteria.random(self._twin.base(name), name, self._seed)
+        else:
+            scores = self._magnitude(name)
+        criteria.check_finite(scores, name)
+        if isinstance(share.amount, Pattern):
+            return criteria.keep_pattern(scores, share.amount)
+        if method is Method.MAGNITUDE_GLOBAL:
+            return self._bounds[str(share.part)].keep(name, scores)
+        in_rows = method in (Method.WANDA, Method.WANDA_ONEPASS)
+        return (criteria.keep_in_rows if in_rows else criteria.keep_in_matrix)(scores, share.amount.value)
+
+    def _corrected(self, share: Share) -> Tensor:
+        name = share.matrix.name
+        factor, dead = self._factors[name]
+        base = self._twin.base(name)
+        criteria.check_finite(base, name)
+        return sparsegpt(torch.where(dead.to(base.device), 0, base), factor, share.amount).to(base.dtype)
+
+    def _magnitude(self, name: str) -> Tensor:
+        return criteria.magnitude(self._twin.base(name))
+
+    def _check(self) -> None:
+        for part in self._parts:
+            mine = [share for share in self._shares.values() if share.part is part]
+            if not mine:
+                self._notes.append(f"{part} decides nothing: the parts after it speak of all its matrices.")
+            elif not self._removed[str(part)]:
+                raise BadInput("Nothing removed", f"{part} removes no weight.", "Use a larger amount.")
+
+
+def _factors(hessians: Hessians, names: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
+    """One inverse for all matrices that read the same."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for name in names:
+        reader = hessians.readers(name)
+        if reader not in found:
+            found[reader] = inverse_factor(hessians.hessian(reader), reader)
+        found[name] = found[reader]
+    return found

@@ -1,0 +1,237 @@
+"""The lines of a session file: what each event is written as, and how a line is read again.
+
+A file is JSON Lines: one object a line, in the order in which things happened, each with a `kind`. A new kind, or a
+new key in a known one, does not change the format's number; a reader passes over what it doesn't know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from probes.branches import Branch
+from probes.errors import PhierError
+from probes.events import (
+    BranchOpened,
+    BranchSelected,
+    Event,
+    Explained,
+    Failed,
+    Pause,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepMeasured,
+    WorkProgressed,
+)
+from probes.header import RunHeader
+from probes.record import StepRecord, from_jsonable, to_jsonable
+
+FORMAT = 1
+"""The number of the format that is written. It grows only when an older reader would misread a line it knows."""
+
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From an older format's number to what turns one of its lines into one of the next format."""
+
+Recorded = RunStarted | BranchOpened | BranchSelected | StepMeasured | Explained | RunResumed | RunPaused | Failed
+"""The events that a file holds: all but the progress of slow work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One readable line."""
+
+    at: float
+    """Seconds since the recording began."""
+    event: Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A line of a kind that this version does not know."""
+
+    kind: str
+
+
+class Unreadable(ValueError):
+    """A line that is damaged, or that no version of the program wrote."""
+
+
+def encode(event: Event, at: float) -> bytes:
+    """The event's line with its end of line; b"" for the progress of slow work, which is not recorded."""
+    body = _body(event)
+    if body is None:
+        return b""
+    kind, *rest = body.items()
+    line = dict([kind, ("at", round(at, 3)), *rest])
+    try:
+        return msgspec.json.encode(line) + b"\n"
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8. The token's id, which is beside it, still says what it was.
+        return msgspec.json.encode(_sound(line)) + b"\n"
+
+
+def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
+    """What a line says, and the format that it and the lines after it are in. Raises `Unreadable`.
+
+    `version` is the format of the header before it; a header brings its own. A line of a newer format is read as far
+    as it can be understood.
+    """
+    try:
+        envelope = _ENVELOPE.decode(raw)
+        if envelope.format is not None:
+            version = envelope.format
+        if version < FORMAT:
+            plain = msgspec.json.decode(raw)
+            for step in range(version, FORMAT):
+                plain = UPGRADES[step](plain)
+            raw = msgspec.json.encode(plain)
+            envelope = _ENVELOPE.decode(raw)
+        if envelope.kind == "step":
+            event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
+        elif envelope.kind in _KINDS:
+            event = _KINDS[envelope.kind].decode(raw).event()
+        else:
+            return Unknown(envelope.kind), version
+    except (msgspec.MsgspecError, PhierError, LookupError, TypeError, ValueError, RecursionError) as problem:
+        raise Unreadable(str(problem)) from problem
+    return Line(envelope.at, event), version
+
+
+def _body(event: Event) -> dict[str, Any] | None:
+    """The event as plain data, its kind first."""
+    match event:
+        case StepMeasured():
+            return {
+                "kind": "step",
+                "run": event.run,
+                "branch": event.branch,
+                "seconds": round(event.seconds, 6),
+                **to_jsonable(event.record),
+            }
+        case RunStarted():
+            header = msgspec.to_builtins(event.header)
+            return {"kind": "header", "format": FORMAT, "run": event.run, "header": header}
+        case BranchOpened():
+            return {"kind": "branch", "run": event.run, "opened": msgspec.to_builtins(event.branch)}
+        case BranchSelected():
+            return {"kind": "selected", "run": event.run, "branch": event.branch}
+        case RunResumed():
+            return {"kind": "resumed", "run": event.run, "until": list(event.until)}
+        case RunPaused():
+            return {"kind": "paused", "run": event.run, "why": event.why.value, "reason": event.reason}
+        case Explained():
+            return {"kind": "explained", **to_jsonable(event)}
+        case Failed():
+            return {"kind": "failed", "title": event.title, "message": event.message, "hint": event.hint}
+        case WorkProgressed():
+            return None
+
+
+def _step(raw: bytes) -> StepRecord:
+    if b'"nonfinite"' in raw:
+        return from_jsonable(msgspec.json.decode(raw))
+    return _RECORD.decode(raw)
+
+
+def _sound(node: Any) -> Any:
+    """The same data with every half of a surrogate pair as a replacement character."""
+    if isinstance(node, str):
+        return node.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(node, dict):
+        return {_sound(key): _sound(value) for key, value in node.items()}
+    return [_sound(item) for item in node] if isinstance(node, list) else node
+
+
+class _Envelope(msgspec.Struct):
+    """What every line may have; the rest of the line is skipped, not built."""
+
+    kind: str
+    run: int = 0
+    branch: int = 0
+    at: float = 0.0
+    seconds: float = 0.0
+    format: int | None = None
+
+
+class _Header(msgspec.Struct):
+    run: int
+    header: RunHeader
+
+    def event(self) -> Recorded:
+        return RunStarted(self.run, self.header)
+
+
+class _Opened(msgspec.Struct):
+    run: int
+    opened: Branch
+
+    def event(self) -> Recorded:
+        return BranchOpened(self.run, self.opened)
+
+
+class _Selected(msgspec.Struct):
+    run: int
+    branch: int
+
+    def event(self) -> Recorded:
+        return BranchSelected(self.run, self.branch)
+
+
+class _Resumed(msgspec.Struct):
+    run: int
+    until: tuple[str, ...] = ()
+
+    def event(self) -> Recorded:
+        return RunResumed(self.run, self.until)
+
+
+class _Paused(msgspec.Struct):
+    run: int
+    why: Pause
+    reason: str = ""
+
+    def event(self) -> Recorded:
+        return RunPaused(self.run, self.why, self.reason)
+
+
+class _Failed(msgspec.Struct):
+    title: str
+    message: str
+    hint: str = ""
+
+    def event(self) -> Recorded:
+        return Failed(self.title, self.message, self.hint)
+
+
+class _Explained(msgspec.Struct):
+    run: int
+    branch: int
+    step: int
+    what: str
+    rows: tuple[dict[str, str | int | float | bool | None], ...]
+    through: int | None = None
+    nonfinite: dict[str, str] = {}
+
+    def event(self) -> Recorded:
+        rows = [dict(row) for row in self.rows]
+        for path, text in self.nonfinite.items():
+            _, place, column = path.split(".", 2)
+            rows[int(place)][column] = float(text)
+        return Explained(self.run, self.branch, self.step, self.what, tuple(rows), self.through)
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_RECORD = msgspec.json.Decoder(StepRecord)
+_KINDS: Mapping[str, msgspec.json.Decoder[Any]] = {
+    "header": msgspec.json.Decoder(_Header),
+    "branch": msgspec.json.Decoder(_Opened),
+    "selected": msgspec.json.Decoder(_Selected),
+    "resumed": msgspec.json.Decoder(_Resumed),
+    "paused": msgspec.json.Decoder(_Paused),
+    "failed": msgspec.json.Decoder(_Failed),
+    "explained": msgspec.json.Decoder(_Explained),
+}

@@ -1,0 +1,144 @@
+"""The runs that a session file holds, built from its lines; lines that are lost leave a gap and nothing worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from probes.branches import Branches
+from probes.events import (
+    BranchOpened,
+    BranchSelected,
+    Explained,
+    Failed,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepMeasured,
+)
+from probes.header import ModelInfo, RunHeader
+from probes.record import StepRecord, Sums
+from probes.session.lines import Line
+from probes.settings import RunSettings
+
+MOST_SHARED = 10_000_000
+"""Steps that the branches of one run may repeat of their parents: a short line can ask for a copy of a long path."""
+
+
+@dataclass(slots=True)
+class RecordedRun:
+    """One run of a session: from its header to the next one's."""
+
+    number: int
+    """As the file numbers it."""
+    header: RunHeader
+    lines: list[Line]
+    """Everything that happened, in order; the first is the `RunStarted`."""
+    branches: Branches = field(default_factory=Branches)
+    """All paths; the current one is the one that was shown last."""
+    seconds: dict[tuple[int, int], float] = field(default_factory=dict)
+    """How long measuring a step took, by branch and step."""
+    explanations: list[Explained] = field(default_factory=list)
+    lost: int = 0
+    """Lines of this run that could not be read and may have been steps."""
+    missing: list[int] = field(default_factory=list)
+    """Numbers of the steps that such a line leaves empty."""
+    shared: int = 0
+    """Steps that the branches repeat of their parents."""
+
+    @property
+    def steps(self) -> int:
+        """Steps measured on all branches."""
+        return len(self.seconds)
+
+    @property
+    def path(self) -> list[StepRecord]:
+        """The steps of the branch that was shown last."""
+        return self.branches.path()
+
+    def add(self, line: Line) -> bool:
+        """Takes a line of this run; False where it has no place in it, because what it follows is lost."""
+        event = line.event
+        match event:
+            case StepMeasured():
+                if not self._reach(event.branch, event.record.step):
+                    return False
+                self.branches.add(event.branch, event.record)
+                self.seconds[event.branch, event.record.step] = event.seconds
+            case BranchOpened(branch=branch):
+                if branch.parent is None or branch.id in self.branches:
+                    return False
+                if not self._reach(branch.parent, branch.step, beyond=True):
+                    return False
+                self.shared += branch.step - 1
+                if self.shared > MOST_SHARED:
+                    return False
+                self.branches.open(branch)
+            case BranchSelected():
+                if event.branch not in self.branches:
+                    return False
+                self.branches.current = event.branch
+            case Explained():
+                self.explanations.append(event)
+            case RunStarted() | RunResumed() | RunPaused() | Failed():
+                pass
+        self.lines.append(line)
+        return True
+
+    def _reach(self, branch: int, step: int, *, beyond: bool = False) -> bool:
+        """Makes `step` the branch's next one, with an empty step for each lost line that may have been one.
+
+        `beyond` allows a step that the branch already has.
+        """
+        if branch not in self.branches:
+            return False
+        path = self.branches.path(branch)
+        if beyond and 1 <= step <= len(path):
+            return True
+        gap = step - 1 - len(path)
+        if not 0 <= gap <= self.lost:
+            return False
+        for _ in range(gap):
+            record = empty_step(path)
+            self.branches.add(branch, record)
+            self.lines.append(Line(self.lines[-1].at, StepMeasured(self.number, branch, record)))
+            self.missing.append(record.step)
+        self.lost -= gap
+        return True
+
+
+def empty_step(path: list[StepRecord]) -> StepRecord:
+    """What stands for the step after a path when its line can't be read: no figures, the sums as they were."""
+    before = path[-1] if path else None
+    return StepRecord(
+        step=len(path) + 1,
+        dense=None,
+        pruned=None,
+        taken=None,
+        taken_pruned=None,
+        same_context=before.same_context if before else True,
+        agree=None,
+        h=None,
+        z=None,
+        p=None,
+        local=None,
+        sum=before.sum if before else Sums(0.0, 0.0, 0.0, 1.0, 1.0, None),
+        top=(),
+    )
+
+
+def unknown_header() -> RunHeader:
+    """What stands for a header that can't be read."""
+    model = ModelInfo(
+        name="unknown",
+        spec="",
+        revision="",
+        fingerprint="",
+        architecture="",
+        layers=0,
+        hidden=0,
+        vocabulary=0,
+        parameters=0,
+        dtype="",
+        device="",
+    )
+    return RunHeader(model, model, None, RunSettings(""), "")

@@ -1,0 +1,191 @@
+"""From text to token ids and back: prompts, single tokens, and texts that grow token by token."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from probes.errors import BadInput
+from probes.settings import RunSettings
+
+_LONGEST_CHARACTER = 4
+"""Bytes of the longest UTF-8 character, hence the most tokens one can be spread over."""
+_BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
+"""Byte-level tokenizers write each byte as a printable character of its own."""
+_BYTE_NAME = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""How sentencepiece names a token that is one byte."""
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> tuple[str, list[int]]:
+    """What the models really read, as text and as ids: the prompt in the chat template, or as it is where `raw`.
+
+    The template, where the tokenizer has one, gets a user's turn and opens the answer. Special tokens stand once: a
+    template writes its own, plain text gets the tokenizer's. Raises `BadInput` where nothing is left to read.
+    """
+    if settings.raw or not tokenizer.chat_template:
+        ids = _encode(tokenizer, settings.prompt, special=True)
+        first = tokenizer.bos_token_id
+        if first is not None and ids[:2] == [first, first]:
+            ids = ids[1:]
+        begun = first is not None and ids[:1] == [first] and not settings.prompt.startswith(str(tokenizer.bos_token))
+        text = f"{tokenizer.bos_token}{settings.prompt}" if begun else settings.prompt
+    else:
+        if not settings.prompt.strip():
+            raise BadInput("Empty prompt", "The prompt is empty.", "Type at least one word.")
+        text = _render(tokenizer, [{"role": "user", "content": settings.prompt}], open_answer=True)
+        ids = _encode(tokenizer, text, special=False)
+    if not ids:
+        raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
+    return text, ids
+
+
+def text_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> list[int]:
+    """The reference text's ids, as they continue the prompt.
+
+    Text is tokenised with the prompt before it, so that its first token is what a model would write there; where
+    that would change the prompt's own last token, it is tokenised alone. Raises `BadInput` where it has no tokens.
+    """
+    prompt, before = prompt_ids(tokenizer, settings)
+    whole = _encode(tokenizer, prompt + settings.text, special=False)
+    ids = whole[len(before) :] if whole[: len(before)] == before else []
+    ids = ids or _encode(tokenizer, settings.text, special=False)
+    if not ids:
+        raise BadInput("Empty text", "The text to score has no tokens.", "Give at least one word.")
+    return ids
+
+
+def chat_end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The special token that the chat template puts after an answer, if it puts one."""
+    if not tokenizer.chat_template:
+        return frozenset()
+    answer = "yes"
+    turns = [{"role": "user", "content": "no"}, {"role": "assistant", "content": answer}]
+    try:
+        text = _render(tokenizer, turns, open_answer=False)
+    except BadInput:
+        return frozenset()  # a template for other turns than these; the configurations name the ends then
+    after = text[text.rindex(answer) + len(answer) :] if answer in text else ""
+    ids = _encode(tokenizer, after.lstrip(), special=False)
+    added = tokenizer.added_tokens_decoder
+    return frozenset(token_id for token_id in ids[:1] if token_id in added and added[token_id].special)
+
+
+class TokenText:
+    """A tokenizer, as far as stepping needs it: single tokens, and texts that grow."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[int, str] = {}
+        self._byte_level = _is_byte_level(tokenizer)
+        self._before = _encode(tokenizer, "a", special=False)[-1:]
+
+    def piece(self, token_id: int) -> str:
+        """The token alone, with the space it begins with; bytes that are no character as "<0xF0>".
+
+        An id that the tokenizer does not know (a padded vocabulary's) reads "<49152>".
+        """
+        known = self._known.get(token_id)
+        if known is None:
+            raw = self.raw(token_id)
+            # A tokenizer may take the space off a text's beginning, so the token is read behind another one.
+            known = self.grown(self._before, token_id) if raw is None else raw.decode("utf-8", _NAMING)
+            self._known[token_id] = known
+        return known
+
+    def stream(self, ids: Sequence[int] = ()) -> TextStream:
+        """A stream that stands after these ids."""
+        return TextStream(self, ids)
+
+    def raw(self, token_id: int) -> bytes | None:
+        """The token's bytes, where it is made of bytes and not of characters."""
+        name = self._name(token_id)
+        if name is None:
+            return f"<{token_id}>".encode()
+        if _BYTE_NAME.fullmatch(name):
+            return bytes([int(name[3:5], 16)])
+        if not self._byte_level:
+            return None
+        if all(character in _BYTE_OF for character in name):
+            return bytes(_BYTE_OF[character] for character in name)
+        return name.encode()  # an added token, kept as it is written
+
+    def grown(self, before: Sequence[int], token_id: int) -> str:
+        """What the text of these ids grows by with one more token, by decoding both."""
+        old, new = _decode(self._tokenizer, before), _decode(self._tokenizer, [*before, token_id])
+        same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+        return new[same:]
+
+    def _name(self, token_id: int) -> str | None:
+        name = self._tokenizer.convert_ids_to_tokens(token_id) if token_id < len(self._tokenizer) else None
+        return name if isinstance(name, str) else None
+
+
+class TextStream:
+    """Text that grows by one token at a time, made anew after any ids as if it had been fed them.
+
+    A character may be spread over several tokens, and comes out with the one that completes it.
+    """
+
+    def __init__(self, tokens: TokenText, ids: Sequence[int]) -> None:
+        self._tokens = tokens
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._recent: list[int] = []
+        # UTF-8 finds its place again within one character, so no more than the last few tokens can matter.
+        for token_id in ids[-_LONGEST_CHARACTER:]:
+            self.push(token_id)
+
+    def push(self, token_id: int) -> str:
+        """What the text grows by: "" while a character is incomplete, the whole character once it is complete.
+
+        Bytes that can no longer become a character come out as U+FFFD.
+        """
+        raw = self._tokens.raw(token_id)
+        if raw is None:
+            text = self._utf8.decode(b"", final=True) + self._tokens.grown(self._recent, token_id)
+        else:
+            text = self._utf8.decode(raw)
+        self._recent = [*self._recent, token_id][-_LONGEST_CHARACTER:]
+        return text
+
+
+def _name_bytes(problem: UnicodeError) -> tuple[str, int]:
+    """Writes bytes that are no character as sentencepiece names them: "<0xF0>"."""
+    if not isinstance(problem, UnicodeDecodeError):
+        raise problem
+    wrong = problem.object[problem.start : problem.end]
+    return "".join(f"<0x{byte:02X}>" for byte in wrong), problem.end
+
+
+_NAMING = "phier.name-bytes"
+codecs.register_error(_NAMING, _name_bytes)
+
+
+def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """True where token names, read byte for byte, are the text: tried on one that no other kind gets right."""
+    text = "aé 🙂"
+    names = tokenizer.convert_ids_to_tokens(_encode(tokenizer, text, special=False))
+    characters = "".join(names)
+    return bytes(_BYTE_OF.get(character, 0) for character in characters).endswith(text.encode())
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], *, open_answer: bool) -> str:
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=open_answer)
+    except TemplateError as problem:
+        raise BadInput(
+            "Chat template", f"The model's chat template can't take this prompt ({problem}).", "Use --raw."
+        ) from problem
+    return str(text)
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
+    return [int(token_id) for token_id in tokenizer(text, add_special_tokens=special)["input_ids"]]
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))

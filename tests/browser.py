@@ -1,0 +1,137 @@
+"""A real headless Chromium, driven through its debugging pipe: keys and clicks go in, the page's state comes out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Browser:
+    """One browser with one page. Whatever the page asks of a network, throws or is refused is kept."""
+
+    def __init__(self, width: int = 1280, height: int = 900) -> None:
+        assert PROGRAM is not None, "no Chromium here"
+        self.problems: list[str] = []
+        """Exceptions and console messages of the page, and what its policy refused."""
+        self.requested: list[str] = []
+        """Every address asked for, the page's own among them."""
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        ask, self._ask = os.pipe()
+        self._answer, answer = os.pipe()
+        # Chromium reads its commands on descriptor 3 and answers on 4, each message ended by a zero byte.
+        self._process = subprocess.Popen(
+            [
+                "bash", "-c", f'exec "$0" "$@" 3<&{ask} 4>&{answer}', PROGRAM,
+                "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+                "--remote-debugging-pipe", f"--user-data-dir={self._profile.name}",
+                f"--window-size={width},{height}", "about:blank",
+            ],
+            pass_fds=(ask, answer),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(ask)
+        os.close(answer)
+        self._read = os.fdopen(self._answer, "rb")
+        self._number = 0
+        self._session: str | None = None
+        pages = self._send("Target.getTargets")["targetInfos"]
+        target = next(page["targetId"] for page in pages if page["type"] == "page")
+        self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self._send(f"{domain}.enable")
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session = None
+        self._send("Browser.close")
+        self._process.wait(timeout=20)
+        self._read.close()
+        os.close(self._ask)
+        self._profile.cleanup()
+
+    def open(self, path: Path, fragment: str = "") -> None:
+        """Opens a file and waits until it is loaded."""
+        self._loaded = False
+        self._send("Page.navigate", url=path.as_uri() + fragment)
+        while not self._loaded:
+            self._take()
+        self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def value(self, expression: str) -> Any:
+        """What a JavaScript expression gives, promises awaited."""
+        answer = self._send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def text(self, selector: str) -> str:
+        """The text that can be seen in the first element of a selector."""
+        return str(self.value(f"document.querySelector({json.dumps(selector)}).innerText"))
+
+    def press(self, key: str, *, shift: bool = False) -> None:
+        modifiers = 8 if shift else 0
+        text = {"text": key} if len(key) == 1 else {}
+        self._send("Input.dispatchKeyEvent", type="keyDown", key=key, modifiers=modifiers, **text)
+        self._send("Input.dispatchKeyEvent", type="keyUp", key=key, modifiers=modifiers)
+
+    def click(self, selector: str, *, across: float = 0.5) -> None:
+        """Presses and releases the mouse on an element, some share of its width from its left edge."""
+        box = self.value(
+            f"(() => {{ const found = document.querySelector({json.dumps(selector)}); found.scrollIntoView();"
+            " const box = found.getClientRects()[0]; return [box.x, box.y, box.width, box.height]; })()"
+        )
+        place = {"x": box[0] + across * box[2], "y": box[1] + box[3] / 2}
+        for kind in ("mousePressed", "mouseReleased"):
+            self._send("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **place)
+
+    def picture(self) -> bytes:
+        """What the window shows, as a PNG."""
+        return base64.b64decode(self._send("Page.captureScreenshot")["data"])
+
+    def _send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._ask, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._take()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                return dict(answer["result"])
+
+    def _take(self) -> dict[str, Any]:
+        """The next message; notes down what it tells of the page."""
+        raw = bytearray()
+        while (byte := self._read.read(1)) != b"\0":
+            assert byte, "the browser has gone"
+            raw += byte
+        message: dict[str, Any] = json.loads(raw)
+        told = message.get("params", {})
+        match message.get("method"):
+            case "Page.loadEventFired":
+                self._loaded = True
+            case "Runtime.exceptionThrown":
+                self.problems.append(told["exceptionDetails"]["exception"].get("description", "exception"))
+            case "Runtime.consoleAPICalled":
+                self.problems.append(str([argument.get("value") for argument in told["args"]]))
+            case "Log.entryAdded":
+                self.problems.append(told["entry"]["text"])
+            case "Network.requestWillBeSent":
+                self.requested.append(told["request"]["url"])
+            case "Page.javascriptDialogOpening":
+                self.problems.append(f"dialog: {told['message']}")
+        return message

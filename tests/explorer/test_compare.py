@@ -1,0 +1,174 @@
+"""Recordings are set side by side on the steps they share, and what can't be compared is said first."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from explorer.compare import Row, compare
+from explorer.compare_report import compared_object, print_compared
+from explorer.scripted import Accidents
+from probes.accumulate import summarise
+from probes.errors import BadInput
+from probes.events import Event, RunStarted, StepMeasured
+from probes.settings import Follow, Sampling
+from tests.records import records, session_events, write_events
+
+
+def recorded(folder: Path, name: str, setting: str = "wanda:0.5", **asked: object) -> Path:
+    return write_events(folder / f"{name}.jsonl", session_events(24, setting=setting, **asked))  # type: ignore[arg-type]  # passed on as given
+
+
+def with_header(events: list[Event], **changed: object) -> list[Event]:
+    return [
+        replace(event, header=replace(event.header, **changed)) if isinstance(event, RunStarted) else event  # type: ignore[arg-type]  # any field
+        for event in events
+    ]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[Path]:
+    return [recorded(tmp_path, "a", "wanda:0.2"), recorded(tmp_path, "b", "wanda:0.9")]
+
+
+def test_every_figure_is_the_summary_of_the_steps_all_have(tmp_path: Path) -> None:
+    long, short = session_events(30, setting="wanda:0.3"), session_events(12, setting="wanda:0.6")
+    found = compare([write_events(tmp_path / "a.jsonl", long), write_events(tmp_path / "b.jsonl", short)])
+    assert found.common == 12
+    assert found.entries[0].summary == summarise(records(long)[:12])
+    assert found.entries[1].summary == summarise(records(short))
+    rows = {row.name: row for row in found.rows}
+    assert rows["steps"].values == (30, 12)
+    sums = [summarise(records(events)[:12]).kl_local_sum for events in (long, short)]
+    assert rows["ΣKL, shared context"].values == tuple(sums)
+    assert rows["ΣKL, shared context"].differences == (0.0, sums[1] - sums[0])
+    assert any("first 12 steps" in note for note in found.notes)
+
+
+def test_differences_of_infinite_or_missing_figures_are_not_numbers() -> None:
+    row = Row("", "", (math.inf, math.inf, 1.0, None))
+    assert row.differences == (0.0, 0.0, -math.inf, None)
+    assert Row("", "", (None, 1.0)).differences == (None, None)
+
+
+def test_the_first_step_at_which_texts_part_is_found(two: list[Path]) -> None:
+    found = compare(two)
+    for text in found.texts:
+        assert len(text.tokens) == 24
+        parted = [step for step, (a, b) in enumerate(text.tokens, 1) if a is not None and b is not None and a != b]
+        assert text.parts_at == (parted[0] if parted else None)
+    dense, pruned = found.texts
+    assert dense.parts_at is None
+    assert pruned.parts_at is not None
+
+
+def test_the_same_recording_twice_differs_in_nothing(two: list[Path]) -> None:
+    found = compare([two[0], two[0]])
+    assert all(difference in (0.0, None) for row in found.rows for difference in row.differences)
+    assert found.warnings == found.notes == ()
+    assert [text.parts_at for text in found.texts] == [None, None]
+    assert len({entry.label for entry in found.entries}) == 2
+
+
+def test_labels_say_no_more_than_tells_the_entries_apart(tmp_path: Path) -> None:
+    a, b = recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2)
+    assert [entry.label for entry in compare([a, b]).entries] == [
+        "wanda:0.5 · T 0.8 seed 1",
+        "wanda:0.5 · T 0.8 seed 2",
+    ]
+    c = recorded(tmp_path, "c", follow=Follow.DENSE)
+    d = recorded(tmp_path, "d")
+    assert [entry.label for entry in compare([c, d]).entries] == ["wanda:0.5 · dense", "wanda:0.5 · free"]
+
+
+def test_another_prompt_is_warned_of_where_it_begins(tmp_path: Path) -> None:
+    events = session_events(8)
+    a = write_events(tmp_path / "a.jsonl", with_header(events, prompt_ids=(1, 2, 3)))
+    b = write_events(tmp_path / "b.jsonl", with_header(events, prompt_ids=(1, 2, 4)))
+    [warning] = compare([a, b]).warnings
+    assert "prompts differ" in warning
+    assert "from token 3 on" in warning
+    c = write_events(tmp_path / "c.jsonl", with_header(events, prompt_text="Another question"))
+    assert "prompts differ" in compare([write_events(tmp_path / "d.jsonl", events), c]).warnings[0]
+
+
+def test_another_dense_model_and_another_temperature_are_warned_of(tmp_path: Path) -> None:
+    events = session_events(8)
+    start = next(event for event in events if isinstance(event, RunStarted))
+    dense = replace(start.header.dense, name="Other", fingerprint="ff")
+    settings = replace(start.header.settings, analysis_temperature=2.0)
+    a = write_events(tmp_path / "a.jsonl", events)
+    b = write_events(tmp_path / "b.jsonl", with_header(events, dense=dense, settings=settings))
+    warnings = " ".join(compare([a, b]).warnings)
+    assert "dense models differ" in warnings
+    assert "T 2" in warnings
+
+
+def test_two_seeds_are_noted_and_not_warned_of(tmp_path: Path) -> None:
+    found = compare([recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2)])
+    assert found.warnings == ()
+    assert any(str(Sampling(0.8, seed=2)) in note for note in found.notes)
+
+
+def test_invalid_and_infinite_steps_are_in_the_table(tmp_path: Path) -> None:
+    broken = recorded(tmp_path, "a", accidents=Accidents(invalid=9, infinite=4))
+    rows = {row.name: row for row in compare([broken, recorded(tmp_path, "b")]).rows}
+    assert rows["largest KL"].values[0] == math.inf
+    assert rows["largest KL"].differences[1] == -math.inf
+    assert rows["invalid steps"].values == (1, 0)
+
+
+def test_too_few_or_empty_recordings_are_refused(tmp_path: Path, two: list[Path]) -> None:
+    with pytest.raises(BadInput, match="two recordings"):
+        compare(two[:1])
+    empty = write_events(tmp_path / "empty.jsonl", session_events(4)[:1])
+    with pytest.raises(BadInput, match="holds no step"):
+        compare([two[0], empty])
+
+
+def test_the_table_says_warnings_first_and_marks_differences(tmp_path: Path, two: list[Path]) -> None:
+    console = Console(width=120, record=True, file=StringIO())
+    print_compared(compare(two), console)
+    text = console.export_text()
+    assert "wanda:0.2" in text
+    assert "wanda:0.9" in text
+    assert "The pruned texts part at step" in text
+    assert "first split [step]" in text
+    survival = next(line for line in text.splitlines() if line.startswith("survival "))
+    assert survival.rstrip().endswith("pt")
+    other = write_events(tmp_path / "o.jsonl", with_header(session_events(16), prompt_text="Another question"))
+    print_compared(compare([two[0], other]), console)
+    assert console.export_text().lstrip().startswith("! The prompts differ")
+
+
+def test_the_json_object_names_what_is_not_finite(tmp_path: Path) -> None:
+    broken = recorded(tmp_path, "a", accidents=Accidents(infinite=4))
+    found = compared_object(compare([broken, recorded(tmp_path, "b")]))
+    again = json.loads(json.dumps(found, allow_nan=False))
+    names = [row["name"] for row in again["rows"]]
+    place = names.index("largest KL")
+    assert again["rows"][place]["values"][0] is None
+    assert again["nonfinite"][f"rows.{place}.values.0"] == "inf"
+    assert again["recordings"][0]["summary"]["compared"] == 24
+
+
+def test_nothing_a_model_wrote_reaches_the_terminal_as_a_control(tmp_path: Path) -> None:
+    events = session_events(8)
+    hostile = [
+        replace(e, record=replace(e.record, taken=replace(e.record.taken, token="\x1b[31m\x07")))
+        if isinstance(e, StepMeasured) and e.record.step == 5 and e.record.taken
+        else e
+        for e in events
+    ]
+    console = Console(width=120, record=True, file=StringIO())
+    paths = [write_events(tmp_path / "a.jsonl", events), write_events(tmp_path / "b.jsonl", hostile)]
+    print_compared(compare(paths), console)
+    text = console.export_text()
+    assert "\x1b[31m" not in text
+    assert "␛[31m␇" in text

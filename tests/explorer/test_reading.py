@@ -1,0 +1,113 @@
+"""The two sentences about a step say no more than its figures do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from explorer import reading
+from explorer.scripted import Accidents
+from probes.record import StepRecord
+from probes.settings import Follow
+from tests.explorer.stage import scripted
+
+
+def with_kl(record: StepRecord, local: float, total: float | None = None) -> StepRecord:
+    """The step with other KLs."""
+    assert record.p is not None
+    here = replace(record.p, kl=total if total is not None else local)
+    shared = record.local and replace(record.local, p=replace(record.local.p, kl=local))
+    return replace(record, p=here, local=shared)
+
+
+def alike() -> StepRecord:
+    return scripted(Follow.DENSE).records(2)[1]
+
+
+def parted() -> StepRecord:
+    return scripted().records(24)[-1]
+
+
+@pytest.mark.parametrize(
+    ("kl", "words"),
+    [
+        (0.005, "practically alike"),
+        (0.05, "nearly alike"),
+        (0.3, "a little differently"),
+        (1.0, "clearly differently"),
+        (4.0, "very differently"),
+    ],
+)
+def test_the_words_follow_the_kl(kl: float, words: str) -> None:
+    first = reading.step(with_kl(alike(), kl))
+    assert words in first
+    assert f"KL {reading.numbers.significant(kl)} nat" in first
+
+
+def test_an_infinite_and_an_undefined_kl_are_said_as_such() -> None:
+    assert "infinite" in reading.step(with_kl(alike(), math.inf))
+    assert "undefined" in reading.step(with_kl(alike(), math.nan))
+
+
+@pytest.mark.parametrize(
+    ("local", "total", "says"),
+    [
+        (0.1, 5.0, "nearly all drift"),
+        (1.0, 3.0, "mostly drift"),
+        (2.0, 3.0, "pruning itself"),
+        (2.0, 1.0, "no further apart"),
+        (math.inf, math.inf, "The texts parted at step 17."),
+    ],
+)
+def test_drift_is_blamed_only_for_what_local_does_not_explain(local: float, total: float, says: str) -> None:
+    assert says in reading.context(with_kl(parted(), local, total), Follow.FREE)
+
+
+def test_a_parted_step_speaks_of_the_same_text_first() -> None:
+    assert reading.step(parted()).startswith("On the same text")
+
+
+def test_the_first_split_names_both_choices() -> None:
+    record = next(record for record in scripted().records(40) if record.split)
+    assert record.dense is not None
+    assert record.pruned is not None
+    second = reading.context(record, Follow.FREE)
+    assert f'"{record.dense.token}" against "{record.pruned.token}"' in second
+    assert "its own way" in second
+    other = next(record for record in scripted(Follow.DENSE).records(40) if record.split)
+    assert "its own way" not in reading.context(other, Follow.DENSE)
+
+
+def test_before_any_split_the_second_sentence_gives_the_chance_left() -> None:
+    record = alike()
+    assert record.sum.first_split is None
+    assert reading.numbers.chance(record.sum.survival) in reading.context(record, Follow.DENSE)
+
+
+def test_a_token_that_pruning_made_likelier_is_not_called_less_likely() -> None:
+    record = with_kl(alike(), 1.0)
+    worst = max(record.top, key=lambda row: row.kl_share)
+    turned = tuple(replace(row, p=row.q, q=row.p) if row is worst else row for row in record.top)
+    assert "less likely" not in reading.step(replace(record, top=turned))
+
+
+def test_what_has_no_figures_says_why() -> None:
+    invalid = scripted(accidents=Accidents(invalid=3)).records(3)[2]
+    assert "NaN" in reading.step(invalid)
+    assert "model.layers.7.mlp.down_proj" in reading.step(invalid)
+    ended = scripted(accidents=Accidents(dense_ends=20)).records(30)[-1]
+    assert "dense model has ended" in reading.step(ended)
+    ended = scripted(accidents=Accidents(pruned_ends=20)).records(30)[-1]
+    assert "pruned text has ended" in reading.context(ended, Follow.FREE)
+    assert reading.sentences(None, Follow.DENSE)[0].endswith("nothing is generated yet.")
+
+
+@pytest.mark.parametrize("follow", list(Follow))
+def test_every_step_of_every_context_has_its_sentences(follow: Follow) -> None:
+    for record in scripted(follow).records(60):
+        first, second = reading.sentences(record, follow)
+        assert first.endswith(".")
+        assert second.endswith(".")
+        assert len(reading.brief(record, follow)) < 140

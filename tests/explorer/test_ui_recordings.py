@@ -1,0 +1,300 @@
+"""The list of recordings and the comparison of several."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from explorer.app import ExplorerApp
+from explorer.recorder import Recorder
+from explorer.recordings import matching
+from explorer.screens.compare import Comparison
+from explorer.screens.main import MainScreen
+from explorer.screens.recordings import Recordings
+from explorer.scripted import ScriptedSource
+from explorer.source import Source
+from explorer.widgets.compared import ComparedFigures, ComparedTexts, difference, lines_of
+from explorer.widgets.recordinglist import RecordingList
+from probes.settings import Follow, RunSettings
+from tests.explorer.stage import MIDDLE, PROMPT, SMALL, Clock, press, screen_text, settle
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three recordings and a file that is none; the program's own are not listed."""
+    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path))
+    monkeypatch.setattr("explorer.screens.recordings._shipped", list)
+    record(tmp_path / "half.jsonl", "wanda:0.5", 30)
+    record(tmp_path / "third.jsonl", "wanda:0.3", 24)
+    record(tmp_path / "drop.jsonl", "drop-attn@layers=20", 20)
+    (tmp_path / "broken.jsonl").write_text("not a recording\n")
+    return tmp_path
+
+
+def record(path: Path, setting: str, steps: int) -> None:
+    source = ScriptedSource(RunSettings(PROMPT, follow=Follow.FREE), setting=setting)
+    source.open(Recorder(lambda _event: None, path))
+    source.advance(steps)
+
+
+@asynccontextmanager
+async def browsing(
+    live: Source | None = None, size: tuple[int, int] = MIDDLE
+) -> AsyncIterator[tuple[ExplorerApp, Pilot[int]]]:
+    app = ExplorerApp(live=(lambda: live) if live else None, clock=Clock())
+    async with app.run_test(size=size) as pilot:
+        await listed(app, pilot)
+        yield app, pilot
+
+
+async def listed(app: ExplorerApp, pilot: Pilot[int]) -> None:
+    """Until the folder has been looked through."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        await pilot.pause(0.05)
+        if isinstance(app.screen, Recordings) and app.screen.query_one(RecordingList)._found is not None:
+            return
+    raise AssertionError("the recordings were never listed")
+
+
+async def opened(app: ExplorerApp, pilot: Pilot[int]) -> None:
+    """Until a recording is on the main screen."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        await pilot.pause(0.05)
+        if isinstance(app.screen, MainScreen) and app.view.newest:
+            await settle(pilot)
+            return
+    raise AssertionError("the recording was never shown")
+
+
+def choose(app: ExplorerApp, name: str) -> None:
+    listing = app.screen.query_one(RecordingList)
+    assert listing._found is not None
+    listing.row = next(place for place, one in enumerate(listing._found) if one.path.name == name)
+
+
+async def test_every_recording_is_told_by_setting_steps_and_figures(folder: Path) -> None:
+    async with browsing() as (app, _):
+        shown = screen_text(app)
+        for words in ("wanda:0.5", "wanda:0.3", "drop-attn@layers=20", "free", "SmolLM2-135M-Instruct"):
+            assert words in shown
+        assert "broken.jsonl: " in shown
+
+
+async def test_a_chosen_recording_opens_on_the_main_screen(folder: Path) -> None:
+    async with browsing() as (app, pilot):
+        choose(app, "third.jsonl")
+        await press(pilot, "enter")
+        await opened(app, pilot)
+        assert app.view.newest == 24
+        assert not app.view.live
+        assert "wanda:0.3" in screen_text(app)
+
+
+async def test_a_file_that_is_no_recording_can_neither_be_opened_nor_marked(folder: Path) -> None:
+    async with browsing() as (app, pilot):
+        choose(app, "broken.jsonl")
+        await press(pilot, "enter", "space")
+        assert isinstance(app.screen, Recordings)
+        assert app.screen.query_one(RecordingList).marked == []
+
+
+async def test_what_is_typed_after_a_slash_narrows_the_list(folder: Path) -> None:
+    async with browsing() as (app, pilot):
+        await press(pilot, "slash", "0", "full_stop", "3", "enter")
+        listing = app.screen.query_one(RecordingList)
+        assert [one.path.name for one in listing._found or ()] == ["third.jsonl"]
+        assert listing.has_focus
+        app.screen.query_one(Input).value = "nothing like it"
+        await settle(pilot)
+        assert listing.chosen is None
+        await press(pilot, "enter")
+        assert isinstance(app.screen, Recordings)
+
+
+async def test_an_empty_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path))
+    monkeypatch.setattr("explorer.screens.recordings._shipped", list)
+    async with browsing() as (app, pilot):
+        assert "No recording here" in screen_text(app)
+        await press(pilot, "enter", "space", "c", "down")
+        assert isinstance(app.screen, Recordings)
+
+
+async def test_a_new_run_is_offered_where_there_are_models(folder: Path) -> None:
+    source = ScriptedSource()
+    async with browsing(source) as (app, pilot):
+        assert "new run" in screen_text(app)
+        await press(pilot, "n")
+        await settle(pilot)
+        assert app.source is source
+        assert app.view.header is not None
+        await press(pilot, "n")
+        assert source.asked == ["step"]
+    async with browsing() as (app, pilot):
+        assert "new run" not in screen_text(app)
+
+
+async def test_o_opens_the_list_over_a_run_and_escape_goes_back(folder: Path) -> None:
+    app = ExplorerApp(ScriptedSource(), clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        await press(pilot, "n", "o")
+        await listed(app, pilot)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, MainScreen)
+        assert app.view.newest == 1
+
+
+async def test_opening_a_recording_leaves_the_run_before_it_closed_and_unheard(folder: Path) -> None:
+    source = ScriptedSource()
+    app = ExplorerApp(source, clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        await press(pilot, "o")
+        await listed(app, pilot)
+        choose(app, "half.jsonl")
+        await press(pilot, "enter")
+        await opened(app, pilot)
+        assert source._closed.is_set()
+        source.advance(3)
+        await settle(pilot)
+        assert app.view.newest == 30
+
+
+async def test_opening_a_recording_is_refused_where_it_would_lose_steps(folder: Path) -> None:
+    app = ExplorerApp(ScriptedSource(), unsaved=lambda: "3 lines are not recorded: the disk is full.", clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        await press(pilot, "o")
+        await listed(app, pilot)
+        choose(app, "half.jsonl")
+        await press(pilot, "enter")
+        assert "the disk is full" in screen_text(app)
+        assert app.view.live
+
+
+async def test_the_models_of_a_recording_go_on_from_the_cursor(folder: Path) -> None:
+    from explorer.replay import ReplaySource
+
+    asked: list[tuple[str, int]] = []
+    source = ScriptedSource()
+
+    def revive(header: object, path: object) -> Source:
+        asked.append((header.title, len(path)))  # type: ignore[attr-defined,arg-type]
+        return source
+
+    app = ExplorerApp(ReplaySource(folder / "half.jsonl"), revive=revive, clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await opened(app, pilot)
+        assert "m models" in screen_text(app)
+        await press(pilot, "home", "right", "right", "m")
+        await settle(pilot)
+        assert asked == [("wanda:0.5", 3)]
+        assert app.source is source
+
+
+# Comparing.
+
+
+@asynccontextmanager
+async def comparing(size: tuple[int, int] = MIDDLE) -> AsyncIterator[tuple[ExplorerApp, Pilot[int]]]:
+    async with browsing(size=size) as (app, pilot):
+        for name in ("half.jsonl", "third.jsonl"):
+            choose(app, name)
+            await press(pilot, "space")
+        await press(pilot, "c")
+        assert isinstance(app.screen, Comparison)
+        yield app, pilot
+
+
+@pytest.mark.parametrize("size", [SMALL, MIDDLE, (160, 45)])
+async def test_marked_recordings_are_set_side_by_side(folder: Path, size: tuple[int, int]) -> None:
+    async with comparing(size) as (app, _):
+        shown = screen_text(app)
+        assert "━ wanda:0.5" in shown
+        assert "┅ wanda:0.3" in shown
+        assert "over the first 24 steps" in shown
+        for name in ("ΣKL, shared context", "drift", "mean KL a step"):
+            assert name in shown
+
+
+async def test_one_marked_recording_is_not_a_comparison(folder: Path) -> None:
+    async with browsing() as (app, pilot):
+        choose(app, "half.jsonl")
+        await press(pilot, "space", "c")
+        assert isinstance(app.screen, Recordings)
+        await press(pilot, "space")
+        assert app.screen.query_one(RecordingList).marked == []
+
+
+async def test_the_cursor_is_shared_by_texts_and_charts(folder: Path) -> None:
+    async with comparing() as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, Comparison)
+        await press(pilot, "g")
+        parts = screen._compared.texts[1].parts_at
+        assert parts is not None
+        assert screen.query_one(ComparedTexts)._cursor == parts
+        charts = [chart.picture for chart in screen.query("Chart")]  # type: ignore[attr-defined]
+        assert {picture.cursor for picture in charts} == {parts}
+        await press(pilot, "right", "end")
+        assert screen._cursor == 30
+
+
+async def test_c_turns_to_the_other_models_text(folder: Path) -> None:
+    async with comparing() as (app, pilot):
+        assert "pruned text, token under token" in screen_text(app)
+        await press(pilot, "c")
+        assert "dense text, token under token" in screen_text(app)
+
+
+async def test_tokens_of_a_step_stand_under_each_other(folder: Path) -> None:
+    async with comparing() as (app, pilot):
+        await press(pilot, "c")
+        lines = app.screen.query_one(ComparedTexts)._text_lines()
+        assert lines[0].startswith("━  In April")
+        assert lines[1].startswith("┅  In April")
+        assert lines[2] == ""
+
+
+async def test_y_copies_the_whole_table(folder: Path) -> None:
+    async with comparing() as (app, pilot):
+        app.screen.query_one(ComparedFigures).focus()
+        await press(pilot, "y")
+        first, *rows = app.clipboard.splitlines()
+        assert first == "figure\tunit\twanda:0.5\twanda:0.3"
+        assert rows[0] == "steps\t\t30\t24"
+
+
+async def test_escape_goes_back_to_the_list(folder: Path) -> None:
+    async with comparing() as (app, pilot):
+        await press(pilot, "z", "escape")
+        assert isinstance(app.screen, Comparison)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, Recordings)
+
+
+def test_differences_carry_their_sign() -> None:
+    def write(value: float) -> str:
+        return f"{value:g}"
+
+    assert [difference(less, write) for less in (2.0, -1.5, 0.0, None, float("nan"))] == ["+2", "−1.5", "=", "", ""]
+
+
+def test_steps_are_put_in_lines_by_their_widest_token() -> None:
+    assert lines_of([3, 3, 3, 3], 7) == [[1, 2], [3, 4]]
+    assert lines_of([9, 1], 7) == [[1], [2]]
+
+
+def test_the_search_is_that_of_the_recordings(folder: Path) -> None:
+    from explorer.recordings import recordings
+
+    assert [one.path.name for one in matching(recordings(folder), "WANDA 0.5")] == ["half.jsonl"]

@@ -1,0 +1,98 @@
+"""A GGUF file gives the model that is in it, by way of a copy that is made once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from probes.errors import BadInput, Cancelled
+from probes.loading import child
+from probes.models import end_ids, load, prompt_ids
+from probes.settings import RunSettings
+from tests.gguf_file import write_gguf
+from tests.tiny import byte_tokenizer, tiny
+
+MODEL = tiny("llama", vocab_size=len(byte_tokenizer()))
+PROMPT = torch.arange(5, 30)[None]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def gguf(tmp_path) -> Path:
+    return write_gguf(tmp_path / "small.gguf", MODEL)
+
+
+@pytest.fixture
+def conversions(monkeypatch) -> list[object]:
+    """One entry for each conversion that really ran."""
+    ran = []
+    real = child.run
+
+    def counted(*args, **kwargs):
+        ran.append(args)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(child, "run", counted)
+    return ran
+
+
+def test_a_gguf_file_gives_its_model_and_tokenizer_and_is_converted_once(gguf, conversions, tmp_path, capfd):
+    loaded = load(str(gguf))
+    assert torch.equal(loaded.model(PROMPT).logits, MODEL(PROMPT).logits)
+    assert (loaded.info.name, loaded.info.spec, loaded.info.dtype) == ("small", str(gguf), "float32")
+    settings = RunSettings("the ringing cat 🙂")
+    assert prompt_ids(loaded.tokenizer, settings) == prompt_ids(byte_tokenizer(), settings)
+    assert end_ids(loaded) == set(byte_tokenizer().convert_tokens_to_ids(["<|endoftext|>", "<|end|>"]))
+
+    # Found again under another name, and as the one GGUF file of a folder.
+    moved = tmp_path / "folder" / "small.gguf"
+    moved.parent.mkdir()
+    gguf.rename(moved)
+    assert torch.equal(load(str(moved)).model(PROMPT).logits, MODEL(PROMPT).logits)
+    assert torch.equal(load(str(moved.parent)).model(PROMPT).logits, MODEL(PROMPT).logits)
+    assert len(conversions) == 1
+    assert capfd.readouterr() == ("", "")
+
+    # Another content under the same name is another model.
+    other = tiny("llama", seed=1, vocab_size=len(byte_tokenizer()))
+    write_gguf(moved, other)
+    assert torch.equal(load(str(moved)).model(PROMPT).logits, other(PROMPT).logits)
+    assert len(conversions) == 2
+
+
+def test_a_copy_that_was_damaged_is_made_anew(gguf, conversions):
+    (weights,) = load(str(gguf)).files
+    when = weights.stat().st_mtime_ns
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-4] + b"\0\0\0\0")
+    os.utime(weights, ns=(when, when))
+    assert not torch.equal(load(str(gguf)).model(PROMPT).logits, MODEL(PROMPT).logits)
+    assert torch.equal(load(str(gguf), thorough=True).model(PROMPT).logits, MODEL(PROMPT).logits)
+    assert len(conversions) == 2
+
+
+def test_a_conversion_can_be_cancelled_and_leaves_nothing(gguf, tmp_path):
+    told = []
+    with pytest.raises(Cancelled):
+        load(str(gguf), progress=told.append, cancelled=lambda: len(told) > 3)
+    assert told[-1].task == "Converting small (once)"
+    assert [path.suffix for path in (tmp_path / "cache" / "models").iterdir()] == [".lock"]
+
+
+def test_a_file_that_is_no_gguf_is_refused_with_a_reason(tmp_path):
+    (tmp_path / "text.gguf").write_text("this is a text and no model")
+    with pytest.raises(BadInput, match=r"GGUF file: .*text\.gguf could not be converted: "):
+        load(str(tmp_path / "text.gguf"))
+
+
+def test_a_folder_with_several_gguf_files_asks_which(gguf):
+    write_gguf(gguf.with_name("other.gguf"), MODEL)
+    with pytest.raises(BadInput, match=r"several GGUF files: other\.gguf, small\.gguf"):
+        load(str(gguf.parent))

@@ -1,0 +1,139 @@
+"""Two models from where people keep them to steps: made elsewhere, made here, and refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from probes.errors import BadInput, Cancelled
+from probes.pair import Pair, load_pair
+from probes.settings import Follow, RunSettings
+from probes.wanted import CalibrationWanted, Wanted
+from tests.probes.test_decode import damaged
+from tests.tiny import byte_tokenizer, save, tiny
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tokenizer = byte_tokenizer()
+    return save(
+        tmp_path_factory.mktemp("dense"),
+        tiny("llama", vocab_size=len(tokenizer)),
+        tokenizer,
+    )
+
+
+@pytest.fixture(scope="module")
+def pruned(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tokenizer = byte_tokenizer()
+    model = damaged(tiny("llama", vocab_size=len(tokenizer)))
+    return save(tmp_path_factory.mktemp("pruned"), model, tokenizer)
+
+
+SETTINGS = RunSettings("the king", follow=Follow.FREE, steps=6)
+
+
+def kls(pair: Pair) -> list[float]:
+    with pair.lockstep(SETTINGS) as lockstep:
+        return [record.shared.p.kl for record in lockstep if record.shared]
+
+
+def test_a_model_made_elsewhere_is_compared_as_it_is(dense: Path, pruned: Path) -> None:
+    pair = load_pair(Wanted(dense=str(dense), pruned=str(pruned)))
+    assert all(kl > 0 for kl in kls(pair))
+    header = pair.header(SETTINGS)
+    assert header.prompt_text.endswith("<|assistant|>") or "the king" in header.prompt_text
+    assert len(header.prompt_ids) > 0
+    assert header.dense.fingerprint != header.pruned.fingerprint
+    assert set(header.versions) == {"phier", "torch", "transformers", "python"}
+
+
+def test_the_same_folder_twice_differs_in_nothing(dense: Path) -> None:
+    assert set(kls(load_pair(Wanted(dense=str(dense), pruned=str(dense))))) == {0}
+
+
+def test_a_model_pruned_here_shares_what_is_not_pruned(dense: Path) -> None:
+    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5@mlp"))
+    shared = {p.data_ptr() for p in pair.dense.model.parameters()}
+    own = {name for name, p in pair.pruned.model.named_parameters() if p.data_ptr() not in shared}
+    assert own
+    assert all(".mlp." in name for name in own)
+    assert pair.report is not None
+    assert pair.report.zeroed == pytest.approx(pair.report.targeted / 2, rel=0.01)
+    assert pair.header(SETTINGS).title == "magnitude:0.5@mlp"
+    assert all(kl > 0 for kl in kls(pair))
+
+
+@pytest.mark.parametrize("setting", ["wanda:0.5", "wanda:2:4", "magnitude:0.3", "magnitude:2:4"])
+def test_the_weights_that_go_are_as_many_as_the_setting_says(dense: Path, setting: str) -> None:
+    wanted = Wanted(dense=str(dense), prune=setting, calibration=CalibrationWanted(samples=4, length=16))
+    report = load_pair(wanted).report
+    assert report is not None
+    share = 0.3 if setting.endswith("0.3") else 0.5
+    assert report.zeroed / report.targeted == pytest.approx(share, abs=0.01)
+    assert len(report.mask_hash) == 64
+
+
+def test_another_setting_leaves_the_dense_model_as_it_was(dense: Path) -> None:
+    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    before = {name: p.clone() for name, p in pair.dense.model.named_parameters()}
+    first = kls(pair)
+    other = pair.repruned("drop-mlp@layers=1")
+    assert kls(other) != first
+    again = other.repruned("magnitude:0.5")
+    assert kls(again) == first
+    assert all(torch.equal(p, before[name]) for name, p in pair.dense.model.named_parameters())
+
+
+def test_a_setting_that_fails_or_is_cancelled_changes_nothing(dense: Path) -> None:
+    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    first = kls(pair)
+    with pytest.raises(BadInput):
+        pair.repruned("magnitude:0.5@layers=77")
+    with pytest.raises(Cancelled):
+        pair.repruned("magnitude:0.7", cancelled=lambda: True)
+    assert kls(pair) == first
+
+
+def test_different_vocabularies_are_refused_by_name(dense: Path, tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer(merges=("th",))
+    other = save(tmp_path, tiny("llama", vocab_size=len(tokenizer)), tokenizer)
+    with pytest.raises(BadInput, match="token"):
+        load_pair(Wanted(dense=str(dense), pruned=str(other)))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from explorer.cli import phier; phier()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_phier_run_prints_a_step_a_line_then_the_summary(dense: Path, pruned: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "run.jsonl"
+    answer = run(
+        "--dense", str(dense), "--pruned", str(pruned), "--prompt", "the king", "--follow", "free", "--steps", "5",
+        "--temperature", "1", "--seed", "3", "--json", "--session", str(recording),
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    *steps, last = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert [step["step"] for step in steps] == [1, 2, 3, 4, 5]
+    assert last["summary"]["steps"] == 5
+    assert last["summary"]["kl_sum"] == pytest.approx(sum(step["p"]["kl"] for step in steps))
+    assert last["settings"]["sampling"]["seed"] == 3
+    assert recording.read_text().count("\n") >= 6
+    again = run("--dense", str(dense), "--pruned", str(pruned), "--session", str(recording))
+    assert again.returncode == 2
+    assert "never overwritten" in again.stderr
+
+
+def test_phier_run_stops_where_it_was_told_to(dense: Path, pruned: Path) -> None:
+    answer = run("--dense", str(dense), "--pruned", str(pruned), "--prompt", "the king", "--until", "kl>0")
+    assert answer.returncode == 0, answer.stderr
+    assert "at step 1 is above 0." in answer.stdout
+    assert "survival" in answer.stdout

@@ -1,0 +1,214 @@
+"""Every figure agrees with a float64 evaluation of its formula, on ordinary and on extreme inputs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probes.record import Comparison
+from probes.spaces import Distribution, compare
+
+
+def figures(h, h2, z, z2, temperature=1.0, top=5) -> Comparison:
+    as_tensor = [torch.tensor(np.asarray(v), dtype=torch.float32) for v in (h, h2, z, z2)]
+    a, b, c, d = as_tensor
+    return compare(a, b, Distribution(c, temperature), Distribution(d, temperature), top=top)
+
+
+def reference(h, h2, z, z2, t=1.0) -> dict[str, float]:
+    """The formulas once more, written out in numpy's longdouble, with no regard to speed."""
+    h, h2, z, z2 = (np.asarray(np.asarray(v, dtype=np.float32), dtype=np.longdouble) for v in (h, h2, z, z2))
+
+    def log_softmax(x):
+        x = x - x.max()
+        return x - np.log(np.exp(x).sum())
+
+    def cos(a, b):
+        return (a @ b) / np.sqrt((a @ a) * (b @ b))
+
+    lp, lq = log_softmax(z / t), log_softmax(z2 / t)
+    p, q, dz, dh = np.exp(lp), np.exp(lq), z2 - z, h2 - h
+    m = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half_p = np.where(p > 0, p * (lp - np.log(m)), 0).sum()
+        half_q = np.where(q > 0, q * (lq - np.log(m)), 0).sum()
+    r = p * p / (p @ p)
+
+    def variance(w):
+        return (w * (dz - (w * dz).sum()) ** 2).sum()
+
+    alpha_h, alpha_z = (dh @ h) / (h @ h), (dz @ z) / (z @ z)
+    top5 = np.argsort(-z, kind="stable")[:5]
+    values = {
+        "h.cos": cos(h, h2),
+        "h.angle": np.degrees(
+            2
+            * np.arctan2(
+                np.linalg.norm((h / np.sqrt(h @ h) - h2 / np.sqrt(h2 @ h2)).astype(float)),
+                np.linalg.norm((h / np.sqrt(h @ h) + h2 / np.sqrt(h2 @ h2)).astype(float)),
+            )
+        ),
+        "h.length_ratio": np.sqrt((h2 @ h2) / (h @ h)),
+        "h.parallel": abs(alpha_h),
+        "h.orthogonal": np.sqrt(((dh - alpha_h * h) ** 2).sum() / (h @ h)),
+        "h.cos_estimate": ((dh - alpha_h * h) ** 2).sum() / (h @ h) / 2,
+        "z.cos": cos(z, z2),
+        "z.cos_centred": cos(z - z.mean(), z2 - z2.mean()),
+        "z.l2": np.sqrt((dz**2).sum()),
+        "z.rms": np.sqrt((dz**2).mean()),
+        "z.rms_centred": np.sqrt(((dz - dz.mean()) ** 2).mean()),
+        "z.mean_abs": abs(dz).mean(),
+        "z.max_abs": abs(dz).max(),
+        "z.top5_rms": np.sqrt((dz[top5] ** 2).mean()),
+        "z.parallel": abs(alpha_z),
+        "z.orthogonal": np.sqrt(((dz - alpha_z * z) ** 2).sum() / (z @ z)),
+        "p.kl": (p * (lp - lq)).sum(),
+        "p.kl_reverse": (q * (lq - lp)).sum(),
+        "p.js": (half_p + half_q) / 2,
+        "p.tv": abs(p - q).sum() / 2,
+        "p.cos": cos(p, q),
+        "p.entropy_dense": -(p * lp).sum(),
+        "p.entropy_pruned": -(q * lq).sum(),
+        "p.kl_estimate": variance(p) / (2 * t * t),
+        "p.cos_estimate": variance(r) / (2 * t * t),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def assert_agrees(measured: Comparison, wanted: dict[str, float]) -> None:
+    for name, value in wanted.items():
+        group, field = name.split(".")
+        got = getattr(getattr(measured, group), field)
+        assert got == pytest.approx(value, rel=1e-5, abs=1e-7), name
+
+
+WIDE = 97
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0.01, 1.0, 10.0, 100.0]),
+    damage=st.sampled_from([1e-4, 0.1, 3.0]),
+    shift=st.sampled_from([0.0, 50.0, -200.0]),
+    temperature=st.sampled_from([0.3, 1.0, 2.5]),
+)
+@settings(max_examples=120, deadline=None)
+def test_every_figure_agrees_with_its_formula_on_random_inputs(seed, spread, damage, shift, temperature):
+    rng = np.random.default_rng(seed)
+    h, z = rng.normal(size=24), rng.normal(size=WIDE) * spread
+    h2, z2 = h + damage * rng.normal(size=24), z + damage * rng.normal(size=WIDE) + shift
+    assert_agrees(figures(h, h2, z, z2, temperature), reference(h, h2, z, z2, temperature))
+
+
+@pytest.mark.parametrize(
+    ("z", "z2"),
+    [
+        (np.eye(1, WIDE, 3)[0] * 1e4, np.eye(1, WIDE, 3)[0] * 1e4 * 0.9),
+        (np.eye(1, WIDE, 3)[0] * 1e4, np.eye(1, WIDE, 7)[0] * 1e4),
+        (np.linspace(-1e4, 1e4, WIDE), np.linspace(1e4, -1e4, WIDE)),
+        (np.linspace(-1e4, 1e4, WIDE), np.linspace(-1e4, 1e4, WIDE) + 1.0),
+        (np.eye(1, WIDE, 3)[0] * 60, np.eye(1, WIDE, 7)[0] * 60),
+    ],
+    ids=["one-hot, same", "one-hot, other", "reversed", "shifted", "one-hot, mild"],
+)
+def test_every_figure_agrees_with_its_formula_on_extreme_logits(z, z2):
+    h = np.linspace(-1e4, 1e4, 24)
+    assert_agrees(figures(h, h[::-1] + 3, z, z2), reference(h, h[::-1] + 3, z, z2))
+
+
+def test_a_divergence_is_not_capped():
+    z, z2 = np.zeros(WIDE), np.zeros(WIDE)
+    z[3], z2[7] = 1e4, 1e4
+    assert figures([1, 2], [1, 3], z, z2).p.kl == pytest.approx(1e4)
+
+
+def test_equal_inputs_give_exactly_nothing():
+    rng = np.random.default_rng(5)
+    h, z = rng.normal(size=24) * 7, rng.normal(size=WIDE) * 9
+    same = figures(h, h, z, z)
+    assert (same.h.cos, same.h.angle, same.h.length_ratio, same.h.parallel, same.h.orthogonal) == (1, 0, 1, 0, 0)
+    assert (same.z.cos, same.z.cos_centred) == (1, 1)
+    assert (same.z.l2, same.z.rms, same.z.rms_centred, same.z.mean_abs, same.z.max_abs, same.z.top5_rms) == (0,) * 6
+    p = same.p
+    assert (p.kl, p.kl_reverse, p.js, p.tv, p.kl_estimate, p.cos_estimate) == (0,) * 6
+    assert (p.cos, p.rank_dense_in_pruned, p.rank_pruned_in_dense, p.topk_overlap) == (1, 1, 1, 1)
+    assert all(row.p == row.q and row.kl_share == 0 and row.rank_dense == row.rank_pruned for row in same.top)
+
+
+def test_a_constant_added_to_all_logits_moves_only_the_raw_figures():
+    rng = np.random.default_rng(6)
+    z = (rng.normal(size=WIDE) * 3).astype(np.float32)
+    moved = figures([1, 2], [1, 2], z, z.astype(np.float64) + 64)
+    assert moved.z.cos < 0.9
+    assert moved.z.rms == pytest.approx(64, rel=1e-5)
+    assert moved.z.cos_centred == pytest.approx(1, abs=1e-10)
+    assert moved.z.rms_centred < 1e-5
+    assert moved.p.kl < 1e-10
+
+
+def test_small_changes_follow_the_theorems():
+    rng = np.random.default_rng(7)
+    h, z = rng.normal(size=64), rng.normal(size=WIDE) * 2
+    small = figures(h, h + 1e-3 * rng.normal(size=64), z, z + 1e-3 * rng.normal(size=WIDE), temperature=1.7)
+    assert small.h.cos_estimate == pytest.approx(1 - small.h.cos, rel=0.01)
+    assert small.p.kl_estimate == pytest.approx(small.p.kl, rel=0.01)
+    assert small.p.cos_estimate == pytest.approx(1 - small.p.cos, rel=0.01)
+
+
+def test_known_divergences_of_two_coins():
+    z, z2 = np.log([0.5, 0.5]), np.log([0.9, 0.1])
+    coin = figures([1, 0], [0, 1], z, z2, top=2)
+    assert coin.p.kl == pytest.approx(0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1), rel=1e-6)
+    assert coin.p.kl_reverse == pytest.approx(0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5), rel=1e-6)
+    assert coin.p.tv == pytest.approx(0.4, rel=1e-6)
+    assert coin.p.entropy_dense == pytest.approx(math.log(2), rel=1e-6)
+    assert (coin.h.cos, coin.h.angle) == (pytest.approx(0, abs=1e-12), pytest.approx(90))
+
+
+def test_the_table_is_the_union_of_both_top_k_with_ranks_and_shares():
+    z = np.arange(10.0)
+    z2 = z[::-1].copy()
+    row = figures([1], [1], z, z2, top=2)
+    assert {t.token_id for t in row.top} == {9, 8, 0, 1}
+    assert [max(t.p, t.q) for t in row.top] == sorted((max(t.p, t.q) for t in row.top), reverse=True)
+    by_id = {t.token_id: t for t in row.top}
+    assert (by_id[9].rank_dense, by_id[9].rank_pruned) == (1, 10)
+    assert (by_id[0].rank_dense, by_id[0].rank_pruned) == (10, 1)
+    assert row.p.rank_dense_in_pruned == 10
+    assert row.p.rank_pruned_in_dense == 10
+    assert row.p.topk_overlap == 0
+    everything = figures([1], [1], z, z2, top=10)
+    assert sum(t.kl_share for t in everything.top) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_floating_dtype_is_taken_as_it_is(dtype):
+    torch.manual_seed(0)
+    z, z2, h = torch.randn(WIDE).to(dtype), torch.randn(WIDE).to(dtype), torch.randn(8).to(dtype)
+    got = compare(h, h, Distribution(z), Distribution(z2))
+    p, q = z.double().softmax(0), z2.double().softmax(0)
+    assert got.p.kl == pytest.approx(float((p * (p / q).log()).sum()), rel=1e-9)
+    assert got.h.cos == 1
+
+
+def test_vectors_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="one length"):
+        figures([1, 2], [1, 2, 3], np.zeros(4), np.zeros(4))
+    one = torch.zeros(3)
+    with pytest.raises(ValueError, match="temperatures"):
+        compare(one, one, Distribution(one, 1.0), Distribution(one, 2.0))
+
+
+def test_extreme_inputs_give_no_silent_nan():
+    z = np.zeros(WIDE)
+    z[0] = 3e38
+    got = figures([1e30, 1], [1, 1e30], z, -z)
+    assert math.isfinite(got.p.kl)
+    assert math.isfinite(got.p.js)
+    assert got.p.js == pytest.approx(math.log(2))
+    assert got.p.tv == pytest.approx(1, abs=0.05)
