@@ -36,14 +36,12 @@ def slow_walk(dense: Loaded, ids: Tensor, method: str) -> dict[str, Tensor]:
     anatomy = dissect(model)
     result: dict[str, Tensor] = {}
     for block in anatomy.blocks:
-        seen: dict[str, list[Tensor]] = {}
+        seen: dict[str, list[Tensor]] = {matrix.name: [] for matrix in block.matrices}
         handles = [
-            model.get_submodule(matrix.name).register_forward_pre_hook(
-                lambda _m, args, into=seen.setdefault(matrix.name, []): into.append(
-                    args[0].reshape(-1, args[0].shape[-1])
-                )
+            model.get_submodule(name).register_forward_pre_hook(
+                lambda _m, args, into=inputs: into.append(args[0].reshape(-1, args[0].shape[-1]))
             )
-            for matrix in block.matrices
+            for name, inputs in seen.items()
         ]
         with torch.no_grad():
             for sample in ids:
