@@ -92,6 +92,9 @@ class ScriptedSource:
 
     def run(self, until: Sequence[str] = ()) -> None:
         self.asked.append(f"run {' '.join(until)}".strip())
+        self._resume(until)
+
+    def _resume(self, until: Sequence[str]) -> None:
         try:
             self._until = [parse_until(text, len(self._branches.path())) for text in until]
         except BadInput as problem:
@@ -143,7 +146,7 @@ class ScriptedSource:
         done = len(self._branches.path())
         self.begin()
         if done:
-            self.run((f"steps={done}",))
+            self._resume((f"steps={done}",))
             if self.pace is None:
                 self.advance(done)
 
@@ -239,7 +242,11 @@ def _report(setting: str) -> PruneReport:
 
     zeros: dict[str, float] = {}
     dropped: list[str] = []
-    for part in parse(setting).parts if _damage(setting) else ():
+    try:
+        parts = parse(setting).parts
+    except BadInput:  # a script may name any setting
+        return PruneReport(setting=setting, zeroed=0, targeted=0)
+    for part in parts:
         layers = range(LAYERS) if part.targets.layers is None else part.targets.layers
         if part.method.drops:
             layers = layers if part.targets.layers is not None else range(LAYERS - 2, LAYERS)

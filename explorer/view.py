@@ -85,6 +85,8 @@ class View:
         """How a recording is played, where there is one."""
         self.revivable = False
         """True where the models of a recording can be loaded."""
+        self.returnable = False
+        """True where there is a recording to go back to, should its models not be made ready."""
         self.run = 0
         self.header: RunHeader | None = None
         self.branches = Branches()
@@ -132,10 +134,12 @@ class View:
                 self._step(event)
             case BranchOpened():
                 self.branches.open(event.branch)
+                self.pause = None
                 self._show_path()
                 self.following = True
             case BranchSelected():
                 self.branches.current = event.branch
+                self.pause = None
                 self._show_path()
             case RunResumed():
                 self.running = True

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from probes.caches import is_mixer
 from probes.errors import BadInput
 
 
@@ -136,7 +137,7 @@ def _block(name: str, layer: int, block: nn.Module) -> Block:
             loose.append(path)
         elif _is_attention(child):
             attention.append(path)
-        elif any(p.dim() >= 2 for p in child.parameters()) and not _is_mixer(child):
+        elif any(p.dim() >= 2 for p in child.parameters()) and not is_mixer(child):
             rest.append(path)
     attn = Sublayer("attn", layer, tuple(attention)) if len(attention) == 1 else None
     mlp_modules = rest if len(rest) == 1 and not loose else loose if len(loose) > 1 and not rest else []
@@ -156,13 +157,7 @@ def _matrices(name: str, layer: int, block: nn.Module, attn: Sublayer | None, ml
 
 
 def _is_attention(module: nn.Module) -> bool:
-    accepted = inspect.signature(module.forward).parameters
-    return "attention_mask" in accepted and "cache_params" not in accepted
-
-
-def _is_mixer(module: nn.Module) -> bool:
-    """A state-space mixer: neither attention nor MLP."""
-    return "cache_params" in inspect.signature(module.forward).parameters
+    return "attention_mask" in inspect.signature(module.forward).parameters and not is_mixer(module)
 
 
 def _final_norm(model: PreTrainedModel, path: str, stack: nn.Module) -> str:

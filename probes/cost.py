@@ -11,8 +11,9 @@ from itertools import islice
 
 import psutil
 import torch
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from probes.caches import cache_name, new_cache
 from probes.decode import Lockstep, Tokens
 from probes.settings import Follow, RunSettings
 
@@ -123,12 +124,12 @@ def _bare(
     dense: PreTrainedModel, pruned: PreTrainedModel, prompt_ids: Sequence[int], steps: int, shared: bool
 ) -> float:
     """Seconds of so many greedy steps of both models, one after the other, each with its cache."""
-    caches = [DynamicCache(), DynamicCache()]
+    caches = [new_cache(dense), new_cache(pruned)]
     contexts = [list(prompt_ids), list(prompt_ids)]
 
     def read(which: int, model: PreTrainedModel, ids: Sequence[int]) -> int:
         fed = torch.tensor([list(ids)], device=model.device)
-        logits = model(input_ids=fed, past_key_values=caches[which], use_cache=True).logits
+        logits = model(input_ids=fed, use_cache=True, **{cache_name(model): caches[which]}).logits
         return int(logits[0, -1].argmax())
 
     def step() -> None:

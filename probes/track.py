@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
+from probes.caches import cache_name, is_recurrent, new_cache
 from probes.errors import Cancelled, Failure
 
 Context = Sequence[int]
@@ -48,7 +49,8 @@ class Track:
             raise Failure("No LM head", f"{type(model).__name__} has no output embeddings to read the hidden state at.")
         self._head = head
         accepted = inspect.signature(model.forward).parameters
-        self._cache_name = "cache_params" if "cache_params" in accepted else "past_key_values"
+        self._cache_name = cache_name(model)
+        self._recurrent = is_recurrent(model)
         self._takes_positions = "position_ids" in accepted
         self._keeps_last = "logits_to_keep" in accepted
         self.device: torch.device = next(model.get_input_embeddings().parameters()).device
@@ -59,7 +61,7 @@ class Track:
     def forget(self) -> None:
         """Empties the cache."""
         self._rows: list[list[int]] = [[]]
-        self._cache = DynamicCache() if not self._recurrent else DynamicCache(config=self.model.config)
+        self._cache = new_cache(self.model)
 
     @torch.inference_mode()
     def read(
@@ -121,19 +123,13 @@ class Track:
                 handle.remove()
         return found[0] if found else ""
 
-    @property
-    def _recurrent(self) -> bool:
-        """State-space and hybrid models need a cache made for their layers, and can't be cropped."""
-        types = set(getattr(self.model.config.get_text_config(decoder=True), "layer_types", None) or ())
-        return self._cache_name == "cache_params" or not types <= {"full_attention", "sliding_attention"}
-
     def _hold(self, contexts: Sequence[Context]) -> int:
         """Brings the cache to the longest part of the contexts that it can keep; its length."""
         want = [list(context[:-1]) for context in contexts]
         same_rows = len(self._rows) == len(want)
         keep = min(_shared(self._rows[i if same_rows else 0], row) for i, row in enumerate(want))
         surplus = len(self._rows[0]) - keep
-        if surplus and not self._croppable():
+        if surplus and self._recurrent:
             self.forget()
             same_rows, keep = len(want) == 1, 0
         elif surplus:
@@ -147,9 +143,6 @@ class Track:
                 self._cache.batch_repeat_interleave(len(want))
         self._rows = [row[:keep] for row in want]
         return keep
-
-    def _croppable(self) -> bool:
-        return not self._recurrent
 
     def _feed(self, contexts: Sequence[Context], start: int, end: int) -> Tensor:
         ids = torch.tensor([list(context[start:end]) for context in contexts], device=self.device)

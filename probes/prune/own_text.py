@@ -14,8 +14,9 @@ from io import BytesIO
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from probes.caches import cache_name, new_cache
 from probes.errors import BadInput, Failure
 from probes.loading.work import Work
 
@@ -83,9 +84,9 @@ def _write_batch(
 ) -> Tensor:
     """Always `BATCH` samples, so that a sample is the same however many are asked for."""
     accepted = inspect.signature(model.forward).parameters
-    name = "cache_params" if "cache_params" in accepted else "past_key_values"
+    name = cache_name(model)
     device = next(model.get_input_embeddings().parameters()).device
-    cache = DynamicCache(config=model.config)
+    cache = new_cache(model)
     written = torch.full((BATCH, length), begin)
     for position in range(1, length):
         done = first * length + position * min(BATCH, samples - first)

@@ -58,8 +58,7 @@ def test_a_fork_opens_a_branch_and_the_earlier_one_stays() -> None:
         terminal.keys("Left", "Left", "Left")
         terminal.until("3 behind")
         terminal.keys("Down", "Enter")
-        forked = terminal.until("branch 1")
-        assert "step 5/8" in forked
+        terminal.until(lambda screen: "branch 1" in screen and "step 5/8" in screen)
         terminal.keys("b")
         terminal.until("step 5: ")
         terminal.keys("Escape")

@@ -13,6 +13,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from probes.accumulate import Accumulator, summarise
+from probes.caches import cache_name
 from probes.decode import Lockstep
 from probes.errors import BadInput
 from probes.record import StepRecord
@@ -120,10 +121,10 @@ def test_logits_are_the_models_own(architecture: str) -> None:
     for which, run in (("z_dense", model), ("z_pruned", other)):
         cache = DynamicCache()
         with torch.inference_mode():
-            run(input_ids=torch.tensor([PROMPT[:-1]]), past_key_values=cache, use_cache=True)
+            run(input_ids=torch.tensor([PROMPT[:-1]]), use_cache=True, **{cache_name(run): cache})
             token = PROMPT[-1]
             for record in path:
-                logits = run(input_ids=torch.tensor([[token]]), past_key_values=cache, use_cache=True).logits[0, -1]
+                logits = run(input_ids=torch.tensor([[token]]), use_cache=True, **{cache_name(run): cache}).logits[0, -1]
                 assert all(getattr(row, which) == float(logits[row.token_id]) for row in record.top)
                 assert record.taken is not None
                 token = record.taken.token_id
