@@ -124,7 +124,8 @@ def test_logits_are_the_models_own(architecture: str) -> None:
             run(input_ids=torch.tensor([PROMPT[:-1]]), use_cache=True, **{cache_name(run): cache})
             token = PROMPT[-1]
             for record in path:
-                logits = run(input_ids=torch.tensor([[token]]), use_cache=True, **{cache_name(run): cache}).logits[0, -1]
+                answer = run(input_ids=torch.tensor([[token]]), use_cache=True, **{cache_name(run): cache})
+                logits = answer.logits[0, -1]
                 assert all(getattr(row, which) == float(logits[row.token_id]) for row in record.top)
                 assert record.taken is not None
                 token = record.taken.token_id
