@@ -8,6 +8,8 @@ inverses' rows, scaled, for all columns at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,8 @@ DAMPING = 0.01
 """Of the mean of H's diagonal, added to the diagonal."""
 BLOCK = 128
 """Columns among which an unstructured mask is chosen at a time, and after which the rest is corrected at once."""
+LEAF = 16
+"""Columns that are corrected one by one; the others of their block follow in one product."""
 
 
 def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor:
@@ -31,30 +35,49 @@ def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor
     # Inputs first, so that what is taken out and corrected together lies together in memory.
     remaining = weight.detach().float().T.clone(memory_format=torch.contiguous_format)
     factor = factor.to(weight.device)
-    step = BLOCK if isinstance(amount, Ratio) else BLOCK - BLOCK % amount.group or amount.group
-    for start in range(0, len(remaining), step):
-        end = min(start + step, len(remaining))
-        errors = _prune_block(remaining[start:end], factor[start:end, start:end], amount)
-        remaining[end:].addmm_(factor[start:end, end:].T, errors, alpha=-1)
+    for part in _stretches(len(remaining), BLOCK, amount):
+        errors = _prune_block(remaining[part], factor[part, part], amount)
+        remaining[part.stop :].addmm_(factor[part, part.stop :].T, errors, alpha=-1)
     return remaining.T.contiguous()
 
 
 def _prune_block(block: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor:
     """Prunes a block of inputs in place, (inputs, outputs), and gives the errors that the others must make up for."""
-    diagonal = factor.diagonal()
-    errors = torch.zeros_like(block)
-    keep = torch.ones_like(block, dtype=torch.bool)
+    errors = torch.empty_like(block)
+    chosen = None
     if isinstance(amount, Ratio):
-        cost = _cost(block, diagonal)
-        keep = keep_in_matrix(cost.T.contiguous(), amount.value).T
-    for j in range(len(block)):
-        if isinstance(amount, Pattern) and j % amount.group == 0:
-            group = slice(j, j + amount.group)
-            keep[group] = keep_pattern(_cost(block[group], diagonal[group]).T.contiguous(), amount).T
-        errors[j] = torch.where(keep[j], 0, block[j]) / diagonal[j]
-        block[j].mul_(keep[j])
-        block[j + 1 :].addr_(factor[j, j + 1 :], errors[j], alpha=-1)
+        chosen = keep_in_matrix(_cost(block, factor.diagonal()).T.contiguous(), amount.value).T
+    for leaf in _stretches(len(block), LEAF, amount):
+        _prune_leaf(block[leaf], factor[leaf, leaf], amount, None if chosen is None else chosen[leaf], errors[leaf])
+        block[leaf.stop :].addmm_(factor[leaf, leaf.stop :].T, errors[leaf], alpha=-1)
     return errors
+
+
+def _prune_leaf(leaf: Tensor, factor: Tensor, amount: Ratio | Pattern, chosen: Tensor | None, errors: Tensor) -> None:
+    """Prunes a few inputs in place, one after another, and fills in their errors: 0 for what is kept.
+
+    `chosen` is the mask where it is settled already; a pattern's is chosen as its groups are reached.
+    """
+    diagonal = factor.diagonal()
+    keep = torch.empty_like(leaf, dtype=torch.bool) if chosen is None else chosen
+    for begin in range(0, len(leaf), amount.group if isinstance(amount, Pattern) else len(leaf)):
+        end = len(leaf)
+        if isinstance(amount, Pattern):
+            end = begin + amount.group
+            here = _cost(leaf[begin:end], diagonal[begin:end])
+            keep[begin:end] = keep_pattern(here.T.contiguous(), amount).T
+        divisors = torch.where(keep[begin:end], torch.inf, diagonal[begin:end].unsqueeze(-1))
+        for j in range(begin, end):
+            torch.div(leaf[j], divisors[j - begin], out=errors[j])
+            leaf[j + 1 :].addr_(factor[j, j + 1 :], errors[j], alpha=-1)
+    leaf.masked_fill_(~keep, 0)
+
+
+def _stretches(inputs: int, most: int, amount: Ratio | Pattern) -> Iterator[slice]:
+    """Stretches of at most so many inputs, that cut no group of a pattern in two."""
+    step = most if isinstance(amount, Ratio) else most - most % amount.group or amount.group
+    for start in range(0, inputs, step):
+        yield slice(start, min(start + step, inputs))
 
 
 def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:

@@ -11,44 +11,13 @@ from probes.prune import sparsegpt as module
 from probes.prune.criteria import keep_pattern, magnitude
 from probes.prune.setting import Pattern, Ratio
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
+from tests.probes.prune.slow import hessian, sparsegpt_slowly
 
 
 def correlated(tokens: int, features: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     mix = torch.randn(features, features, generator=generator)
     return torch.randn(tokens, features, generator=generator) @ (mix / features**0.5 + torch.eye(features))
-
-
-def hessian(inputs: Tensor) -> Tensor:
-    return 2 / len(inputs) * inputs.T @ inputs
-
-
-def slowly(weight: Tensor, h: Tensor, amount: Ratio | Pattern, block: int) -> Tensor:
-    """Optimal brain surgeon, column by column, float64: equations 2 and 3 of the paper, nothing shared or reused."""
-    w, h = weight.double().clone(), h.double().clone()
-    h += torch.eye(len(h), dtype=torch.float64) * 0.01 * h.diagonal().mean()
-    rows, columns = w.shape
-    keep = torch.ones(rows, columns, dtype=torch.bool)
-    for j in range(columns):
-        if isinstance(amount, Ratio) and j % block == 0:
-            costs = {}
-            for k in range(j, min(j + block, columns)):
-                left = torch.linalg.inv(h[k:, k:])
-                for i in range(rows):
-                    costs[i, k] = float(w[i, k] ** 2 / left[0, 0])
-            for i, k in sorted(costs, key=costs.__getitem__)[: int(amount.value * len(costs))]:
-                keep[i, k] = False
-        if isinstance(amount, Pattern) and j % amount.group == 0:
-            for i in range(rows):
-                costs = {k: float(w[i, k] ** 2 / torch.linalg.inv(h[k:, k:])[0, 0]) for k in range(j, j + amount.group)}
-                for k in sorted(costs, key=costs.__getitem__)[: amount.group - amount.keep]:
-                    keep[i, k] = False
-        left = torch.linalg.inv(h[j:, j:])
-        for i in range(rows):
-            if not keep[i, j]:
-                w[i, j:] -= w[i, j] / left[0, 0] * left[0]
-                w[i, j] = 0
-    return w
 
 
 @pytest.mark.parametrize("amount", [Ratio(0.5), Ratio(0.3), Pattern(2, 4), Pattern(1, 4)], ids=str)
@@ -58,7 +27,7 @@ def test_the_fast_way_is_the_slow_way(amount: Ratio | Pattern, block: int, monke
     weight, h = torch.randn(5, 12, generator=torch.Generator().manual_seed(3)), hessian(correlated(60, 12))
     factor, _ = inverse_factor(h, "layer")
     fast = sparsegpt(weight, factor, amount)
-    slow = slowly(weight, h, amount, block)
+    slow = sparsegpt_slowly(weight, h, amount, block)
     assert torch.equal(fast == 0, slow == 0)
     torch.testing.assert_close(fast.double(), slow, rtol=1e-3, atol=1e-4)
 
@@ -73,6 +42,14 @@ def test_the_factor_is_of_the_inverse_and_dead_inputs_are_named() -> None:
     damped[2, 2] = 1
     damped += torch.eye(6) * 0.01 * damped.diagonal().mean()
     torch.testing.assert_close(factor.T @ factor, torch.linalg.inv(damped), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("amount", [Ratio(0.5), Pattern(2, 4)], ids=str)
+def test_what_is_corrected_leaf_by_leaf_and_block_by_block_is_exact_too(amount: Ratio | Pattern) -> None:
+    weight, h = torch.randn(6, 152, generator=torch.Generator().manual_seed(5)), hessian(correlated(900, 152))
+    fast, slow = sparsegpt(weight, inverse_factor(h, "layer")[0], amount), sparsegpt_slowly(weight, h, amount)
+    assert torch.equal(fast == 0, slow == 0)
+    torch.testing.assert_close(fast.double(), slow, rtol=1e-3, atol=1e-4)
 
 
 def test_its_error_is_below_that_of_a_mask_alone() -> None:
