@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ from explorer.messages import (
     RecordingsAsked,
     RecordingsCompared,
     RetryAsked,
+    ReturnAsked,
 )
 from explorer.playback import Playback
 from explorer.screens.main import MainScreen
@@ -39,6 +41,16 @@ from probes.record import StepRecord
 
 Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
 """Makes a live source from a recording: its models, and the steps to go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A recording whose models are shown in its place."""
+
+    source: Source
+    view: View
+    mailbox: Mailbox
+
 
 LEAST_INTERVAL = 1 / 30
 """Seconds between two repaints; events that arrive sooner wait, none is dropped."""
@@ -86,6 +98,7 @@ class ExplorerApp(App[int]):
         self._clock = clock
         self._painted = float("-inf")
         self._waiting = False
+        self._left: Left | None = None
         self._take(source or IdleSource())
 
     def _take(self, source: Source) -> None:
@@ -116,12 +129,24 @@ class ExplorerApp(App[int]):
 
     def use(self, source: Source) -> None:
         """Leaves what is shown for another source."""
+        self._let_go()
+        self._show_source(source)
+
+    def _let_go(self) -> None:
         self.source.close()
+        if self._left is not None:
+            self._left.source.close()
+            self._left = None
+
+    def _show_source(self, source: Source) -> None:
         self._take(source)
+        self._show_main()
+        self.call_after_refresh(self.open_source)
+
+    def _show_main(self) -> None:
         while not isinstance(self.screen, MainScreen):
             self.pop_screen()
-        self.switch_screen(MainScreen(source, self.view))
-        self.call_after_refresh(self.open_source)
+        self.switch_screen(MainScreen(self.source, self.view))
 
     # Recordings.
 
@@ -136,10 +161,15 @@ class ExplorerApp(App[int]):
     def open_recording(self, message: RecordingChosen) -> None:
         from explorer.replay import ReplaySource
 
-        if lost := self._unsaved():
-            self._say("Not recorded", lost, "Make room first: opening a recording would lose it.")
-            return
-        self.use(ReplaySource(message.path))
+        if self._may_leave("opening a recording"):
+            self.use(ReplaySource(message.path))
+
+    def _may_leave(self, what: str) -> bool:
+        """Says so where leaving would lose what the disk has refused."""
+        lost = self._unsaved()
+        if lost:
+            self._say("Not recorded", lost, f"Make room first: {what} would lose it.")
+        return not lost
 
     @on(RecordingsCompared)
     def show_comparison(self, message: RecordingsCompared) -> None:
@@ -159,15 +189,40 @@ class ExplorerApp(App[int]):
 
     @on(ModelsAsked)
     def load_models(self) -> None:
-        """Leaves a recording for its models, which go on from the cursor."""
+        """Leaves a recording for its models, which go on from the cursor; it stays open behind them."""
         header = self.view.header
-        if self._revive is not None and header is not None:
-            self.use(self._revive(header, self.view.path[: self.view.cursor]))
+        if self._revive is None or header is None:
+            return
+        try:
+            source = self._revive(header, self.view.path[: self.view.cursor])
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+            return
+        self.source.pause()
+        left = Left(self.source, self.view, self._mailbox)
+        self._show_source(source)
+        self._left = left
+        self.view.returnable = True
+
+    @on(ReturnAsked)
+    def return_to_recording(self) -> None:
+        """Shows the recording again as it was left, where its models could not be made ready."""
+        if self._left is None:
+            return
+        self.source.close()
+        self.source, self.view, self._mailbox = self._left.source, self._left.view, self._left.mailbox
+        self._left = None
+        self._show_main()
+        self.post_message(EventsArrived())
 
     @on(LiveRunAsked)
     def run_live(self) -> None:
-        if self._live is not None:
+        if self._live is None or not self._may_leave("a new run"):
+            return
+        try:
             self.use(self._live())
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
 
     # Events.
 
@@ -237,7 +292,7 @@ class ExplorerApp(App[int]):
         self.push_screen(Choose("Quit", sentence, ways), answered)
 
     def leave(self) -> None:
-        self.source.close()
+        self._let_go()
         self.exit(0)
 
 

@@ -10,6 +10,7 @@ import typer
 from explorer import options as o
 from explorer.cli_recordings import add_to
 from explorer.errors import told
+from explorer.source import Source
 from probes.errors import BadInput, Failure
 from probes.settings import Follow, RunSettings, Sampling
 from probes.until import parse_until
@@ -117,6 +118,7 @@ def explore(
     play: bool = typer.Option(False, "--play", help="Play the recording from its first step."),
     speed: float | None = typer.Option(None, help="Steps a second when playing; as recorded unless given.", min=0.1),
     loop: bool = typer.Option(False, "--loop", help="Play over and over."),
+    recordings: bool = typer.Option(False, "--recordings", help="Begin with the list of recordings (the key o)."),
     dense: o.Dense = "demo",
     pruned: o.Pruned = "",
     prune: o.Prune = "",
@@ -151,24 +153,30 @@ def explore(
             calibration, samples, length, calibration_seed,
         )  # fmt: skip
         from explorer.app import run as run_app
+        from explorer.models_asked import ModelsToAsk
 
+        if sum((bool(recording), demo, recordings)) > 1:
+            raise BadInput("What to open", "A recording, --demo and --recordings are three beginnings.", "Give one.")
         _draw_where_the_terminal_is()
-        if recording or demo:
-            from explorer.autoplay import Autoplay
-            from explorer.replay import ReplaySource
-            from explorer.shipped import DEMO, shipped_folder
+        models = ModelsToAsk(wanted, settings, Path(session) if session else None)
+        source = None if recordings else _recorded(recording, demo, play, speed, loop) or models.run()
+        raise typer.Exit(run_app(source, live=models.run, revive=models.resume, unsaved=models.unsaved))
 
-            path = Path(recording) if recording else shipped_folder() / DEMO
-            if not path.is_file():
-                raise BadInput("Recording", f"There is no recording {path}.", "`phier sessions` lists those there are.")
-            played = play or demo or loop or speed is not None
-            source = Autoplay(path, play=True, pace=speed, loop=loop) if played else ReplaySource(path)
-            raise typer.Exit(run_app(source))
-        from explorer.live import LiveSource, loader
-        from explorer.recorder import RecordedSource
 
-        live = RecordedSource(LiveSource(loader(wanted), settings), Path(session) if session else None)
-        raise typer.Exit(run_app(live, unsaved=live.recorder.unsaved))
+def _recorded(recording: str, demo: bool, play: bool, speed: float | None, loop: bool) -> Source | None:
+    """The recording that was named; None where none was."""
+    if not recording and not demo:
+        return None
+    from explorer.autoplay import Autoplay
+    from explorer.replay import ReplaySource
+    from explorer.shipped import DEMO, shipped_folder
+
+    path = Path(recording) if recording else shipped_folder() / DEMO
+    if not path.is_file():
+        raise BadInput("Recording", f"There is no recording {path}.", "`phier sessions` lists those there are.")
+    if play or demo or loop or speed is not None:
+        return Autoplay(path, play=True, pace=speed, loop=loop)
+    return ReplaySource(path)
 
 
 def _draw_where_the_terminal_is() -> None:

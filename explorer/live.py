@@ -249,7 +249,11 @@ class LiveSource:
         except BaseException:
             lockstep.close()
             raise
-        header = pair.header(settings)
+        self._begin_run(lockstep, settings)
+
+    def _begin_run(self, lockstep: Lockstep, settings: RunSettings) -> None:
+        """Makes a lockstep that stands before its first step the one that is measured."""
+        header = self._loaded().header(settings)
         with self._lock:
             if self._lockstep is not None:
                 self._lockstep.close()

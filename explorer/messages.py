@@ -62,3 +62,7 @@ class RecordingsAsked(Message):
 
 class ModelsAsked(Message):
     """The models of a recording are to be loaded, to go on from the cursor."""
+
+
+class ReturnAsked(Message):
+    """The recording whose models were asked for is to be shown again."""

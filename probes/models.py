@@ -31,6 +31,7 @@ __all__ = [
     "check_comparable",
     "end_ids",
     "fingerprint",
+    "has_device",
     "load",
     "named_drops",
     "prompt_ids",
@@ -120,6 +121,15 @@ def load(
     )
     known = recall("fingerprint", signature_of(files, str(model.dtype)))
     return Loaded(model, own, _info(model, place.name, spec, place.revision, known), files)
+
+
+def has_device(name: str) -> bool:
+    """Can a model be put on this device here?"""
+    try:
+        _device(name, None)
+    except BadInput:
+        return False
+    return True
 
 
 def with_fingerprint(loaded: Loaded) -> Loaded:

@@ -157,6 +157,8 @@ def _notes(recorded: RunHeader, here: RunHeader) -> Iterator[str]:
     for role, was, found in (("dense", recorded.dense, here.dense), ("pruned", recorded.pruned, here.pruned)):
         if was.dtype != found.dtype:
             yield f"The {role} model is in {found.dtype} here and was recorded in {was.dtype}."
+        if was.device != found.device:
+            yield f"The {role} model is on {found.device} here and was recorded on {was.device}."
     was_pruned, is_pruned = recorded.prune, here.prune
     if was_pruned and is_pruned and was_pruned.mask_hash and was_pruned.mask_hash != is_pruned.mask_hash:
         yield "The setting removes other weights here than it did when it was recorded."

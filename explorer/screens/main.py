@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 
 from explorer.commands import COMMANDS, available
 from explorer.explanations import explanation_of
-from explorer.messages import RetryAsked, StepPointed, TokenChosen
+from explorer.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
 from explorer.playback import next_pace
 from explorer.screens.asking import Asking
 from explorer.screens.page import too_small
@@ -201,6 +201,8 @@ class MainScreen(Asking):
             self.close_zoom()
         elif self.view.work is not None:
             self.source.cancel()
+        elif self.view.returnable and self.view.phase is Phase.FAILED:
+            self.post_message(ReturnAsked())
         else:
             self.clear_selection()
 

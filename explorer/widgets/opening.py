@@ -46,7 +46,8 @@ class Opening(Drawn):
             lines.append([(view.failure.title, palette.split)])
             lines += [[(part, palette.text)] for part in _wrapped(view.failure.message, width)]
             lines += [[(part, palette.muted)] for part in _wrapped(view.failure.hint, width)]
-            return [*lines, [], [("r tries again   q quits", palette.muted)]]
+            back = "Esc goes back to the recording" if view.returnable else "o opens a recording"
+            return [*lines, [], [(f"r tries again   {back}   q quits", palette.muted)]]
         work = view.work
         if work is None:
             return lines

@@ -136,10 +136,11 @@ def test_another_prompt_is_refused() -> None:
 def test_what_only_may_be_another_is_noted() -> None:
     here = replace(
         HEADER,
-        dense=replace(INFO, dtype="bfloat16", fingerprint="b" * 64),
+        dense=replace(INFO, dtype="bfloat16", device="cuda:0", fingerprint="b" * 64),
         prune=PruneReport("wanda:0.5", 5, 10, mask_hash="n"),
     )
     assert check_same_models(HEADER, here) == (
         "The dense model is in bfloat16 here and was recorded in float32.",
+        "The dense model is on cuda:0 here and was recorded on cpu.",
         "The setting removes other weights here than it did when it was recorded.",
     )
