@@ -21,8 +21,9 @@ DAMPING = 0.01
 """Of the mean of H's diagonal, added to the diagonal."""
 BLOCK = 128
 """Columns among which an unstructured mask is chosen at a time, and after which the rest is corrected at once."""
-LEAF = 16
-"""Columns that are corrected one by one; the others of their block follow in one product."""
+LEAF = 1 << 15
+"""Weights whose columns are corrected one by one, the rest of their block in one product: as many as torch goes
+through on one thread, as waiting for others costs more than so little work."""
 
 
 def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor:
@@ -47,7 +48,7 @@ def _prune_block(block: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tens
     chosen = None
     if isinstance(amount, Ratio):
         chosen = keep_in_matrix(_cost(block, factor.diagonal()).T.contiguous(), amount.value).T
-    for leaf in _stretches(len(block), LEAF, amount):
+    for leaf in _stretches(len(block), max(16, LEAF // block.shape[1]), amount):
         _prune_leaf(block[leaf], factor[leaf, leaf], amount, None if chosen is None else chosen[leaf], errors[leaf])
         block[leaf.stop :].addmm_(factor[leaf, leaf.stop :].T, errors[leaf], alpha=-1)
     return errors
@@ -97,11 +98,11 @@ def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:
     damping = DAMPING * float(diagonal.mean())
     for _ in range(3):
         diagonal += damping
-        lower, failed = torch.linalg.cholesky_ex(hessian)
+        # With J reversing the order of inputs, JHJ = LLᵀ gives H⁻¹ = UᵀU with U = JL⁻¹J, so H⁻¹ is never formed.
+        lower, failed = torch.linalg.cholesky_ex(hessian.flip(0, 1))
         if not int(failed):
-            upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
-            if not int(failed):
-                return upper, dead
+            unit = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
+            return torch.linalg.solve_triangular(lower, unit, upper=False).flip(0, 1), dead
         damping *= 10
     raise Failure(
         "No inverse",
