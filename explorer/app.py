@@ -35,8 +35,8 @@ from explorer.screens.page import Page
 from explorer.source import Source
 from explorer.view import Clock, View
 from probes.errors import PhierError
-from probes.events import Failed
-from probes.header import RunHeader
+from probes.events import Failed, RunStarted
+from probes.header import PruneReport, RunHeader
 from probes.record import StepRecord
 
 Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
@@ -98,6 +98,7 @@ class ExplorerApp(App[int]):
         self._clock = clock
         self._painted = float("-inf")
         self._waiting = False
+        self._warned: PruneReport | None = None
         self._left: Left | None = None
         self._take(source or IdleSource())
 
@@ -244,6 +245,8 @@ class ExplorerApp(App[int]):
             self.view.apply(event)
             if isinstance(event, Failed):
                 self._tell(event)
+            elif isinstance(event, RunStarted):
+                self._warn(event.header)
         main = self.main
         main.show()
         if isinstance(self.screen, Page) and self.screen is not main:
@@ -264,6 +267,17 @@ class ExplorerApp(App[int]):
             self.notify(failure.message, title=failure.title)
         else:
             self._say(failure.title, failure.message, failure.hint)
+
+    def _warn(self, header: RunHeader) -> None:
+        """Says once what a person must know of a second model that was made elsewhere."""
+        report = header.prune
+        if report is None or report == self._warned:
+            return
+        self._warned = report
+        if report.warnings:
+            self._say("Nothing to compare", " ".join(report.warnings), "Name another second model.")
+        elif report.notes and not report.setting:
+            self.notify(" ".join(report.notes), title=header.title, timeout=15)
 
     def _say(self, title: str, sentence: str, hint: str) -> None:
         from explorer.screens.dialog import Say

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from explorer import cli_prune
 from explorer import options as o
 from explorer.cli_recordings import add_to
 from explorer.errors import told
@@ -71,7 +72,7 @@ def run(
         )  # fmt: skip
         from rich.console import Console
 
-        from explorer.headless import JsonLines, LiveTable, events
+        from explorer.headless import JsonLines, LiveTable, events, tell_notes
         from explorer.progress import Bar
         from explorer.recorder import Recorder
         from probes.pair import load_pair
@@ -80,6 +81,7 @@ def run(
         recorder = Recorder(lambda _event: None, Path(session)) if session else None
         with Bar(Console(stderr=True)) as bar:
             pair = load_pair(wanted, bar.show)
+        tell_notes(pair.report)
         with pair.lockstep(settings) as lockstep:
             for event in events(lockstep, pair.header(settings), conditions):
                 if recorder:
@@ -109,6 +111,7 @@ def bench(
 
 
 add_to(phier)
+cli_prune.add_to(phier)
 
 
 @phier_tui.command()

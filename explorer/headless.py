@@ -15,7 +15,7 @@ from rich.text import Text
 
 from probes.accumulate import Summary, summarise
 from probes.events import Event, Pause, RunPaused, RunStarted, StepMeasured
-from probes.header import RunHeader
+from probes.header import PruneReport, RunHeader
 from probes.record import StepRecord, to_jsonable
 from probes.until import Until, first_met
 
@@ -43,6 +43,14 @@ def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -
             Pause.STEPS: f"{last} steps are done.",
         }[why]
     yield RunPaused(1, why, reason)
+
+
+def tell_notes(report: PruneReport | None) -> None:
+    """Prints to standard error what a reader of the figures must know of the second model, warnings first."""
+    for warning in report.warnings if report else ():
+        sys.stderr.write(f"Warning: {warning}\n")
+    for note in report.notes if report else ():
+        sys.stderr.write(f"{note}\n")
 
 
 def print_json(value: object) -> None:
@@ -100,7 +108,8 @@ class LiveTable:
             Text.assemble((header.dense.name, "bold blue"), "  ⇄  ", (header.title, "bold dark_orange"))
         )
         if header.prune:
-            self._console.print(f"{header.prune.summary} in {header.prune.seconds:.1f} s", style="dim")
+            took = f" in {header.prune.seconds:.1f} s" if header.prune.setting else ""
+            self._console.print(f"{header.prune.summary}{took}", style="dim")
         self._console.print(f"{settings.follow} · {settings.sampling} · T {settings.analysis_t:g}\n", style="dim")
         self._console.print(
             f"{'step':>5}   {'dense':<12} {'pruned':<12} {'cos h':>7} {'cos z':>7} {'KL':>8} {'local':>8}"

@@ -50,7 +50,7 @@ class Listed:
     def models(self) -> str:
         """The dense model, and the pruned one where it was made elsewhere."""
         header = self.header
-        return header.dense.name if header.prune else f"{header.dense.name} ⇄ {header.pruned.name}"
+        return header.dense.name if self.setting else f"{header.dense.name} ⇄ {header.pruned.name}"
 
     @property
     def setting(self) -> str:

@@ -55,6 +55,9 @@ class MatrixReport:
     rows: int
     columns: int
     zeros: int
+    patterns: tuple[str, ...] = ()
+    """The N:M patterns that every group of neighbours along its inputs obeys: "2:4", "4:8", "1:4"; measured where
+    the model was made elsewhere."""
 
     @property
     def sparsity(self) -> float:
@@ -62,10 +65,23 @@ class MatrixReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorReport:
+    """One tensor of the second model that is not the dense model's, measured where the model was made elsewhere."""
+
+    name: str
+    """Its name in the second model."""
+    relative: float | None
+    """‖w' - w‖₂ / ‖w‖₂ against the dense tensor; None where there is none of this shape, or it can't be read."""
+    largest: float | None
+    """max |w' - w|."""
+
+
+@dataclass(frozen=True, slots=True)
 class PruneReport:
-    """What a setting really removed, counted in the weights and not taken from the setting."""
+    """What was really removed, counted in the weights and not taken from the setting."""
 
     setting: str
+    """"" where the second model was made elsewhere."""
     zeroed: int
     """Zeros in the targeted matrices now."""
     targeted: int
@@ -79,19 +95,29 @@ class PruneReport:
     calibration: Calibration | None = None
     matrices: tuple[MatrixReport, ...] = ()
     notes: tuple[str, ...] = ()
-    """Warnings and facts in sentences: a reused calibration, a matrix that could not be reached."""
+    """Facts in sentences: a reused calibration, a matrix that could not be reached."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that nobody may miss: the second model is the dense one."""
+    compared: int | None = None
+    """Tensors of the second model that were held against the dense model's; None where it was made here."""
+    tensors: tuple[TensorReport, ...] = ()
+    """Those of them that differ; all others are identical."""
+    shape: str = ""
+    """How the second model is smaller: "24 of 30 layers", "narrower"; "" where it is not."""
 
     @property
     def summary(self) -> str:
         """One line for a title: "50.0 % of 106.2 M zeroed, 4 attn dropped"."""
-        parts = []
-        if self.targeted:
+        parts = [self.shape] if self.shape else []
+        if self.targeted and (self.zeroed or self.compared is None):
             parts.append(f"{100 * self.zeroed / self.targeted:.1f} % of {self.targeted / 1e6:.1f} M zeroed")
         kinds: dict[str, int] = {}
         for name in self.dropped:
             kind = name.split()[0]
             kinds[kind] = kinds.get(kind, 0) + 1
         parts += [f"{count} {kind} dropped" for kind, count in kinds.items()]
+        if self.tensors:
+            parts.append(f"{len(self.tensors)} of {self.compared} tensors differ")
         return ", ".join(parts) or "nothing removed"
 
 
@@ -102,7 +128,7 @@ class RunHeader:
     dense: ModelInfo
     pruned: ModelInfo
     prune: PruneReport | None
-    """None where the second model was made elsewhere and nothing could be counted against the dense one."""
+    """None in recordings of models made elsewhere by versions that did not measure them."""
     settings: RunSettings
     prompt_text: str
     """What the models really read: the prompt after the chat template."""

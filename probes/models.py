@@ -17,6 +17,7 @@ from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.fingerprint import fingerprint
 from probes.header import ModelInfo
+from probes.loading.bitmask import unpacked_folder
 from probes.loading.cache import recall, remember, signature_of
 from probes.loading.place import find, weight_files
 from probes.loading.reading import check_folder, named_drops, read_model, read_tokenizer
@@ -52,6 +53,8 @@ class Loaded:
     info: ModelInfo
     files: tuple[Path, ...] = ()
     """Where the weights came from."""
+    absent: tuple[str, ...] = ()
+    """Tensors that are in none of them, all of layers with a sublayer that is named as dropped."""
 
 
 def load(
@@ -92,9 +95,10 @@ def load(
         pickle=allow_pickle,
         thorough=thorough,
     )
-    files = weight_files(place.folder)
+    folder = unpacked_folder(place.folder, place.name, work)
+    files = weight_files(folder)
     check_folder(
-        place.folder,
+        folder,
         files,
         place.name,
         remote_code=trust_remote_code,
@@ -108,8 +112,8 @@ def load(
             f"{place.name} has no tokenizer in {place.folder} that turns text into tokens.",
             "Add its tokenizer.json, or name it as the second model of one that has the tokenizer.",
         )
-    model = read_model(
-        place.folder,
+    model, absent = read_model(
+        folder,
         files,
         place.name,
         device=target,
@@ -117,10 +121,11 @@ def load(
         device_map=device_map,
         remote_code=trust_remote_code,
         pickle=allow_pickle,
+        drops_obeyed=drops_obeyed,
         work=work,
     )
     known = recall("fingerprint", signature_of(files, str(model.dtype)))
-    return Loaded(model, own, _info(model, place.name, spec, place.revision, known), files)
+    return Loaded(model, own, _info(model, place.name, spec, place.revision, known), files, absent)
 
 
 def has_device(name: str) -> bool:

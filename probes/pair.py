@@ -7,13 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 from probes.changes import State
 from probes.decode import Lockstep
+from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.header import PruneReport, RunHeader
+from probes.loading.work import Work
 from probes.models import Loaded, check_comparable, end_ids, load, with_fingerprint
 from probes.prune.apply import apply
+from probes.prune.elsewhere import obeyed
+from probes.prune.lacking import measure
+from probes.prune.saving import Saved, save
 from probes.prune.setting import parse
 from probes.settings import Follow, RunSettings
 from probes.tokens import TokenText, prompt_ids, text_ids
@@ -34,9 +40,9 @@ class Pair:
     dense: Loaded
     pruned: Loaded
     report: PruneReport | None
-    """What was removed, measured; None where the second model was made elsewhere and not counted."""
+    """What was removed, measured, wherever the second model was made."""
     twin: Twin | None = None
-    """What `pruned` is made of, where it was made here."""
+    """What `pruned` is made of where it was made here; None where it was made elsewhere."""
     calibration: CalibrationWanted = OWN_TEXT
     notes: tuple[str, ...] = ()
     """Sentences worth showing about how the two are compared."""
@@ -77,11 +83,18 @@ class Pair:
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
+    def save(self, folder: Path, progress: Progress | None = None, cancelled: Asked | None = None) -> Saved:
+        """Writes the pruned model as a plain folder that others can load. Raises what `saving.save` raises."""
+        if self.twin is None or self.report is None:
+            raise BadInput("Nothing to save", f"{self.pruned.info.name} was made elsewhere.", "Copy its folder.")
+        return save(self.dense, self.twin, self.report, folder, Work(progress, cancelled))
+
     def repruned(self, setting: str, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
         """The same dense model with its twin made by another setting; the twin is changed in place.
 
         Only masks and replaced matrices change hands, and a setting that was there before comes back at once, bit
-        for bit. On any error the twin, and so this pair, is what it was.
+        for bit. On any error the twin, and so this pair, is what it was. A second model made elsewhere is let go, and
+        the dense model gets a twin.
         """
         return pruned_here(self.dense, setting, self.calibration, progress, cancelled, twin=self.twin, known=self.known)
 
@@ -90,7 +103,7 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
     """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise."""
 
     def loaded(spec: str, tokenizer_of: Loaded | None = None) -> Loaded:
-        model = load(
+        return load(
             spec,
             device=wanted.device,
             dtype=wanted.dtype,
@@ -98,16 +111,38 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
             tokenizer=tokenizer_of.tokenizer if tokenizer_of else None,
             trust_remote_code=wanted.trust_remote_code,
             allow_pickle=wanted.allow_pickle,
+            drops_obeyed=tokenizer_of is not None,
             progress=progress,
             cancelled=cancelled,
         )
-        return with_fingerprint(model)
 
-    dense = loaded(wanted.dense)
+    dense = with_fingerprint(loaded(wanted.dense))
     if wanted.prune:
         return pruned_here(dense, wanted.prune, wanted.calibration, progress, cancelled)
-    pruned = loaded(wanted.pruned, dense)
-    return Pair(dense, pruned, None, calibration=wanted.calibration, notes=check_comparable(dense, pruned))
+    return made_elsewhere(dense, loaded(wanted.pruned, dense), wanted.calibration, progress, cancelled)
+
+
+def made_elsewhere(
+    dense: Loaded,
+    pruned: Loaded,
+    calibration: CalibrationWanted = OWN_TEXT,
+    progress: Progress | None = None,
+    cancelled: Asked | None = None,
+) -> Pair:
+    """A dense model and another that came with its own weights: what that one names as dropped is dropped, and what it
+    lacks is measured.
+
+    `pruned` was loaded with `drops_obeyed`. `calibration` is for twins that may be made of the dense model later.
+    """
+    notes = check_comparable(dense, pruned)
+    work = Work(progress, cancelled)
+    found = obeyed(pruned, work)
+    report = measure(found, dense, work)
+    # The drops change nothing in the weights: their fingerprint is that of the files.
+    info = with_fingerprint(found.plain).info
+    run = replace(found.loaded, info=info)
+    report = replace(report, notes=(*notes, *report.notes))
+    return Pair(dense, run, report, calibration=calibration, notes=notes)
 
 
 def pruned_here(

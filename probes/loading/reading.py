@@ -17,6 +17,7 @@ from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 
 from probes.errors import BadInput, Failure
 from probes.loading.place import configuration
+from probes.loading.quantised import check_readable, settle, unheard
 from probes.loading.quiet import reporting
 from probes.loading.work import Work
 
@@ -34,6 +35,7 @@ def check_folder(
     """Raises `BadInput` unless the folder holds a model that may be read as it is, without running what it brings."""
     config = configuration(folder)
     _refuse_foreign_code(config, name, remote_code)
+    check_readable(config, name)
     if not (remote_code or drops_obeyed):
         _refuse_drops(config, name)
     _refuse_pickles(folder, files, name, pickle)
@@ -63,18 +65,22 @@ def read_model(
     device_map: str | None,
     remote_code: bool,
     pickle: bool,
+    drops_obeyed: bool = False,
     work: Work,
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The folder's causal LM on `device` (or placed by `device_map`); `dtype` None keeps the checkpoint's own.
 
-    Raises `BadInput` where the folder holds none, or not all of it, and `Failure` where memory is too small.
+    With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped; the
+    names of those are returned. Raises `BadInput` where the folder holds no model, or not all of it, and `Failure`
+    where memory is too small.
     """
     needed = bytes_needed(files, dtype)
     if device_map is None:
         _refuse_too_large(needed, device, name)
     placed = device_map if device_map is not None else None if device.type == "cpu" else {"": device}
     task = f"Loading {name}"
-    with reporting(work, task), _said_plainly(name, needed):
+    config = configuration(folder)
+    with unheard(config), reporting(work, task), _said_plainly(name, needed):
         work.tell(task)
         read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
             folder,
@@ -85,13 +91,15 @@ def read_model(
             local_files_only=True,
             output_loading_info=True,
         )
-    model, report = read
-    _refuse_incomplete(report, name)
+        model, report = read
+        if isinstance(model, PreTrainedModel):
+            settle(model)
+    absent = _absent(report, name, named_drops(config) if drops_obeyed else {})
     if not isinstance(model, PreTrainedModel):
         raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
     model.requires_grad_(False)
     model.eval()
-    return model
+    return model, absent
 
 
 def read_tokenizer(folder: Path, name: str, *, remote_code: bool) -> PreTrainedTokenizerBase | None:
@@ -192,10 +200,14 @@ def _too_large(name: str, needed: int, free: int | None = None, device: torch.de
     return Failure("Out of memory", f"{name} needs {needed / 1e9:.1f} GB for its weights{there}.", _SMALLER)
 
 
-def _refuse_incomplete(report: Mapping[str, object], name: str) -> None:
-    """A weight that is in no file would be random, and every figure with it."""
-    absent = sorted(str(key) for key in _several(report.get("missing_keys")))
-    if absent:
+def _absent(report: Mapping[str, object], name: str, dropped: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+    """The tensors that are in no file, all of layers that have a dropped sublayer; raises `BadInput` for any other.
+
+    A weight that is in no file would be random, and every figure with it.
+    """
+    missing = sorted(str(key) for key in _several(report.get("missing_keys")))
+    layers = {str(layer) for found in dropped.values() for layer in found}
+    if absent := [key for key in missing if not layers & set(key.split("."))]:
         raise BadInput(
             "Weights missing",
             f"{name}'s files lack {len(absent)} of the model's tensors, {absent[0]} among them.",
@@ -205,6 +217,7 @@ def _refuse_incomplete(report: Mapping[str, object], name: str) -> None:
     broken += [str(item) for item in _several(report.get("mismatched_keys"))]
     if broken:
         raise BadInput("Weights don't fit", f"{name}'s weights don't fit its configuration: {broken[0]}")
+    return tuple(missing)
 
 
 def _several(found: object) -> Sequence[object]:

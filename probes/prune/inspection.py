@@ -1,0 +1,81 @@
+"""What a folder holds, whoever made it: its format, its drops, its zeros, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
+
+from probes.events import WorkProgressed
+from probes.header import ModelInfo, PruneReport
+from probes.loading import quantised
+from probes.loading.work import Work
+from probes.models import Loaded, load, with_fingerprint
+from probes.prune import provenance
+from probes.prune.elsewhere import obeyed
+from probes.prune.lacking import measure
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found."""
+
+    model: ModelInfo
+    format: str
+    """"safetensors", or how it is quantised."""
+    report: PruneReport
+    against: ModelInfo | None
+    provenance: provenance.Provenance | None
+    """What its `phier.json` says; None where it has none."""
+    unchanged: bool | None
+    """Are the weights those that `phier.json` speaks of? None where that can't be told: no such file, or another dtype
+    than it was written in."""
+
+
+def inspect(
+    spec: str,
+    against: str = "",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    progress: Callable[[WorkProgressed], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Inspection:
+    """Loads a model and measures it, held against a dense one where `against` names it. Raises what `load` raises."""
+    work = Work(progress, cancelled)
+
+    def loaded(name: str, *, drops_obeyed: bool) -> Loaded:
+        return load(
+            name,
+            device=device,
+            dtype=dtype,
+            tokenizer=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE())),  # nothing is read with it
+            trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+            drops_obeyed=drops_obeyed,
+            progress=progress,
+            cancelled=cancelled,
+        )
+
+    dense = loaded(against, drops_obeyed=False) if against else None
+    found = obeyed(loaded(spec, drops_obeyed=True), work)
+    model = with_fingerprint(found.plain)
+    said = provenance.read(model.files[0].parent) if model.files else None
+    comparable = said is not None and said.dense.dtype == model.info.dtype and bool(model.info.fingerprint)
+    return Inspection(
+        model=model.info,
+        format=quantised.described(model.model.config.to_dict()) or _stored(model),
+        report=measure(found, dense, work),
+        against=with_fingerprint(dense).info if dense else None,
+        provenance=said,
+        unchanged=said.fingerprint == model.info.fingerprint if said and comparable else None,
+    )
+
+
+def _stored(model: Loaded) -> str:
+    return model.files[0].suffix.removeprefix(".") if model.files else ""

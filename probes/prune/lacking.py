@@ -1,0 +1,170 @@
+"""What a model that was made elsewhere lacks: counted in its weights, and told as of a model made here.
+
+Layers are numbered as the dense model numbers them wherever the weights tell which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from probes.anatomy import Anatomy, dissect
+from probes.errors import BadInput
+from probes.header import PruneReport
+from probes.loading import quantised
+from probes.loading.work import Work
+from probes.models import Loaded
+from probes.prune.aligned import aligned
+from probes.prune.elsewhere import Elsewhere
+from probes.prune.measured import Compared, compare, count, matrices_of, tensors, within
+from probes.prune.setting import ranges
+
+
+def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
+    """Zeros and N:M patterns, dropped sublayers, and against a dense model missing layers and tensors that differ.
+
+    The report's setting is "": whatever was done, was done elsewhere. Raises `Cancelled`.
+    """
+    anatomy = _anatomy(found.plain)
+    layers = _Layers.of(found, anatomy, dense)
+    report = _counted(found, anatomy, layers, work)
+    if dense is None:
+        return report
+    held = compare(found.plain.model, dense.model, layers.named, found.silent, work)
+    narrow = any(one.narrower for one in held.reshaped if layers.has(one.name))
+    shape = ", ".join(part for part in (layers.shape, "narrower" if narrow else "") if part)
+    return replace(
+        report,
+        compared=held.count,
+        tensors=held.differing,
+        shape=shape,
+        notes=(*report.notes, *layers.notes, *_of_shapes(held, found.plain, dense), *_of_names(held, found.plain)),
+        warnings=_of_identity(report, held, shape),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """How the second model's layers stand to the dense model's."""
+
+    numbers: tuple[int, ...] | None
+    """The dense layer that each layer is; None where it can't be told."""
+    gone: tuple[str, ...] = ()
+    gone_parameters: int = 0
+    named: Mapping[str, str] = field(default_factory=dict)
+    """The dense model's names for the tensors of the second one's layers."""
+    shape: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: Elsewhere, anatomy: Anatomy | None, dense: Loaded | None) -> _Layers:
+        theirs = _anatomy(dense) if dense else None
+        if anatomy is None or dense is None or theirs is None:
+            return cls(None)
+        few, many = len(anatomy.blocks), len(theirs.blocks)
+        numbers = aligned(found.plain.model, anatomy, dense.model, theirs)
+        if numbers is None:
+            how = f"{few} of {many} layers" if few < many else f"{few} layers instead of {many}"
+            return cls(
+                None, shape=how, notes=(f"It has {how}; its weights don't tell which of the dense layers those are.",)
+            )
+        gone = sorted(set(range(many)) - set(numbers))
+        missing = [p for layer in gone for p in dense.model.get_submodule(theirs.blocks[layer].name).parameters()]
+        note = f"It has {few} of the dense model's {many} layers; gone: {ranges(gone)}."
+        return cls(
+            numbers,
+            tuple(f"block {layer}" for layer in gone),
+            sum(parameter.numel() for parameter in missing),
+            {
+                name: f"{theirs.blocks[number].name}.{name.removeprefix(f'{block.name}.')}"
+                for block, number in zip(anatomy.blocks, numbers, strict=True)
+                for name in tensors(found.plain.model)
+                if name.startswith(f"{block.name}.")
+            },
+            notes=(note,) if gone else (),
+        )
+
+    def number(self, layer: int) -> int:
+        """The dense model's number of a layer; its own where that can't be told."""
+        return layer if self.numbers is None else self.numbers[layer]
+
+    def has(self, name: str) -> bool:
+        """Does the tensor belong to one of the layers?"""
+        return name in self.named
+
+
+def _anatomy(loaded: Loaded) -> Anatomy | None:
+    """None where no layer holds a matrix that can be read, as in some quantised formats."""
+    try:
+        return dissect(loaded.model)
+    except BadInput:
+        return None
+
+
+def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: Work) -> PruneReport:
+    """The zeros in all that runs, and notes on what could not be counted."""
+    notes = [*_of_format(found), *_of_absent(found.plain)]
+    if anatomy is None:
+        notes.append("Its layers hold no plain matrices: zeros can't be counted in them.")
+        return PruneReport("", 0, 0, notes=tuple(notes))
+    running = [matrix for matrix in anatomy.matrices if not within(matrix.name, found.silent)]
+    matrices, uncounted = count(found.plain.model, running, work)
+    linear, known = matrices_of(found.plain.model, anatomy)
+    if uncounted + linear - known:
+        notes.append(
+            f"{uncounted + linear - known} of {linear} matrices hold no plain numbers: zeros can't be counted in them."
+        )
+    known_by_name = {matrix.name for matrix in anatomy.matrices}
+    unreached = [name for name in anatomy.unreachable if name.rpartition(".")[0] not in known_by_name]
+    if unreached:
+        notes.append(f"Zeros are not counted in {len(unreached)} tensors such as {unreached[0]}.")
+    dropped = [f"{name.split()[0]} {layers.number(int(name.split()[1]))}" for name in found.dropped]
+    return PruneReport(
+        setting="",
+        zeroed=sum(matrix.zeros for matrix in matrices),
+        targeted=sum(matrix.rows * matrix.columns for matrix in matrices),
+        dropped=tuple(sorted((*dropped, *layers.gone), key=lambda name: (name.split()[0], int(name.split()[1])))),
+        dropped_parameters=found.dropped_parameters + layers.gone_parameters,
+        matrices=tuple(replace(matrix, layer=layers.number(matrix.layer)) for matrix in matrices),
+        notes=tuple(notes),
+    )
+
+
+def _of_format(found: Elsewhere) -> list[str]:
+    how = quantised.described(found.plain.model.config.to_dict())
+    return [f"It is quantised ({how}): what is measured are the weights it computes with."] if how else []
+
+
+def _of_absent(loaded: Loaded) -> list[str]:
+    return [f"{len(loaded.absent)} tensors of dropped sublayers are in no file."] if loaded.absent else []
+
+
+def _of_shapes(held: Compared, ours: Loaded, dense: Loaded) -> list[str]:
+    if not held.reshaped:
+        return []
+    one = next((found for found in held.reshaped if len(found.ours) > 1), held.reshaped[0])
+    return [
+        f"{len(held.reshaped)} of {held.count} tensors have another shape than {dense.info.name}'s: {one.name} is "
+        f"{' × '.join(map(str, one.ours))} instead of {' × '.join(map(str, one.dense))}; "
+        f"{ours.info.parameters:,} parameters in all instead of {dense.info.parameters:,}."
+    ]
+
+
+def _of_names(held: Compared, ours: Loaded) -> list[str]:
+    notes = []
+    if held.unreadable:
+        one = held.unreadable[0]
+        notes.append(f"{len(held.unreadable)} tensors hold no plain numbers to compare, {one} among them.")
+    if held.extra and not quantised.method(ours.model.config.to_dict()):
+        notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, {held.extra[0]} among them.")
+    return notes
+
+
+def _of_identity(report: PruneReport, held: Compared, shape: str) -> tuple[str, ...]:
+    """The warning that nothing at all was removed."""
+    if held.differing or held.unreadable or held.extra or report.dropped or shape:
+        return ()
+    return (
+        f"The second model is the dense model: all {held.count} tensors are the same to the last bit, "
+        "and no sublayer is dropped. Every figure will be 0.",
+    )

@@ -1,0 +1,207 @@
+"""What is really missing from a model: counted in its weights, and held against the dense model's.
+
+Nothing a checkpoint says of itself is believed: zeros and N:M groups are counted, and tensors are compared one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from probes.anatomy import Anatomy, Matrix, weight
+from probes.header import MatrixReport, TensorReport
+from probes.loading.work import Work
+from probes.prune.setting import Pattern
+
+PATTERNS = (Pattern(1, 4), Pattern(2, 4), Pattern(4, 8))
+"""What is looked for; hardware multiplies 2:4, the others are common in the literature."""
+
+_COMPARABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_ELEMENTS = {"cpu": 32_767}
+"""Numbers compared at once: on a CPU, as many as torch gives to one thread. Handing out such small work to several
+costs more than the work, by far where the machine is shared."""
+_ELEMENTS_ELSEWHERE = 1 << 24
+_GLANCE = 64
+"""Rows that are looked at first: in a matrix that obeys no pattern they nearly always tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reshaped:
+    """A tensor that has another shape than the dense model's."""
+
+    name: str
+    ours: tuple[int, ...]
+    dense: tuple[int, ...]
+
+    @property
+    def narrower(self) -> bool:
+        return len(self.ours) == len(self.dense) and all(a <= b for a, b in zip(self.ours, self.dense, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The second model's tensors against the dense model's."""
+
+    count: int
+    """Tensors of the second model that were compared, tied ones once."""
+    differing: tuple[TensorReport, ...]
+    """Those that are not the dense model's bit for bit, in the model's order."""
+    reshaped: tuple[Reshaped, ...]
+    """Those of them that have another shape than the dense model's."""
+    unreadable: tuple[str, ...]
+    """Those that hold no plain numbers to compare: quantised, or kept off the device."""
+    extra: tuple[str, ...]
+    """Those that the dense model has not, such as a quantised matrix's scales."""
+
+
+def count(model: PreTrainedModel, matrices: Sequence[Matrix], work: Work) -> tuple[tuple[MatrixReport, ...], int]:
+    """Zeros and N:M patterns of every matrix, and how many matrices hold nothing that could be counted."""
+    reports = []
+    for done, matrix in enumerate(matrices):
+        work.tell("Counting zeros", done, len(matrices), "matrices")
+        values = weight(model, matrix)
+        if not _countable(values):
+            continue
+        nonzero = _nonzero(values)
+        zeros = nonzero.numel() - int(np.count_nonzero(nonzero.cpu().numpy()))
+        found = patterns(nonzero) if zeros else ()
+        rows, columns = nonzero.shape
+        reports.append(MatrixReport(matrix.name, matrix.layer, matrix.sublayer, rows, columns, zeros, found))
+    return tuple(reports), len(matrices) - len(reports)
+
+
+def patterns(nonzero: Tensor) -> tuple[str, ...]:
+    """The N:M patterns, of those looked for, that a matrix obeys: (outputs, inputs), True where it is not zero.
+
+    A matrix obeys N:M where none of its groups of M neighbours along the inputs has more than N that are not zero.
+    """
+    return tuple(
+        str(pattern)
+        for pattern in PATTERNS
+        if nonzero.shape[1] % pattern.group == 0
+        and _obeys(nonzero[:_GLANCE], pattern)
+        and _obeys(nonzero[_GLANCE:], pattern)
+    )
+
+
+def difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
+    """‖w' - w‖₂ / ‖w‖₂ and max |w' - w| of two tensors of one shape, summed in float64."""
+    squares = total = largest = 0.0
+    for one, other in _in_parts(ours, dense):
+        there = other.double() if other.dtype is torch.float64 else other.float()
+        apart = one.to(there.device, there.dtype) - there
+        squares += float(torch.linalg.vector_norm(apart, dtype=torch.float64)) ** 2
+        total += float(torch.linalg.vector_norm(there, dtype=torch.float64)) ** 2
+        low, high = apart.aminmax()
+        largest = max(largest, -float(low), float(high))
+    return (squares / total) ** 0.5 if total else float("inf" if squares else 0), largest
+
+
+def compare(
+    model: PreTrainedModel, dense: PreTrainedModel, named: Mapping[str, str], skipped: Sequence[str], work: Work
+) -> Compared:
+    """Holds every tensor against the dense one of its name, or of the name that `named` gives instead.
+
+    What stands under one of the paths `skipped` is left out: it does not run. A tensor that the dense model has in
+    another shape differs without a figure.
+    """
+    theirs = tensors(dense)
+    ours = {name: value for name, value in tensors(model).items() if not within(name, skipped)}
+    differing: list[TensorReport] = []
+    reshaped: list[Reshaped] = []
+    unreadable: list[str] = []
+    extra: list[str] = []
+    seen: set[tuple[object, ...]] = set()
+    compared = 0
+    for done, (name, value) in enumerate(ours.items()):
+        work.tell("Comparing the weights", done, len(ours), "tensors")
+        place = (value.device, value.data_ptr(), value.shape, value.stride())
+        other = theirs.get(named.get(name, name))
+        if other is None:
+            extra.append(name)
+            continue
+        if not _comparable(value) or not _comparable(other):
+            unreadable.append(name)
+            continue
+        if place in seen:
+            continue
+        seen.add(place)
+        compared += 1
+        if other.shape != value.shape:
+            reshaped.append(Reshaped(name, tuple(value.shape), tuple(other.shape)))
+            differing.append(TensorReport(name, None, None))
+        elif not _same(value, other):
+            relative, largest = difference(value.detach(), other.detach())
+            differing.append(TensorReport(name, relative, largest))
+    return Compared(compared, tuple(differing), tuple(reshaped), tuple(unreadable), tuple(extra))
+
+
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and saved buffers by name, tied ones under each of their names."""
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def matrices_of(model: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
+    """How many linear layers the blocks have, and how many of them the anatomy knows as plain matrices."""
+    known = {matrix.name for matrix in anatomy.matrices}
+    linear = {
+        f"{block.name}.{name}"
+        for block in anatomy.blocks
+        for name, module in model.get_submodule(block.name).named_modules()
+        if "linear" in type(module).__name__.lower() or f"{block.name}.{name}" in known
+    }
+    return len(linear), len(linear & known)
+
+
+def within(name: str, paths: Sequence[str]) -> bool:
+    """Does a module or tensor of this name stand under one of these paths?"""
+    return any(name == path or name.startswith(f"{path}.") for path in paths)
+
+
+def _same(ours: Tensor, dense: Tensor) -> bool:
+    """Equal to the bit; where the types differ, equal in value."""
+    if ours.dtype == dense.dtype:
+        return all(torch.equal(one.to(other.device), other) for one, other in _in_parts(ours, dense))
+    return all(torch.equal(one.to(other.device).double(), other.double()) for one, other in _in_parts(ours, dense))
+
+
+def _in_parts(ours: Tensor, dense: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Two tensors of one shape, some rows at a time; nothing of empty ones."""
+    if not dense.numel():
+        return iter(())
+    if not dense.dim():
+        return iter([(ours, dense)])
+    rows = max(1, _ELEMENTS.get(dense.device.type, _ELEMENTS_ELSEWHERE) // dense[0].numel())
+    return zip(ours.detach().split(rows), dense.detach().split(rows), strict=True)
+
+
+def _obeys(nonzero: Tensor, pattern: Pattern) -> bool:
+    groups = nonzero.view(torch.uint8).unfold(1, pattern.group, pattern.group)
+    in_group = torch.zeros(groups.shape[:2], dtype=torch.uint8, device=nonzero.device)
+    for place in range(pattern.group):
+        in_group += groups[:, :, place]
+    return not bool((in_group > pattern.keep).any())
+
+
+def _nonzero(values: Tensor) -> Tensor:
+    """True where a weight is neither 0 nor -0."""
+    plain = values.detach()
+    if plain.dtype not in _COMPARABLE:
+        plain = plain.float()
+    if plain.is_cpu and plain.element_size() > 2:
+        return torch.from_numpy(plain.numpy() != 0)
+    return (plain != 0).contiguous()
+
+
+def _countable(values: Tensor) -> bool:
+    """Numbers whose zeros are zeros of what is computed: floats of any width, here and not wrapped."""
+    return type(values.detach()) is Tensor and not values.is_meta and values.is_floating_point()
+
+
+def _comparable(values: Tensor) -> bool:
+    return _countable(values) and values.dtype in _COMPARABLE
