@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedModel
 
 from probes.errors import BadInput, Cancelled
-from probes.header import ModelInfo, PruneReport, RunHeader
+from probes.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.record import StepRecord
 from probes.retrace import TOLERANCE, check_same_models, retrace
 from probes.session.runs import empty_step
@@ -142,5 +142,15 @@ def test_what_only_may_be_another_is_noted() -> None:
     assert check_same_models(HEADER, here) == (
         "The dense model is in bfloat16 here and was recorded in float32.",
         "The dense model is on cuda:0 here and was recorded on cpu.",
-        "The setting removes other weights here than it did when it was recorded.",
+        "The setting removes other weights here than when it was recorded.",
     )
+
+
+@pytest.mark.parametrize(("digest", "words"), [("c", "differ between processors"), ("d", "calibrated on another text")])
+def test_why_a_calibrated_mask_is_another_is_told(digest: str, words: str) -> None:
+    def report(mask: str, text: str) -> PruneReport:
+        return PruneReport("wanda:0.5", 5, 10, mask_hash=mask, calibration=Calibration("demo", 32, 128, 0, text))
+
+    then, now = replace(HEADER, prune=report("m", "c")), replace(HEADER, prune=report("n", digest))
+    (note,) = check_same_models(then, now)
+    assert words in note
