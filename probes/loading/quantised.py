@@ -24,6 +24,8 @@ def method(config: Mapping[str, object]) -> str:
 def described(config: Mapping[str, object]) -> str:
     """The method with the layout it names: "compressed-tensors pack-quantized"; "" where not quantised."""
     found = config.get("quantization_config")
+    if method(config) == _COMPRESSED and isinstance(found, Mapping) and not found.get("config_groups"):
+        return ""  # sparse weights in the same package's plain format
     layout = found.get("format") if isinstance(found, Mapping) else None
     return " ".join(part for part in (method(config), str(layout or "")) if part)
 

@@ -154,8 +154,8 @@ def _of_names(held: Compared, ours: Loaded) -> list[str]:
     notes = []
     if held.unreadable:
         one = held.unreadable[0]
-        notes.append(f"{len(held.unreadable)} tensors hold no plain numbers to compare, {one} among them.")
-    if held.extra and not quantised.method(ours.model.config.to_dict()):
+        notes.append(f"No plain numbers to compare are in {len(held.unreadable)} tensors, {one} among them.")
+    if held.extra and not quantised.described(ours.model.config.to_dict()):
         notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, {held.extra[0]} among them.")
     return notes
 
