@@ -28,8 +28,10 @@ BATCH_TOKENS = 2048
 IN_MEMORY = 0.03
 """Share of the model's own size that its blocks' inputs may take in memory; beyond it they wait in a file."""
 
-Run = Callable[[], None]
-"""Sends all samples through the block and forgets what comes out; hooks see the inputs."""
+See = Callable[[str, Tensor], None]
+"""Gets a layer's name and what enters it, (tokens, inputs)."""
+Run = Callable[[Sequence[str], See], None]
+"""Sends all samples through the block, shows what enters the named layers, and forgets what comes out."""
 Visit = Callable[[Block, Run], None]
 Call = Callable[..., object]
 _Arguments = tuple[tuple[object, ...], Mapping[str, object]]
@@ -45,12 +47,14 @@ def walk(
 ) -> None:
     """Visits the blocks up to layer `last` in order with the activations of `ids`, (samples, length) token ids.
 
-    `visit(block, run)` may watch the block with hooks while it calls `run`, and may change its weights; the outputs
-    that enter the next block are computed afterwards, but for the last block, whose outputs nobody needs.
+    `visit(block, run)` may watch the block by calling `run`, and may change its weights; the outputs that enter the
+    next block are computed afterwards, but for the last block, whose outputs nobody needs.
     Raises `BadInput` where the model's pass depends on more than what one block hands the next.
     """
     blocks = anatomy.blocks[: last + 1]
     batches = _batches(model, ids)
+    seen_once: set[tuple[str, ...]] = set()
+    """Layers, by their names within a block, that a whole pass through it asked once each: the rest of it can wait."""
     with _Store(len(batches), IN_MEMORY * _size(model)) as store:
         entered = _enter(model, blocks[0], batches, store)
 
@@ -67,10 +71,22 @@ def walk(
                     hidden = store.load(batch)
                     return call(hidden, *args[1:], **kwargs) if args else call(**{**kwargs, "hidden_states": hidden})
 
-                def run() -> None:
+                def run(names: Sequence[str], see: See) -> None:
+                    here = tuple(name.removeprefix(block.name) for name in names)
                     for batch in range(len(batches)):
                         work.tell(task, block.layer + batch / len(batches), len(blocks), "layers")
-                        again(batch)
+                        asked: list[str] = []
+
+                        def look(name: str, inputs: Tensor, asked: list[str] = asked) -> None:
+                            see(name, inputs)
+                            asked.append(name)
+                            if here in seen_once and len(set(asked)) == len(names):
+                                raise _Stop
+
+                        with watched(model, names, look), suppress(_Stop):
+                            again(batch)
+                        if sorted(asked) == sorted(names) and not _is_moved(model):
+                            seen_once.add(here)
 
                 visit(block, run)
                 if block is blocks[-1]:
@@ -100,7 +116,7 @@ def stream(model: PreTrainedModel, ids: Tensor, *, work: Work, task: str) -> Non
 
 
 @contextmanager
-def watched(model: nn.Module, names: Sequence[str], see: Callable[[str, Tensor], None]) -> Iterator[None]:
+def watched(model: nn.Module, names: Sequence[str], see: See) -> Iterator[None]:
     """While it lasts, `see(name, inputs)` gets what enters each named layer: (tokens, inputs)."""
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
@@ -225,6 +241,11 @@ def _put_back(module: nn.Module, forward: object) -> None:
 
 def _accepted(model: PreTrainedModel) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(model.forward).parameters
+
+
+def _is_moved(model: PreTrainedModel) -> bool:
+    """Does accelerate move weights in and out, which a pass that is broken off would leave half done?"""
+    return any("_hf_hook" in module.__dict__ for module in model.modules())
 
 
 def _size(model: PreTrainedModel) -> int:

@@ -86,8 +86,7 @@ class _Pruning:
             norms, hessians = Norms(), Hessians()
             see = dict.fromkeys(wanda if known is None else (), norms.see) | dict.fromkeys(gpt, hessians.see)
             if see:
-                with watched(self._twin.model, list(see), lambda name, inputs: see[name](name, inputs)):
-                    run()
+                run(list(see), lambda name, inputs: see[name](name, inputs))
             if known is None:
                 known = {name: norms.norms(name) for name in wanda}
                 self._memory.keep(key, known)
