@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from explorer.scripted import ScriptedSource
 from explorer.source import Source
 from probes.errors import BadInput, Failure
 from probes.events import Event, Failed, WorkProgressed
+from probes.record import to_jsonable
 from probes.session import SessionWriter, read
 from tests.records import records, session_events, settings
 
@@ -221,3 +223,26 @@ def test_a_kill_loses_nothing_that_was_shown(tmp_path: Path, after: int) -> None
     assert session.damaged == 0
     assert len(session.last.path) - shown in (0, 1)
     assert session.last.path == records(session_events(len(session.last.path)))[: len(session.last.path)]
+
+
+def test_a_kill_in_the_middle_of_a_real_run_loses_at_most_the_step_in_flight(tmp_path: Path) -> None:
+    from tests.tiny import byte_tokenizer, save, tiny
+
+    tokenizer = byte_tokenizer()
+    folder = save(tmp_path / "tiny", tiny("llama", vocab_size=len(tokenizer), eos_token_id=None), tokenizer)
+    path, run = tmp_path / "run.jsonl", "from explorer.cli import phier; phier()"
+    options = ["--dense", str(folder), "--prune", "magnitude:0.5", "--prompt", "go", "--follow", "free"]
+    command = [sys.executable, "-c", run, "run", *options, "--steps", "200", "--session", str(path), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        shown = [running.stdout.readline() for _ in range(9)]
+        running.send_signal(signal.SIGKILL)
+        shown += [line for line in running.stdout if line.endswith(b"\n")]
+        assert running.wait() == -signal.SIGKILL
+    session = read(path)
+    assert session.damaged == 0
+    assert session.last.header.title == "magnitude:0.5"
+    assert 0 <= len(session.last.path) - len(shown) <= 1
+    assert [json.loads(line)["p"] for line in shown] == [
+        to_jsonable(record)["p"] for record in session.last.path[: len(shown)]
+    ]
