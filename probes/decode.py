@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
+import torch
 from transformers import PreTrainedModel
 
 from probes.accumulate import Accumulator
@@ -76,7 +78,10 @@ class Lockstep:
         self._ends_pruned = ends_pruned
         self._dense, self._pruned = Track(dense), Track(pruned)
         self._sampler = Sampler(settings.sampling)
-        self._helper = ThreadPoolExecutor(1, thread_name_prefix="dense")
+        self._threads = max(1, torch.get_num_threads() // 2)
+        self._helper = ThreadPoolExecutor(
+            1, thread_name_prefix="dense", initializer=torch.set_num_threads, initargs=(self._threads,)
+        )
         longest = _longest_context(dense, pruned)
         room = longest - len(self.prompt_ids)
         if room < 1:
@@ -156,7 +161,8 @@ class Lockstep:
         if self.finished:
             raise ValueError("the run has ended")
         answer, answer_pruned = self._read()
-        record = self._measure(len(self._path) + 1, answer, answer_pruned, dense, pruned)
+        with _limited(1):  # vectors are too short to be worth waiting for another thread
+            record = self._measure(len(self._path) + 1, answer, answer_pruned, dense, pruned)
         self._path.append(record)
         self._append(record)
         return record
@@ -170,14 +176,15 @@ class Lockstep:
     ) -> tuple[Answer | None, Answer]:
         """The dense answer (None once it has ended), and the pruned one: row 0 on the dense context, the last row
         on its own."""
-        if self._dense_ended:
-            return None, self._pruned.read(self._pruned_contexts())
-        reading = self._helper.submit(self._dense.read, [self._dense_ids], cancelled=cancelled)
-        try:
-            answer_pruned = self._pruned.read(self._pruned_contexts(), filled=filled, cancelled=cancelled)
-        finally:
-            answer = reading.result()
-        return answer, answer_pruned
+        with _limited(self._threads):
+            if self._dense_ended:
+                return None, self._pruned.read(self._pruned_contexts())
+            reading = self._helper.submit(self._dense.read, [self._dense_ids], cancelled=cancelled)
+            try:
+                answer_pruned = self._pruned.read(self._pruned_contexts(), filled=filled, cancelled=cancelled)
+            finally:
+                answer = reading.result()
+            return answer, answer_pruned
 
     def _pruned_contexts(self) -> list[list[int]]:
         if self._dense_ids == self._pruned_ids:
@@ -297,6 +304,22 @@ class Lockstep:
         if not answer_pruned.finite:
             return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
         return None
+
+
+@contextmanager
+def _limited(threads: int) -> Iterator[None]:
+    """While it lasts, what is computed here has so many of the CPU's threads.
+
+    Two passes at once with all of them each would wait for one another, the more so on a machine that is busy
+    otherwise. It is half of them also where one model reads alone, as the number of threads changes the last bits of
+    the logits.
+    """
+    all_of_them = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(all_of_them)
 
 
 def _alike(answer: Answer | None, answer_pruned: Answer) -> tuple[Answer | None, Answer]:

@@ -7,6 +7,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # tests often share a machine, where waiting busily is slow
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from typing import TYPE_CHECKING
