@@ -47,6 +47,7 @@ class Twin:
         self.anatomy: Anatomy = dissect(dense)
         self.model = share(dense)
         self._matrices = {matrix.name: matrix for matrix in self.anatomy.matrices}
+        self._dense_modules = dict(dense.named_modules())
         self._own = dict(self.model.named_modules())
         """The twin's own modules by path, whatever stands in their place now."""
         self._silenced: dict[str, nn.Module] = {}
@@ -156,11 +157,9 @@ class Twin:
 
     def go(self, state: State) -> None:
         """Makes the twin exactly what it was when it had this state."""
-        for name in self._state.changes.keys() | state.changes.keys():
-            change = state.changes.get(name)
-            if change is None:
-                self._give_back(name)
-            elif change is not self._state.changes.get(name):
+        self._give_back(*self._state.changes.keys() - state.changes.keys())
+        for name, change in state.changes.items():
+            if change is not self._state.changes.get(name):
                 self._change(name, change)
         self._go_without(state.dropped)
 
@@ -231,9 +230,11 @@ class Twin:
             self.weight(name).data.copy_(kept)
         self._state = replace(self._state, changes={**self._state.changes, name: change})
 
-    def _give_back(self, name: str) -> None:
-        self._own[name].weight = self.dense.get_submodule(name).weight
-        rest = {other: change for other, change in self._state.changes.items() if other != name}
+    def _give_back(self, *names: str) -> None:
+        for name in names:
+            self._own[name].weight = self._dense_modules[name].weight
+        gone = set(names)
+        rest = {name: change for name, change in self._state.changes.items() if name not in gone}
         self._state = replace(self._state, changes=rest)
 
     def _whole_bits(self, name: str) -> Bits | None:
