@@ -13,12 +13,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.errors import BadInput
+from probes.events import RunStarted
 from probes.header import PruneReport
 from probes.loading.work import Work
 from probes.models import Loaded, load
 from probes.pair import Pair, load_pair
 from probes.prune.elsewhere import obeyed
 from probes.prune.inspection import inspect
+from probes.session import lines
 from probes.settings import Follow, RunSettings
 from probes.twin import Twin
 from probes.wanted import Wanted
@@ -280,6 +282,15 @@ def test_the_header_of_a_run_holds_what_was_measured(dense, tmp_path):
     assert header.title == "made"
     assert header.prune is not None
     assert header.prune.summary == "1 block dropped"
+
+
+def test_a_recording_holds_what_was_measured(dense, tmp_path):
+    folder = made(tmp_path / "made", tiny("llama", seed=3, vocab_size=SIZE), drop_attn_list=[1])
+    header = pair(dense, folder).header(SETTINGS)
+    line, _ = lines.decode(lines.encode(RunStarted(1, header), 0.0), lines.FORMAT)
+    assert isinstance(line, lines.Line)
+    assert line.event == RunStarted(1, header)
+    assert header.prune.compared == len(header.prune.tensors) == 29 - 4  # all but the dropped attention's
 
 
 def test_inspecting_alone_says_what_can_be_said_without_a_dense_model(dense, tmp_path):
