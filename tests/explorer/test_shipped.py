@@ -54,3 +54,40 @@ def test_each_step_is_consistent_within_itself(recording: RecordedRun) -> None:
             assert all(0 <= token.q <= 1 for token in one.top)
             assert math.fsum(token.p for token in one.top) <= 1 + 1e-6
             assert p.rank_dense_in_pruned >= 1
+
+
+def shipped(name: str) -> RecordedRun:
+    return read(shipped_folder() / name).last
+
+
+def test_the_collapse_is_one() -> None:
+    last = shipped("collapse.jsonl").path[-1].sum
+    assert last.first_split == 5
+    assert last.survival < 1e-20
+    assert last.kl > last.kl_local, "drift comes on top of what pruning does"
+
+
+def test_dropped_attention_ends_in_a_loop() -> None:
+    path = shipped("dropped-attention.jsonl").path
+    written = "".join(record.taken_pruned.text for record in path if record.taken_pruned)
+    assert path[-1].sum.first_split == 5
+    assert written.count("/clip-shopping clips sold") >= 3
+
+
+def test_the_mild_one_survives() -> None:
+    path = shipped("mild.jsonl").path
+    assert path[-1].sum.first_split is None
+    assert path[-1].sum.survival > 0.5
+    assert [r.taken and r.taken.token_id for r in path] == [r.taken_pruned and r.taken_pruned.token_id for r in path]
+
+
+def test_their_headers_hold_everything_that_is_needed_to_make_them_again(recording: RecordedRun) -> None:
+    header = recording.header
+    assert header.dense.spec == "demo"
+    assert len(header.dense.fingerprint) == 64
+    assert header.prune is not None
+    assert len(header.prune.mask_hash) == 64
+    assert (header.prune.calibration is not None) == header.title.startswith("wanda")
+    assert header.prompt_ids
+    assert set(header.versions) >= {"phier", "torch", "transformers", "python"}
+    assert header.started
