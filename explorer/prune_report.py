@@ -105,7 +105,7 @@ def _print_measured(report: PruneReport, console: Console) -> None:
 
 
 def _by_layer(report: PruneReport) -> Table:
-    """A row a layer, a column a matrix; like layers are joined."""
+    """A row a layer, a column a matrix; neighbours that are alike are joined."""
     rows: dict[int, dict[str, str]] = {}
     for matrix in report.matrices:
         rows.setdefault(matrix.layer, {})[_kind(matrix)] = f"{100 * matrix.sparsity:.1f}"
@@ -114,11 +114,15 @@ def _by_layer(report: PruneReport) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("layer", *kinds):
         table.add_column(title, justify="right")
-    cells: dict[tuple[str, ...], list[int]] = {}
-    for layer, shares in rows.items():
-        cells.setdefault(tuple(shares.get(kind, "–") for kind in kinds), []).append(layer)
-    for row, layers in cells.items():
-        table.add_row(ranges(layers), *(Text(cell) for cell in row))
+    joined: list[tuple[tuple[str, ...], list[int]]] = []
+    for layer in sorted(rows):
+        cells = tuple(rows[layer].get(kind, "–") for kind in kinds)
+        if joined and joined[-1] == (cells, [*joined[-1][1][:-1], layer - 1]):
+            joined[-1][1].append(layer)
+        else:
+            joined.append((cells, [layer]))
+    for cells, layers in joined:
+        table.add_row(ranges(layers), *(Text(cell) for cell in cells))
     return table
 
 

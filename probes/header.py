@@ -109,7 +109,8 @@ class PruneReport:
     def summary(self) -> str:
         """One line for a title: "50.0 % of 106.2 M zeroed, 4 attn dropped"."""
         parts = [self.shape] if self.shape else []
-        if self.targeted and (self.zeroed or self.compared is None):
+        # A dense model has a few zeros too: beside a comparison, less than what would be shown is left out.
+        if self.targeted and (self.compared is None or self.zeroed / self.targeted >= 0.0005):
             parts.append(f"{100 * self.zeroed / self.targeted:.1f} % of {self.targeted / 1e6:.1f} M zeroed")
         kinds: dict[str, int] = {}
         for name in self.dropped:
