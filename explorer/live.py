@@ -78,6 +78,8 @@ class LiveSource:
         self._running = False
         self._owed = 0
         """Single steps asked for and not yet released."""
+        self._forced: dict[int, tuple[int | None, int | None]] = {}
+        """Tokens that a step of this run takes whatever the models choose, on the dense and the pruned context."""
         self._until: list[Until] = []
         self._limit = 0
         """The step at which a run pauses: the settings' number, or that again where a person goes on."""
@@ -189,7 +191,8 @@ class LiveSource:
                 self._end(lockstep)
                 return
         begun = time.perf_counter()
-        record = lockstep.step()
+        dense, pruned = self._forced.get(len(lockstep.path) + 1, (None, None))
+        record = lockstep.step(dense=dense, pruned=pruned)
         with self._lock:
             self._ahead.append((record, time.perf_counter() - begun))
 
@@ -260,6 +263,7 @@ class LiveSource:
             self._lockstep, self._settings = lockstep, settings
             self._branches = Branches()
             self._ahead.clear()
+            self._forced = {}
             self._running, self._owed, self._until = False, 0, []
             self._run += 1
             self._sink(RunStarted(self._run, header))
@@ -268,14 +272,18 @@ class LiveSource:
         self._sink(WorkProgressed("Reading the prompt", done, total, "tokens"))
 
     def _prune(self, setting: str) -> None:
-        """Changes the pruned model, then measures as many steps again as there were. On any error nothing changes."""
+        """Changes the pruned model, then measures as many steps again as there were, with the tokens that were forced.
+
+        On any error nothing changes.
+        """
         pair = self._loaded()
-        done = len(self._branches.path())
+        path = self._branches.path()
         self._quiet()
         self._pair = pair.repruned(setting, self._sink, self._stopping)
         self._start(self._settings)
-        if done:
-            self._resume([f"steps={done}"])
+        self._forced = {record.step: _forced(record) for record in path}
+        if path:
+            self._resume([f"steps={len(path)}"])
 
     def _resume(self, until: Sequence[str]) -> None:
         lockstep = self._stepping()
@@ -298,6 +306,7 @@ class LiveSource:
                 "Fork", f"Step {step} can't be forked: the run has {len(path)} steps.", "Choose one of them."
             )
         self._quiet()
+        self._forced = {}
         before = list(path[: step - 1])
         lockstep.seek(before)
         begun = time.perf_counter()
@@ -341,3 +350,12 @@ class LiveSource:
         if self._lockstep is None:
             raise BadInput("No run", "There is no run yet.", "Wait until both models are ready.")
         return self._lockstep
+
+
+def _forced(record: StepRecord) -> tuple[int | None, int | None]:
+    """The tokens that were forced at a step, on the dense (or the shared) context and on the pruned one."""
+    dense, pruned = record.taken, record.taken_pruned
+    return (
+        dense.token_id if dense is not None and dense.forced else None,
+        pruned.token_id if pruned is not None and pruned.forced else None,
+    )

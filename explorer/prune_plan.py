@@ -40,6 +40,10 @@ class Plan:
     whole: Mapping[Cell, Treatment] = field(default_factory=dict)
     """Neurons or heads taken out of a sublayer."""
     dropped: frozenset[Cell] = frozenset()
+    origin: Plan | None = None
+    """What the beginning of the setting does, which changes are written after; None where there is none."""
+    begun: tuple[Part, ...] = ()
+    """That beginning."""
 
     @classmethod
     def of(cls, report: PruneReport, layers: int = 0) -> Plan:
@@ -47,22 +51,35 @@ class Plan:
 
         Raises `BadInput` where the setting can't be read.
         """
-        plan = cls(tuple(completed(report.matrices, layers)))
-        weights: dict[str, Treatment] = {}
-        whole: dict[Cell, Treatment] = {}
-        for part in parse(report.setting).parts:
-            if part.method.drops or part.amount is None:
-                continue
-            treatment = Treatment(part.method, part.amount)
-            if part.method.structured:
+        parts = parse(report.setting).parts
+        begun = _beginning(parts)
+        dropped = dropped_cells(report.dropped)
+        later = frozenset(
+            (layer, kind)
+            for part in parts[len(begun) :]
+            if part.method.drops
+            for layer in part.targets.layers or ()
+            for kind in _kinds(part.method.dropped_kind)
+        )
+        origin = cls(tuple(completed(report.matrices, layers)), dropped=dropped - later)._carried(begun)
+        return replace(origin._carried(parts[len(begun) :]), dropped=dropped, origin=origin, begun=begun)
+
+    def _carried(self, parts: Iterable[Part]) -> Plan:
+        """With what these parts do to weights and features."""
+        weights, whole = dict(self.weights), dict(self.whole)
+        for part in parts:
+            targets = part.targets
+            named = [m for m in self.matrices if targets.has(m.name, m.layer, m.sublayer)]
+            if part.method is Method.DENSE:
+                weights = _without(weights, {m.name for m in named})
+                whole = _without(whole, {(m.layer, m.sublayer) for m in named})
+            elif part.amount is not None and part.method.structured:
                 sublayer = "mlp" if part.method is Method.NEURONS else "attn"
-                chosen = plan.layers if part.targets.layers is None else part.targets.layers
-                whole |= {(layer, sublayer): treatment for layer in chosen}
-            else:
-                targets = part.targets
-                named = (m.name for m in plan.matrices if targets.has(m.name, m.layer, m.sublayer))
-                weights |= dict.fromkeys(named, treatment)
-        return replace(plan, weights=weights, whole=whole, dropped=dropped_cells(report.dropped))
+                chosen = self.layers if targets.layers is None else targets.layers
+                whole |= {(layer, sublayer): Treatment(part.method, part.amount) for layer in chosen}
+            elif part.amount is not None and not part.method.drops:
+                weights |= {m.name: Treatment(part.method, part.amount) for m in named}
+        return replace(self, weights=weights, whole=whole)
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -117,19 +134,48 @@ class Plan:
 
     @property
     def setting(self) -> str:
-        """The plan as a prune setting; "" where nothing is to be done."""
-        parts: list[Part] = []
-        for treatment in dict.fromkeys(self.weights.values()):
-            names = {name for name, other in self.weights.items() if other == treatment}
-            parts += [Part(treatment.method, treatment.amount, targets) for targets in self._targets(names)]
-        for treatment in dict.fromkeys(self.whole.values()):
-            layers = sorted(layer for (layer, _), other in self.whole.items() if other == treatment)
-            parts.append(Part(treatment.method, treatment.amount, Targets(layers=self._some(layers))))
+        """The plan as a prune setting; "" where nothing is to be done.
+
+        What differs from the origin is written behind it, after giving it back, so that all else stays to the bit what
+        it is: pruning anew would calibrate the layers behind a change on what the change makes of it.
+        """
+        if not (self.weights or self.whole or self.dropped):
+            return ""
+        origin = self.origin
+        if origin is None or not (origin._untouched_by(self) or origin.dropped & self.dropped):
+            return str(Setting(tuple(self._written(self.weights, self.whole, self.dropped))))
+        gone = {name for cell in self.dropped for name in self.names(cell)}
+        thick = {name for cell in origin.whole if cell not in self.whole for name in self.names(cell)}
+        thick |= {name for cell in origin.dropped - self.dropped for name in self.names(cell)}
+        old = {name for name, treatment in origin.weights.items() if self.weights.get(name) != treatment}
+        back = (old | thick) - gone
+        new = {
+            name: treatment
+            for name, treatment in self.weights.items()
+            if name in back or origin.weights.get(name) != treatment
+        }
+        whole = {cell: treatment for cell, treatment in self.whole.items() if origin.whole.get(cell) != treatment}
+        given = [Part(Method.DENSE, None, targets) for targets in self._targets(back)]
+        return str(Setting((*self.begun, *given, *self._written(new, whole, self.dropped - origin.dropped))))
+
+    def _untouched_by(self, other: Plan) -> bool:
+        """Does the other plan leave anything as this one has it?"""
+        weights = any(other.weights.get(name) == treatment for name, treatment in self.weights.items())
+        return weights or any(other.whole.get(cell) == treatment for cell, treatment in self.whole.items())
+
+    def _written(
+        self, weights: Mapping[str, Treatment], whole: Mapping[Cell, Treatment], dropped: Collection[Cell]
+    ) -> Iterator[Part]:
+        for treatment in dict.fromkeys(weights.values()):
+            names = {name for name, other in weights.items() if other == treatment}
+            yield from (Part(treatment.method, treatment.amount, targets) for targets in self._targets(names))
+        for treatment in dict.fromkeys(whole.values()):
+            layers = sorted(layer for (layer, _), other in whole.items() if other == treatment)
+            yield Part(treatment.method, treatment.amount, Targets(layers=self._some(layers)))
         for method, kind in ((Method.DROP_ATTN, "attn"), (Method.DROP_MLP, "mlp")):
-            layers = sorted(layer for layer, sublayer in self.dropped if sublayer == kind)
+            layers = sorted(layer for layer, sublayer in dropped if sublayer == kind)
             if layers:
-                parts.append(Part(method, None, Targets(layers=tuple(layers))))
-        return str(Setting(tuple(parts))) if parts else ""
+                yield Part(method, None, Targets(layers=tuple(layers)))
 
     def _targets(self, names: set[str]) -> list[Targets]:
         """Few targets that cover these matrices and no other."""
@@ -183,8 +229,21 @@ def dropped_cells(dropped: Iterable[str]) -> frozenset[Cell]:
     for text in dropped:
         kind, _, layer = text.partition(" ")
         if layer.isdigit():
-            found |= {(int(layer), sublayer) for sublayer in (("attn", "mlp") if kind == "block" else (kind,))}
+            found |= {(int(layer), sublayer) for sublayer in _kinds(kind)}
     return frozenset(found)
+
+
+def _kinds(dropped: str) -> tuple[str, ...]:
+    """The sublayers that go when "attn", "mlp" or "block" is dropped."""
+    return ("attn", "mlp") if dropped == "block" else (dropped,)
+
+
+def _beginning(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """What changes are written behind: all before the first part that gives back, but for last drops by name."""
+    given = next((place for place, part in enumerate(parts) if part.method is Method.DENSE), len(parts))
+    while given and parts[given - 1].method.drops and parts[given - 1].amount is None:
+        given -= 1
+    return tuple(parts[:given])
 
 
 def _short(matrix: MatrixReport) -> str:

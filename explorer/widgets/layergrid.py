@@ -14,7 +14,7 @@ from explorer.prune_plan import Cell, Plan
 from explorer.widgets.drawn import Drawn, Pieces
 from probes.header import MatrixReport
 
-LABEL, COLUMN = 9, 8
+LABEL, COLUMN = 9, 6
 SUBLAYERS = ("attn", "mlp")
 
 
@@ -30,7 +30,7 @@ class LayerGrid(Drawn, can_focus=True):
         self.row = self.column = 0
         self.corner: tuple[int, int] | None = None
         """The other corner of a range, as row and column; None where a single cell is meant."""
-        self._top = 0
+        self._top = self._left = 0
 
     def show(self, present: Plan, plan: Plan) -> None:
         if (present, plan) != (self.present, self.plan):
@@ -40,13 +40,11 @@ class LayerGrid(Drawn, can_focus=True):
 
     @property
     def columns(self) -> list[str]:
-        """The sublayers, then the matrices by their short names, as far as there is room for them."""
+        """The sublayers, then the matrices by their short names."""
         if self.plan is None:
             return []
         sublayers = [kind for kind in SUBLAYERS if any(m.sublayer == kind for m in self.plan.matrices)]
-        shorts = list(dict.fromkeys(short(m) for m in self.plan.matrices if m.rows))
-        room = (self._inside.width - LABEL) // COLUMN
-        return [*sublayers, *(shorts if room >= len(sublayers) + len(shorts) else [])]
+        return [*sublayers, *dict.fromkeys(short(m) for m in self.plan.matrices if m.rows)]
 
     # The selection.
 
@@ -115,15 +113,22 @@ class LayerGrid(Drawn, can_focus=True):
         self.column = max(0, min(self.column, len(columns) - 1))
         visible = max(1, height - 1)
         self._top = max(min(self._top, self.row), self.row - visible + 1)
-        self.entitle(Text("layers"), Text(f"{self._top}–{min(len(plan.layers), self._top + visible) - 1}"))
-        head = " " * LABEL + "".join(f"{trimmed(name):>{COLUMN - 1}} " for name in columns)
+        room = max(1, (size.width - LABEL) // COLUMN)
+        self._left = max(min(self._left, self.column), self.column - room + 1)
+        shown = columns[self._left : self._left + room]
+        more = (
+            "" if len(shown) == len(columns) else f"{self._left + 1}–{self._left + len(shown)} of {len(columns)} ← →  "
+        )
+        down = f"{self._top}–{min(len(plan.layers), self._top + visible) - 1}"
+        self.entitle(Text("layers"), Text(f"{more}{down}"))
+        head = " " * LABEL + "".join(f"{trimmed(name):>{COLUMN - 1}} " for name in shown)
         lines: list[Pieces] = [[(head, palette.muted)]]
         rows, chosen = self._corners()
         for row in range(self._top, min(len(plan.layers), self._top + visible)):
             layer = plan.layers[row]
             label = "layer" if row == self._top else ""
             line: Pieces = [(f" {label:<5}{layer:>2} ", palette.muted)]
-            for place, column in enumerate(columns):
+            for place, column in enumerate(shown, self._left):
                 here = row in rows and place in chosen
                 line += self._cell(layer, column, here, row == self.row and place == self.column)
             lines.append(line)
@@ -136,8 +141,7 @@ class LayerGrid(Drawn, can_focus=True):
             style = palette.cursor
         elif chosen:
             style += palette.selected
-        gap = palette.selected if chosen and not cursor else None
-        return [(fit(text, COLUMN - 1).rjust(COLUMN - 1) if not cursor else f"{text:>{COLUMN - 1}}", style), (" ", gap)]
+        return [(fit(text, COLUMN - 1) if len(text) >= COLUMN else text.rjust(COLUMN - 1), style), (" ", None)]
 
     def _content(self, layer: int, column: str) -> tuple[str, Style]:
         """What stands in a cell: what is planned where that is new, else what was measured."""
@@ -148,11 +152,10 @@ class LayerGrid(Drawn, can_focus=True):
         if not matrices:
             return "", palette.faint
         cell = (layer, matrices[0].sublayer)
-        planned, now = (_state(one, cell, matrices) for one in (plan, present))
-        if planned != now:
-            return f"▸{planned}", palette.pruned + BOLD
+        if _treatments(plan, cell, matrices) != _treatments(present, cell, matrices):
+            return f"▸{_state(plan, cell, matrices)}", palette.pruned + BOLD
         if cell in present.dropped:
-            return "dropped", palette.pruned
+            return "drop", palette.pruned
         weights = sum(m.rows * m.columns for m in matrices)
         zeros = sum(m.zeros for m in matrices)
         sparsity = zeros / weights if weights else 0.0
@@ -170,7 +173,7 @@ class LayerGrid(Drawn, can_focus=True):
             return
         self.corner = (self.row, self.column) if event.shift else None
         self.row = min(self._top + inside.y - 1, len(self.plan.layers) - 1)
-        self.column = min((inside.x - LABEL) // COLUMN, len(self.columns) - 1)
+        self.column = min(self._left + (inside.x - LABEL) // COLUMN, len(self.columns) - 1)
         self.redraw()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
@@ -182,14 +185,19 @@ class LayerGrid(Drawn, can_focus=True):
         event.stop()
 
 
+def _treatments(plan: Plan, cell: Cell, matrices: Iterable[MatrixReport]) -> object:
+    """All that a plan does to a cell."""
+    return cell in plan.dropped or (plan.whole.get(cell), [plan.treatment(matrix.name) for matrix in matrices])
+
+
 def _state(plan: Plan, cell: Cell, matrices: Iterable[MatrixReport]) -> str:
     """What a plan does to a cell, short enough for a column."""
     if cell in plan.dropped:
         return "drop"
     if (treatment := plan.whole.get(cell)) is not None:
-        return f"{treatment.method.value[0]}{treatment.amount}"
-    states = {str(found.amount) if (found := plan.treatment(m.name)) else "dense" for m in matrices}
-    return states.pop() if len(states) == 1 else "mixed"
+        return str(treatment.amount).lstrip("0")
+    states = {str(found.amount).lstrip("0") if (found := plan.treatment(m.name)) else "full" for m in matrices}
+    return states.pop() if len(states) == 1 else "mix"
 
 
 def short(matrix: MatrixReport) -> str:

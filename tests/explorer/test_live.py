@@ -78,7 +78,7 @@ class Listener:
     def wait(self, kind: type[E], count: int = 1) -> E:
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.of(kind)) >= count, timeout=20)
-        assert arrived, f"no {count} × {kind.__name__} in {self.events}"
+        assert arrived, f"no {count} × {kind.__name__} in {[type(event).__name__ for event in self.events]}"
         return self.of(kind)[count - 1]
 
     def steps(self) -> list[StepRecord]:
@@ -207,6 +207,26 @@ def test_another_prune_setting_replaces_the_pruned_model(source: LiveSource, hea
     again = [event.record for event in heard.of(StepMeasured) if event.run == 2]
     assert [record.step for record in again] == [1, 2, 3, 4, 5], "the same steps are measured again"
     assert again[-1].sum.kl == 0
+
+
+def test_a_token_that_was_forced_is_forced_again_under_another_prune_setting(
+    source: LiveSource, heard: Listener
+) -> None:
+    for _ in range(4):
+        source.step()
+    heard.wait(StepMeasured, 4)
+    source.fork(3, dense=7)
+    heard.wait(StepMeasured, 5)
+    source.step()
+    heard.wait(StepMeasured, 6)
+    source.prune("0.0")
+    heard.wait(RunStarted, 2)
+    heard.wait(RunPaused)
+    again = [event.record.taken for event in heard.of(StepMeasured) if event.run == 2]
+    assert [(taken.token_id, taken.forced) for taken in again if taken is not None and taken.forced] == [(7, True)]
+    assert len(again) == 4
+    assert again[2] is not None
+    assert again[2].forced
 
 
 def test_pruning_can_be_cancelled_and_changes_nothing(source: LiveSource, heard: Listener) -> None:
