@@ -193,7 +193,9 @@ class Plan:
         for short in dict.fromkeys(_short(matrix) for matrix in left):
             layers = sorted(matrix.layer for matrix in left if _short(matrix) == short)
             by_layers.setdefault(tuple(layers), []).append(short)
-        found += [Targets(layers=layers, names=tuple(sorted(shorts))) for layers, shorts in by_layers.items()]
+        found += [
+            Targets(layers=self._some(layers), names=tuple(sorted(shorts))) for layers, shorts in by_layers.items()
+        ]
         return found
 
     def _sublayers(self, layer: int) -> set[str]:

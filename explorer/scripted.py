@@ -247,15 +247,20 @@ def _report(setting: str) -> PruneReport:
     except BadInput:  # a script may name any setting
         return PruneReport(setting=setting, zeroed=0, targeted=0)
     for part in parts:
-        layers = range(LAYERS) if part.targets.layers is None else part.targets.layers
+        named = {
+            _name(layer, shape): (layer, shape.split(".")[0])
+            for layer in range(LAYERS)
+            for shape in SHAPES
+            if part.targets.has(_name(layer, shape), layer, shape.split(".")[0])
+        }
         if part.method.drops:
-            layers = layers if part.targets.layers is not None else range(LAYERS - 2, LAYERS)
+            layers = range(LAYERS - 2, LAYERS) if part.targets.layers is None else part.targets.layers
             dropped += [f"{part.method.dropped_kind} {layer}" for layer in layers]
-        elif part.method not in (Method.NEURONS, Method.HEADS):
-            share = part.amount.value if isinstance(part.amount, Ratio) else 0.5
-            for layer, shape in ((layer, shape) for layer in range(LAYERS) for shape in SHAPES):
-                if part.targets.has(_name(layer, shape), layer, shape.split(".")[0]):
-                    zeros[_name(layer, shape)] = share
+        elif part.method is Method.DENSE:
+            zeros = {name: share for name, share in zeros.items() if name not in named}
+            dropped = [name for name in dropped if name not in {f"{kind} {layer}" for layer, kind in named.values()}]
+        elif not part.method.structured:
+            zeros |= dict.fromkeys(named, part.amount.value if isinstance(part.amount, Ratio) else 0.5)
     matrices = tuple(
         MatrixReport(
             _name(layer, shape), layer, shape.split(".")[0], r, c, round(r * c * zeros.get(_name(layer, shape), 0))
