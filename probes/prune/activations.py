@@ -36,9 +36,8 @@ class Sums:
         elif name in self._first:
             self._first.clear()  # the second batch: who reads the same as whom is known
         if reader == name:
-            added = self._of(inputs)
             self._tokens[name] = self._tokens.get(name, 0) + inputs.shape[0]
-            self._sums[name] = self._sums[name].add_(added) if name in self._sums else added
+            self._sums[name] = self._plus(self._sums.get(name), inputs)
 
     def __contains__(self, name: str) -> bool:
         return name in self._read_by
@@ -58,15 +57,16 @@ class Sums:
     def total(self, name: str) -> Tensor:
         return self._sums[self.readers(name)]
 
-    def _of(self, inputs: Tensor) -> Tensor:
+    def _plus(self, total: Tensor | None, inputs: Tensor) -> Tensor:
         raise NotImplementedError
 
 
 class Norms(Sums):
     """‖x_j‖₂ of each input feature j over all tokens."""
 
-    def _of(self, inputs: Tensor) -> Tensor:
-        return inputs.float().square().sum(0).double()
+    def _plus(self, total: Tensor | None, inputs: Tensor) -> Tensor:
+        added = inputs.float().square().sum(0).double()
+        return added if total is None else total.add_(added)
 
     def norms(self, name: str) -> Tensor:
         """(features,), float32."""
@@ -76,9 +76,9 @@ class Norms(Sums):
 class Hessians(Sums):
     """H = (2/n) Σ x xᵀ over n tokens: of the squared error of a matrix's output (SparseGPT, arXiv 2301.00774)."""
 
-    def _of(self, inputs: Tensor) -> Tensor:
+    def _plus(self, total: Tensor | None, inputs: Tensor) -> Tensor:
         x = inputs.float()
-        return x.T @ x
+        return x.T @ x if total is None else total.addmm_(x.T, x)
 
     def hessian(self, name: str) -> Tensor:
         """(features, features), float32."""
@@ -98,6 +98,11 @@ class Memory:
     @staticmethod
     def of(dense: PreTrainedModel) -> Memory:
         return _MEMORIES.setdefault(dense, Memory())
+
+    @staticmethod
+    def forget(dense: PreTrainedModel) -> None:
+        """Lets go of all that was measured on a model, so that the next method measures everything itself."""
+        _MEMORIES.pop(dense, None)
 
     def recall(self, key: str, names: list[str]) -> Mapping[str, Tensor] | None:
         """The norms of these matrices under this key, if all are known."""

@@ -23,7 +23,7 @@ from probes.anatomy import Anatomy, Block, input_device
 from probes.errors import BadInput
 from probes.loading.work import Work
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 """Tokens that go through a block at once, where a single sample is not longer."""
 IN_MEMORY = 0.03
 """Share of the model's own size that its blocks' inputs may take in memory; beyond it they wait in a file."""

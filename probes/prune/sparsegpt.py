@@ -87,22 +87,23 @@ def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:
     Inputs that were 0 throughout get a 1 on the diagonal; their weights can go at no cost. Raises `Failure` where
     the activations are not finite, or the damped Hessian has no inverse even with a hundred times the damping.
     """
-    hessian = hessian.clone()
     if not bool(torch.isfinite(hessian).all()):
         raise Failure(
             "Not finite", f"The activations that enter {name} are not all finite.", "Load the model in float32."
         )
-    diagonal = hessian.diagonal()
-    dead = diagonal == 0
-    diagonal[dead] = 1
+    # With J reversing the order of inputs, JHJ = LLᵀ gives H⁻¹ = UᵀU with U = JL⁻¹J, so H⁻¹ is never formed.
+    damped = hessian.flip(0, 1)
+    diagonal = damped.diagonal()
+    dead = hessian.diagonal() == 0
+    diagonal[dead.flip(0)] = 1
     damping = DAMPING * float(diagonal.mean())
     for _ in range(3):
         diagonal += damping
-        # With J reversing the order of inputs, JHJ = LLᵀ gives H⁻¹ = UᵀU with U = JL⁻¹J, so H⁻¹ is never formed.
-        lower, failed = torch.linalg.cholesky_ex(hessian.flip(0, 1))
+        lower, failed = torch.linalg.cholesky_ex(damped)
         if not int(failed):
-            unit = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
-            return torch.linalg.solve_triangular(lower, unit, upper=False).flip(0, 1), dead
+            inverse = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
+            torch.linalg.solve_triangular(lower, inverse, upper=False, out=inverse)
+            return inverse.flip(0, 1), dead
         damping *= 10
     raise Failure(
         "No inverse",

@@ -20,6 +20,7 @@ from probes.prune.calibration import Samples
 from probes.prune.globally import Bound, global_bound
 from probes.prune.setting import Method, Part, Pattern, Ratio
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
+from probes.room import release
 from probes.twin import Twin
 
 _WALKED = (Method.WANDA, Method.SPARSEGPT)
@@ -163,6 +164,7 @@ class _Pruning:
                     self._twin.mask(name, keep)
             change = self._twin.state.changes.get(name)
             self._removed[str(share.part)] += 0 if change is None else 1
+        release()
 
     def _kept(self, share: Share) -> Tensor:
         name, method = share.matrix.name, share.part.method

@@ -1,0 +1,26 @@
+"""Gives memory that was freed back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from functools import cache
+
+
+def release() -> None:
+    """Lets the C library hand back the pages that nothing lies in; without glibc nothing happens.
+
+    What is freed between two tensors that stay is kept by glibc for later, and what is asked for later rarely fits
+    into it: while a model was pruned matrix by matrix, that came to half of what its weights take.
+    """
+    if (trim := _trim()) is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return found
