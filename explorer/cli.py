@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -93,21 +94,42 @@ def run(
 
 @phier.command()
 def bench(
-    what: str = typer.Argument("steps", help="steps: a step against a bare loop, memory and interface."),
-    prune: o.Prune = "",
+    what: str = typer.Argument(
+        "steps",
+        help="steps: a step against a bare loop, memory and interface. prune: time and memory of pruning. "
+        "methods: every method at a few amounts, as a table in Markdown.",
+    ),
+    dense: o.Dense = "demo",
+    prune: Annotated[
+        list[str], typer.Option("--prune", help="The setting that is stepped; with methods, those in the table.")
+    ] = [],  # noqa: B006 - typer reads it and never changes it
+    prompt: o.Prompt = o.NATALIA,
+    steps: Annotated[int, typer.Option(help="Tokens that methods are compared on.", min=1)] = 64,
 ) -> None:
-    """Measures on this machine what the program costs, in one run, as ratios."""
+    """Measures on this machine what the program costs, in one run, as ratios; or what each method does."""
     with told():
-        if what != "steps":
-            raise BadInput("Bench", f"{what!r} can't be measured.", "Use steps.")
         from rich.console import Console
 
-        from explorer import bench as measuring
+        from explorer import bench as stepping
+        from explorer import bench_prune as pruning
         from explorer.progress import Bar
 
-        with Bar(Console(stderr=True)) as bar:
-            found = measuring.bench(Wanted(prune=prune or o.DEFAULT_PRUNE), bar.show)
-        measuring.report(found)
+        wanted = Wanted(dense=dense, prune=prune[0] if prune else o.DEFAULT_PRUNE)
+        bar = Bar(Console(stderr=True))
+        if what == "steps":
+            with bar:
+                measured = stepping.bench(wanted, bar.show, prompt=_given(prompt))
+            stepping.report(measured)
+        elif what == "prune":
+            with bar:
+                weighed = pruning.bench(wanted, bar.show)
+            pruning.report(weighed)
+        elif what == "methods":
+            with bar:
+                tried = pruning.methods(wanted, _given(prompt), prune, steps, bar.show)
+            pruning.report_methods(tried)
+        else:
+            raise BadInput("Bench", f"{what!r} can't be measured.", "Use steps, prune or methods.")
 
 
 add_to(phier)

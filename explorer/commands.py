@@ -31,9 +31,14 @@ def has_models(view: View) -> bool:
 
 
 def is_pruned_here(view: View) -> bool:
-    """Is there a setting to show layer by layer?"""
     report = view.header.prune if view.header else None
     return report is not None and bool(report.setting)
+
+
+def is_measured(view: View) -> bool:
+    """Is there anything to show layer by layer?"""
+    report = view.header.prune if view.header else None
+    return report is not None and bool(report.setting or report.matrices or report.dropped)
 
 
 def can_fork(view: View) -> bool:
@@ -106,10 +111,11 @@ COMMANDS = (
         "layers",
         "Models: Prune layer by layer",
         "The pruned model layer by layer, to prune, drop and restore.",
-        is_pruned_here,
+        is_measured,
         42,
     ),
     Command("flip", "v", "v", "", "Models: Flip settings", "Turns to the prune setting before, and back.", has_models),
+    Command("keep", "k", "k", "", "Models: Keep the setting", "Keeps the prune setting under a name.", is_pruned_here),
     Command(
         "zoom", "z", "z", "zoom", "View: Zoom the panel", "Opens the panel under focus; Escape closes it.", has_run, 15
     ),

@@ -49,8 +49,11 @@ class Plan:
     def of(cls, report: PruneReport, layers: int = 0) -> Plan:
         """The plan that a setting was, with the layers its criterion chose; `layers` is how many the model has.
 
-        Raises `BadInput` where the setting can't be read.
+        Of a model made elsewhere only what was measured is known: drops, and zeros in its matrices. Raises `BadInput`
+        where the setting can't be read.
         """
+        if not report.setting:
+            return cls(tuple(completed(report.matrices, layers)), dropped=dropped_cells(report.dropped))
         parts = parse(report.setting).parts
         begun = _beginning(parts)
         dropped = dropped_cells(report.dropped)
@@ -74,7 +77,7 @@ class Plan:
                 weights = _without(weights, {m.name for m in named})
                 whole = _without(whole, {(m.layer, m.sublayer) for m in named})
             elif part.amount is not None and part.method.structured:
-                sublayer = "mlp" if part.method is Method.NEURONS else "attn"
+                sublayer = thinned_sublayer(part.method)
                 chosen = self.layers if targets.layers is None else targets.layers
                 whole |= {(layer, sublayer): Treatment(part.method, part.amount) for layer in chosen}
             elif part.amount is not None and not part.method.drops:
@@ -104,6 +107,11 @@ class Plan:
             whole=_without(self.whole, cells),
             dropped=self.dropped - cells,
         )
+
+    def thinned(self, cells: Collection[Cell], treatment: Treatment) -> Plan:
+        """With whole neurons or heads gone from these sublayers, and nothing else."""
+        plan = self.restored(name for cell in cells for name in self.names(cell))
+        return replace(plan, whole={**plan.whole, **dict.fromkeys(sorted(cells), treatment)})
 
     def dropping(self, cells: Collection[Cell]) -> Plan:
         """Without these sublayers."""
@@ -145,7 +153,12 @@ class Plan:
         if origin is None or not (origin._untouched_by(self) or origin.dropped & self.dropped):
             return str(Setting(tuple(self._written(self.weights, self.whole, self.dropped))))
         gone = {name for cell in self.dropped for name in self.names(cell)}
-        thick = {name for cell in origin.whole if cell not in self.whole for name in self.names(cell)}
+        thick = {
+            name
+            for cell, treatment in origin.whole.items()
+            if self.whole.get(cell) != treatment
+            for name in self.names(cell)
+        }
         thick |= {name for cell in origin.dropped - self.dropped for name in self.names(cell)}
         old = {name for name, treatment in origin.weights.items() if self.weights.get(name) != treatment}
         back = (old | thick) - gone
@@ -223,6 +236,11 @@ def completed(matrices: Sequence[MatrixReport], layers: int) -> Iterator[MatrixR
                 for model in models:
                     name = model.name.replace(f".{model.layer}.", f".{layer}.", 1)
                     yield replace(model, name=name, layer=layer, zeros=0)
+
+
+def thinned_sublayer(method: Method) -> str:
+    """Which sublayer a structured method takes from: neurons are the MLP's, heads the attention's."""
+    return "mlp" if method is Method.NEURONS else "attn"
 
 
 def dropped_cells(dropped: Iterable[str]) -> frozenset[Cell]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from explorer.named import NamedSettings
 from explorer.source import Source
 from explorer.view import View
 from probes.accumulate import Summary, summarise
@@ -32,6 +33,8 @@ class Trials:
     def __init__(self) -> None:
         self.history: list[str] = []
         self.place = -1
+        self.named = NamedSettings()
+        """Those that a person keeps."""
         self._run = 0
         self._going: int | None = None
         """The place that was asked for, until its run begins."""

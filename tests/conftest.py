@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from probes.models import Loaded
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whoever runs the tests keeps what they have named."""
+    os.environ["PHIER_CONFIG"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture(scope="session")
 def demo() -> Loaded:
     """The demo model, fetched on first use. Shared by all tests: change nothing in it that isn't put back."""

@@ -10,6 +10,7 @@ from explorer.screens.page import Page
 from explorer.source import Source
 from explorer.trials import Trials
 from explorer.view import View
+from probes.errors import PhierError
 from probes.settings import Follow, RunSettings
 
 
@@ -117,9 +118,22 @@ class Asking(Page):
                 self.settings_asked = (setting, *(s for s in self.settings_asked if s != setting))[:12]
                 self.trials.ask(self.source, self.view, setting)
 
+        try:
+            named = self.trials.named.all()
+        except PhierError as problem:
+            named = {}
+            self.notify(problem.message, title=problem.title, markup=False)
         if self.view.header is not None:
             report = self.view.header.prune
-            self.app.push_screen(AskSetting(report.setting if report else "", self.settings_asked), answered)
+            self.app.push_screen(AskSetting(report.setting if report else "", self.settings_asked, named), answered)
+
+    def action_keep(self) -> None:
+        """Keeps the present prune setting under a name."""
+        from explorer.screens.prune import keep_named
+
+        report = self.view.header.prune if self.view.header else None
+        if report is not None and report.setting:
+            keep_named(self, self.trials.named, report.setting)
 
     def action_grid(self) -> None:
         from explorer.screens.prunegrid import PruneGrid

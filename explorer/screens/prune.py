@@ -1,18 +1,21 @@
-"""The prune setting as text: checked while it is typed, then the pruned model is made anew."""
+"""The prune setting as text: checked while it is typed, and applied; and the name it is kept under."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from explorer.screens.dialog import Dialog
-from probes.errors import BadInput
+from explorer.display import flowing
+from explorer.named import NamedSettings
+from explorer.screens.dialog import Dialog, Say
+from probes.errors import BadInput, PhierError
 
 FIELD_WIDTH = 56
 """Up to this length a setting stands whole in its field, and carets under it point at the fault."""
@@ -31,20 +34,22 @@ class AskSetting(Dialog[str]):
 
     title_text = "Prune"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "examples", show=False)]
-    foot = "⏎ prunes anew · ↓ examples and earlier ones · Esc leaves it"
+    foot = "⏎ prunes anew · ↓ kept, earlier ones, examples · Esc leaves it"
 
-    def __init__(self, present: str, earlier: Sequence[str] = ()) -> None:
+    def __init__(self, present: str, earlier: Sequence[str] = (), named: Mapping[str, str] | None = None) -> None:
+        """`named` are settings by the names they are kept under."""
         super().__init__()
         self._present = present
+        self._named = named or {}
         self._earlier = [text for text in earlier if text != present]
 
     def body(self) -> Iterator[Widget]:
         yield Input(self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
         yield Static("", id="verdict", classes="hint", markup=False)
-        described = dict(EXAMPLES)
-        options = [Option(f"{text:<25}earlier", id=text) for text in self._earlier if text not in described]
-        options += [Option(f"{text:<25}{about}", id=text) for text, about in EXAMPLES]
-        yield OptionList(*options, markup=False)
+        about = {text: f"“{flowing(name)}”" for name, text in self._named.items()}
+        about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(EXAMPLES)}
+        about |= {text: words for text, words in EXAMPLES if text not in about}
+        yield OptionList(*(Option(f"{text:<25} {words}", id=text) for text, words in about.items()), markup=False)
         yield Static("The same prompt is run again on the new model.", classes="hint", markup=False)
 
     @on(Input.Changed)
@@ -68,6 +73,56 @@ class AskSetting(Dialog[str]):
 
     def action_examples(self) -> None:
         self.query_one(OptionList).focus()
+
+
+class AskName(Dialog[str]):
+    """Gives the name that the present setting is to be kept under."""
+
+    title_text = "Keep the setting"
+    foot = "⏎ keeps it · Esc leaves it"
+
+    def __init__(self, setting: str, name: str, taken: Mapping[str, str]) -> None:
+        super().__init__()
+        self._setting = setting
+        self._called = name
+        self._taken = taken
+
+    def body(self) -> Iterator[Widget]:
+        yield Static(flowing(self._setting), markup=False)
+        yield Input(self._called, placeholder="a name", id="name", max_length=40)
+        yield Static("", id="verdict", classes="hint", markup=False)
+
+    @on(Input.Changed)
+    def check(self, event: Input.Changed) -> None:
+        other = self._taken.get(event.value.strip())
+        replaces = other is not None and other != self._setting
+        self.query_one("#verdict", Static).update(
+            f"It takes the place of {other}." if replaces else "x lists what is kept, here and in later sittings."
+        )
+
+    @on(Input.Submitted)
+    def submit(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self.dismiss(event.value.strip())
+
+
+def keep_named(screen: Screen[None], named: NamedSettings, setting: str) -> None:
+    """Asks for a name over a screen and keeps the setting under it; a file that can't be used is said."""
+
+    def answered(name: str | None) -> None:
+        if name is None:
+            return
+        try:
+            named.keep(name, setting)
+        except PhierError as problem:
+            screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
+        else:
+            screen.notify(f"{setting} is kept as “{name}”.", title="Kept", markup=False)
+
+    try:
+        screen.app.push_screen(AskName(setting, named.name_of(setting), named.all()), answered)
+    except PhierError as problem:
+        screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
 
 
 def fault_of(setting: str) -> str:

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.display import flowing
-from explorer.prune_plan import Plan
+from explorer.prune_plan import Plan, thinned_sublayer
 from explorer.screens.page import Page, too_small
 from explorer.source import Source
 from explorer.theme import palette
@@ -27,6 +27,7 @@ from explorer.widgets.status import Status
 from probes.errors import BadInput
 from probes.header import PruneReport
 
+MADE_ELSEWHERE = "made elsewhere, shown as measured; x on the main screen makes a pruned model here"
 Way = Callable[[Source, View], bool]
 """A way to another setting; False where it leads nowhere."""
 
@@ -60,6 +61,7 @@ class PruneGrid(Page):
         Binding("u", "undo", show=False),
         Binding("U,shift+u", "redo", show=False),
         Binding("v", "flip", show=False),
+        Binding("n", "keep", show=False),
         Binding("z", "zoom", show=False),
         Binding("y", "copy", show=False),
         Binding("t", "app.next_theme", show=False),
@@ -93,7 +95,7 @@ class PruneGrid(Page):
         grid, brush = self.query_one(LayerGrid), self.query_one(Brush)
         grid.show(self._present, self._plan)
         changed = self._plan.setting != self._present.setting
-        brush.show(grid.told, self._plan.setting, changed)
+        brush.show(grid.told, self._plan.setting if self._made_here else MADE_ELSEWHERE, changed)
         outcome = self._trials.outcome(self._view)
         self.query_one(BeforeAfter).show(outcome, self._view.work is not None or self._view.running)
         self.query_one(Status).show(self._view)
@@ -117,11 +119,13 @@ class PruneGrid(Page):
         header = self._view.header
         if header is None or header.prune is None:
             return Text(" phier", colours.strong)
+        name = self._trials.named.name_of(header.prune.setting) if header.prune.setting else ""
         return Text.assemble(
             (" phier  ", colours.strong),
             (flowing(header.dense.name), colours.dense),
             (" ⇄ ", colours.muted),
             (flowing(header.title), colours.pruned),
+            (f" “{flowing(name)}”" if name else "", colours.strong),
             (f"  {header.prune.summary}", colours.muted),
             no_wrap=True,
             overflow="ellipsis",
@@ -130,9 +134,9 @@ class PruneGrid(Page):
     def _keys(self, changed: bool) -> list[Key]:
         trials, ready = self._trials, self._ready
         return [
-            Key("space", "paint", "paint"),
-            Key("d", "drop", "drop"),
-            Key("0", "restore", "restore"),
+            Key("space", "paint", "paint", self._made_here),
+            Key("d", "drop", "drop", self._made_here),
+            Key("0", "restore", "restore", self._made_here),
             Key("⏎", "apply", "apply", changed and ready),
             Key("1–9 + −", "amount", ""),
             Key("m", "method", "method"),
@@ -142,6 +146,7 @@ class PruneGrid(Page):
             Key("u", "undo", "undo", ready and trials.place > 0),
             Key("U", "redo", "redo", ready and trials.place + 1 < len(trials.history)),
             Key("v", "flip", "flip", ready and len(trials.history) > 1),
+            Key("n", "name", "keep", self._made_here),
             Key("⌫", "revert", "revert", changed),
             Key("Esc", "back", "leave"),
         ]
@@ -164,18 +169,33 @@ class PruneGrid(Page):
         self.query_one(LayerGrid).whole_column()
         self.show()
 
+    @property
+    def _made_here(self) -> bool:
+        return self._report is not None and bool(self._report.setting)
+
     def action_paint(self) -> None:
-        grid = self.query_one(LayerGrid)
-        self._plan = self._plan.treated(grid.names, self.query_one(Brush).treatment)
+        if not self._made_here:
+            return
+        grid, treatment = self.query_one(LayerGrid), self.query_one(Brush).treatment
+        if treatment.method.structured:
+            sublayer = thinned_sublayer(treatment.method)
+            cells = {cell for cell in grid.cells if cell[1] == sublayer}
+            if not cells:
+                self.notify(f"Choose {sublayer} cells.", title=f"{treatment.method} are in the {sublayer} sublayers")
+            self._plan = self._plan.thinned(cells, treatment)
+        else:
+            self._plan = self._plan.treated(grid.names, treatment)
         self.show()
 
     def action_drop(self) -> None:
-        self._plan = self._plan.dropping(self.query_one(LayerGrid).cells)
-        self.show()
+        if self._made_here:
+            self._plan = self._plan.dropping(self.query_one(LayerGrid).cells)
+            self.show()
 
     def action_restore(self) -> None:
-        self._plan = self._plan.restored(self.query_one(LayerGrid).names)
-        self.show()
+        if self._made_here:
+            self._plan = self._plan.restored(self.query_one(LayerGrid).names)
+            self.show()
 
     def action_revert(self) -> None:
         self._plan = self._present
@@ -226,6 +246,12 @@ class PruneGrid(Page):
 
     def action_flip(self) -> None:
         self._go(self._trials.flip, "There is no other setting so far.")
+
+    def action_keep(self) -> None:
+        from explorer.screens.prune import keep_named
+
+        if self._made_here:
+            keep_named(self, self._trials.named, self._present.setting)
 
     def _go(self, way: Way, otherwise: str) -> None:
         if self._ready and not way(self._source, self._view):

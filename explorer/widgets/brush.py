@@ -10,11 +10,11 @@ from textual import events
 from textual.geometry import Size
 from textual.message import Message
 
-from explorer.prune_plan import Treatment
+from explorer.prune_plan import Treatment, thinned_sublayer
 from explorer.widgets.drawn import Drawn, Pieces
 from probes.prune.setting import Amount, Method, Pattern, Ratio
 
-METHODS = tuple(method for method in Method if method.unstructured)
+METHODS = tuple(method for method in Method if method.unstructured or method.structured)
 PATTERNS: tuple[Amount, ...] = (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4))
 STEP = 0.05
 SLIDER = 20
@@ -56,10 +56,12 @@ class Brush(Drawn):
 
     def next_method(self) -> None:
         self.method = METHODS[(METHODS.index(self.method) + 1) % len(METHODS)]
+        if self.method.structured and not isinstance(self.amount, Ratio):
+            self.amount = Ratio(0.5)
 
     def next_pattern(self) -> None:
-        """N:M patterns one after another, then a ratio again."""
-        choices = (*PATTERNS, Ratio(0.5))
+        """N:M patterns one after another, then a ratio again; whole neurons and heads know ratios only."""
+        choices = (*(() if self.method.structured else PATTERNS), Ratio(0.5))
         place = choices.index(self.amount) if self.amount in choices else len(choices) - 1
         self.amount = choices[(place + 1) % len(choices)]
 
@@ -67,7 +69,7 @@ class Brush(Drawn):
         palette = self.palette
         width = max(20, size.width - 1)
         lines: list[Pieces] = [
-            [(" method  ", palette.muted), (self.method.value, palette.strong), ("   m next", palette.muted)],
+            [(" method  ", palette.muted), (self.method.value, palette.strong), (f"   {self._about()}", palette.muted)],
             [(" amount  ", palette.muted), *self._slider()],
             [(" where   ", palette.muted), (self._where, palette.text)],
             [],
@@ -76,6 +78,11 @@ class Brush(Drawn):
         style = palette.pruned if self._changed else palette.text
         lines += [[(f" {line}", style)] for line in words]
         return lines
+
+    def _about(self) -> str:
+        if self.method.structured:
+            return f"whole {self.method}, of {thinned_sublayer(self.method)} cells"
+        return "m next"
 
     def _slider(self) -> Pieces:
         palette = self.palette

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from probes.errors import BadInput
 from probes.header import Calibration
-from probes.loading.cache import cache_folder, locked
+from probes.loading.cache import cache_folder
+from probes.loading.kept import keep
 from probes.loading.work import Work
 from probes.models import Loaded, load, with_fingerprint
 from probes.prune import own_text
@@ -25,6 +26,7 @@ from probes.wanted import CalibrationWanted
 
 SAMPLES, LENGTH = 32, 128
 """What is taken where nothing else is asked for."""
+_IDS = "ids.npy"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,24 +78,14 @@ def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tupl
     if not mark:
         return "self", own_text.write(dense.model, begin, number, length, seed, work)
     key = hashlib.sha256(f"{mark} {begin} {number} {length} {seed} {own_text.recipe()}".encode()).hexdigest()
-    path = cache_folder() / "calibration" / f"{key}.npy"
-    with locked(path, work, f"Waiting for another phier: {own_text.TASK}"):
-        kept = _read(path, number, length)
-        if kept is None:
-            kept = own_text.write(dense.model, begin, number, length, seed, work)
-            part = path.with_suffix(".part.npy")
-            np.save(part, kept.numpy().astype(np.int32), allow_pickle=False)
-            part.replace(path)
-    return "self", kept
+    place = cache_folder() / "calibration" / key
 
+    def build(folder: Path) -> None:
+        ids = own_text.write(dense.model, begin, number, length, seed, work)
+        np.save(folder / _IDS, ids.numpy().astype(np.int32), allow_pickle=False)
 
-def _read(path: Path, number: int, length: int) -> Tensor | None:
-    """What was kept, where it is whole."""
-    try:
-        ids = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None  # missing, or cut short: it is written anew
-    return torch.from_numpy(ids.astype(np.int64)) if ids.shape == (number, length) else None
+    keep(place, build, work, own_text.TASK)
+    return "self", torch.from_numpy(np.load(place / _IDS, allow_pickle=False).astype(np.int64))
 
 
 def _ship(number: int = 64, length: int = 256, seed: int = 0) -> Path:

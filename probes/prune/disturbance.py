@@ -2,7 +2,8 @@
 
 Projections are laid out in many ways (q, k and v apart, one after another, or interleaved by head; gate and up in
 one matrix). Instead of a table of architectures: noise is added to some of a matrix's outputs, and the features that
-enter the sublayer's last matrix are compared with those of an undisturbed pass.
+enter the sublayer's last matrix are compared with those of an undisturbed pass. Rows are disturbed in the dense
+model, as rows of a pruned one may reach nothing any more.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def neurons_of_rows(twin: Twin, written_by: Matrix, source: Matrix) -> Tensor | 
         return None
     some = torch.rand(neurons, generator=torch.Generator().manual_seed(0)) < 0.5
     for order in (torch.arange(rows) % neurons, torch.arange(rows) // (rows // neurons)):
-        changed = _changed(twin.model, written_by, source, some[order])
+        changed = _changed(twin.dense, written_by, source, some[order])
         if changed.any() and not (changed & ~some).any():
             return order
     return None
@@ -102,7 +103,7 @@ def _served(twin: Twin, written_by: Matrix, source: Matrix, size: int) -> tuple[
     rows = torch.arange(twin.weight(source.name).shape[0]) // size
     found = []
     for run in range(int(rows[-1]) + 1):
-        changed = _changed(twin.model, written_by, source, rows == run).view(-1, size).any(1)
+        changed = _changed(twin.dense, written_by, source, rows == run).view(-1, size).any(1)
         found.append(frozenset(changed.nonzero().flatten().tolist()))
     return tuple(found)
 

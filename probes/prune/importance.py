@@ -31,9 +31,8 @@ def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[str, floa
     One forward pass over `ids`, (samples, length), through the twin as it is now.
     """
     dropped = twin.state.dropped
-    names = [name for name in twin.droppable(kind) if name not in dropped]
-    layers = {int(name.split()[1]) for name in names}
-    blocks = [b for b in twin.anatomy.blocks if b.layer in layers and f"block {b.layer}" not in dropped]
+    layers = {int(name.split()[1]) for name in _running(twin, kind)}
+    blocks = [block for block in twin.anatomy.blocks if block.layer in layers]
     sums = {f"{kind} {block.layer}": (0.0, 0) for block in blocks}
 
     def passed(name: str, before: Tensor, after: Tensor) -> None:
@@ -62,11 +61,7 @@ def least_important(twin: Twin, part: Part, samples: Callable[[], Tensor], work:
     kind, layers = part.method.dropped_kind, part.targets.layers
     if part.amount is None:
         return tuple(f"{kind} {layer}" for layer in layers or ())
-    there = [
-        name
-        for name in twin.droppable(kind)
-        if name not in twin.state.dropped and (layers is None or int(name.split()[1]) in layers)
-    ]
+    there = [name for name in _running(twin, kind) if layers is None or int(name.split()[1]) in layers]
     amount = part.amount
     count = (
         amount.value
@@ -95,6 +90,12 @@ def least_important(twin: Twin, part: Part, samples: Callable[[], Tensor], work:
     return tuple(gone)
 
 
+def _running(twin: Twin, kind: str) -> list[str]:
+    """What could still be dropped: what is neither dropped itself nor in a dropped block."""
+    dropped = twin.state.dropped
+    return [name for name in twin.droppable(kind) if not {name, f"block {name.split()[1]}"} & dropped]
+
+
 @contextmanager
 def _watched(model: nn.Module, block: Block, running: list[Sublayer], passed: Passed) -> Iterator[None]:
     """While it lasts, tells of the stream before and after the block and its sublayers, whenever the block runs."""
@@ -116,7 +117,8 @@ def _watched(model: nn.Module, block: Block, running: list[Sublayer], passed: Pa
         first, last = hidden_of(args, kwargs), first_of(output)
         passed(f"block {block.layer}", first, last)
         befores = [_before(entered[sublayer.modules[0]], sublayer, entered, left) for sublayer in running]
-        parallel = len(running) == 2 and torch.equal(befores[0].flatten(), befores[1].flatten())
+        # The same tensor, not only equal ones: of an attention that adds nothing, what enters the MLP is equal too.
+        parallel = len(running) == 2 and _same(*befores)
         for number, (sublayer, before) in enumerate(zip(running, befores, strict=True)):
             if parallel:
                 after = before + left[sublayer.modules[-1]]

@@ -29,7 +29,8 @@ def read_texts(source: str, work: Work) -> Iterator[str]:
         raise BadInput("Calibration text", f"{source} is a folder.", _HINT)
     if path.exists():
         return _read_lines(path, work) if path.suffix == ".jsonl" else iter([_read_text(path)])
-    if source.count("/") != 1 or path.suffix or not _DATASET.fullmatch(source):
+    named_as_file = path.suffix and ":" not in source  # a configuration may have a dot: wikimedia/wikipedia:20231101.en
+    if source.count("/") != 1 or named_as_file or not _DATASET.fullmatch(source):
         raise BadInput("Calibration text", f"There is no file {source}.", _HINT)
     return _read_dataset(source, work)
 
@@ -50,6 +51,10 @@ def _read_lines(path: Path, work: Work) -> Iterator[str]:
                 work.check(f"Reading {path.name}")
                 if line.strip():
                     yield _field(json.loads(line), f"Line {number} of {path.name}")
+    except json.JSONDecodeError as problem:
+        raise BadInput(
+            "Calibration text", f"Line {number} of {path.name} is not JSON: {problem.msg}.", _HINT
+        ) from problem
     except ValueError as problem:
         raise BadInput("Calibration text", f"{path} is not JSON Lines in UTF-8: {problem}.", _HINT) from problem
     except OSError as problem:

@@ -1,0 +1,153 @@
+"""`phier bench prune` and `phier bench methods`: what pruning costs, and what every method does, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from explorer import numbers
+from explorer.display import flowing
+from probes.events import WorkProgressed
+from probes.wanted import Wanted
+
+if TYPE_CHECKING:
+    from probes.models import Loaded
+    from probes.prunecost import Timing
+    from probes.prunememory import PruneMemory
+    from probes.survey import Surveyed
+
+Progress = Callable[[WorkProgressed], None]
+MEMORY = (
+    ("drop-attn@layers=0-3", 0),
+    ("magnitude:0.5", 0),
+    ("wanda:0.5@mlp", 32),
+    ("wanda:0.5", 32),
+    ("wanda:0.5", 128),
+    ("sparsegpt:0.5", 32),
+)
+"""Settings whose memory is measured, and how many calibration samples they take."""
+
+
+@dataclass(frozen=True, slots=True)
+class PruneBench:
+    """All that was measured."""
+
+    dense: str
+    timings: tuple[Timing, ...]
+    memory: tuple[PruneMemory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodsBench:
+    """Every method on one model and prompt."""
+
+    dense: str
+    steps: int
+    found: tuple[Surveyed, ...]
+
+
+def bench(wanted: Wanted, progress: Progress | None = None) -> PruneBench:
+    """Times and weighs pruning; a few minutes on the demo model. Raises what loading and pruning raise."""
+    from probes.prunecost import timings
+    from probes.prunememory import measure
+
+    tell = progress or (lambda _event: None)
+    memory = []
+    for done, (setting, samples) in enumerate(MEMORY):  # first, while this process holds no model itself
+        tell(WorkProgressed("Weighing", done, len(MEMORY), "settings"))
+        memory.append(measure(setting, samples, wanted.dense))
+    dense = _loaded(wanted, tell)
+    return PruneBench(dense.info.name, tuple(timings(dense, progress=tell)), tuple(memory))
+
+
+def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, progress: Progress) -> MethodsBench:
+    """Carries out settings, by default every method at a few amounts, and measures each on the same tokens."""
+    from probes.survey import every_setting, survey
+
+    dense = _loaded(wanted, progress)
+    found = survey(
+        dense, prompt, settings or every_setting(), steps=steps, calibration=wanted.calibration, progress=progress
+    )
+    return MethodsBench(dense.info.name, steps, tuple(found))
+
+
+def _loaded(wanted: Wanted, progress: Progress) -> Loaded:
+    from probes.models import load, with_fingerprint
+
+    return with_fingerprint(load(wanted.dense, device=wanted.device, dtype=wanted.dtype, progress=progress))
+
+
+def report(found: PruneBench, console: Console | None = None) -> None:
+    """Prints what was measured, each figure beside its limit."""
+    console = console or Console()
+    console.print(flowing(found.dense), style="bold", highlight=False, markup=False)
+    console.print(_timings(found.timings))
+    console.print(_memory(found.memory))
+
+
+def _timings(found: Sequence[Timing]) -> Table:
+    table = Table("change", "seconds", "measured in", "ratio", "limit", title="Time")
+    for one in found:
+        table.add_row(
+            Text(one.what),
+            f"{one.seconds:.4f}",
+            f"{one.per} of {one.unit:.3f} s",
+            f"{one.ratio:.3f}",
+            "" if one.limit is None else f"{one.limit:g}",
+        )
+        for note in one.notes:
+            table.add_row(Text(f"  {note}", "dim"), "", "", "", "")
+    return table
+
+
+def _memory(found: Sequence[PruneMemory]) -> Table:
+    table = Table(
+        "setting",
+        "samples",
+        "its matrices",
+        "twin's own",
+        "left",
+        "peak",
+        "limit",
+        title="Memory beyond the dense model",
+        caption="each in a process of its own; the limit is the pruned matrices and 20 % of the dense weights",
+    )
+    for one in found:
+        table.add_row(
+            Text(one.setting),
+            str(one.samples or "–"),
+            *(f"{size / 1e6:,.1f} MB" for size in (one.matrices, one.own, one.left, one.peak, one.limit)),
+        )
+    return table
+
+
+def report_methods(found: MethodsBench, console: Console | None = None) -> None:
+    """Prints the table as Markdown, so that it can be put into a text as it is."""
+    table = Table(box=box.MARKDOWN, show_edge=True)
+    for title in ("setting", "weights gone", "seconds", "mean KL", "ΣKL", "same top-1", "first split"):
+        table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
+    for one in found.found:
+        table.add_row(Text(f"`{one.setting}`"), *_cells(one))
+    console = console or Console()
+    console.width = Console(width=10_000).measure(table).maximum  # a row that is broken is no row in Markdown
+    console.print(table)
+
+
+def _cells(one: Surveyed) -> tuple[str, ...]:
+    summary = one.summary
+    if summary is None:
+        return (one.problem, *("–",) * 5)
+    return (
+        f"{100 * one.gone:.1f} %",
+        f"{one.seconds:.2f}",
+        numbers.significant(summary.kl_local.mean) if summary.kl_local else numbers.NONE,
+        numbers.significant(summary.kl_local_sum),
+        numbers.percent(summary.agree_rate),
+        str(summary.first_split or "never"),
+    )

@@ -1,0 +1,63 @@
+"""Prune settings kept under names of a person's own, from one sitting to the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from probes.errors import Failure
+from probes.loading.cache import write_atomically
+
+FOLDER_VARIABLE = "PHIER_CONFIG"
+"""The environment variable that names another folder."""
+
+
+class NamedSettings:
+    """A small JSON file, name by name; read anew each time, as another window may have changed it."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    @property
+    def path(self) -> Path:
+        """Where they are kept: `PHIER_CONFIG`, or the user's own folder of configurations. It need not exist."""
+        named = os.environ.get(FOLDER_VARIABLE, "")
+        own = Path(named).expanduser() if named else platformdirs.user_config_path("phier", appauthor=False)
+        return (self._folder or own) / "settings.json"
+
+    def all(self) -> dict[str, str]:
+        """Settings by name, the one kept last first. Raises `Failure` where the file can't be read."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError) as problem:
+            raise Failure(
+                "Named settings", f"{self.path} can't be read: {problem}.", "Correct it, or move it away."
+            ) from problem
+
+    def name_of(self, setting: str) -> str:
+        """The name it is kept under, or ""; also where nothing can be read."""
+        try:
+            return next((name for name, kept in self.all().items() if kept == setting), "")
+        except Failure:
+            return ""
+
+    def keep(self, name: str, setting: str) -> None:
+        """Keeps a setting under a name, in place of what had that name. Raises `Failure` where that is not possible."""
+        self._write({name: setting, **{other: kept for other, kept in self.all().items() if other != name}})
+
+    def forget(self, name: str) -> None:
+        self._write({other: kept for other, kept in self.all().items() if other != name})
+
+    def _write(self, named: Mapping[str, str]) -> None:
+        try:
+            write_atomically(self.path, msgspec.json.format(msgspec.json.encode(named)).decode() + "\n")
+        except OSError as problem:
+            raise Failure(
+                "Named settings", f"{self.path} can't be written ({problem.strerror}).", f"Set {FOLDER_VARIABLE}."
+            ) from problem

@@ -1,0 +1,142 @@
+"""What pruning costs in time, against decoding steps and forward passes of the same run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from probes.caches import cache_name, new_cache
+from probes.changes import State
+from probes.events import WorkProgressed
+from probes.loading.work import Work
+from probes.models import Loaded
+from probes.prune.activations import Memory
+from probes.prune.apply import apply
+from probes.prune.blocks import stream
+from probes.prune.calibration import samples
+from probes.prune.setting import parse
+from probes.twin import Twin
+from probes.wanted import OWN_TEXT, CalibrationWanted
+
+STEP, PASS = "decoding step", "forward pass"
+QUICK = 0.1
+"""Of a decoding step, that dropping and giving back may take."""
+LIMITS = {"magnitude:0.5": 60.0, "wanda:0.5": 3.0, "sparsegpt:0.5": 12.0, "sparsegpt:2:4": 12.0}
+"""The first in decoding steps, the others in forward passes over their calibration tokens."""
+CHANGED = (("wanda:0.5", "wanda:0.4"), ("wanda-onepass:0.5", "wanda-onepass:0.4"))
+"""Settings and what their amount is changed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds of one change of the twin, and of what they are measured in, taken before and after it."""
+
+    what: str
+    seconds: float
+    per: str
+    """`STEP` or `PASS`."""
+    unit: float
+    """Seconds of one such, in the same run."""
+    limit: float | None = None
+    """In units; None where none is set."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        return self.seconds / self.unit
+
+
+def timings(
+    dense: Loaded,
+    calibration: CalibrationWanted = OWN_TEXT,
+    *,
+    progress: Callable[[WorkProgressed], None] | None = None,
+) -> list[Timing]:
+    """Times dropping, restoring, magnitude, Wanda, SparseGPT, and a changed amount of both Wandas, each on its own.
+
+    Nothing kept at an earlier start is used, nor what an earlier method has measured, but where the amount changes.
+    """
+    tell = progress or (lambda _event: None)
+    ids = samples(calibration, dense, Work(progress)).ids
+    twin = Twin(dense.model)
+    clock = _Clock(dense, ids)
+    found = []
+
+    def carry_out(setting: str, per: str, label: str = "", limit: float | None = None) -> Timing:
+        tell(WorkProgressed(f"Timing {setting}"))
+
+        def prune() -> tuple[str, ...]:
+            return apply(twin, parse(setting), dense, calibration, keep=False).notes
+
+        return clock.timed(label or setting, prune, per, limit)
+
+    # The first drop finds out how this architecture is dropped from, which is remembered.
+    found.append(clock.timed("the first drop", lambda: twin.drop("attn 0"), STEP))
+    for what, drops in (("drop-attn", ("attn 0", "attn 1")), ("drop-block", ("block 0", "block 1"))):
+        twin.restore()
+        found.append(clock.timed(f"{what}, 2 layers", partial(twin.drop, *drops), STEP, QUICK))
+        found.append(clock.timed(f"giving back {what}", twin.restore, STEP, QUICK))
+        twin.go(State())
+        twin.drop("attn 0")
+    twin.restore()
+    for setting, limit in LIMITS.items():
+        Memory.forget(dense.model)
+        found.append(carry_out(setting, STEP if setting.startswith("magnitude") else PASS, limit=limit))
+        one = next(iter(twin.state.changes))
+        if setting == "magnitude:0.5":
+            found.append(clock.timed("giving back one matrix", partial(twin.restore, one), STEP, QUICK))
+        matrices = len(twin.state.changes)
+        found.append(clock.timed(f"giving back {matrices} matrices ({setting})", twin.restore, STEP, QUICK))
+    for first, then in CHANGED:
+        Memory.forget(dense.model)
+        found.append(carry_out(first, PASS, f"{first}, measured for the change below"))
+        found.append(carry_out(then, PASS, f"{first} changed to {then}"))
+    Memory.forget(dense.model)
+    return found
+
+
+class _Clock:
+    """Times things beside what they are to be measured in."""
+
+    def __init__(self, dense: Loaded, ids: Tensor) -> None:
+        self._model = dense.model
+        self._ids = ids
+        self._units = {STEP: self._step, PASS: self._pass}
+        for unit in self._units.values():
+            unit()  # the first is for warming up
+
+    def timed(
+        self, what: str, change: Callable[[], tuple[str, ...] | None], per: str, limit: float | None = None
+    ) -> Timing:
+        before = self._units[per]()
+        begun = time.perf_counter()
+        notes = change()
+        seconds = time.perf_counter() - begun
+        after = self._units[per]()
+        return Timing(what, seconds, per, (before + after) / 2, limit, notes or ())
+
+    def _pass(self) -> float:
+        """Seconds of a forward pass over the calibration tokens, whose head reads as little as it can."""
+        begun = time.perf_counter()
+        stream(self._model, self._ids, work=Work(), task="")
+        return time.perf_counter() - begun
+
+    @torch.inference_mode()
+    def _step(self, steps: int = 9) -> float:
+        """Seconds of a decoding step of the dense model behind a context of 64 tokens: the median."""
+        cache, ids = new_cache(self._model), self._ids[:1, :64].to(self._model.device)
+        held = {cache_name(self._model): cache}
+        logits = self._model(input_ids=ids, use_cache=True, **held).logits
+        times = []
+        for _ in range(steps):
+            begun = time.perf_counter()
+            chosen = logits[:, -1:].argmax(-1)
+            logits = self._model(input_ids=chosen, use_cache=True, **held).logits
+            times.append(time.perf_counter() - begun)
+        return statistics.median(times)

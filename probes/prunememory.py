@@ -1,0 +1,129 @@
+"""What pruning and a pruned twin take in memory, measured in a process of its own.
+
+`python -m probes.prunememory SETTING SAMPLES MODEL` measures one setting and prints it as JSON: in a process that has
+done something else before, freed memory that is used again would hide what is taken.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import psutil
+
+from probes.errors import Failure
+
+SPARE = 0.2
+"""Of the dense weights: what pruning may take at its peak beyond them and the pruned matrices."""
+_EVERY = 0.002
+"""Seconds between looks at the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class PruneMemory:
+    """Bytes, beyond a process that has loaded the dense model and run it on all the calibration text's length."""
+
+    setting: str
+    samples: int
+    """0 where no calibration text is needed."""
+    dense: int
+    """Of the dense model's weights."""
+    matrices: int
+    """Of the matrices that were pruned."""
+    own: int
+    """Of the twin's tensors that are not the dense model's, by where they are stored."""
+    peak: int
+    """The resident memory's highest, while the setting was carried out."""
+    left: int
+    """The resident memory's growth, once it had been."""
+
+    @property
+    def limit(self) -> float:
+        """What the peak may be."""
+        return self.matrices + SPARE * self.dense
+
+
+def measure(setting: str, samples: int = 0, dense: str = "demo") -> PruneMemory:
+    """Prunes a model in a new process, calibrated on so many samples (0 for the default). Raises `Failure` where that
+    fails."""
+    run = subprocess.run(
+        [sys.executable, "-m", __name__, setting, str(samples), dense], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        said = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise Failure("Memory", f"The process that carried {setting} out failed: {said}", "Try the setting by itself.")
+    return PruneMemory(**json.loads(run.stdout.splitlines()[-1]))
+
+
+def _here(setting: str, number: int, spec: str) -> PruneMemory:
+    from torch import nn
+
+    from probes.loading.work import Work
+    from probes.models import load
+    from probes.prune.apply import apply
+    from probes.prune.blocks import stream
+    from probes.prune.calibration import samples
+    from probes.prune.setting import parse
+    from probes.twin import Twin
+    from probes.wanted import CalibrationWanted
+
+    def tensors(model: nn.Module) -> dict[int, int]:
+        held = (*model.parameters(), *model.buffers())
+        return {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
+
+    dense = load(spec)
+    # Weights are read from their file as they are first touched, and libraries take their own share at first use.
+    stream(dense.model, samples(CalibrationWanted(samples=1), dense).ids, work=Work(), task="")
+    gc.collect()
+    before = _resident()
+    twin = Twin(dense.model)
+    with _highest() as highest:
+        report = apply(twin, parse(setting), dense, CalibrationWanted(samples=number), keep=False)
+    gc.collect()
+    after = _resident()
+    stored = tensors(dense.model)
+    changed = twin.state.changes
+    return PruneMemory(
+        setting=setting,
+        samples=report.calibration.samples if report.calibration else 0,
+        dense=sum(stored.values()),
+        matrices=sum(twin.weight(name).nbytes for name in changed),
+        own=sum(size for place, size in tensors(twin.model).items() if place not in stored),
+        peak=max(highest) - before,
+        left=after - before,
+    )
+
+
+def _resident() -> int:
+    """Resident bytes of no file: pages of a mapped one come and go as the system likes, also the dense weights'."""
+    info = psutil.Process().memory_info()
+    return int(info.rss - getattr(info, "shared", 0))
+
+
+@contextmanager
+def _highest() -> Iterator[list[int]]:
+    """While it lasts, looks at the resident memory; the highest is in the list afterwards."""
+    done = threading.Event()
+    seen = [_resident()]
+
+    def look() -> None:
+        while not done.wait(_EVERY):
+            seen[0] = max(seen[0], _resident())
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_here(sys.argv[1], int(sys.argv[2]), sys.argv[3]))))  # noqa: T201 - what the process is started for

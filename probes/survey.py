@@ -1,0 +1,97 @@
+"""Every method at a few amounts, on one model and one text: what each really removed, how long it took, what it did.
+
+All are measured on the text that the dense model writes after the prompt, so every setting sees the same tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from probes.accumulate import Summary, summarise
+from probes.errors import BadInput
+from probes.events import WorkProgressed
+from probes.header import PruneReport
+from probes.models import Loaded
+from probes.pair import Pair
+from probes.prune.activations import Memory
+from probes.prune.apply import apply
+from probes.prune.setting import Method, parse
+from probes.settings import Follow, RunSettings
+from probes.twin import Twin
+from probes.wanted import OWN_TEXT, CalibrationWanted
+
+RATIOS = (0.3, 0.5)
+PATTERN = "2:4"
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """One setting, carried out and measured."""
+
+    setting: str
+    gone: float
+    """Share of the weights in the blocks' matrices that are zero or in a dropped sublayer, in [0, 1]."""
+    seconds: float
+    """For carrying it out, with nothing that an earlier setting has measured."""
+    summary: Summary | None
+    """Of the steps; None where it could not be carried out."""
+    problem: str = ""
+    """Why it could not, in a sentence."""
+
+
+def every_setting() -> list[str]:
+    """Each method at 0.3 and 0.5, and at 2:4 where a pattern makes sense."""
+    found = []
+    for method in Method:
+        if method is Method.DENSE:
+            continue
+        found += [f"{method}:{ratio:g}" for ratio in RATIOS]
+        # Within a group of four nothing is ranked globally: magnitude-global:2:4 would be magnitude:2:4 again.
+        if method.unstructured and method is not Method.MAGNITUDE_GLOBAL:
+            found.append(f"{method}:{PATTERN}")
+        if method is Method.WANDA:
+            found += [f"{method}:owl={ratio:g}" for ratio in RATIOS]
+    return found
+
+
+def survey(
+    dense: Loaded,
+    prompt: str,
+    settings: Sequence[str],
+    *,
+    steps: int = 64,
+    calibration: CalibrationWanted = OWN_TEXT,
+    progress: Callable[[WorkProgressed], None] | None = None,
+) -> list[Surveyed]:
+    """Carries out each setting from the dense model on, and steps it `steps` tokens along the dense model's own text.
+
+    A setting that this architecture does not allow is listed with the reason. Raises `BadInput` where one can't be
+    read, before anything is done.
+    """
+    parsed = [parse(text) for text in settings]
+    tell = progress or (lambda _event: None)
+    twin = Twin(dense.model)
+    run = RunSettings(prompt, follow=Follow.DENSE, steps=steps)
+    found = []
+    for done, setting in enumerate(parsed):
+        tell(WorkProgressed("Trying every setting", done, len(parsed), "settings"))
+        Memory.forget(dense.model)
+        try:
+            report = apply(twin, setting, dense, calibration, keep=False)
+        except BadInput as problem:
+            found.append(Surveyed(str(setting), 0.0, 0.0, None, problem.message))
+            continue
+        pruned = Loaded(twin.model, dense.tokenizer, replace(dense.info, fingerprint=""))
+        with Pair(dense, pruned, report, twin).lockstep(run) as lockstep:
+            summary = summarise(list(lockstep))
+        found.append(Surveyed(str(setting), _gone(twin, report), report.seconds, summary))
+    Memory.forget(dense.model)
+    return found
+
+
+def _gone(twin: Twin, report: PruneReport) -> float:
+    sizes = {matrix.name: twin.dense_weight(matrix.name).numel() for matrix in twin.anatomy.matrices}
+    in_use = {matrix.name for matrix in twin.in_use}
+    zeros = sum(matrix.zeros for matrix in report.matrices if matrix.name in in_use)
+    return (zeros + sum(size for name, size in sizes.items() if name not in in_use)) / sum(sizes.values())

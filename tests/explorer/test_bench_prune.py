@@ -1,0 +1,62 @@
+"""What `phier bench prune` and `phier bench methods` print is what was measured."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from explorer.bench_prune import MethodsBench, PruneBench, report, report_methods
+from probes.accumulate import Summary, summarise
+from probes.prunecost import PASS, STEP, Timing
+from probes.prunememory import PruneMemory
+from probes.settings import Follow
+from probes.survey import Surveyed
+from tests.explorer.stage import scripted
+
+
+@pytest.fixture(scope="module")
+def summary() -> Summary:
+    return summarise(scripted(Follow.DENSE).records(30))
+
+
+def test_every_time_stands_beside_its_limit_and_its_notes() -> None:
+    found = PruneBench(
+        "SmolLM2",
+        (
+            Timing("wanda:0.5", 6.0, PASS, 2.5, 3.0),
+            Timing("giving back", 0.001, STEP, 0.05, 0.1),
+            Timing("wanda-onepass:0.4", 0.5, PASS, 2.5, None, ("The activations were reused.",)),
+        ),
+        (PruneMemory("wanda:0.5", 32, 538_000_000, 425_000_000, 425_000_000, 500_000_000, 426_000_000),),
+    )
+    console = Console(file=io.StringIO(), width=160, color_system=None)
+    report(found, console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in printed.splitlines() if "│" in line]
+    assert rows == [
+        ["wanda:0.5", "6.0000", "forward pass of 2.500 s", "2.400", "3"],
+        ["giving back", "0.0010", "decoding step of 0.050 s", "0.020", "0.1"],
+        ["wanda-onepass:0.4", "0.5000", "forward pass of 2.500 s", "0.200", ""],
+        ["The activations were reused.", "", "", "", ""],
+        ["wanda:0.5", "32", "425.0 MB", "425.0 MB", "426.0 MB", "500.0 MB", "532.6 MB"],
+    ]
+
+
+def test_the_methods_are_a_table_in_markdown_however_narrow_the_terminal(summary: Summary) -> None:
+    found = MethodsBench(
+        "SmolLM2",
+        30,
+        (Surveyed("wanda:0.5", 0.5, 6.25, summary), Surveyed("heads:0.01", 0, 0, None, "That is none.")),
+    )
+    console = Console(file=io.StringIO(), width=60, color_system=None)
+    report_methods(found, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert rows[0] == ["setting", "weights gone", "seconds", "mean KL", "ΣKL", "same top-1", "first split"]
+    assert set("".join(rows[1])) <= set("-:")
+    assert rows[2][:3] == ["`wanda:0.5`", "50.0 %", "6.25"]
+    assert summary.kl_local is not None
+    assert float(rows[2][3]) == pytest.approx(summary.kl_local.mean, rel=0.01)
+    assert rows[3] == ["`heads:0.01`", "That is none.", "–", "–", "–", "–", "–"]

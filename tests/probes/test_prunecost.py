@@ -1,0 +1,53 @@
+"""What pruning costs is measured on real work: each method anew, and the twin left as the dense model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes import prunecost
+from probes.prune.activations import Memory
+from probes.prunecost import CHANGED, LIMITS, PASS, STEP, timings
+from probes.prunememory import PruneMemory, measure
+from tests.probes.prune.models import FEW, loaded
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
+
+
+def test_everything_that_has_a_limit_is_timed_in_what_its_limit_is_said_in() -> None:
+    found = {one.what: one for one in timings(loaded("llama"), FEW)}
+    for setting, limit in LIMITS.items():
+        assert found[setting].limit == limit
+        assert found[setting].per == (STEP if setting.startswith("magnitude") else PASS)
+        assert found[setting].ratio == found[setting].seconds / found[setting].unit > 0
+    quick = [one for one in found.values() if one.limit == prunecost.QUICK]
+    assert {one.what.split(" ")[0] for one in quick} == {"drop-attn,", "drop-block,", "giving"}
+    assert all(one.per == STEP for one in quick)
+
+
+def test_a_changed_amount_says_what_it_reused_and_the_others_reuse_nothing() -> None:
+    found = timings(loaded("llama"), FEW)
+    changed = {f"{first} changed to {then}" for first, then in CHANGED}
+    for one in found:
+        assert any("reused" in note for note in one.notes) == (one.what in changed), one
+
+
+def test_nothing_that_was_measured_stays_behind() -> None:
+    dense = loaded("llama")
+    timings(dense, FEW)
+    assert not Memory.of(dense.model)._known
+
+
+def test_the_limit_of_memory_is_the_matrices_and_a_fifth_of_the_dense_weights() -> None:
+    assert PruneMemory("wanda:0.5", 32, dense=100, matrices=60, own=60, peak=70, left=61).limit == 80
+
+
+@pytest.mark.demo
+def test_a_masked_twin_of_the_demo_model_owns_its_matrices_and_nothing_else(demo: object) -> None:
+    found = measure("magnitude:0.5@layers=3,4")
+    assert found.own == found.matrices == 2 * 4 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 576 * 1536)
+    assert found.peak < found.limit
