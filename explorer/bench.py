@@ -39,7 +39,7 @@ def bench(
 ) -> Bench:
     """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
     from explorer.uibench import measure
-    from probes.cost import growth, step_cost
+    from probes.cost import growth_alone, step_cost
     from probes.pair import load_pair
     from probes.tokens import TokenText, prompt_ids
 
@@ -59,7 +59,7 @@ def bench(
             )
         )
     tell(WorkProgressed("Measuring what a step leaves in memory"))
-    grown = growth()
+    grown = growth_alone()
     tell(WorkProgressed("Measuring the interface"))
     return Bench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(measure()))
 

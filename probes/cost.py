@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 
 import psutil
@@ -15,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from probes.caches import cache_name, new_cache
 from probes.decode import Lockstep, Tokens
+from probes.errors import Failure
 from probes.settings import Follow, RunSettings
 
 
@@ -119,6 +123,18 @@ def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
     return Growth(vocabulary, steps, (after - before) / steps, 3.0 * values * dense.dtype.itemsize)
 
 
+def growth_alone(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
+    """`growth` in a new process: in one that has done something else, freed memory is used again, and other threads
+    take some. Raises `Failure` where it fails."""
+    run = subprocess.run(
+        [sys.executable, "-m", __name__, str(vocabulary), str(steps)], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        said = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise Failure("Memory", f"The process that stepped toy models failed: {said}", "Try again.")
+    return Growth(**json.loads(run.stdout.splitlines()[-1]))
+
+
 @torch.inference_mode()
 def _bare(
     dense: PreTrainedModel, pruned: PreTrainedModel, prompt_ids: Sequence[int], steps: int, shared: bool
@@ -181,3 +197,7 @@ class _Numbers:
 
     def push(self, token_id: int) -> str:
         return self.piece(token_id)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(growth(int(sys.argv[1]), steps=int(sys.argv[2])))))  # noqa: T201 - what it is started for

@@ -6,7 +6,7 @@ import pytest
 from transformers import PreTrainedModel
 
 from probes import cost
-from probes.cost import StepCost, growth, step_cost
+from probes.cost import StepCost, growth, growth_alone, step_cost
 from probes.decode import Lockstep
 from probes.settings import Follow, RunSettings
 from tests.probes.test_decode import PROMPT, Words, damaged
@@ -57,7 +57,7 @@ def test_the_ratio_is_the_median_of_rounds_that_ran_side_by_side():
 
 
 def test_a_step_leaves_little_behind_however_large_the_vocabulary():
-    assert growth(150_000, steps=100).beyond_caches < 100_000
+    assert growth_alone(150_000, steps=100).beyond_caches < 100_000
 
 
 def test_memory_that_steps_keep_is_seen(monkeypatch):
