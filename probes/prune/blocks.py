@@ -8,7 +8,6 @@ being passed.
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +24,8 @@ from probes.loading.work import Work
 
 BATCH_TOKENS = 1024
 """Tokens that go through a block at once, where a single sample is not longer."""
+_GLANCE = 16
+"""Tokens of two samples on which a model is tried out before a walk."""
 IN_MEMORY = 0.03
 """Share of the model's own size that its blocks' inputs may take in memory; beyond it they wait in a file."""
 
@@ -52,6 +53,7 @@ def walk(
     Raises `BadInput` where the model's pass depends on more than what one block hands the next.
     """
     blocks = anatomy.blocks[: last + 1]
+    _check_followable(model, blocks, ids)
     batches = _batches(model, ids)
     seen_once: set[tuple[str, ...]] = set()
     """Layers, by their names within a block, that a whole pass through it asked once each: the rest of it can wait."""
@@ -107,7 +109,7 @@ def walk(
 
 @torch.no_grad()
 def stream(model: PreTrainedModel, ids: Tensor, *, work: Work, task: str) -> None:
-    """Sends all samples through the model as it is, for hooks to see; the head reads as little as it can."""
+    """Sends all samples through the model as it is, for hooks to see; the head is left out."""
     batches = _batches(model, ids)
     for number, batch in enumerate(batches):
         work.tell(task, number * batch.shape[0], len(ids), "samples")
@@ -206,6 +208,28 @@ def _enter(model: PreTrainedModel, first: Block, batches: Sequence[Tensor], stor
     return found[0]
 
 
+def _check_followable(model: PreTrainedModel, blocks: Sequence[Block], ids: Tensor) -> None:
+    """Raises `BadInput` where what a block is called with besides its hidden state depends on what was read."""
+    called: list[list[_Arguments]] = []
+
+    def noted(call: Call) -> Call:
+        def forward(*args: object, **kwargs: object) -> object:
+            called[-1].append((args[1:], kwargs))
+            if len(called[-1]) == len(blocks):
+                raise _Stop
+            return call(*args, **kwargs)
+
+        return forward
+
+    length = min(_GLANCE, ids.shape[1])
+    for sample in (ids[:1, :length], ids[-1:, -length:].flip(1)):
+        called.append([])
+        with _in_place_of(model, {block.name: noted for block in blocks}):
+            _pass(model, sample.to(input_device(model)))
+    if not all(_same(one, other, skip="hidden_states") for one, other in zip(*called, strict=True)):
+        raise _unfollowable(model)
+
+
 def _batches(model: PreTrainedModel, ids: Tensor) -> Sequence[Tensor]:
     """Batches of one size, so that what a block is called with fits all of them."""
     samples, length = ids.shape
@@ -215,9 +239,19 @@ def _batches(model: PreTrainedModel, ids: Tensor) -> Sequence[Tensor]:
 
 
 def _pass(model: PreTrainedModel, ids: Tensor) -> None:
-    least: dict[str, object] = {"logits_to_keep": 1} if "logits_to_keep" in _accepted(model) else {}
-    with suppress(_Stop):
-        model(input_ids=ids, use_cache=False, **least)
+    """All tokens through all blocks; the head, whose answer nobody needs, is not run."""
+
+    def stop(_module: nn.Module, _args: object) -> None:
+        raise _Stop
+
+    head = model.get_output_embeddings()
+    assert isinstance(head, nn.Module), "a model without a head has no anatomy"
+    handle = head.register_forward_pre_hook(stop)
+    try:
+        with suppress(_Stop):
+            model(input_ids=ids, use_cache=False)
+    finally:
+        handle.remove()
 
 
 @contextmanager
@@ -237,10 +271,6 @@ def _put_back(module: nn.Module, forward: object) -> None:
         del module.__dict__["forward"]
     else:
         module.__dict__["forward"] = forward
-
-
-def _accepted(model: PreTrainedModel) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(model.forward).parameters
 
 
 def _is_moved(model: PreTrainedModel) -> bool:
