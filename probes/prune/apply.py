@@ -105,8 +105,11 @@ class _Applying:
             twin.drop(*names)
             return [f"{first} dropped {', '.join(names)}."] if first.amount is not None else []
         if first.method.structured:
+            before = twin.state.hash
             for thinning in thinnings(twin, first, self._ids, self._work):
                 twin.thin(thinning.name, thinning.keep)
+            if twin.state.hash == before:
+                raise BadInput("Nothing removed", f"All that {first} would take is gone already.", "Use a larger ratio.")
             return []
         self._give_back(first)
         return []

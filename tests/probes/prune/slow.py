@@ -1,10 +1,16 @@
-"""SparseGPT read from the paper's equations in the slowest way there is, to hold the fast one against."""
+"""SparseGPT and what layers, heads and neurons add, read from their equations in the slowest way there is."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import copy
+import math
+from collections.abc import Collection
 
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from probes.anatomy import Block, dissect
 from probes.prune.setting import Pattern, Ratio
 
 
@@ -46,3 +52,79 @@ def sparsegpt_slowly(weight: Tensor, h: Tensor, amount: Ratio | Pattern, block: 
                 w[i, j:] -= w[i, j] / left[0, 0] * left[0]
                 w[i, j] = 0
     return w
+
+
+def importance_slowly(
+    model: PreTrainedModel, ids: Tensor, kind: str, dropped: Collection[str] = ()
+) -> dict[str, float]:
+    """1 - E[cos] of every "attn", "mlp" or "block" that runs, float64, token by token, from whole blocks only.
+
+    What a sublayer adds is known by what its block hands on once the other one's last matrix and its bias are 0.
+    """
+    blocks, result = dissect(model).blocks, {}
+    gone = {name for name in dropped if not name.startswith("block")}
+    gone |= {f"{k} {name.split()[1]}" for name in dropped if name.startswith("block") for k in ("attn", "mlp")}
+    for block in blocks:
+        name, attn, mlp = f"{kind} {block.layer}", f"attn {block.layer}", f"mlp {block.layer}"
+        if name in {*gone, *dropped}:
+            continue
+        if kind == "attn":
+            before, after = _through(model, ids, block, gone | {mlp})
+        elif kind == "mlp" and _is_parallel(model):
+            before, after = _through(model, ids, block, gone | {attn})
+        else:
+            before, after = _through(model, ids, block, gone)
+            if kind == "mlp":
+                _, before = _through(model, ids, block, gone | {mlp})
+        cosines = [float(a @ b) / math.sqrt(float(a @ a) * float(b @ b)) for a, b in zip(before, after, strict=True)]
+        result[name] = 1 - math.fsum(cosines) / len(cosines)
+    return result
+
+
+def entering(model: PreTrainedModel, ids: Tensor, name: str) -> Tensor:
+    """What enters a matrix, (tokens, features), in float64."""
+    model = _precise(model)
+    seen: list[Tensor] = []
+    model.get_submodule(name).register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
+    model(input_ids=ids, use_cache=False)
+    (inputs,) = seen
+    return inputs.reshape(-1, inputs.shape[-1])
+
+
+def added(inputs: Tensor, weight: Tensor, features: list[int]) -> float:
+    """‖X Wᵀ‖_F of some features, by all the vectors that they add to the stream."""
+    return float((inputs[:, features] @ weight[:, features].double().T).square().sum().sqrt())
+
+
+def _through(model: PreTrainedModel, ids: Tensor, block: Block, silent: Collection[str]) -> tuple[Tensor, Tensor]:
+    """The residual stream before and after a block, (tokens, d), in a copy in which some sublayers add nothing."""
+    model = _precise(model)
+    for sublayer in dissect(model).sublayers:
+        if str(sublayer) in silent:
+            for name, parameter in model.get_submodule(sublayer.modules[-1]).named_parameters():
+                if parameter.dim() > 1 or name.endswith("bias"):
+                    parameter.zero_()
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def look(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], output: object) -> None:
+        after = output[0] if isinstance(output, tuple) else output
+        seen.append((args[0] if args else kwargs["hidden_states"], after))
+
+    model.get_submodule(block.name).register_forward_hook(look, with_kwargs=True)
+    model(input_ids=ids, use_cache=False)
+    ((before, after),) = seen
+    return before.flatten(0, 1), after.flatten(0, 1)
+
+
+def _precise(model: PreTrainedModel) -> PreTrainedModel:
+    model = copy.deepcopy(model).double()
+    model.set_experts_implementation("eager")  # the only one that knows float64
+    return model
+
+
+def _is_parallel(model: PreTrainedModel) -> bool:
+    """Do attention and MLP read the same stream? As the papers of these architectures say."""
+    config = model.config
+    if config.model_type == "falcon":
+        return config.parallel_attn or config.new_decoder_architecture
+    return config.model_type == "phi" or (config.model_type == "gpt_neox" and config.use_parallel_residual)
