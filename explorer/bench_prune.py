@@ -26,10 +26,10 @@ Progress = Callable[[WorkProgressed], None]
 MEMORY = (
     ("drop-attn@layers=0-3", 0),
     ("magnitude:0.5", 0),
-    ("wanda:0.5@mlp", 32),
-    ("wanda:0.5", 32),
-    ("wanda:0.5", 128),
-    ("sparsegpt:0.5", 32),
+    ("wanda:0.5@mlp", 16),
+    ("wanda:0.5", 16),
+    ("wanda:0.5", 64),
+    ("sparsegpt:0.5", 16),
 )
 """Settings whose memory is measured, and how many calibration samples they take."""
 

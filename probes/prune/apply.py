@@ -109,7 +109,7 @@ class _Applying:
             for thinning in thinnings(twin, first, self._ids, self._work):
                 twin.thin(thinning.name, thinning.keep)
             if twin.state.hash == before:
-                raise BadInput("Nothing removed", f"All that {first} would take is gone already.", "Use a larger ratio.")
+                raise BadInput("Nothing removed", f"All that {first} would take is gone already.", "Use a larger one.")
             return []
         self._give_back(first)
         return []
