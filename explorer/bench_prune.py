@@ -92,38 +92,30 @@ def report(found: PruneBench, console: Console | None = None) -> None:
 
 
 def _timings(found: Sequence[Timing]) -> Table:
-    table = Table("change", "seconds", "measured in", "ratio", "limit", title="Time")
+    notes = [f"{one.what}: {note}" for one in found for note in one.notes]
+    table = Table(title="Time", caption=Text("\n".join(notes)), caption_justify="left")
+    table.add_column("change")
+    for title in ("seconds", "ratio", "limit", "of a"):
+        table.add_column(title, justify="left" if title == "of a" else "right", no_wrap=True)
     for one in found:
-        table.add_row(
-            Text(one.what),
-            f"{one.seconds:.4f}",
-            f"{one.per} of {one.unit:.3f} s",
-            f"{one.ratio:.3f}",
-            "" if one.limit is None else f"{one.limit:g}",
-        )
-        for note in one.notes:
-            table.add_row(Text(f"  {note}", "dim"), "", "", "", "")
+        limit = "" if one.limit is None else f"{one.limit:g}"
+        unit = f"{one.per} ({1000 * one.unit:.0f} ms)" if one.unit < 1 else f"{one.per} ({one.unit:.1f} s)"
+        table.add_row(Text(one.what), f"{one.seconds:.4f}", f"{one.ratio:.3f}", limit, unit)
     return table
 
 
 def _memory(found: Sequence[PruneMemory]) -> Table:
-    table = Table(
-        "setting",
-        "samples",
-        "its matrices",
-        "twin's own",
-        "left",
-        "peak",
-        "limit",
-        title="Memory beyond the dense model",
-        caption="each in a process of its own; the limit is the pruned matrices and 20 % of the dense weights",
+    caption = (
+        "MB, each in a process of its own. own: what the twin holds beside the dense model; left: what the process "
+        "grew by; limit: the pruned matrices and 20 % of the dense weights."
     )
+    table = Table(title="Memory beyond the dense model", caption=caption, caption_justify="left")
+    table.add_column("setting")
+    for title in ("samples", "matrices", "own", "left", "peak", "limit"):
+        table.add_column(title, justify="right", no_wrap=True)
     for one in found:
-        table.add_row(
-            Text(one.setting),
-            str(one.samples or "–"),
-            *(f"{size / 1e6:,.1f} MB" for size in (one.matrices, one.own, one.left, one.peak, one.limit)),
-        )
+        sizes = (one.matrices, one.own, one.left, one.peak, one.limit)
+        table.add_row(Text(one.setting), str(one.samples or "–"), *(f"{size / 1e6:,.1f}" for size in sizes))
     return table
 
 

@@ -19,6 +19,7 @@ from probes.changes import Bits, Change, State, packed, unpacked
 from probes.dropping import StandIns, cache_numbers, put, stand_ins
 from probes.errors import BadInput, Failure
 from probes.header import Calibration, MatrixReport, PruneReport
+from probes.room import let_go
 
 
 def share(model: PreTrainedModel) -> PreTrainedModel:
@@ -231,11 +232,15 @@ class Twin:
         self._state = replace(self._state, changes={**self._state.changes, name: change})
 
     def _give_back(self, *names: str) -> None:
+        if not names:
+            return
+        gone: list[object] = [self._own[name].weight for name in names]
         for name in names:
             self._own[name].weight = self._dense_modules[name].weight
-        gone = set(names)
-        rest = {name: change for name, change in self._state.changes.items() if name not in gone}
+        given = set(names)
+        rest = {name: change for name, change in self._state.changes.items() if name not in given}
         self._state = replace(self._state, changes=rest)
+        let_go(gone)
 
     def _whole_bits(self, name: str) -> Bits | None:
         change = self._state.changes.get(name)
