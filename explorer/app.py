@@ -25,6 +25,7 @@ from explorer.messages import (
     ModelsAsked,
     RecordingChosen,
     RecordingsAsked,
+    RecordingSaved,
     RecordingsCompared,
     RetryAsked,
     ReturnAsked,
@@ -77,6 +78,7 @@ class ExplorerApp(App[int]):
         live: Callable[[], Source] | None = None,
         revive: Revive | None = None,
         unsaved: Callable[[], str] = lambda: "",
+        save: Callable[[Path], None] | None = None,
         theme_name: str = theme.DARK,
         clock: Clock = time.monotonic,
         driver: type[Driver] | None = None,
@@ -85,7 +87,7 @@ class ExplorerApp(App[int]):
 
         `live` makes a source of new runs, for those who ask for one from there; `revive` loads the models of a
         recording to go on from its steps; `unsaved` says in a sentence what quitting now would lose, or "" where
-        nothing would.
+        nothing would; `save` writes the recording of the run that is shown to another place.
         """
         plain = "NO_COLOR" in os.environ
         super().__init__(driver_class=driver, ansi_color=True if plain else None)
@@ -95,6 +97,7 @@ class ExplorerApp(App[int]):
         self._live = live
         self._revive = revive
         self._unsaved = unsaved
+        self._save = save
         self._clock = clock
         self._painted = float("-inf")
         self._waiting = False
@@ -165,11 +168,22 @@ class ExplorerApp(App[int]):
         if self._may_leave("opening a recording"):
             self.use(ReplaySource(message.path))
 
+    @on(RecordingSaved)
+    def save_recording(self, message: RecordingSaved) -> None:
+        if self._save is None:
+            return
+        try:
+            self._save(message.path)
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+        else:
+            self.notify(f"The recording is {message.path} from now on.", title="Saved", markup=False)
+
     def _may_leave(self, what: str) -> bool:
         """Says so where leaving would lose what the disk has refused."""
         lost = self._unsaved()
         if lost:
-            self._say("Not recorded", lost, f"Make room first: {what} would lose it.")
+            self._say("Not recorded", lost, f"Make room first, or save it elsewhere (S): {what} would lose it.")
         return not lost
 
     @on(RecordingsCompared)
@@ -301,8 +315,14 @@ class ExplorerApp(App[int]):
         def answered(way: str | None) -> None:
             if way == "q":
                 self.leave()
+            elif way == "e":
+                self.main.action_save()
 
-        ways = (Way("s", "stay", "Goes on as before."), Way("q", "quit", "Leaves, and loses it."))
+        ways = (
+            Way("s", "stay", "Goes on as before."),
+            Way("e", "save elsewhere", "Writes all of it into another file."),
+            Way("q", "quit", "Leaves, and loses it."),
+        )
         self.push_screen(Choose("Quit", sentence, ways), answered)
 
     def leave(self) -> None:
@@ -316,7 +336,9 @@ def run(
     live: Callable[[], Source] | None = None,
     revive: Revive | None = None,
     unsaved: Callable[[], str] = lambda: "",
+    save: Callable[[Path], None] | None = None,
     theme_name: str = theme.DARK,
 ) -> int:
     """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
-    return ExplorerApp(source, live=live, revive=revive, unsaved=unsaved, theme_name=theme_name).run() or 0
+    app = ExplorerApp(source, live=live, revive=revive, unsaved=unsaved, save=save, theme_name=theme_name)
+    return app.run() or 0

@@ -185,7 +185,9 @@ def explore(
         _draw_where_the_terminal_is()
         models = ModelsToAsk(wanted, settings, Path(session) if session else None)
         source = None if recordings else _recorded(recording, demo, play, speed, loop) or models.run()
-        raise typer.Exit(run_app(source, live=models.run, revive=models.resume, unsaved=models.unsaved))
+        raise typer.Exit(
+            run_app(source, live=models.run, revive=models.resume, unsaved=models.unsaved, save=models.save)
+        )
 
 
 def _recorded(recording: str, demo: bool, play: bool, speed: float | None, loop: bool) -> Source | None:

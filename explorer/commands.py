@@ -25,6 +25,10 @@ def can_step(view: View) -> bool:
     return view.header is not None and view.work is None
 
 
+def is_live(view: View) -> bool:
+    return view.live and view.header is not None
+
+
 def has_models(view: View) -> bool:
     """What needs models: not in a recording, and not while they are busy."""
     return view.live and can_step(view)
@@ -99,6 +103,9 @@ COMMANDS = (
     Command("branches", "b", "b", "branches", "Branch: Switch", "Lists the branches and switches.", has_run, 25),
     Command("follow", "f", "f", "follow", "Run: Change context", "Chooses which text each model sees.", has_models, 45),
     Command("recordings", "o", "o", "open", "Recordings: Open", "Lists recordings to open or compare.", always, 30),
+    Command(
+        "save", "S,shift+s", "S", "", "Recordings: Save elsewhere", "Records into another file from now on.", is_live
+    ),
     Command("prompt", "p", "p", "prompt", "Run: Edit prompt", "Edits the prompt and starts again.", has_models, 40),
     Command(
         "settings", "s", "s", "settings", "Run: Settings", "Sampler, temperatures, steps, context.", has_models, 35

@@ -52,6 +52,14 @@ class RecordingsCompared(Message):
         self.paths = tuple(paths)
 
 
+class RecordingSaved(Message):
+    """The recording of the run that is shown is to be written to another place, and to go on there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+
 class LiveRunAsked(Message):
     """The models are to be loaded for a run of their own."""
 

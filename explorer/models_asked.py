@@ -9,6 +9,7 @@ from explorer.live import LiveSource, loader
 from explorer.recorder import RecordedSource
 from explorer.resumed import resumed
 from explorer.source import Source
+from probes.errors import BadInput
 from probes.header import RunHeader
 from probes.record import StepRecord
 from probes.settings import RunSettings
@@ -36,6 +37,13 @@ class ModelsToAsk:
     def unsaved(self) -> str:
         """What leaving the run that is shown would lose, in a sentence; "" where nothing."""
         return self._shown.recorder.unsaved() if self._shown is not None else ""
+
+    def save(self, path: Path) -> None:
+        """Writes the recording of the run that is shown to another place, where it goes on. Raises `BadInput` where
+        the file exists, `Failure` where it can't be written; the recording is then what it was."""
+        if self._shown is None:
+            raise BadInput("Nothing to save", "No run is being recorded.", "Begin one.")
+        self._shown.recorder.save(path.expanduser())
 
     def _recorded(self, source: Source) -> Source:
         self._shown = RecordedSource(source, self._session)

@@ -22,10 +22,7 @@ WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little d
 def sentences(record: StepRecord | None, follow: Follow) -> tuple[str, str]:
     """What happens at this step, and how it stands in the run. The second may be empty."""
     if record is None:
-        return (
-            "Both models have read the prompt; nothing is generated yet.",
-            "Space runs them, n measures a single step.",
-        )
+        return NOTHING
     return step(record), context(record, follow)
 
 

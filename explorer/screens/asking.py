@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from explorer.display import quoted
-from explorer.messages import ModelsAsked, RecordingsAsked
+from explorer.messages import ModelsAsked, RecordingsAsked, RecordingSaved
 from explorer.screens.page import Page
 from explorer.source import Source
 from explorer.trials import Trials
@@ -160,6 +161,15 @@ class Asking(Page):
 
     def action_recordings(self) -> None:
         self.post_message(RecordingsAsked())
+
+    def action_save(self) -> None:
+        from explorer.screens.save import AskPath
+
+        def answered(path: Path | None) -> None:
+            if path is not None:
+                self.post_message(RecordingSaved(path))
+
+        self.app.push_screen(AskPath(), answered)
 
     def action_models(self) -> None:
         self.post_message(ModelsAsked())
