@@ -20,12 +20,14 @@ from probes.errors import BadInput, PhierError
 FIELD_WIDTH = 56
 """Up to this length a setting stands whole in its field, and carets under it point at the fault."""
 EXAMPLES = (
-    ("wanda:0.5", "half of all weights, by |weight| × activation"),
+    ("wanda:0.5", "half of all weights, by |weight|·activation"),
     ("magnitude:0.3", "the smallest 30 % of each matrix"),
-    ("wanda:2:4", "two of every four weights"),
-    ("drop-attn@layers=20,22", "two attention sublayers left out"),
-    ("drop-mlp@layers=12", "one MLP left out"),
+    ("sparsegpt:2:4", "two of every four, the rest corrected"),
     ("wanda:0.5@layers=8-21", "the middle layers only"),
+    ("neurons:0.25", "a quarter of each MLP's neurons"),
+    ("heads:0.25", "a quarter of all key/value groups"),
+    ("drop-attn:4", "the four attentions that change least"),
+    ("drop-mlp@layers=12", "one MLP left out"),
 )
 
 
