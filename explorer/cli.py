@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -182,7 +183,7 @@ def explore(
 
         if sum((bool(recording), demo, recordings)) > 1:
             raise BadInput("What to open", "A recording, --demo and --recordings are three beginnings.", "Give one.")
-        _draw_where_the_terminal_is()
+        _meet_the_terminal()
         models = ModelsToAsk(wanted, settings, Path(session) if session else None)
         source = None if recordings else _recorded(recording, demo, play, speed, loop) or models.run()
         raise typer.Exit(
@@ -206,11 +207,26 @@ def _recorded(recording: str, demo: bool, play: bool, speed: float | None, loop:
     return ReplaySource(path)
 
 
-def _draw_where_the_terminal_is() -> None:
-    """Textual draws on standard error; where that goes to a file and standard output is the terminal, draw there."""
+def _meet_the_terminal() -> None:
+    """Draws on the terminal and reads keys from it, wherever standard input, output and error go.
+
+    Textual draws on standard error and reads standard input; where either is something else (a file, a prompt that
+    was piped in), the terminal is put in its place. Raises `BadInput` where there is none.
+    """
     out, err = sys.__stdout__, sys.__stderr__
-    if out is not None and out.isatty() and (err is None or not err.isatty()):
+    if err is None or not err.isatty():
+        if out is None or not out.isatty():
+            raise _no_terminal()
         vars(sys)["__stderr__"] = out
+    if sys.__stdin__ is None or not sys.__stdin__.isatty():
+        try:
+            os.dup2(os.open("/dev/tty", os.O_RDWR), 0)
+        except OSError as problem:
+            raise _no_terminal() from problem
+
+
+def _no_terminal() -> BadInput:
+    return BadInput("No terminal", "The explorer needs a terminal, and there is none here.", "Use `phier run` instead.")
 
 
 def _settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,20 @@ def test_bad_input_is_a_sentence_on_standard_error_and_exit_code_2(arguments: li
     assert answer.returncode == 2, answer.stderr
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_without_a_terminal_the_explorer_says_so() -> None:
+    answer = subprocess.run(
+        [str(Path(sys.executable).with_name("phier-tui")), "--demo"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+    )
+    assert answer.returncode == 2
+    assert "needs a terminal" in answer.stderr
     assert answer.stdout == ""
 
 

@@ -47,6 +47,16 @@ def test_the_demo_plays_at_a_chosen_speed_without_torch(tmp_path: Path) -> None:
         terminal.until("ended with 0", seconds=10)
 
 
+def test_keys_come_from_the_terminal_though_standard_input_is_something_else(tmp_path: Path) -> None:
+    line = f"echo nothing | {installed('phier-tui')} --demo --speed 30 2>/dev/null"
+    with Terminal("sh", "-c", line, env={"PHIER_SESSIONS": str(tmp_path)}) as terminal:
+        terminal.until(re.compile(r"step 65/96").search, seconds=20)
+        terminal.keys("g")
+        terminal.until(re.compile(r"step 5/96").search)
+        terminal.keys("q")
+        terminal.until("ended with 0", seconds=10)
+
+
 def test_the_list_opens_a_recording_that_a_few_letters_find(tmp_path: Path) -> None:
     with explorer("--recordings", sessions=tmp_path) as terminal:
         terminal.until("drop-attn@layers", seconds=10)
