@@ -53,6 +53,13 @@ def packed(keep: Tensor) -> Bits:
     return np.packbits(keep.detach().cpu().contiguous().numpy().reshape(-1))
 
 
+def count_kept(bits: Bits, size: int) -> int:
+    """How many weights of so many a mask keeps."""
+    spare = len(bits) * 8 - size
+    assert spare < 8, "a mask is as long as its matrix"
+    return int(np.bitwise_count(bits).sum())  # what fills up the last byte is 0
+
+
 def unpacked(bits: Bits, shape: torch.Size) -> Tensor:
     """The boolean mask that `packed` took, on the CPU."""
     return torch.from_numpy(np.unpackbits(bits, count=shape.numel()).view(bool)).view(shape)

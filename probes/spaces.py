@@ -16,6 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from probes.doubles import double
 from probes.record import Comparison, HiddenFigures, LogitFigures, ProbabilityFigures, TopToken
 
 LN2 = math.log(2)
@@ -27,7 +28,7 @@ class Distribution:
     def __init__(self, logits: Tensor, temperature: float = 1.0) -> None:
         """`logits` (V,) are finite, of any floating dtype, on any device; `temperature` is T > 0."""
         self.temperature = temperature
-        self.z = _float64(logits)
+        self.z = double(logits)
         self.lp = (self.z / temperature).log_softmax(0)
         self.p = self.lp.exp()
 
@@ -66,7 +67,7 @@ def compare(
     ids = torch.cat([order[:k], order2[~torch.isin(order2, order[:k])]])
     first, first2 = z.argmax(), z2.argmax()
 
-    h_figures = _hidden(_float64(hidden), _float64(hidden_pruned))
+    h_figures = _hidden(double(hidden), double(hidden_pruned))
     z_figures = _logits(z, z2, dz, order[:5])
     p_figures = [
         kl,
@@ -119,15 +120,6 @@ def _probability_figures(v: list[float], rank_dense: int, rank_pruned: int, over
 def _check(a: Tensor, b: Tensor) -> None:
     if a.dim() != 1 or a.shape != b.shape:
         raise ValueError(f"two vectors of one length are compared, not {tuple(a.shape)} and {tuple(b.shape)}")
-
-
-def _host(tensor: Tensor) -> torch.device:
-    """Where float64 can be had: Apple's GPUs have none."""
-    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device
-
-
-def _float64(tensor: Tensor) -> Tensor:
-    return tensor.detach().to(_host(tensor)).double()
 
 
 def _hidden(h: Tensor, h2: Tensor) -> list[Tensor]:

@@ -273,7 +273,7 @@ class Twin:
                 f"{name!r} is not in a model of {len(blocks)} layers.",
                 f"Layers count from 0 to {len(blocks) - 1}.",
             )
-        if name in self._state.dropped:
+        if {name, f"block {number}"} & self._state.dropped:
             raise BadInput("Dropped twice", f"{name} is dropped already.", "Name it once.")
         if kind != "block" and blocks[int(number)].sublayer(kind) is None:
             raise BadInput(

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from probes.doubles import double
 from probes.errors import BadInput
 
 
@@ -65,7 +66,7 @@ class Norms(Sums):
     """‖x_j‖₂ of each input feature j over all tokens."""
 
     def _plus(self, total: Tensor | None, inputs: Tensor) -> Tensor:
-        added = inputs.float().square().sum(0).double()
+        added = double(inputs.float().square().sum(0))
         return added if total is None else total.add_(added)
 
     def norms(self, name: str) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from probes.anatomy import Matrix
+from probes.doubles import double
 from probes.errors import BadInput
 from probes.prune.setting import Owl, Part, Pattern, Ratio, Table, ranges
 
@@ -34,24 +35,31 @@ class Share:
 def chosen(part: Part, matrices: Sequence[Matrix]) -> list[Matrix]:
     """The matrices a part speaks of. Raises `BadInput` where there are none, and says what there is."""
     targets = part.targets
+    check_targets(part, matrices, [matrix.layer for matrix in matrices])
     found = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
-    layers = {matrix.layer for matrix in matrices}
-    beyond = sorted(set(targets.layers or ()) - layers)
+    if not found:
+        raise BadInput("Nothing to prune", f"{part} matches no matrix.", _names(matrices))
+    return found
+
+
+def check_targets(part: Part, matrices: Sequence[Matrix], layers: Iterable[int]) -> None:
+    """Raises `BadInput` where a part names a layer that is not among these, or a name that none of its matrices has."""
+    targets, there = part.targets, set(layers)
+    beyond = sorted(set(targets.layers or ()) - there)
     if beyond:
         raise BadInput(
             "No such layer",
-            f"{part} names layer {ranges(beyond)}, which has no matrix in use.",
-            f"Layers in use: {ranges(layers)}.",
+            f"{part} names layer {ranges(beyond)}, in which there is nothing of this kind in use.",
+            f"Layers in use: {ranges(there)}." if there else "Choose another method.",
         )
-    missing = [name for name in targets.names if not any(_is_named(matrix, name) for matrix in found)]
-    if missing or not found:
-        names = sorted({matrix.name.rpartition(".")[2] for matrix in matrices})
-        raise BadInput(
-            "Nothing to prune",
-            f"{part} names {missing[0]!r}, which is no matrix here." if missing else f"{part} matches no matrix.",
-            f"Names of matrices: {', '.join(names)}.",
-        )
-    return found
+    meant = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
+    missing = [name for name in targets.names if not any(_is_named(matrix, name) for matrix in meant)]
+    if missing:
+        raise BadInput("Nothing to prune", f"{part} names {missing[0]!r}, which is no matrix here.", _names(matrices))
+
+
+def _names(matrices: Sequence[Matrix]) -> str:
+    return f"Names of matrices: {', '.join(sorted({matrix.name.rpartition('.')[2] for matrix in matrices}))}."
 
 
 def shares(
@@ -149,7 +157,7 @@ def _outliers(matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> tuple[dic
     for layer, pairs in groupby(zip(matrices, scores, strict=True), key=lambda pair: pair[0].layer):
         held = [score for _, score in pairs]
         sizes[layer] = sum(score.numel() for score in held)
-        mean = sum(float(score.double().sum()) for score in held) / sizes[layer]
+        mean = sum(float(double(score).sum()) for score in held) / sizes[layer]
         outliers[layer] = sum(int((score > OWL_OUTLIER * mean).sum()) for score in held) / sizes[layer]
     return sizes, outliers
 

@@ -14,6 +14,7 @@ from probes.header import PruneReport
 from probes.loading.work import Work
 from probes.models import Loaded
 from probes.prune import kept
+from probes.prune.allocation import check_targets
 from probes.prune.calibration import Samples, samples
 from probes.prune.importance import least_important
 from probes.prune.setting import Part, Setting
@@ -116,6 +117,7 @@ class _Applying:
 
     def _give_back(self, part: Part) -> None:
         state, targets = self._twin.state, part.targets
+        check_targets(part, self._twin.anatomy.matrices, [block.layer for block in self._twin.anatomy.blocks])
         matrices = [
             matrix.name
             for matrix in self._twin.anatomy.matrices
@@ -125,6 +127,10 @@ class _Applying:
         if not matrices and not dropped:
             raise BadInput("Nothing given back", f"All that {part} names is dense already.", "Name what was pruned.")
         self._twin.restore(*matrices, *dropped)
+        # Of a dropped block one sublayer alone is given back: the other one stays dropped.
+        other = {"attn": "mlp", "mlp": "attn"}.get(targets.sublayer)
+        halves = [f"{other} {name.split()[1]}" for name in dropped if name.startswith("block")]
+        self._twin.drop(*(half for half in halves if other and half not in self._twin.state.dropped))
 
     def _out_of_reach(self) -> list[str]:
         """A note where weights that a part may have meant can't be pruned by it."""
@@ -163,4 +169,5 @@ def _text(stages: Sequence[Sequence[Part]]) -> str:
 def _speaks_of(part: Part, name: str) -> bool:
     kind, _, layer = name.partition(" ")
     targets = part.targets
-    return targets.sublayer in ("", kind) and (targets.layers is None or int(layer) in targets.layers)
+    meant = kind == "block" or targets.sublayer in ("", kind)
+    return meant and (targets.layers is None or int(layer) in targets.layers)

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from probes.anatomy import Block, Sublayer
+from probes.doubles import double
 from probes.errors import BadInput
 from probes.loading.work import Work
+from probes.prune.allocation import check_targets
 from probes.prune.blocks import first_of, hidden_of, stream
 from probes.prune.criteria import removed
 from probes.prune.setting import Count, Part, Ratio
@@ -39,7 +41,7 @@ def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[str, floa
         if name in sums:
             a, b = (state.detach().float().reshape(-1, state.shape[-1]) for state in (before, after))
             total, tokens = sums[name]
-            sums[name] = total + float(torch.cosine_similarity(a, b).double().sum()), tokens + len(a)
+            sums[name] = total + float(double(torch.cosine_similarity(a, b)).sum()), tokens + len(a)
 
     with ExitStack() as stack:
         for block in blocks:
@@ -61,7 +63,9 @@ def least_important(twin: Twin, part: Part, samples: Callable[[], Tensor], work:
     kind, layers = part.method.dropped_kind, part.targets.layers
     if part.amount is None:
         return tuple(f"{kind} {layer}" for layer in layers or ())
-    there = [name for name in _running(twin, kind) if layers is None or int(name.split()[1]) in layers]
+    running = _running(twin, kind)
+    check_targets(part, (), [int(name.split()[1]) for name in running])
+    there = [name for name in running if layers is None or int(name.split()[1]) in layers]
     amount = part.amount
     count = (
         amount.value

@@ -28,7 +28,7 @@ from probes.prune.allocation import table_text
 from probes.prune.setting import Setting, Table
 from probes.twin import Twin
 
-VERSION = 3
+VERSION = 4
 """Grows whenever any method would decide otherwise than before."""
 MOST = 4 << 30
 """Bytes that all kept prunings may take together; the oldest go first."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.anatomy import Anatomy, Matrix, weight
+from probes.doubles import double
 from probes.header import MatrixReport, TensorReport
 from probes.loading.work import Work
 from probes.prune.setting import Pattern
@@ -95,8 +96,8 @@ def difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
     for one, other in _in_parts(ours, dense):
         there = other.double() if other.dtype is torch.float64 else other.float()
         apart = one.to(there.device, there.dtype) - there
-        squares += float(torch.linalg.vector_norm(apart, dtype=torch.float64)) ** 2
-        total += float(torch.linalg.vector_norm(there, dtype=torch.float64)) ** 2
+        squares += float(torch.linalg.vector_norm(double(apart))) ** 2
+        total += float(torch.linalg.vector_norm(double(there))) ** 2
         low, high = apart.aminmax()
         largest = max(largest, -float(low), float(high))
     return (squares / total) ** 0.5 if total else float("inf" if squares else 0), largest
@@ -167,7 +168,7 @@ def _same(ours: Tensor, dense: Tensor) -> bool:
     """Equal to the bit; where the types differ, equal in value."""
     if ours.dtype == dense.dtype:
         return all(torch.equal(one.to(other.device), other) for one, other in _in_parts(ours, dense))
-    return all(torch.equal(one.to(other.device).double(), other.double()) for one, other in _in_parts(ours, dense))
+    return all(torch.equal(double(one.to(other.device)), double(other)) for one, other in _in_parts(ours, dense))
 
 
 def _in_parts(ours: Tensor, dense: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

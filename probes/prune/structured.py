@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from probes.anatomy import Block, Matrix
+from probes.doubles import double
 from probes.errors import BadInput
 from probes.loading.work import Work
 from probes.prune.activations import Norms
+from probes.prune.allocation import check_targets
 from probes.prune.blocks import stream, watched
 from probes.prune.criteria import check_finite, keep_highest, removed
 from probes.prune.disturbance import Heads, heads, neurons_of_rows, writer
@@ -54,6 +56,7 @@ def thinnings(twin: Twin, part: Part, samples: Callable[[], Tensor], work: Work)
     Raises `BadInput` where nothing would go, or where no sublayer has a single matrix that writes its output.
     """
     kind = "mlp" if part.method is Method.NEURONS else "attn"
+    check_targets(part, (), {matrix.layer for matrix in twin.in_use if matrix.sublayer == kind})
     found = _sublayers(twin, part, kind)
     if not found:
         raise BadInput(
@@ -155,7 +158,7 @@ def _shares(
         weight = twin.weight(name).float()
         x = inputs.float()
         for number, features in enumerate((*columns, torch.arange(x.shape[1]))):
-            added[name][number] += float((x[:, features] @ weight[:, features].T).square().double().sum())
+            added[name][number] += float(double((x[:, features] @ weight[:, features].T).square()).sum())
 
     with watched(twin.model, list(added), see):
         stream(twin.model, samples(), work=work, task="Measuring what each head adds")

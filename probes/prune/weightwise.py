@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from probes.anatomy import Block, Matrix
+from probes.changes import count_kept
 from probes.errors import BadInput
 from probes.loading.work import Work
 from probes.prune import criteria
@@ -52,7 +53,8 @@ class _Pruning:
         self._work = work
         self._memory = Memory.of(twin.dense)
         self._notes: list[str] = []
-        self._removed = dict.fromkeys(map(str, parts), 0)
+        self._removed: dict[str, dict[str, int]] = {str(part): {} for part in parts}
+        """By part, how many weights went from each of its matrices."""
         self._shares = shares(parts, twin.in_use, self._dense_scores)
         self._norms: dict[str, Tensor] = {}
         """‖x_j‖₂ of the inputs of each matrix that Wanda decides, once it is known."""
@@ -97,7 +99,12 @@ class _Pruning:
             self._factors = _factors(hessians, gpt)
             self._prune_layer(block.layer)
             self._factors = {}
-            upstream.update(" ".join(map(str, here)).encode())
+            for share in here:
+                # What was asked for and what became of it: a mask may hang on more than its own matrix, and a
+                # corrected weight follows from its mask and all that is further up.
+                change = self._twin.state.changes.get(share.matrix.name)
+                upstream.update(f"{share} {share.amount!r} {change is None}".encode())
+                upstream.update(b"" if change is None else change.kept.tobytes())
 
         walk(self._twin.model, self._twin.anatomy, ids, visit, last=last, work=self._work, task=self._task)
         if reused:
@@ -157,14 +164,28 @@ class _Pruning:
         for share in here:
             name = share.matrix.name
             if share.part.method is Method.SPARSEGPT:
-                self._twin.replace(name, self._corrected(share))
+                removed = self._replace(name, self._corrected(share))
             else:
-                keep = self._kept(share)
-                if not bool(keep.all()):
-                    self._twin.mask(name, keep)
-            change = self._twin.state.changes.get(name)
-            self._removed[str(share.part)] += 0 if change is None else 1
+                removed = self._mask(name, self._kept(share))
+            self._removed[str(share.part)][name] = removed
         release()
+
+    def _replace(self, name: str, weight: Tensor) -> int:
+        """Gives a matrix its corrected weights; how many more of them are 0 than before."""
+        base = self._twin.base(name)
+        removed = int(torch.count_nonzero(base)) - int(torch.count_nonzero(weight))
+        if removed > 0:
+            self._twin.replace(name, weight)
+        return removed
+
+    def _mask(self, name: str, keep: Tensor) -> int:
+        """Masks a matrix; how many weights go that no neuron or head had taken with it."""
+        if bool(keep.all()):
+            return 0
+        size, before = keep.numel(), self._twin.state.changes.get(name)
+        self._twin.mask(name, keep)
+        after = self._twin.state.changes[name]
+        return (size if before is None else count_kept(before.kept, size)) - count_kept(after.kept, size)
 
     def _kept(self, share: Share) -> Tensor:
         name, method = share.matrix.name, share.part.method
@@ -197,8 +218,13 @@ class _Pruning:
             mine = [share for share in self._shares.values() if share.part is part]
             if not mine:
                 self._notes.append(f"{part} decides nothing: the parts after it speak of all its matrices.")
-            elif not self._removed[str(part)]:
+                continue
+            untouched = [name for name, count in self._removed[str(part)].items() if not count]
+            if len(untouched) == len(mine):
                 raise BadInput("Nothing removed", f"{part} removes no weight.", "Use a larger amount.")
+            if untouched:
+                few = f"{len(untouched)} of {len(mine)} matrices"
+                self._notes.append(f"{part} removes nothing from {few}: {untouched[0]}, ….")
 
 
 def _factors(hessians: Hessians, names: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:

@@ -168,6 +168,20 @@ def test_weights_and_sublayers_are_given_back_by_name() -> None:
     assert {m.layer for m in twin.measure().matrices if m.sublayer == "mlp"} == {1, 2}
 
 
+def test_one_half_of_a_dropped_block_is_given_back() -> None:
+    dense = loaded("llama")
+    for half, other in (("attn", "mlp"), ("mlp", "attn")):
+        twin, _ = pruned(dense, f"drop-block@layers=0,1+dense@{half}@layers=1")
+        assert twin.state.dropped == {"block 0", f"{other} 1"}
+        by_name, _ = pruned(dense, f"drop-block@layers=0+drop-{other}@layers=1")
+        assert torch.equal(logits(twin.model), logits(by_name.model))
+
+
+def test_where_a_small_ratio_is_less_than_one_weight_of_some_rows_that_is_noted() -> None:
+    _, report = pruned(loaded("llama"), "wanda:0.02")
+    assert any("removes nothing from 18 of 21 matrices" in note for note in report.notes)
+
+
 @pytest.mark.parametrize("setting", ["wanda:0.5+dense@attn@layers=1", "drop-attn:1+wanda:0.5+wanda:0.3@mlp+heads:0.5"])
 def test_what_is_known_already_changes_nothing_but_the_time(setting: str) -> None:
     dense = loaded("llama")
@@ -199,6 +213,15 @@ def test_a_changed_amount_reuses_what_does_not_depend_on_it_and_says_so() -> Non
     assert any("1 of 3 blocks" in note for note in other.notes)
 
 
+def test_what_is_reused_was_measured_behind_the_very_same_masks() -> None:
+    """A global ranking masks a layer otherwise when other layers are ranked with it, though its text says the same."""
+    dense = loaded("llama")
+    pruned(dense, "magnitude-global:0.5@layers=0+wanda:0.5@layers=1")
+    twin, _ = pruned(dense, "magnitude-global:0.5@layers=0,2+wanda:0.5@layers=1")
+    fresh, _ = pruned(loaded("llama"), "magnitude-global:0.5@layers=0,2+wanda:0.5@layers=1")
+    assert twin.state.hash == fresh.state.hash
+
+
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
@@ -212,6 +235,14 @@ def test_a_changed_amount_reuses_what_does_not_depend_on_it_and_says_so() -> Non
         ("wanda:0.5@attn+dense@mlp", "dense already"),
         ("drop-mlp@layers=1+drop-mlp@layers=1", "already"),
         ("wanda:table=nowhere.txt", "can't be read"),
+        ("sparsegpt:0.000001", "removes no weight"),
+        ("neurons:0.5+magnitude:0.0001@mlp", "removes no weight"),
+        ("drop-block@layers=1+drop-attn@layers=1", "already"),
+        ("heads:0.5@layers=1,7", "names layer 7"),
+        ("neurons:0.5@layers=1,7", "names layer 7"),
+        ("drop-mlp@layers=1+neurons:0.5@layers=1", "names layer 1"),
+        ("magnitude:0.5+dense@layers=1,7", "names layer 7"),
+        ("magnitude:0.5+dense@layers=1@name=up_proj,gate", "'gate', which is no matrix"),
     ],
 )
 def test_a_setting_that_does_nothing_is_an_error_and_leaves_the_twin_as_it_was(setting: str, reason: str) -> None:

@@ -194,9 +194,7 @@ def test_a_ratio_that_removes_nothing_is_refused_and_the_one_that_is_advised_rem
         ("mixtral", "neurons:0.5", "no MLP"),
         ("mamba", "neurons:0.5", "no MLP"),
         ("mamba", "heads:0.5", "no attention"),
-        ("llama", "drop-mlp@layers=1+neurons:0.5@layers=1", "no MLP"),
         ("llama", "drop-block@layers=0-2+heads:0.5", "no attention"),
-        ("llama", "heads:0.5@layers=7", "no attention"),
     ],
 )
 def test_where_nothing_can_be_thinned_a_sentence_says_so(architecture: str, setting: str, reason: str) -> None:
