@@ -74,13 +74,15 @@ def run(
         )  # fmt: skip
         from rich.console import Console
 
-        from explorer.headless import JsonLines, LiveTable, events, tell_notes
+        from explorer.headless import JsonLines, LiveTable, events, tell_failure, tell_notes
         from explorer.progress import Bar
         from explorer.recorder import Recorder
         from probes.pair import load_pair
 
         show = JsonLines() if json else LiveTable(Console())
-        recorder = Recorder(lambda _event: None, Path(session)) if session else None
+        recorder = Recorder(tell_failure, Path(session)) if session else None
+        if recorder:
+            recorder.prepare()
         with Bar(Console(stderr=True)) as bar:
             pair = load_pair(wanted, bar.show)
         tell_notes(pair.report)
@@ -90,7 +92,9 @@ def run(
                     recorder(event)
                 show(event)
         if recorder and (unsaved := recorder.close()):
-            raise Failure("Not recorded", unsaved, "Make room, and run again with the same seed.")
+            saved = recorder.rescue()
+            hint = f"All of it is in {saved}." if saved else "Make room, and run again with the same seed."
+            raise Failure("Not recorded there", unsaved, hint)
 
 
 @phier.command()
@@ -242,8 +246,11 @@ def _settings(
         raise BadInput("Text", f"A text is scored with --follow text, not with --follow {follow}.", "Add it.")
     if prompt == "-" == text:
         raise BadInput("Standard input", "It can't be both the prompt and the text.", "Give one of them as an option.")
+    asked = _given(prompt)
+    if not asked:
+        raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
     return RunSettings(
-        prompt=_given(prompt),
+        prompt=asked,
         raw=raw,
         follow=follow,
         text=_given(text),

@@ -27,15 +27,20 @@ def sessions(words: Annotated[list[str] | None, typer.Argument(help="Words that 
         from rich.table import Table
         from rich.text import Text
 
-        from explorer.display import flowing
+        from explorer.display import flowing, quoted
         from explorer.recordings import matching, recordings
         from explorer.shipped import shipped_folder
         from probes.session import sessions_folder
 
+        wanted = " ".join(words or ())
+        found = matching(recordings(sessions_folder(), shipped_folder()), wanted)
+        if not found:
+            typer.echo(f"No recording matches {quoted(wanted)}." if wanted else "There is no recording yet.")
+            return
         table = Table(box=None, pad_edge=False)
         for title in ("recorded", "models", "setting", "steps", "ΣKL", "survival", "split", "file"):
             table.add_column(title, no_wrap=True)
-        for one in matching(recordings(sessions_folder(), shipped_folder()), " ".join(words or ())):
+        for one in found:
             cells = (
                 f"{one.when:%Y-%m-%d %H:%M}",
                 one.models,

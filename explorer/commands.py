@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from explorer.view import Phase, View
-from probes.settings import Follow
 
 
 def always(_: View) -> bool:
@@ -46,7 +45,7 @@ def is_measured(view: View) -> bool:
 
 
 def can_fork(view: View) -> bool:
-    return has_models(view) and view.record is not None and view.follow is not Follow.TEXT
+    return has_models(view) and view.record is not None
 
 
 def can_revive(view: View) -> bool:
@@ -96,6 +95,7 @@ COMMANDS = (
     Command(
         "fork", "enter", "⏎", "fork", "Branch: Fork here", "Forces the chosen token here and goes on.", can_fork, 60
     ),
+    Command("force", "i", "i", "", "Branch: Fork with any token", "Forces a token that is typed here.", can_fork),
     Command("pace(False)", "left_square_bracket", "[", "", "Play: Slower", "Plays a recording slower.", can_play),
     Command("pace(True)", "right_square_bracket", "]", "", "Play: Faster", "Plays a recording faster.", can_play),
     Command("loop", "a", "a", "", "Play: Over and over", "Plays a recording over and over, or once.", can_play),
@@ -164,6 +164,7 @@ COMMANDS = (
     ),
     Command("quit", "q", "q", "quit", "Explorer: Quit", "Leaves; what is recorded stays.", always, 12),
 )
+NEED_MODELS = (has_models, can_fork, is_live)
 BY_ACTION = {command.action.partition("(")[0]: command for command in COMMANDS}
 
 

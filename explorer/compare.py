@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from probes.accumulate import Summary, summarise
+from probes.accumulate import Spread, Summary, summarise
 from probes.errors import BadInput
 from probes.header import RunHeader
 from probes.record import StepRecord
 from probes.session import RecordedRun, read
 from probes.settings import Follow
+
+Figure = Callable[[Summary], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Entry:
     records: Sequence[StepRecord]
     """All steps of the branch that was shown last."""
     summary: Summary
-    """Over the steps that every entry has, so that sums can be set against each other."""
+    """Over the first steps, as many as every entry has. Its figures may be of fewer: see `Row.over`."""
 
     @property
     def header(self) -> RunHeader:
@@ -43,6 +46,8 @@ class Row:
     """"nat", "tokens", "step", or "" for a bare number or share."""
     values: tuple[float | None, ...]
     """None where an entry has no such figure."""
+    over: int | None = None
+    """The number of steps it is taken over, the same ones in every entry; None where it is no figure of that kind."""
 
     @property
     def differences(self) -> tuple[float | None, ...]:
@@ -69,13 +74,26 @@ class Compared:
 
     entries: tuple[Entry, ...]
     common: int
-    """Steps that all of them have; the rows speak of these."""
+    """Steps that all of them have."""
+    shared: int
+    """Steps among these at which all of them compare the models on one context; most rows are over these."""
+    both: int
+    """Steps among those at which, besides, both models write in all of them; totals and agreement are over these."""
     rows: tuple[Row, ...]
     texts: tuple[Text, Text]
     warnings: tuple[str, ...]
     """What makes the figures not comparable, in sentences that must not be overlooked."""
     notes: tuple[str, ...]
     """What differs as it may, and should be known: contexts, samplers, lengths, the files' condition."""
+
+    @property
+    def span(self) -> str:
+        """What most rows are over, as the end of "over the first …"."""
+        return f"{self.common} steps" if self.shared == self.common else f"{self.common} steps, {self.shared} of them"
+
+    def marked(self, row: Row) -> bool:
+        """Is this row over other steps than most?"""
+        return row.over not in (None, self.shared)
 
 
 def compare(paths: Sequence[Path]) -> Compared:
@@ -107,13 +125,19 @@ def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequ
         Entry(label, path, run, run.path, summarise(run.path[:common]))
         for label, path, run in zip(labels, paths, runs, strict=True)
     )
+    firsts = [entry.records[:common] for entry in entries]
+    shared = [step for step in range(common) if all(path[step].shared for path in firsts)]
+    both = [step for step in shared if all(path[step].p and path[step].agree is not None for path in firsts)]
+    known = [entry for entry in entries if not entry.run.headless]
     return Compared(
         entries=entries,
         common=common,
-        rows=_rows(entries),
+        shared=len(shared),
+        both=len(both),
+        rows=_rows(entries, shared, both),
         texts=(_text("dense", entries), _text("pruned", entries)),
-        warnings=tuple(_warnings(entries)),
-        notes=(*notes, *_notes(entries, common)),
+        warnings=tuple(_warnings(known)),
+        notes=(*notes, *_differing(known), *_lengths(entries, common, len(shared), len(both))),
     )
 
 
@@ -129,52 +153,84 @@ def token_of(record: StepRecord, side: str, follow: Follow) -> str | None:
 
 
 def labels_of(paths: Sequence[Path], runs: Sequence[RecordedRun]) -> list[str]:
-    """The shortest names that tell the entries apart."""
-    settings = [run.header.settings for run in runs]
-    parts = [
-        [run.header.title for run in runs],
-        [str(one.follow) for one in settings],
-        [str(one.sampling) for one in settings],
-        [path.stem for path in paths],
-    ]
-    labels = parts[0]
-    for more in parts[1:]:
-        if len(set(labels)) == len(labels):
-            return labels
-        if len(set(more)) > 1:
-            labels = [f"{label} · {word}" for label, word in zip(labels, more, strict=True)]
-    if len(set(labels)) < len(labels):
-        labels = [f"{label} ({place})" for place, label in enumerate(labels, 1)]
+    """The shortest names that tell the entries apart: their settings, with what differs where these are the same."""
+    labels = [path.stem if run.headless else run.header.title for path, run in zip(paths, runs, strict=True)]
+    _tell_apart(labels, ["" if run.headless else str(run.header.settings.follow) for run in runs])
+    _tell_apart(labels, ["" if run.headless else str(run.header.settings.sampling) for run in runs])
+    parts = [""] * len(labels)
+    for places in _clashing(labels):
+        for place, part in zip(places, _telling([paths[place].stem for place in places]), strict=True):
+            parts[place] = part
+    _tell_apart(labels, parts)
+    for places in _clashing(labels):
+        for place in places:
+            labels[place] += f" ({place + 1})"
     return labels
 
 
-def _rows(entries: Sequence[Entry]) -> tuple[Row, ...]:
-    def row(name: str, unit: str, values: Sequence[float | None]) -> Row:
-        return Row(name, unit, tuple(values))
+def _tell_apart(labels: list[str], words: Sequence[str]) -> None:
+    """Adds each one's word to the labels that are there more than once, where their words differ."""
+    for places in _clashing(labels):
+        if len({words[place] for place in places}) > 1:
+            for place in places:
+                labels[place] += f" · {words[place]}" if words[place] else ""
 
-    found = [entry.summary for entry in entries]
-    local = [summary.kl_local for summary in found]
+
+def _clashing(labels: Sequence[str]) -> list[list[int]]:
+    """The places of each label that is there more than once."""
+    places: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    return [found for found in places.values() if len(found) > 1]
+
+
+def _telling(stems: Sequence[str]) -> list[str]:
+    """Of file names the one part that differs in all of them, or else every part that differs in some."""
+    columns = list(zip_longest(*(re.split(r"[_\s]+", stem) for stem in stems), fillvalue=""))
+    differing = [column for column in columns if len(set(column)) > 1]
+    for column in differing:
+        if len(set(column)) == len(stems):
+            return list(column)
+    return [" ".join(column[place] for column in differing if column[place]) for place in range(len(stems))]
+
+
+def _rows(entries: Sequence[Entry], shared: Sequence[int], both: Sequence[int]) -> tuple[Row, ...]:
+    """The figures: those of one context over the steps `shared`, those of both models' own over `both`, from 0."""
+    whole = [entry.summary for entry in entries]
+    on_one = [summarise([entry.records[step] for step in shared]) for entry in entries]
+    on_own = [summarise([entry.records[step] for step in both]) for entry in entries]
+
+    def local(name: str, unit: str, value: Figure) -> Row:
+        return Row(name, unit, tuple(value(s) if shared else None for s in on_one), len(shared))
+
+    def spread(name: str, value: Callable[[Spread], float]) -> Row:
+        return local(name, "nat", lambda s: value(s.kl_local) if s.kl_local else None)
+
+    def total(name: str, unit: str, value: Figure) -> Row:
+        return Row(name, unit, tuple(value(s) if both else None for s in on_own), len(both))
+
     rows = [
-        row("steps", "", [len(entry.records) for entry in entries]),
-        row("ΣKL, shared context", "nat", [s.kl_local_sum for s in found]),
-        row("ΣKL, total", "nat", [s.kl_sum for s in found]),
-        row("drift", "nat", [s.drift for s in found]),
-        row("mean KL a step", "nat", [k.mean if k else None for k in local]),
-        row("median KL", "nat", [k.median if k else None for k in local]),
-        row("90 % of KL below", "nat", [k.p90 if k else None for k in local]),
-        row("99 % of KL below", "nat", [k.p99 if k else None for k in local]),
-        row("largest KL", "nat", [k.max if k else None for k in local]),
-        row("survival", "", [s.survival for s in found]),
-        row("survival halves in", "tokens", [s.half_life for s in found]),
-        row("log ratio", "nat", [s.log_ratio for s in found]),
-        row("perplexity ratio", "", [s.perplexity_ratio for s in found]),
-        row("same top-1", "", [s.agree_rate for s in found]),
-        row("longest agreement", "tokens", [s.longest_agreement for s in found]),
-        row("first split", "step", [s.first_split for s in found]),
-        row("rms p(y) − q(y)", "", [s.rms_p_minus_q for s in found]),
+        Row("steps", "", tuple(len(entry.records) for entry in entries)),
+        Row("steps compared", "", tuple(s.compared for s in whole)),
+        local("ΣKL, shared context", "nat", lambda s: s.kl_local_sum),
+        total("ΣKL, total", "nat", lambda s: s.kl_sum),
+        total("drift", "nat", lambda s: s.drift),
+        spread("mean KL a step", lambda kl: kl.mean),
+        spread("median KL", lambda kl: kl.median),
+        spread("90 % of KL below", lambda kl: kl.p90),
+        spread("99 % of KL below", lambda kl: kl.p99),
+        spread("largest KL", lambda kl: kl.max),
+        local("survival", "", lambda s: s.survival),
+        local("survival halves in", "tokens", lambda s: s.half_life),
+        local("log ratio", "nat", lambda s: s.log_ratio),
+        local("perplexity ratio", "", lambda s: s.perplexity_ratio),
+        total("same top-1", "", lambda s: s.agree_rate),
+        total("longest agreement", "tokens", lambda s: s.longest_agreement),
+        Row("first split", "step", tuple(s.first_split for s in whole)),
+        local("rms p(y) − q(y)", "", lambda s: s.rms_p_minus_q),
     ]
-    if any(summary.invalid for summary in found):
-        rows.append(row("invalid steps", "", [s.invalid for s in found]))
+    if any(summary.invalid for summary in whole):
+        rows.append(Row("invalid steps", "", tuple(s.invalid for s in whole)))
     return tuple(rows)
 
 
@@ -186,9 +242,10 @@ def _text(side: str, entries: Sequence[Entry]) -> Text:
 
 
 def _warnings(entries: Sequence[Entry]) -> list[str]:
-    first, *others = entries
+    """What must be known of those whose header is; each is held against the first of them."""
     found = []
-    for entry in others:
+    for entry in entries[1:]:
+        first = entries[0]
         a, b = first.header, entry.header
         if place := _prompts_part(a, b):
             found.append(f"The prompts differ: {entry.label} reads another text than {first.label} {place}.")
@@ -204,7 +261,8 @@ def _warnings(entries: Sequence[Entry]) -> list[str]:
     return found
 
 
-def _notes(entries: Sequence[Entry], common: int) -> list[str]:
+def _differing(entries: Sequence[Entry]) -> list[str]:
+    """In what those whose header is known were set up differently."""
     found = []
     for name, values in (
         ("Contexts", [str(entry.header.settings.follow) for entry in entries]),
@@ -215,8 +273,23 @@ def _notes(entries: Sequence[Entry], common: int) -> list[str]:
         if len(set(values)) > 1:
             listed = ", ".join(f"{value} in {entry.label}" for value, entry in zip(values, entries, strict=True))
             found.append(f"{name} differ: {listed}.")
+    return found
+
+
+def _lengths(entries: Sequence[Entry], common: int, shared: int, both: int) -> list[str]:
+    """Which steps the rows are over, where that is not all of every entry's."""
+    found = []
     if any(len(entry.records) != common for entry in entries):
         found.append(f"Figures are over the first {common} steps, which all of them have.")
+    if shared != common:
+        found.append(
+            f"At {shared} of the first {common} steps all of them compare the models on one context: figures are over "
+            "these."
+        )
+    if both != shared:
+        listed = ", ".join(f"{entry.summary.compared} steps in {entry.label}" for entry in entries)
+        rest = f"is over the {both} steps at which all have both" if both else "is left out, as no step has both in all"
+        found.append(f"Both models write at {listed}: what needs both (*) {rest}.")
     return found
 
 

@@ -18,6 +18,8 @@ STYLES = ("bold blue", "bold dark_orange", "bold", "bold cyan", "bold magenta")
 _AROUND = 6
 """Tokens that are shown before and after the place where texts part."""
 _SHARES = ("survival", "same top-1")
+_LEAST_POINTS = 0.0005
+"""A difference of shares is told in points from here on; a smaller one would look like none."""
 
 
 def print_compared(compared: Compared, console: Console) -> None:
@@ -46,13 +48,20 @@ def compared_object(compared: Compared) -> dict[str, object]:
                     "pruned": entry.header.pruned.name,
                     "setting": entry.header.prune.setting if entry.header.prune else None,
                     "steps": len(entry.records),
+                    "steps_compared": entry.summary.compared,
                     "summary": asdict(entry.summary),
                 }
                 for entry in compared.entries
             ],
             "common_steps": compared.common,
             "rows": [
-                {"name": row.name, "unit": row.unit, "values": list(row.values), "differences": list(row.differences)}
+                {
+                    "name": row.name,
+                    "unit": row.unit,
+                    "over": row.over,
+                    "values": list(row.values),
+                    "differences": list(row.differences),
+                }
                 for row in compared.rows
             ],
             "texts": [{"side": text.side, "parts_at": text.parts_at} for text in compared.texts],
@@ -64,10 +73,11 @@ def compared_object(compared: Compared) -> dict[str, object]:
 
 def _table(compared: Compared) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f"over {compared.common} steps", style="dim")
+    table.add_column(f"over {compared.span}", style="dim")
     for place, entry in enumerate(compared.entries):
         style = STYLES[place % len(STYLES)]
-        table.add_column(Styled(flowing(entry.label), style), justify="right", overflow="fold")
+        label = flowing(entry.label).replace(" · ", "\n")
+        table.add_column(Styled(label, style), justify="right", overflow="fold")
         if place:
             table.add_column(Styled("difference", "dim"), justify="right")
     for row in compared.rows:
@@ -76,7 +86,8 @@ def _table(compared: Compared) -> Table:
             cells.append(written(row, value))
             if place:
                 cells.append(_difference(row, difference))
-        table.add_row(Styled(f"{row.name} [{row.unit}]" if row.unit else row.name), *map(Styled, cells))
+        name = f"{row.name} *" if compared.marked(row) else row.name
+        table.add_row(Styled(f"{name} [{row.unit}]" if row.unit else name), *map(Styled, cells))
     return table
 
 
@@ -86,17 +97,27 @@ def written(row: Row, value: float | None) -> str:
         return numbers.NONE
     if isinstance(value, int):
         return str(value)
-    return numbers.chance(value) if row.name in _SHARES else numbers.significant(value, 4)
+    return numbers.chance(value) if is_share(row) else numbers.significant(value, 4)
+
+
+def is_share(row: Row) -> bool:
+    """Is it a part of a whole, told in percent?"""
+    return row.name in _SHARES
+
+
+def points(value: float) -> str:
+    """A difference of two shares, without its sign: in percentage points."""
+    return f"{numbers.significant(100 * value)} pt" if value >= _LEAST_POINTS else numbers.significant(value)
 
 
 def _difference(row: Row, value: float | None) -> str:
     if value is None or value == 0:
         return numbers.NONE if value is None else "="
     sign = "−" if value < 0 else "+"
-    if row.name in _SHARES and 0.0005 <= abs(value) < math.inf:
-        return f"{sign}{numbers.significant(100 * abs(value))} pt"
     if math.isnan(value):
         return numbers.odd(value)
+    if is_share(row):
+        return f"{sign}{points(abs(value))}"
     whole = all(isinstance(one, int) for one in row.values if one is not None)
     return f"{sign}{round(abs(value)) if whole else numbers.significant(abs(value))}"
 

@@ -13,8 +13,10 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from explorer.display import fit
+from explorer.ending import why_ended
 from probes.accumulate import Summary, summarise
-from probes.events import Event, Pause, RunPaused, RunStarted, StepMeasured
+from probes.events import Event, Failed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.header import PruneReport, RunHeader
 from probes.record import StepRecord, to_jsonable
 from probes.until import Until, first_met
@@ -35,13 +37,8 @@ def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -
             break
         begun = time.perf_counter()
     if not reason:
-        last = lockstep.path[-1].step
-        why = Pause.INVALID if lockstep.stuck else Pause.ENDED if lockstep.ended else Pause.STEPS
-        reason = {
-            Pause.INVALID: f"A model computed NaN or infinity at step {last}.",
-            Pause.ENDED: f"The text ended at step {last}.",
-            Pause.STEPS: f"{last} steps are done.",
-        }[why]
+        done = f"{len(lockstep.path)} steps are done."
+        why, reason = why_ended(lockstep) if lockstep.finished else (Pause.STEPS, done)
     yield RunPaused(1, why, reason)
 
 
@@ -51,6 +48,12 @@ def tell_notes(report: PruneReport | None) -> None:
         sys.stderr.write(f"Warning: {warning}\n")
     for note in report.notes if report else ():
         sys.stderr.write(f"{note}\n")
+
+
+def tell_failure(event: Event) -> None:
+    """Prints a failure to standard error as soon as it happens; other events say nothing."""
+    if isinstance(event, Failed):
+        sys.stderr.write(f"{event.title}: {event.message} {event.hint}\n")
 
 
 def print_json(value: object) -> None:
@@ -123,7 +126,7 @@ class LiveTable:
         mark = "┆" if record.split and record.sum.first_split == record.step else "≠" if record.split else " "
         line = Text(f"{record.step:>5} {mark}")
         for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
-            line.append(f"{shown(choice.token) if choice else '–':<12.12} ", style)
+            line.append(f"{fit(shown(choice.token), 12) if choice else fit('–', 12)} ", style)
         line.append(f"{figure(record.h.cos if record.h else None, '7.4f')} ")
         line.append(f"{figure(record.z.cos_centred if record.z else None, '7.4f')} ")
         line.append(f"{figure(record.p.kl if record.p else None, '8.3g')} ")

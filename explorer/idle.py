@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from explorer.source import Sink
+from explorer.source import Sink, Token
 from probes.settings import RunSettings
 
 
@@ -25,7 +25,7 @@ class IdleSource:
 
     def cancel(self) -> None: ...
 
-    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None: ...
+    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None: ...
 
     def select(self, branch: int) -> None: ...
 

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from explorer.source import Sink
+from explorer.ending import why_ended
+from explorer.source import Sink, Token
 from probes.branches import Branch, Branches
 from probes.errors import BadInput, PhierError
 from probes.events import (
@@ -122,16 +123,18 @@ class LiveSource:
     def cancel(self) -> None:
         self._cancel.set()
 
-    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None:
+    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
         self._commands.put(lambda: self._fork(step, dense, pruned))
 
     def select(self, branch: int) -> None:
         self._commands.put(lambda: self._select(branch))
 
     def restart(self, settings: RunSettings) -> None:
+        self.pause()  # at once: a key that runs or pauses then speaks of the new run
         self._commands.put(lambda: self._start(settings))
 
     def prune(self, setting: str) -> None:
+        self.pause()
         self._commands.put(lambda: self._prune(setting))
 
     # The measuring thread -------------------------------------------------------------------------------------
@@ -222,17 +225,7 @@ class LiveSource:
         self._sink(RunPaused(self._run, why, reason))
 
     def _end(self, lockstep: Lockstep) -> None:
-        last = self._branches.path()[-1]
-        if lockstep.stuck and last.invalid is not None:
-            where = f" from {last.invalid.layer} on" if last.invalid.layer else ""
-            reason = f"The {last.invalid.model} model computed NaN or infinity{where}: it has no token to offer."
-            self._stop(Pause.INVALID, reason)
-        elif lockstep.ended:
-            self._stop(Pause.ENDED, f"The text ended at step {last.step}.")
-        elif self._settings.follow is Follow.TEXT:
-            self._stop(Pause.ENDED, f"The given text ends at step {last.step}.")
-        else:
-            self._stop(Pause.STEPS, f"The models read no more than this: {last.step} steps after the prompt.")
+        self._stop(*why_ended(lockstep))
 
     # Commands, on the measuring thread ------------------------------------------------------------------------
 
@@ -279,8 +272,16 @@ class LiveSource:
         pair = self._loaded()
         path = self._branches.path()
         self._quiet()
+        before = pair.twin.state if pair.twin is not None else None
         self._pair = pair.repruned(setting, self._sink, self._stopping)
-        self._start(self._settings)
+        try:
+            self._start(self._settings)
+        except BaseException:
+            # The run that is shown goes on, so its caches must be those of the weights that filled them.
+            self._pair = pair
+            if pair.twin is not None and before is not None:
+                pair.twin.go(before)
+            raise
         self._forced = {record.step: _forced(record) for record in path}
         if path:
             self._resume([f"steps={len(path)}"])
@@ -298,9 +299,10 @@ class LiveSource:
             if lockstep.finished and not self._ahead:
                 self._end(lockstep)
 
-    def _fork(self, step: int, dense: int | None, pruned: int | None) -> None:
+    def _fork(self, step: int, dense_token: Token | None, pruned_token: Token | None) -> None:
         lockstep = self._stepping()
         path = self._branches.path()
+        dense, pruned = self._id_of(dense_token), self._id_of(pruned_token)
         if not 1 <= step <= len(path) + 1 or (dense is None and pruned is None):
             raise BadInput(
                 "Fork", f"Step {step} can't be forked: the run has {len(path)} steps.", "Choose one of them."
@@ -323,6 +325,21 @@ class LiveSource:
             self._branches.open(branch)
             self._sink(BranchOpened(self._run, branch))
             self._show(record, time.perf_counter() - begun)
+
+    def _id_of(self, token: Token | None) -> int | None:
+        """A token's id. Raises `BadInput` where a text is not one token of the dense model's."""
+        if not isinstance(token, str):
+            return token
+        tokenizer = self._loaded().dense.tokenizer
+        ids = tokenizer(token, add_special_tokens=False)["input_ids"]
+        if len(ids) != 1:
+            pieces = " ".join(f"“{tokenizer.decode([one])}”" for one in ids[:8])
+            raise BadInput(
+                "Not one token",
+                f"“{token}” is {len(ids)} tokens{': ' if ids else ''}{pieces}.",
+                "Force the first and fork again; a word within a text begins with its space.",
+            )
+        return int(ids[0])
 
     def _select(self, branch: int) -> None:
         lockstep = self._stepping()

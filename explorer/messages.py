@@ -7,6 +7,8 @@ from pathlib import Path
 
 from textual.message import Message
 
+from probes.record import StepRecord
+
 
 class EventsArrived(Message):
     """Events lie in the mailbox. Later ones replace it; the events themselves are never replaced."""
@@ -24,12 +26,13 @@ class StepPointed(Message):
 
 
 class TokenChosen(Message):
-    """A row of the next-token table was confirmed: fork with it."""
+    """A row of the next-token table was confirmed: fork with it at the step it stands for."""
 
-    def __init__(self, token_id: int, token: str) -> None:
+    def __init__(self, token_id: int, token: str, record: StepRecord) -> None:
         super().__init__()
         self.token_id = token_id
         self.token = token
+        self.record = record
 
 
 class RetryAsked(Message):

@@ -43,7 +43,9 @@ def cosine(value: float) -> str:
 
 
 def degrees(value: float) -> str:
-    return odd(value) or f"{value:.1f}°" if value >= 0.05 or value == 0 else f"{value:.3f}°"
+    if name := odd(value):
+        return name
+    return f"{value + 0.0:.1f}°" if value >= 0.05 or value == 0 else f"{value:.3f}°"
 
 
 def times(value: float) -> str:
@@ -57,7 +59,7 @@ def percent(value: float) -> str:
     share = 100 * value
     if 0 < abs(share) < 1:
         return f"{significant(share, 2)} %"
-    return f"{share:.0f} %".replace("-", "−")
+    return f"{share:.0f} %".replace("-0 %", "0 %").replace("-", "−")
 
 
 def share(value: float) -> str:

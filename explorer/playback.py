@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-PACES: tuple[float | None, ...] = (None, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Steps a second to choose from; None is as fast as they were measured."""
+PACES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Steps a second to choose from; as fast as they were measured stands among them, by the recording's own rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a recording plays."""
+
+    chosen: float | None = None
+    """Steps a second; None is as fast as they were measured."""
+    measured: float = math.inf
+    """The recording's median rate in steps a second; inf where no step was timed, so that none is waited for."""
+
+    @property
+    def rate(self) -> float:
+        """Steps a second, whichever way it was chosen."""
+        return self.measured if self.chosen is None else self.chosen
 
 
 @runtime_checkable
 class Playback(Protocol):
     """A recording that is played."""
 
-    pace: float | None
-    """Steps a second; None is as they were measured."""
+    pace: Pace
     loop: bool
     """True begins again at the end."""
 
@@ -21,13 +37,26 @@ class Playback(Protocol):
         """Shows all that is left at once."""
 
 
-def next_pace(pace: float | None, faster: bool) -> float | None:
-    """The next of `PACES`; beyond the ends it stays."""
-    place = min(range(len(PACES)), key=lambda at: abs((PACES[at] or 0.0) - (pace or 0.0)))
-    return PACES[max(0, min(len(PACES) - 1, place + (1 if faster else -1)))]
+def next_pace(pace: Pace, faster: bool) -> Pace:
+    """The nearest pace that really is faster, or slower; where there is none it stays."""
+    choices = [replace(pace, chosen=chosen) for chosen in (None, *PACES)]
+    if faster:
+        return min((one for one in choices if one.rate > pace.rate), key=_rate, default=pace)
+    return max((one for one in choices if one.rate < pace.rate), key=_rate, default=pace)
 
 
 def told(playback: Playback) -> str:
     """Speed and loop in words."""
-    speed = "as fast as measured" if playback.pace is None else f"{playback.pace:g} steps a second"
+    pace = playback.pace.chosen
+    speed = "as fast as measured" if pace is None else f"{pace:g} {'step' if pace == 1 else 'steps'} a second"
     return f"{speed}, over and over" if playback.loop else speed
+
+
+def told_briefly(playback: Playback) -> str:
+    """The speed in as few cells as it takes."""
+    pace = playback.pace.chosen
+    return "as measured" if pace is None else f"{pace:g} steps/s" if pace != 1 else "1 step/s"
+
+
+def _rate(pace: Pace) -> float:
+    return pace.rate

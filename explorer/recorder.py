@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from explorer.source import Sink, Source
+from explorer.source import Sink, Source, Token
 from probes.errors import BadInput, PhierError
 from probes.events import Event, Failed, RunStarted
 from probes.session import SessionWriter, sessions_folder
@@ -55,6 +56,26 @@ class Recorder:
         self._refused: float | None = None
         """When the disk last refused a line; None while it takes them."""
         self._why = ""
+
+    def prepare(self) -> None:
+        """Makes the named file now, so that a place that takes none is known before anything slow begins.
+
+        Raises `Failure` where it can't be made. A file that nothing comes into is taken away again by `close`.
+        """
+        if self._wanted is not None and self._writer is None:
+            self._writer = SessionWriter(self._wanted)
+
+    def rescue(self) -> Path | None:
+        """Writes all that the disk has refused to where there is room: the folder of recordings, or the one for
+        temporary files. The new file; None where neither takes it."""
+        if self._started is None:
+            return None
+        for folder in (sessions_folder(), Path(tempfile.gettempdir())):
+            path = new_path(folder, self._started.header, datetime.now())
+            with suppress(PhierError, OSError):
+                self.save(path)
+                return path
+        return None
 
     @property
     def path(self) -> Path | None:
@@ -106,6 +127,8 @@ class Recorder:
                 self._flush()
                 if self._writer is not None:
                     self._writer.close()
+                    if self._started is None:
+                        self._writer.path.unlink(missing_ok=True)  # made by `prepare`, and never needed
             except PhierError as problem:
                 self._why = problem.message
             return self.unsaved()
@@ -147,6 +170,7 @@ class RecordedSource:
         """`path` is the file to record into; without it one is made in the folder of recordings."""
         self.live = source.live
         self.recorder = Recorder(self._pass_on, path, folder=folder)
+        self.recorder.prepare()
         self._source = source
         self._shown: Sink = lambda _event: None
 
@@ -173,7 +197,7 @@ class RecordedSource:
     def cancel(self) -> None:
         self._source.cancel()
 
-    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None:
+    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
         self._source.fork(step, dense, pruned)
 
     def select(self, branch: int) -> None:

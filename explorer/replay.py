@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+import statistics
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.source import Sink
+from explorer.playback import Pace
+from explorer.source import Sink, Token
 from probes.branches import Branches
 from probes.errors import BadInput, Cancelled, PhierError
 from probes.events import (
@@ -32,6 +35,8 @@ LONGEST_WAIT = 5.0
 """Seconds between two steps of a replay at recorded speed: a longer wait was the machine's, not the model's."""
 BETWEEN_ROUNDS = 2.0
 """Seconds that the end of a recording stays before a loop begins again."""
+_ADVICE = "; running again"
+"""Where a live run's sentence goes on to what running would do, which in a recording it would not."""
 
 
 class ReplaySource:
@@ -44,9 +49,9 @@ class ReplaySource:
     live = False
 
     def __init__(self, path: Path, *, play: bool = False, pace: float | None = None, loop: bool = False) -> None:
+        """`pace` in steps a second; None is the speed at which the steps were measured."""
         self.path = path
-        self.pace = pace
-        """Steps a second; None is the speed at which the steps were measured."""
+        self.pace = Pace(pace)
         self.loop = loop
         """True begins again when the end is reached."""
         self.session: Session | None = None
@@ -114,7 +119,7 @@ class ReplaySource:
     def cancel(self) -> None:
         self._cancelled = True
 
-    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None:  # noqa: ARG002 - as asked
+    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:  # noqa: ARG002 - as asked
         self._refuse(f"Measuring another token at step {step} needs the models.")
 
     def select(self, branch: int) -> None:
@@ -170,6 +175,7 @@ class ReplaySource:
             self._runs = [run for run in session.runs if run.steps] or session.runs[-1:]
             if not self._play:
                 self._runs = self._runs[-1:]
+            self.pace = replace(self.pace, measured=rate_of(self._runs))
             self._begin(0)
             if not self._play:
                 self.to_end()
@@ -192,13 +198,13 @@ class ReplaySource:
         """Seconds to the next step, or to the next round of a loop."""
         if not self._more():
             return BETWEEN_ROUNDS if self.loop else 0.0
-        if self.pace is not None:
-            return 1.0 / self.pace if self.pace > 0 else LONGEST_WAIT
+        if (pace := self.pace.chosen) is not None:
+            return 1.0 / pace if pace > 0 else LONGEST_WAIT
         lines = self._runs[self._at].lines
         for place in range(self._place, len(lines)):
             event = lines[place].event
             if isinstance(event, StepMeasured):
-                return min(max(event.seconds, 0.0), LONGEST_WAIT)
+                return _wait(event.seconds)
         return 0.0
 
     def _advance(self) -> None:
@@ -212,6 +218,7 @@ class ReplaySource:
             self._go_on(0)
         if self._playing and not self._more() and not self.loop:
             self._playing = False
+            self._release()  # what was told after the last step: another branch, an explanation
             self._sink(self._end())
 
     def _go_on(self, index: int) -> None:
@@ -269,17 +276,40 @@ class ReplaySource:
         self._sink(RunPaused(self._number, why, reason))
 
     def _end(self) -> RunPaused:
-        """Why there is no more, in the recording's own words where it ended by itself."""
-        lines = self._runs[self._at].lines
-        last = next((line.event for line in reversed(lines) if isinstance(line.event, RunPaused)), None)
+        """Why there is no more, in the recording's own words where the branch that is shown ended by itself."""
+        last = last_pause(self._runs[self._at], self._branches.current)
         if last is not None and last.why in (Pause.ENDED, Pause.INVALID, Pause.STEPS):
-            return RunPaused(self._number, last.why, last.reason)
-        return RunPaused(self._number, Pause.ENDED, f"The recording ends at step {len(self._branches.path())}.")
+            sentence, advice, _ = last.reason.partition(_ADVICE)
+            return RunPaused(self._number, last.why, f"{sentence}." if advice else sentence)
+        return RunPaused(self._number, Pause.ENDED, "The recording ends here.")
 
     def _refuse(self, sentence: str) -> None:
         command = command_line(self.header) if self.header is not None else ""
         hint = f"`{command}` opens them on this prompt." if command else ""
         self._sink(Failed("Only a recording", f"{sentence} A recording holds what was measured.", hint))
+
+
+def rate_of(runs: Sequence[RecordedRun]) -> float:
+    """Steps a second at which these runs play as they were measured: the median, inf where no step was timed."""
+    waits = [_wait(seconds) for run in runs for seconds in run.seconds.values()]
+    wait = statistics.median(waits) if waits else 0.0
+    return 1.0 / wait if wait > 0 else math.inf
+
+
+def last_pause(run: RecordedRun, branch: int) -> RunPaused | None:
+    """Why a branch of a run stood still at last; None where it was not paused after its last step."""
+    found, current = None, 0
+    for line in run.lines:
+        match line.event:
+            case StepMeasured(branch=current):
+                found = None if current == branch else found
+            case BranchOpened(branch=opened):
+                current = opened.id
+            case BranchSelected(branch=current):
+                pass
+            case RunPaused() as paused if current == branch:
+                found = paused
+    return found
 
 
 def command_line(header: RunHeader) -> str:
@@ -303,3 +333,8 @@ def command_line(header: RunHeader) -> str:
     }
     words = [word for name, value in options.items() if value != "" for word in (name, str(value))]
     return shlex.join(["phier-tui", *words, *(["--raw"] if settings.raw else [])])
+
+
+def _wait(seconds: float) -> float:
+    """Seconds to wait for a step that took so many."""
+    return min(max(seconds, 0.0), LONGEST_WAIT)

@@ -1,4 +1,4 @@
-"""A recorded run gone on from: its models are loaded, give the recorded steps again, and step on from tgiven."""
+"""A recorded run gone on from: its models are loaded, give the recorded steps again, and step on from there."""
 
 from __future__ import annotations
 

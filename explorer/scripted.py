@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from explorer.scripted_pair import Pair
 from explorer.scripted_step import Accidents, Step
-from explorer.source import Sink
+from explorer.source import Sink, Token
 from probes.branches import Branch, Branches
 from probes.errors import BadInput
 from probes.events import (
@@ -114,8 +114,9 @@ class ScriptedSource:
         self.asked.append("cancel")
         self.emit(Failed("Cancelled", "Fetching SmolLM2-135M-Instruct was cancelled."))
 
-    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None:
+    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
         self.asked.append(f"fork {step} dense={dense} pruned={pruned}")
+        dense, pruned = self._id_of(dense), self._id_of(pruned)
         with self._lock:
             self.running = False
             token = dense if dense is not None else pruned
@@ -126,6 +127,9 @@ class ScriptedSource:
             self._branches.open(branch)
             self.emit(BranchOpened(self._run, branch))
             self.advance(1)
+
+    def _id_of(self, token: Token | None) -> int | None:
+        return self._pair.vocabulary.index(token) if isinstance(token, str) else token
 
     def select(self, branch: int) -> None:
         self.asked.append(f"select {branch}")

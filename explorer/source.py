@@ -11,6 +11,8 @@ from typing import Protocol
 from probes.events import Event
 from probes.settings import RunSettings
 
+Token = int | str
+"""A token's id, or its text as the tokenizer reads it."""
 Sink = Callable[[Event], None]
 """Takes events in order; safe to call from any thread."""
 
@@ -38,7 +40,7 @@ class Source(Protocol):
     def cancel(self) -> None:
         """Stops a download, a load or a calibration; what was there before stays."""
 
-    def fork(self, step: int, dense: int | None = None, pruned: int | None = None) -> None:
+    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
         """Opens a branch at `step` with a token forced on the dense context, the pruned one, or both.
 
         Where both share a context a single token is forced on it, whichever of the two is given.

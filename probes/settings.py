@@ -89,7 +89,7 @@ class RunSettings:
             raise BadInput("Top", f"{self.top} tokens can't be kept.", "Use 1 or more.")
         if self.follow is Follow.TEXT and not self.text:
             raise BadInput(
-                "No text", "Following a text needs the text.", "Give it with --text, or choose another context."
+                "No text", "Following a text needs the text.", "Give it (--text), or choose another context."
             )
 
     @property

@@ -172,7 +172,7 @@ def _jensen_shannon(p: Tensor, q: Tensor, lp: Tensor, lq: Tensor) -> Tensor:
     # log((1 + e^d)/2): exactly 0 at 0, and no overflow for large d; for -d it is less by d.
     near = torch.log1p(torch.expm1(d.clamp_max(40)) / 2)
     up, down = torch.where(d > 40, d - LN2, near), torch.where(d > 40, -LN2, near - d)
-    return (-p.dot(up) - q.dot(down)).clamp_min(0) / 2
+    return (-p.dot(up) - q.dot(down)).clamp_min(0) / 2 + 0.0  # and not -0
 
 
 def _total_variation(p: Tensor, q: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ def _total_variation(p: Tensor, q: Tensor) -> Tensor:
 
 
 def _entropy(p: Tensor, lp: Tensor) -> Tensor:
-    return -p.dot(lp)
+    return -p.dot(lp) + 0.0  # and not -0
 
 
 def _variance(weights: Tensor, dz: Tensor) -> Tensor:

@@ -113,13 +113,15 @@ _BOUND = re.compile(r"(kl|sum\.kl|ΣKL|survival)\s*([<>])\s*(\S+)$")
 
 def parse_until(text: str, start: int = 0) -> Until:
     """Reads one condition of `GRAMMAR`. Raises `BadInput` where it is none."""
+    if text.lstrip().startswith("token="):
+        token = unescaped(text.lstrip().removeprefix("token="))
+        if token:
+            return TokenTaken(token)
     text = text.strip()
     if text == "split":
         return Split()
     if text == "loop":
         return Loop()
-    if text.startswith("token=") and len(text) > len("token="):
-        return TokenTaken(text.removeprefix("token="))
     try:
         if text.startswith("steps="):
             count = int(text.removeprefix("steps="))
@@ -135,6 +137,14 @@ def parse_until(text: str, start: int = 0) -> Until:
     except ValueError:
         pass
     raise BadInput("Run until", f"{text!r} is not a condition.", f"Use one of: {GRAMMAR}.")
+
+
+def unescaped(text: str) -> str:
+    """Text in which a line break and a tab may have been typed as \\n and \\t, and a backslash as two."""
+    return _ESCAPE.sub(lambda found: {"n": "\n", "t": "\t", "\\": "\\"}[found[1]], text)
+
+
+_ESCAPE = re.compile(r"\\([nt\\])")
 
 
 def first_met(conditions: Sequence[Until], path: Sequence[StepRecord]) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from explorer.display import quoted
 from explorer.messages import ModelsAsked, RecordingsAsked, RecordingSaved
 from explorer.screens.page import Page
-from explorer.source import Source
+from explorer.source import Source, Token
 from explorer.trials import Trials
 from explorer.view import View
 from probes.errors import PhierError
+from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
 
 
@@ -26,22 +27,19 @@ class Asking(Page):
     settings_asked: tuple[str, ...] = ()
     """Prune settings asked for earlier, the latest first."""
 
-    def ask_fork(self, token_id: int, token: str) -> None:
-        """Forks with a token; where the contexts differ it asks on which."""
-        record = self.view.record
-        if record is None:
-            return
+    def ask_fork(self, forced: Token, token: str, record: StepRecord) -> None:
+        """Forks with a token at a step of the path that is shown; where the contexts differ it asks on which."""
         step = record.step
+        if step > self.view.newest or self.view.path[step - 1] is not record:
+            return  # another run or branch is shown by now
         if record.same_context:
-            self.source.fork(step, dense=token_id)
+            self.source.fork(step, dense=forced)
             return
         from explorer.screens.dialog import Choose, Way
 
         def answered(way: str | None) -> None:
             if way is not None:
-                self.source.fork(
-                    step, dense=token_id if way in "db" else None, pruned=token_id if way in "pb" else None
-                )
+                self.source.fork(step, dense=forced if way in "db" else None, pruned=forced if way in "pb" else None)
 
         self.app.push_screen(
             Choose(
@@ -55,6 +53,20 @@ class Asking(Page):
             ),
             answered,
         )
+
+    def action_force(self) -> None:
+        """Forks with a token that is typed."""
+        from explorer.screens.force import AskToken
+
+        record = self.view.record
+        if record is None:
+            return
+
+        def answered(token: str | None) -> None:
+            if token:
+                self.ask_fork(token, token, record)
+
+        self.app.push_screen(AskToken(record.step), answered)
 
     def action_until(self) -> None:
         from explorer.screens.until import AskUntil

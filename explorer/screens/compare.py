@@ -115,8 +115,8 @@ class Comparison(Page):
         notes = list(self._compared.notes)
         if len(self._compared.entries) > ENTRIES:
             notes.append(f"More than {ENTRIES} recordings share the looks of their lines.")
-        first = self._compared.entries[0].header.settings.prompt
-        return [*notes, f"Prompt: {flowing(' '.join(first.split()))}"]
+        known = [entry.header.settings.prompt for entry in self._compared.entries if not entry.run.headless]
+        return [*notes, *(f"Prompt: {flowing(' '.join(prompt.split()))}" for prompt in known[:1])]
 
     def show(self) -> None:
         axis = Axis.of(self._longest)

@@ -8,8 +8,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 
-from explorer.commands import COMMANDS, available
+from explorer.commands import COMMANDS, NEED_MODELS, available
 from explorer.explanations import explanation_of
 from explorer.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
 from explorer.playback import next_pace
@@ -18,7 +19,8 @@ from explorer.screens.page import too_small
 from explorer.source import Source
 from explorer.trials import Trials
 from explorer.view import Phase, View
-from explorer.widgets.keyline import Key, KeyLine
+from explorer.widgets.keyline import Key as Entry
+from explorer.widgets.keyline import KeyLine
 from explorer.widgets.klstrip import KlStrip
 from explorer.widgets.opening import Opening
 from explorer.widgets.panel import SPACES, SpacePanel
@@ -93,6 +95,15 @@ class MainScreen(Asking):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         return available(action, self.view)
+
+    def on_key(self, event: Key) -> None:
+        """Says what a key that can't be used in a recording would need."""
+        if self.view.live:
+            return
+        command = next((one for one in COMMANDS if event.key in one.keys.split(",")), None)
+        if command is not None and command.when in NEED_MODELS and not command.when(self.view):
+            go_on = " m loads them and goes on from here." if self.view.revivable else ""
+            self.notify(f"This needs the models.{go_on}", title=command.name)
 
     # Running.
 
@@ -175,7 +186,7 @@ class MainScreen(Asking):
     def fork_with(self, message: TokenChosen) -> None:
         message.stop()
         if available("fork", self.view):
-            self.ask_fork(message.token_id, message.token)
+            self.ask_fork(message.token_id, message.token, message.record)
 
     def action_contexts(self) -> None:
         self.view.own_contexts = not self.view.own_contexts
@@ -207,7 +218,7 @@ class MainScreen(Asking):
             self.clear_selection()
 
 
-def keys(view: View) -> list[Key]:
+def keys(view: View) -> list[Entry]:
     """The last line: what matters now, by weight."""
     found = sorted((command for command in COMMANDS if command.weight), key=lambda command: -command.weight)
     entries = []
@@ -215,9 +226,9 @@ def keys(view: View) -> list[Key]:
         if command.action == "models" and not view.revivable:
             continue
         label = "pause" if command.action == "run" and view.running else command.label
-        entries.append(Key(command.shown, label, command.action, command.when(view)))
+        entries.append(Entry(command.shown, label, command.action, command.when(view)))
     if view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED):
         entries = [entry for entry in entries if entry.enabled]
     else:
-        entries.insert(2, Key("← →", "cursor", "", view.newest > 0))
+        entries.insert(2, Entry("← →", "cursor", "", view.newest > 0))
     return entries

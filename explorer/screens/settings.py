@@ -108,11 +108,11 @@ def written(settings: RunSettings) -> dict[str, str]:
     sampling = settings.sampling
     return {
         "follow": settings.follow.value,
-        "temperature": f"{sampling.temperature:g}",
+        "temperature": _plain(sampling.temperature),
         "top_k": f"{sampling.top_k}",
-        "top_p": f"{sampling.top_p:g}",
+        "top_p": _plain(sampling.top_p),
         "seed": f"{sampling.seed}",
-        "analysis": "" if settings.analysis_temperature is None else f"{settings.analysis_temperature:g}",
+        "analysis": "" if settings.analysis_temperature is None else _plain(settings.analysis_temperature),
         "steps": f"{settings.steps}",
         "text": settings.text,
     }
@@ -141,6 +141,11 @@ def read(values: dict[str, str], before: RunSettings) -> RunSettings:
         steps=_whole(values["steps"], "Steps"),
         top=before.top,
     )
+
+
+def _plain(value: float) -> str:
+    """All of its digits, and no more."""
+    return repr(value).removesuffix(".0")
 
 
 def _number(text: str, name: str) -> float:

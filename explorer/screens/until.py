@@ -56,7 +56,7 @@ class AskUntil(Dialog[str]):
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         if not fault_of(event.value):
-            self.dismiss(event.value.strip())
+            self.dismiss(event.value)  # as it is: a token may be a space
 
     @on(OptionList.OptionSelected)
     def take(self, event: OptionList.OptionSelected) -> None:

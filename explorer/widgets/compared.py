@@ -12,6 +12,7 @@ from textual.geometry import Size
 
 from explorer import numbers
 from explorer.compare import Compared, Row
+from explorer.compare_report import is_share, points
 from explorer.display import fit, flowing
 from explorer.messages import StepPointed
 from explorer.theme import Palette
@@ -44,7 +45,7 @@ class ComparedFigures(Drawn, can_focus=True):
 
     def show(self, compared: Compared) -> None:
         self._compared = compared
-        self.entitle(FrameText(f"over the first {compared.common} steps"), FrameText("Δ: less the first"))
+        self.entitle(FrameText(f"over the first {compared.span}"), FrameText("Δ: less the first"))
         self.redraw()
 
     def move(self, rows: int) -> None:
@@ -57,7 +58,11 @@ class ComparedFigures(Drawn, can_focus=True):
         if self._compared is None:
             return ""
         lines = ["\t".join(("figure", "unit", *(entry.label for entry in self._compared.entries)))]
-        lines += ["\t".join((r.name, r.unit, *map(_plain, r.values))) for r in self._compared.rows]
+        for row in self._compared.rows:
+            name = f"{row.name} *" if self._compared.marked(row) else row.name
+            lines.append("\t".join((name, row.unit, *map(_plain, row.values))))
+        if self._compared.both != self._compared.shared:
+            lines.append(f"* over {self._compared.both} steps")
         return "\n".join(lines)
 
     def draw(self, size: Size) -> Iterable[Pieces]:
@@ -68,36 +73,57 @@ class ComparedFigures(Drawn, can_focus=True):
         count = len(compared.entries)
         label = min(26, max(14, width // 3))
         value = max(8, (width - label - 1) // (2 * count - 1))
-        head: Pieces = [(" " * (label + 1), None)]
-        for place, entry in enumerate(compared.entries):
-            name = f"{SIGNS[place % ENTRIES]} {flowing(entry.label)}"
-            head.append((" " + fit(name, value - 1).rstrip().rjust(value - 1), style_of(palette, place)))
+        # The first name has the room of the labels besides, every other that of its difference.
+        names = [f" {name}" for name in narrowed([flowing(entry.label) for entry in compared.entries], 2 * value - 6)]
+        head: Pieces = []
+        for place, name in enumerate(names):
+            named = f"{SIGNS[place % ENTRIES]}{name}"
+            room = label + 1 + value if place == 0 else 2 * value - 2
+            head.append((" " * (room - cell_len(named)) + named, style_of(palette, place)))
             if place:
-                head.append(("Δ".rjust(value), palette.muted))
-        lines = [head]
+                head.append((" Δ", palette.muted))
         rows = compared.rows[self._top : self._top + max(1, height - 1)]
-        return [*lines, *(self._row(row, label, value) for row in rows)]
+        return [head, *(self._row(row, label, value, compared.marked(row)) for row in rows)]
 
-    def _row(self, row: Row, label: int, value: int) -> Pieces:
+    def _row(self, row: Row, label: int, value: int, marked: bool) -> Pieces:
         palette = self.palette
         write = writer_of(row)
+        write_less = points if is_share(row) else write
         name = f"{row.name}, {row.unit}" if row.unit not in ("", "step") else row.name
-        pieces: Pieces = [(" " + fit(name, label), palette.muted)]
+        pieces: Pieces = [("*" if marked else " ", palette.strong), (fit(name, label), palette.muted)]
         for place, (number, less) in enumerate(zip(row.values, row.differences, strict=True)):
             shown = numbers.NONE if number is None else write(number)
             pieces.append((shown.rjust(value), palette.strong if place == 0 else palette.text))
             if place:
-                pieces.append((difference(less, write).rjust(value), palette.muted))
+                pieces.append((difference(less, write_less).rjust(value), palette.muted))
         return pieces
+
+
+def narrowed(labels: Sequence[str], width: int) -> list[str]:
+    """Labels in at most so many cells, without their ends, or without their beginnings where the ends tell them apart.
+
+    Where neither does, they are cut all the same: the sign before each is its own.
+    """
+    cut = [fit(label, width).rstrip() for label in labels]
+    if len(set(cut)) == len(labels):
+        return cut
+    ends = [label if cell_len(label) <= width else f"…{_end(label, width - 1)}" for label in labels]
+    return ends if len(set(ends)) > len(set(cut)) else cut
+
+
+def _end(label: str, width: int) -> str:
+    while cell_len(label) > width:
+        label = label[1:]
+    return label
 
 
 def writer_of(row: Row) -> Callable[[float], str]:
     """How this row's numbers are written."""
-    if row.name in ("survival", "same top-1"):
+    if is_share(row):
         return numbers.chance
     if row.name == "perplexity ratio":
         return numbers.times
-    if row.unit in ("step", "tokens") or row.name in ("steps", "invalid steps"):
+    if row.unit in ("step", "tokens") or row.name in ("steps", "steps compared", "invalid steps"):
         return lambda value: f"{value:g}" if value == round(value) else numbers.significant(value)
     return numbers.significant
 

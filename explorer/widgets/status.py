@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer import numbers, reading
 from explorer.display import fit, flowing
-from explorer.playback import told
+from explorer.playback import Playback, told, told_briefly
 from explorer.theme import Palette
 from explorer.view import Phase, View, Work
 from explorer.widgets.drawn import Drawn, Piece
@@ -47,14 +48,14 @@ class Status(Drawn):
             return []
         if view.work is not None:
             return [[(" ", None), *work_pieces(view.work, palette, max(8, min(24, width // 5)))]]
-        text = sentence(view)
+        text = sentence(view, width - 1)
         if not text and self.screen.has_class("-compact"):
             text = reading.sentences(view.record, view.follow)[1]
         return [[(f" {fit(text, width - 1)}", palette.muted)]]
 
 
-def sentence(view: View) -> str:
-    """What a person wants to know right now, beyond the figures."""
+def sentence(view: View, width: int) -> str:
+    """What a person wants to know right now, beyond the figures, in about so many cells."""
     if view.phase is Phase.READY:
         return ""
     if not view.following:
@@ -64,7 +65,10 @@ def sentence(view: View) -> str:
         return f"Plays {playing(view)}." if view.running and view.playback else ""
     reason = flowing(view.pause.reason)
     if view.playback is not None:
-        return f"{reason} Space plays, {playing(view)}; [ ] slower and faster, a again and again, e to the end.".strip()
+        ways = play_keys(view.playback)
+        # A long sentence gives way to the keys, which are told nowhere else on the screen.
+        room = width - cell_len(ways) - 1
+        return f"{reason if cell_len(reason) <= room else fit(reason, room)} {ways}".strip()
     match view.pause.why:
         case Pause.ASKED:
             return reason or "Paused. Space goes on."
@@ -76,6 +80,11 @@ def sentence(view: View) -> str:
             return reason or "The text has ended."
         case Pause.INVALID:
             return reason or "A model computed NaN or infinity."
+
+
+def play_keys(playback: Playback) -> str:
+    """What can be done with a recording that stands still."""
+    return f"Space plays {told_briefly(playback)}; [ ] speed, a {'once' if playback.loop else 'loop'}, e end."
 
 
 def playing(view: View) -> str:

@@ -105,8 +105,8 @@ class NextTokens(Drawn, can_focus=True):
             self.confirm()
 
     def confirm(self) -> None:
-        if self.chosen is not None:
-            self.post_message(TokenChosen(self.chosen.token_id, self.chosen.token))
+        if self.chosen is not None and self._record is not None:
+            self.post_message(TokenChosen(self.chosen.token_id, self.chosen.token, self._record))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self.move(1)

@@ -65,7 +65,9 @@ class Title(Drawn):
         if header.prune is not None:
             parts.append(Part(50, [(header.prune.summary, palette.muted)]))
         if self.size.width < NARROW:
-            parts.append(Part(70, [(header.settings.follow.value, palette.text)]))
+            sampling = header.settings.sampling
+            sampled = "" if sampling.greedy else f" T {sampling.temperature:g} seed {sampling.seed}"
+            parts.append(Part(70, [(f"{header.settings.follow}{sampled}", palette.text)]))
         else:
             parts.append(Part(70, [(how(header.settings), palette.text)]))
         if not view.live:

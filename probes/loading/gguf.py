@@ -16,6 +16,7 @@ from probes.loading.cache import cache_folder, sha256
 from probes.loading.kept import keep
 from probes.loading.work import Work
 
+_ERROR = re.compile(r"^[\w.]*(Error|Exception): ")
 _BAR = re.compile(r"([A-Z][^:\r\n]*):[^\r\n]*?\b(\d+)/(\d+) \[")
 """A progress bar's text, as transformers draws it: "Loading weights:  12%|#   | 33/272 [00:01<…"."""
 
@@ -50,7 +51,7 @@ def converted(
         if ended.code:
             raise BadInput(
                 "GGUF file",
-                f"{source} could not be converted: {ended.last_words}",
+                f"{source} could not be converted: {_ERROR.sub('', ended.last_words)}",
                 "Name another file, or a folder with the model's safetensors weights.",
             )
 

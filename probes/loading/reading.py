@@ -21,6 +21,8 @@ from probes.loading.quantised import check_readable, settle, unheard
 from probes.loading.quiet import reporting
 from probes.loading.work import Work
 
+_TRIED = 8
+"""Words of a tokenizer that are tried before it is held to turn nothing into tokens."""
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
 """What transformers raises on a folder that it can't make a model of."""
 
@@ -109,15 +111,23 @@ def read_tokenizer(folder: Path, name: str, *, remote_code: bool) -> PreTrainedT
         return None
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code, local_files_only=True)
-        ids = tokenizer("a word", add_special_tokens=False)["input_ids"]
+        usable = isinstance(tokenizer, PreTrainedTokenizerBase) and _has_words(tokenizer)
     except (StrictDataclassError, *_UNREADABLE) as problem:
         raise BadInput(
             "Tokenizer not loaded", f"{name}'s tokenizer can't be read: {_first_line(problem)}", "Fetch it again."
         ) from problem
-    unknown = tokenizer.unk_token_id
-    if not ids or all(token_id == unknown for token_id in ids) or not isinstance(tokenizer, PreTrainedTokenizerBase):
-        return None
-    return tokenizer
+    return tokenizer if usable else None
+
+
+def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Can it turn any text into tokens? Its words need not be English: one of them is tried."""
+    special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    known = [token_id for token_id in tokenizer.get_vocab().values() if token_id not in special]
+    for text in ("a word", *(tokenizer.decode([token_id]) for token_id in known[:_TRIED])):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        if any(token_id != tokenizer.unk_token_id for token_id in ids):
+            return True
+    return False
 
 
 def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
@@ -150,7 +160,8 @@ def _said_plainly(name: str, needed: int) -> Iterator[None]:
             raise _too_large(name, needed) from problem
         if "Unrecognized configuration class" in said:
             said = "it is not a causal language model that transformers knows."
-        raise BadInput("Model not loaded", f"{name} can't be loaded: {said}", "Name another model.") from problem
+        hint = "Use a device map such as auto or balanced." if "device_map" in said else "Name another model."
+        raise BadInput("Model not loaded", f"{name} can't be loaded: {said}", hint) from problem
 
 
 def _refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool) -> None:

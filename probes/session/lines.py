@@ -33,6 +33,9 @@ from probes.record import StepRecord, from_jsonable, to_jsonable
 FORMAT = 1
 """The number of the format that is written. It grows only when an older reader would misread a line it knows."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some programs put before the first line of a text file; where files are joined it may stand before others."""
+
 UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From an older format's number to what turns one of its lines into one of the next format."""
 
@@ -80,6 +83,7 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
     `version` is the format of the header before it; a header brings its own. A line of a newer format is read as far
     as it can be understood.
     """
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
     try:
         envelope = _ENVELOPE.decode(raw)
         if envelope.format is not None:

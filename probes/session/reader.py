@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from probes.errors import BadInput
 from probes.events import Failed, RunStarted
-from probes.session.lines import FORMAT, Line, Unknown, Unreadable, decode
+from probes.session.lines import BYTE_ORDER_MARK, FORMAT, Line, Unknown, Unreadable, decode
 from probes.session.runs import RecordedRun, unknown_header
 
 LONGEST_LINE = 16 * 2**20
@@ -21,6 +21,8 @@ LONGEST_LINE = 16 * 2**20
 NONSENSE = 64 * 2**20
 """Bytes; after so many without one readable line, or within one line, the rest of a file is left alone."""
 
+_OPENING = b'{"kind":'
+"""What every line that is written begins with."""
 WATCHED_EVERY = 500
 """Lines between two calls of `watch`."""
 
@@ -83,8 +85,9 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
     session = Session(path)
     reading = _Reading(session)
     with _opened(path) as file, _collector_at_rest():
-        nonsense = 0
+        nonsense, opening = 0, b""
         for count, raw in enumerate(_lines_of(file), 1):
+            opening = raw or b"" if count == 1 else b""
             reading.take(raw)
             if watch is not None and count % WATCHED_EVERY == 0:
                 watch(file.tell())
@@ -93,7 +96,9 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
                 if nonsense > NONSENSE:
                     break
     if not session.runs:
-        what = "was cut off within its first line" if session.cut else "has no line of a recorded session"
+        what = "is not a recording: it has no line of a recorded session"
+        if session.cut and _begins(opening):
+            what = "was cut off within its first line"
         raise BadInput("Not a recording", f"{path} {what}.", "Choose another file.")
     return session
 
@@ -186,6 +191,12 @@ def _lines_of(file: BinaryIO) -> Iterator[bytes | None]:
                 yield None
                 return
         yield None
+
+
+def _begins(raw: bytes) -> bool:
+    """Is this how a session file begins, as far as it goes?"""
+    start = raw.removeprefix(BYTE_ORDER_MARK).lstrip()[: len(_OPENING)]
+    return bool(start) and _OPENING.startswith(start)
 
 
 @contextmanager

@@ -46,6 +46,11 @@ class RecordedRun:
     """Steps that the branches repeat of their parents."""
 
     @property
+    def headless(self) -> bool:
+        """True where the header is lost: which models, prompt and settings these were is then not known."""
+        return self.header == unknown_header()
+
+    @property
     def steps(self) -> int:
         """Steps measured on all branches."""
         return len(self.seconds)

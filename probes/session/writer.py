@@ -20,6 +20,8 @@ from probes.errors import BadInput, Failure
 from probes.events import Event
 from probes.session.lines import encode
 
+REFUSED = "Recording paused"
+"""The title of the failure when the disk takes no more."""
 _to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 _PART = 16 * 2**20
 
@@ -118,7 +120,7 @@ class SessionWriter:
 def _failure(path: Path, problem: OSError) -> Failure:
     reason = problem.strerror or str(problem)
     return Failure(
-        "Recording paused",
+        REFUSED,
         f"{path} can't be written: {reason}. What is measured stays in memory.",
         "Make room there, or save it elsewhere.",
     )

@@ -38,6 +38,8 @@ INFO = ModelInfo("tiny", "tiny", "", "", "Tiny", 3, 32, 128, 1000, "float32", "c
 class TinyPair:
     """As much of a pair as a source asks for, on tiny models."""
 
+    twin = None
+
     def __init__(self, noise: float = 0.3) -> None:
         self.dense = tiny("llama")
         self.pruned = damaged(self.dense, noise)
