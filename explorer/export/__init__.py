@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from explorer.display import flowing
 from probes.errors import BadInput, Failure
 from probes.session import read
 
@@ -23,7 +24,7 @@ class Exported:
     paths: tuple[Path, ...]
     """The files that were written."""
     notes: tuple[str, ...]
-    """What is not in them, and why; what of the recordings could not be read."""
+    """What makes the figures in them not comparable; what is not in them, and why; what could not be read."""
 
 
 def export(
@@ -43,17 +44,19 @@ def export(
     shown last, or with `every` each step on any branch of any run. `figures` picks some by name
     (`explorer.export.figures.NAMES`); `total` draws each model on its own context in place of the shared one;
     `caption` puts a caption under each. Raises `BadInput` where something asked
-    for can't be had and `Failure` where a file can't be written; a file is there whole or not at all.
+    for can't be had or has no part in the format, and `Failure` where a file can't be written; a file is there whole or
+    not at all.
     """
     if to not in FORMATS:
         raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(FORMATS)}.")
     if not paths:
         raise BadInput("Export", "No recording is named.", "Name a file.")
+    _useful(to, every=every, figures=figures, total=total, caption=caption)
     sessions = [read(path) for path in paths]
     for session in sessions:
         if not session.last.path:
             raise BadInput("Nothing to export", f"{session.path} holds no step.", "Choose another recording.")
-    notes = [f"{session.path.name}: {note}" for session in sessions for note in session.notes]
+    notes = [flowing(f"{session.path.name}: {note}") for session in sessions for note in session.notes]
     if to in TABLES:
         from explorer.export.tables import tables
         from explorer.export.written import WRITERS
@@ -66,8 +69,10 @@ def export(
         notes += told
     else:
         from explorer.export.page import page
+        from explorer.export.several import unlike
 
         files = {"page": page(sessions)}
+        notes += unlike(sessions)
     stem = _stem(paths[0], out, to)
     alone = len(files) == 1 and to not in TABLES
     targets = {name: stem.with_name(f"{stem.name}.{to}" if alone else f"{stem.name}.{name}.{to}") for name in files}
@@ -75,6 +80,23 @@ def export(
     for name, target in targets.items():
         _write(target, files[name])
     return Exported(tuple(targets.values()), tuple(notes))
+
+
+def _useful(to: str, *, every: bool, figures: Sequence[str], total: bool, caption: bool) -> None:
+    """Refuses an option that this format would pass over."""
+    for given, option, formats in (
+        (every, "--every", TABLES),
+        (bool(figures), "--figures", FIGURES),
+        (total, "--total", FIGURES),
+        (not caption, "--no-caption", FIGURES),
+    ):
+        if given and to not in formats:
+            kind = "tables" if formats is TABLES else "figures"
+            raise BadInput(
+                "Export",
+                f"{option} is for {kind} and says nothing about {to}.",
+                f"Leave it out, or export to {', '.join(formats[:-1])} or {formats[-1]}.",
+            )
 
 
 def _stem(recording: Path, out: Path | str | None, to: str) -> Path:

@@ -1,115 +1,29 @@
 """What the figures show, as plain data: which curves stand in which panel, in which unit, with which caption.
 
-Nothing here draws; `explorer.export.figures` does, for print, and `explorer.export.page`, for a browser.
+Nothing here draws; `explorer.export.figures` does.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from explorer.compare import labels_of
 from explorer.display import flowing
-from explorer.figures import Scope, value
-from probes.header import RunHeader
-from probes.record import StepRecord
+from explorer.export.captions import about
+from explorer.export.panels import Curve, Drawing, Material, Panel, Scatter, Subject
+from explorer.export.series import series
+from explorer.export.several import unlike
+from explorer.figures import Scope
 from probes.session import Session
-from probes.settings import Follow
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One recording that is drawn."""
-
-    label: str
-    header: RunHeader
-    records: Sequence[StepRecord]
-
-    @property
-    def split(self) -> int | None:
-        return self.records[-1].sum.first_split
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One figure over the steps of one recording."""
-
-    label: str
-    values: tuple[float | None, ...]
-    """Index 0 is step 1; None where a step has no such figure. May be infinite or undefined."""
-    subject: int
-    """Which recording it is of."""
-    variant: int = 0
-    """Tells curves of one recording in one panel apart: 0 is the main one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """Curves that share an axis."""
-
-    axis: str
-    """What is drawn, as the axis says it: "cos h"."""
-    curves: tuple[Curve, ...]
-    unit: str = ""
-    log: bool = False
-    """By powers of ten where the values span more than a factor of thirty."""
-    ceiling: float | None = None
-    """A bound no value can pass, which the axis then ends at."""
-    guide: float | None = None
-    """A value that a thin line marks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scatter:
-    """One figure against another, a point a step, both axes by powers of ten, with the line where they are equal."""
-
-    across: str
-    up: str
-    unit: str
-    points: tuple[tuple[tuple[float, float], ...], ...]
-    """For each recording the points that can stand on such axes: both positive and finite."""
-    left_out: int
-    """Points that can't."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """One figure."""
-
-    name: str
-    columns: int
-    panels: tuple[Panel | Scatter, ...]
-    """Row by row."""
-    caption: str
-    subjects: tuple[Subject, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What all figures of one export are made from."""
-
-    subjects: tuple[Subject, ...]
-    total: bool = False
-    """Each model on its own context in place of both on the shared one."""
-
-    @property
-    def scope(self) -> Scope:
-        return Scope.TOTAL if self.total else Scope.LOCAL
-
-    @property
-    def free(self) -> bool:
-        """True where local and total differ in any of the recordings."""
-        return any(not record.same_context for subject in self.subjects for record in subject.records)
 
 
 def material(sessions: Sequence[Session], *, total: bool = False) -> Material:
     """The shown path of each recording's last run."""
     runs = [session.last for session in sessions]
     labels = labels_of([session.path for session in sessions], runs)
-    return Material(
-        tuple(Subject(flowing(label), run.header, run.path) for label, run in zip(labels, runs, strict=True)), total
-    )
+    subjects = (Subject(flowing(label), run.header, run.path) for label, run in zip(labels, runs, strict=True))
+    return Material(tuple(subjects), total, unlike(sessions))
 
 
 def drawing(name: str, of: Material) -> Drawing | str:
@@ -118,7 +32,7 @@ def drawing(name: str, of: Material) -> Drawing | str:
     if isinstance(made, str):
         return made
     columns, panels, caption = made
-    return Drawing(name, columns, tuple(panels), f"{caption} {_about(name, of, panels)}", of.subjects)
+    return Drawing(name, columns, tuple(panels), f"{caption} {about(name, of, panels)}", of.subjects)
 
 
 _Made = tuple[int, list[Panel | Scatter], str]
@@ -127,13 +41,13 @@ _Made = tuple[int, list[Panel | Scatter], str]
 def curves(
     of: Material, key: str, label: str = "", *, variant: int = 0, scope: Scope | None = None, square: bool = False
 ) -> tuple[Curve, ...]:
-    """One figure of every recording, labelled with the recording where there are several."""
+    """One figure of every recording; without a label of their own, several are labelled with the recordings."""
     found = []
     for place, subject in enumerate(of.subjects):
-        values = [value(record, key, scope or of.scope) for record in subject.records]
+        values = series(subject.records, key, scope or of.scope)
         if square:
             values = [None if one is None else one * one for one in values]
-        name = label if len(of.subjects) == 1 else f"{subject.label}, {label}" if label else subject.label
+        name = label or ("" if len(of.subjects) == 1 else subject.label)
         found.append(Curve(name, tuple(values), place, variant))
     return tuple(found)
 
@@ -182,7 +96,7 @@ def _estimates(of: Material) -> _Made:
     for axis, true, estimate, unit in _ESTIMATES:
         measured = curves(of, true, "measured")
         estimated = curves(of, estimate, "second-order estimate", variant=1)
-        over.append(Panel(axis, measured + estimated, unit, log=True))
+        over.append(Panel(axis, measured + estimated, unit, log=True, paired=True))
         against.append(_scatter(axis, measured, estimated, unit))
     return (
         3,
@@ -232,8 +146,8 @@ def _drift(of: Material) -> _Made | str:
         for key in ("p.kl", "sum.kl")
     }
     panels: list[Panel | Scatter] = [
-        Panel("KL(p‖q)", both["p.kl"], "nat", log=True),
-        Panel("ΣKL", both["sum.kl"], "nat", log=True),
+        Panel("KL(p‖q)", both["p.kl"], "nat", log=True, paired=True),
+        Panel("ΣKL", both["sum.kl"], "nat", log=True, paired=True),
     ]
     return (
         1,
@@ -248,16 +162,21 @@ def _drift(of: Material) -> _Made | str:
 
 def _sums(of: Material) -> _Made:
     panels: list[Panel | Scatter] = [
-        Panel("ΣKL", curves(of, "sum.kl", scope=Scope.LOCAL), "nat"),
+        Panel("ΣKL", curves(of, "sum.kl"), "nat"),
         Panel("survival", curves(of, "sum.survival"), log=True, ceiling=1.0, guide=0.01),
     ]
+    texts = "Both models on one text."
+    if of.total and of.free:
+        texts = (
+            "ΣKL is total, each model on its own text; survival speaks of one text under both models, and is taken on "
+            "the dense model's (local)."
+        )
     return (
         1,
         panels,
         (
             "KL(p‖q) summed over the steps so far (above), and survival Π(1 − TV), the chance that two samplers "
-            "coupled as well as possible would still have written the same text (below; the thin line is 1 %). Both "
-            "models on one text."
+            f"coupled as well as possible would still have written the same text (below; the thin line is 1 %). {texts}"
         ),
     )
 
@@ -272,63 +191,3 @@ _MAKERS: dict[str, Callable[[Material], _Made | str]] = {
 }
 NAMES = tuple(_MAKERS)
 """The figures there are."""
-
-
-def _about(name: str, of: Material, panels: Sequence[Panel | Scatter]) -> str:
-    """What a caption says of the runs and of the marks in it."""
-    parts = [_who(of.subjects)]
-    if of.free and name not in ("drift", "sums"):
-        parts.append(
-            "Each model on its own text." if of.total else "Both models on the dense model's text (local figures)."
-        )
-    if any(subject.split is not None for subject in of.subjects):
-        parts.append("Dotted vertical line: the first step at which the two choices differ.")
-    parts.append(_marks(panels))
-    return " ".join(part for part in parts if part)
-
-
-def _who(subjects: Sequence[Subject]) -> str:
-    first = subjects[0].header
-    settings = first.settings
-    models = "; ".join(
-        f"{flowing(subject.header.title)}{f' ({subject.header.prune.summary})' if subject.header.prune else ''}"
-        for subject in subjects
-    )
-    context = {
-        Follow.DENSE: "on the dense model's text",
-        Follow.PRUNED: "on the pruned model's text",
-        Follow.FREE: "each writing its own text",
-        Follow.TEXT: "on a given text",
-    }
-    how = [context[settings.follow], str(settings.sampling), f"T\u00a0=\u00a0{settings.analysis_t:g}"]
-    told = {
-        (one.header.settings.follow, str(one.header.settings.sampling), one.header.settings.analysis_t)
-        for one in subjects
-    }
-    end = f"; {', '.join(how)}." if len(told) == 1 else "; contexts or samplers differ, see the legend."
-    return f"{flowing(first.dense.name)} against {models}{end}"
-
-
-def _marks(panels: Sequence[Panel | Scatter]) -> str:
-    """Explains the marks at the edges where there are any."""
-    over = [panel for panel in panels if isinstance(panel, Panel)]
-    values = [one for panel in over for curve in panel.curves for one in curve.values if one is not None]
-    found = []
-    if any(math.isinf(one) for one in values):
-        found.append("△\u00a0infinite")
-    if any(math.isnan(one) for one in values):
-        found.append("×\u00a0undefined")
-    if any(one == 0 for panel in over if powers(panel) for c in panel.curves for one in c.values):
-        found.append("▽\u00a0exactly\u00a00")
-    left_out = sum(panel.left_out for panel in panels if isinstance(panel, Scatter))
-    marks = f"Marks at the edge: {', '.join(found)}." if found else ""
-    if left_out:
-        steps = "1 step is" if left_out == 1 else f"{left_out} steps are"
-        marks += f" {steps} 0 or not finite and not among the points."
-    return marks.strip()
-
-
-def powers(panel: Panel) -> bool:
-    """True where the panel's axis goes by powers of ten."""
-    seen = [one for curve in panel.curves for one in curve.values if one is not None and 0 < one < math.inf]
-    return panel.log and len(seen) > 0 and max(seen) > 30 * min(seen)

@@ -113,7 +113,7 @@ function build() {
     box.append(head, svg, names(chart));
     $("charts").append(box);
     const others = recordings.flatMap((recording, index) =>
-      index === state.recording ? [] : [recording.charts[place].lines[0]]);
+      index === state.recording ? [] : [{ ...recording.charts[place].lines[0], look: look(index) }]);
     const made = { chart, others, svg, value };
     charts.set(chart.id, made);
     plot(made);
@@ -121,27 +121,49 @@ function build() {
     svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); follow(event); });
     svg.addEventListener("pointermove", follow);
   });
+  who();
+}
+
+// How the lines of a recording look. Alone it has the two models' colours; among several each has a colour of its own,
+// its lines are solid, dashed and dotted while it is shown, and thin with dashes of its own while another one is.
+const COLOURS = 6, DASHES = 7;
+function look(index, style) {
+  if (recordings.length === 1) return style;
+  return style ? `${style} c${index % COLOURS}` : `other c${index % COLOURS} d${index % DASHES}`;
+}
+
+// Names the recordings, and the mark at a line's end where there is one.
+function who() {
+  const entries = [];
+  if (recordings.length > 1) {
+    entries.push(named(look(state.recording, "solid"), `${current().label} (shown)`));
+    recordings.forEach((recording, index) => {
+      const local = recording.charts[0].lines[0].label;
+      if (index !== state.recording) entries.push(named(look(index), local ? `${recording.label}, ${local}` : recording.label));
+    });
+  }
+  if (document.querySelector("#charts .endmark")) entries.push(element("span", "■ the last step with such a figure"));
+  $("who").replaceChildren(...entries);
+}
+
+function named(classes, label) {
+  const sample = drawn("svg", { "aria-hidden": "true" });
+  sample.append(drawn("path", { class: classes, d: "M1 4H35" }));
+  const name = element("span");
+  name.append(sample, label);
+  return name;
 }
 
 function names(chart) {
   const box = element("div", "", "names");
-  const entries = chart.lines.map((line) => [line.style, line.label]);
-  if (recordings.length > 1) entries.push(["other", "other recordings"]);
-  for (const [style, label] of entries) {
-    if (!label) continue;
-    const sample = drawn("svg", { "aria-hidden": "true" });
-    sample.append(drawn("path", { class: style, d: "M1 4H21" }));
-    const name = element("span");
-    name.append(sample, label);
-    box.append(name);
-  }
+  for (const line of chart.lines) if (line.label) box.append(named(look(state.recording, line.style), line.label));
   return box;
 }
 
 function plot(made) {
   const { chart, others, svg } = made;
   const width = Math.max(160, svg.clientWidth);
-  const lines = [...others.map((line) => ({ ...line, style: "other" })), ...chart.lines];
+  const lines = [...others, ...chart.lines.map((line) => ({ ...line, look: look(state.recording, line.style) }))];
   const finite = lines.flatMap((line) => line.values.filter((value) => typeof value === "number"));
   const steps = Math.max(...recordings.map((recording) => recording.steps), 2);
   made.x = (step) => LEFT + (step - 1) / (steps - 1) * (width - LEFT - RIGHT);
@@ -162,22 +184,29 @@ function plot(made) {
     svg.append(drawn("line", { class: "splitline", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }));
   }
   for (const line of lines) {
-    svg.append(drawn("path", { class: line.style, d: trace(line.values, made.x, y, width) }));
-    svg.append(...oddMarks(line, made.x));
+    svg.append(drawn("path", { class: line.look, d: trace(line.values, made.x, y, width) }));
+    svg.append(...oddMarks(line, made.x), ...endMark(line, made, y));
   }
   made.needle = drawn("line", { class: "needle", y1: TOP, y2: HEIGHT - BOTTOM });
   svg.append(made.needle);
 }
 
+// A square where a line ends before the axis does: nothing was measured after it.
+function endMark({ values, look: classes }, { x, steps }, y) {
+  const last = values.findLastIndex((value) => value !== null);
+  if (last < 0 || last + 1 >= steps || typeof values[last] !== "number") return [];
+  return [drawn("rect", { class: `endmark ${classes}`, x: x(last + 1) - 2.5, y: y(values[last]) - 2.5, width: 5, height: 5 })];
+}
+
 // Marks for what is not finite, no two over each other: ▲ infinite, ▼ minus infinite, × undefined.
-function oddMarks({ values, style }, x) {
+function oddMarks({ values, look: classes }, x) {
   const signs = { inf: "▲", "-inf": "▼", nan: "×" }, last = {}, marks = [];
   values.forEach((value, index) => {
     const at = x(index + 1);
     if (typeof value !== "string" || at - last[value] < MARK) return;
     last[value] = at;
     const y = value === "inf" ? TOP + 6 : HEIGHT - BOTTOM;
-    marks.push(drawn("text", { class: `oddmark ${style}mark`, x: at, y }, signs[value]));
+    marks.push(drawn("text", { class: `oddmark ${classes}`, x: at, y }, signs[value]));
   });
   return marks;
 }

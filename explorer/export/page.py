@@ -18,6 +18,7 @@ import msgspec
 from explorer import numbers
 from explorer.display import flowing
 from explorer.export.page_data import Entry, entries
+from explorer.export.several import unlike
 from explorer.theme import BOLD, KL_BOUNDS, UNDERLINED, level
 from explorer.widgets.tokens import SPLIT, shown, title
 from probes.header import RunHeader
@@ -40,6 +41,7 @@ def page(sessions: Sequence[Session]) -> bytes:
         "style": style,
         "script": script,
         "choices": _choices(found),
+        "warnings": "".join(f'<p class="note">{html.escape(warning)}</p>' for warning in unlike(sessions)),
         "recordings": "\n".join(_recording(place, entry) for place, entry in enumerate(found)),
         "legend": _legend(),
         "data": script_data([entry.data for entry in found]),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from explorer import numbers, reading
 from explorer.compare import labels_of
-from explorer.display import quoted
+from explorer.display import flowing, quoted
+from explorer.export.series import series
 from explorer.figures import Scope, value
 from probes.accumulate import Summary, summarise
 from probes.header import RunHeader
@@ -118,6 +119,7 @@ def _entry(session: Session, label: str) -> Entry:
         notes.append(f"This is one of {len(session.runs)} runs in the recording.")
     parted = any(not record.same_context for record in path)
     data: dict[str, object] = {
+        "label": flowing(label),
         "steps": len(path),
         "charts": [_chart(chart, path, parted) for chart in CHARTS],
         "rows": [
@@ -148,7 +150,7 @@ def _chart(chart: Chart, path: Sequence[StepRecord], parted: bool) -> dict[str, 
             {
                 "label": line.label if parted else line.label.removesuffix("local").rstrip(", "),
                 "style": line.style,
-                "values": [_number(value(record, line.key, line.scope)) for record in path],
+                "values": [_number(one) for one in series(path, line.key, line.scope)],
             }
             for line in lines
         ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
+from explorer.export.several import names_of
 from probes.events import Cell, Explained
+from probes.header import RunHeader
 from probes.record import (
     Choice,
     Comparison,
@@ -63,7 +66,7 @@ class Measured:
     """One step with where it stands."""
 
     recording: str
-    setting: str
+    header: RunHeader
     run: int
     branch: int
     seconds: float | None
@@ -76,11 +79,12 @@ def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
     By default they hold the path that was shown last in each recording's last run; with `every`, each step that was
     measured in any run on any branch, once, under the branch it was measured on.
     """
-    steps = [step for session in sessions for step in measured(session, every=every)]
+    names = names_of([session.path for session in sessions])
+    steps = [step for name, session in zip(names, sessions, strict=True) for step in measured(name, session, every)]
     found = [_steps(steps), _tokens(steps)]
     explanations = [
-        (session.path.stem, run, explained)
-        for session in sessions
+        (name, run, explained)
+        for name, session in zip(names, sessions, strict=True)
         for run in (session.runs if every else [session.last])
         for explained in run.explanations
         if every or _on_path(run, explained)
@@ -92,12 +96,12 @@ def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
     return [table for table in found if len(table)]
 
 
-def measured(session: Session, *, every: bool = False) -> Iterator[Measured]:
-    """The steps of a recording with the branch each was measured on."""
+def measured(name: str, session: Session, every: bool) -> Iterator[Measured]:
+    """The steps of a recording of that name with the branch each was measured on."""
     for run in session.runs if every else [session.last]:
         for branch, record in _every_step(run) if every else _shown_path(run):
             seconds = run.seconds.get((branch, record.step))
-            yield Measured(session.path.stem, run.header.title, run.number, branch, seconds, record)
+            yield Measured(name, run.header, run.number, branch, seconds, record)
 
 
 def _every_step(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
@@ -171,6 +175,15 @@ _STEP: list[tuple[str, Kind, _Get]] = [
     *_group("sum", Sums, attrgetter("sum")),
     *_group("invalid", Invalid, attrgetter("invalid")),
 ]
+_RUN: list[tuple[str, Kind, Callable[[RunHeader], Value]]] = [
+    ("dense_model", Kind.TEXT, lambda header: header.dense.name),
+    ("follow", Kind.TEXT, lambda header: header.settings.follow.value),
+    ("temperature", Kind.NUMBER, lambda header: float(header.settings.sampling.temperature)),
+    ("seed", Kind.WHOLE, lambda header: header.settings.sampling.seed),
+    ("analysis_t", Kind.NUMBER, lambda header: float(header.settings.analysis_t)),
+    ("prompt", Kind.TEXT, lambda header: _digest(header.prompt_text)),
+]
+"""What tells one run's steps from another's. `dense` alone would be the name of a group of columns."""
 _PLACE = (
     ("recording", Kind.TEXT),
     ("setting", Kind.TEXT),
@@ -179,10 +192,16 @@ _PLACE = (
 )
 
 
+def _digest(prompt: str) -> str:
+    """Enough of the hash of a prompt as the models read it to tell it from others; no reader takes it for a number."""
+    return f"sha256:{hashlib.sha256(prompt.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
 def _steps(steps: Sequence[Measured]) -> Table:
-    columns = _places((one.recording, one.setting, one.run, one.branch) for one in steps)
+    columns = _places((one.recording, one.header.title, one.run, one.branch) for one in steps)
     columns.append(Column("step", Kind.WHOLE, [one.record.step for one in steps]))
     columns.append(Column("seconds", Kind.NUMBER, [one.seconds for one in steps]))
+    columns += [Column(name, kind, [get(one.header) for one in steps]) for name, kind, get in _RUN]
     columns += [Column(name, kind, [get(one.record) for one in steps]) for name, kind, get in _STEP]
     return Table("steps", columns)
 
@@ -197,7 +216,7 @@ def _tokens(steps: Sequence[Measured]) -> Table:
         for context, top in _tops(one.record)
         for place, token in enumerate(top, 1)
     ]
-    columns = _places((one.recording, one.setting, one.run, one.branch) for one, *_ in rows)
+    columns = _places((one.recording, one.header.title, one.run, one.branch) for one, *_ in rows)
     columns.append(Column("step", Kind.WHOLE, [one.record.step for one, *_ in rows]))
     columns.append(Column("context", Kind.TEXT, [context for _, context, *_ in rows]))
     columns.append(Column("place", Kind.WHOLE, [place for *_, place, _ in rows]))

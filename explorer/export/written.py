@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -58,7 +58,8 @@ def to_parquet(table: Table) -> bytes:
     series = []
     for column in table.columns:
         try:
-            series.append(polars.Series(column.name, column.values, dtype=kinds[column.kind]))
+            kind = polars.UInt64 if column.kind is Kind.WHOLE and _large(column.values) else kinds[column.kind]
+            series.append(polars.Series(column.name, column.values, dtype=kind))
         except (TypeError, OverflowError) as problem:
             raise BadInput(
                 "Parquet", f"{column.name} holds a number of more than 64 bits, which Parquet has not.", "Use csv."
@@ -74,3 +75,9 @@ def _field(value: Value) -> Value:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
+
+
+def _large(values: Sequence[Value]) -> bool:
+    """True of whole numbers, none below 0, that need all 64 bits, as a seed may."""
+    numbers = [value for value in values if isinstance(value, int)]
+    return max(numbers, default=0) >= 2**63 and min(numbers) >= 0

@@ -5,21 +5,29 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from explorer.export import export
-from explorer.export.drawings import NAMES, Drawing, Panel, Scatter, drawing, material, powers
-from explorer.export.figures import DASHES, MARKERS
+from explorer.export.axes import COLOURS, DASHES, MARKERS, turn
+from explorer.export.drawings import NAMES, drawing, material
+from explorer.export.panels import Drawing, Panel, Scatter
+from explorer.export.wrapping import in_font, wrapped
 from explorer.scripted import Accidents
 from probes.errors import BadInput
+from probes.events import Event, RunStarted
+from probes.header import RunHeader
 from probes.session import read
 from probes.settings import Follow
 from tests.records import records, session_events, write_events
 
 ACCIDENTS = Accidents(invalid=30, infinite=7)
+LONG = "wanda:0.5@mlp+drop-attn@layers=20,22,24,26+dense@layers=3,4,5"
+SHIPPED = Path(__file__).parents[2] / "sessions"
 
 
 @pytest.fixture
@@ -36,6 +44,17 @@ def made(name: str, *paths: Path, total: bool = False) -> Drawing:
     found = drawing(name, material([read(path) for path in paths], total=total))
     assert isinstance(found, Drawing)
     return found
+
+
+def changed(events: list[Event], change: Callable[[RunHeader], RunHeader]) -> list[Event]:
+    """The same run under another header."""
+    return [replace(e, header=change(e.header)) if isinstance(e, RunStarted) else e for e in events]
+
+
+def groups(path: Path, beginning: str) -> list[str]:
+    """Names of the parts of an SVG, in the order in which they are drawn."""
+    root = ElementTree.fromstring(path.read_bytes())
+    return [name for element in root.iter() if (name := element.get("id", "")).startswith(beginning)]
 
 
 def panel(drawn: Drawing, axis: str) -> Panel:
@@ -71,9 +90,9 @@ def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(record
     path = records(session_events(30, accidents=ACCIDENTS))
     drawn = made("drift", recording)
     assert [curve.values for curve in panel(drawn, "ΣKL").curves] == [
-        tuple(record.sum.kl_local for record in path),
-        tuple(record.sum.kl for record in path),
-    ]
+        (*(record.sum.kl_local for record in path[:29]), None),
+        (*(record.sum.kl for record in path[:29]), None),
+    ], "the last step is invalid and adds nothing"
     dense = write_events(tmp_path / "dense.jsonl", session_events(10, follow=Follow.DENSE))
     assert "the two are one" in str(drawing("drift", material([read(dense)])))
     done = export([dense], "svg", tmp_path / "x")
@@ -109,15 +128,174 @@ def test_captions_say_what_was_run_and_explain_the_marks(recording: Path, other:
 
 def test_several_recordings_are_told_apart_by_more_than_colour(recording: Path, other: Path) -> None:
     assert len(set(map(str, DASHES))) == len(DASHES)
-    assert len(set(MARKERS)) == len(MARKERS)
+    assert len(set(MARKERS)) == len(MARKERS) == len(DASHES)
+    assert len({(place % len(COLOURS), turn(place)) for place in range(30)}) == 30
     curves = panel(made("panels", recording, other), "cos h").curves
     assert [curve.label for curve in curves] == ["wanda:0.5", "wanda:0.3"]
     assert [len(curve.values) for curve in curves] == [30, 20]
 
 
 def test_an_axis_goes_by_powers_of_ten_only_where_values_span_them(recording: Path) -> None:
-    assert powers(panel(made("probability", recording), "KL(p‖q)"))
-    assert not powers(panel(made("probability", recording), "cos p"))
+    assert panel(made("probability", recording), "KL(p‖q)").powers
+    assert not panel(made("probability", recording), "cos p").powers
+
+
+@pytest.mark.parametrize("name", ["dropped-attention", "collapse"])
+def test_sums_end_with_the_last_step_that_added_to_them_and_are_marked_there(name: str, tmp_path: Path) -> None:
+    path = SHIPPED / f"{name}.jsonl"
+    records = read(path).last.path
+    drawn = made("drift", path)
+    last = {
+        0: max(record.step for record in records if record.shared),
+        1: max(record.step for record in records if record.p),
+    }
+    for curve in panel(drawn, "ΣKL").curves:
+        values = [record.sum.kl if curve.variant else record.sum.kl_local for record in records]
+        assert list(curve.values[: last[curve.variant]]) == values[: last[curve.variant]]
+        assert set(curve.values[last[curve.variant] :]) <= {None}
+        assert len(curve.values) == len(records)
+    early = sorted(f"end-0-{variant}" for variant, step in last.items() if step < len(records))
+    assert early
+    [svg] = export([path], "svg", tmp_path / "x", figures=["drift"]).paths
+    assert sorted(groups(svg, "end-")) == sorted(early * 2), "one in each panel"
+    assert "■\u00a0at the end of a curve" in drawn.caption
+
+
+def test_no_end_is_marked_where_the_axis_ends_too(tmp_path: Path) -> None:
+    path = SHIPPED / "mild.jsonl"
+    assert "■" not in made("sums", path).caption
+    [svg] = export([path], "svg", tmp_path / "x", figures=["sums"]).paths
+    assert groups(svg, "end-") == []
+
+
+def test_survival_is_local_also_where_the_sum_is_total() -> None:
+    path = SHIPPED / "collapse.jsonl"
+    records = read(path).last.path
+    drawn = made("sums", path, total=True)
+    [total], [survival] = panel(drawn, "ΣKL").curves, panel(drawn, "survival").curves
+    assert list(total.values) == [record.sum.kl if record.step <= 14 else None for record in records]
+    assert list(survival.values) == [record.sum.survival for record in records]
+    assert "ΣKL is total" in drawn.caption
+    assert "Both models on one text" in made("sums", path).caption
+
+
+def test_total_that_is_the_same_as_local_is_said(tmp_path: Path) -> None:
+    done = export([SHIPPED / "mild.jsonl"], "svg", tmp_path / "x", total=True, figures=["sums"])
+    assert any("Total figures are the local ones" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("name", ["estimates", "drift"])
+def test_of_a_pair_the_second_curve_lies_on_a_broader_paler_first(
+    recording: Path, other: Path, tmp_path: Path, several: bool, name: str
+) -> None:
+    paths = [recording, other] if several else [recording]
+    [svg] = export(paths, "svg", tmp_path / "x", figures=[name]).paths
+    order = groups(svg, "curve-")
+    curves = {
+        element.get("id", ""): next(path.get("style", "") for path in element if path.tag.endswith("}path"))
+        for element in ElementTree.fromstring(svg.read_bytes()).iter()
+        if element.get("id", "").startswith("curve-0-")
+    }
+    assert max(place for place, one in enumerate(order[: 2 * len(paths)]) if one.endswith("-0")) < len(paths)
+    widths = {key: float(re.findall(r"stroke-width: ([\d.]+)", style)[0]) for key, style in curves.items()}
+    colours = {key: re.findall(r"stroke: (#\w+)", style)[0] for key, style in curves.items()}
+    assert widths["curve-0-0"] > 2 * widths["curve-0-1"]
+    assert colours["curve-0-0"] != colours["curve-0-1"]
+    assert "dasharray" in curves["curve-0-1"]
+    assert "dasharray" not in curves["curve-0-0"]
+
+
+@pytest.mark.parametrize("setting", [LONG, "magnitude:0.05@attn+" * 6 + LONG, "x" * 300])
+def test_nothing_runs_out_of_the_picture(tmp_path: Path, setting: str) -> None:
+    import matplotlib.image
+
+    paths = [
+        write_events(tmp_path / f"{number}.jsonl", session_events(8, setting=setting + number)) for number in "123"
+    ]
+    for path in export(paths, "png", tmp_path / "x", figures=["cosines", "estimates"]).paths:
+        picture = matplotlib.image.imread(path)[:, :, :3]
+        assert (picture[:, -6:] == 1).all(), "the right edge is white"
+        assert (picture[:, :6] == 1).all(), "so is the left one"
+        assert (picture[-6:] == 1).all()
+
+
+def test_lines_are_broken_by_width_and_settings_at_their_joints() -> None:
+    measure = in_font("DejaVu Sans", 6.5)
+    text = f"{LONG} of {'i' * 200} and {LONG}; 4.9\u00a0% of iiii WWWW" + " W" * 60
+    lines = wrapped(text, 180, measure)
+    assert all(measure(line) <= 180 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert lines[:2] == ["wanda:0.5@mlp+drop-attn@layers=20,22,24,26+", "dense@layers=3,4,5 of"]
+    assert wrapped(LONG, 90, measure) == ["wanda:0.5@mlp+", "drop-attn@", "layers=20,22,24,26+", "dense@layers=3,4,5"]
+    assert any("4.9\u00a0%" in line for line in lines)
+    narrow = wrapped("iiiiiiiii " * 9, 180, measure)
+    assert len(narrow[0]) > 2 * len(wrapped("WWWWWWWWW " * 9, 180, measure)[0])
+    assert wrapped(" \n", 180, measure) == []
+
+
+def test_other_prompts_and_other_dense_models_are_told_in_the_caption_and_in_notes(
+    recording: Path, tmp_path: Path
+) -> None:
+    events = session_events(20, setting="wanda:0.3")
+    prompt = write_events(
+        tmp_path / "prompt.jsonl",
+        changed(events, lambda header: replace(header, prompt_text="Another.", prompt_ids=(1, 2, 3))),
+    )
+    model = write_events(
+        tmp_path / "model.jsonl",
+        changed(
+            events, lambda header: replace(header, dense=replace(header.dense, name="Other-1B", fingerprint="ab" * 32))
+        ),
+    )
+    alike = write_events(tmp_path / "alike.jsonl", events)
+    for to in ("svg", "html"):
+        figures = ["sums"] if to == "svg" else []
+        assert export([recording, alike], to, tmp_path / "x", figures=figures).notes == ()
+        assert any("The prompts differ" in n for n in export([recording, prompt], to, tmp_path, figures=figures).notes)
+        notes = export([recording, model], to, tmp_path / "x", figures=figures).notes
+        assert any("The dense models differ" in note for note in notes)
+    assert "The prompts differ: wanda:0.3 reads another text than wanda:0.5" in made("sums", recording, prompt).caption
+    first = read(recording).last.header.dense.name
+    caption = made("sums", recording, model).caption
+    assert "The dense models differ" in caption
+    assert f"{first} against wanda:0.5" in caption
+    assert "Other-1B against wanda:0.3" in caption
+    assert made("sums", recording, alike).caption.count(first) == 1
+
+
+def test_weights_are_named_where_two_dense_models_have_one_name(recording: Path, tmp_path: Path) -> None:
+    retrained = write_events(
+        tmp_path / "retrained.jsonl",
+        changed(session_events(9), lambda h: replace(h, dense=replace(h.dense, fingerprint="cafe0123" + "0" * 56))),
+    )
+    assert "(weights cafe0123) against" in made("sums", recording, retrained).caption
+
+
+def test_samplers_that_differ_are_told_for_each_recording(recording: Path, tmp_path: Path) -> None:
+    sampled = write_events(tmp_path / "sampled.jsonl", session_events(9, setting="wanda:0.3", seed=5))
+    caption = made("sums", recording, sampled).caption
+    assert re.search(r"wanda:0\.5[^;]*greedy.*; wanda:0\.3[^;]*seed 5", caption)
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "named"),
+    [
+        ("csv", {"figures": ["sums"]}, "--figures"),
+        ("html", {"figures": ["sums"]}, "--figures"),
+        ("svg", {"every": True}, "--every"),
+        ("html", {"every": True}, "--every"),
+        ("parquet", {"total": True}, "--total"),
+        ("html", {"total": True}, "--total"),
+        ("jsonl", {"caption": False}, "--no-caption"),
+    ],
+)
+def test_an_option_that_the_format_has_no_use_for_is_refused(
+    recording: Path, tmp_path: Path, to: str, options: dict[str, object], named: str
+) -> None:
+    with pytest.raises(BadInput, match=named):
+        export([recording], to, tmp_path / "x", **options)  # type: ignore[arg-type]  # of several types
+    assert not list(tmp_path.glob("x*"))
 
 
 def test_svg_holds_outlines_and_no_text_that_needs_a_font(recording: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from explorer.display import flowing, quoted
+from explorer.export.axes import COLOURS
 from explorer.export.page import page, script_data
 from explorer.scripted import Accidents
 from probes.events import Event, RunStarted, StepMeasured
@@ -24,6 +25,7 @@ from tests.records import HOSTILE, records, session_events, write_events
 in_browser = pytest.mark.skipif(PROGRAM is None, reason="NOT TESTED, the page in a browser: no Chromium here")
 EVENTS = session_events(40, accidents=Accidents(infinite=9), fork_at=5)
 PATH = records(EVENTS)[:40]
+SHIPPED = Path(__file__).parents[2] / "sessions"
 
 
 def made(folder: Path, *runs: list[Event]) -> Path:
@@ -252,11 +254,63 @@ def test_of_several_recordings_one_is_chosen_and_the_others_stay_in_the_charts(t
     assert clean.text("h1") != ""
     assert clean.value("[...document.querySelectorAll('article')].map(a => a.hidden)") == [True, False]
     assert clean.text("#place") == "step 7 of 30"
-    assert clean.value("document.querySelectorAll('#chart-h path.other').length") == 2, "the line and its sample"
+    assert clean.value("document.querySelectorAll('#chart-h path.other').length") == 1
     clean.click("[data-choose='0']")
     assert clean.text("#place") == "step 7 of 40"
     assert clean.value("location.hash") == "#1.7"
     assert clean.problems == []
+
+
+@in_browser
+def test_each_of_several_recordings_has_a_look_and_a_name_of_its_own(tmp_path: Path, clean: Browser) -> None:
+    runs = [session_events(20, setting=f"wanda:0.{number}") for number in range(1, 5)]
+    clean.open(made(tmp_path, *runs), "#2.7")
+    looks = """[...document.querySelectorAll('%s path.other')].map(path => {
+        const style = getComputedStyle(path); return [style.stroke, style.strokeDasharray]; })"""
+    drawn, named = clean.value(looks % "#chart-h"), clean.value(looks % "#who")
+    assert drawn == named
+    assert len({colour for colour, _ in drawn}) == len({dashes for _, dashes in drawn}) == 3
+    solid = "getComputedStyle(document.querySelector('#chart-h path.solid')).stroke"
+    assert clean.value(solid) not in {colour for colour, _ in drawn}
+    names = clean.value("[...document.querySelectorAll('#who > span')].map(name => name.textContent)")
+    assert names == ["wanda:0.2 (shown)", "wanda:0.1", "wanda:0.3", "wanda:0.4"]
+    assert clean.problems == []
+
+
+def test_the_page_has_the_figures_colours(tmp_path: Path) -> None:
+    light = made(tmp_path, EVENTS).read_text().split("@media")[0]
+    assert tuple(re.findall(r"--c\d: (#\w+);", light)) == COLOURS
+
+
+@in_browser
+def test_sums_end_where_measuring_did_with_a_mark_that_is_explained(tmp_path: Path, clean: Browser) -> None:
+    path = tmp_path / "page.html"
+    path.write_bytes(page([read(SHIPPED / "collapse.jsonl")]))
+    clean.open(path)
+    ends = "(id) => charts.get(id).chart.lines.map(line => line.values.findLastIndex(value => value !== null) + 1)"
+    assert clean.value(f"({ends})('sum')") == [65, 14]
+    assert clean.value(f"({ends})('survival')") == [65]
+    marks = "[...document.querySelectorAll('#chart-sum .endmark')]"
+    assert clean.value(f"{marks}.map(mark => mark.classList.contains('dashed'))") == [True]
+    at = clean.value(f"Number({marks}[0].getAttribute('x')) + 2.5 - charts.get('sum').x(14)")
+    assert abs(at) < 0.01
+    assert "■ the last step" in clean.text("#who")
+    path.write_bytes(page([read(SHIPPED / "mild.jsonl")]))
+    clean.open(path)
+    assert clean.value("document.querySelectorAll('.endmark').length") == 0
+    assert "■" not in clean.text("#who")
+
+
+def test_recordings_that_can_not_be_compared_are_told_on_the_page(tmp_path: Path) -> None:
+    other = [
+        replace(e, header=replace(e.header, prompt_text="<b>Another", prompt_ids=(1, 2)))
+        if isinstance(e, RunStarted)
+        else e
+        for e in session_events(9, setting="wanda:<i>")
+    ]
+    text = made(tmp_path, EVENTS, other).read_text()
+    assert '<p class="note">The prompts differ: wanda:&lt;i&gt; reads another text' in text
+    assert "The prompts differ" not in made(tmp_path, EVENTS, session_events(9, setting="wanda:0.3")).read_text()
 
 
 @in_browser

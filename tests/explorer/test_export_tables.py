@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -13,9 +14,12 @@ import polars
 import pytest
 
 from explorer.export import export
+from explorer.export.several import names_of
 from explorer.scripted import Accidents
 from probes.errors import BadInput, Failure
 from probes.events import StepMeasured
+from probes.session import read
+from probes.settings import Follow
 from tests.records import HOSTILE, layers, records, session_events, write_events
 
 
@@ -89,6 +93,46 @@ def test_several_recordings_go_into_the_same_tables(recording: Path, tmp_path: P
     rows = lines(tmp_path / "x.steps.csv")
     assert [row["recording"] for row in rows] == ["run"] * 24 + ["other"] * 10
     assert {row["setting"] for row in rows} == {"wanda:0.5", "wanda:0.3"}
+
+
+def test_recordings_of_one_file_name_are_told_apart_in_every_table(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("d1", "d2"):
+        (tmp_path / folder).mkdir()
+        paths.append(write_events(tmp_path / folder / "again.jsonl", session_events(9, fork_at=5)))
+    export(paths, "csv", tmp_path / "x", every=True)
+    for name in ("steps", "tokens", "layers"):
+        rows = lines(tmp_path / f"x.{name}.csv")
+        assert {row["recording"] for row in rows} == {"d1/again", "d2/again"}
+    places = [(row["recording"], row["run"], row["branch"], row["step"]) for row in lines(tmp_path / "x.steps.csv")]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a.jsonl", "b.jsonl"], ["a", "b"]),
+        (["d1/a.jsonl", "d2/a.jsonl", "d1/b.jsonl"], ["d1/a", "d2/a", "b"]),
+        (["x/d/a.jsonl", "y/d/a.jsonl", "e/a.jsonl"], ["x/d/a", "y/d/a", "e/a"]),
+        (["d/a.jsonl", "d/a.txt"], ["a.jsonl", "a.txt"]),
+        (["d/a.jsonl", "d/e/../a.jsonl"], ["a (1)", "a (2)"]),
+    ],
+)
+def test_a_name_has_as_much_of_the_folders_as_it_takes(paths: list[str], names: list[str]) -> None:
+    assert names_of([Path(path) for path in paths]) == names
+
+
+def test_steps_say_how_they_were_run(recording: Path, tmp_path: Path) -> None:
+    other = write_events(tmp_path / "other.jsonl", session_events(10, follow=Follow.DENSE, seed=2**64 - 1))
+    for to in ("csv", "parquet"):
+        export([recording, other], to, tmp_path / "x")
+    first, *_, last = lines(tmp_path / "x.steps.csv")
+    assert (first["follow"], first["temperature"], first["analysis_t"]) == ("free", "0.0", "1.0")
+    assert (last["follow"], last["temperature"], last["seed"]) == ("dense", "0.8", str(2**64 - 1))
+    header = read(recording).last.header
+    assert first["dense_model"] == header.dense.name
+    assert first["prompt"] == f"sha256:{hashlib.sha256(header.prompt_text.encode()).hexdigest()[:12]}"
+    assert polars.read_parquet(tmp_path / "x.steps.parquet")["seed"].to_list() == [0] * 24 + [2**64 - 1] * 10
 
 
 @pytest.mark.parametrize("name", ["steps", "tokens", "layers"])
