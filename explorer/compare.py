@@ -288,7 +288,7 @@ def _lengths(entries: Sequence[Entry], common: int, shared: int, both: int) -> l
         )
     if both != shared:
         listed = ", ".join(f"{entry.summary.compared} steps in {entry.label}" for entry in entries)
-        rest = f"is over the {both} steps at which all have both" if both else "is left out, as no step has both in all"
+        rest = f"is over the {both} steps at which all of them do" if both else "is left out: at no step all of them do"
         found.append(f"Both models write at {listed}: what needs both (*) {rest}.")
     return found
 

@@ -105,9 +105,9 @@ def is_share(row: Row) -> bool:
     return row.name in _SHARES
 
 
-def points(value: float) -> str:
+def points(value: float, digits: int = 3) -> str:
     """A difference of two shares, without its sign: in percentage points."""
-    return f"{numbers.significant(100 * value)} pt" if value >= _LEAST_POINTS else numbers.significant(value)
+    return f"{numbers.significant(100 * value, digits)} pt" if value >= _LEAST_POINTS else numbers.significant(value)
 
 
 def _difference(row: Row, value: float | None) -> str:

@@ -35,12 +35,18 @@ class Trials:
         self.place = -1
         self.named = NamedSettings()
         """Those that a person keeps."""
+        self.draft: object = None
+        """A plan that was left before it was applied, for whoever comes back to it."""
         self._run = 0
         self._going: int | None = None
         """The place that was asked for, until its run begins."""
-        self._before: tuple[str, int, Sequence[StepRecord]] | None = None
+        self._stood: tuple[str, int, Sequence[StepRecord]] | None = None
         """Setting, cursor and path when another setting was asked for."""
         self._asked = ""
+        self._before: tuple[str, int, Sequence[StepRecord]] | None = None
+        """The same, once the setting that was asked for is there."""
+        self._after = ""
+        """That setting."""
         self._outcome: Outcome | None = None
         self._previous: str | None = None
 
@@ -51,6 +57,8 @@ class Trials:
         self._run = view.run
         self._outcome = None
         setting = _setting(view)
+        if self._stood is not None and setting == self._asked:
+            self._before, self._after, self._stood = self._stood, self._asked, None
         present = self.history[self.place] if self.history else None
         if setting == present:
             return
@@ -91,7 +99,7 @@ class Trials:
         return True
 
     def _ask(self, source: Source, view: View, setting: str) -> None:
-        self._before = (_setting(view), view.cursor, list(view.path)) if view.newest else None
+        self._stood = (_setting(view), view.cursor, list(view.path)) if view.newest else None
         self._asked = canonical(setting)
         source.prune(setting)
 
@@ -100,7 +108,7 @@ class Trials:
     def outcome(self, view: View) -> Outcome | None:
         """Before and after, once the new setting has measured as many steps; None until then."""
         before = self._before
-        if before is None or _setting(view) != self._asked or not view.newest:
+        if before is None or _setting(view) != self._after or not view.newest:
             return None
         was, cursor, path = before
         if view.newest < len(path) and (view.running or view.pause is None):
@@ -110,7 +118,7 @@ class Trials:
             cursor = min(cursor, steps)
             whole = (summarise(path[:steps]), summarise(view.path[:steps]))
             at = (summarise(path[:cursor]), summarise(view.path[:cursor]))
-            self._outcome = Outcome(was, self._asked, steps, whole, cursor, at)
+            self._outcome = Outcome(was, self._after, steps, whole, cursor, at)
         return self._outcome
 
 

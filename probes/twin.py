@@ -54,6 +54,8 @@ class Twin:
         self._silenced: dict[str, nn.Module] = {}
         """What dropping took out of the graph, by path."""
         self._known_stand_ins: StandIns | None = None
+        self._dense_zeros: dict[str, int] = {}
+        """Of dense matrices, once they were counted."""
         self._state = State()
 
     # Matrices -------------------------------------------------------------------------------------------------
@@ -184,17 +186,26 @@ class Twin:
         setting: str = "",
         *,
         targets: Iterable[str] | None = None,
+        all_listed: bool = False,
         seconds: float = 0.0,
         calibration: Calibration | None = None,
         notes: Iterable[str] = (),
     ) -> PruneReport:
-        """What was really removed, counted in the weights of the target matrices (by default all that differ)."""
+        """What was really removed, counted in the weights of the target matrices (by default all that differ).
+
+        With `all_listed` the report's `matrices` are all there are, not the targets alone.
+        """
         names = set(self._state.changes if targets is None else targets)
-        matrices = tuple(self._count(matrix) for matrix in self.anatomy.matrices if matrix.name in names)
+        matrices = tuple(
+            self._count(m)
+            for m in self.anatomy.matrices
+            if m.name in names or (all_listed and not self.weight(m.name).is_meta)
+        )
+        counted = [matrix for matrix in matrices if matrix.name in names]
         return PruneReport(
             setting=setting,
-            zeroed=sum(matrix.zeros for matrix in matrices),
-            targeted=sum(matrix.rows * matrix.columns for matrix in matrices),
+            zeroed=sum(matrix.zeros for matrix in counted),
+            targeted=sum(matrix.rows * matrix.columns for matrix in counted),
             dropped=tuple(sorted(self._state.dropped, key=lambda name: (name.split()[0], int(name.split()[1])))),
             dropped_parameters=self.dropped_parameters,
             mask_hash=self._state.hash,
@@ -206,7 +217,10 @@ class Twin:
 
     def _count(self, matrix: Matrix) -> MatrixReport:
         weight = self.weight(matrix.name)
-        zeros = weight.numel() - int(torch.count_nonzero(weight))
+        if matrix.name in self._state.changes:
+            zeros = weight.numel() - int(torch.count_nonzero(weight))
+        elif (zeros := self._dense_zeros.get(matrix.name, -1)) < 0:
+            zeros = self._dense_zeros[matrix.name] = weight.numel() - int(torch.count_nonzero(weight))
         return MatrixReport(matrix.name, matrix.layer, matrix.sublayer, weight.shape[0], weight.shape[1], zeros)
 
     # Helpers --------------------------------------------------------------------------------------------------

@@ -167,9 +167,9 @@ class Asking(Page):
         self.app.push_screen(AskBranch(self.view.branches), answered)
 
     def action_keys(self) -> None:
-        from explorer.screens.help import Keys
+        from explorer.screens.help import Keys, main_keys
 
-        self.app.push_screen(Keys(self.view))
+        self.app.push_screen(Keys(main_keys(self.view)))
 
     def action_recordings(self) -> None:
         self.post_message(RecordingsAsked())

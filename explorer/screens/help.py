@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -36,21 +36,32 @@ class Explain(Dialog[None]):
             yield Static(told.source, classes="hint", markup=False)
 
 
+KeyHelp = tuple[str, str, bool]
+"""A key, what it does, and whether that is possible now."""
+
+
+def main_keys(view: View) -> list[KeyHelp]:
+    """The keys of the main screen."""
+    return [
+        *((command.shown, command.help, command.when(view)) for command in COMMANDS),
+        ("Tab", "Moves the focus to the next panel.", True),
+        ("Ctrl+P", "Finds anything by name.", True),
+    ]
+
+
 class Keys(Dialog[None]):
     """Every key with what it does; what is not possible now is dimmed."""
 
     title_text = "Keys"
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, keys: Sequence[KeyHelp]) -> None:
         super().__init__()
-        self._view = view
+        self._keys = keys
 
     def body(self) -> Iterator[Widget]:
         table = Table.grid(padding=(0, 2))
-        for command in COMMANDS:
-            style = "" if command.when(self._view) else "dim"
-            table.add_row(Text(command.shown, style=f"bold {style}"), Text(command.help, style=style))
-        table.add_row(Text("Tab", style="bold"), Text("Moves the focus to the next panel."))
-        table.add_row(Text("Ctrl+P", style="bold"), Text("Finds anything by name."))
+        for key, does, possible in self._keys:
+            style = "" if possible else "dim"
+            table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
         with VerticalScroll():
             yield Static(table)

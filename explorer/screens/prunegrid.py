@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -32,6 +33,35 @@ Way = Callable[[Source, View], bool]
 """A way to another setting; False where it leads nowhere."""
 
 
+HELP = (
+    ("← → ↑ ↓", "Choose a cell; a column is a sublayer, or one of its matrices."),
+    ("r", "Begins a range at the cursor, or lets go of it."),
+    ("a", "Takes every layer of the column."),
+    ("space", "Gives what is chosen the method and amount beside."),
+    ("d", "Drops the sublayers that are chosen."),
+    ("0", "Gives what is chosen its dense weights back."),
+    ("1–9 + −", "The amount: so many tenths, or 0.05 more or less; the slider takes the mouse."),
+    ("p", "An N:M pattern instead of a ratio, the next one each time."),
+    ("m", "The next method."),
+    ("⏎", "Applies the change: the same context is measured again."),
+    ("⌫", "Reverts what is not applied."),
+    ("u U", "Undo and redo: the settings of this sitting, exactly."),
+    ("v", "Flips between the last two settings."),
+    ("k", "Keeps the setting under a name; x on the main screen lists those."),
+    ("z", "Opens the panel under focus; Tab moves the focus."),
+    ("y", "Copies the panel under focus."),
+    ("Esc", "Back; while something is computed, stops it. What is not applied is still here later."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan that was not applied, and of which pruned model."""
+
+    report: PruneReport
+    plan: Plan
+
+
 class PruneGrid(Page):
     """The plan is only text until it is applied; every setting of the sitting can be gone back to."""
 
@@ -55,13 +85,14 @@ class PruneGrid(Page):
         Binding("plus,equals_sign", "nudge(True)", show=False),
         Binding("minus", "nudge(False)", show=False),
         Binding("m", "method", show=False),
-        Binding("k", "pattern", show=False),
+        Binding("p", "pattern", show=False),
         Binding("backspace", "revert", show=False),
         Binding("enter", "apply", show=False),
         Binding("u", "undo", show=False),
         Binding("U,shift+u", "redo", show=False),
         Binding("v", "flip", show=False),
-        Binding("n", "keep", show=False),
+        Binding("k", "keep", show=False),
+        Binding("question_mark", "keys", show=False),
         Binding("z", "zoom", show=False),
         Binding("y", "copy", show=False),
         Binding("t", "app.next_theme", show=False),
@@ -100,6 +131,7 @@ class PruneGrid(Page):
         self.query_one(BeforeAfter).show(outcome, self._view.work is not None or self._view.running)
         self.query_one(Status).show(self._view)
         self.query_one("#title", Static).update(self._title())
+        self._trials.draft = Draft(self._report, self._plan) if changed and self._report else None
         self.query_one(KeyLine).show(self._keys(changed))
 
     def _read(self) -> None:
@@ -111,6 +143,9 @@ class PruneGrid(Page):
         self._report = report
         try:
             self._present = self._plan = Plan.of(report, header.dense.layers)
+            left = self._trials.draft
+            if isinstance(left, Draft) and left.report is report:
+                self._plan = left.plan
         except BadInput as problem:
             self.notify(problem.message, title=problem.title)
 
@@ -140,15 +175,16 @@ class PruneGrid(Page):
             Key("⏎", "apply", "apply", changed and ready),
             Key("1–9 + −", "amount", ""),
             Key("m", "method", "method"),
-            Key("k", "N:M", "pattern"),
+            Key("Esc", "back", "leave"),
+            Key("?", "keys", "keys"),
+            Key("p", "N:M", "pattern"),
             Key("r", "range", "stretch"),
             Key("a", "all layers", "column"),
             Key("u", "undo", "undo", ready and trials.place > 0),
             Key("U", "redo", "redo", ready and trials.place + 1 < len(trials.history)),
             Key("v", "flip", "flip", ready and len(trials.history) > 1),
-            Key("n", "name", "keep", self._made_here),
+            Key("k", "keep", "keep", self._made_here),
             Key("⌫", "revert", "revert", changed),
-            Key("Esc", "back", "leave"),
         ]
 
     @property
@@ -253,8 +289,15 @@ class PruneGrid(Page):
         if self._made_here:
             keep_named(self, self._trials.named, self._present.setting)
 
+    def action_keys(self) -> None:
+        from explorer.screens.help import Keys
+
+        self.app.push_screen(Keys([(key, does, True) for key, does in HELP]))
+
     def _go(self, way: Way, otherwise: str) -> None:
-        if self._ready and not way(self._source, self._view):
+        if self._plan.setting != self._present.setting:
+            self.notify("⏎ applies the change, ⌫ reverts it.", title="A change is not applied")
+        elif self._ready and not way(self._source, self._view):
             self.notify(otherwise, title="Settings")
         self.show()
 
@@ -263,5 +306,6 @@ class PruneGrid(Page):
             self.close_zoom()
         elif self._view.work is not None:
             self._source.cancel()
+            self.notify("It stops as soon as what is being computed is done.", title="Stopping")
         else:
             self.app.pop_screen()

@@ -27,6 +27,10 @@ FIGURES: tuple[Figure, ...] = (
     ("first split ↑", lambda s: float(s.first_split) if s.first_split else None, numbers.plain),
 )
 """Name with the way that is better, where it is in a summary, how it is written."""
+ROOMY = 17
+"""Cells from which on two figures and the arrow between them have air."""
+LABEL = 13
+"""Cells of the longest name."""
 
 
 class BeforeAfter(Drawn, can_focus=True):
@@ -49,25 +53,41 @@ class BeforeAfter(Drawn, can_focus=True):
         if outcome is None:
             told = "Measuring the same steps again …" if self._waiting else "Apply a change to see what it does."
             return [[(f" {told}", palette.muted)]]
-        label = 15
-        value = max(7, (size.width - label - 1) // 4)
+        pair = max(9, (size.width - LABEL - 2) // 2)
         lines: list[Pieces] = [
-            [(f" {fit(flowing(outcome.before), size.width - 2)}", palette.muted)],
-            [(f" → {fit(flowing(outcome.after), size.width - 4)}", palette.pruned)],
             [
-                (" " * (label + 1), None),
-                (f"all {outcome.steps}".rjust(2 * value), palette.muted),
-                (f"up to {outcome.cursor}".rjust(2 * value), palette.muted),
-            ],
+                (" " * (LABEL + 1), None),
+                (f"all {outcome.steps}".center(pair), palette.muted),
+                (f"up to {outcome.cursor}".center(pair), palette.muted),
+            ]
         ]
+        if size.height >= len(FIGURES) + 3:
+            lines = [
+                [(f" {fit(flowing(outcome.before), size.width - 2)}", palette.muted)],
+                [(f" → {fit(flowing(outcome.after), size.width - 4)}", palette.pruned)],
+                *lines,
+            ]
         for name, read, write in FIGURES:
-            line: Pieces = [(f" {name:<{label}}", palette.muted)]
+            line: Pieces = [(f" {name:<{LABEL}}", palette.muted)]
             for before, after in (outcome.whole, outcome.at):
-                old, new = read(before), read(after)
-                line.append((_shown(old, write).rjust(value), palette.text))
-                line.append((_shown(new, write).rjust(value), palette.strong if old != new else palette.muted))
+                line += self._pair(read(before), read(after), write, pair)
             lines.append(line)
+        if len(lines) > size.height:
+            lines[max(0, size.height - 1) :] = [[(" … z shows all", palette.muted)]]
         return lines
+
+    def _pair(self, old: float | None, new: float | None, write: Callable[[float], str], width: int) -> Pieces:
+        """Before, an arrow, after; what changed stands out."""
+        arrow = " → " if width >= ROOMY else "→"
+        half = (width - len(arrow)) // 2
+        return [
+            (_shown(old, write).rjust(half), self.palette.text),
+            (arrow, self.palette.muted),
+            (
+                _shown(new, write).ljust(width - len(arrow) - half),
+                self.palette.strong if old != new else self.palette.muted,
+            ),
+        ]
 
 
 def _shown(value: float | None, write: Callable[[float], str]) -> str:

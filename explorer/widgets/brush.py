@@ -17,6 +17,8 @@ from probes.prune.setting import Amount, Method, Pattern, Ratio
 METHODS = tuple(method for method in Method if method.unstructured or method.structured)
 PATTERNS: tuple[Amount, ...] = (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4))
 STEP = 0.05
+TIGHT = 7
+"""Lines up to which none is left empty."""
 SLIDER = 20
 """Cells of the slider, and steps from 0 to 1."""
 
@@ -72,7 +74,7 @@ class Brush(Drawn):
             [(" method  ", palette.muted), (self.method.value, palette.strong), (f"   {self._about()}", palette.muted)],
             [(" amount  ", palette.muted), *self._slider()],
             [(" where   ", palette.muted), (self._where, palette.text)],
-            [],
+            *([[]] if size.height > TIGHT else []),
         ]
         words = textwrap.wrap(self._setting or "nothing: the model stays dense", width - 1, break_on_hyphens=False)
         style = palette.pruned if self._changed else palette.text
@@ -82,12 +84,14 @@ class Brush(Drawn):
     def _about(self) -> str:
         if self.method.structured:
             return f"whole {self.method}, of {thinned_sublayer(self.method)} cells"
+        if self.method is Method.MAGNITUDE_GLOBAL:
+            return "ranked over each part below"
         return "m next"
 
     def _slider(self) -> Pieces:
         palette = self.palette
         if not isinstance(self.amount, Ratio):
-            return [(f"{self.amount}", palette.strong), ("   k next pattern", palette.muted)]
+            return [(f"{self.amount}", palette.strong), ("   p next pattern", palette.muted)]
         full = round(self.amount.value * SLIDER)
         return [
             ("━" * full, palette.pruned),

@@ -24,6 +24,8 @@ ENTRIES = 4
 SIGNS = "━┅┈╍"
 """How each entry's line looks, in words."""
 DASHES: tuple[Dash, ...] = (SOLID, DASHED, DOTTED, LONG)
+ROOMY = 10
+"""Cells of a column from which on a difference is written with all its digits."""
 ROLES = ("dense", "pruned", "text", "muted")
 """The palette's style of each entry's line."""
 
@@ -71,8 +73,9 @@ class ComparedFigures(Drawn, can_focus=True):
             return []
         width, height = size
         count = len(compared.entries)
-        label = min(26, max(14, width // 3))
-        value = max(8, (width - label - 1) // (2 * count - 1))
+        columns = 2 * count - 1
+        label = max(14, min(26, width // 3, width - 1 - 8 * columns))
+        value = max(8, (width - label - 1) // columns)
         # The first name has the room of the labels besides, every other that of its difference.
         names = [f" {name}" for name in narrowed([flowing(entry.label) for entry in compared.entries], 2 * value - 6)]
         head: Pieces = []
@@ -88,7 +91,7 @@ class ComparedFigures(Drawn, can_focus=True):
     def _row(self, row: Row, label: int, value: int, marked: bool) -> Pieces:
         palette = self.palette
         write = writer_of(row)
-        write_less = points if is_share(row) else write
+        write_less = (points if value >= ROOMY else closely) if is_share(row) else write
         name = f"{row.name}, {row.unit}" if row.unit not in ("", "step") else row.name
         pieces: Pieces = [("*" if marked else " ", palette.strong), (fit(name, label), palette.muted)]
         for place, (number, less) in enumerate(zip(row.values, row.differences, strict=True)):
@@ -100,21 +103,21 @@ class ComparedFigures(Drawn, can_focus=True):
 
 
 def narrowed(labels: Sequence[str], width: int) -> list[str]:
-    """Labels in at most so many cells, without their ends, or without their beginnings where the ends tell them apart.
-
-    Where neither does, they are cut all the same: the sign before each is its own.
-    """
+    """Labels in at most so many cells: those that would be the same without their ends keep these instead."""
     cut = [fit(label, width).rstrip() for label in labels]
-    if len(set(cut)) == len(labels):
-        return cut
-    ends = [label if cell_len(label) <= width else f"…{_end(label, width - 1)}" for label in labels]
-    return ends if len(set(ends)) > len(set(cut)) else cut
+    return [
+        one if one == label or cut.count(one) == 1 else _ending(label, width)
+        for one, label in zip(cut, labels, strict=True)
+    ]
 
 
-def _end(label: str, width: int) -> str:
-    while cell_len(label) > width:
-        label = label[1:]
-    return label
+def _ending(label: str, width: int) -> str:
+    """The end of a label, from its last part on where that fits."""
+    part = f" {label.rpartition(' · ')[2]}"
+    end = part if cell_len(part) < width else label
+    while cell_len(end) > width - 1:
+        end = end[1:]
+    return f"…{end}"
 
 
 def writer_of(row: Row) -> Callable[[float], str]:
@@ -136,6 +139,11 @@ def difference(less: float | None, write: Callable[[float], str]) -> str:
         return "="
     shown = write(abs(less)).removeprefix("×")
     return f"{'+' if less > 0 else '−'}{shown}"
+
+
+def closely(value: float) -> str:
+    """`points` for a narrow column."""
+    return points(value, 2).replace(" ", "")
 
 
 def _plain(value: float | None) -> str:

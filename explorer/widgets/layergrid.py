@@ -14,7 +14,7 @@ from explorer.prune_plan import Cell, Plan
 from explorer.widgets.drawn import Drawn, Pieces
 from probes.header import MatrixReport
 
-LABEL, COLUMN = 9, 6
+LABEL, COLUMN = 7, 6
 SUBLAYERS = ("attn", "mlp")
 
 
@@ -121,13 +121,12 @@ class LayerGrid(Drawn, can_focus=True):
         )
         down = f"{self._top}–{min(len(plan.layers), self._top + visible) - 1}"
         self.entitle(Text("layers"), Text(f"{more}{down}"))
-        head = " " * LABEL + "".join(f"{trimmed(name):>{COLUMN - 1}} " for name in shown)
+        head = " layer " + "".join(f"{trimmed(name):>{COLUMN - 1}} " for name in shown)
         lines: list[Pieces] = [[(head, palette.muted)]]
         rows, chosen = self._corners()
         for row in range(self._top, min(len(plan.layers), self._top + visible)):
             layer = plan.layers[row]
-            label = "layer" if row == self._top else ""
-            line: Pieces = [(f" {label:<5}{layer:>2} ", palette.muted)]
+            line: Pieces = [(f"{layer:>{LABEL - 1}} ", palette.muted)]
             for place, column in enumerate(shown, self._left):
                 here = row in rows and place in chosen
                 line += self._cell(layer, column, here, row == self.row and place == self.column)

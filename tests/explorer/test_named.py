@@ -73,7 +73,7 @@ async def test_a_setting_is_kept_by_name_and_offered_where_settings_are_typed() 
 async def test_a_name_that_is_taken_says_what_it_would_replace() -> None:
     NamedSettings().keep("mine", "wanda:0.7")
     async with on_stage(scripted(Follow.DENSE), 4) as (app, pilot):
-        await press(pilot, "w", "n")
+        await press(pilot, "w", "k")
         app.screen.query_one(Input).value = "mine"
         await press(pilot)
         assert "It takes the place of wanda:0.7." in screen_text(app)

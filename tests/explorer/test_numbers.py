@@ -89,3 +89,9 @@ def test_sizes_and_times_have_units_that_fit() -> None:
 @pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (0.001, "1e-3"), (-0.5, "−0.5"), (300.0, "300"), (0.0, "0")])
 def test_bounds_of_an_axis_fit_its_gutter(value: float, text: str) -> None:
     assert numbers.plain(value) == text
+
+
+def test_nothing_is_shown_as_less_than_nothing() -> None:
+    assert numbers.percent(-0.0) == "0 %"
+    assert numbers.degrees(-0.0) == "0.0°"
+    assert numbers.degrees(float("nan")) == "undef."

@@ -246,3 +246,45 @@ def test_a_kill_in_the_middle_of_a_real_run_loses_at_most_the_step_in_flight(tmp
     assert [json.loads(line)["p"] for line in shown] == [
         to_jsonable(record)["p"] for record in session.last.path[: len(shown)]
     ]
+
+
+def test_a_named_file_that_can_not_be_made_is_known_before_anything_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    recorder = Recorder(lambda _event: None, tmp_path / "file" / "below.jsonl")
+    with pytest.raises(Failure):
+        recorder.prepare()
+
+
+def test_a_file_that_nothing_came_into_is_taken_away_again(tmp_path: Path) -> None:
+    recorder = Recorder(lambda _event: None, tmp_path / "run.jsonl")
+    recorder.prepare()
+    assert (tmp_path / "run.jsonl").exists()
+    assert recorder.close() == ""
+    assert not (tmp_path / "run.jsonl").exists()
+
+
+def test_what_the_disk_refused_is_rescued_to_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path / "own"))
+    recorder = Recorder(lambda _event: None, tmp_path / "run.jsonl")
+    recorder.prepare()
+    append = SessionWriter.append
+
+    def full(self: SessionWriter, line: bytes) -> None:
+        if self.path.parent == tmp_path:
+            raise Failure("Recording paused", "It is full.", "Make room.")
+        append(self, line)
+
+    monkeypatch.setattr(SessionWriter, "append", full)
+    for event in EVENTS:
+        recorder(event)
+    assert recorder.close()
+    saved = recorder.rescue()
+    assert saved is not None
+    assert saved.parent == tmp_path / "own"
+    sound = Recorder(lambda _event: None, tmp_path / "own" / "sound.jsonl")
+    for event in EVENTS:
+        sound(event)
+    sound.close()
+    assert read(saved).last.path == read(tmp_path / "own" / "sound.jsonl").last.path

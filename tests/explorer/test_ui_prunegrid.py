@@ -75,7 +75,7 @@ async def test_the_brush_gives_a_method_and_an_amount_to_a_column_of_matrices() 
         assert brush.amount == brush.treatment.amount
         assert planned(app) == f"wanda:0.5+dense@name=down_proj+{brush.treatment}@name=down_proj"
         assert str(brush.amount) == "0.35"
-        await press(pilot, "k")
+        await press(pilot, "p")
         await press(pilot, "space")
         assert planned(app).endswith(f"{brush.method}:2:4@name=down_proj")
         await press(pilot, "backspace")
@@ -89,7 +89,7 @@ async def test_the_slider_and_the_cells_take_the_mouse() -> None:
         assert str(app.screen.query_one(Brush).amount) == "0.75"
         await pilot.click("#layers", offset=(20, 7))
         grid = app.screen.query_one(LayerGrid)
-        assert (grid.row, grid.column) == (5, 1)
+        assert (grid.row, grid.column) == (5, 2)
 
 
 async def test_nothing_left_to_prune_is_said_and_not_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import random
@@ -145,6 +146,22 @@ def test_without_its_header_a_run_still_has_its_steps(tmp_path: Path, events: li
     assert session.notes[0] == "The header can't be read: which models these were is not known."
 
 
+def test_a_run_whose_header_is_lost_knows_it(tmp_path: Path, events: list[Event]) -> None:
+    lost = read(written(tmp_path, b"".join(lines_of(events)[1:])))
+    assert lost.last.headless
+    assert not read(written(tmp_path, b"".join(lines_of(events)))).last.headless
+
+
+def test_a_byte_order_mark_costs_nothing(tmp_path: Path, file: Path, events: list[Event]) -> None:
+    marked = codecs.BOM_UTF8 + file.read_bytes()
+    session = read(written(tmp_path, marked))
+    assert [line.event for line in session.last.lines] == events
+    assert session.notes == []
+    joined = read(written(tmp_path, marked * 2))
+    assert [run.steps for run in joined.runs] == [29, 29]
+    assert joined.notes == []
+
+
 def test_a_run_of_the_next_format_is_read_as_far_as_it_is_understood(tmp_path: Path, events: list[Event]) -> None:
     raw = lines_of(events[:6])
     header = json.loads(raw[0]) | {"format": FORMAT + 1}
@@ -258,6 +275,33 @@ def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("raw", [b"", b"\n\n", b"a,b\n1,2\n", b'{"kind":"aura"}\n', b'{"kind":"header","run'])
 def test_a_file_of_something_else_is_refused_with_a_sentence(tmp_path: Path, raw: bytes) -> None:
     with pytest.raises(BadInput, match="Not a recording"):
+        read(written(tmp_path, raw))
+
+
+HEADER = b'{"kind":"header","format":1,"run":1,"header":{'
+
+
+@pytest.mark.parametrize("raw", [HEADER, HEADER[:5], codecs.BOM_UTF8 + HEADER])
+def test_a_recording_that_was_cut_off_within_its_first_line_is_told_so(tmp_path: Path, raw: bytes) -> None:
+    with pytest.raises(BadInput, match="was cut off within its first line"):
+        read(written(tmp_path, raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x7fELF\x02\x01\x01\x00\x80\xff",
+        random.Random(1).randbytes(500).replace(b"\n", b""),
+        codecs.BOM_UTF16_LE + HEADER.decode().encode("utf-16-le"),
+        codecs.BOM_UTF8,
+        b"Dear diary",
+        b'{"name": "package"}',
+        b"Dear diary\n" + HEADER,
+    ],
+    ids=["program", "garbage", "UTF-16", "mark alone", "text", "other JSON", "text before"],
+)
+def test_what_never_was_a_recording_is_not_called_cut_off(tmp_path: Path, raw: bytes) -> None:
+    with pytest.raises(BadInput, match="is not a recording: it has no line of a recorded session"):
         read(written(tmp_path, raw))
 
 

@@ -11,7 +11,7 @@ from probes.decode import Lockstep
 from probes.errors import BadInput
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
-from probes.until import GRAMMAR, Loop, first_met, parse_until
+from probes.until import GRAMMAR, Loop, TokenTaken, first_met, parse_until
 from tests.probes.test_decode import Words, damaged
 from tests.tiny import tiny
 
@@ -74,3 +74,10 @@ def test_what_is_no_condition_is_refused_with_the_grammar(text: str) -> None:
     with pytest.raises(BadInput) as refused:
         parse_until(text)
     assert GRAMMAR in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "token"), [("token= ", " "), ("  token=\\n", "\n"), ("token=\\\\n", "\\n"), ("token= a ", " a ")]
+)
+def test_a_token_is_what_stands_behind_the_sign_spaces_and_all(text: str, token: str) -> None:
+    assert parse_until(text) == TokenTaken(token)
