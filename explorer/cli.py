@@ -115,8 +115,7 @@ def bench(
     with told():
         from rich.console import Console
 
-        from explorer import bench as stepping
-        from explorer import bench_prune as pruning
+        from explorer.bench import pruning, stepping
         from explorer.progress import Bar
 
         wanted = Wanted(dense=dense, prune=prune[0] if prune else o.DEFAULT_PRUNE)

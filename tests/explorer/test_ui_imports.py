@@ -17,7 +17,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["app", "scripted", "uibench", "palette", "screens.help", "screens.prune", "screens.settings"]
+    "module", ["app", "scripted", "bench.interface", "palette", "screens.help", "screens.prune", "screens.settings"]
 )
 def test_the_explorer_never_loads_torch(module: str) -> None:
     loaded = loaded_by(f"import explorer.{module}")

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from explorer.app import ExplorerApp
+from explorer.bench.interface import CountingDriver
 from explorer.screens.main import MainScreen
 from explorer.scripted import Accidents, ScriptedSource
 from explorer.source import Sink
-from explorer.uibench import CountingDriver
 from explorer.widgets.tokens import TokenText
 from probes.events import Failed, WorkProgressed
 from probes.settings import Follow

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from transformers import PreTrainedModel
 
-from probes import cost
-from probes.cost import StepCost, growth, growth_alone, step_cost
+from probes.bench import stepping as cost
+from probes.bench.stepping import StepCost, growth, growth_alone, step_cost
 from probes.decode import Lockstep
 from probes.settings import Follow, RunSettings
 from tests.probes.test_decode import PROMPT, Words, damaged

@@ -17,10 +17,10 @@ from probes.events import WorkProgressed
 from probes.wanted import Wanted
 
 if TYPE_CHECKING:
+    from probes.bench.memory import PruneMemory
+    from probes.bench.methods import Surveyed
+    from probes.bench.pruning import Timing
     from probes.models import Loaded
-    from probes.prunecost import Timing
-    from probes.prunememory import PruneMemory
-    from probes.survey import Surveyed
 
 Progress = Callable[[WorkProgressed], None]
 MEMORY = (
@@ -54,8 +54,8 @@ class MethodsBench:
 
 def bench(wanted: Wanted, progress: Progress | None = None) -> PruneBench:
     """Times and weighs pruning; a few minutes on the demo model. Raises what loading and pruning raise."""
-    from probes.prunecost import timings
-    from probes.prunememory import measure
+    from probes.bench.memory import measure
+    from probes.bench.pruning import timings
 
     tell = progress or (lambda _event: None)
     memory = []
@@ -68,7 +68,7 @@ def bench(wanted: Wanted, progress: Progress | None = None) -> PruneBench:
 
 def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, progress: Progress) -> MethodsBench:
     """Carries out settings, by default every method at a few amounts, and measures each on the same tokens."""
-    from probes.survey import every_setting, survey
+    from probes.bench.methods import every_setting, survey
 
     dense = _loaded(wanted, progress)
     found = survey(

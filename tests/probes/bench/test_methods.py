@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from probes.accumulate import summarise
+from probes.bench.methods import every_setting, survey
 from probes.errors import BadInput
 from probes.pair import pruned_here
 from probes.prune.setting import Method, parse
 from probes.settings import Follow, RunSettings
-from probes.survey import every_setting, survey
 from tests.probes.prune.models import FEW, loaded
 
 PROMPT = "abcdefgh"

@@ -15,8 +15,8 @@ from probes.settings import Follow, RunSettings
 from probes.wanted import Wanted
 
 if TYPE_CHECKING:
-    from explorer.uibench import UiCost
-    from probes.cost import Growth, StepCost
+    from explorer.bench.interface import UiCost
+    from probes.bench.stepping import Growth, StepCost
 
 Progress = Callable[[WorkProgressed], None]
 
@@ -38,8 +38,8 @@ def bench(
     wanted: Wanted, progress: Progress | None = None, *, prompt: str = NATALIA, steps: int = 32, rounds: int = 9
 ) -> Bench:
     """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
-    from explorer.uibench import measure
-    from probes.cost import growth_alone, step_cost
+    from explorer.bench.interface import measure
+    from probes.bench.stepping import growth_alone, step_cost
     from probes.pair import load_pair
     from probes.tokens import TokenText, prompt_ids
 

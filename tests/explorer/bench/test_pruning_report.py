@@ -7,12 +7,12 @@ import io
 import pytest
 from rich.console import Console
 
-from explorer.bench_prune import MethodsBench, PruneBench, report, report_methods
+from explorer.bench.pruning import MethodsBench, PruneBench, report, report_methods
 from probes.accumulate import Summary, summarise
-from probes.prunecost import PASS, STEP, Timing
-from probes.prunememory import PruneMemory
+from probes.bench.memory import PruneMemory
+from probes.bench.methods import Surveyed
+from probes.bench.pruning import PASS, STEP, Timing
 from probes.settings import Follow
-from probes.survey import Surveyed
 from tests.explorer.stage import scripted
 
 

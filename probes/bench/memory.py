@@ -1,6 +1,6 @@
 """What pruning and a pruned twin take in memory, measured in a process of its own.
 
-`python -m probes.prunememory SETTING SAMPLES MODEL` measures one setting and prints it as JSON: in a process that has
+`python -m probes.bench.memory SETTING SAMPLES MODEL` measures one setting and prints it as JSON: in a process that has
 done something else before, freed memory that is used again would hide what is taken.
 """
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from probes import prunecost
+from probes.bench import pruning as prunecost
+from probes.bench.memory import PruneMemory, measure
+from probes.bench.pruning import CHANGED, LIMITS, PASS, STEP, timings
 from probes.prune.activations import Memory
-from probes.prunecost import CHANGED, LIMITS, PASS, STEP, timings
-from probes.prunememory import PruneMemory, measure
 from tests.probes.prune.models import FEW, loaded
 
 

@@ -6,9 +6,9 @@ import io
 
 from rich.console import Console
 
-from explorer.bench import Bench, report
-from explorer.uibench import UiCost
-from probes.cost import Growth, StepCost
+from explorer.bench.interface import UiCost
+from explorer.bench.stepping import Bench, report
+from probes.bench.stepping import Growth, StepCost
 from probes.settings import Follow
 
 FOUND = Bench(

@@ -1,0 +1,1 @@
+"""`phier bench`: what the program costs, printed beside its limits."""

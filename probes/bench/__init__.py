@@ -1,0 +1,1 @@
+"""What stepping and pruning cost on this machine, and what every method does."""
