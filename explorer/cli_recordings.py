@@ -75,10 +75,16 @@ def export(
     files: Files,
     to: Annotated[str, typer.Option(help="csv, parquet, jsonl, svg, png, pdf or html.")],
     out: Annotated[str, typer.Option(help="A folder (its name ends in /), or how the files' names begin.")] = "",
-    every: Annotated[bool, typer.Option("--every", help="Tables of all branches and runs, not the last path.")] = False,
-    total: Annotated[bool, typer.Option("--total", help="Figures of each model on its own context.")] = False,
-    figures: Annotated[list[str] | None, typer.Option(help="Only these figures; may be repeated.")] = None,
-    caption: Annotated[bool, typer.Option(help="A caption under each figure.")] = True,
+    every: Annotated[
+        bool, typer.Option("--every", help="For csv, parquet, jsonl: all branches and runs, not the last path.")
+    ] = False,
+    total: Annotated[
+        bool, typer.Option("--total", help="For svg, png, pdf: figures of each model on its own context.")
+    ] = False,
+    figures: Annotated[
+        list[str] | None, typer.Option(help="For svg, png, pdf: only these figures; may be repeated.")
+    ] = None,
+    caption: Annotated[bool, typer.Option(help="For svg, png, pdf: a caption under each figure.")] = True,
 ) -> None:
     """Turns recordings into tables, figures for print, or a page that opens offline."""
     with told():

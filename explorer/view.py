@@ -101,6 +101,8 @@ class View:
         self.explained: dict[tuple[int, int, str], Explained] = {}
         """What was computed about steps besides their records, by branch, step and name."""
         self.following = True
+        self._played = False
+        """True once this run was running here; a recording that is opened to look at never was."""
         self.log_scale = True
         """Divergences are drawn by powers of ten; False draws them from zero."""
         self.window: int | None = None
@@ -142,12 +144,14 @@ class View:
                 self.pause = None
                 self._show_path()
             case RunResumed():
-                self.running = True
+                self.running = self._played = True
                 self.pause = None
                 self._arrivals.clear()
             case RunPaused():
                 self.running = False
                 self.pause = event
+                if not self.live and not self._played and self.following:
+                    self.move_to(self.last_compared() or self.newest)
             case Explained():
                 self.explained[event.branch, event.step, event.what] = event
 
@@ -164,7 +168,7 @@ class View:
     def _start(self, event: RunStarted) -> None:
         self.run, self.header = event.run, event.header
         self.branches = Branches()
-        self.running, self.pause = False, None
+        self.running, self.pause, self._played = False, None, False
         self.work = self.failure = self._work_start = None
         self.explained.clear()
         self._arrivals.clear()
@@ -283,6 +287,10 @@ class View:
 
     def follow_newest(self) -> None:
         self.following = True
+
+    def last_compared(self) -> int | None:
+        """The last step at which the two models are compared at all, None before any."""
+        return next((one.step for one in reversed(self.path) if one.shared is not None or one.p is not None), None)
 
     def highest_kl(self) -> int | None:
         """The step with the largest KL on one shared context (an infinite one before all), None before any."""

@@ -54,6 +54,12 @@ def test_sessions_lists_and_searches_what_the_folder_holds(two: tuple[Path, Path
     assert "mild.jsonl" not in found
 
 
+def test_words_that_no_recording_has_are_answered_with_a_sentence(tmp_path: Path) -> None:
+    done = phier("sessions", "zzz", "\x1b[31m", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == 'No recording matches "zzz ␛[31m".\n'
+
+
 def test_compare_prints_a_table_or_one_object(two: tuple[Path, Path], tmp_path: Path) -> None:
     table = phier("compare", *two, folder=tmp_path)
     assert table.returncode == 0

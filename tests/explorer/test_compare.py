@@ -17,6 +17,7 @@ from explorer.scripted import Accidents
 from probes.accumulate import summarise
 from probes.errors import BadInput
 from probes.events import Event, RunStarted, StepMeasured
+from probes.record import StepRecord
 from probes.settings import Follow, Sampling
 from tests.records import records, session_events, write_events
 
@@ -49,6 +50,90 @@ def test_every_figure_is_the_summary_of_the_steps_all_have(tmp_path: Path) -> No
     assert rows["ΣKL, shared context"].values == tuple(sums)
     assert rows["ΣKL, shared context"].differences == (0.0, sums[1] - sums[0])
     assert any("first 12 steps" in note for note in found.notes)
+
+
+def stopped(events: list[Event], after: int) -> list[Event]:
+    """The same run, had the pruned text ended after that step: from there on only the shared context compares."""
+
+    def alone(record: StepRecord) -> StepRecord:
+        ended = replace(record, pruned=None, taken_pruned=None, same_context=False, agree=None)
+        return replace(ended, h=None, z=None, p=None, local=record.shared)
+
+    return [
+        replace(e, record=alone(e.record)) if isinstance(e, StepMeasured) and e.record.step > after else e
+        for e in events
+    ]
+
+
+def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_all(tmp_path: Path) -> None:
+    whole, short = session_events(24, setting="wanda:0.3"), stopped(session_events(24, setting="wanda:0.6"), 7)
+    found = compare([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", short)])
+    assert (found.common, found.shared, found.both) == (24, 24, 7)
+    rows = {row.name: row for row in found.rows}
+    assert rows["steps"].values == (24, 24)
+    assert rows["steps compared"].values == (24, 7)
+    first = [summarise(records(events)[:7]) for events in (whole, short)]
+    for name, values in (
+        ("ΣKL, total", [s.kl_sum for s in first]),
+        ("drift", [s.drift for s in first]),
+        ("same top-1", [s.agree_rate for s in first]),
+        ("longest agreement", [s.longest_agreement for s in first]),
+    ):
+        assert (rows[name].values, rows[name].over) == (tuple(values), 7), name
+        assert found.marked(rows[name])
+    every = [summarise(records(events)) for events in (whole, short)]
+    for name, values in (
+        ("ΣKL, shared context", [s.kl_local_sum for s in every]),
+        ("survival", [s.survival for s in every]),
+        ("log ratio", [s.log_ratio for s in every]),
+    ):
+        assert (rows[name].values, rows[name].over) == (tuple(values), 24), name
+        assert not found.marked(rows[name])
+    [note] = found.notes
+    assert note == (
+        "Both models write at 24 steps in wanda:0.3, 7 steps in wanda:0.6: what needs both (*) is over the 7 steps at "
+        "which all of them do."
+    )
+
+
+def test_figures_leave_out_what_one_of_them_could_not_compare(tmp_path: Path) -> None:
+    broken = recorded(tmp_path, "a", accidents=Accidents(invalid=9))
+    sound = recorded(tmp_path, "b", "wanda:0.2")
+    found = compare([broken, sound])
+    steps = found.entries[0].summary.steps
+    assert (found.common, found.shared) == (steps, steps - 1)
+    rows = {row.name: row for row in found.rows}
+    kept = [record for record in found.entries[1].records[:steps] if record.step != 9]
+    assert rows["ΣKL, shared context"].values[1] == summarise(kept).kl_local_sum
+    assert f"At {steps - 1} of the first {steps} steps" in " ".join(found.notes)
+    assert found.span == f"{steps} steps, {steps - 1} of them"
+
+
+def test_figures_over_no_step_at_all_are_missing(tmp_path: Path) -> None:
+    whole, none = session_events(8, setting="wanda:0.3"), stopped(session_events(8), 0)
+    found = compare([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", none)])
+    rows = {row.name: row for row in found.rows}
+    assert rows["ΣKL, total"].values == rows["same top-1"].values == (None, None)
+    assert "is left out" in found.notes[-1]
+
+
+def test_the_table_and_the_object_say_over_how_many_steps_a_figure_is(tmp_path: Path) -> None:
+    paths = [
+        write_events(tmp_path / "a.jsonl", session_events(24, setting="wanda:0.3")),
+        write_events(tmp_path / "b.jsonl", stopped(session_events(24, setting="wanda:0.6"), 7)),
+    ]
+    found = compare(paths)
+    console = Console(width=120, record=True, file=StringIO())
+    print_compared(found, console)
+    text = console.export_text()
+    for words in ("over 24 steps", "steps compared", "ΣKL, total * [nat]", "same top-1 *", "is over the 7 steps"):
+        assert words in text
+    assert "ΣKL, shared context [nat]" in text
+    plain = json.loads(json.dumps(compared_object(found), allow_nan=False))
+    over = {row["name"]: row["over"] for row in plain["rows"]}
+    assert (over["ΣKL, total"], over["ΣKL, shared context"], over["steps"]) == (7, 24, None)
+    assert [one["steps_compared"] for one in plain["recordings"]] == [24, 7]
+    assert plain["notes"] == list(found.notes)
 
 
 def test_differences_of_infinite_or_missing_figures_are_not_numbers() -> None:
@@ -85,6 +170,52 @@ def test_labels_say_no_more_than_tells_the_entries_apart(tmp_path: Path) -> None
     c = recorded(tmp_path, "c", follow=Follow.DENSE)
     d = recorded(tmp_path, "d")
     assert [entry.label for entry in compare([c, d]).entries] == ["wanda:0.5 · dense", "wanda:0.5 · free"]
+
+
+def labels(folder: Path, *named: str) -> list[str]:
+    """What recordings of one setting, in files of these names, are called."""
+    return [entry.label for entry in compare([recorded(folder, name) for name in named]).entries]
+
+
+def test_of_one_setting_the_part_of_the_name_that_differs_is_said(tmp_path: Path) -> None:
+    stem = "SmolLM2-135M-Instruct_wanda-0.5_free"
+    times = (f"2026-03-01_09-05-07_{stem}", f"2026-03-01_10-00-00_{stem}")
+    assert labels(tmp_path, *times) == ["wanda:0.5 · 09-05-07", "wanda:0.5 · 10-00-00"]
+    days = (f"2026-03-01_09-05-07_{stem}", f"2026-03-02_10-00-00_{stem}")
+    assert labels(tmp_path, *days) == ["wanda:0.5 · 2026-03-01", "wanda:0.5 · 2026-03-02"]
+    assert labels(tmp_path, stem, f"{stem}_2") == ["wanda:0.5", "wanda:0.5 · 2"]
+    mixed = ("1_a", "1_b", "2_a")
+    assert labels(tmp_path, *mixed) == ["wanda:0.5 · 1 a", "wanda:0.5 · 1 b", "wanda:0.5 · 2 a"]
+
+
+def test_only_labels_that_clash_say_more(tmp_path: Path) -> None:
+    paths = [recorded(tmp_path, "first"), recorded(tmp_path, "second"), recorded(tmp_path, "other", "magnitude:0.3")]
+    assert [entry.label for entry in compare(paths).entries] == [
+        "wanda:0.5 · first",
+        "wanda:0.5 · second",
+        "magnitude:0.3",
+    ]
+
+
+def test_a_file_that_is_there_twice_is_numbered(tmp_path: Path) -> None:
+    a, b = recorded(tmp_path, "a"), recorded(tmp_path, "b", "wanda:0.2")
+    assert [entry.label for entry in compare([a, b, a]).entries] == ["wanda:0.5 (1)", "wanda:0.2", "wanda:0.5 (3)"]
+
+
+def test_nothing_is_compared_with_a_header_that_is_lost(tmp_path: Path) -> None:
+    sound = [recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2, follow=Follow.DENSE)]
+    lost = write_events(tmp_path / "lost.jsonl", session_events(24)[1:])
+    for place in range(3):
+        found = compare([*sound[:place], lost, *sound[place:]])
+        assert found.entries[place].label == "lost"
+        assert found.warnings == ()
+        assert [note for note in found.notes if "lost" in note] == [
+            "lost.jsonl: The header can't be read: which models these were is not known."
+        ]
+        assert not any("unknown" in note for note in found.notes)
+        assert any(note.startswith("Contexts differ: free in") for note in found.notes), "of those that are known"
+    alone = compare([lost, sound[0]])
+    assert (len(alone.notes), alone.warnings) == (1, ())
 
 
 def test_another_prompt_is_warned_of_where_it_begins(tmp_path: Path) -> None:

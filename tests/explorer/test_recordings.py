@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -65,6 +66,12 @@ def test_a_lost_header_leaves_the_figures(tmp_path: Path) -> None:
     path.write_bytes(b"{}\n" + b"".join(encode(event, 0.0) for event in session_events(6)[1:]))
     one = listed(path)
     assert (one.steps, one.models) == (6, "unknown ⇄ unknown")
+
+
+def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "run.jsonl", session_events(5))
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert (listed(path).setting, listed(path).steps) == ("wanda:0.5", 5)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import TypeVar
 
 import pytest
 
-from explorer.replay import ReplaySource, command_line
+from explorer.playback import Pace
+from explorer.replay import LONGEST_WAIT, ReplaySource, command_line
 from explorer.source import Source
 from explorer.view import Phase, View
 from probes.events import (
@@ -135,7 +137,61 @@ def test_a_run_plays_to_its_end_and_says_why_it_ended(play: Play) -> None:
 def test_a_recording_that_was_killed_ends_where_it_ends(play: Play) -> None:
     player = play([event for event in EVENTS if not isinstance(event, RunPaused)])
     player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Pause.ENDED, "The recording ends at step 16.")]
+    assert player.of(RunPaused) == [RunPaused(1, Pause.ENDED, "The recording ends here.")]
+
+
+def with_pause(after: int, why: Pause, reason: str) -> list[Event]:
+    """Sixteen steps that were paused after one of them and then went on, without another word."""
+    events: list[Event] = []
+    for event in session_events(16):
+        if not isinstance(event, (RunPaused, RunResumed)):
+            events.append(event)
+        if isinstance(event, StepMeasured) and event.record.step == after:
+            events += [RunPaused(1, why, reason), RunResumed(1)]
+    return events
+
+
+@pytest.mark.parametrize("why", [Pause.STEPS, Pause.ENDED, Pause.INVALID, Pause.UNTIL])
+def test_why_a_run_was_paused_is_not_why_it_ends_where_steps_follow(play: Play, why: Pause) -> None:
+    player = play(with_pause(12, why, "12 steps are done; running again goes on for 12 more."))
+    player.wait(lambda: paused(player))
+    assert player.of(RunPaused) == [RunPaused(1, Pause.ENDED, "The recording ends here.")]
+
+
+def test_what_running_again_would_have_done_is_not_said_of_a_recording(play: Play) -> None:
+    player = play(with_pause(16, Pause.STEPS, "16 steps are done; running again goes on for 16 more."))
+    player.wait(lambda: paused(player))
+    assert player.of(RunPaused) == [RunPaused(1, Pause.STEPS, "16 steps are done.")]
+
+
+def test_a_branch_ends_for_its_own_reason(play: Play) -> None:
+    player = play()
+    player.wait(lambda: paused(player))
+    player.source.select(1)
+    player.source.step()
+    assert player.of(RunPaused)[-1].reason == "The recording ends here.", "only the first branch reached its limit"
+    player.source.select(0)
+    player.source.step()
+    assert player.of(RunPaused)[-1].why is Pause.STEPS
+
+
+def test_what_was_told_after_the_last_step_is_told_when_it_has_played(play: Play) -> None:
+    player = play(play=True, pace=1000.0)
+    player.source.run()
+    player.wait(lambda: paused(player))
+    assert [event.what for event in player.of(Explained)] == ["layers"]
+    assert player.of(BranchSelected)[-1] == BranchSelected(1, 0)
+
+
+def test_the_speed_of_measuring_is_the_median_of_what_the_steps_took(play: Play) -> None:
+    took = {1: 60.0, 2: 0.25, 3: 0.25, 4: 0.125, 5: 0.25}
+    timed = [replace(e, seconds=took[e.record.step]) if isinstance(e, StepMeasured) else e for e in session_events(5)]
+    player = play(timed)
+    assert player.source.pace == Pace(None, 4.0)
+    untimed = [replace(e, seconds=0.0) if isinstance(e, StepMeasured) else e for e in timed]
+    assert play(untimed, pace=2.0).source.pace == Pace(2.0, math.inf)
+    slow = [replace(e, seconds=3600.0) if isinstance(e, StepMeasured) else e for e in timed]
+    assert play(slow).source.pace.measured == 1 / LONGEST_WAIT, "no step is waited for longer"
 
 
 def test_it_plays_at_the_speed_at_which_the_steps_were_measured(play: Play) -> None:

@@ -19,7 +19,7 @@ from explorer.screens.main import MainScreen
 from explorer.screens.recordings import Recordings
 from explorer.scripted import ScriptedSource
 from explorer.source import Source
-from explorer.widgets.compared import ComparedFigures, ComparedTexts, difference, lines_of
+from explorer.widgets.compared import ComparedFigures, ComparedTexts, closely, difference, lines_of, narrowed
 from explorer.widgets.recordinglist import RecordingList
 from probes.settings import Follow, RunSettings
 from tests.explorer.stage import MIDDLE, PROMPT, SMALL, Clock, press, screen_text, settle
@@ -287,6 +287,66 @@ def test_differences_carry_their_sign() -> None:
         return f"{value:g}"
 
     assert [difference(less, write) for less in (2.0, -1.5, 0.0, None, float("nan"))] == ["+2", "−1.5", "=", "", ""]
+
+
+def test_labels_that_are_too_long_keep_what_tells_them_apart() -> None:
+    assert narrowed(["wanda:0.5", "wanda:0.3"], 9) == ["wanda:0.5", "wanda:0.3"]
+    assert narrowed(["wanda:0.5", "drop-attn@layers=20"], 9) == ["wanda:0.5", "drop-att…"]
+    two = ["wanda:0.5 · 09-05-07", "wanda:0.5 · 10-00-00", "drop-attn@layers=20"]
+    assert narrowed(two, 12) == ["… 09-05-07", "… 10-00-00", "drop-attn@l…"]
+    assert narrowed(two, 8) == ["…9-05-07", "…0-00-00", "drop-at…"]
+
+
+async def test_four_recordings_of_one_setting_can_be_told_apart_and_are_all_in_sight(folder: Path) -> None:
+    names = [f"2026-03-01_0{hour}-05-07_wanda-0.5.jsonl" for hour in range(4)]
+    for name in names:
+        record(folder / name, "wanda:0.5", 12)
+    async with browsing() as (app, pilot):
+        app.compare([folder / name for name in names])
+        await settle(pilot)
+        figures = app.screen.query_one(ComparedFigures)
+        head, steps, *_ = figures._text_lines()
+        assert head.split() == [
+            *("━", "…", "00-05-07"),
+            *("┅", "…", "01-05-07", "Δ"),
+            *("┈", "…", "02-05-07", "Δ"),
+            *("╍", "…", "03-05-07", "Δ"),
+        ]
+        assert steps.split() == ["steps", "12", "12", "=", "12", "=", "12", "="]
+        assert len(head) <= figures.content_size.width
+
+
+def test_points_fit_a_narrow_column() -> None:
+    assert [closely(value) for value in (0.0005, 0.00088, 0.594, 1.0)] == ["0.050pt", "0.088pt", "59pt", "100pt"]
+    assert closely(3.1e-20) == "3.1e-20"
+
+
+async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_points() -> None:
+    from explorer.shipped import shipped_folder
+
+    app = ExplorerApp(live=ScriptedSource, clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await listed(app, pilot)
+        app.compare([shipped_folder() / f"{name}.jsonl" for name in ("collapse", "dropped-attention", "mild")])
+        await settle(pilot)
+        figures = app.screen.query_one(ComparedFigures)
+        assert any(row.name == "steps compared" and row.values == (14, 65, 65) for row in figures._compared.rows)  # type: ignore[union-attr]  # shown
+        await press(pilot, "z")
+        lines = figures._text_lines()
+        rows = {line[1:27].strip(): line for line in lines}
+        assert {name.split(",")[0] for name, line in rows.items() if line.startswith("*")} == {
+            "ΣKL",
+            "drift",
+            "same top-1",
+            "longest agreement",
+        }
+        assert rows["ΣKL, total, nat"].split()[3:5] == ["67.6", "103"]
+        assert rows["survival"].split()[-4:] == ["59", "%", "+59.4", "pt"]
+        assert rows["same top-1"].split()[2:] == ["50", "%", "29", "%", "−21.4", "pt", "100", "%", "+50.0", "pt"]
+        assert "is over the 14 steps" in " ".join(app.screen._notes())  # type: ignore[attr-defined]
+        await press(pilot, "y")
+        assert app.clipboard.splitlines()[-1] == "* over 14 steps"
+        assert "same top-1 *\t\t0.5\t" in app.clipboard
 
 
 def test_steps_are_put_in_lines_by_their_widest_token() -> None:
