@@ -39,7 +39,6 @@ from probes.errors import PhierError
 from probes.events import Failed, RunStarted
 from probes.header import PruneReport, RunHeader
 from probes.record import StepRecord
-from probes.session.writer import REFUSED
 
 Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
 """Makes a live source from a recording: its models, and the steps to go on from."""
@@ -281,6 +280,8 @@ class ExplorerApp(App[int]):
         if failure.title == "Cancelled":
             self.notify(failure.message, title=failure.title)
         else:
+            from probes.session.writer import REFUSED
+
             key = " S does that." if failure.title == REFUSED and self._save is not None else ""
             self._say(failure.title, failure.message, f"{failure.hint}{key}")
 

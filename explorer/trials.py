@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from explorer.named import NamedSettings
 from explorer.source import Source
 from explorer.view import View
 from probes.accumulate import Summary, summarise
 from probes.errors import BadInput
 from probes.record import StepRecord
+
+if TYPE_CHECKING:
+    from explorer.named import NamedSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,6 @@ class Trials:
     def __init__(self) -> None:
         self.history: list[str] = []
         self.place = -1
-        self.named = NamedSettings()
-        """Those that a person keeps."""
         self.draft: object = None
         """A plan that was left before it was applied, for whoever comes back to it."""
         self._run = 0
@@ -49,6 +51,13 @@ class Trials:
         """That setting."""
         self._outcome: Outcome | None = None
         self._previous: str | None = None
+
+    @cached_property
+    def named(self) -> NamedSettings:
+        """Those that a person keeps."""
+        from explorer.named import NamedSettings
+
+        return NamedSettings()
 
     def notice(self, view: View) -> None:
         """Takes note of a run that began with another setting; called whenever the view has changed."""
