@@ -7,7 +7,6 @@ from typing import Protocol
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
 from textual.events import Key
 
 from explorer.commands import COMMANDS, NEED_MODELS, available
@@ -25,6 +24,7 @@ from explorer.widgets.klstrip import KlStrip
 from explorer.widgets.opening import Opening
 from explorer.widgets.panel import SPACES, SpacePanel
 from explorer.widgets.sentences import Sentences
+from explorer.widgets.settled import Across, Down
 from explorer.widgets.status import Status
 from explorer.widgets.table import NextTokens
 from explorer.widgets.title import Title
@@ -54,14 +54,14 @@ class MainScreen(Asking):
     def compose(self) -> ComposeResult:
         yield Title()
         yield Opening()
-        with Vertical(id="body"):
-            with Horizontal(id="texts"):
+        with Down(id="body"):
+            with Across(id="texts"):
                 yield TokenText("dense", id="dense")
                 yield TokenText("pruned", id="pruned")
-            with Horizontal(id="spaces"):
+            with Across(id="spaces"):
                 for space in SPACES:
                     yield SpacePanel(space)
-            with Horizontal(id="step"):
+            with Across(id="step"):
                 yield NextTokens(id="table")
                 yield Sentences()
             yield KlStrip(id="strip")

@@ -56,10 +56,28 @@ class Chart(Drawn):
 
     picture: Picture | None = None
 
+    _look: object = None
+
     def show(self, picture: Picture) -> None:
         if picture != self.picture:
             self.picture = picture
-            self.redraw()
+            look = self._looks(picture)
+            if look is None or look != self._look:
+                self._look = look
+                self.redraw()
+
+    def _looks(self, picture: Picture) -> object:
+        """What a long path looks like: one step more among thousands mostly changes nothing. None of a short path."""
+        width, height = self.size
+        cells = width - 1 if height == 1 else width - GUTTER
+        dots = cells if height == 1 else 2 * cells
+        if cells < 1 or picture.axis.count <= dots:
+            return None
+        series = [
+            (id(line.column), line.role, line.dash, line.column.look(picture.axis, dots)) for line in picture.lines
+        ]
+        cursor = picture.axis.cell(picture.cursor, cells) if picture.cursor else -1
+        return self.size, picture.axis, picture.scale, series, cursor, picture.split, picture.falls, picture.caption
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size

@@ -11,15 +11,15 @@ from rich.text import Text
 from textual.geometry import Region, Size
 from textual.selection import Selection
 from textual.strip import Strip
-from textual.widget import Widget
 
 from explorer.theme import Palette, palette
+from explorer.widgets.settled import Settled
 
 Piece = tuple[str, Style | None]
 Pieces = list[Piece]
 
 
-class Framed(Widget):
+class Framed(Settled):
     """A widget with words in its frame."""
 
     _words: tuple[Text, Text] = (Text(), Text())
@@ -43,6 +43,12 @@ class Drawn(Framed):
         self._drawn_for = self._inside = Size(-1, -1)
         self._palette: Palette | None = None
         self._base: Style | None = None
+        self._full: dict[Style | None, Style] = {}
+        """Each piece's style on top of the base, once it was needed."""
+        self._selection: Selection | None = None
+        self._pointed = False
+        """Is the mouse over it? Only then does a line carry the places that a selection is made of: they are a good
+        part of what a line costs."""
 
     @property
     def palette(self) -> Palette:
@@ -75,6 +81,7 @@ class Drawn(Framed):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._lines = self._palette = self._base = None
+        self._full.clear()
         self._strips.clear()
 
     def restyle(self) -> None:
@@ -82,7 +89,18 @@ class Drawn(Framed):
         self.notify_style_update()
         self.refresh()
 
+    def on_enter(self) -> None:
+        if not self._pointed:
+            self._pointed = True
+            if self.allow_select:
+                self._strips.clear()
+                self.refresh()
+
+    def on_leave(self) -> None:
+        self._pointed = False
+
     def selection_updated(self, selection: Selection | None) -> None:
+        self._selection = selection
         self._strips.clear()
         super().selection_updated(selection)
 
@@ -110,17 +128,24 @@ class Drawn(Framed):
         width = self._inside.width
         if self._base is None:
             self._base = self.rich_style
-        base = self._base
-        segments = [Segment(text, base + style if style else base) for text, style in pieces if text]
-        used = sum(cell_len(segment.text) for segment in segments)
+        base, full = self._base, self._full
+        segments, used = [], 0
+        for text, style in pieces:
+            if text:
+                if (whole := full.get(style)) is None:
+                    whole = full[style] = base + style if style else base
+                segments.append(Segment(text, whole))
+                used += len(text) if text.isascii() else cell_len(text)
         if used < width:
             segments.append(Segment(" " * (width - used), base))
         strip = Strip(segments, max(used, width))
         if used > width:
             strip = strip.crop(0, width)
+        selection = self._selection
+        if selection is None and not self._pointed:
+            return strip
         if not self.allow_select:
             return strip
-        selection = self.text_selection
         if selection is not None and (span := selection.get_span(y)) is not None:
             strip = _selected(strip, span, self.screen.get_component_rich_style("screen--selection"))
         return strip.apply_offsets(0, y)

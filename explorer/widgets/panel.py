@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from explorer import numbers
 from explorer.figures import FIGURES, Scope, text
@@ -17,6 +16,7 @@ from explorer.widgets.chart import Chart, Line, Picture
 from explorer.widgets.drawn import Framed
 from explorer.widgets.plot import DASHED, Linear, Scale, decades, linear_above_zero, linear_below_one
 from explorer.widgets.readout import Reading, Readout, Row
+from explorer.widgets.settled import Down
 
 LEAST_CHART = 5
 """Rows a chart is given before figures get more."""
@@ -139,7 +139,7 @@ class SpacePanel(Framed, can_focus=True):
 
     def compose(self) -> ComposeResult:
         yield self._readout
-        with Vertical(classes="charts"):
+        with Down(classes="charts"):
             yield from self._charts
 
     def show(self, view: View) -> None:

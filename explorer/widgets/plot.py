@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from explorer.axis import Axis
-from explorer.columns import Bounds, Column
+from explorer.columns import KEPT, Bounds, Column
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
@@ -129,15 +129,28 @@ def _spans(column: Column, axis: Axis, scale: Scale, width: int, height: int) ->
     """Top and bottom dot row of each dot column, joined to its neighbours where there is no gap between."""
     rows: list[tuple[int, int] | None]
     if axis.count > width:
-        rows = [
-            found and (_row(scale, found[1], height), _row(scale, found[0], height))
-            for found in column.buckets(axis, width)
-        ]
+        rows = _rows(column, axis, scale, width, height)
         broken = {axis.cell(index + 1, width) for index in column.odd}
     else:
         rows = [_between(column, axis, scale, x, width, height) for x in range(width)]
         broken = set()
     return [_joined(rows, x, broken) for x in range(width)]
+
+
+def _rows(column: Column, axis: Axis, scale: Scale, width: int, height: int) -> list[tuple[int, int] | None]:
+    """Top and bottom dot row of each bucket; those of buckets that are as they were at the last drawing are kept."""
+    found = column.buckets(axis, width)
+    key = (axis, scale, width, height)
+    before, kept = column.drawn.pop(key, ([], []))
+    rows = [
+        kept[x] if x < len(before) and before[x] is bounds
+        else bounds and (_row(scale, bounds[1], height), _row(scale, bounds[0], height))
+        for x, bounds in enumerate(found)
+    ]  # fmt: skip
+    column.drawn[key] = (list(found), rows)
+    while len(column.drawn) > KEPT:
+        del column.drawn[next(iter(column.drawn))]
+    return rows
 
 
 def _between(column: Column, axis: Axis, scale: Scale, x: int, width: int, height: int) -> tuple[int, int] | None:
