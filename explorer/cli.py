@@ -14,6 +14,7 @@ from explorer import options as o
 from explorer.cli_recordings import add_to
 from explorer.errors import told
 from explorer.source import Source
+from explorer.splash import Splash
 from probes.errors import BadInput, Failure
 from probes.settings import Follow, RunSettings, Sampling
 from probes.until import parse_until
@@ -181,14 +182,15 @@ def explore(
             dense, pruned, prune, device, dtype, device_map, trust_remote_code, allow_pickle,
             calibration, samples, length, calibration_seed,
         )  # fmt: skip
-        from explorer.app import run as run_app
-        from explorer.models_asked import ModelsToAsk
-
         if sum((bool(recording), demo, recordings)) > 1:
             raise BadInput("What to open", "A recording, --demo and --recordings are three beginnings.", "Give one.")
         _meet_the_terminal()
-        models = ModelsToAsk(wanted, settings, Path(session) if session else None)
-        source = None if recordings else _recorded(recording, demo, play, speed, loop) or models.run()
+        with Splash():
+            from explorer.app import run as run_app
+            from explorer.models_asked import ModelsToAsk
+
+            models = ModelsToAsk(wanted, settings, Path(session) if session else None)
+            source = None if recordings else _recorded(recording, demo, play, speed, loop) or models.run()
         raise typer.Exit(
             run_app(source, live=models.run, revive=models.resume, unsaved=models.unsaved, save=models.save)
         )

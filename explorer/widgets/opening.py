@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer.display import flowing
+from explorer.splash import ABOUT, NAME, STARTING
 from explorer.view import Phase, View
 from explorer.widgets.drawn import Drawn, Piece
 from explorer.widgets.status import work_text
@@ -36,12 +37,12 @@ class Opening(Drawn):
     def _said(self, width: int) -> list[list[Piece]]:
         palette, view = self.palette, self._view
         lines: list[list[Piece]] = [
-            [("phier", palette.strong)],
-            [("a dense language model and a pruned one, step by step", palette.muted)],
+            [(NAME, palette.strong)],
+            [(ABOUT, palette.muted)],
             [],
         ]
         if view is None or view.phase is Phase.STARTING:
-            return [*lines, [("Starting …", palette.text)]]
+            return [*lines, [(STARTING, palette.text)]]
         if view.failure is not None:
             lines.append([(view.failure.title, palette.split)])
             lines += [[(part, palette.text)] for part in _wrapped(view.failure.message, width)]

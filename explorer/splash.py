@@ -1,0 +1,48 @@
+"""What stands in the terminal from the first tenth of a second on, until Textual is loaded and paints the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+
+NAME = "phier"
+ABOUT = "a dense language model and a pruned one, step by step"
+STARTING = "Starting …"
+
+
+class Splash:
+    """Shows the name on a screen of its own; whatever goes wrong before the explorer runs takes it away again."""
+
+    def __enter__(self) -> Splash:
+        self._write("\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J" + drawn(*_size()))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _problem: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._write("\x1b[?25h\x1b[?1049l")
+
+    def _write(self, text: str) -> None:
+        stream = sys.__stderr__
+        if stream is not None and stream.isatty():
+            stream.write(text)
+            stream.flush()
+
+
+def drawn(width: int, height: int) -> str:
+    """The lines of the opening screen where Textual will put them, each after a move of the cursor."""
+    lines = [NAME, ABOUT, "", STARTING]
+    first = (height - 2 - len(lines)) // 2 + 2
+    moved = [f"\x1b[1;2H{NAME}"]
+    moved += [f"\x1b[{first + row};{(width - len(line)) // 2 + 1}H{line}" for row, line in enumerate(lines) if line]
+    return "".join(moved) if width > len(ABOUT) and height > 8 else ""
+
+
+def _size() -> tuple[int, int]:
+    try:
+        size = os.get_terminal_size(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    except (OSError, ValueError):
+        return 80, 24
+    return size.columns or 80, size.lines or 24
