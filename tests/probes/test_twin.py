@@ -358,8 +358,10 @@ from probes.models import load
 from probes.twin import Twin
 
 def resident():
+    # Without the pages of files, which the system takes back as it likes, and with what it has swapped out.
     gc.collect()
-    return psutil.Process().memory_info().rss
+    held = psutil.Process().memory_full_info()
+    return held.rss - held.shared + held.swap
 
 model = load("demo").model
 with torch.inference_mode():
