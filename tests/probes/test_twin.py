@@ -355,11 +355,14 @@ def hooks_of(module: nn.Module) -> list[AlignDevicesHook]:
 MEMORY = """
 import gc, json, sys, psutil, torch
 from probes.models import load
+from probes.room import release
 from probes.twin import Twin
 
 def resident():
-    # Without the pages of files, which the system takes back as it likes, and with what it has swapped out.
+    # Without the pages of files, which the system takes back as it likes, and with what it has swapped out; what was
+    # freed before is handed back, lest it be used again.
     gc.collect()
+    release()
     held = psutil.Process().memory_full_info()
     return held.rss - held.shared + held.swap
 
