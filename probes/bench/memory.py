@@ -70,6 +70,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     from probes.prune.blocks import stream
     from probes.prune.calibration import samples
     from probes.prune.setting import parse
+    from probes.room import release
     from probes.twin import Twin
     from probes.wanted import CalibrationWanted
 
@@ -81,6 +82,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     # Weights are read from their file as they are first touched, and libraries take their own share at first use.
     stream(dense.model, samples(CalibrationWanted(samples=1), dense).ids, work=Work(), task="")
     gc.collect()
+    release()  # freed memory that is used again would hide what is taken
     before = _resident()
     twin = Twin(dense.model)
     with _highest() as highest:

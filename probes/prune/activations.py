@@ -81,9 +81,9 @@ class Hessians(Sums):
         x = inputs.float()
         return x.T @ x if total is None else total.addmm_(x.T, x)
 
-    def hessian(self, name: str) -> Tensor:
-        """(features, features), float32."""
-        return self.total(name) * (2 / self.tokens(name))
+    def take(self, name: str) -> Tensor:
+        """(features, features), float32. Its sums are let go of, as they are as large as what is made of them."""
+        return self._sums.pop(self.readers(name)).mul_(2 / self.tokens(name))
 
 
 class Memory:

@@ -92,17 +92,21 @@ def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:
             "Not finite", f"The activations that enter {name} are not all finite.", "Load the model in float32."
         )
     # With J reversing the order of inputs, JHJ = LLᵀ gives H⁻¹ = UᵀU with U = JL⁻¹J, so H⁻¹ is never formed.
-    damped = hessian.flip(0, 1)
-    diagonal = damped.diagonal()
+    # Of matrices of this size no more than three are held at once.
     dead = hessian.diagonal() == 0
+    damped = hessian.flip(0, 1)
+    del hessian
+    diagonal = damped.diagonal()
     diagonal[dead.flip(0)] = 1
     damping = DAMPING * float(diagonal.mean())
     for _ in range(3):
         diagonal += damping
         lower, failed = torch.linalg.cholesky_ex(damped)
         if not int(failed):
+            del damped, diagonal
             inverse = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
             torch.linalg.solve_triangular(lower, inverse, upper=False, out=inverse)
+            del lower
             return inverse.flip(0, 1), dead
         damping *= 10
     raise Failure(

@@ -233,6 +233,6 @@ def _factors(hessians: Hessians, names: Sequence[str]) -> dict[str, tuple[Tensor
     for name in names:
         reader = hessians.readers(name)
         if reader not in found:
-            found[reader] = inverse_factor(hessians.hessian(reader), reader)
+            found[reader] = inverse_factor(hessians.take(reader), reader)
         found[name] = found[reader]
     return found
