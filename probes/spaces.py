@@ -81,7 +81,9 @@ def compare(
         _variance(p.square() / p.dot(p), dz) / (2 * temperature**2),
     ]
     counts = [_rank(z2, first), _rank(z, first2), torch.isin(order2, order[:k]).sum()]
-    table = torch.stack([ids.double(), p[ids], q[ids], z[ids], z2[ids], _rank(z, ids), _rank(z2, ids), terms[ids]])
+    table = torch.stack(
+        [ids.double(), p[ids], q[ids], z[ids], z2[ids], _ranks(z, ids, order), _ranks(z2, ids, order2), terms[ids]]
+    )
 
     scalars = torch.stack([s.double() for s in (*h_figures, *z_figures, *p_figures, *counts)])
     values: list[float] = torch.cat([scalars, table.flatten()]).tolist()  # one wait for the device
@@ -186,6 +188,14 @@ def _entropy(p: Tensor, lp: Tensor) -> Tensor:
 def _variance(weights: Tensor, dz: Tensor) -> Tensor:
     """Variance of Δz under a distribution."""
     return weights.dot((dz - weights.dot(dz)).square())
+
+
+def _ranks(z: Tensor, tokens: Tensor, top: Tensor) -> Tensor:
+    """The rank of each token, as float64; `top` are the largest logits' tokens, among which ranks need no counting."""
+    known = torch.isin(tokens, top)
+    ranks = (z[top] > z[tokens].unsqueeze(1)).sum(1).double() + 1
+    rest = tokens[~known]
+    return ranks.index_put_((~known,), _rank(z, rest)) if rest.numel() else ranks
 
 
 def _rank(z: Tensor, tokens: Tensor) -> Tensor:
