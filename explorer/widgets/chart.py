@@ -73,9 +73,7 @@ class Chart(Drawn):
         dots = cells if height == 1 else 2 * cells
         if cells < 1 or picture.axis.count <= dots:
             return None
-        series = [
-            (id(line.column), line.role, line.dash, line.column.look(picture.axis, dots)) for line in picture.lines
-        ]
+        series = [(line.column, line.role, line.dash, line.column.look(picture.axis, dots)) for line in picture.lines]
         cursor = picture.axis.cell(picture.cursor, cells) if picture.cursor else -1
         return self.size, picture.axis, picture.scale, series, cursor, picture.split, picture.falls, picture.caption
 
