@@ -107,10 +107,10 @@ def bench(
     ),
     dense: o.Dense = "demo",
     prune: Annotated[
-        list[str], typer.Option("--prune", help="The setting that is stepped; with methods, those in the table.")
+        list[str], typer.Option("--prune", help="steps: the setting that is stepped. methods: those in the table.")
     ] = [],  # noqa: B006 - typer reads it and never changes it
-    prompt: o.Prompt = o.NATALIA,
-    steps: Annotated[int, typer.Option(help="Tokens that methods are compared on.", min=1)] = 64,
+    prompt: Annotated[str | None, typer.Option(help="steps and methods: the prompt; - reads standard input.")] = None,
+    steps: Annotated[int | None, typer.Option(help="methods: tokens that they are compared on; 64.", min=1)] = None,
 ) -> None:
     """Measures on this machine what the program costs, in one run, as ratios; or what each method does."""
     with told():
@@ -121,9 +121,16 @@ def bench(
 
         wanted = Wanted(dense=dense, prune=prune[0] if prune else o.DEFAULT_PRUNE)
         bar = Bar(Console(stderr=True))
+        if what != "methods" and steps is not None:
+            raise BadInput("Bench", f"--steps says nothing to bench {what}.", "Leave it out, or use methods.")
+        if what == "prune" and (prune or prompt is not None):
+            raise BadInput("Bench", "bench prune has its own settings and prompt.", "Leave --prune and --prompt out.")
+        if what == "steps" and len(prune) > 1:
+            raise BadInput("Bench", "Only one setting can be stepped.", "Give --prune once, or use methods.")
+        text = _given(o.NATALIA if prompt is None else prompt)
         if what == "steps":
             with bar:
-                measured = stepping.bench(wanted, bar.show, prompt=_given(prompt))
+                measured = stepping.bench(wanted, bar.show, prompt=text)
             stepping.report(measured)
         elif what == "prune":
             with bar:
@@ -131,7 +138,7 @@ def bench(
             pruning.report(weighed)
         elif what == "methods":
             with bar:
-                tried = pruning.methods(wanted, _given(prompt), prune, steps, bar.show)
+                tried = pruning.methods(wanted, text, prune, steps or 64, bar.show)
             pruning.report_methods(tried)
         else:
             raise BadInput("Bench", f"{what!r} can't be measured.", "Use steps, prune or methods.")

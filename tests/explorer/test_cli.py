@@ -56,6 +56,25 @@ def test_bad_input_is_a_sentence_on_standard_error_and_exit_code_2(arguments: li
     assert answer.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["prune", "--prune", "wanda:0.5"], "Leave --prune and --prompt out"),
+        (["prune", "--prompt", "Hello"], "Leave --prune and --prompt out"),
+        (["prune", "--steps", "8"], "--steps"),
+        (["steps", "--steps", "8"], "--steps"),
+        (["steps", "--prune", "wanda:0.5", "--prune", "wanda:0.3"], "--prune once"),
+        (["speed"], "'speed' can't be measured"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_option_that_a_bench_would_ignore_is_refused(arguments: list[str], words: str) -> None:
+    answer = command("phier", "bench", *arguments, env={"COLUMNS": "200", "PATH": ""})
+    assert answer.returncode == 2, answer.stderr
+    assert words in answer.stderr
+    assert answer.stdout == ""
+
+
 def test_without_a_terminal_the_explorer_says_so() -> None:
     answer = subprocess.run(
         [str(Path(sys.executable).with_name("phier-tui")), "--demo"],
