@@ -161,9 +161,9 @@ def pruned_here(
     """
     twin = twin or Twin(dense.model)
     asked, known = parse(setting), known or {}
-    report = apply(twin, asked, dense, calibration, known=known, progress=progress, cancelled=cancelled)
-    # For whoever shows them layer by layer: all matrices, not only those that the setting speaks of.
-    report = replace(report, matrices=twin.measure(all_listed=True).matrices)
+    report = apply(
+        twin, asked, dense, calibration, known=known, all_listed=True, progress=progress, cancelled=cancelled
+    )
     latest = {**{text: state for text, state in known.items() if text != str(asked)}, str(asked): twin.state}
     info = replace(dense.info, name=f"{dense.info.name} {asked}", fingerprint="")
     return Pair(

@@ -32,6 +32,7 @@ def apply(
     *,
     known: Mapping[str, State] | None = None,
     keep: bool = True,
+    all_listed: bool = False,
     progress: Callable[[WorkProgressed], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> PruneReport:
@@ -40,7 +41,8 @@ def apply(
     Parts are carried out left to right; neighbouring parts that decide weights for themselves are carried out in one
     walk through the blocks. Calibration text is brought only where a part needs it. `known` holds states by their
     setting's text: the longest beginning of this setting that is in it is not carried out again. With `keep`, what
-    took calibration is kept in the cache folder for later starts.
+    took calibration is kept in the cache folder for later starts. With `all_listed` the report's `matrices` are all
+    there are, not only those that the setting speaks of.
 
     Raises `BadInput` where a part matches nothing, removes nothing or gives nothing back, or where the end is the
     dense model; `Failure` where the architecture or the numbers don't allow it; `Cancelled`. On any error the twin
@@ -57,6 +59,7 @@ def apply(
         raise
     return twin.measure(
         str(setting),
+        all_listed=all_listed,
         seconds=time.perf_counter() - begun,
         calibration=applying.used.info if applying.used else None,
         notes=notes,
