@@ -231,4 +231,6 @@ def keys(view: View) -> list[Entry]:
         entries = [entry for entry in entries if entry.enabled]
     else:
         entries.insert(2, Entry("← →", "cursor", "", view.newest > 0))
+        if not view.live:  # what a recording can't do shall not push out what it can
+            entries.sort(key=lambda entry: not entry.enabled)
     return entries
