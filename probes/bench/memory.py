@@ -1,14 +1,12 @@
 """What pruning and a pruned twin take in memory, measured in a process of its own.
 
-`python -m probes.bench.memory SETTING SAMPLES MODEL` measures one setting and prints it as JSON: in a process that has
-done something else before, freed memory that is used again would hide what is taken.
+`python -m probes.bench.memory SETTING SAMPLES MODEL` measures one setting and prints it as JSON.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from probes.errors import Failure
+from probes.bench.alone import alone
 
 SPARE = 0.2
 """Of the dense weights: what pruning may take at its peak beyond them and the pruned matrices."""
@@ -52,13 +50,7 @@ class PruneMemory:
 def measure(setting: str, samples: int = 0, dense: str = "demo") -> PruneMemory:
     """Prunes a model in a new process, calibrated on so many samples (0 for the default). Raises `Failure` where that
     fails."""
-    run = subprocess.run(
-        [sys.executable, "-m", __name__, setting, str(samples), dense], capture_output=True, text=True, check=False
-    )
-    if run.returncode:
-        said = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise Failure("Memory", f"The process that carried {setting} out failed: {said}", "Try the setting by itself.")
-    return PruneMemory(**json.loads(run.stdout.splitlines()[-1]))
+    return PruneMemory(**alone(__name__, setting, samples, dense))
 
 
 def _here(setting: str, number: int, spec: str) -> PruneMemory:

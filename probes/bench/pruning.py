@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from probes.caches import cache_name, new_cache
-from probes.changes import State
 from probes.events import WorkProgressed
 from probes.loading.work import Work
 from probes.models import Loaded
@@ -78,13 +77,10 @@ def timings(
 
     # The first drop finds out how this architecture is dropped from, which is remembered.
     found.append(clock.timed("the first drop", lambda: twin.drop("attn 0"), STEP))
+    twin.restore()
     for what, drops in (("drop-attn", ("attn 0", "attn 1")), ("drop-block", ("block 0", "block 1"))):
-        twin.restore()
         found.append(clock.timed(f"{what}, 2 layers", partial(twin.drop, *drops), STEP, QUICK))
         found.append(clock.timed(f"giving back {what}", twin.restore, STEP, QUICK))
-        twin.go(State())
-        twin.drop("attn 0")
-    twin.restore()
     for setting, limit in LIMITS.items():
         Memory.forget(dense.model)
         found.append(carry_out(setting, STEP if setting.startswith("magnitude") else PASS, limit=limit))
@@ -122,7 +118,7 @@ class _Clock:
         return Timing(what, seconds, per, (before + after) / 2, limit, notes or ())
 
     def _pass(self) -> float:
-        """Seconds of a forward pass over the calibration tokens, whose head reads as little as it can."""
+        """Seconds of a forward pass over the calibration tokens, the head left out."""
         begun = time.perf_counter()
         stream(self._model, self._ids, work=Work(), task="")
         return time.perf_counter() - begun

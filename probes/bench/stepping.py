@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +15,9 @@ import psutil
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from probes.bench.alone import alone
 from probes.caches import cache_name, new_cache
 from probes.decode import Lockstep, Tokens
-from probes.errors import Failure
 from probes.settings import Follow, RunSettings
 
 
@@ -124,15 +123,8 @@ def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
 
 
 def growth_alone(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
-    """`growth` in a new process: in one that has done something else, freed memory is used again, and other threads
-    take some. Raises `Failure` where it fails."""
-    run = subprocess.run(
-        [sys.executable, "-m", __name__, str(vocabulary), str(steps)], capture_output=True, text=True, check=False
-    )
-    if run.returncode:
-        said = (run.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise Failure("Memory", f"The process that stepped toy models failed: {said}", "Try again.")
-    return Growth(**json.loads(run.stdout.splitlines()[-1]))
+    """`growth` in a new process. Raises `Failure` where it fails."""
+    return Growth(**alone(__name__, vocabulary, steps))
 
 
 @torch.inference_mode()

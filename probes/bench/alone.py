@@ -1,0 +1,24 @@
+"""Something measured in a process of its own: where something else ran before, freed memory is used again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from probes.errors import Failure
+from probes.loading.child import Ended
+
+
+def alone(module: str, *arguments: object) -> dict[str, Any]:
+    """Runs `python -m module arguments` and reads the JSON object in its last line; raises `Failure` where it fails."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        said = Ended(run.returncode, run.stderr).last_words
+        raise Failure(
+            "Not measured", f"{' '.join(command[1:])} failed: {said}", "Run that by itself to see all it says."
+        )
+    measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return measured
