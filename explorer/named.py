@@ -19,15 +19,12 @@ FOLDER_VARIABLE = "PHIER_CONFIG"
 class NamedSettings:
     """A small JSON file, name by name; read anew each time, as another window may have changed it."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
-
     @property
     def path(self) -> Path:
         """Where they are kept: `PHIER_CONFIG`, or the user's own folder of configurations. It need not exist."""
         named = os.environ.get(FOLDER_VARIABLE, "")
         own = Path(named).expanduser() if named else platformdirs.user_config_path("phier", appauthor=False)
-        return (self._folder or own) / "settings.json"
+        return own / "settings.json"
 
     def all(self) -> dict[str, str]:
         """Settings by name, the one kept last first. Raises `Failure` where the file can't be read."""
@@ -52,12 +49,9 @@ class NamedSettings:
         self._write({name: setting, **{other: kept for other, kept in self.all().items() if other != name}})
 
     def forget(self, name: str) -> None:
+        """Keeps nothing under a name any more. Raises `Failure` where that is not possible."""
         self._write({other: kept for other, kept in self.all().items() if other != name})
 
     def _write(self, named: Mapping[str, str]) -> None:
-        try:
-            write_atomically(self.path, msgspec.json.format(msgspec.json.encode(named)).decode() + "\n")
-        except OSError as problem:
-            raise Failure(
-                "Named settings", f"{self.path} can't be written ({problem.strerror}).", f"Set {FOLDER_VARIABLE}."
-            ) from problem
+        text = msgspec.json.format(msgspec.json.encode(named)).decode()
+        write_atomically(self.path, f"{text}\n", variable=FOLDER_VARIABLE)

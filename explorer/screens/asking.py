@@ -11,7 +11,6 @@ from explorer.screens.page import Page
 from explorer.source import Source, Token
 from explorer.trials import Trials
 from explorer.view import View
-from probes.errors import PhierError
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
 
@@ -131,14 +130,10 @@ class Asking(Page):
                 self.settings_asked = (setting, *(s for s in self.settings_asked if s != setting))[:12]
                 self.trials.ask(self.source, self.view, setting)
 
-        try:
-            named = self.trials.named.all()
-        except PhierError as problem:
-            named = {}
-            self.notify(problem.message, title=problem.title, markup=False)
         if self.view.header is not None:
             report = self.view.header.prune
-            self.app.push_screen(AskSetting(report.setting if report else "", self.settings_asked, named), answered)
+            present = report.setting if report else ""
+            self.app.push_screen(AskSetting(present, self.settings_asked, self.trials.named), answered)
 
     def action_keep(self) -> None:
         """Keeps the present prune setting under a name."""

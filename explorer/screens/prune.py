@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
@@ -29,30 +29,41 @@ EXAMPLES = (
     ("drop-attn:4", "the four attentions that change least"),
     ("drop-mlp@layers=12", "one MLP left out"),
 )
+RUNS_AGAIN = "The same prompt is run again on the new model."
+FORGETS = "⏎ takes it over · Del forgets the name"
 
 
 class AskSetting(Dialog[str]):
     """Gives a prune setting, METHOD:AMOUNT[@TARGETS] joined by +."""
 
     title_text = "Prune"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "examples", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "examples", show=False),
+        Binding("delete", "forget", show=False),
+    ]
     foot = "⏎ prunes anew · ↓ kept, earlier ones, examples · Esc leaves it"
 
-    def __init__(self, present: str, earlier: Sequence[str] = (), named: Mapping[str, str] | None = None) -> None:
-        """`named` are settings by the names they are kept under."""
+    def __init__(self, present: str, earlier: Sequence[str], named: NamedSettings) -> None:
+        """`earlier` are settings asked for before, `named` those kept under names."""
         super().__init__()
         self._present = present
-        self._named = named or {}
+        self._store = named
+        self._names: dict[str, str] = {}
+        """A name by each setting that is kept."""
         self._earlier = [text for text in earlier if text != present]
 
     def body(self) -> Iterator[Widget]:
         yield Input(self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
         yield Static("", id="verdict", classes="hint", markup=False)
-        about = {text: f"“{flowing(name)}”" for name, text in self._named.items()}
+        try:
+            self._names = _names(self._store)
+        except PhierError as problem:
+            self.notify(problem.message, title=problem.title, markup=False)
+        about = {text: f"“{flowing(name)}”" for text, name in self._names.items()}
         about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(EXAMPLES)}
         about |= {text: words for text, words in EXAMPLES if text not in about}
-        yield OptionList(*(Option(f"{text:<25} {words}", id=text) for text, words in about.items()), markup=False)
-        yield Static("The same prompt is run again on the new model.", classes="hint", markup=False)
+        yield OptionList(*(Option(_offer(text, words), id=text) for text, words in about.items()), markup=False)
+        yield Static(RUNS_AGAIN, id="about", classes="hint", markup=False)
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
@@ -73,8 +84,37 @@ class AskSetting(Dialog[str]):
         field.focus()
         field.cursor_position = len(field.value)
 
+    @on(OptionList.OptionHighlighted)
+    @on(events.DescendantFocus)
+    def offer(self) -> None:
+        self.query_one("#about", Static).update(FORGETS if self._under_cursor in self._names else RUNS_AGAIN)
+
+    @property
+    def _under_cursor(self) -> str:
+        """The setting that the list's cursor is on; "" while something else has the focus."""
+        offered = self.query_one(OptionList)
+        chosen = offered.highlighted_option if offered.has_focus else None
+        return (chosen.id if chosen else None) or ""
+
     def action_examples(self) -> None:
         self.query_one(OptionList).focus()
+
+    def action_forget(self) -> None:
+        """Lets go of the name of the setting under the list's cursor; the setting itself stays in the list."""
+        setting = self._under_cursor
+        name = self._names.get(setting)
+        if name is None:
+            return
+        try:
+            self._store.forget(name)
+            self._names = _names(self._store)
+        except PhierError as problem:
+            self.app.push_screen(Say(problem.title, problem.message, problem.hint))
+            return
+        other = self._names.get(setting)
+        words = f"“{flowing(other)}”" if other else dict(EXAMPLES).get(setting, "earlier")
+        self.query_one(OptionList).replace_option_prompt(setting, _offer(setting, words))
+        self.query_one("#about", Static).update(f"“{flowing(name)}” is forgotten.")
 
 
 class AskName(Dialog[str]):
@@ -106,6 +146,18 @@ class AskName(Dialog[str]):
     def submit(self, event: Input.Submitted) -> None:
         if event.value.strip():
             self.dismiss(event.value.strip())
+
+
+def _names(store: NamedSettings) -> dict[str, str]:
+    """The name kept last by each setting that is kept. Raises `Failure` where the file can't be read."""
+    names: dict[str, str] = {}
+    for name, setting in store.all().items():
+        names.setdefault(setting, name)
+    return names
+
+
+def _offer(setting: str, words: str) -> str:
+    return f"{setting:<25} {words}"
 
 
 def keep_named(screen: Screen[None], named: NamedSettings, setting: str) -> None:

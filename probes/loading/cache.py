@@ -100,18 +100,23 @@ def remember(kind: str, signature: str, digest: str) -> None:
     write_atomically(cache_folder() / "digests" / f"{kind}-{signature}", digest)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a small file so that a reader, or a cut of the power, finds the old one or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
+def write_atomically(path: Path, text: str, *, variable: str = "PHIER_CACHE") -> None:
+    """Writes a small file so that a reader, or a cut of the power, finds the old one or the new one, never half.
+
+    `variable` is the environment variable that names another folder. Raises `Failure` where it can't be written.
+    """
+    name = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
     except OSError as problem:
-        Path(name).unlink(missing_ok=True)
+        if name:
+            Path(name).unlink(missing_ok=True)
         raise Failure(
-            "Can't write", f"{path} could not be written ({problem.strerror}).", "Free some space, or set PHIER_CACHE."
+            "Can't write", f"{path} could not be written ({problem.strerror}).", f"Free some space, or set {variable}."
         ) from problem

@@ -54,6 +54,13 @@ def test_a_place_that_can_not_be_written_to_is_said(tmp_path: Path, monkeypatch:
         NamedSettings().keep("half", "wanda:0.5")
 
 
+def test_a_place_that_can_not_be_made_is_said_with_the_variable_that_names_another(folder: Path) -> None:
+    folder.symlink_to(folder.parent / "nowhere" / "at all")
+    with pytest.raises(Failure, match="could not be written") as problem:
+        NamedSettings().keep("half", "wanda:0.5")
+    assert FOLDER_VARIABLE in problem.value.hint
+
+
 async def test_a_setting_is_kept_by_name_and_offered_where_settings_are_typed() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 4) as (app, pilot):
@@ -90,3 +97,34 @@ async def test_a_damaged_file_does_not_keep_anybody_from_typing(folder: Path) ->
         await press(pilot, "escape", "k")
         assert isinstance(app.screen, Say)
         assert "can't be read" in screen_text(app)
+
+
+async def test_a_name_is_let_go_where_settings_are_typed_and_its_setting_stays_there() -> None:
+    for name, setting in (("mild", "wanda:0.2"), ("half", "wanda:0.55"), ("the half", "wanda:0.55")):
+        NamedSettings().keep(name, setting)
+    async with on_stage(scripted(Follow.DENSE), 4) as (app, pilot):
+        await press(pilot, "x", "delete")
+        assert "Del forgets the name" not in screen_text(app)
+        assert len(NamedSettings().all()) == 3, "in the field, Del is the field's"
+        await press(pilot, "down", "home")
+        assert "Del forgets the name" in screen_text(app)
+        await press(pilot, "delete")
+        assert NamedSettings().all() == {"half": "wanda:0.55", "mild": "wanda:0.2"}
+        assert "“the half” is forgotten" in screen_text(app)
+        assert "wanda:0.55                “half”" in screen_text(app)
+        await press(pilot, "delete")
+        assert NamedSettings().all() == {"mild": "wanda:0.2"}
+        assert "wanda:0.55" in screen_text(app)
+        await press(pilot, "delete", "end", "delete")
+        assert NamedSettings().all() == {"mild": "wanda:0.2"}, "nothing is under the cursor that has a name"
+        assert "Del forgets the name" not in screen_text(app)
+
+
+async def test_a_name_that_can_not_be_let_go_is_said(folder: Path) -> None:
+    NamedSettings().keep("half", "wanda:0.55")
+    async with on_stage(scripted(Follow.DENSE), 4) as (app, pilot):
+        await press(pilot, "x", "down", "home")
+        (folder / "settings.json").write_text("{")
+        await press(pilot, "delete")
+        assert isinstance(app.screen, Say)
+        assert (folder / "settings.json").read_text() == "{"
