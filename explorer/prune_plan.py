@@ -221,6 +221,14 @@ class Plan:
         return None if set(chosen) == every else chosen
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan that was left before it was applied, and the report of the pruned model that it would change."""
+
+    report: PruneReport
+    plan: Plan
+
+
 def completed(matrices: Sequence[MatrixReport], layers: int) -> Iterator[MatrixReport]:
     """The matrices with those that were not measured, after the pattern of another layer.
 

@@ -15,6 +15,7 @@ from probes.record import StepRecord
 
 if TYPE_CHECKING:
     from explorer.named import NamedSettings
+    from explorer.prune_plan import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Trials:
     def __init__(self) -> None:
         self.history: list[str] = []
         self.place = -1
-        self.draft: object = None
-        """A plan that was left before it was applied, for whoever comes back to it."""
+        self.draft: Draft | None = None
+        """For whoever comes back to it."""
         self._run = 0
         self._going: int | None = None
         """The place that was asked for, until its run begins."""

@@ -52,12 +52,14 @@ def measure(steps: int = 10_000, sizes: Sequence[tuple[int, int]] = ((80, 24), (
     return [UiCost(steps, *size, asyncio.run(_step_cost(path, steps, size)), chart) for size in sizes]
 
 
-def report(costs: Sequence[UiCost], console: Console | None = None) -> None:
-    """Prints what was measured."""
-    table = Table("screen", "steps recorded", "work per step", "one chart", title="interface")
+def table(costs: Sequence[UiCost]) -> Table:
+    """What was measured, beside its limit."""
+    found = Table("screen", "steps recorded", "work a step", "limit", "one chart", title="Interface")
     for cost in costs:
-        table.add_row(f"{cost.width} × {cost.height}", f"{cost.steps:,}", f"{cost.step:.1f} ms", f"{cost.chart:.2f} ms")
-    (console or Console()).print(table)
+        found.add_row(
+            f"{cost.width} × {cost.height}", f"{cost.steps:,}", f"{cost.step:.1f} ms", "10 ms", f"{cost.chart:.2f} ms"
+        )
+    return found
 
 
 def long_path(steps: int) -> list[StepRecord]:
@@ -130,4 +132,4 @@ def _chart_cost(path: Sequence[StepRecord]) -> float:
 
 
 if __name__ == "__main__":
-    report(measure())
+    Console().print(table(measure()))

@@ -43,15 +43,6 @@ class PruneBench:
     memory: tuple[PruneMemory, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MethodsBench:
-    """Every method on one model and prompt."""
-
-    dense: str
-    steps: int
-    found: tuple[Surveyed, ...]
-
-
 def bench(wanted: Wanted, progress: Progress | None = None) -> PruneBench:
     """Times and weighs pruning; a few minutes on the demo model. Raises what loading and pruning raise."""
     from probes.bench.memory import measure
@@ -66,15 +57,14 @@ def bench(wanted: Wanted, progress: Progress | None = None) -> PruneBench:
     return PruneBench(dense.info.name, tuple(timings(dense, progress=tell)), tuple(memory))
 
 
-def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, progress: Progress) -> MethodsBench:
+def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, progress: Progress) -> list[Surveyed]:
     """Carries out settings, by default every method at a few amounts, and measures each on the same tokens."""
     from probes.bench.methods import every_setting, survey
 
     dense = _loaded(wanted, progress)
-    found = survey(
+    return survey(
         dense, prompt, settings or every_setting(), steps=steps, calibration=wanted.calibration, progress=progress
     )
-    return MethodsBench(dense.info.name, steps, tuple(found))
 
 
 def _loaded(wanted: Wanted, progress: Progress) -> Loaded:
@@ -119,12 +109,12 @@ def _memory(found: Sequence[PruneMemory]) -> Table:
     return table
 
 
-def report_methods(found: MethodsBench, console: Console | None = None) -> None:
+def report_methods(found: Sequence[Surveyed], console: Console | None = None) -> None:
     """Prints the table as Markdown, so that it can be put into a text as it is."""
     table = Table(box=box.MARKDOWN, show_edge=True)
     for title in ("setting", "weights gone", "seconds", "mean KL", "ΣKL", "same top-1", "first split"):
         table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)
-    for one in found.found:
+    for one in found:
         table.add_row(Text(f"`{one.setting}`"), *_cells(one))
     console = console or Console()
     console.width = Console(width=10_000).measure(table).maximum  # a row that is broken is no row in Markdown

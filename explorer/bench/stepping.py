@@ -66,11 +66,13 @@ def bench(
 
 def report(found: Bench, console: Console | None = None) -> None:
     """Prints what was measured, each figure beside its limit."""
+    from explorer.bench import interface
+
     console = console or Console()
     console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False)
     console.print(_steps_table(found.steps))
     console.print(_growth_table(found.growth))
-    console.print(_interface_table(found.interface))
+    console.print(interface.table(found.interface))
 
 
 def _steps_table(costs: tuple[StepCost, ...]) -> Table:
@@ -101,15 +103,6 @@ def _growth_table(growth: Growth) -> Table:
     table.add_row(
         f"{growth.vocabulary:,}", *map(_kilobytes, (growth.resident, growth.caches, growth.beyond_caches, 1e5))
     )
-    return table
-
-
-def _interface_table(costs: tuple[UiCost, ...]) -> Table:
-    table = Table("screen", "steps recorded", "work a step", "limit", "one chart", title="Interface")
-    for cost in costs:
-        table.add_row(
-            f"{cost.width} × {cost.height}", f"{cost.steps:,}", f"{cost.step:.1f} ms", "10 ms", f"{cost.chart:.2f} ms"
-        )
     return table
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -14,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.display import flowing
-from explorer.prune_plan import Plan, thinned_sublayer
+from explorer.prune_plan import Draft, Plan, thinned_sublayer
 from explorer.screens.page import Page, too_small
 from explorer.source import Source
 from explorer.theme import palette
@@ -52,14 +51,6 @@ HELP = (
     ("y", "Copies the panel under focus."),
     ("Esc", "Back; while something is computed, stops it. What is not applied is still here later."),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A plan that was not applied, and of which pruned model."""
-
-    report: PruneReport
-    plan: Plan
 
 
 class PruneGrid(Page):
@@ -144,7 +135,7 @@ class PruneGrid(Page):
         try:
             self._present = self._plan = Plan.of(report, header.dense.layers)
             left = self._trials.draft
-            if isinstance(left, Draft) and left.report is report:
+            if left is not None and left.report is report:
                 self._plan = left.plan
         except BadInput as problem:
             self.notify(problem.message, title=problem.title)

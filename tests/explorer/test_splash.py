@@ -7,7 +7,6 @@ import re
 import pytest
 
 from explorer.splash import drawn
-from probes.events import WorkProgressed
 from tests.explorer.stage import explorer, screen_text, settle
 from tests.explorer.test_ui_snapshots import Waiting
 
@@ -20,7 +19,6 @@ async def test_it_is_what_textual_paints(size: tuple[int, int]) -> None:
         shown = screen_text(app).splitlines()
         for row, column, text in re.findall(r"\x1b\[(\d+);(\d+)H([^\x1b]*)", drawn(*size)):
             assert shown[int(row) - 1][int(column) - 1 :].startswith(text)
-        app.view.apply(WorkProgressed("Loading"))
 
 
 def test_a_terminal_that_is_too_small_for_it_shows_nothing() -> None:

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from explorer.bench.pruning import MethodsBench, PruneBench, report, report_methods
+from explorer.bench.pruning import PruneBench, report, report_methods
 from probes.accumulate import Summary, summarise
 from probes.bench.memory import PruneMemory
 from probes.bench.methods import Surveyed
@@ -45,11 +45,7 @@ def test_every_time_stands_beside_its_limit_and_its_notes() -> None:
 
 
 def test_the_methods_are_a_table_in_markdown_however_narrow_the_terminal(summary: Summary) -> None:
-    found = MethodsBench(
-        "SmolLM2",
-        30,
-        (Surveyed("wanda:0.5", 0.5, 6.25, summary), Surveyed("heads:0.01", 0, 0, None, "That is none.")),
-    )
+    found = [Surveyed("wanda:0.5", 0.5, 6.25, summary), Surveyed("heads:0.01", 0, 0, None, "That is none.")]
     console = Console(file=io.StringIO(), width=60, color_system=None)
     report_methods(found, console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
