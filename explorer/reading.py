@@ -56,7 +56,7 @@ def brief(record: StepRecord | None, follow: Follow) -> str:
     if shared is None or not math.isfinite(shared.p.kl):
         return sentences(record, follow)[0]
     detail = _detail(shared, with_share=False)
-    return f"{_word(shared.p.kl).capitalize()}: KL {numbers.significant(shared.p.kl)}{detail}."
+    return f"{_word(shared.p.kl).capitalize()}, KL {numbers.significant(shared.p.kl)}{detail}."
 
 
 def _word(kl: float) -> str:
