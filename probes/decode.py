@@ -1,21 +1,23 @@
 """Steps a dense and a pruned model in lockstep and records what differs.
 
-Each step reads both models at their contexts (concurrently: the two passes are independent until the tokens are
-chosen), compares them in the three spaces, lets both choose with shared randomness, and appends what the followed
-context takes. In `free`, once the contexts have parted, the pruned model reads both in one batch of two, so that
-what pruning does on the shared (dense) context is told apart from what comes of the contexts having parted.
+Each step reads both models at their contexts, compares them in the three spaces, lets both choose with shared
+randomness, and appends what the followed context takes. In `free`, once the contexts have parted, the pruned model
+reads both in one batch of two, so that what pruning does on the shared (dense) context is told apart from what comes of
+the contexts having parted.
+
+The two passes are independent until the tokens are chosen. On GPUs they run at once, each on its own stream. On a CPU
+one follows the other with all threads: two at once on half of them each were not faster, because the many short
+operations of a single token's pass make the two Python threads wait for one another.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
-import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.accumulate import Accumulator
@@ -23,7 +25,7 @@ from probes.errors import BadInput
 from probes.record import Choice, Comparison, Invalid, StepRecord, Taken
 from probes.sampling import Sampler
 from probes.settings import Follow, RunSettings
-from probes.spaces import Distribution, compare
+from probes.spaces import Distribution, compare, new_scratch
 from probes.track import Answer, Track
 
 LOCAL_TOP = 5
@@ -78,10 +80,7 @@ class Lockstep:
         self._ends_pruned = ends_pruned
         self._dense, self._pruned = Track(dense), Track(pruned)
         self._sampler = Sampler(settings.sampling)
-        self._threads = max(1, torch.get_num_threads() // 2)
-        self._helper = ThreadPoolExecutor(
-            1, thread_name_prefix="dense", initializer=torch.set_num_threads, initargs=(self._threads,)
-        )
+        self._scratch: Tensor | None = None
         longest = _longest_context(dense, pruned)
         room = longest - len(self.prompt_ids)
         if room < 1:
@@ -95,10 +94,9 @@ class Lockstep:
         self.seek(())
 
     def close(self) -> None:
-        """Lets the caches and the helper thread go."""
+        """Lets the caches go."""
         self._dense.forget()
         self._pruned.forget()
-        self._helper.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> Lockstep:
         return self
@@ -149,7 +147,10 @@ class Lockstep:
         filled: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Reads what the contexts hold so far, so that the next step is a single token's; telling how far it is."""
+        """Reads what the contexts hold so far, so that the next step is a single token's.
+
+        `filled(done, total)` is told how far it is, in tokens that both models read.
+        """
         self._read(filled, cancelled)
 
     def step(self, *, dense: int | None = None, pruned: int | None = None) -> StepRecord:
@@ -161,8 +162,7 @@ class Lockstep:
         if self.finished:
             raise ValueError("the run has ended")
         answer, answer_pruned = self._read()
-        with _limited(1):  # vectors are too short to be worth waiting for another thread
-            record = self._measure(len(self._path) + 1, answer, answer_pruned, dense, pruned)
+        record = self._measure(len(self._path) + 1, answer, answer_pruned, dense, pruned)
         self._path.append(record)
         self._append(record)
         return record
@@ -176,15 +176,14 @@ class Lockstep:
     ) -> tuple[Answer | None, Answer]:
         """The dense answer (None once it has ended), and the pruned one: row 0 on the dense context, the last row
         on its own."""
-        with _limited(self._threads):
-            if self._dense_ended:
-                return None, self._pruned.read(self._pruned_contexts())
-            reading = self._helper.submit(self._dense.read, [self._dense_ids], cancelled=cancelled)
-            try:
-                answer_pruned = self._pruned.read(self._pruned_contexts(), filled=filled, cancelled=cancelled)
-            finally:
-                answer = reading.result()
-            return answer, answer_pruned
+
+        def half(number: int) -> Callable[[int, int], None] | None:
+            return filled and (lambda done, total: filled(number * total + done, 2 * total))
+
+        answer = None
+        if not self._dense_ended:
+            answer = self._dense.read([self._dense_ids], filled=half(0), cancelled=cancelled)
+        return answer, self._pruned.read(self._pruned_contexts(), filled=half(1), cancelled=cancelled)
 
     def _pruned_contexts(self) -> list[list[int]]:
         if self._dense_ids == self._pruned_ids:
@@ -274,7 +273,10 @@ class Lockstep:
         if answer is None or p is None or q is None:
             return None
         top = self.settings.top if row else min(self.settings.top, LOCAL_TOP)
-        return compare(answer.hidden[0], answer_pruned.hidden[row], p, q, top=top, piece=self._tokens.piece)
+        if self._scratch is None:
+            self._scratch = new_scratch(p)
+        hidden, hidden_pruned = answer.hidden[0], answer_pruned.hidden[row]
+        return compare(hidden, hidden_pruned, p, q, top=top, piece=self._tokens.piece, scratch=self._scratch)
 
     def _choice(self, token: int | None, p: Distribution | None, q: Distribution | None) -> Choice | None:
         if token is None:
@@ -304,22 +306,6 @@ class Lockstep:
         if not answer_pruned.finite:
             return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
         return None
-
-
-@contextmanager
-def _limited(threads: int) -> Iterator[None]:
-    """While it lasts, what is computed here has so many of the CPU's threads.
-
-    Two passes at once with all of them each would wait for one another, the more so on a machine that is busy
-    otherwise. It is half of them also where one model reads alone, as the number of threads changes the last bits of
-    the logits.
-    """
-    all_of_them = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(all_of_them)
 
 
 def _alike(answer: Answer | None, answer_pruned: Answer) -> tuple[Answer | None, Answer]:

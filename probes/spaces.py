@@ -6,11 +6,13 @@ p = softmax(z/T) and q = softmax(z'/T). Dense comes first and is the reference. 
 All sums are taken in float64 (on the host for devices that have none). Cosines are formed from the difference of
 the unit vectors, cos = 1 - ‖u - u'‖²/2, so that 1 - cos keeps its digits near 1 and is exactly 0 for equal inputs.
 No epsilon stands inside a logarithm: it would cap a divergence silently.
+
+What takes the time is walking over the vocabulary, and still more being given fresh memory for it. Vectors of that
+length are therefore overwritten in a `scratch` that a caller may keep from step to step.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -19,22 +21,30 @@ from torch import Tensor
 from probes.doubles import double
 from probes.record import Comparison, HiddenFigures, LogitFigures, ProbabilityFigures, TopToken
 
-LN2 = math.log(2)
-
 
 class Distribution:
-    """One model's next-token distribution: logits `z`, log-probabilities `lp` and probabilities `p`, float64, (V,)."""
+    """One model's next-token distribution: logits `z` and probabilities `p`, float64, (V,)."""
 
     def __init__(self, logits: Tensor, temperature: float = 1.0) -> None:
         """`logits` (V,) are finite, of any floating dtype, on any device; `temperature` is T > 0."""
         self.temperature = temperature
         self.z = double(logits)
-        self.lp = (self.z / temperature).log_softmax(0)
-        self.p = self.lp.exp()
+        self.largest, self.first = self.z.max(0)
+        """The largest logit, and the first token that has it: both ()."""
+        self.p = (self.z - self.largest).mul_(1 / temperature).exp_()
+        total = self.p.sum()
+        self.p.mul_(1 / total)
+        self.log_total = total.log()
+        """log Σ exp((z - largest)/T): what log p lies below (z - largest)/T."""
 
     def at(self, token_id: int) -> float:
         """The probability of a token."""
         return float(self.p[token_id])
+
+
+def new_scratch(distribution: Distribution) -> Tensor:
+    """Room for comparing distributions over as many tokens on the same device: (3, V), float64."""
+    return torch.empty(3, distribution.z.numel(), dtype=torch.float64, device=distribution.z.device)
 
 
 def compare(
@@ -45,45 +55,32 @@ def compare(
     *,
     top: int = 10,
     piece: Callable[[int], str] = str,
+    scratch: Tensor | None = None,
 ) -> Comparison:
     """All figures of one pair of contexts.
 
     `hidden` and `hidden_pruned` are (d,) and finite, of any floating dtype, on any device; the two distributions
     are over one vocabulary at one temperature, the analysis temperature T. The `top` likeliest tokens of each model
-    are kept; `piece` gives a token's text. Raises ValueError where shapes or temperatures differ.
+    are kept; `piece` gives a token's text. `scratch` (`new_scratch`) is overwritten. Raises ValueError where shapes
+    or temperatures differ.
     """
     _check(hidden, hidden_pruned)
     _check(dense.z, pruned.z)
     if dense.temperature != pruned.temperature:
         raise ValueError(f"temperatures {dense.temperature} and {pruned.temperature} can't be compared")
-    temperature = dense.temperature
-    z, lp, p = dense.z, dense.lp, dense.p
-    z2, lq, q = pruned.z, pruned.lp, pruned.p
-    dz = z2 - z
+    scratch = new_scratch(dense) if scratch is None else scratch
+    z, z2, p, q = dense.z, pruned.z, dense.p, pruned.p
     k = min(top, z.numel())
     order, order2 = z.topk(max(k, min(5, z.numel()))).indices, z2.topk(k).indices
-    terms = _kl_terms(p, lp, lq)
-    kl = terms.sum().clamp_min(0)
     ids = torch.cat([order[:k], order2[~torch.isin(order2, order[:k])]])
-    first, first2 = z.argmax(), z2.argmax()
 
     h_figures = _hidden(double(hidden), double(hidden_pruned))
-    z_figures = _logits(z, z2, dz, order[:5])
-    p_figures = [
-        kl,
-        _kl_terms(q, lq, lp).sum().clamp_min(0),
-        _jensen_shannon(p, q, lp, lq),
-        _total_variation(p, q),
-        _cosine(p, q),
-        _entropy(p, lp),
-        _entropy(q, lq),
-        _variance(p, dz) / (2 * temperature**2),
-        _variance(p.square() / p.dot(p), dz) / (2 * temperature**2),
-    ]
-    counts = [_rank(z2, first), _rank(z, first2), torch.isin(order2, order[:k]).sum()]
-    table = torch.stack(
-        [ids.double(), p[ids], q[ids], z[ids], z2[ids], _ranks(z, ids, order), _ranks(z2, ids, order2), terms[ids]]
-    )
+    z_figures = _logits(z, z2, order[:5], scratch)
+    p_figures, terms = _probabilities(dense, pruned, ids, scratch)
+    ranks = _ranks(z, torch.cat([ids, pruned.first[None]]), order)
+    ranks2 = _ranks(z2, torch.cat([ids, dense.first[None]]), order2)
+    counts = [ranks2[-1], ranks[-1], torch.isin(order2, order[:k]).sum()]
+    table = torch.stack([ids.double(), p[ids], q[ids], z[ids], z2[ids], ranks[:-1], ranks2[:-1], terms])
 
     scalars = torch.stack([s.double() for s in (*h_figures, *z_figures, *p_figures, *counts)])
     values: list[float] = torch.cat([scalars, table.flatten()]).tolist()  # one wait for the device
@@ -126,80 +123,115 @@ def _check(a: Tensor, b: Tensor) -> None:
 
 def _hidden(h: Tensor, h2: Tensor) -> list[Tensor]:
     """cos, angle in degrees, ‖h'‖/‖h‖, the split of Δh along h, and Theorem 1: 1 - cos ≈ ‖Δh⊥‖² / (2‖h‖²)."""
-    parallel, orthogonal = _split(h, h2 - h)
+    room = torch.empty_like(h)
+    parallel, orthogonal = _split(h, h2 - h, room)
     u, u2 = h / h.norm(), h2 / h2.norm()
     # Kahan's form: exact 0 for equal vectors, and no loss of digits near 0 or 180 degrees.
     angle = torch.rad2deg(2 * torch.atan2((u - u2).norm(), (u + u2).norm()))
-    return [_cosine(h, h2), angle, h2.norm() / h.norm(), parallel, orthogonal, orthogonal**2 / 2]
+    return [_cosine(h, h2, room), angle, h2.norm() / h.norm(), parallel, orthogonal, orthogonal**2 / 2]
 
 
-def _logits(z: Tensor, z2: Tensor, dz: Tensor, top5: Tensor) -> list[Tensor]:
+def _logits(z: Tensor, z2: Tensor, top5: Tensor, scratch: Tensor) -> list[Tensor]:
     """Cosines raw and centred, then the distances of Δz in the order of `LogitFigures`."""
-    parallel, orthogonal = _split(z, dz)
-    squares = dz.square()
+    change, room, centred = scratch
+    cosine = _cosine(z, z2, room)
+    torch.sub(z2, z, out=change)
+    parallel, orthogonal = _split(z, change, room)
+    squares, top5_rms = change.dot(change), change[top5].square().mean().sqrt()
+    torch.abs(change, out=room)
+    mean_abs, max_abs = room.mean(), room.amax()
+    change.sub_(change.mean())
+    rms_centred = (change.dot(change) / z.numel()).sqrt()
+    torch.sub(z, z.mean(), out=centred)
+    centred2 = torch.sub(z2, z2.mean(), out=change)
     return [
-        _cosine(z, z2),
-        _cosine(z - z.mean(), z2 - z2.mean()),
-        squares.sum().sqrt(),
-        squares.mean().sqrt(),
-        (dz - dz.mean()).square().mean().sqrt(),
-        dz.abs().mean(),
-        dz.abs().max(),
-        squares[top5].mean().sqrt(),
+        cosine,
+        _cosine(centred, centred2, room),
+        squares.sqrt(),
+        (squares / z.numel()).sqrt(),
+        rms_centred,
+        mean_abs,
+        max_abs,
+        top5_rms,
         parallel,
         orthogonal,
     ]
 
 
-def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    """1 - ‖a/‖a‖ - b/‖b‖‖² / 2; undefined (nan) where exactly one vector is 0, and 1 where both are."""
-    cosine = 1 - (a / a.norm() - b / b.norm()).square().sum() / 2
-    return torch.where(a.eq(b).all(), torch.ones_like(cosine), cosine)
+def _probabilities(
+    dense: Distribution, pruned: Distribution, ids: Tensor, scratch: Tensor
+) -> tuple[list[Tensor], Tensor]:
+    """The figures in the order of `ProbabilityFigures`, up to the theorem's estimates; and the KL's terms at `ids`."""
+    p, q, temperature = dense.p, pruned.p, dense.temperature
+    change, room, rest = scratch
+    cosine = _cosine(p, q, rest)
+    tv = (torch.sub(q, p, out=change).abs_().sum() / 2).clamp_max(1)
+    entropies = [_entropy(model, rest) for model in (dense, pruned)]
+
+    # log q - log p, which is Δz/T but for a constant: the estimates are half its variance (Theorems 2 and 3).
+    ratio = torch.sub(pruned.z, dense.z, out=change)
+    ratio.sub_(pruned.largest - dense.largest).mul_(1 / temperature).sub_(pruned.log_total - dense.log_total)
+    estimates = [_variance(p, ratio, rest) / 2, _variance(torch.mul(p, p, out=room), ratio, rest) / 2]
+    kl, kl_reverse = -p.dot(ratio), q.dot(ratio)
+    terms = -p[ids] * ratio[ids]
+    figures = [kl, kl_reverse, _jensen_shannon(p, q, ratio, room, rest), tv, cosine, *entropies, *estimates]
+    return [*(figure.clamp_min(0) for figure in figures[:3]), *figures[3:]], terms
 
 
-def _split(v: Tensor, dv: Tensor) -> tuple[Tensor, Tensor]:
-    """|α| and ‖Δv - αv‖/‖v‖ with α = ⟨Δv, v⟩/‖v‖²."""
-    alpha = dv.dot(v) / v.dot(v)
-    return alpha.abs(), (dv - alpha * v).norm() / v.norm()
+def _cosine(v: Tensor, v2: Tensor, room: Tensor) -> Tensor:
+    """1 - ‖u - u'‖²/2 of the unit vectors; undefined (nan) where exactly one vector is 0, and 1 where both are.
+
+    In the plane of the two, in lengths of v, they are (1, 0) and (β, ‖v' - βv‖/‖v‖) with β = ⟨v', v⟩/‖v‖². `room`
+    is overwritten.
+    """
+    square = v.dot(v)
+    along = v2.dot(v) / square
+    rest = torch.sub(v2, torch.mul(v, along, out=room), out=room)
+    across = (rest.dot(rest) / square).sqrt()
+    length = torch.hypot(along, across)
+    cosine = 1 - ((1 - along / length).square() + (across / length).square()) / 2
+    return torch.where((square == 0) & (v2.dot(v2) == 0), torch.ones_like(cosine), cosine)
 
 
-def _kl_terms(p: Tensor, lp: Tensor, lq: Tensor) -> Tensor:
-    """p (log p - log q), with 0 · log 0 = 0."""
-    return p * (lp - lq)  # finite logits give finite log-probabilities, so an underflowed p is a plain 0
+def _split(v: Tensor, dv: Tensor, room: Tensor) -> tuple[Tensor, Tensor]:
+    """|α| and ‖Δv - αv‖/‖v‖ with α = ⟨Δv, v⟩/‖v‖²; `room` is overwritten."""
+    square = v.dot(v)
+    alpha = dv.dot(v) / square
+    rest = torch.sub(dv, torch.mul(v, alpha, out=room), out=room)
+    return alpha.abs(), (rest.dot(rest) / square).sqrt()
 
 
-def _jensen_shannon(p: Tensor, q: Tensor, lp: Tensor, lq: Tensor) -> Tensor:
-    """½ KL(p‖m) + ½ KL(q‖m) with m = (p + q)/2, each through log(m/p) = log((1 + q/p)/2)."""
-    d = lq - lp
-    # log((1 + e^d)/2): exactly 0 at 0, and no overflow for large d; for -d it is less by d.
-    near = torch.log1p(torch.expm1(d.clamp_max(40)) / 2)
-    up, down = torch.where(d > 40, d - LN2, near), torch.where(d > 40, -LN2, near - d)
-    return (-p.dot(up) - q.dot(down)).clamp_min(0) / 2 + 0.0  # and not -0
+def _jensen_shannon(p: Tensor, q: Tensor, ratio: Tensor, capped: Tensor, near: Tensor) -> Tensor:
+    """½ KL(p‖m) + ½ KL(q‖m) with m = (p + q)/2, from r = log(q/p): log(m/p) = log((1 + e^r)/2), and log(m/q) is
+    less by r. The last two arguments are overwritten.
+
+    It is exactly 0 for r = 0. Long before e^r overflows, beyond r = 40, log(m/q) no longer changes and p is nothing
+    beside q, so r is capped there.
+    """
+    torch.clamp_max(ratio, 40, out=capped)
+    torch.expm1(capped, out=near).mul_(0.5).log1p_()
+    return (p.dot(near) + (q.dot(near) - q.dot(capped))) / -2
 
 
-def _total_variation(p: Tensor, q: Tensor) -> Tensor:
-    return ((p - q).abs().sum() / 2).clamp_max(1)
+def _entropy(model: Distribution, room: Tensor) -> Tensor:
+    """-Σ p log p, with 0 · log 0 = 0; `room` is overwritten."""
+    torch.sub(model.z, model.largest, out=room).mul_(1 / model.temperature)
+    return model.log_total - model.p.dot(room)
 
 
-def _entropy(p: Tensor, lp: Tensor) -> Tensor:
-    return -p.dot(lp) + 0.0  # and not -0
-
-
-def _variance(weights: Tensor, dz: Tensor) -> Tensor:
-    """Variance of Δz under a distribution."""
-    return weights.dot((dz - weights.dot(dz)).square())
+def _variance(weights: Tensor, values: Tensor, room: Tensor) -> Tensor:
+    """Variance of the values under the distribution that the weights are proportional to; `room` is overwritten."""
+    total = weights.sum()
+    torch.sub(values, weights.dot(values) / total, out=room)
+    return weights.dot(room.square_()) / total
 
 
 def _ranks(z: Tensor, tokens: Tensor, top: Tensor) -> Tensor:
-    """The rank of each token, as float64; `top` are the largest logits' tokens, among which ranks need no counting."""
+    """1 + how many logits are larger than each token's, as float64; `top` are the largest logits' tokens, among which
+    ranks need no counting."""
     known = torch.isin(tokens, top)
-    ranks = (z[top] > z[tokens].unsqueeze(1)).sum(1).double() + 1
-    rest = tokens[~known]
-    return ranks.index_put_((~known,), _rank(z, rest)) if rest.numel() else ranks
-
-
-def _rank(z: Tensor, tokens: Tensor) -> Tensor:
-    """1 + how many logits are larger; shape of `tokens`, as float64."""
-    if tokens.dim() == 0:
-        return (z > z[tokens]).sum().double() + 1
-    return torch.stack([(z > z[token]).sum() for token in tokens]).double() + 1
+    ranks = (z[top] > z[tokens].unsqueeze(1)).sum(1, dtype=torch.int32)
+    counts = [(z > logit).sum(dtype=torch.int32) for logit in z[tokens[~known]]]
+    if counts:
+        ranks[~known] = torch.stack(counts)
+    return ranks.double() + 1

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ FILL = 512
 """Tokens a prefill feeds at once, so that it can be cancelled and needs bounded memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """What a model says about the next token, one row a context."""
 
@@ -34,9 +35,10 @@ class Answer:
     logits: Tensor
     """(rows, V): the model's own output."""
 
-    @property
+    @cached_property
     def finite(self) -> bool:
-        return bool(torch.isfinite(self.logits).all() and torch.isfinite(self.hidden).all())
+        ends = [end for values in (self.logits, self.hidden) for end in values.aminmax()]  # a nan is both
+        return bool(torch.isfinite(torch.stack(ends)).all())
 
 
 class Track:
@@ -175,9 +177,9 @@ class Track:
         return torch.cuda.stream(self._stream)
 
     def _hand_over(self, answer: Answer) -> Answer:
-        """On a GPU, whoever uses the answer next waits for the track's own stream."""
+        """On a GPU, what is done with the answer next waits there for the track's own stream; nobody waits here."""
         if self._stream is not None:
-            self._stream.synchronize()
+            torch.cuda.current_stream(self.device).wait_stream(self._stream)
         return answer
 
 

@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from probes.accumulate import Accumulator, summarise
 from probes.caches import cache_name
 from probes.decode import Lockstep
-from probes.errors import BadInput
+from probes.errors import BadInput, Cancelled
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings, Sampling
 from tests.tiny import ARCHITECTURES, MORE, tiny
@@ -319,6 +319,25 @@ def test_a_prompt_that_does_not_fit_is_refused_with_its_length(llama: PreTrained
         Lockstep(llama, llama, Words(), [3] * 300, settings)
     with pytest.raises(BadInput, match="no tokens"):
         Lockstep(llama, llama, Words(), [], settings)
+
+
+def test_a_prefill_tells_of_both_models_and_can_be_cancelled_in_either(
+    llama: PreTrainedModel, other: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.track.FILL", 1)
+    size = len(PROMPT)
+    told: list[tuple[int, int]] = []
+    with lockstep(llama, other) as stepping:
+        stepping.prefill(lambda *done: told.append(done))
+        assert told == [(done, 2 * size) for done in (*range(1, size), *range(size + 1, 2 * size))]
+        plain = stepping.step()
+    for last in (1, size):  # while the dense model reads, and while the pruned one does
+        told.clear()
+        with lockstep(llama, other) as stepping:
+            with pytest.raises(Cancelled):
+                stepping.prefill(lambda *done: told.append(done), lambda last=last: len(told) == last)
+            assert len(told) == last
+            assert stepping.step() == plain
 
 
 def test_the_longest_context_ends_the_run(llama: PreTrainedModel) -> None:

@@ -76,3 +76,7 @@ def test_greedy_takes_the_largest_and_needs_no_noise() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(BadInput):
         Sampling(**wrong)
+
+
+def test_of_equally_likely_tokens_the_first_is_the_greedy_choice() -> None:
+    assert Sampler(Sampling(temperature=0)).choose(torch.tensor([0.0, 2.0, 1.0, 2.0]), 1) == 1

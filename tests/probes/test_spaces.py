@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.record import Comparison
-from probes.spaces import Distribution, compare
+from probes.spaces import Distribution, compare, new_scratch
 
 
 def figures(h, h2, z, z2, temperature=1.0, top=5) -> Comparison:
@@ -194,6 +194,37 @@ def test_any_floating_dtype_is_taken_as_it_is(dtype):
     p, q = z.double().softmax(0), z2.double().softmax(0)
     assert got.p.kl == pytest.approx(float((p * (p / q).log()).sum()), rel=1e-9)
     assert got.h.cos == 1
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-7, 1e-4, 1.0, math.pi / 2, 3.0, math.pi])
+@pytest.mark.parametrize("length", [1e-20, 1.0, 1e20])
+def test_a_cosine_keeps_its_digits_near_one_and_never_leaves_its_range(angle: float, length: float) -> None:
+    rng = np.random.default_rng(3)
+    basis, _ = np.linalg.qr(rng.normal(size=(WIDE, 2)))
+    v = basis[:, 0].copy()
+    turned = length * (math.cos(angle) * v + math.sin(angle) * basis[:, 1])
+    z = Distribution(torch.zeros(4))
+    found = compare(torch.from_numpy(v), torch.from_numpy(turned), z, z).h
+    assert -1 <= found.cos <= 1
+    assert 1 - found.cos == pytest.approx(2 * math.sin(angle / 2) ** 2, rel=1e-6, abs=2.3e-16)
+    assert found.length_ratio == pytest.approx(length)
+
+
+def test_a_cosine_is_undefined_beside_nothing_and_one_between_two_nothings() -> None:
+    z, one, none = Distribution(torch.zeros(4)), torch.ones(3), torch.zeros(3)
+    assert math.isnan(compare(one, none, z, z).h.cos)
+    assert math.isnan(compare(none, one, z, z).h.cos)
+    assert compare(none, none, z, z).h.cos == 1
+
+
+def test_what_lies_in_the_scratch_changes_nothing() -> None:
+    torch.manual_seed(1)
+    h, h2, z, z2 = torch.randn(8), torch.randn(8), Distribution(torch.randn(WIDE)), Distribution(torch.randn(WIDE))
+    kept = [tensor.clone() for tensor in (z.z, z.p, z2.z, z2.p)]
+    scratch = new_scratch(z).fill_(math.nan)
+    found = [compare(h, h2, z, z2, scratch=scratch), compare(h, h2, z, z2, scratch=scratch), compare(h, h2, z, z2)]
+    assert found[0] == found[1] == found[2]
+    assert all(map(torch.equal, kept, (z.z, z.p, z2.z, z2.p)))
 
 
 def test_vectors_of_different_lengths_are_refused():
