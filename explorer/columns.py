@@ -29,8 +29,6 @@ class Column:
         self.odd: dict[int, float] = {}
         """What is not finite, by index: drawn as a mark of its own, never joined."""
         self._buckets: dict[tuple[Axis, int], tuple[int, list[Bounds]]] = {}
-        self._changes = 0
-        """Grows whenever any bucket has become another one."""
         self.drawn: dict[object, tuple[list[Bounds], list[tuple[int, int] | None]]] = {}
         """What was last drawn of it, by how it was drawn: the buckets, and their dot rows."""
 
@@ -76,17 +74,10 @@ class Column:
             found.append(self.bounds(base + first, base + stop))
         if found[start:] == before:
             found[start:] = before  # the very same, so that whoever has drawn them knows
-        else:
-            self._changes += 1
         self._buckets[axis, width] = (len(self.low), found)
         while len(self._buckets) > KEPT:
             del self._buckets[next(iter(self._buckets))]
         return found
-
-    def look(self, axis: Axis, width: int) -> tuple[int, int]:
-        """What a drawing of the buckets depends on: while it is equal, they and the marks are as they were."""
-        self.buckets(axis, width)
-        return self._changes, len(self.odd)
 
 
 class Columns:

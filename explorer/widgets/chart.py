@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from rich.style import Style
 from textual import events
@@ -14,8 +13,8 @@ from explorer import numbers
 from explorer.axis import Axis
 from explorer.columns import Column
 from explorer.messages import StepPointed
-from explorer.widgets.drawn import Drawn, Piece
-from explorer.widgets.plot import SOLID, Cell, Dash, Log, Scale, bars, lines
+from explorer.widgets.drawn import Drawn, Piece, joined
+from explorer.widgets.plot import SOLID, Cell, Dash, Log, Scale, bars, dot_rows, lines
 
 GUTTER = 5
 """Cells left of the chart for the bounds; the same everywhere, so that steps stand under each other."""
@@ -73,7 +72,16 @@ class Chart(Drawn):
         dots = cells if height == 1 else 2 * cells
         if cells < 1 or picture.axis.count <= dots:
             return None
-        series = [(line.column, line.role, line.dash, line.column.look(picture.axis, dots)) for line in picture.lines]
+        high = 4 * (height - bool(picture.caption))
+        series = []
+        for line in picture.lines:
+            column = line.column
+            shape = (
+                column.buckets(picture.axis, dots).copy()
+                if height == 1
+                else dot_rows(column, picture.axis, picture.scale, dots, high)
+            )
+            series.append((column, line.role, line.dash, shape, len(column.odd)))
         cursor = picture.axis.cell(picture.cursor, cells) if picture.cursor else -1
         return self.size, picture.axis, picture.scale, series, cursor, picture.split, picture.falls, picture.caption
 
@@ -133,7 +141,7 @@ class Chart(Drawn):
             if x == cursor:
                 style = (style or Style()) + self.palette.column
             marked.append((character, style))
-        return [("".join(c for c, _ in run), style) for style, run in groupby(marked, key=lambda piece: piece[1])]
+        return joined(marked)
 
     # The mouse.
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import groupby
+from operator import itemgetter
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual.geometry import Region, Size
+from textual.geometry import Offset, Region, Size
 from textual.selection import Selection
 from textual.strip import Strip
+from textual.widget import Widget
 
 from explorer.theme import Palette, palette
 from explorer.widgets.settled import Settled
@@ -23,12 +26,22 @@ class Framed(Settled):
     """A widget with words in its frame."""
 
     _words: tuple[Text, Text] = (Text(), Text())
+    _entitling = False
 
     def entitle(self, title: Text, subtitle: Text) -> None:
-        """Sets the words; they are text and never markup, and equal ones cost no repaint."""
+        """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of the frame."""
         if (title, subtitle) != self._words:
             self._words = (title, subtitle)
+            self._entitling = True
             self.border_title, self.border_subtitle = title, subtitle
+            self._entitling = False
+
+    def _set_dirty(self, *regions: Region) -> None:
+        if self._entitling and not regions:
+            width, height = self.outer_size
+            shift = -self.content_offset
+            regions = Region(0, 0, width, 1).translate(shift), Region(0, height - 1, width, 1).translate(shift)
+        super()._set_dirty(*regions)
 
 
 class Drawn(Framed):
@@ -41,10 +54,14 @@ class Drawn(Framed):
         self._lines: list[Pieces] | None = None
         self._strips: dict[int, Strip] = {}
         self._drawn_for = self._inside = Size(-1, -1)
+        self._corner = Offset(0, 0)
+        """Where the content begins in the widget."""
         self._palette: Palette | None = None
         self._base: Style | None = None
         self._full: dict[Style | None, Style] = {}
-        """Each piece's style on top of the base, once it was needed."""
+        """Each piece's style on top of the base and as the terminal gets it, once it was needed."""
+        self._edges: tuple[list[Strip], list[Segment], list[Segment]] | None = None
+        """What stands left and right of a line's content, and in which lines."""
         self._selection: Selection | None = None
         self._pointed = False
         """Is the mouse over it? Only then does a line carry the places that a selection is made of: they are a good
@@ -69,14 +86,16 @@ class Drawn(Framed):
             self.refresh()
             return
         after = self._draw()
-        width, height = self._inside
+        height = self._inside.height
         changed = [
             y for y in range(height) if (before[y] if y < len(before) else []) != (after[y] if y < len(after) else [])
         ]
         for y in changed:
             self._strips.pop(y, None)
         if changed:
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            # Whole lines with their frame, as they are put together and sent as one piece.
+            left, whole = -self._corner.x, self._drawn_for.width
+            self.refresh(*(Region(left, y, whole, 1) for y in changed))
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -112,46 +131,80 @@ class Drawn(Framed):
         return "\n".join(self._text_lines()).strip("\n")
 
     def render_line(self, y: int) -> Strip:
-        lines = self._draw()
+        self._draw()
         if (strip := self._strips.get(y)) is None:
-            strip = self._strips[y] = self._strip(lines[y] if y < len(lines) else [], y)
+            strip = self._strips[y] = self._strip(y)
         return strip
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._draw()  # before the frame is made, as drawing may change its words
+        return super().render_lines(crop)
+
+    def renew(self, strips: list[Strip], crop: Region, stale: Collection[int]) -> list[Strip]:
+        """Puts what stood left and right of the old lines around the new ones: nothing else in them has changed."""
+        (width, height), (left, top) = self._inside, self._corner
+        if crop.size != self._drawn_for or not width or not height:
+            return super().renew(strips, crop, stale)
+        if self._edges is None or self._edges[0] is not strips:
+            line = strips[top]
+            self._edges = strips, list(line.crop(0, left)), list(line.crop(left + width))
+        _, before, after = self._edges
+        for y in stale:
+            if top <= y < top + height:
+                strips[y] = self._strip(y - top, before, after)
+            elif 0 <= y < crop.height:
+                [strips[y]] = Widget.render_lines(self, Region(0, y, crop.width, 1))
+        return strips
 
     def _draw(self) -> list[Pieces]:
         if self._lines is None or self._drawn_for != self.outer_size:
-            self._drawn_for, self._inside = self.outer_size, self.size
+            self._drawn_for, self._inside, self._corner = self.outer_size, self.size, self.content_offset
             self._lines = [list(line) for line in self.draw(self._inside)]
             self._strips.clear()
         return self._lines
 
-    def _strip(self, pieces: Pieces, y: int) -> Strip:
-        width = self._inside.width
+    def _strip(self, y: int, before: Iterable[Segment] = (), after: Iterable[Segment] = ()) -> Strip:
+        """A line, between what is left and right of it."""
+        lines, width = self._draw(), self._inside.width
         if self._base is None:
-            self._base = self.rich_style
+            self._base = self._filtered(self.rich_style)
         base, full = self._base, self._full
         segments, used = [], 0
-        for text, style in pieces:
+        for text, style in lines[y] if y < len(lines) else []:
             if text:
                 if (whole := full.get(style)) is None:
-                    whole = full[style] = base + style if style else base
+                    whole = full[style] = self._filtered(base + style if style else base)
                 segments.append(Segment(text, whole))
                 used += len(text) if text.isascii() else cell_len(text)
         if used < width:
             segments.append(Segment(" " * (width - used), base))
-        strip = Strip(segments, max(used, width))
-        if used > width:
-            strip = strip.crop(0, width)
+        elif used > width:
+            segments = list(Strip(segments, used).crop(0, width))
         selection = self._selection
-        if selection is None and not self._pointed:
-            return strip
-        if not self.allow_select:
-            return strip
-        if selection is not None and (span := selection.get_span(y)) is not None:
-            strip = _selected(strip, span, self.screen.get_component_rich_style("screen--selection"))
-        return strip.apply_offsets(0, y)
+        if (selection is not None or self._pointed) and self.allow_select:
+            strip = Strip(segments, width)
+            if selection is not None and (span := selection.get_span(y)) is not None:
+                strip = _selected(strip, span, self.screen.get_component_rich_style("screen--selection"))
+            segments = list(strip.apply_offsets(0, y))
+        if before or after:
+            return Strip([*before, *segments, *after], self._drawn_for.width)
+        return Strip(segments, width)
+
+    def _filtered(self, style: Style) -> Style:
+        """A style in the colours that the terminal is given, as Textual's own filters make it."""
+        background = self.background_colors[1]
+        for one in self.get_line_filters():
+            [segment] = one.apply([Segment("x", style)], background)
+            style = segment.style or Style()
+        return style
 
     def _text_lines(self) -> list[str]:
         return ["".join(text for text, _ in line).rstrip() for line in self._draw()]
+
+
+def joined(pieces: Iterable[Piece]) -> Pieces:
+    """The same line in as few pieces as its styles allow."""
+    return [("".join(text for text, _ in run), style) for style, run in groupby(pieces, key=itemgetter(1))]
 
 
 def _selected(strip: Strip, span: tuple[int, int], style: Style) -> Strip:

@@ -12,7 +12,7 @@ from explorer.columns import Column
 from explorer.figures import Scope
 from explorer.messages import StepPointed
 from explorer.view import View
-from explorer.widgets.drawn import Drawn, Piece
+from explorer.widgets.drawn import Drawn, Piece, joined
 from explorer.widgets.plot import Log, bars, cell_bounds
 
 BOUNDS = Log(0.005, 5.0)
@@ -30,13 +30,23 @@ class KlStrip(Drawn, can_focus=True):
         self._steps = self._cursor = 0
         self._split: int | None = None
         self._local = False
+        self._look: object = None
 
     def show(self, view: View) -> None:
         column = view.columns.get("p.kl", Scope.LOCAL)
-        state = (column, len(column), view.cursor, view.split, view.parted)
-        if state != (self._column, self._steps, self._cursor, self._split, self._local):
-            self._column, self._steps, self._cursor, self._split, self._local = state
+        self._column, self._steps, self._cursor, self._split = column, len(column), view.cursor, view.split
+        self._local = view.parted
+        look = self._looks(self.size.width - 2)
+        if look != self._look:
+            self._look = look
             self.redraw()
+
+    def _looks(self, width: int) -> object:
+        """All that a drawing depends on, but for the size: one step more among thousands mostly changes nothing."""
+        axis = self.axis
+        bounds = cell_bounds(self._column, axis, width).copy() if width > 0 else []
+        marked = [axis.cell(step, width) if step else -1 for step in (self._cursor, self._split)]
+        return self._column, axis, bounds, len(self._column.odd), marked, self._local, self._steps > 0
 
     @property
     def axis(self) -> Axis:
@@ -56,7 +66,7 @@ class KlStrip(Drawn, can_focus=True):
                 row.append((character, self.palette.odd))
             else:
                 row.append((character, self.palette.of_kl(found and found[1])))
-        return [row, self._marks(inner)][:height]
+        return [joined(row), joined(self._marks(inner))][:height]
 
     def _marks(self, width: int) -> list[Piece]:
         marks: list[Piece] = [(" ", self.palette.muted)] * width

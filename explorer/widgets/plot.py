@@ -129,7 +129,7 @@ def _spans(column: Column, axis: Axis, scale: Scale, width: int, height: int) ->
     """Top and bottom dot row of each dot column, joined to its neighbours where there is no gap between."""
     rows: list[tuple[int, int] | None]
     if axis.count > width:
-        rows = _rows(column, axis, scale, width, height)
+        rows = dot_rows(column, axis, scale, width, height)
         broken = {axis.cell(index + 1, width) for index in column.odd}
     else:
         rows = [_between(column, axis, scale, x, width, height) for x in range(width)]
@@ -137,7 +137,7 @@ def _spans(column: Column, axis: Axis, scale: Scale, width: int, height: int) ->
     return [_joined(rows, x, broken) for x in range(width)]
 
 
-def _rows(column: Column, axis: Axis, scale: Scale, width: int, height: int) -> list[tuple[int, int] | None]:
+def dot_rows(column: Column, axis: Axis, scale: Scale, width: int, height: int) -> list[tuple[int, int] | None]:
     """Top and bottom dot row of each bucket; those of buckets that are as they were at the last drawing are kept."""
     found = column.buckets(axis, width)
     key = (axis, scale, width, height)

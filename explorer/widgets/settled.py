@@ -6,6 +6,8 @@ for each widget it looks up colours, titles and sizes first, which for thirty wi
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from textual.containers import Horizontal, Vertical
 from textual.geometry import Region, Size
 from textual.strip import Strip
@@ -13,21 +15,35 @@ from textual.widget import Widget
 
 
 class Settled(Widget):
-    """Gives the lines it gave before, until it is told that it has changed."""
+    """Gives the lines it gave before, but for those of which it was told that they have changed."""
 
     _given: tuple[Region, Size, list[Strip]] | None = None
+    _stale: frozenset[int] | None = None
+    """Which of the given lines have changed since, counted from the widget's own top; None for all of them."""
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        given = self._given
-        if given is not None and given[0] == crop and given[1] == self.outer_size:
+        given, stale = self._given, self._stale
+        self._stale = frozenset()  # before they are made: what changes meanwhile is stale again
+        if given is None or stale is None or given[:2] != (crop, self.outer_size):
+            strips = super().render_lines(crop)
+        elif stale:
+            strips = self.renew(given[2], crop, stale)
+        else:
             return given[2]
-        strips = super().render_lines(crop)
-        self._given = (crop, self.outer_size, strips)
+        self._given = crop, self.outer_size, strips
         return strips
+
+    def renew(self, strips: list[Strip], crop: Region, stale: Collection[int]) -> list[Strip]:  # noqa: ARG002
+        """The lines in `crop` where those in `strips` are right but for the stale ones. `strips` may be changed."""
+        return super().render_lines(crop)
 
     def _set_dirty(self, *regions: Region) -> None:
         """Every way to a repaint leads through here; were that to change, every picture of a screen would."""
-        self._given = None
+        if not regions:
+            self._stale = None
+        elif self._stale is not None:
+            top = self.content_offset.y
+            self._stale = self._stale.union(*(region.translate((0, top)).line_range for region in regions))
         super()._set_dirty(*regions)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.style import Style
@@ -16,7 +16,7 @@ from explorer.figures import Scope, value
 from explorer.messages import StepPointed
 from explorer.theme import KL_BOUNDS, Palette
 from explorer.view import View
-from explorer.widgets.drawn import Drawn, Piece
+from explorer.widgets.drawn import Drawn, Piece, Pieces, joined
 from explorer.widgets.flow import Flow, Word
 from probes.record import StepRecord, Taken
 from probes.settings import Follow
@@ -54,6 +54,9 @@ class TokenText(Drawn, can_focus=True):
         self._view: View | None = None
         self._top = 0
         self._cursor = 0
+        self._kept: dict[int, tuple[int, Pieces]] = {}
+        """The lines in sight that the cursor is not in, as drawn, each with how many words it had: only a text's last
+        line grows."""
 
     def show(self, view: View) -> None:
         self._view = view
@@ -79,14 +82,29 @@ class TokenText(Drawn, can_focus=True):
             self.frame()
             self.redraw()
 
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._kept.clear()
+
     def copy_text(self) -> str:
         return "".join(token.text for token in self._tokens)
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
-        height = size.height
+        lines, before, self._kept = self._flow.lines, self._kept, {}
+        for place in range(self._top, min(self._top + size.height, len(lines))):
+            words = lines[place]
+            if words and words[0].step <= self._cursor <= words[-1].step:
+                yield self._pieces(words)
+                continue
+            kept = before.get(place)
+            if kept is None or kept[0] != len(words):
+                kept = len(words), self._pieces(words)
+            self._kept[place] = kept
+            yield kept[1]
+
+    def _pieces(self, words: Sequence[Word]) -> Pieces:
         palette = self.palette
-        for line in self._flow.lines[self._top : self._top + height]:
-            yield [(word.text, self._style(word, palette)) for word in line]
+        return joined((word.text, self._style(word, palette)) for word in words)
 
     def _style(self, word: Word, palette: Palette) -> Style | None:
         if word.step == 0:
@@ -102,6 +120,7 @@ class TokenText(Drawn, can_focus=True):
 
     def _restart(self, view: View) -> None:
         self._flow = Flow(self.size.width)
+        self._kept.clear()
         self._tokens = []
         self._top = 0
         if view.header is not None:
