@@ -26,21 +26,24 @@ class Framed(Settled):
     """A widget with words in its frame."""
 
     _words: tuple[Text, Text] = (Text(), Text())
-    _entitling = False
+    _entitled: int | None = None
+    """The line whose words are being set."""
 
     def entitle(self, title: Text, subtitle: Text) -> None:
-        """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of the frame."""
-        if (title, subtitle) != self._words:
-            self._words = (title, subtitle)
-            self._entitling = True
-            self.border_title, self.border_subtitle = title, subtitle
-            self._entitling = False
+        """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of their line."""
+        before, self._words = self._words, (title, subtitle)
+        if title != before[0]:
+            self._entitled = 0
+            self.border_title = title
+        if subtitle != before[1]:
+            self._entitled = self.outer_size.height - 1
+            self.border_subtitle = subtitle
+        self._entitled = None
 
     def _set_dirty(self, *regions: Region) -> None:
-        if self._entitling and not regions:
-            width, height = self.outer_size
-            shift = -self.content_offset
-            regions = Region(0, 0, width, 1).translate(shift), Region(0, height - 1, width, 1).translate(shift)
+        if self._entitled is not None and not regions:
+            line = Region(0, self._entitled, self.outer_size.width, 1)
+            regions = (line.translate(-self.content_offset),)
         super()._set_dirty(*regions)
 
 
@@ -87,15 +90,18 @@ class Drawn(Framed):
             return
         after = self._draw()
         height = self._inside.height
-        changed = [
-            y for y in range(height) if (before[y] if y < len(before) else []) != (after[y] if y < len(after) else [])
-        ]
-        for y in changed:
-            self._strips.pop(y, None)
+        # Whole lines with their frame, as they are put together and sent as one piece.
+        left, width = -self._corner.x, self._drawn_for.width
+        changed: list[Region] = []
+        for y in range(height):
+            if (before[y] if y < len(before) else []) != (after[y] if y < len(after) else []):
+                self._strips.pop(y, None)
+                if changed and changed[-1].bottom == y:
+                    changed[-1] = changed[-1].grow((0, 0, 1, 0))
+                else:
+                    changed.append(Region(left, y, width, 1))
         if changed:
-            # Whole lines with their frame, as they are put together and sent as one piece.
-            left, whole = -self._corner.x, self._drawn_for.width
-            self.refresh(*(Region(left, y, whole, 1) for y in changed))
+            self.refresh(*changed)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()

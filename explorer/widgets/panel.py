@@ -135,6 +135,8 @@ class SpacePanel(Framed, can_focus=True):
         self.space = space
         self._view: View | None = None
         self._readout = Readout()
+        self._figures: int | None = None
+        """Rows given to the figures; None where their style sheet decides."""
         self._charts = [Chart(classes="chart" if place == 0 else "chart more") for place in range(len(space.drawings))]
 
     def compose(self) -> ComposeResult:
@@ -168,11 +170,12 @@ class SpacePanel(Framed, can_focus=True):
     def _share_height(self, readout: Readout) -> None:
         """Half of a panel for figures, half for the chart; zoomed they stand side by side."""
         height = self.size.height
-        if self.has_class("-zoomed") or height <= 1:
-            readout.styles.height = None
-        else:
+        wanted = None
+        if height > 1 and not self.has_class("-zoomed"):
             rows = len(readout.reading.rows) + readout.reading.parted if readout.reading else 2
-            readout.styles.height = max(2, min(rows, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
+            wanted = max(2, min(rows, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
+        if wanted != self._figures:
+            self._figures = readout.styles.height = wanted  # even the same height would arrange the screen anew
 
 
 def reading(space: Space, view: View) -> Reading:

@@ -141,13 +141,15 @@ def dot_rows(column: Column, axis: Axis, scale: Scale, width: int, height: int) 
     """Top and bottom dot row of each bucket; those of buckets that are as they were at the last drawing are kept."""
     found = column.buckets(axis, width)
     key = (axis, scale, width, height)
-    before, kept = column.drawn.pop(key, ([], []))
-    rows = [
-        kept[x] if x < len(before) and before[x] is bounds
-        else bounds and (_row(scale, bounds[1], height), _row(scale, bounds[0], height))
-        for x, bounds in enumerate(found)
-    ]  # fmt: skip
-    column.drawn[key] = (list(found), rows)
+    before, rows = column.drawn.pop(key, ([], []))
+    if found != before:
+        rows = [
+            rows[x] if x < len(before) and before[x] is bounds
+            else bounds and (_row(scale, bounds[1], height), _row(scale, bounds[0], height))
+            for x, bounds in enumerate(found)
+        ]  # fmt: skip
+        before = found.copy()
+    column.drawn[key] = before, rows
     while len(column.drawn) > KEPT:
         del column.drawn[next(iter(column.drawn))]
     return rows

@@ -39,12 +39,11 @@ class Settled(Widget):
 
     def _set_dirty(self, *regions: Region) -> None:
         """Every way to a repaint leads through here; were that to change, every picture of a screen would."""
+        super()._set_dirty(*regions)
         if not regions:
             self._stale = None
         elif self._stale is not None:
-            top = self.content_offset.y
-            self._stale = self._stale.union(*(region.translate((0, top)).line_range for region in regions))
-        super()._set_dirty(*regions)
+            self._stale = self._stale.union(*(region.line_range for region in self._repaint_regions))
 
 
 class Across(Horizontal, Settled):
