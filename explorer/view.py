@@ -70,9 +70,9 @@ class Work:
 
     @property
     def left(self) -> float | None:
-        """Seconds to go."""
+        """Seconds to go; None while unknown, and once all is done."""
         done, total = self.progress.done, self.progress.total
-        return (total - done) / self.rate if self.rate and done is not None and total else None
+        return (total - done) / self.rate if self.rate and done is not None and total and done < total else None
 
 
 class View:

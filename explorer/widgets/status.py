@@ -101,7 +101,7 @@ def work_text(work: Work) -> str:
         parts = [numbers.count(progress.done)]
         if progress.total:
             parts = [f"{numbers.count(progress.done)} of {numbers.count(progress.total)}"]
-        if work.rate:
+        if work.rate and work.share != 1:
             parts.append(f"{numbers.count(work.rate)}/s")
     elif progress.total:
         done, total = f"{progress.done:,.0f}", f"{progress.total:,.0f}"

@@ -54,7 +54,10 @@ class _Counted:
     def __iter__(self) -> Iterator[object]:
         total = len(self._items) if isinstance(self._items, Sized) else None
         for done, item in enumerate(self._items):
-            self._work.tell(self._task, done, total, "tensors")
+            if total == 1:  # which would stand at nothing until it is over
+                self._work.tell(self._task)
+            else:
+                self._work.tell(self._task, done, total, "tensors")
             yield item
 
     def __getattr__(self, name: str) -> object:

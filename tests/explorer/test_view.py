@@ -8,6 +8,7 @@ import pytest
 
 from explorer.scripted import LOADING, Accidents, ScriptedSource
 from explorer.view import Phase, View
+from explorer.widgets.status import work_text
 from probes.accumulate import Summary, summarise
 from probes.branches import Branch
 from probes.events import (
@@ -48,6 +49,16 @@ def test_work_before_a_run_is_told_with_speed_and_time_left() -> None:
     assert view.work.rate == pytest.approx(200)
     assert view.work.left == pytest.approx(0.35)
     assert view.work.share == 0.3
+    assert "/s" in work_text(view.work)
+
+
+def test_finished_work_has_no_speed_and_no_time_left() -> None:
+    view = View(clock=Clock())
+    for done in (10, 296):
+        view.apply(WorkProgressed("Converting", done, 296, "bytes"))
+    assert view.work is not None
+    assert view.work.left is None
+    assert work_text(view.work) == "296 B of 296 B"
 
 
 def test_another_task_starts_its_own_speed() -> None:
