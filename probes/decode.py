@@ -149,7 +149,7 @@ class Lockstep:
     ) -> None:
         """Reads what the contexts hold so far, so that the next step is a single token's.
 
-        `filled(done, total)` is told how far it is, in tokens that both models read.
+        `filled(done, total)` is told how far it is, in tokens, each counted once a model.
         """
         self._read(filled, cancelled)
 
@@ -175,15 +175,21 @@ class Lockstep:
         cancelled: Callable[[], bool] | None = None,
     ) -> tuple[Answer | None, Answer]:
         """The dense answer (None once it has ended), and the pruned one: row 0 on the dense context, the last row
-        on its own."""
+        on its own. Joined only once both have been started, so that on one GPU neither waits for the other."""
+        contexts = self._pruned_contexts()
+        before = 0 if self._dense_ended else len(self._dense_ids)
+        whole = before + len(contexts[0])
 
-        def half(number: int) -> Callable[[int, int], None] | None:
-            return filled and (lambda done, total: filled(number * total + done, 2 * total))
+        def after(count: int) -> Callable[[int, int], None] | None:
+            return filled and (lambda done, _: filled(count + done, whole))
 
         answer = None
         if not self._dense_ended:
-            answer = self._dense.read([self._dense_ids], filled=half(0), cancelled=cancelled)
-        return answer, self._pruned.read(self._pruned_contexts(), filled=half(1), cancelled=cancelled)
+            answer = self._dense.read([self._dense_ids], filled=after(0), cancelled=cancelled)
+        answer_pruned = self._pruned.read(contexts, filled=after(before), cancelled=cancelled)
+        self._dense.join()
+        self._pruned.join()
+        return answer, answer_pruned
 
     def _pruned_contexts(self) -> list[list[int]]:
         if self._dense_ids == self._pruned_ids:

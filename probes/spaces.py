@@ -13,6 +13,7 @@ length are therefore overwritten in a `scratch` that a caller may keep from step
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from probes.doubles import double
 from probes.record import Comparison, HiddenFigures, LogitFigures, ProbabilityFigures, TopToken
+
+LN2 = math.log(2)
 
 
 class Distribution:
@@ -69,6 +72,8 @@ def compare(
     if dense.temperature != pruned.temperature:
         raise ValueError(f"temperatures {dense.temperature} and {pruned.temperature} can't be compared")
     scratch = new_scratch(dense) if scratch is None else scratch
+    if scratch.shape != (3, dense.z.numel()):
+        raise ValueError(f"a scratch for other distributions, {tuple(scratch.shape)}")
     z, z2, p, q = dense.z, pruned.z, dense.p, pruned.p
     k = min(top, z.numel())
     order, order2 = z.topk(max(k, min(5, z.numel()))).indices, z2.topk(k).indices
@@ -166,16 +171,19 @@ def _probabilities(
     change, room, rest = scratch
     cosine = _cosine(p, q, rest)
     tv = (torch.sub(q, p, out=change).abs_().sum() / 2).clamp_max(1)
-    entropies = [_entropy(model, rest) for model in (dense, pruned)]
 
+    # Each model's logits against its own largest one first: beside a huge one, the difference of the two would lose all
+    # the others.
+    torch.sub(pruned.z, pruned.largest, out=change).mul_(1 / temperature)
+    torch.sub(dense.z, dense.largest, out=room).mul_(1 / temperature)
+    entropies = [dense.log_total - p.dot(room), pruned.log_total - q.dot(change)]
     # log q - log p, which is Δz/T but for a constant: the estimates are half its variance (Theorems 2 and 3).
-    ratio = torch.sub(pruned.z, dense.z, out=change)
-    ratio.sub_(pruned.largest - dense.largest).mul_(1 / temperature).sub_(pruned.log_total - dense.log_total)
+    ratio = change.sub_(room).sub_(pruned.log_total - dense.log_total)
     estimates = [_variance(p, ratio, rest) / 2, _variance(torch.mul(p, p, out=room), ratio, rest) / 2]
     kl, kl_reverse = -p.dot(ratio), q.dot(ratio)
-    terms = -p[ids] * ratio[ids]
-    figures = [kl, kl_reverse, _jensen_shannon(p, q, ratio, room, rest), tv, cosine, *entropies, *estimates]
-    return [*(figure.clamp_min(0) for figure in figures[:3]), *figures[3:]], terms
+    js = _jensen_shannon(p, q, ratio, room, rest)
+    divergences = [figure.clamp_min(0) + 0.0 for figure in (kl, kl_reverse, js)]  # and not -0
+    return [*divergences, tv, cosine, *entropies, *estimates], 0.0 - p[ids] * ratio[ids]
 
 
 def _cosine(v: Tensor, v2: Tensor, room: Tensor) -> Tensor:
@@ -205,18 +213,12 @@ def _jensen_shannon(p: Tensor, q: Tensor, ratio: Tensor, capped: Tensor, near: T
     """½ KL(p‖m) + ½ KL(q‖m) with m = (p + q)/2, from r = log(q/p): log(m/p) = log((1 + e^r)/2), and log(m/q) is
     less by r. The last two arguments are overwritten.
 
-    It is exactly 0 for r = 0. Long before e^r overflows, beyond r = 40, log(m/q) no longer changes and p is nothing
-    beside q, so r is capped there.
+    It is exactly 0 for r = 0. Long before e^r overflows, beyond r = 40, p is nothing beside q and log(m/q) is -log 2 to
+    the last digits, so r is capped there.
     """
     torch.clamp_max(ratio, 40, out=capped)
     torch.expm1(capped, out=near).mul_(0.5).log1p_()
-    return (p.dot(near) + (q.dot(near) - q.dot(capped))) / -2
-
-
-def _entropy(model: Distribution, room: Tensor) -> Tensor:
-    """-Σ p log p, with 0 · log 0 = 0; `room` is overwritten."""
-    torch.sub(model.z, model.largest, out=room).mul_(1 / model.temperature)
-    return model.log_total - model.p.dot(room)
+    return ((p.dot(near) + (q.dot(near) - q.dot(capped))) / -2).clamp_max(LN2)
 
 
 def _variance(weights: Tensor, values: Tensor, room: Tensor) -> Tensor:

@@ -75,7 +75,8 @@ class Track:
     ) -> Answer:
         """What the model says after each context; they are of one length, and of at least one token.
 
-        `filled(done, total)` is told of a prefill's progress in tokens; `cancelled()` is asked between its pieces.
+        On a GPU it may still be computing: `join` before anything is done with the answer. `filled(done, total)` is
+        told of a prefill's progress in tokens; `cancelled()` is asked between its pieces.
         Raises `Cancelled`, or `Failure` where memory runs out; the track can be used again after both.
         """
         length = len(contexts[0])
@@ -91,6 +92,9 @@ class Track:
                     if filled is not None:
                         filled(min(start + FILL, length - 1), length)
                 logits = self._feed(contexts, length - 1, length)
+                assert self._hidden is not None
+                # Of a model on several devices, the logits may have been brought to another one than the last block's.
+                return Answer(self._hidden[:, -1].to(logits.device), logits[:, -1])
         except torch.OutOfMemoryError as problem:
             self.forget()
             raise Failure(
@@ -101,8 +105,11 @@ class Track:
         except BaseException:
             self.forget()
             raise
-        assert self._hidden is not None
-        return self._hand_over(Answer(self._hidden[:, -1], logits[:, -1]))
+
+    def join(self) -> None:
+        """On a GPU, whatever is started from here on waits there for what this track has read; nobody waits here."""
+        if self._stream is not None:
+            torch.cuda.current_stream(self.device).wait_stream(self._stream)
 
     def first_nonfinite(self, contexts: Sequence[Context]) -> str:
         """The first module, in the order of the forward pass, whose output is not finite; "" where all are."""
@@ -175,12 +182,6 @@ class Track:
             return nullcontext()
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         return torch.cuda.stream(self._stream)
-
-    def _hand_over(self, answer: Answer) -> Answer:
-        """On a GPU, what is done with the answer next waits there for the track's own stream; nobody waits here."""
-        if self._stream is not None:
-            torch.cuda.current_stream(self.device).wait_stream(self._stream)
-        return answer
 
 
 def _shared(a: Context, b: Context) -> int:

@@ -18,6 +18,8 @@ from textual.widget import Widget
 from explorer.theme import Palette, palette
 from explorer.widgets.settled import Settled
 
+REVERSED = Style(reverse=True)
+
 Piece = tuple[str, Style | None]
 Pieces = list[Piece]
 
@@ -32,10 +34,10 @@ class Framed(Settled):
     def entitle(self, title: Text, subtitle: Text) -> None:
         """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of their line."""
         before, self._words = self._words, (title, subtitle)
-        if title != before[0]:
+        if _differ(title, before[0]):
             self._entitled = 0
             self.border_title = title
-        if subtitle != before[1]:
+        if _differ(subtitle, before[1]):
             self._entitled = self.outer_size.height - 1
             self.border_subtitle = subtitle
         self._entitled = None
@@ -190,7 +192,7 @@ class Drawn(Framed):
         if (selection is not None or self._pointed) and self.allow_select:
             strip = Strip(segments, width)
             if selection is not None and (span := selection.get_span(y)) is not None:
-                strip = _selected(strip, span, self.screen.get_component_rich_style("screen--selection"))
+                strip = _selected(strip, span)
             segments = list(strip.apply_offsets(0, y))
         if before or after:
             return Strip([*before, *segments, *after], self._drawn_for.width)
@@ -208,18 +210,22 @@ class Drawn(Framed):
         return ["".join(text for text, _ in line).rstrip() for line in self._draw()]
 
 
+def _differ(text: Text, other: Text) -> bool:
+    return text != other or text.style != other.style  # rich compares all but the style of the whole
+
+
 def joined(pieces: Iterable[Piece]) -> Pieces:
     """The same line in as few pieces as its styles allow."""
     return [("".join(text for text, _ in run), style) for style, run in groupby(pieces, key=itemgetter(1))]
 
 
-def _selected(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
-    """The strip with the cells of a selection in its style."""
+def _selected(strip: Strip, span: tuple[int, int]) -> Strip:
+    """The strip with the cells of a selection in reverse: to be seen on every ground, and without colours."""
     start, end = span
     length = strip.cell_length
     end = length if end == -1 else min(end, length)
     if start >= end:
         return strip
     before, middle, after = strip.crop(0, start), strip.crop(start, end), strip.crop(end, length)
-    chosen = Strip([Segment(segment.text, (segment.style or Style()) + style) for segment in middle])
+    chosen = Strip([Segment(segment.text, (segment.style or Style()) + REVERSED) for segment in middle])
     return Strip.join([before, chosen, after])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from rich.color import Color
 from rich.segment import Segment
 from textual._styles_cache import StylesCache
+from textual.geometry import Offset
+from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -60,6 +63,35 @@ async def test_what_is_shown_is_what_would_be_made_anew(
                 reused += was is not None and was[2] is given[2]
                 assert segments(given[2]) == made_anew(widget), (key, widget)
     assert reused > 10 * len(KEYS)
+
+
+@pytest.mark.parametrize("colours", [True, False])
+async def test_a_selection_is_seen_on_every_ground(colours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not colours:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with on_stage(scripted(Follow.FREE), steps=40) as (app, pilot):
+        text = app.main.query_one("#dense", TokenText)
+        app.screen.selections = {text: Selection(Offset(2, 1), Offset(9, 2))}
+        for key in ("n", "left", "t", "n"):
+            await press(pilot, key)
+            assert text._given is not None
+            lines = segments(text._given[2])
+            assert lines == made_anew(text), key
+            chosen = ["".join(s.text for s in line if s.style and s.style.reverse) for line in lines[2:4]]
+            left = text.content_offset.x
+            whole = ["".join(s.text for s in line)[left:-left] for line in lines[2:4]]
+            assert (chosen[0].rstrip(), chosen[1]) == (whole[0][2:].rstrip(), whole[1][:9])
+
+
+async def test_the_frames_words_follow_the_theme() -> None:
+    async with on_stage(scripted(Follow.FREE), steps=40) as (app, pilot):
+        text = app.main.query_one("#dense", TokenText)
+        for _ in range(4):
+            assert text._given is not None
+            [split] = [s for line in text._given[2] for s in line if s.text.startswith("┆ split")]
+            assert split.style is not None
+            assert split.style.color == (text.palette.split.color or Color.default())
+            await press(pilot, "t")
 
 
 async def test_a_step_more_among_thousands_makes_few_lines_anew() -> None:

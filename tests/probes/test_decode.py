@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 
 import pytest
@@ -338,6 +339,48 @@ def test_a_prefill_tells_of_both_models_and_can_be_cancelled_in_either(
                 stepping.prefill(lambda *done: told.append(done), lambda last=last: len(told) == last)
             assert len(told) == last
             assert stepping.step() == plain
+
+
+class Stream:
+    """Stands for a GPU's stream: what comes after which passes."""
+
+    def __init__(self) -> None:
+        self.after: set[str] = set()
+
+    def wait_stream(self, other: Stream) -> None:
+        self.after |= other.after
+
+
+def test_on_one_gpu_neither_pass_waits_for_the_other_and_the_comparison_for_both(
+    llama: PreTrainedModel, other: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = Stream()
+    streams, waited = [default], {}
+
+    @contextmanager
+    def stream(entered: Stream) -> Iterator[None]:
+        streams.append(entered)
+        yield
+        streams.pop()
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device=None: streams[-1])
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    with lockstep(llama, other) as stepping:
+        stepping.prefill()
+        default.after.clear()
+        for name, track in (("dense", stepping._dense), ("pruned", stepping._pruned)):
+
+            def feed(*given, name=name, plain=track._feed):
+                waited[name] = set(streams[-1].after)
+                streams[-1].after.add(name)
+                return plain(*given)
+
+            track._stream = Stream()
+            monkeypatch.setattr(track, "_feed", feed)
+        monkeypatch.setattr(stepping, "_measure", lambda *_: waited.update(comparison=set(streams[-1].after)))
+        with pytest.raises(AttributeError):  # there is no record to append
+            stepping.step()
+    assert waited == {"dense": set(), "pruned": set(), "comparison": {"dense", "pruned"}}
 
 
 def test_the_longest_context_ends_the_run(llama: PreTrainedModel) -> None:

@@ -121,6 +121,19 @@ def test_every_figure_agrees_with_its_formula_on_extreme_logits(z, z2):
     assert_agrees(figures(h, h[::-1] + 3, z, z2), reference(h, h[::-1] + 3, z, z2))
 
 
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+@pytest.mark.parametrize("height", [1e4, 1e12, 3e38])
+def test_a_huge_logit_hides_none_of_the_other_models(height: float, temperature: float) -> None:
+    rng = np.random.default_rng(11)
+    ordinary, peak = (rng.normal(size=WIDE) * 4).astype(np.float32), np.zeros(WIDE)
+    peak[3] = height
+    log_p = torch.from_numpy(ordinary).double().div(temperature).log_softmax(0)
+    found = figures([1], [1], peak, ordinary, temperature).p
+    assert found.kl == pytest.approx(-float(log_p[3]), rel=1e-12)
+    assert figures([1], [1], ordinary, peak, temperature).p.kl_reverse == pytest.approx(found.kl, rel=1e-12)
+    assert found.entropy_pruned == pytest.approx(-float(log_p.exp().dot(log_p)), rel=1e-9)
+
+
 def test_a_divergence_is_not_capped():
     z, z2 = np.zeros(WIDE), np.zeros(WIDE)
     z[3], z2[7] = 1e4, 1e4
@@ -136,6 +149,8 @@ def test_equal_inputs_give_exactly_nothing():
     assert (same.z.l2, same.z.rms, same.z.rms_centred, same.z.mean_abs, same.z.max_abs, same.z.top5_rms) == (0,) * 6
     p = same.p
     assert (p.kl, p.kl_reverse, p.js, p.tv, p.kl_estimate, p.cos_estimate) == (0,) * 6
+    zeros = [p.kl, p.kl_reverse, p.js, p.entropy_dense, *(row.kl_share for row in same.top)]
+    assert all(math.copysign(1, zero) == 1 for zero in zeros)
     assert (p.cos, p.rank_dense_in_pruned, p.rank_pruned_in_dense, p.topk_overlap) == (1, 1, 1, 1)
     assert all(row.p == row.q and row.kl_share == 0 and row.rank_dense == row.rank_pruned for row in same.top)
 
@@ -233,6 +248,15 @@ def test_vectors_of_different_lengths_are_refused():
     one = torch.zeros(3)
     with pytest.raises(ValueError, match="temperatures"):
         compare(one, one, Distribution(one, 1.0), Distribution(one, 2.0))
+    with pytest.raises(ValueError, match="scratch"):
+        compare(one, one, Distribution(one), Distribution(one), scratch=new_scratch(Distribution(torch.zeros(4))))
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_nothing_in_common_is_a_jensen_shannon_of_log_2_and_no_more(temperature: float) -> None:
+    found = figures([1], [1], np.eye(1, WIDE, 3)[0] * 1e4, np.eye(1, WIDE, 7)[0] * 1e4, temperature).p
+    assert found.js == pytest.approx(math.log(2), rel=1e-14)
+    assert found.js <= math.log(2)
 
 
 def test_extreme_inputs_give_no_silent_nan():
