@@ -24,6 +24,9 @@ from probes.record import Comparison, HiddenFigures, LogitFigures, ProbabilityFi
 
 LN2 = math.log(2)
 
+LOOKED_UP = 128
+"""Largest logits of each model that are sorted: a token among them needs no walk over the vocabulary for its rank."""
+
 
 class Distribution:
     """One model's next-token distribution: logits `z` and probabilities `p`, float64, (V,)."""
@@ -76,15 +79,16 @@ def compare(
         raise ValueError(f"a scratch for other distributions, {tuple(scratch.shape)}")
     z, z2, p, q = dense.z, pruned.z, dense.p, pruned.p
     k = min(top, z.numel())
-    order, order2 = z.topk(max(k, min(5, z.numel()))).indices, z2.topk(k).indices
-    ids = torch.cat([order[:k], order2[~torch.isin(order2, order[:k])]])
+    largest, largest2 = (logits.topk(min(max(top, LOOKED_UP), z.numel())).indices for logits in (z, z2))
+    order, order2 = largest[:k], largest2[:k]
+    ids = torch.cat([order, order2[~torch.isin(order2, order)]])
 
     h_figures = _hidden(double(hidden), double(hidden_pruned))
-    z_figures = _logits(z, z2, order[:5], scratch)
+    z_figures = _logits(z, z2, largest[:5], scratch)
     p_figures, terms = _probabilities(dense, pruned, ids, scratch)
-    ranks = _ranks(z, torch.cat([ids, pruned.first[None]]), order)
-    ranks2 = _ranks(z2, torch.cat([ids, dense.first[None]]), order2)
-    counts = [ranks2[-1], ranks[-1], torch.isin(order2, order[:k]).sum()]
+    ranks = _ranks(z, torch.cat([ids, pruned.first[None]]), largest)
+    ranks2 = _ranks(z2, torch.cat([ids, dense.first[None]]), largest2)
+    counts = [ranks2[-1], ranks[-1], torch.isin(order2, order).sum()]
     table = torch.stack([ids.double(), p[ids], q[ids], z[ids], z2[ids], ranks[:-1], ranks2[:-1], terms])
 
     scalars = torch.stack([s.double() for s in (*h_figures, *z_figures, *p_figures, *counts)])

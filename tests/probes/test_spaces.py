@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.record import Comparison
-from probes.spaces import Distribution, compare, new_scratch
+from probes.spaces import LOOKED_UP, Distribution, compare, new_scratch
 
 
 def figures(h, h2, z, z2, temperature=1.0, top=5) -> Comparison:
@@ -199,6 +199,18 @@ def test_the_table_is_the_union_of_both_top_k_with_ranks_and_shares():
     assert row.p.topk_overlap == 0
     everything = figures([1], [1], z, z2, top=10)
     assert sum(t.kl_share for t in everything.top) == pytest.approx(1)
+
+
+def test_ranks_far_down_a_large_vocabulary_are_counted() -> None:
+    rng = np.random.default_rng(9)
+    z, z2 = (rng.permutation(5000).astype(np.float32) / 100 for _ in range(2))
+    found = figures([1], [1], z, z2, top=10)
+    for row in found.top:
+        assert row.rank_dense == 1 + (z > z[row.token_id]).sum()
+        assert row.rank_pruned == 1 + (z2 > z2[row.token_id]).sum()
+    assert found.p.rank_dense_in_pruned == 1 + (z2 > z2[z.argmax()]).sum()
+    assert found.p.rank_pruned_in_dense == 1 + (z > z[z2.argmax()]).sum()
+    assert max(row.rank_pruned for row in found.top) > LOOKED_UP
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
