@@ -73,7 +73,7 @@ def context(record: StepRecord, follow: Follow) -> str:
         return _drift(record.p.kl, record.local.p.kl, record.sum.first_split)
     if record.sum.first_split == record.step and record.dense and record.pruned:
         choices = f"{quoted(record.dense.token)} against {quoted(record.pruned.token)}"
-        if follow is Follow.FREE:
+        if follow is Follow.FREE and _part(record):
             return f"The first different choices: {choices}. From here each goes its own way."
         return f"The first different choices: {choices}."
     if record.invalid is not None or record.shared is None:
@@ -85,6 +85,12 @@ def context(record: StepRecord, follow: Follow) -> str:
         return f"All choices agree so far; two samplers would still agree with a chance of {chance}."
     agreed = numbers.percent(record.sum.agree_rate)
     return f"So far {agreed} of the first choices agree; two samplers still would with a chance of {chance}."
+
+
+def _part(record: StepRecord) -> bool:
+    """Do the two texts take different tokens here? A forced one can be what the other model chose by itself."""
+    taken, other = record.taken, record.taken_pruned
+    return taken is None or other is None or taken.token_id != other.token_id
 
 
 def _nothing_shared(record: StepRecord) -> str:

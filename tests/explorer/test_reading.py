@@ -80,6 +80,15 @@ def test_the_first_split_names_both_choices() -> None:
     assert "its own way" not in reading.context(other, Follow.DENSE)
 
 
+def test_a_fork_to_the_other_models_choice_does_not_part_the_texts() -> None:
+    record = next(record for record in scripted().records(40) if record.split)
+    assert record.taken_pruned is not None
+    forced = replace(record, taken=replace(record.taken_pruned, forced=True))
+    assert "own way" in reading.context(record, Follow.FREE)
+    assert reading.context(forced, Follow.FREE).startswith("The first different choices")
+    assert "own way" not in reading.context(forced, Follow.FREE)
+
+
 def test_before_any_split_the_second_sentence_gives_the_chance_left() -> None:
     record = alike()
     assert record.sum.first_split is None
