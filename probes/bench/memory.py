@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import threading
@@ -13,9 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-import psutil
-
 from probes.bench.alone import alone
+from probes.bench.resident import kept, resident
 
 SPARE = 0.2
 """Of the dense weights: what pruning may take at its peak beyond them and the pruned matrices."""
@@ -39,7 +37,7 @@ class PruneMemory:
     peak: int
     """The resident memory's highest, while the setting was carried out."""
     left: int
-    """The resident memory's growth, once it had been."""
+    """What is still held beyond that once it had been, freed memory handed back."""
 
     @property
     def limit(self) -> float:
@@ -62,7 +60,6 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     from probes.prune.blocks import stream
     from probes.prune.calibration import samples
     from probes.prune.setting import parse
-    from probes.room import release
     from probes.twin import Twin
     from probes.wanted import CalibrationWanted
 
@@ -73,14 +70,11 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     dense = load(spec)
     # Weights are read from their file as they are first touched, and libraries take their own share at first use.
     stream(dense.model, samples(CalibrationWanted(samples=1), dense).ids, work=Work(), task="")
-    gc.collect()
-    release()  # freed memory that is used again would hide what is taken
-    before = _resident()
+    before = kept()  # what was freed is handed back: used again, it would hide what is taken
     twin = Twin(dense.model)
     with _highest() as highest:
         report = apply(twin, parse(setting), dense, CalibrationWanted(samples=number), keep=False)
-    gc.collect()
-    after = _resident()
+    after = kept()
     stored = tensors(dense.model)
     changed = twin.state.changes
     return PruneMemory(
@@ -94,21 +88,15 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     )
 
 
-def _resident() -> int:
-    """Resident bytes of no file: pages of a mapped one come and go as the system likes, also the dense weights'."""
-    info = psutil.Process().memory_info()
-    return int(info.rss - getattr(info, "shared", 0))
-
-
 @contextmanager
 def _highest() -> Iterator[list[int]]:
     """While it lasts, looks at the resident memory; the highest is in the list afterwards."""
     done = threading.Event()
-    seen = [_resident()]
+    seen = [resident()]
 
     def look() -> None:
         while not done.wait(_EVERY):
-            seen[0] = max(seen[0], _resident())
+            seen[0] = max(seen[0], resident())
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import statistics
 import sys
@@ -11,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 
-import psutil
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from probes.bench.alone import alone
+from probes.bench.resident import kept
 from probes.caches import cache_name, new_cache
 from probes.decode import Lockstep, Tokens
 from probes.settings import Follow, RunSettings
@@ -54,7 +53,7 @@ class Growth:
     vocabulary: int
     steps: int
     resident: float
-    """The resident memory's growth."""
+    """The resident memory's growth, whatever was freed handed back."""
     caches: float
     """What both KV caches hold more: any stepping needs it."""
 
@@ -113,10 +112,10 @@ def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
         stepping = iter(lockstep)
         for _ in islice(stepping, warm):
             pass
-        before = _resident()
+        before = kept()
         for _ in islice(stepping, steps):
             pass
-        after = _resident()
+        after = kept()
     # Three contexts hold keys and values once they have parted: one of the dense model's, two of the pruned one's.
     values = 2 * dense.config.num_hidden_layers * dense.config.hidden_size
     return Growth(vocabulary, steps, (after - before) / steps, 3.0 * values * dense.dtype.itemsize)
@@ -155,11 +154,6 @@ def _timed(step: Callable[[], object], steps: int) -> float:
     for _ in range(steps):
         step()
     return time.perf_counter() - begun
-
-
-def _resident() -> int:
-    gc.collect()
-    return int(psutil.Process().memory_info().rss)
 
 
 def _random_model(vocabulary: int, longest: int, seed: int) -> LlamaForCausalLM:

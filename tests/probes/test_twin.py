@@ -353,26 +353,18 @@ def hooks_of(module: nn.Module) -> list[AlignDevicesHook]:
 
 
 MEMORY = """
-import gc, json, sys, psutil, torch
+import json, sys, torch
+from probes.bench.resident import kept
 from probes.models import load
-from probes.room import release
 from probes.twin import Twin
-
-def resident():
-    # Without the pages of files, which the system takes back as it likes, and with what it has swapped out; what was
-    # freed before is handed back, lest it be used again.
-    gc.collect()
-    release()
-    held = psutil.Process().memory_full_info()
-    return held.rss - held.shared + held.swap
 
 model = load("demo").model
 with torch.inference_mode():
     model(input_ids=torch.tensor([[1, 2, 3]]), use_cache=False)
-    before = resident()
+    before = kept()
     twin = Twin(model)
     twin.drop(*(f"attn {layer}" for layer in range(0, len(twin.anatomy.blocks), 3)))
-    dropped = resident()
+    dropped = kept()
     masked = [matrix.name for matrix in twin.anatomy.matrices if matrix.name.endswith("up_proj")]
     keep = torch.arange(twin.weight(masked[0]).numel()).reshape(twin.weight(masked[0]).shape) % 2 == 0
     for name in masked:
@@ -382,7 +374,7 @@ with torch.inference_mode():
         "weights": size(model.parameters()),
         "matrices": size(twin.weight(name) for name in masked),
         "dropping": dropped - before,
-        "masking": resident() - dropped,
+        "masking": kept() - dropped,
     }, sys.stdout)
 """
 
