@@ -88,6 +88,8 @@ class Columns:
         self._columns: dict[tuple[str, Scope], Column] = {}
         self.parted: int | None = None
         """The first step at which the models saw different contexts."""
+        self.parts_at: int | None = None
+        """The step before it, whose tokens they are that differ; None also where a recording has lost it."""
         self._looked = 0
 
     def __len__(self) -> int:
@@ -109,4 +111,6 @@ class Columns:
             record = self._path[place]
             if self.parted is None and not record.same_context:
                 self.parted = record.step
+            if self.parts_at is None and record.parts:
+                self.parts_at = record.step
         self._looked = len(self._path)

@@ -116,11 +116,6 @@ def text(record: StepRecord, key: str, scope: Scope) -> str:
     return numbers.NONE if found is None else FIGURES[key].write(found)
 
 
-def parted(record: StepRecord) -> bool:
-    """True where local and total are two different things at this step."""
-    return not record.same_context
-
-
 def _sum(record: StepRecord, name: str, scope: Scope) -> float:
     if name == "kl" and scope is Scope.LOCAL:
         return record.sum.kl_local

@@ -7,7 +7,6 @@ import math
 from explorer import numbers
 from explorer.display import quoted
 from probes.record import Comparison, StepRecord, TopToken
-from probes.settings import Follow
 
 NOTHING = (
     "Both models have read the prompt; nothing is generated yet.",
@@ -19,11 +18,12 @@ WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little d
 """The words for a KL below a bound."""
 
 
-def sentences(record: StepRecord | None, follow: Follow) -> tuple[str, str]:
-    """What happens at this step, and how it stands in the run. The second may be empty."""
+def sentences(record: StepRecord | None, parts_at: int | None = None) -> tuple[str, str]:
+    """What happens at this step, and how it stands in the run, whose texts part at that step. The second may be
+    empty."""
     if record is None:
         return NOTHING
-    return step(record), context(record, follow)
+    return step(record), context(record, parts_at)
 
 
 def step(record: StepRecord) -> str:
@@ -50,11 +50,11 @@ def step(record: StepRecord) -> str:
     return f"{where}{subject} predict {how} (KL {numbers.significant(kl)} nat){_detail(shared)}."
 
 
-def brief(record: StepRecord | None, follow: Follow) -> str:
+def brief(record: StepRecord | None) -> str:
     """The first sentence for a single line."""
     shared = record.shared if record is not None else None
     if shared is None or not math.isfinite(shared.p.kl):
-        return sentences(record, follow)[0]
+        return sentences(record)[0]
     detail = _detail(shared, with_share=False)
     return f"{_word(shared.p.kl).capitalize()}, KL {numbers.significant(shared.p.kl)}{detail}."
 
@@ -67,15 +67,17 @@ def _word(kl: float) -> str:
     return "very different"
 
 
-def context(record: StepRecord, follow: Follow) -> str:
-    """How the step stands in the run."""
+def context(record: StepRecord, parts_at: int | None = None) -> str:
+    """How the step stands in the run, whose texts part at that step."""
     if not record.same_context and record.p is not None and record.local is not None:
-        return _drift(record.p.kl, record.local.p.kl, record.sum.first_split)
+        return _drift(record.p.kl, record.local.p.kl, parts_at)
     if record.sum.first_split == record.step and record.dense and record.pruned:
         choices = f"{quoted(record.dense.token)} against {quoted(record.pruned.token)}"
-        if follow is Follow.FREE and _part(record):
-            return f"The first different choices: {choices}. From here each goes its own way."
-        return f"The first different choices: {choices}."
+        own = " From here each text goes its own way." if record.parts else ""
+        return f"The first different choices: {choices}.{own}"
+    if record.parts and record.taken and record.taken_pruned:
+        tokens = f"{quoted(record.taken.token)} and {quoted(record.taken_pruned.token)}"
+        return f"The texts take {tokens}: from here each goes its own way."
     if record.invalid is not None or record.shared is None:
         return ""
     if record.pruned is None:
@@ -85,12 +87,6 @@ def context(record: StepRecord, follow: Follow) -> str:
         return f"All choices agree so far; two samplers would still agree with a chance of {chance}."
     agreed = numbers.percent(record.sum.agree_rate)
     return f"So far {agreed} of the first choices agree; two samplers still would with a chance of {chance}."
-
-
-def _part(record: StepRecord) -> bool:
-    """Do the two texts take different tokens here? A forced one can be what the other model chose by itself."""
-    taken, other = record.taken, record.taken_pruned
-    return taken is None or other is None or taken.token_id != other.token_id
 
 
 def _nothing_shared(record: StepRecord) -> str:
@@ -131,8 +127,8 @@ def _change(row: TopToken) -> str:
     return f"pruning made {quoted(row.token)} {factor} times less likely"
 
 
-def _drift(total: float, local: float, split: int | None) -> str:
-    where = f"at step {split}" if split else "earlier"
+def _drift(total: float, local: float, parts_at: int | None) -> str:
+    where = "earlier" if parts_at is None else f"at step {parts_at}"
     if not (math.isfinite(total) and math.isfinite(local)):
         return f"The texts parted {where}."
     if total <= local:

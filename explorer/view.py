@@ -238,6 +238,11 @@ class View:
         return self.columns.parted is not None
 
     @property
+    def parts_at(self) -> int | None:
+        """The step at which the texts take different tokens, on this path."""
+        return self.columns.parts_at
+
+    @property
     def split(self) -> int | None:
         """The first step at which the choices differ, on this path."""
         return self.path[-1].sum.first_split if self.path else None

@@ -190,6 +190,12 @@ class StepRecord:
     invalid: Invalid | None = None
 
     @property
+    def parts(self) -> bool:
+        """Do the contexts part here: the same tokens before this step, and different ones taken?"""
+        taken, other = self.taken, self.taken_pruned
+        return self.same_context and taken is not None and other is not None and taken.token_id != other.token_id
+
+    @property
     def shared(self) -> Comparison | None:
         """The comparison on one shared context: `local` where the contexts differ, the plain one elsewhere."""
         if self.local is not None:

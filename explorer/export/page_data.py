@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from explorer import numbers, reading
+from explorer.columns import Columns
 from explorer.compare import labels_of
 from explorer.display import flowing, quoted
 from explorer.export.series import series
@@ -111,13 +112,15 @@ def entries(sessions: Sequence[Session]) -> list[Entry]:
 
 def _entry(session: Session, label: str) -> Entry:
     run = session.last
-    path, follow = run.path, run.header.settings.follow
+    path = run.path
     notes = list(session.notes)
     if len(run.branches) > 1:
         notes.append(f"This is one of {len(run.branches)} branches of the recording.")
     if len(session.runs) > 1:
         notes.append(f"This is one of {len(session.runs)} runs in the recording.")
-    parted = any(not record.same_context for record in path)
+    columns = Columns(path)
+    columns.catch_up()
+    parted = columns.parted is not None
     data: dict[str, object] = {
         "label": flowing(label),
         "steps": len(path),
@@ -126,7 +129,7 @@ def _entry(session: Session, label: str) -> Entry:
             {
                 "readout": [[name, _text(record, key)] for name, key in READOUT],
                 "choices": [quoted(c.token) if c else numbers.NONE for c in (record.dense, record.pruned)],
-                "reading": " ".join(reading.sentences(record, follow)),
+                "reading": " ".join(reading.sentences(record, columns.parts_at)),
                 "tables": [[name, [_row(token) for token in top]] for name, top in _tables(record)],
             }
             for record in path

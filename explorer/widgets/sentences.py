@@ -26,10 +26,10 @@ class Sentences(Drawn, can_focus=True):
         self._brief = ""
 
     def show(self, view: View) -> None:
-        found = reading.sentences(view.record, view.follow)
+        found = reading.sentences(view.record, view.parts_at)
         if found != self._sentences:
             self._sentences = found
-            self._brief = reading.brief(view.record, view.follow)
+            self._brief = reading.brief(view.record)
             self.redraw()
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:

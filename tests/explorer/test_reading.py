@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from explorer import reading
+from explorer.columns import Columns
 from explorer.scripted import Accidents
 from probes.record import StepRecord
 from probes.settings import Follow
@@ -62,7 +63,7 @@ def test_an_infinite_and_an_undefined_kl_are_said_as_such() -> None:
     ],
 )
 def test_drift_is_blamed_only_for_what_local_does_not_explain(local: float, total: float, says: str) -> None:
-    assert says in reading.context(with_kl(parted(), local, total), Follow.FREE)
+    assert says in reading.context(with_kl(parted(), local, total), 17)
 
 
 def test_a_parted_step_speaks_of_the_same_text_first() -> None:
@@ -73,26 +74,59 @@ def test_the_first_split_names_both_choices() -> None:
     record = next(record for record in scripted().records(40) if record.split)
     assert record.dense is not None
     assert record.pruned is not None
-    second = reading.context(record, Follow.FREE)
+    second = reading.context(record)
     assert f'"{record.dense.token}" against "{record.pruned.token}"' in second
-    assert "its own way" in second
+    assert "each text goes its own way" in second
     other = next(record for record in scripted(Follow.DENSE).records(40) if record.split)
-    assert "its own way" not in reading.context(other, Follow.DENSE)
+    assert "its own way" not in reading.context(other)
 
 
 def test_a_fork_to_the_other_models_choice_does_not_part_the_texts() -> None:
     record = next(record for record in scripted().records(40) if record.split)
     assert record.taken_pruned is not None
     forced = replace(record, taken=replace(record.taken_pruned, forced=True))
-    assert "own way" in reading.context(record, Follow.FREE)
-    assert reading.context(forced, Follow.FREE).startswith("The first different choices")
-    assert "own way" not in reading.context(forced, Follow.FREE)
+    assert "own way" in reading.context(record)
+    assert reading.context(forced).startswith("The first different choices")
+    assert "own way" not in reading.context(forced)
+
+
+def later_parted() -> list[StepRecord]:
+    """A run whose first different choices were forced back to one token, so that its texts part some steps later."""
+    path = scripted().records(40)
+    parts = next(record for record in path if record.parts)
+    choices = next(record for record in path[2:] if record.step < parts.step)
+    sums = [replace(record.sum, first_split=choices.step) for record in path]
+    return [
+        record if record.step < choices.step else replace(record, sum=s) for record, s in zip(path, sums, strict=True)
+    ]
+
+
+def test_drift_counts_from_where_the_tokens_differ_not_from_the_first_different_choices() -> None:
+    path = later_parted()
+    columns = Columns(path)
+    columns.catch_up()
+    parts = next(record for record in path if record.parts)
+    assert parts.sum.first_split != parts.step == columns.parts_at
+    assert parts.taken is not None
+    assert parts.taken_pruned is not None
+    tokens = f'"{parts.taken.token}" and "{parts.taken_pruned.token}"'
+    assert reading.context(parts, columns.parts_at) == f"The texts take {tokens}: from here each goes its own way."
+    assert f"parted at step {parts.step}" in reading.context(path[-1], columns.parts_at)
+
+
+def test_where_the_texts_parted_is_not_guessed_where_the_line_is_lost() -> None:
+    path = [record if not record.parts else replace(record, taken_pruned=None) for record in later_parted()]
+    columns = Columns(path)
+    columns.catch_up()
+    assert columns.parted is not None
+    assert columns.parts_at is None
+    assert "parted earlier" in reading.context(path[-1], columns.parts_at)
 
 
 def test_before_any_split_the_second_sentence_gives_the_chance_left() -> None:
     record = alike()
     assert record.sum.first_split is None
-    assert reading.numbers.chance(record.sum.survival) in reading.context(record, Follow.DENSE)
+    assert reading.numbers.chance(record.sum.survival) in reading.context(record)
 
 
 def test_a_token_that_pruning_made_likelier_is_not_called_less_likely() -> None:
@@ -109,14 +143,14 @@ def test_what_has_no_figures_says_why() -> None:
     ended = scripted(accidents=Accidents(dense_ends=20)).records(30)[-1]
     assert "dense model has ended" in reading.step(ended)
     ended = scripted(accidents=Accidents(pruned_ends=20)).records(30)[-1]
-    assert "pruned text has ended" in reading.context(ended, Follow.FREE)
-    assert reading.sentences(None, Follow.DENSE)[0].endswith("nothing is generated yet.")
+    assert "pruned text has ended" in reading.context(ended)
+    assert reading.sentences(None)[0].endswith("nothing is generated yet.")
 
 
 @pytest.mark.parametrize("follow", list(Follow))
 def test_every_step_of_every_context_has_its_sentences(follow: Follow) -> None:
     for record in scripted(follow).records(60):
-        first, second = reading.sentences(record, follow)
+        first, second = reading.sentences(record)
         assert first.endswith(".")
         assert second.endswith(".")
-        assert len(reading.brief(record, follow)) < 140
+        assert len(reading.brief(record)) < 140
