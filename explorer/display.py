@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import cache
 
 from rich.cells import cell_len, split_graphemes
+from rich.console import Console
+from rich.text import Text
 
 _PICTURES = {"\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡", "\xad": "⟨00AD⟩"}
 _ELIDED = ("\ufe0e", "\ufe0f")
 """Variation selectors: they choose a glyph and terminals disagree on its width."""
+_QUOTED = re.compile(r'"[^"]*"')
+_HELD = "\ue000"
+"""Stands for a space at which no line ends; `flowing` leaves no such character in what is shown."""
 
 
 def flowing(text: str) -> str:
@@ -47,6 +54,21 @@ def fit_quoted(token: str, width: int) -> str:
     if cell_len(whole) <= width or width < 4:
         return fit(whole, width)
     return fit(fit(whole, width - 1).rstrip() + '"', width)
+
+
+def wrapped(sentence: str, width: int) -> list[str]:
+    """A sentence in lines of at most so many cells, that end between words; what is in quotation marks is one word.
+    None of an empty one."""
+    if not sentence:
+        return []
+    held = _QUOTED.sub(lambda found: found[0].replace(" ", _HELD), sentence)
+    lines = Text(held).wrap(_console(), max(2, width))
+    return [line.plain.rstrip().replace(_HELD, " ") for line in lines]
+
+
+@cache
+def _console() -> Console:
+    return Console()
 
 
 def _shown(character: str) -> str:

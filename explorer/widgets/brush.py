@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 from rich.text import Text
@@ -10,6 +9,7 @@ from textual import events
 from textual.geometry import Size
 from textual.message import Message
 
+from explorer.display import wrapped
 from explorer.prune_plan import Treatment, thinned_sublayer
 from explorer.widgets.drawn import Drawn, Pieces
 from probes.prune.setting import Amount, Method, Pattern, Ratio
@@ -76,7 +76,7 @@ class Brush(Drawn):
             [(" where   ", palette.muted), (self._where, palette.text)],
             *([[]] if size.height > TIGHT else []),
         ]
-        words = textwrap.wrap(self._setting or "nothing: the model stays dense", width - 1, break_on_hyphens=False)
+        words = wrapped(self._setting or "nothing: the model stays dense", width - 1)
         style = palette.pruned if self._changed else palette.text
         lines += [[(f" {line}", style)] for line in words]
         return lines

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.cells import cell_len
 from textual.geometry import Size
 
-from explorer.display import flowing
+from explorer.display import flowing, wrapped
 from explorer.splash import ABOUT, NAME, STARTING
 from explorer.view import Phase, View
 from explorer.widgets.drawn import Drawn, Piece
@@ -45,8 +45,8 @@ class Opening(Drawn):
             return [*lines, [(STARTING, palette.text)]]
         if view.failure is not None:
             lines.append([(view.failure.title, palette.split)])
-            lines += [[(part, palette.text)] for part in _wrapped(view.failure.message, width)]
-            lines += [[(part, palette.muted)] for part in _wrapped(view.failure.hint, width)]
+            lines += [[(part, palette.text)] for part in wrapped(flowing(view.failure.message), width)]
+            lines += [[(part, palette.muted)] for part in wrapped(flowing(view.failure.hint), width)]
             back = "Esc goes back to the recording" if view.returnable else "o opens a recording"
             return [*lines, [], [(f"r tries again   {back}   q quits", palette.muted)]]
         work = view.work
@@ -63,9 +63,3 @@ class Opening(Drawn):
 def _centred(line: list[Piece], width: int) -> list[Piece]:
     size = sum(cell_len(text) for text, _ in line)
     return [(" " * max(0, (width - size) // 2), None), *line]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(flowing(text), max(20, width)) if text else []

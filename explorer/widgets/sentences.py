@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 from rich.text import Text
 from textual.geometry import Size
 
 from explorer import reading
-from explorer.display import fit
+from explorer.display import fit, wrapped
 from explorer.view import View
 from explorer.widgets.drawn import Drawn, Piece
 
@@ -36,7 +35,7 @@ class Sentences(Drawn, can_focus=True):
         width, height = size
         if height == 1:
             return [[(f" {fit(self._brief, width - 1)}", self.palette.text)]]
-        first, second = (textwrap.wrap(sentence, max(10, width - 2)) for sentence in self._sentences)
+        first, second = (wrapped(sentence, width - 2) for sentence in self._sentences)
         lines: list[list[Piece]] = [[(f" {line}", self.palette.text)] for line in first]
         if len(first) + len(second) < height and second:
             lines.append([])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 from rich.style import Style
@@ -11,7 +10,7 @@ from textual import events
 from textual.geometry import Size
 
 from explorer import numbers
-from explorer.display import fit, fit_quoted
+from explorer.display import fit, fit_quoted, wrapped
 from explorer.messages import TokenChosen
 from explorer.view import View
 from explorer.widgets.drawn import Drawn, Piece
@@ -62,7 +61,7 @@ class NextTokens(Drawn, can_focus=True):
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
         if not self._rows:
-            said = textwrap.wrap(absent(self._record), max(10, width - 2))
+            said = wrapped(absent(self._record), width - 2)
             return [[(f" {line}", self.palette.muted)] for line in said]
         columns = Columns(width)
         lines: list[list[Piece]] = [columns.head(self.palette.muted)]

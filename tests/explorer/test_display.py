@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from explorer.display import fit, fit_quoted, flowing, quoted
+from explorer.display import fit, fit_quoted, flowing, quoted, wrapped
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,21 @@ def test_a_cut_never_halves_a_wide_character() -> None:
 def test_quotes_show_the_spaces_of_a_token() -> None:
     assert quoted(" half") == '" half"'
     assert fit_quoted(" incomprehensible", 9) == '" incom…"'
+
+
+@given(st.text(), st.integers(2, 40))
+def test_wrapped_lines_fit_and_lose_nothing_but_spaces(text: str, width: int) -> None:
+    shown = flowing(text)
+    lines = wrapped(shown, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(shown.split())
+
+
+def test_a_token_in_a_sentence_is_not_taken_apart_at_its_spaces() -> None:
+    sentence = f"The texts take {quoted('  ')} and {quoted(' sold')}: from here each goes its own way."
+    for width in range(12, 80):
+        told = "\n".join(wrapped(sentence, width))
+        assert '"  "' in told
+        assert '" sold"' in told
+    assert wrapped(f"both find {quoted('字字字字')} most", 20) == ['both find "字字字字"', "most"]
+    assert wrapped("", 20) == []
