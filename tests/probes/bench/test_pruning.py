@@ -13,11 +13,12 @@ from probes.prune.activations import Memory
 from tests.probes.prune.models import FEW, loaded
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
 
 
+@pytest.mark.usefixtures("_own_cache")
 def test_everything_that_has_a_limit_is_timed_in_what_its_limit_is_said_in() -> None:
     found = {one.what: one for one in timings(loaded("llama"), FEW)}
     for setting, limit in LIMITS.items():
@@ -29,6 +30,7 @@ def test_everything_that_has_a_limit_is_timed_in_what_its_limit_is_said_in() -> 
     assert all(one.per == STEP for one in quick)
 
 
+@pytest.mark.usefixtures("_own_cache")
 def test_a_changed_amount_says_what_it_reused_and_the_others_reuse_nothing() -> None:
     found = timings(loaded("llama"), FEW)
     changed = {f"{first} changed to {then}" for first, then in CHANGED}
@@ -36,6 +38,7 @@ def test_a_changed_amount_says_what_it_reused_and_the_others_reuse_nothing() -> 
         assert any("reused" in note for note in one.notes) == (one.what in changed), one
 
 
+@pytest.mark.usefixtures("_own_cache")
 def test_nothing_that_was_measured_stays_behind() -> None:
     dense = loaded("llama")
     timings(dense, FEW)
