@@ -1,8 +1,9 @@
-"""One number for all of a model's weights, so that two recordings can be known to speak of the same model."""
+"""One number for all of a model's weights, and one for how it uses them."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 _THREADS = 4
+_OF_NO_EFFECT = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache"}
+"""What a configuration says about a file, or about what the weights themselves tell."""
 
 
 def fingerprint(model: PreTrainedModel) -> str:
@@ -27,6 +30,13 @@ def fingerprint(model: PreTrainedModel) -> str:
         for (name, weight), digest in zip(weights.items(), digests, strict=True):
             whole.update(f"{name} {tuple(weight.shape)} {weight.dtype} {digest}\n".encode())
     return whole.hexdigest()
+
+
+def configuration(model: PreTrainedModel) -> str:
+    """SHA-256, hex, over the settings by which the model computes: equal weights under another activation, another
+    window or other rotary angles are another model."""
+    told = {name: value for name, value in model.config.to_dict().items() if name not in _OF_NO_EFFECT}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _distinct(model: PreTrainedModel) -> dict[str, Tensor]:

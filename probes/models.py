@@ -165,12 +165,20 @@ def end_ids(loaded: Loaded) -> frozenset[int]:
 
 
 def check_comparable(dense: Loaded, pruned: Loaded) -> tuple[str, ...]:
-    """Raises `BadInput` unless the two models speak of the same tokens; returns sentences worth showing.
+    """Raises `BadInput` unless the two models speak of the same tokens and have hidden states of one width; returns
+    sentences worth showing.
 
     Models pad their vocabularies, so logits of different widths are fine: the tokens both have are compared, and
     probabilities are taken over those. A token that only one of them has must then be one that no text contains.
     """
     a, b = dense.info, pruned.info
+    if a.hidden != b.hidden:
+        raise BadInput(
+            "Widths differ",
+            f"The hidden states of {a.name} and {b.name} are {a.hidden:,} and {b.hidden:,} wide, so there is no angle "
+            "between them.",
+            "Choose a pruned model that kept its hidden size: fewer layers, heads or neurons are no hindrance.",
+        )
     common = min(a.vocabulary, b.vocabulary)
     notes: list[str] = []
     if a.vocabulary != b.vocabulary:

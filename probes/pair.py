@@ -16,7 +16,7 @@ from probes.events import WorkProgressed
 from probes.header import PruneReport, RunHeader
 from probes.loading.work import Work
 from probes.models import Loaded, check_comparable, end_ids, load, with_fingerprint
-from probes.prune.apply import apply
+from probes.prune.apply import apply, known_as
 from probes.prune.elsewhere import obeyed
 from probes.prune.lacking import measure
 from probes.prune.saving import Saved, save
@@ -47,7 +47,7 @@ class Pair:
     notes: tuple[str, ...] = ()
     """Sentences worth showing about how the two are compared."""
     known: Mapping[str, State] = field(default_factory=dict)
-    """The twin's latest states by setting, so that flipping between them needs no pruning anew."""
+    """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning anew."""
 
     def lockstep(self, settings: RunSettings) -> Lockstep:
         """Both models on a prompt, before the first step. Raises `BadInput` where the prompt or text can't be used."""
@@ -93,8 +93,8 @@ class Pair:
         """The same dense model with its twin made by another setting; the twin is changed in place.
 
         Only masks and replaced matrices change hands, and a setting that was there before comes back at once, bit
-        for bit. On any error the twin, and so this pair, is what it was. A second model made elsewhere is let go, and
-        the dense model gets a twin.
+        for bit, unless a file that it was read from has changed. On any error the twin, and so this pair, is what it
+        was. A second model made elsewhere is let go, and the dense model gets a twin.
         """
         return pruned_here(self.dense, setting, self.calibration, progress, cancelled, twin=self.twin, known=self.known)
 
@@ -164,7 +164,8 @@ def pruned_here(
     report = apply(
         twin, asked, dense, calibration, known=known, all_listed=True, progress=progress, cancelled=cancelled
     )
-    latest = {**{text: state for text, state in known.items() if text != str(asked)}, str(asked): twin.state}
+    name = known_as(asked, calibration)
+    latest = {**{other: state for other, state in known.items() if other != name}, name: twin.state}
     info = replace(dense.info, name=f"{dense.info.name} {asked}", fingerprint="")
     return Pair(
         dense,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from torch import Tensor
 
@@ -11,13 +12,14 @@ from probes.changes import State
 from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.header import PruneReport
+from probes.loading.cache import signature_of
 from probes.loading.work import Work
 from probes.models import Loaded
 from probes.prune import kept
 from probes.prune.allocation import check_targets
 from probes.prune.calibration import Samples, samples
 from probes.prune.importance import least_important
-from probes.prune.setting import Part, Setting
+from probes.prune.setting import Part, Setting, Table
 from probes.prune.structured import thinnings
 from probes.prune.weightwise import prune_weights
 from probes.twin import Twin
@@ -39,10 +41,10 @@ def apply(
     """Makes the twin what the setting says, whatever it was before, and reports what was removed.
 
     Parts are carried out left to right; neighbouring parts that decide weights for themselves are carried out in one
-    walk through the blocks. Calibration text is brought only where a part needs it. `known` holds states by their
-    setting's text: the longest beginning of this setting that is in it is not carried out again. With `keep`, what
-    took calibration is kept in the cache folder for later starts. With `all_listed` the report's `matrices` are all
-    there are, not only those that the setting speaks of.
+    walk through the blocks. Calibration text is brought only where a part needs it. `known` holds states by what
+    `known_as` calls them: the longest beginning of this setting that is in it is not carried out again. With `keep`,
+    what took calibration is kept in the cache folder for later starts. With `all_listed` the report's `matrices` are
+    all there are, not only those that the setting speaks of.
 
     Raises `BadInput` where a part matches nothing, removes nothing or gives nothing back, or where the end is the
     dense model; `Failure` where the architecture or the numbers don't allow it; `Cancelled`. On any error the twin
@@ -66,6 +68,16 @@ def apply(
     )
 
 
+def known_as(setting: Setting, calibration: CalibrationWanted) -> str:
+    """What tells a setting's outcome from others while one dense model is loaded: its text, and where it reads files,
+    how they are now."""
+    names = [part.amount.path for part in setting.parts if isinstance(part.amount, Table)]
+    if calibration.source and any(part.calibrated for part in setting.parts):
+        names.append(calibration.source)
+    files = [path for path in (Path(name).expanduser() for name in names) if path.is_file()]
+    return f"{setting} {signature_of(files)}" if files else str(setting)
+
+
 class _Applying:
     def __init__(self, twin: Twin, setting: Setting, dense: Loaded, calibration: CalibrationWanted, work: Work) -> None:
         self.used: Samples | None = None
@@ -80,7 +92,7 @@ class _Applying:
     def carried_out(self, known: Mapping[str, State], keep: bool) -> list[str]:
         """Brings the twin from whatever it is to what the setting says; sentences worth noting."""
         stages = _stages(self._setting.parts)
-        done = max((n for n in range(1, len(stages) + 1) if _text(stages[:n]) in known), default=0)
+        done = max((n for n in range(1, len(stages) + 1) if self._known_as(stages[:n]) in known), default=0)
         place = None
         if keep and any(part.calibrated for stage in stages[done:] for part in stage):
             place = kept.place_of(self._dense, self._setting, self._samples().info, self._seed)
@@ -90,7 +102,7 @@ class _Applying:
             self._twin.go(state)
         else:
             begun = time.perf_counter()
-            self._twin.go(known[_text(stages[:done])] if done else State())
+            self._twin.go(known[self._known_as(stages[:done])] if done else State())
             notes = [note for stage in stages[done:] for note in self._carry_out(stage)]
             if place is not None:
                 kept.write(place, self._twin, notes, time.perf_counter() - begun, self._work)
@@ -135,6 +147,9 @@ class _Applying:
         halves = [f"{other} {name.split()[1]}" for name in dropped if name.startswith("block")]
         self._twin.drop(*(half for half in halves if other and half not in self._twin.state.dropped))
 
+    def _known_as(self, stages: Sequence[Sequence[Part]]) -> str:
+        return known_as(Setting(tuple(part for stage in stages for part in stage)), self._wanted)
+
     def _out_of_reach(self) -> list[str]:
         """A note where weights that a part may have meant can't be pruned by it."""
         out = self._twin.anatomy.unreachable
@@ -163,10 +178,6 @@ def _stages(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
         else:
             stages.append((part,))
     return stages
-
-
-def _text(stages: Sequence[Sequence[Part]]) -> str:
-    return str(Setting(tuple(part for stage in stages for part in stage)))
 
 
 def _speaks_of(part: Part, name: str) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from probes.errors import BadInput
+from probes.fingerprint import configuration
 from probes.header import Calibration
 from probes.loading.cache import cache_folder
 from probes.loading.kept import keep
@@ -77,7 +78,8 @@ def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tupl
     mark = with_fingerprint(dense).info.fingerprint
     if not mark:
         return "self", own_text.write(dense.model, begin, number, length, seed, work)
-    key = hashlib.sha256(f"{mark} {begin} {number} {length} {seed} {own_text.recipe()}".encode()).hexdigest()
+    writer = f"{mark} {configuration(dense.model)} {begin}"
+    key = hashlib.sha256(f"{writer} {number} {length} {seed} {own_text.recipe()}".encode()).hexdigest()
     place = cache_folder() / "calibration" / key
 
     def build(folder: Path) -> None:

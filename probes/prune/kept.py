@@ -1,7 +1,8 @@
 """Finished prunings, kept in the cache folder: what took calibration once need not take it at the next start.
 
-A kept state is found by everything it depends on: the dense weights, the setting, tables it names, the calibration
-text, and the version of the methods. It holds mask bits, and for corrected matrices the weights that are left.
+A kept state is found by everything it depends on: the dense weights and configuration, the setting, tables it names,
+the calibration text, and the version of the methods. It holds mask bits, and for corrected matrices the weights that
+are left.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from probes.changes import Change, State, unpacked
+from probes.fingerprint import configuration
 from probes.header import Calibration
 from probes.loading.cache import cache_folder
 from probes.loading.kept import intact, keep
@@ -28,7 +30,7 @@ from probes.prune.allocation import table_text
 from probes.prune.setting import Setting, Table
 from probes.twin import Twin
 
-VERSION = 4
+VERSION = 5
 """Grows whenever any method would decide otherwise than before."""
 MOST = 4 << 30
 """Bytes that all kept prunings may take together; the oldest go first."""
@@ -41,7 +43,7 @@ def place_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: in
     if not mark:
         return None
     tables = [table_text(part.amount.path) for part in setting.parts if isinstance(part.amount, Table)]
-    depends = [VERSION, mark, str(setting), tables, calibration.sha256, seed]
+    depends = [VERSION, mark, configuration(dense.model), str(setting), tables, calibration.sha256, seed]
     return cache_folder() / "pruned" / hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
 

@@ -90,6 +90,55 @@ def test_another_setting_leaves_the_dense_model_as_it_was(dense: Path) -> None:
     assert all(torch.equal(p, before[name]) for name, p in pair.dense.model.named_parameters())
 
 
+def test_a_table_or_a_text_that_has_changed_is_read_again(dense: Path, tmp_path: Path) -> None:
+    table, text = tmp_path / "amounts.txt", tmp_path / "text.txt"
+    table.write_text("0 0.25\n")
+    text.write_text("the king and the hat " * 40)
+    calibration = CalibrationWanted(str(text), samples=2, length=16)
+    pair = load_pair(Wanted(dense=str(dense), prune=f"magnitude:table={table}", calibration=calibration))
+    first = pair.repruned("wanda:0.5")
+    assert pair.report is not None
+    assert first.report is not None
+    table.write_text("0 0.5\n1 0.5\n")
+    text.write_text("a sat cat " * 80)
+    second = first.repruned(f"magnitude:table={table}")
+    assert second.report is not None
+    assert second.report.zeroed == pytest.approx(4 * pair.report.zeroed, rel=0.01)
+    third = second.repruned("wanda:0.5")
+    assert third.report is not None
+    assert third.report.mask_hash != first.report.mask_hash
+    fourth = third.repruned(f"magnitude:table={table}")
+    assert fourth.report is not None
+    assert fourth.report.mask_hash == second.report.mask_hash
+
+
+def test_equal_weights_used_in_another_way_are_pruned_anew(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+    tokenizer = byte_tokenizer()
+    model = tiny("llama", vocab_size=len(tokenizer), hidden_act="relu", rms_norm_eps=0.1)
+    other = save(tmp_path / "other", model, tokenizer)
+    calibration = CalibrationWanted(samples=2, length=16)
+    first, second, third = (
+        load_pair(Wanted(dense=str(folder), prune="wanda:0.5", calibration=calibration)).report
+        for folder in (dense, other, other)
+    )
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert not any("kept from an earlier" in note for note in second.notes)
+    assert any("kept from an earlier" in note for note in third.notes)
+    assert first.mask_hash != second.mask_hash == third.mask_hash
+
+
+def test_hidden_states_of_two_widths_are_refused(dense: Path, tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    narrow = save(tmp_path, tiny("llama", vocab_size=len(tokenizer), hidden_size=16), tokenizer)
+    with pytest.raises(BadInput, match="32 and 16 wide"):
+        load_pair(Wanted(dense=str(dense), pruned=str(narrow)))
+
+
 def test_a_setting_that_fails_or_is_cancelled_changes_nothing(dense: Path) -> None:
     pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
     first = kls(pair)
