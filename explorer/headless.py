@@ -19,6 +19,7 @@ from probes.accumulate import Summary, summarise
 from probes.events import Event, Failed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.header import PruneReport, RunHeader
 from probes.record import StepRecord, to_jsonable
+from probes.settings import Follow
 from probes.until import Until, first_met
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._path: list[StepRecord] = []
+        self._follow = Follow.DENSE
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunStarted):
@@ -107,6 +109,7 @@ class LiveTable:
 
     def _open(self, header: RunHeader) -> None:
         settings = header.settings
+        self._follow = settings.follow
         self._console.print(
             Text.assemble((header.dense.name, "bold blue"), "  ⇄  ", (header.title, "bold dark_orange"))
         )
@@ -138,8 +141,9 @@ class LiveTable:
 
     def _close(self, path: list[StepRecord], why: str) -> None:
         summary = summarise(path)
-        texts = [("dense", "".join(r.taken.text for r in path if r.taken))]
-        if any(record.taken_pruned for record in path):
+        own = self._follow is Follow.FREE
+        texts = [("dense" if own else str(self._follow), "".join(r.taken.text for r in path if r.taken))]
+        if own:
             texts.append(("pruned", "".join(r.taken_pruned.text for r in path if r.taken_pruned)))
         self._console.print()
         for name, text in texts:

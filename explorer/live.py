@@ -82,6 +82,8 @@ class LiveSource:
         self._forced: dict[int, tuple[int | None, int | None]] = {}
         """Tokens that a step of this run takes whatever the models choose, on the dense and the pruned context."""
         self._until: list[Until] = []
+        self._pauses = 0
+        """How often a person has paused, so that a run asked for before that is not begun after it."""
         self._limit = 0
         """The step at which a run pauses: the settings' number, or that again where a person goes on."""
         self._healthy = True
@@ -112,9 +114,16 @@ class LiveSource:
         self._commands.put(self._recover)
 
     def run(self, until: Sequence[str] = ()) -> None:
-        self._commands.put(lambda: self._resume(until))
+        with self._lock:
+            asked = self._pauses
+        self._commands.put(lambda: self._resume(until) if asked == self._pauses else None)
 
     def pause(self) -> None:
+        with self._lock:
+            self._pauses += 1
+            self._rest()
+
+    def _rest(self) -> None:
         with self._lock:
             was, self._running, self._owed = self._running, False, 0
             if was:
@@ -284,15 +293,16 @@ class LiveSource:
             raise
         self._forced = {record.step: _forced(record) for record in path}
         if path:
-            self._resume([f"steps={len(path)}"])
+            self._resume([f"steps={len(path)}"], least=len(path))
 
-    def _resume(self, until: Sequence[str]) -> None:
+    def _resume(self, until: Sequence[str], least: int = 0) -> None:
+        """Goes on to the next multiple of the settings' steps, and to at least so many."""
         lockstep = self._stepping()
         self._recover()
         with self._lock:
             done = len(self._branches.path())
             self._until = [parse_until(text, done) for text in until]
-            self._limit = self._settings.steps * (done // self._settings.steps + 1)
+            self._limit = max(least, self._settings.steps * (done // self._settings.steps + 1))
             if not self._running:
                 self._running = True
                 self._sink(RunResumed(self._run, tuple(until)))
@@ -311,6 +321,8 @@ class LiveSource:
         self._forced = {}
         before = list(path[: step - 1])
         lockstep.seek(before)
+        if lockstep.finished:
+            raise BadInput("Fork", f"The run has ended before step {step}.", "Choose an earlier step.")
         begun = time.perf_counter()
         record = lockstep.step(dense=dense, pruned=pruned)
         names = {
@@ -318,6 +330,9 @@ class LiveSource:
             "pruned": record.taken_pruned if pruned is not None else None,
         }
         forced = " and ".join(f"{taken.token!r} on {name}" for name, taken in names.items() if taken is not None)
+        if not forced:
+            ended = f"That text has ended before step {step}."
+            raise BadInput("Fork", ended, "Choose the other text, or an earlier step.")
         with self._lock:
             branch = Branch(
                 self._branches.next_id(), self._branches.current, step, dense, pruned, f"step {step}: {forced}"
@@ -354,7 +369,7 @@ class LiveSource:
     def _quiet(self) -> None:
         """Pauses, and throws away what was read ahead."""
         self._recover()
-        self.pause()
+        self._rest()
         with self._lock:
             self._ahead.clear()
 

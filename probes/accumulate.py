@@ -75,17 +75,25 @@ class Accumulator:
         state = cls()
         for record in records:
             state.add_record(record)
+        if records:
+            state.log_ratio = records[-1].sum.log_ratio
         return state
 
-    def add_record(self, record: StepRecord) -> Sums:
-        """The sums after a step that has been measured already."""
+    def add_record(self, record: StepRecord, exact: float | None = None) -> Sums:
+        """The sums after a step that has been measured already.
+
+        `exact` is log p(y) - log q(y) as the logits give it. Without it, it is formed from the two probabilities,
+        which may be too small for numbers.
+        """
         shared, taken = record.shared, record.taken
+        if exact is None and shared and taken:
+            exact = log_ratio(taken.p, taken.q)
         return self.add(
             record.step,
             kl=record.p.kl if record.p else None,
             kl_local=shared.p.kl if shared else None,
             tv_local=shared.p.tv if shared else None,
-            log_ratio=log_ratio(taken.p, taken.q) if shared and taken else None,
+            log_ratio=exact,
             agree=record.agree,
             split=record.split,
         )
@@ -165,6 +173,8 @@ def summarise(records: Sequence[StepRecord]) -> Summary:
         if record.agree is not None:
             run = run + 1 if record.agree else 0
             longest = max(longest, run)
+    if records:
+        state.log_ratio = records[-1].sum.log_ratio
     count = len(differences)
     half_life = None
     if state.log_survival < 0:

@@ -79,6 +79,9 @@ class Lockstep:
         self._ends = {Follow.PRUNED: ends_pruned, Follow.TEXT: frozenset[int]()}.get(settings.follow, ends_dense)
         self._ends_pruned = ends_pruned
         self._dense, self._pruned = Track(dense), Track(pruned)
+        self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary)
+        self._check_known(self.prompt_ids, "The prompt has")
+        self._check_known(self._text_ids, "The text has")
         self._sampler = Sampler(settings.sampling)
         self._scratch: Tensor | None = None
         longest = _longest_context(dense, pruned)
@@ -130,7 +133,8 @@ class Lockstep:
         """Stands after these steps, wherever they lead: the next `step()` measures the one that follows them.
 
         The records are taken as they are; only their tokens are read again, and only where the caches don't hold
-        them. Stepping on after the first n steps of a path gives its step n + 1 again, bit for bit.
+        them. Stepping on after the first n steps of the path it is on gives its step n + 1 again, bit for bit; on
+        another branch, up to what `Track` says of tokens that are read in one piece.
         """
         self._path = list(path)
         self._sums = Accumulator.after(self._path)
@@ -157,8 +161,9 @@ class Lockstep:
         """Measures the next step. `dense` and `pruned` force a token on the dense and the pruned context.
 
         Where both models share one context, one token is forced on it, whichever is given; `free` takes either or
-        both. Raises ValueError once `finished`.
+        both. Raises ValueError once `finished`, `BadInput` where a model lacks the token.
         """
+        self._check_known([token for token in (dense, pruned) if token is not None], "The fork asks for")
         if self.finished:
             raise ValueError("the run has ended")
         answer, answer_pruned = self._read()
@@ -166,6 +171,17 @@ class Lockstep:
         self._path.append(record)
         self._append(record)
         return record
+
+    def _check_known(self, ids: Sequence[int], where: str) -> None:
+        """Special tokens may be one model's alone, and a template may use them though no text contains them."""
+        lacking = next((token for token in ids if not 0 <= token < self._vocabulary), None)
+        if lacking is not None:
+            raise BadInput(
+                "Unknown token",
+                f"{where} {self._tokens.piece(lacking) if lacking >= 0 else ''!r} (token {lacking:,}), and the models "
+                f"share the first {self._vocabulary:,} tokens only.",
+                "Choose another one; where the chat template brings it, send the prompt without that (--raw).",
+            )
 
     # Reading --------------------------------------------------------------------------------------------------
 
@@ -205,7 +221,7 @@ class Lockstep:
         self, step: int, answer: Answer | None, answer_pruned: Answer, dense: int | None, pruned: int | None
     ) -> StepRecord:
         same = self._dense_ids == self._pruned_ids
-        answer, answer_pruned = _alike(answer, answer_pruned)
+        answer, answer_pruned = _alike(answer, answer_pruned, self._vocabulary)
         invalid = self._invalid(answer, answer_pruned)
         # p: dense on its context; q: pruned on that same context; q_own: pruned on its own one, while it writes.
         p = self._distribution(answer, 0)
@@ -235,7 +251,8 @@ class Lockstep:
             top=plain.top if plain else (),
             invalid=invalid,
         )
-        return replace(record, sum=self._sums.add_record(record))
+        exact = p.log_at(y) - q.log_at(y) if p and q and y is not None else None
+        return replace(record, sum=self._sums.add_record(record, exact))
 
     def _next_tokens(
         self, step: int, chosen: int | None, chosen_pruned: int | None, dense: int | None, pruned: int | None
@@ -314,15 +331,11 @@ class Lockstep:
         return None
 
 
-def _alike(answer: Answer | None, answer_pruned: Answer) -> tuple[Answer | None, Answer]:
+def _alike(answer: Answer | None, answer_pruned: Answer, vocabulary: int) -> tuple[Answer | None, Answer]:
     """Both answers on one device and over the vocabulary they share: some models pad theirs at the end."""
-    if answer is None:
-        return None, answer_pruned
-    width = min(answer.logits.shape[-1], answer_pruned.logits.shape[-1])
-    device = answer.logits.device
-    return Answer(answer.hidden, answer.logits[:, :width]), Answer(
-        answer_pruned.hidden.to(device), answer_pruned.logits[:, :width].to(device)
-    )
+    device = (answer or answer_pruned).logits.device
+    shared = Answer(answer_pruned.hidden.to(device), answer_pruned.logits[:, :vocabulary].to(device))
+    return answer and Answer(answer.hidden, answer.logits[:, :vocabulary]), shared
 
 
 def _longest_context(*models: PreTrainedModel) -> int:

@@ -22,6 +22,10 @@ class Follow(StrEnum):
     """Both see a given text: scoring, no sampling."""
 
 
+LEAST_TEMPERATURE = 1e-6
+"""Below it, logits divided by the temperature leave no digits for what they differ by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How both models choose their tokens. Temperature 0 is greedy."""
@@ -33,8 +37,12 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise BadInput("Temperature", f"{self.temperature} is not a temperature.", "Use 0 for greedy, or above.")
+        if self.temperature != 0 and not LEAST_TEMPERATURE <= self.temperature < math.inf:
+            raise BadInput(
+                "Temperature",
+                f"{self.temperature} is not a temperature.",
+                f"Use 0 for greedy, or {LEAST_TEMPERATURE:g} and above.",
+            )
         if self.top_k < 0:
             raise BadInput("Top-k", f"{self.top_k} is not a number of tokens.", "Use 0 for all, or 1 and up.")
         if not 0 < self.top_p <= 1:
@@ -77,11 +85,11 @@ class RunSettings:
     """How many of each model's likeliest tokens a step keeps."""
 
     def __post_init__(self) -> None:
-        if self.analysis_temperature is not None and not (
-            math.isfinite(self.analysis_temperature) and self.analysis_temperature > 0
-        ):
+        if self.analysis_temperature is not None and not (LEAST_TEMPERATURE <= self.analysis_temperature < math.inf):
             raise BadInput(
-                "Analysis temperature", f"{self.analysis_temperature} can't be used.", "Use a number above 0."
+                "Analysis temperature",
+                f"{self.analysis_temperature} can't be used.",
+                f"Use a number of at least {LEAST_TEMPERATURE:g}.",
             )
         if self.steps < 1:
             raise BadInput("Steps", f"{self.steps} steps can't be run.", "Use 1 or more.")

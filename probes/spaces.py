@@ -47,6 +47,10 @@ class Distribution:
         """The probability of a token."""
         return float(self.p[token_id])
 
+    def log_at(self, token_id: int) -> float:
+        """The logarithm of a token's probability, in nats: finite also where that itself is too small for a number."""
+        return float((self.z[token_id] - self.largest) / self.temperature - self.log_total)
+
 
 def new_scratch(distribution: Distribution) -> Tensor:
     """Room for comparing distributions over as many tokens on the same device: (3, V), float64."""

@@ -2,8 +2,9 @@
 
 A track is told which contexts to read and does the least work that gets there: it keeps what the cache already
 holds of them, crops the rest, fills in what is missing and feeds the last token alone. Stepping, stepping back,
-forking and changing branches are therefore all the same call. Because the last token is always fed alone, a step
-has the same shapes however it was reached, and the same tokens give bit-identical logits.
+forking and changing branches are therefore all the same call. The last token is always fed alone, so that a step has
+the same shapes however it was reached, and cropping back to it gives bit-identical logits. Where several tokens were
+missing, as on another branch, they are read in one piece: other shapes, which can move a logit's last bits.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ class Track:
         self._recurrent = is_recurrent(model)
         self._takes_positions = "position_ids" in accepted
         self._keeps_last = "logits_to_keep" in accepted
-        self.device: torch.device = next(model.get_input_embeddings().parameters()).device
+        embeddings = next(model.get_input_embeddings().parameters())
+        self.device: torch.device = embeddings.device
+        answered = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
+        self.vocabulary = min(int(embeddings.shape[0]), int(answered))
+        """Tokens that the model can both read and answer: the ids below it."""
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self._hidden: Tensor | None = None
         self.forget()

@@ -60,15 +60,15 @@ class Loop:
     least: int = 12
 
     def met(self, path: Sequence[StepRecord]) -> str:
-        for model, ids in (
-            ("pruned", [(s.taken_pruned or s.taken) for s in path]),
-            ("dense", [s.taken for s in path]),
-        ):
-            tokens = [taken.token_id for taken in ids if taken is not None]
-            period = self._period(tokens)
+        texts = {"text": [step.taken for step in path]}
+        if any(step.taken_pruned for step in path):
+            own = [step.taken_pruned or (step.taken if step.same_context else None) for step in path]
+            texts = {"pruned text": own, "dense text": texts["text"]}
+        for name, taken in texts.items():
+            period = self._period([one.token_id for one in taken if one is not None])
             if period:
                 unit = "token" if period == 1 else f"{period} tokens"
-                return f"The {model} text repeats its last {unit} at step {path[-1].step}."
+                return f"The {name} repeats its last {unit} at step {path[-1].step}."
         return ""
 
     def _period(self, tokens: Sequence[int]) -> int:

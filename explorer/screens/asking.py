@@ -31,8 +31,11 @@ class Asking(Page):
         step = record.step
         if step > self.view.newest or self.view.path[step - 1] is not record:
             return  # another run or branch is shown by now
-        if record.same_context:
+        if record.same_context or record.taken_pruned is None:  # one text, or the other one has ended
             self.source.fork(step, dense=forced)
+            return
+        if record.taken is None:
+            self.source.fork(step, pruned=forced)
             return
         from explorer.screens.dialog import Choose, Way
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -300,3 +301,57 @@ def test_closing_takes_less_than_a_second_even_while_loading(heard: Listener) ->
     live.close()
     assert time.monotonic() - begun < 1
     assert not live._worker.is_alive()
+
+
+def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(heard: Listener) -> None:
+    live = LiveSource(lambda progress, cancelled: TinyPair(), replace(SETTINGS, steps=6))
+    live.open(heard)
+    live.run()
+    heard.wait(RunPaused)
+    live.run()
+    heard.wait(RunPaused, 2)
+    assert len(heard.steps()) == 12
+    live.prune("0.5")
+    paused = heard.wait(RunPaused, 3)
+    live.close()
+    assert len(heard.steps()) == 24
+    assert paused.reason == "12 steps are done."
+
+
+def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:
+    class Ending(TinyPair):
+        def lockstep(self, settings: RunSettings) -> Lockstep:
+            return Lockstep(self.dense, self.pruned, Words(), PROMPT, settings, ends_dense=frozenset(range(128)))
+
+    live = LiveSource(lambda progress, cancelled: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))
+    live.open(heard)
+    live.run()
+    heard.wait(RunPaused)
+    live.fork(3, dense=7)
+    assert "has ended before step 3" in heard.wait(Failed).message
+    assert not heard.of(BranchOpened)
+    live.fork(3, dense=7, pruned=8)
+    assert heard.wait(BranchOpened).branch.label == "step 3: '8 ' on pruned"
+    live.close()
+
+
+def test_a_pause_right_after_a_run_was_asked_for_is_not_lost(heard: Listener) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(progress: object, cancelled: object) -> TinyPair:
+        entered.set()
+        go_on.wait(10)
+        return TinyPair()
+
+    live = LiveSource(slow, SETTINGS)  # type: ignore[arg-type]
+    live.open(heard)
+    entered.wait(10)
+    live.run()
+    live.pause()
+    go_on.set()
+    heard.wait(RunStarted)
+    live.step()
+    heard.wait(StepMeasured)
+    live.close()
+    assert not heard.of(RunResumed)
+    assert len(heard.steps()) == 1

@@ -397,3 +397,61 @@ def test_no_step_keeps_anything_the_size_of_the_vocabulary(llama: PreTrainedMode
     for field in fields(record):
         value = getattr(record, field.name)
         assert not isinstance(value, torch.Tensor)
+
+
+def test_tokens_that_a_model_lacks_are_refused_wherever_they_come_from(llama: PreTrainedModel) -> None:
+    small = tiny("llama", vocab_size=100)
+    assert max(PROMPT) < 100
+    settings = RunSettings("p", follow=Follow.TEXT, text="t", steps=3)
+    for dense, pruned in ((llama, small), (small, llama)):
+        with pytest.raises(BadInput, match=r"The prompt has '100 ' \(token 100\).* first 100 tokens"):
+            Lockstep(dense, pruned, Words(), [*PROMPT, 100], RunSettings("p"))
+        with pytest.raises(BadInput, match="The text has '127 '"):
+            Lockstep(dense, pruned, Words(), PROMPT, settings, text_ids=[5, 127])
+        with Lockstep(dense, pruned, Words(), PROMPT, RunSettings("p", follow=Follow.FREE)) as both:
+            first = both.step()
+            for forced in ({"dense": 100}, {"pruned": 100}, {"dense": 5, "pruned": -1}):
+                with pytest.raises(BadInput, match="The fork asks for"):
+                    both.step(**forced)
+            assert both.path == [first]
+            assert both.step(dense=99).taken.token_id == 99
+
+
+def test_a_model_that_goes_on_alone_keeps_to_the_tokens_both_have() -> None:
+    wide, narrow = tiny("llama", vocab_size=400), tiny("llama", vocab_size=100)
+    settings = RunSettings("p", follow=Follow.FREE, steps=60, sampling=Sampling(temperature=5.0, seed=1))
+    with Lockstep(narrow, wide, Words(), PROMPT, settings, ends_dense=frozenset(range(100))) as both:
+        path = list(both)
+    assert path[-1].taken is None
+    assert len(path) == 60
+    assert max(record.taken_pruned.token_id for record in path) < 100
+
+
+def test_the_likelihood_ratio_is_right_where_probabilities_are_too_small_for_numbers(
+    llama: PreTrainedModel, other: PreTrainedModel
+) -> None:
+    text = [60, 3, 77, 9]
+    cold = 1e-4
+    settings = RunSettings("p", follow=Follow.TEXT, text="t", analysis_temperature=cold)
+    with Lockstep(llama, other, Words(), PROMPT, settings, text_ids=text) as both:
+        path = list(both)
+        both.seek(path[:3])
+        assert both.step().sum == path[3].sum
+    assert any(record.taken.p == record.taken.q == 0 for record in path)
+    expected = 0.0
+    for model, sign in ((llama, 1), (other, -1)):
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([[*PROMPT, *text[:-1]]])).logits[0, len(PROMPT) - 1 :].double()
+        logs = (logits / cold).log_softmax(-1)
+        expected += sign * float(logs[range(4), text].sum())
+    assert path[-1].sum.log_ratio == pytest.approx(expected, rel=1e-4)
+    assert summarise(path).log_ratio == path[-1].sum.log_ratio
+    assert Accumulator.after(path).sums == path[-1].sum
+
+
+@pytest.mark.parametrize("temperature", [1e-38, 9e-7, -1.0, math.inf, math.nan])
+def test_temperatures_that_leave_no_digits_are_refused(temperature: float) -> None:
+    with pytest.raises(BadInput, match="1e-06"):
+        Sampling(temperature=temperature)
+    with pytest.raises(BadInput, match="1e-06"):
+        RunSettings("p", analysis_temperature=temperature)

@@ -81,3 +81,21 @@ def test_what_is_no_condition_is_refused_with_the_grammar(text: str) -> None:
 )
 def test_a_token_is_what_stands_behind_the_sign_spaces_and_all(text: str, token: str) -> None:
     assert parse_until(text) == TokenTaken(token)
+
+
+def test_a_loop_names_the_text_that_it_is_in() -> None:
+    model = tiny("gpt2")
+    for follow, forced, name in (
+        (Follow.DENSE, {"dense": 9}, "The text repeats"),
+        (Follow.FREE, {"dense": 9, "pruned": 8}, "The pruned text repeats"),
+    ):
+        settings = RunSettings("p", follow=follow, steps=20)
+        with Lockstep(model, copy.deepcopy(model), Words(), [5, 17], settings) as both:
+            path = [both.step(**forced) for _ in range(13)]
+        assert Loop().met(path).startswith(name)
+    # The pruned text has ended: what loops is the dense one.
+    settings = RunSettings("p", follow=Follow.FREE, steps=20)
+    with Lockstep(model, copy.deepcopy(model), Words(), [5, 17], settings, ends_pruned=frozenset({8})) as both:
+        path = [both.step(dense=9, pruned=8) for _ in range(13)]
+    assert path[-1].taken_pruned is None
+    assert Loop().met(path).startswith("The dense text repeats")
