@@ -56,7 +56,8 @@ EXPLANATIONS = {
         "What the steps up to the cursor add up to. Survival is the chance that two samplers, coupled as well as "
         "possible along this text, would still have written the same.",
         "Survival starts at 100 % and falls; at 1 % the pruned model is as good as certain to have diverged. In "
-        "`free`, local adds up pruning alone, and total less local is drift.",
+        "`free`, local adds up pruning alone, to the dense text's end; total adds up what each model does on its own "
+        "text, while both write. Drift is their difference over the steps that have both.",
         "ΣKL = Σ KL(p_t‖q_t)    survival = Π (1 − TV_t)\nhalf-life = t ln 2 / −ln survival, in tokens\n"
         "perplexity ratio = exp(mean of log p(y) − log q(y))",
         f"{PAPER}; on text that the dense model samples, ΣKL estimates the KL of whole continuations.",

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from explorer.display import fit
 from explorer.ending import why_ended
-from probes.accumulate import Summary, summarise
+from probes.accumulate import Spread, Summary, summarise
 from probes.events import Event, Failed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.header import PruneReport, RunHeader
 from probes.record import StepRecord, to_jsonable
@@ -118,7 +118,7 @@ class LiveTable:
             self._console.print(f"{header.prune.summary}{took}", style="dim")
         self._console.print(f"{settings.follow} · {settings.sampling} · T {settings.analysis_t:g}\n", style="dim")
         self._console.print(
-            f"{'step':>5}   {'dense':<12} {'pruned':<12} {'cos h':>7} {'cos z':>7} {'KL':>8} {'local':>8}"
+            f"{'step':>5}   {'dense':<12} {'pruned':<12} {'cos h':>7} {'z centred':>9} {'KL':>8} {'local':>8}"
             f" {'ΣKL':>7} {'survival':>8}",
             style="bold",
             soft_wrap=True,
@@ -131,7 +131,7 @@ class LiveTable:
         for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
             line.append(f"{fit(shown(choice.token), 12) if choice else fit('–', 12)} ", style)
         line.append(f"{figure(record.h.cos if record.h else None, '7.4f')} ")
-        line.append(f"{figure(record.z.cos_centred if record.z else None, '7.4f')} ")
+        line.append(f"{figure(record.z.cos_centred if record.z else None, '9.4f')} ")
         line.append(f"{figure(record.p.kl if record.p else None, '8.3g')} ")
         line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
         line.append(f"{figure(record.sum.kl_local, '7.4g')} {figure(record.sum.survival, '8.2g')}")
@@ -155,9 +155,10 @@ class LiveTable:
 
 def summary_rows(s: Summary) -> list[tuple[str, str]]:
     """The summary in words and figures, with units."""
-    rows = [("ΣKL on the shared context", f"{s.kl_local_sum:.4g} nat")]
+    rows = [("ΣKL on the shared context", _sum(s.kl_local_sum, s.kl_local))]
     if s.kl_sum != s.kl_local_sum:
-        rows.append(("ΣKL in all, with drift", f"{s.kl_sum:.4g} nat"))
+        rows.append(("ΣKL, each on its own", _sum(s.kl_sum, s.kl)))
+        rows.append(("of which drift", f"{s.drift:.4g} nat more than on the shared context at the same steps"))
     half = "–" if s.half_life is None else f"{s.half_life:.3g} tokens"
     rows += [
         ("survival", f"{s.survival:.3g}, halves every {half}"),
@@ -176,6 +177,10 @@ def summary_rows(s: Summary) -> list[tuple[str, str]]:
     if s.invalid:
         rows.append(("invalid steps", str(s.invalid)))
     return rows
+
+
+def _sum(nats: float, over: Spread | None) -> str:
+    return f"{nats:.4g} nat over {over.count if over else 0} steps"
 
 
 def shown(text: str, quotes: bool = True) -> str:

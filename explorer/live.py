@@ -365,6 +365,8 @@ class LiveSource:
             self._branches.current = branch
             lockstep.seek(self._branches.path())
             self._sink(BranchSelected(self._run, branch))
+            if lockstep.finished:
+                self._end(lockstep)
 
     def _quiet(self) -> None:
         """Pauses, and throws away what was read ahead."""

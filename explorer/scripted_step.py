@@ -83,7 +83,7 @@ class Step:
             dense=choice,
             pruned=choice_pruned,
             taken=taken,
-            taken_pruned=taken_pruned if self.free and (not same or split or self.forced) else None,
+            taken_pruned=taken_pruned,
             same_context=same,
             agree=agree,
             h=plain.h if plain else None,

@@ -11,8 +11,7 @@ from enum import StrEnum
 from explorer.axis import Axis
 from explorer.columns import Columns
 from explorer.playback import Playback
-from explorer.tally import Tally
-from probes.accumulate import Summary, summarise
+from probes.accumulate import Summary, Tally, summarise
 from probes.branches import Branches
 from probes.events import (
     BranchOpened,

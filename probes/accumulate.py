@@ -7,6 +7,7 @@ model's, in `free`); agreement and the split speak of the two models' choices as
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,28 +76,27 @@ class Accumulator:
         state = cls()
         for record in records:
             state.add_record(record)
-        if records:
-            state.log_ratio = records[-1].sum.log_ratio
         return state
 
-    def add_record(self, record: StepRecord, exact: float | None = None) -> Sums:
-        """The sums after a step that has been measured already.
+    def add_record(self, record: StepRecord, log_ratio: float | None = None) -> Sums:
+        """The sums after a step.
 
-        `exact` is log p(y) - log q(y) as the logits give it. Without it, it is formed from the two probabilities,
-        which may be too small for numbers.
+        `log_ratio` is that of the token taken. Where it is not given, the record's own sum says what it had come to:
+        it was formed from logits, and the two probabilities may be too small for numbers.
         """
-        shared, taken = record.shared, record.taken
-        if exact is None and shared and taken:
-            exact = log_ratio(taken.p, taken.q)
-        return self.add(
+        shared = record.shared
+        self.add(
             record.step,
             kl=record.p.kl if record.p else None,
             kl_local=shared.p.kl if shared else None,
             tv_local=shared.p.tv if shared else None,
-            log_ratio=exact,
+            log_ratio=log_ratio,
             agree=record.agree,
             split=record.split,
         )
+        if log_ratio is None:
+            self.log_ratio = record.sum.log_ratio
+        return self.sums
 
 
 def log_ratio(p: float, q: float) -> float:
@@ -112,6 +112,8 @@ def log_ratio(p: float, q: float) -> float:
 class Spread:
     """How a figure spreads over steps. Quantiles interpolate linearly between the sorted values."""
 
+    count: int
+    """Steps that have the figure."""
     mean: float
     median: float
     p90: float
@@ -146,66 +148,87 @@ class Summary:
     first_split: int | None
     rms_p_minus_q: float
     """Root mean square of p(y) - q(y) of the tokens taken on the shared context."""
+    drift: float
+    """Σ KL on own contexts less KL on the shared one, in nats, over the steps that have both: what comes of the
+    contexts having parted. `kl_sum` less `kl_local_sum` may speak of other steps: the one ends with either text, the
+    other with the dense one.
+    """
 
-    @property
-    def drift(self) -> float:
-        """The part of ΣKL that comes from the contexts having parted: total less local."""
-        return self.kl_sum - self.kl_local_sum
+
+class Tally:
+    """The summary of a growing path, kept up step by step so that ten thousand steps cost no more than ten."""
+
+    def __init__(self) -> None:
+        self._state = Accumulator()
+        self._steps = self._invalid = 0
+        self._run = self._longest = 0
+        self._plain: list[float] = []
+        self._local: list[float] = []
+        self._taken = 0
+        self._squares = self._drift = 0.0
+
+    def add(self, record: StepRecord) -> None:
+        """Takes the path's next step in."""
+        self._state.add_record(record)
+        self._steps += 1
+        self._invalid += record.invalid is not None
+        shared = record.shared
+        if record.p is not None:
+            insort(self._plain, record.p.kl)
+        if shared is not None:
+            insort(self._local, shared.p.kl)
+            if record.p is not None and not record.same_context:
+                self._drift += record.p.kl - shared.p.kl
+            if record.taken is not None:
+                self._taken += 1
+                self._squares += (record.taken.p - record.taken.q) ** 2
+        if record.agree is not None:
+            self._run = self._run + 1 if record.agree else 0
+            self._longest = max(self._longest, self._run)
+
+    def summary(self) -> Summary:
+        """The steps so far."""
+        state = self._state
+        half_life = None
+        if state.log_survival < 0:
+            rate = -state.log_survival
+            half_life = 0.0 if math.isinf(rate) else len(self._local) * math.log(2) / rate
+        return Summary(
+            steps=self._steps,
+            compared=state.compared,
+            invalid=self._invalid,
+            kl_sum=state.kl,
+            kl_local_sum=state.kl_local,
+            kl=_spread(self._plain, state.kl),
+            kl_local=_spread(self._local, state.kl_local),
+            log_ratio=state.log_ratio,
+            perplexity_ratio=_exp(state.log_ratio / self._taken) if self._taken else 1.0,
+            survival=math.exp(state.log_survival),
+            log_survival=state.log_survival,
+            half_life=half_life,
+            agree_rate=state.agreed / state.compared if state.compared else 1.0,
+            longest_agreement=self._longest,
+            first_split=state.first_split,
+            rms_p_minus_q=math.sqrt(self._squares / self._taken) if self._taken else 0.0,
+            drift=self._drift,
+        )
 
 
 def summarise(records: Sequence[StepRecord]) -> Summary:
     """The summary of a path from its first step on."""
-    state = Accumulator()
-    plain: list[float] = []
-    local: list[float] = []
-    differences: list[float] = []
-    run = longest = invalid = 0
+    tally = Tally()
     for record in records:
-        state.add_record(record)
-        shared = record.shared
-        invalid += record.invalid is not None
-        if record.p is not None:
-            plain.append(record.p.kl)
-        if shared is not None:
-            local.append(shared.p.kl)
-            if record.taken is not None:
-                differences.append(record.taken.p - record.taken.q)
-        if record.agree is not None:
-            run = run + 1 if record.agree else 0
-            longest = max(longest, run)
-    if records:
-        state.log_ratio = records[-1].sum.log_ratio
-    count = len(differences)
-    half_life = None
-    if state.log_survival < 0:
-        half_life = 0.0 if math.isinf(state.log_survival) else len(local) * math.log(2) / -state.log_survival
-    return Summary(
-        steps=len(records),
-        compared=state.compared,
-        invalid=invalid,
-        kl_sum=state.kl,
-        kl_local_sum=state.kl_local,
-        kl=spread(plain),
-        kl_local=spread(local),
-        log_ratio=state.log_ratio,
-        perplexity_ratio=_exp(state.log_ratio / count) if count else 1.0,
-        survival=math.exp(state.log_survival),
-        log_survival=state.log_survival,
-        half_life=half_life,
-        agree_rate=state.agreed / state.compared if state.compared else 1.0,
-        longest_agreement=longest,
-        first_split=state.first_split,
-        rms_p_minus_q=math.sqrt(sum(d * d for d in differences) / count) if count else 0.0,
-    )
+        tally.add(record)
+    return tally.summary()
 
 
-def spread(values: Sequence[float]) -> Spread | None:
-    """Mean, quantiles and maximum; None of no values."""
-    if not values:
+def _spread(ordered: Sequence[float], total: float) -> Spread | None:
+    """Mean, quantiles and maximum of sorted values that add up to `total`; None of no values."""
+    if not ordered:
         return None
-    ordered = sorted(values)
     return Spread(
-        mean=math.fsum(ordered) / len(ordered) if math.isfinite(ordered[-1]) else ordered[-1],
+        count=len(ordered),
+        mean=total / len(ordered),
         median=quantile(ordered, 0.5),
         p90=quantile(ordered, 0.9),
         p99=quantile(ordered, 0.99),

@@ -295,11 +295,19 @@ class Lockstep:
     ) -> Comparison | None:
         if answer is None or p is None or q is None:
             return None
-        top = self.settings.top if row else min(self.settings.top, LOCAL_TOP)
         if self._scratch is None:
             self._scratch = new_scratch(p)
         hidden, hidden_pruned = answer.hidden[0], answer_pruned.hidden[row]
-        return compare(hidden, hidden_pruned, p, q, top=top, piece=self._tokens.piece, scratch=self._scratch)
+        return compare(
+            hidden,
+            hidden_pruned,
+            p,
+            q,
+            top=self.settings.top,
+            listed=None if row else LOCAL_TOP,
+            piece=self._tokens.piece,
+            scratch=self._scratch,
+        )
 
     def _choice(self, token: int | None, p: Distribution | None, q: Distribution | None) -> Choice | None:
         if token is None:

@@ -64,15 +64,16 @@ def compare(
     pruned: Distribution,
     *,
     top: int = 10,
+    listed: int | None = None,
     piece: Callable[[int], str] = str,
     scratch: Tensor | None = None,
 ) -> Comparison:
     """All figures of one pair of contexts.
 
     `hidden` and `hidden_pruned` are (d,) and finite, of any floating dtype, on any device; the two distributions
-    are over one vocabulary at one temperature, the analysis temperature T. The `top` likeliest tokens of each model
-    are kept; `piece` gives a token's text. `scratch` (`new_scratch`) is overwritten. Raises ValueError where shapes
-    or temperatures differ.
+    are over one vocabulary at one temperature, the analysis temperature T. `topk_overlap` is of the `top` likeliest
+    tokens of each model; the table has the first `listed` of them (None: all). `piece` gives a token's text. `scratch`
+    (`new_scratch`) is overwritten. Raises ValueError where shapes or temperatures differ.
     """
     _check(hidden, hidden_pruned)
     _check(dense.z, pruned.z)
@@ -85,7 +86,8 @@ def compare(
     k = min(top, z.numel())
     largest, largest2 = (logits.topk(min(max(top, LOOKED_UP), z.numel())).indices for logits in (z, z2))
     order, order2 = largest[:k], largest2[:k]
-    ids = torch.cat([order, order2[~torch.isin(order2, order)]])
+    first, first2 = order[:listed], order2[:listed]
+    ids = torch.cat([first, first2[~torch.isin(first2, first)]])
 
     h_figures = _hidden(double(hidden), double(hidden_pruned))
     z_figures = _logits(z, z2, largest[:5], scratch)

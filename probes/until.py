@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def parse_until(text: str, start: int = 0) -> Until:
             name = "sum.kl" if name == "ΣKL" else name
             if sign == ("<" if name == "survival" else ">"):
                 number = float(bound)
-                if number == number:
+                if 0 < number <= 1 if name == "survival" else 0 <= number < math.inf:
                     return Beyond(name, number)
     except ValueError:
         pass

@@ -27,11 +27,11 @@ class Asking(Page):
     """Prune settings asked for earlier, the latest first."""
 
     def ask_fork(self, forced: Token, token: str, record: StepRecord) -> None:
-        """Forks with a token at a step of the path that is shown; where the contexts differ it asks on which."""
+        """Forks with a token at a step of the path that is shown; in `free` it asks on which text, while both write."""
         step = record.step
         if step > self.view.newest or self.view.path[step - 1] is not record:
             return  # another run or branch is shown by now
-        if record.same_context or record.taken_pruned is None:  # one text, or the other one has ended
+        if self.view.follow is not Follow.FREE or record.taken_pruned is None:
             self.source.fork(step, dense=forced)
             return
         if record.taken is None:

@@ -81,7 +81,7 @@ class NextTokens(Drawn, can_focus=True):
             (bar(row.p, columns.bar), palette.dense),
             (f" {row.q:.3f} ", palette.text),
             (bar(row.q, columns.bar), palette.pruned),
-            (f"{numbers.rank(row.rank_dense):>5} → {numbers.rank(row.rank_pruned):<5}", palette.muted),
+            (_ranks(row), palette.muted),
         ]
         if columns.wide:
             ratio = numbers.signed(log_ratio(row.p, row.q))
@@ -186,6 +186,12 @@ def absent(record: StepRecord | None) -> str:
         ended = "dense" if record.dense is None else "pruned"
         return f"The {ended} model has ended: there is nothing to compare."
     return "This step has no table."
+
+
+def _ranks(row: TopToken) -> str:
+    """Both ranks in 13 cells around their arrow, which moves where one of them is beyond 9 999: the other is small."""
+    dense, pruned = numbers.rank(row.rank_dense), numbers.rank(row.rank_pruned)
+    return f"{dense:>{max(1, min(5, 10 - len(pruned)))}} → {pruned}".ljust(13)
 
 
 def choices(record: StepRecord | None, row: TopToken, own_contexts: bool) -> str:

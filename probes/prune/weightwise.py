@@ -71,6 +71,7 @@ class _Pruning:
         walked = [share.matrix.layer for share in self._shares.values() if share.part.method in _WALKED]
         done = self._walk(max(walked)) if walked else -1
         for layer in {share.matrix.layer: None for share in self._shares.values() if share.matrix.layer > done}:
+            self._work.tell(self._task, layer, len(self._twin.anatomy.blocks), "layers")
             self._prune_layer(layer)
         self._check()
         return self._notes
@@ -160,7 +161,7 @@ class _Pruning:
 
     def _prune_layer(self, layer: int) -> None:
         here = self._of_layer(layer)
-        self._work.tell(self._task, layer, len(self._twin.anatomy.blocks), "layers")
+        self._work.check(self._task)
         for share in here:
             name = share.matrix.name
             if share.part.method is Method.SPARSEGPT:

@@ -455,3 +455,29 @@ def test_temperatures_that_leave_no_digits_are_refused(temperature: float) -> No
         Sampling(temperature=temperature)
     with pytest.raises(BadInput, match="1e-06"):
         RunSettings("p", analysis_temperature=temperature)
+
+
+def test_drift_is_counted_over_the_steps_that_have_both_figures(llama: PreTrainedModel, other: PreTrainedModel) -> None:
+    settings = RunSettings("p", follow=Follow.FREE, steps=30, sampling=Sampling(temperature=1.0, seed=2))
+    with Lockstep(llama, other, Words(), PROMPT, settings, ends_pruned=frozenset({99})) as both:
+        for _ in range(12):
+            both.step()
+        both.step(pruned=99)
+        path = [*both.path, *both]
+    assert len(path) == 30
+    summary = summarise(path)
+    both_figures = [record for record in path if record.p and record.shared]
+    assert summary.kl.count == len(both_figures) == 13
+    assert summary.kl_local.count == 30
+    assert summary.drift == pytest.approx(sum(r.p.kl - r.shared.p.kl for r in both_figures))
+    assert summary.drift != pytest.approx(summary.kl_sum - summary.kl_local_sum)
+
+
+def test_the_local_table_is_shorter_and_its_overlap_of_as_many_tokens(
+    llama: PreTrainedModel, other: PreTrainedModel
+) -> None:
+    with lockstep(llama, other, "free", steps=30, sampling=Sampling(temperature=2.0, seed=2)) as both:
+        path = [record for record in both if record.local]
+    assert path
+    assert all(len(record.local.top) <= 10 for record in path)
+    assert any(round(10 * record.local.p.topk_overlap) % 2 for record in path), "tenths, not fifths"

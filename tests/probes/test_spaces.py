@@ -279,3 +279,14 @@ def test_extreme_inputs_give_no_silent_nan():
     assert math.isfinite(got.p.js)
     assert got.p.js == pytest.approx(math.log(2))
     assert got.p.tv == pytest.approx(1, abs=0.05)
+
+
+def test_a_shorter_table_changes_no_figure() -> None:
+    generator = torch.Generator().manual_seed(5)
+    h, h2 = torch.randn(2, 16, generator=generator)
+    p, q = (Distribution(z) for z in torch.randn(2, 300, generator=generator))
+    whole, short = compare(h, h2, p, q, top=10), compare(h, h2, p, q, top=10, listed=4)
+    assert (short.h, short.z, short.p) == (whole.h, whole.z, whole.p)
+    likeliest = {row.token_id for row in whole.top if min(row.rank_dense, row.rank_pruned) <= 4}
+    assert {row.token_id for row in short.top} == likeliest
+    assert set(short.top) <= set(whole.top)

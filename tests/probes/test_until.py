@@ -69,7 +69,24 @@ def test_a_copy_never_splits() -> None:
     assert first_met([parse_until("split"), parse_until("kl>0"), parse_until("survival<1")], same) == ""
 
 
-@pytest.mark.parametrize("text", ["", "kl", "kl<2", "survival>0.1", "kl>x", "steps=0", "steps=-2", "token=", "kl>nan"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "kl",
+        "kl<2",
+        "survival>0.1",
+        "kl>x",
+        "steps=0",
+        "steps=-2",
+        "token=",
+        "kl>nan",
+        "kl>inf",
+        "kl>-1",
+        "survival<0",
+        "survival<1.5",
+    ],
+)
 def test_what_is_no_condition_is_refused_with_the_grammar(text: str) -> None:
     with pytest.raises(BadInput) as refused:
         parse_until(text)
