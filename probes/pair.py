@@ -22,6 +22,7 @@ from probes.prune.lacking import measure
 from probes.prune.saving import Saved, save
 from probes.prune.setting import parse
 from probes.settings import Follow, RunSettings
+from probes.steppable import check_steppable
 from probes.tokens import TokenText, prompt_ids, text_ids
 from probes.twin import Twin
 from probes.wanted import OWN_TEXT, CalibrationWanted, Wanted
@@ -117,6 +118,7 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
         )
 
     dense = with_fingerprint(loaded(wanted.dense))
+    check_steppable(dense)
     if wanted.prune:
         return pruned_here(dense, wanted.prune, wanted.calibration, progress, cancelled)
     return made_elsewhere(dense, loaded(wanted.pruned, dense), wanted.calibration, progress, cancelled)
@@ -137,6 +139,7 @@ def made_elsewhere(
     notes = check_comparable(dense, pruned)
     work = Work(progress, cancelled)
     found = obeyed(pruned, work)
+    check_steppable(found.loaded)
     report = measure(found, dense, work)
     # The drops change nothing in the weights: their fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
@@ -160,16 +163,23 @@ def pruned_here(
     `twin` is changed where it is given, and `known` are states of it by setting.
     """
     twin = twin or Twin(dense.model)
-    asked, known = parse(setting), known or {}
+    asked, known, before = parse(setting), known or {}, twin.state
     report = apply(
         twin, asked, dense, calibration, known=known, all_listed=True, progress=progress, cancelled=cancelled
     )
     name = known_as(asked, calibration)
     latest = {**{other: state for other, state in known.items() if other != name}, name: twin.state}
     info = replace(dense.info, name=f"{dense.info.name} {asked}", fingerprint="")
+    made = Loaded(twin.model, dense.tokenizer, info)
+    try:
+        if twin.state.dropped:
+            check_steppable(made)
+    except BaseException:
+        twin.go(before)
+        raise
     return Pair(
         dense,
-        Loaded(twin.model, dense.tokenizer, info),
+        made,
         report,
         twin,
         calibration,

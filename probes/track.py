@@ -24,7 +24,7 @@ from probes.errors import Cancelled, Failure
 
 Context = Sequence[int]
 FILL = 512
-"""Tokens a prefill feeds at once, so that it can be cancelled and needs bounded memory."""
+"""Tokens a prefill feeds at once, so that it can be cancelled and needs bounded memory; a recurrent model reads all."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,13 @@ class Track:
         try:
             with self._on_stream():
                 held = self._hold(contexts)
-                for start in range(held, length - 1, FILL):
+                fill = length if self._recurrent else FILL
+                for start in range(held, length - 1, fill):
                     if cancelled is not None and cancelled():
                         raise Cancelled("Reading the prompt")
-                    self._feed(contexts, start, min(start + FILL, length - 1))
+                    self._feed(contexts, start, min(start + fill, length - 1))
                     if filled is not None:
-                        filled(min(start + FILL, length - 1), length)
+                        filled(min(start + fill, length - 1), length)
                 logits = self._feed(contexts, length - 1, length)
                 assert self._hidden is not None
                 # Of a model on several devices, the logits may have been brought to another one than the last block's.
@@ -143,9 +144,8 @@ class Track:
         same_rows = len(self._rows) == len(want)
         keep = min(_shared(self._rows[i if same_rows else 0], row) for i, row in enumerate(want))
         surplus = len(self._rows[0]) - keep
-        if surplus and self._recurrent:
-            self.forget()
-            same_rows, keep = len(want) == 1, 0
+        if self._recurrent and (surplus or not same_rows or keep < len(want[0])):
+            keep = 0  # such a state is neither taken back nor copied, and some take in no more than a token at a time
         elif surplus:
             self._cache.crop(-surplus)
         if keep == 0:
