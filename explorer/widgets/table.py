@@ -81,7 +81,7 @@ class NextTokens(Drawn, can_focus=True):
             (bar(row.p, columns.bar), palette.dense),
             (f" {row.q:.3f} ", palette.text),
             (bar(row.q, columns.bar), palette.pruned),
-            (_ranks(row), palette.muted),
+            (ranks(row.rank_dense, row.rank_pruned), palette.muted),
         ]
         if columns.wide:
             ratio = numbers.signed(log_ratio(row.p, row.q))
@@ -188,10 +188,10 @@ def absent(record: StepRecord | None) -> str:
     return "This step has no table."
 
 
-def _ranks(row: TopToken) -> str:
+def ranks(dense: float, pruned: float) -> str:
     """Both ranks in 13 cells around their arrow, which moves where one of them is beyond 9 999: the other is small."""
-    dense, pruned = numbers.rank(row.rank_dense), numbers.rank(row.rank_pruned)
-    return f"{dense:>{max(1, min(5, 10 - len(pruned)))}} → {pruned}".ljust(13)
+    first, second = numbers.rank(dense), numbers.rank(pruned)
+    return f"{first:>{max(1, min(5, 10 - len(second)))}} → {second}".ljust(13)
 
 
 def choices(record: StepRecord | None, row: TopToken, own_contexts: bool) -> str:

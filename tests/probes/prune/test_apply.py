@@ -11,6 +11,7 @@ from torch import Tensor
 
 from probes.anatomy import dissect
 from probes.errors import BadInput, Cancelled
+from probes.events import WorkProgressed
 from probes.models import Loaded
 from probes.prune import blocks, criteria
 from probes.prune.apply import apply
@@ -300,3 +301,13 @@ def test_finished_prunings_are_kept_and_damaged_ones_made_anew(tmp_path: Path) -
         file.write_bytes(file.read_bytes()[:100])
     fresh = apply(Twin(dense.model), parse("wanda:0.5"), dense, FEW)
     assert not any("kept" in note for note in fresh.notes)
+
+
+@pytest.mark.parametrize("setting", ["wanda:0.5", "sparsegpt:0.5", "magnitude:0.5@layers=0+wanda:0.5@layers=1,2"])
+def test_progress_never_runs_backwards(setting: str) -> None:
+    dense = loaded("llama")
+    told: list[WorkProgressed] = []
+    apply(Twin(dense.model), parse(setting), dense, FEW, keep=False, progress=told.append)
+    layers = [event.done for event in told if event.unit == "layers"]
+    assert len(layers) > 3
+    assert layers == sorted(layers)
