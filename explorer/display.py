@@ -63,7 +63,7 @@ def wrapped(sentence: str, width: int) -> list[str]:
         return []
     held = _QUOTED.sub(lambda found: found[0].replace(" ", _HELD), sentence)
     lines = Text(held).wrap(_console(), max(2, width))
-    return [line.plain.rstrip().replace(_HELD, " ") for line in lines]
+    return [words.replace(_HELD, " ") for line in lines if (words := line.plain.strip())]
 
 
 @cache

@@ -116,7 +116,13 @@ class LiveSource:
     def run(self, until: Sequence[str] = ()) -> None:
         with self._lock:
             asked = self._pauses
-        self._commands.put(lambda: self._resume(until) if asked == self._pauses else None)
+
+        def resume() -> None:
+            with self._lock:
+                if asked == self._pauses:
+                    self._resume(until)
+
+        self._commands.put(resume)
 
     def pause(self) -> None:
         with self._lock:
@@ -318,7 +324,6 @@ class LiveSource:
                 "Fork", f"Step {step} can't be forked: the run has {len(path)} steps.", "Choose one of them."
             )
         self._quiet()
-        self._forced = {}
         before = list(path[: step - 1])
         lockstep.seek(before)
         if lockstep.finished:
@@ -337,6 +342,7 @@ class LiveSource:
             branch = Branch(
                 self._branches.next_id(), self._branches.current, step, dense, pruned, f"step {step}: {forced}"
             )
+            self._forced = {}
             self._branches.open(branch)
             self._sink(BranchOpened(self._run, branch))
             self._show(record, time.perf_counter() - begun)

@@ -26,6 +26,8 @@ class Accumulator:
         self.compared = 0
         self.agreed = 0
         self.first_split: int | None = None
+        self._last = 0
+        """The latest record's step, while the records are a path from its first step on; then -1."""
 
     def add(
         self,
@@ -78,23 +80,28 @@ class Accumulator:
             state.add_record(record)
         return state
 
-    def add_record(self, record: StepRecord, log_ratio: float | None = None) -> Sums:
+    def add_record(self, record: StepRecord, exact: float | None = None) -> Sums:
         """The sums after a step.
 
-        `log_ratio` is that of the token taken. Where it is not given, the record's own sum says what it had come to:
-        it was formed from logits, and the two probabilities may be too small for numbers.
+        `exact` is log p(y) - log q(y) as the logits give it. Without it, a path's own sums say what it had come to; of
+        other records it is formed from the two probabilities, which may be too small for numbers.
         """
-        shared = record.shared
+        shared, taken = record.shared, record.taken
+        follows = record.step == self._last + 1 and not record.missing
+        self._last = record.step if follows else -1
+        given = exact is not None
+        if exact is None and shared and taken:
+            exact = log_ratio(taken.p, taken.q)
         self.add(
             record.step,
             kl=record.p.kl if record.p else None,
             kl_local=shared.p.kl if shared else None,
             tv_local=shared.p.tv if shared else None,
-            log_ratio=log_ratio,
+            log_ratio=exact,
             agree=record.agree,
             split=record.split,
         )
-        if log_ratio is None:
+        if follows and not given:
             self.log_ratio = record.sum.log_ratio
         return self.sums
 
@@ -215,7 +222,7 @@ class Tally:
 
 
 def summarise(records: Sequence[StepRecord]) -> Summary:
-    """The summary of a path from its first step on."""
+    """The summary of a path, or of some steps of it."""
     tally = Tally()
     for record in records:
         tally.add(record)

@@ -134,7 +134,7 @@ class Lockstep:
 
         The records are taken as they are; only their tokens are read again, and only where the caches don't hold
         them. Stepping on after the first n steps of the path it is on gives its step n + 1 again, bit for bit; on
-        another branch, up to what `Track` says of tokens that are read in one piece.
+        another branch, and of a recurrent model, up to what `Track` says of tokens that are read in one piece.
         """
         self._path = list(path)
         self._sums = Accumulator.after(self._path)
@@ -220,7 +220,8 @@ class Lockstep:
     def _measure(
         self, step: int, answer: Answer | None, answer_pruned: Answer, dense: int | None, pruned: int | None
     ) -> StepRecord:
-        same = self._dense_ids == self._pruned_ids
+        # Of equal contexts one can have ended alone, by a token that ends one model's text only.
+        same = self._dense_ids == self._pruned_ids and self._dense_ended == self._pruned_ended
         answer, answer_pruned = _alike(answer, answer_pruned, self._vocabulary)
         invalid = self._invalid(answer, answer_pruned)
         # p: dense on its context; q: pruned on that same context; q_own: pruned on its own one, while it writes.

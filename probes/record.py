@@ -174,7 +174,7 @@ class StepRecord:
     taken: Taken | None
     """What was appended to the dense context (the shared one, except in `free`); None once that has ended."""
     taken_pruned: Taken | None
-    """What was appended to the pruned context where it is another one (`free`); None elsewhere or when ended."""
+    """What was appended to the pruned model's own context (`free`); None elsewhere or when ended."""
     same_context: bool
     """True while both models saw the same tokens before this step."""
     agree: bool | None

@@ -31,10 +31,11 @@ class Asking(Page):
         step = record.step
         if step > self.view.newest or self.view.path[step - 1] is not record:
             return  # another run or branch is shown by now
-        if self.view.follow is not Follow.FREE or record.taken_pruned is None:
+        valid = record.invalid is None  # elsewhere a token is missing because its model computed none
+        if self.view.follow is not Follow.FREE or (valid and record.taken_pruned is None):
             self.source.fork(step, dense=forced)
             return
-        if record.taken is None:
+        if valid and record.taken is None:
             self.source.fork(step, pruned=forced)
             return
         from explorer.screens.dialog import Choose, Way

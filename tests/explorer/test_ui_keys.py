@@ -129,6 +129,15 @@ async def test_a_fork_asks_nothing_where_one_text_is_left(follow: Follow, accide
         assert {name for name in ("dense", "pruned") if f"{name}=None" in source.asked[-1]} == left_out
 
 
+async def test_a_fork_where_a_model_is_not_finite_asks_on_which_text() -> None:
+    source = scripted(accidents=Accidents(invalid=9))
+    async with on_stage(source, 9) as (app, pilot):
+        assert app.view.record is not None
+        assert app.view.record.invalid is not None
+        await press(pilot, "i", "space", *"clips", "enter", "d")
+        assert source.asked[-1] == "fork 9 dense= clips pruned=None"
+
+
 async def test_c_turns_the_table_between_the_two_contexts() -> None:
     async with on_stage(scripted(), 30) as (app, pilot):
         table = app.main.query_one(NextTokens)

@@ -18,6 +18,7 @@ from probes.caches import cache_name
 from probes.decode import Lockstep
 from probes.errors import BadInput, Cancelled
 from probes.record import StepRecord
+from probes.session.runs import empty_step
 from probes.settings import Follow, RunSettings, Sampling
 from tests.tiny import ARCHITECTURES, MORE, tiny
 
@@ -481,3 +482,35 @@ def test_the_local_table_is_shorter_and_its_overlap_of_as_many_tokens(
     assert path
     assert all(len(record.local.top) <= 10 for record in path)
     assert any(round(10 * record.local.p.topk_overlap) % 2 for record in path), "tenths, not fifths"
+
+
+def test_a_summary_of_some_steps_is_of_those_alone(llama: PreTrainedModel, other: PreTrainedModel) -> None:
+    with lockstep(llama, other, steps=8, sampling=Sampling(temperature=1.0, seed=4)) as both:
+        path = list(both)
+    ratios = [math.log(record.taken.p / record.taken.q) for record in path]
+    chosen = [path[i] for i in (0, 1, 3, 4, 6)]
+    found = summarise(chosen)
+    expected = sum(ratios[record.step - 1] for record in chosen)
+    assert found.log_ratio == pytest.approx(expected)
+    assert found.perplexity_ratio == pytest.approx(math.exp(expected / 5))
+    assert summarise(path[7:]).log_ratio == pytest.approx(ratios[7])
+    lost = [*path[:3], empty_step(path[:3]), *path[4:]]
+    assert summarise(lost).log_ratio == pytest.approx(sum(ratios) - ratios[3])
+
+
+def test_a_token_that_ends_one_text_alone_leaves_the_shared_context_its_figures(
+    llama: PreTrainedModel, other: PreTrainedModel
+) -> None:
+    settings = RunSettings("p", follow=Follow.FREE, steps=8)
+    with Lockstep(llama, other, Words(), PROMPT, settings, ends_pruned=frozenset({55})) as both:
+        both.step(dense=55, pruned=55)
+        path = [*both.path, *both]
+    assert len(path) == 8
+    for record in path[1:]:
+        assert not record.same_context
+        assert record.p is None
+        assert record.local is not None
+        assert record.taken_pruned is None
+    summary = summarise(path)
+    assert summary.kl_local.count == 8
+    assert summary.log_ratio == pytest.approx(sum(math.log(r.taken.p / r.taken.q) for r in path))
