@@ -208,7 +208,7 @@ def _accumulated(view: View) -> tuple[Row, ...]:
         Row("same top-1", "↑", total=numbers.percent(summary.agree_rate)),
         Row("perplexity", "↓", numbers.times(summary.perplexity_ratio)),
         Row("first split", "↑", total=f"{summary.first_split}" if summary.first_split else "none"),
-        *([Row("drift", "", total=significant(summary.drift), unit="nat")] if parted else []),
+        *([Row("drift", "↓", total=significant(summary.drift), unit="nat")] if parted else []),
         Row("longest run", "↑", total=f"{summary.longest_agreement}", unit="tok"),
     ]
     local, plain = summary.kl_local, summary.kl
