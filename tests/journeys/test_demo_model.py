@@ -28,10 +28,10 @@ def explorer(*arguments: str, width: int = 120, height: int = 36) -> Terminal:
 
 def test_a_person_sees_the_split_the_drift_and_the_collapse() -> None:
     with explorer("--prune", "wanda:0.5", "--follow", "free", "--steps", "40") as terminal:
-        terminal.until("phier")
+        terminal.until("phier", seconds=10)
         terminal.until(re.compile(r"step 0").search, seconds=300)
         terminal.keys("n")
-        terminal.until(re.compile(r"step 1\b").search)
+        terminal.until(re.compile(r"step 1\b").search, seconds=10)
         terminal.keys("Space")
         screen = terminal.until(re.compile(r"step 40/40").search, seconds=120)
         assert "wanda:0.5" in screen
@@ -47,7 +47,7 @@ def test_a_person_sees_the_split_the_drift_and_the_collapse() -> None:
         terminal.keys("Escape")
         terminal.until(lambda screen: "2603.24652" not in screen)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)
 
 
 def test_a_fork_opens_a_branch_and_the_earlier_one_stays() -> None:
@@ -64,7 +64,7 @@ def test_a_fork_opens_a_branch_and_the_earlier_one_stays() -> None:
         terminal.keys("Escape")
         terminal.until(lambda screen: "as the models chose" not in screen)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)
 
 
 def test_a_small_terminal_is_fully_usable() -> None:
@@ -77,23 +77,23 @@ def test_a_small_terminal_is_fully_usable() -> None:
         small.resize(120, 36)
         small.until("reading")
         small.keys("q")
-        small.until("ended with 0")
+        small.until("ended with 0", seconds=10)
 
 
 def test_another_setting_is_typed_in_and_a_wrong_one_explained() -> None:
     with explorer("--prune", "magnitude:0.3", "--steps", "5") as terminal:
         terminal.until(re.compile(r"step 0").search, seconds=120)
         terminal.keys("x")
-        terminal.until("two of every four")
+        terminal.until("two of every four", seconds=20)
         terminal.keys("C-u")
-        terminal.until("The setting is empty")
+        terminal.until("The setting is empty", seconds=20)
         terminal.type("wnda:0.5")
-        terminal.until("not a method")
+        terminal.until("not a method", seconds=20)
         terminal.keys("C-u")
-        terminal.until("The setting is empty")
+        terminal.until("The setting is empty", seconds=20)
         terminal.type("drop-block@layers=3")
         terminal.keys("Enter")
-        terminal.until("drop-block@layers=3")
-        terminal.until("1 block dropped")
+        terminal.until("drop-block@layers=3", seconds=20)
+        terminal.until("1 block dropped", seconds=20)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)

@@ -54,7 +54,7 @@ def test_layers_are_given_back_and_undone_and_every_figure_follows(demo: Loaded,
         terminal.until("magnitude:0.5+dense@mlp")
         terminal.until(re.compile(r"step 8/8").search)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)
     (made,) = tmp_path.glob("*.jsonl")
     runs = read(made).runs
     settings = ["magnitude:0.5", "magnitude:0.5+dense@mlp"]

@@ -32,9 +32,9 @@ def explorer(*arguments: str, sessions: Path, without_torch: bool = True) -> Ter
 
 def test_the_demo_plays_at_a_chosen_speed_without_torch(tmp_path: Path) -> None:
     with explorer("--demo", "--speed", "30", sessions=tmp_path) as terminal:
-        terminal.until(re.compile(r"step [5-9]/96").search)
+        terminal.until(re.compile(r"step [5-9]/96").search, seconds=10)
         terminal.until("split at step 5")
-        terminal.until(re.compile(r"step 65/96").search)
+        terminal.until(re.compile(r"step 65/96").search, seconds=20)
         terminal.keys("g")
         terminal.until(re.compile(r"step 5/96").search)
         terminal.keys("G")
@@ -44,22 +44,22 @@ def test_the_demo_plays_at_a_chosen_speed_without_torch(tmp_path: Path) -> None:
         terminal.keys("e")
         terminal.until(re.compile(r"step 65/96").search)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)
 
 
 def test_keys_come_from_the_terminal_though_standard_input_is_something_else(tmp_path: Path) -> None:
     line = f"echo nothing | {installed('phier-tui')} --demo --speed 30 2>/dev/null"
     with Terminal("sh", "-c", line, env={"PHIER_SESSIONS": str(tmp_path)}) as terminal:
-        terminal.until(re.compile(r"step 65/96").search)
+        terminal.until(re.compile(r"step 65/96").search, seconds=20)
         terminal.keys("g")
         terminal.until(re.compile(r"step 5/96").search)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)
 
 
 def test_the_list_opens_a_recording_that_a_few_letters_find(tmp_path: Path) -> None:
     with explorer("--recordings", sessions=tmp_path) as terminal:
-        terminal.until("drop-attn@layers")
+        terminal.until("drop-attn@layers", seconds=10)
         terminal.type("/")
         terminal.type("0.05")
         terminal.until(lambda screen: "drop-attn@layers" not in screen)
@@ -67,14 +67,14 @@ def test_the_list_opens_a_recording_that_a_few_letters_find(tmp_path: Path) -> N
         terminal.keys("Enter")
         terminal.until(re.compile(r"wanda:0.05.*step 65/96").search)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)
 
 
 @pytest.mark.demo
 def test_one_key_loads_the_models_and_goes_on_from_the_cursor(demo: Loaded, tmp_path: Path) -> None:
     recording = shipped_folder() / "dropped-attention.jsonl"
     with explorer(str(recording), sessions=tmp_path, without_torch=False) as terminal:
-        terminal.until(re.compile(r"step 65/96").search)
+        terminal.until(re.compile(r"step 65/96").search, seconds=10)
         terminal.keys("g")
         terminal.until(re.compile(r"step 5/96").search)
         terminal.keys("m")
@@ -83,7 +83,7 @@ def test_one_key_loads_the_models_and_goes_on_from_the_cursor(demo: Loaded, tmp_
         terminal.keys("n")
         terminal.until(re.compile(r"step 6/96").search)
         terminal.keys("q")
-        terminal.until("ended with 0")
+        terminal.until("ended with 0", seconds=10)
     (made,) = (tmp_path / "own").glob("*.jsonl")
     gone_on, recorded = read(made).last.path, read(recording).last.path
     assert [r.taken and r.taken.token_id for r in gone_on] == [r.taken and r.taken.token_id for r in recorded[:6]]
