@@ -207,8 +207,8 @@ def _accumulated(view: View) -> tuple[Row, ...]:
         Row("half-life", "↑", half, unit="tok"),
         Row("same top-1", "↑", total=numbers.percent(summary.agree_rate)),
         Row("perplexity", "↓", numbers.times(summary.perplexity_ratio)),
-        Row("first split", "↑", total=f"{summary.first_split}" if summary.first_split else "none"),
         *([Row("drift", "↓", total=significant(summary.drift), unit="nat")] if parted else []),
+        Row("first split", "↑", total=f"{summary.first_split}" if summary.first_split else "none"),
         Row("longest run", "↑", total=f"{summary.longest_agreement}", unit="tok"),
     ]
     local, plain = summary.kl_local, summary.kl
