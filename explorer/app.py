@@ -37,7 +37,7 @@ from explorer.source import Source
 from explorer.view import Clock, View
 from probes.errors import PhierError
 from probes.events import Failed, RunStarted
-from probes.header import PruneReport, RunHeader
+from probes.header import RunHeader
 from probes.record import StepRecord
 
 Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
@@ -101,7 +101,7 @@ class ExplorerApp(App[int]):
         self._clock = clock
         self._painted = float("-inf")
         self._waiting = False
-        self._warned: PruneReport | None = None
+        self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self._left: Left | None = None
         self._take(source or IdleSource())
 
@@ -286,15 +286,15 @@ class ExplorerApp(App[int]):
             self._say(failure.title, failure.message, f"{failure.hint}{key}")
 
     def _warn(self, header: RunHeader) -> None:
-        """Says once what a person must know of a second model that was made elsewhere."""
-        report = header.prune
-        if report is None or report == self._warned:
+        """Says once what a person must know of the two models; the title keeps saying that there is something."""
+        said = (header.every_warning, header.every_note)
+        if said == self._warned:
             return
-        self._warned = report
-        if report.warnings:
-            self._say("Nothing to compare", " ".join(report.warnings), "Name another second model.")
-        elif report.notes and not report.setting:
-            self.notify(" ".join(report.notes), title=header.title, timeout=15)
+        self._warned = said
+        if header.every_warning:
+            self._say("Before you read the figures", " ".join(header.every_warning), "")
+        elif header.every_note and not (header.prune and header.prune.setting):
+            self.notify(" ".join(header.every_note), title=header.title, timeout=15, markup=False)
 
     def _say(self, title: str, sentence: str, hint: str) -> None:
         from explorer.screens.dialog import Say

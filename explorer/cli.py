@@ -86,9 +86,10 @@ def run(
             recorder.prepare()
         with Bar(Console(stderr=True)) as bar:
             pair = load_pair(wanted, bar.show)
-        tell_notes(pair.report)
+        header = pair.header(settings)
+        tell_notes(header.every_warning, header.every_note)
         with pair.lockstep(settings) as lockstep:
-            for event in events(lockstep, pair.header(settings), conditions):
+            for event in events(lockstep, header, conditions):
                 if recorder:
                     recorder(event)
                 show(event)

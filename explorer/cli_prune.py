@@ -61,7 +61,7 @@ def prune(
         with Bar(Console(stderr=True)) as bar:
             pair = load_pair(wanted, bar.show)
             saved = pair.save(out, bar.show)
-        tell_notes(pair.report)
+        tell_notes(pair.every_warning, pair.every_note)
         if json:
             print_json(saved_object(saved))
         else:

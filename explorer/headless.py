@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from explorer.display import fit
 from explorer.ending import why_ended
 from probes.accumulate import Spread, Summary, summarise
 from probes.events import Event, Failed, Pause, RunPaused, RunStarted, StepMeasured
-from probes.header import PruneReport, RunHeader
+from probes.header import RunHeader
 from probes.record import StepRecord, to_jsonable
 from probes.settings import Follow
 from probes.until import Until, first_met
@@ -43,11 +43,11 @@ def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -
     yield RunPaused(1, why, reason)
 
 
-def tell_notes(report: PruneReport | None) -> None:
-    """Prints to standard error what a reader of the figures must know of the second model, warnings first."""
-    for warning in report.warnings if report else ():
+def tell_notes(warnings: Iterable[str], notes: Iterable[str]) -> None:
+    """Prints to standard error what a reader of the figures must know, warnings first."""
+    for warning in warnings:
         sys.stderr.write(f"Warning: {warning}\n")
-    for note in report.notes if report else ():
+    for note in notes:
         sys.stderr.write(f"{note}\n")
 
 
@@ -86,6 +86,8 @@ class JsonLines:
                     "prune": asdict(self._header.prune) if self._header.prune else None,
                     "settings": asdict(self._header.settings),
                     "versions": self._header.versions,
+                    "warnings": self._header.every_warning,
+                    "notes": self._header.every_note,
                 }
             )
 

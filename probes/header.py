@@ -138,8 +138,22 @@ class RunHeader:
     """phier, torch, transformers, python."""
     started: str = ""
     """ISO 8601, UTC."""
+    notes: tuple[str, ...] = ()
+    """Facts about this run in sentences: how the two models are compared, what the prompt's template holds."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that nobody may miss, because the figures mean something else without them."""
 
     @property
     def title(self) -> str:
         """What stands between the two names on the screen: the setting, or the second model's name."""
         return self.prune.setting if self.prune and self.prune.setting else self.pruned.name
+
+    @property
+    def every_note(self) -> tuple[str, ...]:
+        """The notes on the run and on what was removed, each once."""
+        return tuple(dict.fromkeys((*self.notes, *(self.prune.notes if self.prune else ()))))
+
+    @property
+    def every_warning(self) -> tuple[str, ...]:
+        """The warnings about the run and about what was removed, each once."""
+        return tuple(dict.fromkeys((*self.warnings, *(self.prune.warnings if self.prune else ()))))

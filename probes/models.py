@@ -55,6 +55,10 @@ class Loaded:
     """Where the weights came from."""
     absent: tuple[str, ...] = ()
     """Tensors that are in none of them, all of layers with a sublayer that is named as dropped."""
+    notes: tuple[str, ...] = ()
+    """Facts about how it was loaded, in sentences."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that nobody may miss: its files hold tensors that it does not use."""
 
 
 def load(

@@ -47,8 +47,22 @@ class Pair:
     calibration: CalibrationWanted = OWN_TEXT
     notes: tuple[str, ...] = ()
     """Sentences worth showing about how the two are compared."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that nobody may miss about how the two are compared."""
     known: Mapping[str, State] = field(default_factory=dict)
     """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning anew."""
+
+    @property
+    def every_note(self) -> tuple[str, ...]:
+        """The notes on both models, on how they are compared, and on what was removed, each once."""
+        removed = self.report.notes if self.report else ()
+        return tuple(dict.fromkeys((*self.dense.notes, *self.pruned.notes, *self.notes, *removed)))
+
+    @property
+    def every_warning(self) -> tuple[str, ...]:
+        """The warnings about both models, how they are compared, and what was removed, each once."""
+        removed = self.report.warnings if self.report else ()
+        return tuple(dict.fromkeys((*self.dense.warnings, *self.pruned.warnings, *self.warnings, *removed)))
 
     def lockstep(self, settings: RunSettings) -> Lockstep:
         """Both models on a prompt, before the first step. Raises `BadInput` where the prompt or text can't be used."""
@@ -82,6 +96,8 @@ class Pair:
                 "python": platform.python_version(),
             },
             started=datetime.now(UTC).isoformat(timespec="seconds"),
+            notes=self.every_note,
+            warnings=self.every_warning,
         )
 
     def save(self, folder: Path, progress: Progress | None = None, cancelled: Asked | None = None) -> Saved:
@@ -144,7 +160,6 @@ def made_elsewhere(
     # The drops change nothing in the weights: their fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
     run = replace(found.loaded, info=info)
-    report = replace(report, notes=(*notes, *report.notes))
     return Pair(dense, run, report, calibration=calibration, notes=notes)
 
 

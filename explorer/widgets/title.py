@@ -62,6 +62,8 @@ class Title(Drawn):
             (flowing(header.title), palette.pruned),
         ]
         parts = [Part(10, [("phier", palette.strong)]), Part(100, names)]
+        if warnings := len(header.every_warning):
+            parts.append(Part(95, [(f"! {warnings} warning{'s' if warnings > 1 else ''}", palette.strong)]))
         if header.prune is not None:
             parts.append(Part(50, [(header.prune.summary, palette.muted)]))
         if self.size.width < NARROW:

@@ -48,3 +48,15 @@ async def test_a_copy_of_the_dense_model_is_warned_of_in_a_dialog_once() -> None
         source.emit(RunStarted(3, header))
         await settle(pilot)
         assert "The second model is the dense model." not in screen_text(app)
+        assert "! 1 warning" in screen_text(app)
+
+
+async def test_a_warning_about_the_run_is_shown_like_one_about_what_was_removed() -> None:
+    source = scripted()
+    async with on_stage(source) as (app, pilot):
+        assert app.view.header is not None
+        source.emit(RunStarted(2, replace(app.view.header, warnings=("Its files hold a tensor that is not used.",))))
+        await settle(pilot)
+        assert "Its files hold a tensor that is not used." in screen_text(app)
+        await press(pilot, "escape")
+        assert "! 1 warning" in screen_text(app)

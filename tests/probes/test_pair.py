@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,17 @@ def test_phier_run_stops_where_it_was_told_to(dense: Path, pruned: Path) -> None
     assert answer.returncode == 0, answer.stderr
     assert "at step 1 is above 0." in answer.stdout
     assert "survival" in answer.stdout
+
+
+def test_notes_and_warnings_of_both_models_and_of_the_pair_are_in_the_header_each_once(dense: Path) -> None:
+    made = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    told = replace(
+        made,
+        dense=replace(made.dense, notes=("a",), warnings=("w",)),
+        pruned=replace(made.pruned, notes=("a", "b"), warnings=("x",)),
+        notes=("c",),
+        warnings=("w",),
+    )
+    header = told.header(RunSettings("a b"))
+    assert header.every_note[:3] == ("a", "b", "c")
+    assert header.every_warning == ("w", "x")
