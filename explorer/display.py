@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import cache
 
 from rich.cells import cell_len, split_graphemes
 from rich.console import Console
 from rich.text import Text
 
-_PICTURES = {"\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡", "\xad": "⟨00AD⟩"}
+from probes.foreign_text import mark
+
 _ELIDED = ("\ufe0e", "\ufe0f")
 """Variation selectors: they choose a glyph and terminals disagree on its width."""
 _QUOTED = re.compile(r'"[^"]*"')
@@ -23,7 +23,7 @@ def flowing(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     stripped = "".join(character for character in text if character not in _ELIDED)
-    shown = "".join(_shown(character) for character in (stripped or text))
+    shown = "".join(mark(character) for character in (stripped or text))
     return f"◌{shown}" if shown and cell_len(shown[0]) == 0 else shown
 
 
@@ -69,17 +69,3 @@ def wrapped(sentence: str, width: int) -> list[str]:
 @cache
 def _console() -> Console:
     return Console()
-
-
-def _shown(character: str) -> str:
-    if character in _PICTURES:
-        return _PICTURES[character]
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    kind = unicodedata.category(character)
-    if kind in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or character in _ELIDED:
-        return f"⟨{code:04X}⟩"
-    if kind == "Zs":
-        return " "
-    return character
