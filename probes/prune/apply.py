@@ -19,6 +19,7 @@ from probes.prune import kept
 from probes.prune.allocation import check_targets
 from probes.prune.calibration import Samples, samples
 from probes.prune.importance import least_important
+from probes.prune.memory_check import check_memory
 from probes.prune.setting import Part, Setting, Table
 from probes.prune.structured import thinnings
 from probes.prune.weightwise import prune_weights
@@ -47,8 +48,8 @@ def apply(
     all there are, not only those that the setting speaks of.
 
     Raises `BadInput` where a part matches nothing, removes nothing or gives nothing back, or where the end is the
-    dense model; `Failure` where the architecture or the numbers don't allow it; `Cancelled`. On any error the twin
-    is what it was before.
+    dense model; `Failure` where the architecture, the numbers or the memory don't allow it; `Cancelled`. On any error
+    the twin is what it was before.
     """
     begun = time.perf_counter()
     work = Work(progress, cancelled)
@@ -93,6 +94,8 @@ class _Applying:
         """Brings the twin from whatever it is to what the setting says; sentences worth noting."""
         stages = _stages(self._setting.parts)
         done = max((n for n in range(1, len(stages) + 1) if self._known_as(stages[:n]) in known), default=0)
+        start = known[self._known_as(stages[:done])] if done else State()
+        check_memory(self._twin, Setting(tuple(part for stage in stages[done:] for part in stage)), start)
         place = None
         if keep and any(part.calibrated for stage in stages[done:] for part in stage):
             place = kept.place_of(self._dense, self._setting, self._samples().info, self._seed)
@@ -102,7 +105,7 @@ class _Applying:
             self._twin.go(state)
         else:
             begun = time.perf_counter()
-            self._twin.go(known[self._known_as(stages[:done])] if done else State())
+            self._twin.go(start)
             notes = [note for stage in stages[done:] for note in self._carry_out(stage)]
             if place is not None:
                 kept.write(place, self._twin, notes, time.perf_counter() - begun, self._work)

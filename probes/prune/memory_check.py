@@ -1,0 +1,101 @@
+"""Asks whether a pruning fits into memory before it begins: a refusal then costs a second, a failure later an hour."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+
+import torch
+
+from probes.anatomy import Matrix
+from probes.changes import State
+from probes.errors import Failure
+from probes.loading.reading import available_bytes
+from probes.prune.setting import Method, Part, Setting, ranges
+from probes.twin import Twin
+
+_SCORE = 4
+"""Bytes of the float32 score of one weight, of which one matrix at a time has its own."""
+
+Free = Callable[[torch.device], int]
+
+
+def check_memory(twin: Twin, setting: Setting, start: State, free: Free | None = None) -> None:
+    """Raises `Failure` unless the matrices that a setting changes fit beside the dense model, on each device.
+
+    `start` is the state it begins with, whose matrices exist already; `free` says how many bytes of a device are free
+    (unless given, the device is asked). What is counted is the least that any method takes: a copy of each changed
+    matrix, its mask, and the scores of the largest (for SparseGPT the Hessian and its factor as well). Dropping
+    sublayers takes nothing.
+    """
+    matrices = [matrix for matrix in _changed(twin, setting) if matrix.name not in start.changes]
+    by_device: dict[torch.device, list[Matrix]] = {}
+    for matrix in matrices:
+        by_device.setdefault(twin.dense_weight(matrix.name).device, []).append(matrix)
+    for device, here in by_device.items():
+        if device.type == "meta":
+            continue  # the twin says so itself
+        there = (free or available_bytes)(device) + _given_back(twin, start, device)
+        working = max(_working(twin, matrix, setting) for matrix in here)
+        needed = sum(_kept(twin, matrix) for matrix in here) + working
+        if needed > there:
+            raise Failure(
+                "Out of memory",
+                f"{setting} needs {needed / 1e9:.1f} GB beside the dense model for the matrices it changes, "
+                f"and {there / 1e9:.1f} GB are free on {device}.",
+                _what_fits(twin, here, there - working),
+            )
+
+
+def _changed(twin: Twin, setting: Setting) -> Iterator[Matrix]:
+    """The matrices that get weights of their own, each once."""
+    for matrix in twin.anatomy.matrices:
+        for part in setting.parts:
+            if _sublayer(part) in ("", matrix.sublayer) and part.targets.has(
+                matrix.name, matrix.layer, matrix.sublayer
+            ):
+                yield matrix
+                break
+
+
+def _sublayer(part: Part) -> str | None:
+    """The sublayer whose weights a method changes: "" for both, None if it changes no weight."""
+    if part.method is Method.NEURONS:
+        return "mlp"
+    if part.method is Method.HEADS:
+        return "attn"
+    return "" if part.method.unstructured else None
+
+
+def _kept(twin: Twin, matrix: Matrix) -> int:
+    """Bytes of a changed matrix and of its mask, a bit a weight."""
+    weight = twin.dense_weight(matrix.name)
+    return weight.numel() * weight.element_size() + -(-weight.numel() // 8)
+
+
+def _working(twin: Twin, matrix: Matrix, setting: Setting) -> int:
+    outputs, inputs = twin.dense_weight(matrix.name).shape
+    if any(part.method is Method.SPARSEGPT for part in setting.parts):
+        return _SCORE * (2 * outputs * inputs + 2 * inputs * inputs)  # the matrix and its errors, Hessian and factor
+    return _SCORE * outputs * inputs
+
+
+def _given_back(twin: Twin, start: State, device: torch.device) -> int:
+    """Bytes that the twin's present masked matrices hand back when it goes to the state that pruning starts from."""
+    gone = [name for name, change in twin.state.changes.items() if name not in start.changes and change.weight is None]
+    weights = [twin.weight(name) for name in gone]
+    return sum(weight.numel() * weight.element_size() for weight in weights if weight.device == device)
+
+
+def _what_fits(twin: Twin, matrices: Sequence[Matrix], room: int) -> str:
+    """What to do: how many of the layers, from the first on, would fit."""
+    by_layer: Counter[int] = Counter()
+    for matrix in matrices:
+        by_layer[matrix.layer] += _kept(twin, matrix)
+    layers = sorted(by_layer)
+    fit = sum(total <= room for total in accumulate(by_layer[layer] for layer in layers))
+    other = "Load in a smaller --dtype such as bfloat16, or drop sublayers, which takes no memory."
+    if not fit:
+        return other
+    return f"{fit} of its {len(layers)} layers would fit (@layers={ranges(layers[:fit])}). {other}"
