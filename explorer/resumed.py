@@ -56,6 +56,7 @@ def wanted_of(header: RunHeader, given: Wanted) -> Wanted:
         trust_remote_code=given.trust_remote_code,
         allow_pickle=given.allow_pickle,
         calibration=calibration,
+        threads=given.threads,
     )
 
 

@@ -23,6 +23,7 @@ from probes.prune.saving import Saved, save
 from probes.prune.setting import parse
 from probes.settings import Follow, RunSettings
 from probes.steppable import check_steppable
+from probes.threads import use_threads
 from probes.tokens import TokenText, prompt_ids, text_ids
 from probes.twin import Twin
 from probes.wanted import OWN_TEXT, CalibrationWanted, Wanted
@@ -134,10 +135,16 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
         )
 
     dense = with_fingerprint(loaded(wanted.dense))
+    dense = noting(dense, use_threads(dense.model, wanted.threads))
     check_steppable(dense)
     if wanted.prune:
         return pruned_here(dense, wanted.prune, wanted.calibration, progress, cancelled)
     return made_elsewhere(dense, loaded(wanted.pruned, dense), wanted.calibration, progress, cancelled)
+
+
+def noting(loaded: Loaded, *sentences: str) -> Loaded:
+    """The same with more notes; "" is none."""
+    return replace(loaded, notes=(*loaded.notes, *filter(None, sentences)))
 
 
 def made_elsewhere(

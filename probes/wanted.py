@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from probes.errors import BadInput
@@ -41,8 +42,17 @@ class Wanted:
     trust_remote_code: bool = False
     allow_pickle: bool = False
     calibration: CalibrationWanted = OWN_TEXT
+    threads: int = 0
+    """Threads a CPU computes with; 0 takes torch's default, or fewer if they are faster when the model is loaded."""
 
     def __post_init__(self) -> None:
+        there = os.cpu_count() or 1
+        if not 0 <= self.threads <= there:
+            raise BadInput(
+                "Threads",
+                f"{self.threads} threads can't be used: this machine has {there} processor cores.",
+                f"Use 1 to {there}, or leave it out to let the program measure which number is fastest.",
+            )
         if self.pruned and self.prune:
             raise BadInput(
                 "Two pruned models", "Both --pruned and --prune name the second model.", "Give one of the two."

@@ -1,0 +1,95 @@
+"""How many threads a CPU computes with: the number asked for, or the faster one when a model is loaded.
+
+A step is hundreds of short operations, and all threads wait for the slowest of them at the end of each. While other
+programs use the processor, the default of one thread a core can therefore be several times slower than one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+GAIN = 1.25
+"""The default is kept unless another number is this many times faster: figures' last digits depend on the number."""
+_ROUNDS = 7
+_WEIGHTS = 32_000_000
+"""Most weights that one trial multiplies by: a tenth of a second at worst."""
+_SPLIT = 32_768
+"""Smaller matrices are multiplied by one thread in any case."""
+_settled: dict[str, str] = {}
+"""The sentence on what was measured. Once a process is enough: equal runs must use equal numbers."""
+
+
+def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
+    """Sets the number of threads for this thread and those that it starts: `asked`, or the faster one if that is 0.
+
+    Returns a sentence if the number is not torch's default, otherwise "". The variable OMP_NUM_THREADS counts as
+    asked for. Nothing is measured on other devices, or if the matrices are too small to be shared between threads.
+    """
+    default = torch.get_num_threads()
+    if asked:
+        torch.set_num_threads(asked)
+        return ""
+    if _settled:
+        return _settled["said"]
+    weights = _matrices(model)
+    if model.device.type != "cpu" or default == 1 or not weights or os.environ.get("OMP_NUM_THREADS"):
+        return ""
+    seconds = measured(sorted({1, max(1, default // 2), default}), lambda: _multiply(weights))
+    chosen = fastest(seconds, default)
+    torch.set_num_threads(chosen)
+    _settled["said"] = (
+        ""
+        if chosen == default
+        else f"The models compute with {chosen} {'thread' if chosen == 1 else 'threads'}: when they were loaded, "
+        f"{default} were {seconds[default] / seconds[chosen]:.1f} times slower. "
+        f"--threads {default} uses {default} nevertheless."
+    )
+    return _settled["said"]
+
+
+def measured(numbers: Sequence[int], work: Callable[[], object]) -> dict[int, float]:
+    """The median seconds that the work takes with each number of threads, which are tried in turn."""
+    seconds: dict[int, list[float]] = {number: [] for number in numbers}
+    before = torch.get_num_threads()
+    try:
+        for _ in range(_ROUNDS):
+            for number in numbers:
+                torch.set_num_threads(number)
+                begun = time.perf_counter()
+                work()
+                seconds[number].append(time.perf_counter() - begun)
+    finally:
+        torch.set_num_threads(before)
+    return {number: median(taken) for number, taken in seconds.items()}
+
+
+def fastest(seconds: dict[int, float], default: int) -> int:
+    """The number that took least, or the default if that is not much slower."""
+    best = min(seconds, key=lambda number: seconds[number])
+    return best if seconds[default] > GAIN * seconds[best] else default
+
+
+def _matrices(model: PreTrainedModel) -> list[Tensor]:
+    """Some of the matrices that a step multiplies by, in the order of the model."""
+    embedded = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
+    found: list[Tensor] = []
+    room = _WEIGHTS
+    for parameter in model.parameters():
+        usable = parameter.dim() == 2 and parameter.is_floating_point() and parameter.device.type == "cpu"
+        if usable and id(parameter) not in embedded and _SPLIT <= parameter.numel() <= room:
+            found.append(parameter)
+            room -= parameter.numel()
+    return found
+
+
+@torch.inference_mode()
+def _multiply(weights: Sequence[Tensor]) -> None:
+    for weight in weights:
+        torch.nn.functional.linear(torch.ones(1, weight.shape[1], dtype=weight.dtype), weight)
