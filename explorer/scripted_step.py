@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from explorer.scripted_pair import Pair, State, compare, softmax
-from probes.accumulate import Accumulator, log_ratio
+from probes.accumulate import Accumulator, nll
 from probes.branches import Branch
 from probes.record import Choice, Comparison, Invalid, StepRecord, Taken
 from probes.settings import Follow, RunSettings
@@ -74,7 +74,7 @@ class Step:
             kl=plain.p.kl if plain else None,
             kl_local=shared.p.kl if shared else None,
             tv_local=shared.p.tv if shared else None,
-            log_ratio=log_ratio(taken.p, taken.q) if shared and taken else None,
+            nll=(nll(taken.p), nll(taken.q)) if shared and taken else None,
             agree=agree,
             split=split,
         )
@@ -170,7 +170,7 @@ class Step:
             local=None,
             sum=self.path[-1].sum
             if self.path
-            else Accumulator().add(0, kl=None, kl_local=None, tv_local=None, log_ratio=None, agree=None, split=False),
+            else Accumulator().add(0, kl=None, kl_local=None, tv_local=None, nll=None, agree=None, split=False),
             top=(),
             invalid=Invalid("pruned", "model.layers.7.mlp.down_proj"),
         )

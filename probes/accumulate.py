@@ -21,6 +21,8 @@ class Accumulator:
         self.kl = 0.0
         self.kl_local = 0.0
         self.log_ratio = 0.0
+        self.nll_dense = 0.0
+        self.nll_pruned = 0.0
         self.log_survival = 0.0
         """Σ ln(1 - TV); -inf once the two distributions shared nothing."""
         self.compared = 0
@@ -36,14 +38,14 @@ class Accumulator:
         kl: float | None,
         kl_local: float | None,
         tv_local: float | None,
-        log_ratio: float | None,
+        nll: tuple[float, float] | None,
         agree: bool | None,
         split: bool,
     ) -> Sums:
         """The sums up to and including this step; None stands for a figure the step does not have.
 
-        `kl` in nats on each model's own context, `kl_local` and `tv_local` on the shared one, `log_ratio`
-        = log p(y) - log q(y) of the token taken there.
+        `kl` in nats on each model's own context, `kl_local` and `tv_local` on the shared one, `nll`
+        = -log p(y) and -log q(y) of the token taken there.
         """
         if kl is not None:
             self.kl += kl
@@ -51,8 +53,10 @@ class Accumulator:
             self.kl_local += kl_local
         if tv_local is not None:
             self.log_survival += math.log1p(-tv_local) if tv_local < 1 else -math.inf
-        if log_ratio is not None:
-            self.log_ratio += log_ratio
+        if nll is not None:
+            self.nll_dense += nll[0]
+            self.nll_pruned += nll[1]
+            self.log_ratio += nll[1] - nll[0] if nll[0] != nll[1] else 0.0
         if agree is not None:
             self.compared += 1
             self.agreed += agree
@@ -70,6 +74,8 @@ class Accumulator:
             survival=math.exp(self.log_survival),
             agree_rate=self.agreed / self.compared if self.compared else 1.0,
             first_split=self.first_split,
+            nll_dense=self.nll_dense,
+            nll_pruned=self.nll_pruned,
         )
 
     @classmethod
@@ -80,30 +86,38 @@ class Accumulator:
             state.add_record(record)
         return state
 
-    def add_record(self, record: StepRecord, exact: float | None = None) -> Sums:
+    def add_record(self, record: StepRecord, exact: tuple[float, float] | None = None) -> Sums:
         """The sums after a step.
 
-        `exact` is log p(y) - log q(y) as the logits give it. Without it, a path's own sums say what it had come to; of
-        other records it is formed from the two probabilities, which may be too small for numbers.
+        `exact` is -log p(y) and -log q(y) as the logits give them. Without it, a path's own sums say what they had come
+        to; of other records they are formed from the two probabilities, which may be too small for numbers.
         """
         shared, taken = record.shared, record.taken
         follows = record.step == self._last + 1 and not record.missing
         self._last = record.step if follows else -1
         given = exact is not None
         if exact is None and shared and taken:
-            exact = log_ratio(taken.p, taken.q)
+            exact = nll(taken.p), nll(taken.q)
         self.add(
             record.step,
             kl=record.p.kl if record.p else None,
             kl_local=shared.p.kl if shared else None,
             tv_local=shared.p.tv if shared else None,
-            log_ratio=exact,
+            nll=exact,
             agree=record.agree,
             split=record.split,
         )
         if follows and not given:
-            self.log_ratio = record.sum.log_ratio
+            own = record.sum
+            self.log_ratio = own.log_ratio
+            if own.nll_dense is not None and own.nll_pruned is not None:
+                self.nll_dense, self.nll_pruned = own.nll_dense, own.nll_pruned
         return self.sums
+
+
+def nll(p: float) -> float:
+    """-log p in nats; infinite if p is 0."""
+    return -math.log(p) if p > 0 else math.inf
 
 
 def log_ratio(p: float, q: float) -> float:
@@ -145,6 +159,15 @@ class Summary:
     log_ratio: float
     perplexity_ratio: float
     """exp of the mean of log p(y) - log q(y): above 1 the pruned model finds the text less likely."""
+    scored: int
+    """Tokens taken on the shared context that both models gave a probability; the perplexities are means over them."""
+    nll_dense: float
+    """Σ -log p(y) of those tokens, in nats."""
+    nll_pruned: float
+    """Σ -log q(y) of the same tokens."""
+    perplexity_dense: float
+    """exp(nll_dense / scored), at the analysis temperature; 1 if nothing was scored."""
+    perplexity_pruned: float
     survival: float
     log_survival: float
     half_life: float | None
@@ -210,6 +233,11 @@ class Tally:
             kl_local=_spread(self._local, state.kl_local),
             log_ratio=state.log_ratio,
             perplexity_ratio=_exp(state.log_ratio / self._taken) if self._taken else 1.0,
+            scored=self._taken,
+            nll_dense=state.nll_dense,
+            nll_pruned=state.nll_pruned,
+            perplexity_dense=_exp(state.nll_dense / self._taken) if self._taken else 1.0,
+            perplexity_pruned=_exp(state.nll_pruned / self._taken) if self._taken else 1.0,
             survival=math.exp(state.log_survival),
             log_survival=state.log_survival,
             half_life=half_life,

@@ -252,7 +252,7 @@ class Lockstep:
             top=plain.top if plain else (),
             invalid=invalid,
         )
-        exact = p.log_at(y) - q.log_at(y) if p and q and y is not None else None
+        exact = (-p.log_at(y), -q.log_at(y)) if p and q and y is not None else None
         return replace(record, sum=self._sums.add_record(record, exact))
 
     def _next_tokens(

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -448,6 +448,38 @@ def test_the_likelihood_ratio_is_right_where_probabilities_are_too_small_for_num
     assert path[-1].sum.log_ratio == pytest.approx(expected, rel=1e-4)
     assert summarise(path).log_ratio == path[-1].sum.log_ratio
     assert Accumulator.after(path).sums == path[-1].sum
+
+
+def test_each_models_nll_and_perplexity_of_a_text_are_those_of_reading_it_at_once(
+    llama: PreTrainedModel, other: PreTrainedModel
+) -> None:
+    text = [60, 3, 77, 9, 31]
+    settings = RunSettings("p", follow=Follow.TEXT, text="t")
+    with Lockstep(llama, other, Words(), PROMPT, settings, text_ids=text) as both:
+        path = list(both)
+    expected = []
+    for model in (llama, other):
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([[*PROMPT, *text[:-1]]])).logits[0, len(PROMPT) - 1 :].double()
+        expected.append(-float(logits.log_softmax(-1)[range(5), text].sum()))
+    summary = summarise(path)
+    assert [summary.nll_dense, summary.nll_pruned] == pytest.approx(expected, rel=1e-5)
+    assert [summary.nll_dense, summary.nll_pruned] == [path[-1].sum.nll_dense, path[-1].sum.nll_pruned]
+    assert summary.scored == 5
+    perplexities = [summary.perplexity_dense, summary.perplexity_pruned]
+    assert perplexities == pytest.approx([math.exp(nll / 5) for nll in expected], rel=1e-5)
+    assert summary.perplexity_ratio == pytest.approx(perplexities[1] / perplexities[0])
+    assert math.prod(1 / record.taken.p for record in path) == pytest.approx(perplexities[0] ** 5, rel=1e-4)
+
+
+def test_nll_is_summed_from_the_probabilities_where_a_recording_did_not_keep_it(
+    llama: PreTrainedModel, other: PreTrainedModel
+) -> None:
+    with lockstep(llama, other, steps=6) as both:
+        path = list(both)
+    older = [replace(record, sum=replace(record.sum, nll_dense=None, nll_pruned=None)) for record in path]
+    assert summarise(older).nll_dense == pytest.approx(path[-1].sum.nll_dense)
+    assert summarise(older).nll_pruned == pytest.approx(path[-1].sum.nll_pruned)
 
 
 @pytest.mark.parametrize("temperature", [1e-38, 9e-7, -1.0, math.inf, math.nan])
