@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from explorer.ending import why_ended
+from explorer.measured import FREELY, Forced, Measured, forced_at
 from explorer.source import Sink, Token
 from probes.branches import Branch, Branches
 from probes.errors import BadInput, PhierError
@@ -79,8 +80,11 @@ class LiveSource:
         self._running = False
         self._owed = 0
         """Single steps asked for and not yet released."""
-        self._forced: dict[int, tuple[int | None, int | None]] = {}
-        """Tokens that a step of this run takes whatever the models choose, on the dense and the pruned context."""
+        self._forced: dict[int, Forced] = {}
+        """By step, the tokens that this run takes whatever the models choose."""
+        self._again = 0
+        """Steps that are measured again under another prune setting before the run pauses; 0 for none."""
+        self._measured = Measured()
         self._until: list[Until] = []
         self._pauses = 0
         """How often a person has paused, so that a run asked for before that is not begun after it."""
@@ -209,7 +213,7 @@ class LiveSource:
                 self._end(lockstep)
                 return
         begun = time.perf_counter()
-        dense, pruned = self._forced.get(len(lockstep.path) + 1, (None, None))
+        dense, pruned = self._forced.get(len(lockstep.path) + 1, FREELY)
         record = lockstep.step(dense=dense, pruned=pruned)
         with self._lock:
             self._ahead.append((record, time.perf_counter() - begun))
@@ -222,6 +226,8 @@ class LiveSource:
             path = self._branches.path()
             if reason := first_met(self._until, path):
                 self._stop(Pause.UNTIL, reason)
+            elif len(path) == self._again:
+                self._stop(Pause.ASKED, f"The same {_steps(len(path))} measured under this setting.")
             elif len(path) >= self._limit:
                 more = self._settings.steps
                 self._stop(Pause.STEPS, f"{len(path)} steps are done; running again goes on for {more} more.")
@@ -253,8 +259,7 @@ class LiveSource:
 
     def _start(self, settings: RunSettings) -> None:
         """A new run. Where it can't be begun, the old one stays as it was."""
-        pair = self._loaded()
-        lockstep = pair.lockstep(settings)
+        lockstep = self._loaded().lockstep(settings)
         try:
             lockstep.prefill(self._filled, self._stopping)
         except BaseException:
@@ -271,7 +276,7 @@ class LiveSource:
             self._lockstep, self._settings = lockstep, settings
             self._branches = Branches()
             self._ahead.clear()
-            self._forced = {}
+            self._forced, self._again = {}, 0
             self._running, self._owed, self._until = False, 0, []
             self._run += 1
             self._sink(RunStarted(self._run, header))
@@ -280,26 +285,41 @@ class LiveSource:
         self._sink(WorkProgressed("Reading the prompt", done, total, "tokens"))
 
     def _prune(self, setting: str) -> None:
-        """Changes the pruned model, then measures as many steps again as there were, with the tokens that were forced.
+        """Changes the pruned model, then shows as many steps of it as there were, with the tokens that were forced.
 
-        On any error nothing changes.
+        Steps that this setting has measured already are shown at once, all others are measured; a change that comes
+        while the steps are measured again has all of them measured too. On any error nothing changes.
         """
         pair = self._loaded()
         path = self._branches.path()
         self._quiet()
+        self._measured.keep(pair.made_by, self._settings, path)
+        again = max(len(path), self._again)
+        forced = self._forced | {record.step: forced_at(record) for record in path}
         before = pair.twin.state if pair.twin is not None else None
         self._pair = pair.repruned(setting, self._sink, self._stopping)
         try:
-            self._start(self._settings)
+            known = self._measured.find(self._pair.made_by, self._settings, forced)
+            if known:
+                self._begin_run(self._pair.lockstep(self._settings), self._settings)
+            else:
+                self._start(self._settings)
         except BaseException:
             # The run that is shown goes on, so its caches must be those of the weights that filled them.
             self._pair = pair
             if pair.twin is not None and before is not None:
                 pair.twin.go(before)
             raise
-        self._forced = {record.step: _forced(record) for record in path}
-        if path:
-            self._resume([f"steps={len(path)}"], least=len(path))
+        with self._lock:
+            self._again, self._forced = again, forced
+            for record in known:
+                self._show(record, 0.0)
+        self._stepping().seek(known)
+        if len(known) < again:
+            self._resume((), least=again)
+        elif known:
+            with self._lock:
+                self._stop(Pause.ASKED, f"{_steps(len(known))} measured under this setting before.")
 
     def _resume(self, until: Sequence[str], least: int = 0) -> None:
         """Goes on to the next multiple of the settings' steps, and to at least so many."""
@@ -342,7 +362,7 @@ class LiveSource:
             branch = Branch(
                 self._branches.next_id(), self._branches.current, step, dense, pruned, f"step {step}: {forced}"
             )
-            self._forced = {}
+            self._forced, self._again = {}, 0
             self._branches.open(branch)
             self._sink(BranchOpened(self._run, branch))
             self._show(record, time.perf_counter() - begun)
@@ -368,6 +388,7 @@ class LiveSource:
             raise BadInput("Branch", f"There is no branch {branch}.", "Choose one of the list.")
         self._quiet()
         with self._lock:
+            self._again = 0
             self._branches.current = branch
             lockstep.seek(self._branches.path())
             self._sink(BranchSelected(self._run, branch))
@@ -392,10 +413,5 @@ class LiveSource:
         return self._lockstep
 
 
-def _forced(record: StepRecord) -> tuple[int | None, int | None]:
-    """The tokens that were forced at a step, on the dense (or the shared) context and on the pruned one."""
-    dense, pruned = record.taken, record.taken_pruned
-    return (
-        dense.token_id if dense is not None and dense.forced else None,
-        pruned.token_id if pruned is not None and pruned.forced else None,
-    )
+def _steps(count: int) -> str:
+    return f"{count} steps are" if count > 1 else "1 step is"

@@ -72,6 +72,8 @@ class ScriptedSource:
         self._pair = Pair(damage=_damage(setting))
         self._branches = Branches()
         self._until: list[Until] = []
+        self._again = 0
+        """Steps that are measured again under another setting."""
         self._lock = threading.RLock()
         self._closed = threading.Event()
 
@@ -147,10 +149,11 @@ class ScriptedSource:
         self.asked.append(f"prune {setting}")
         self.setting = setting
         self._pair = Pair(damage=_damage(setting))
-        done = len(self._branches.path())
+        done = max(len(self._branches.path()), self._again)
         self.begin()
         if done:
-            self._resume((f"steps={done}",))
+            self._again = done
+            self._resume(())
             if self.pace is None:
                 self.advance(done)
 
@@ -160,6 +163,7 @@ class ScriptedSource:
         with self._lock:
             self.running = False
             self._run += 1
+            self._again = 0
             self._branches = Branches()
             self.emit(RunStarted(self._run, _header(self.settings, self.setting)))
 
@@ -181,6 +185,8 @@ class ScriptedSource:
                 path = self._branches.path()
                 if reason := first_met(self._until, path) if self.running else "":
                     self._stop(Pause.UNTIL, reason)
+                elif self.running and len(path) == self._again:
+                    self._stop(Pause.ASKED, f"The same {len(path)} steps are measured under this setting.")
                 elif len(path) >= self.settings.steps:
                     self._stop(Pause.STEPS, f"The limit of {self.settings.steps} steps is reached.")
                 elif record.invalid is not None:

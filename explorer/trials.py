@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,17 +20,38 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """The same steps of one context before and after a change."""
+
+    steps: int
+    """How many; those of which one of the two settings has no figures are left out."""
+    before: Summary
+    after: Summary
+    own: tuple[float, float] | None
+    """ΣKL of each model on its own text before and after, over the steps that have it; None if both share one."""
+
+    @property
+    def verdict(self) -> str:
+        """Is the pruned model now closer to the dense one, by ΣKL on the shared context?"""
+        old, new = self.before.kl_local_sum, self.after.kl_local_sum
+        if math.isnan(old) or math.isnan(new):
+            return "undefined"
+        return "no change" if old == new else "better" if new < old else "worse"
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A setting against the one before it, over the steps that both have measured."""
 
     before: str
     after: str
-    steps: int
-    whole: tuple[Summary, Summary]
-    """Before and after, over those steps."""
+    of: int
+    """Steps that one of the two has measured at least; above `whole.steps` if the other was interrupted or ended."""
+    whole: Stretch
     cursor: int
-    at: tuple[Summary, Summary]
-    """Before and after, up to the cursor."""
+    """Where the cursor was when the change was asked for."""
+    at: Stretch
+    """Up to that cursor."""
 
 
 class Trials:
@@ -51,6 +73,8 @@ class Trials:
         self._after = ""
         """That setting."""
         self._outcome: Outcome | None = None
+        self._compared = 0
+        """Steps the outcome speaks of."""
         self._previous: str | None = None
 
     @cached_property
@@ -124,12 +148,30 @@ class Trials:
         if view.newest < len(path) and (view.running or view.pause is None):
             return None
         steps = min(len(path), view.newest)
-        if self._outcome is None or self._outcome.steps != steps:
+        if self._outcome is None or self._compared != steps:
+            self._compared = steps
             cursor = min(cursor, steps)
-            whole = (summarise(path[:steps]), summarise(view.path[:steps]))
-            at = (summarise(path[:cursor]), summarise(view.path[:cursor]))
-            self._outcome = Outcome(was, self._after, steps, whole, cursor, at)
+            whole = stretch(path[:steps], view.path[:steps])
+            at = stretch(path[:cursor], view.path[:cursor])
+            self._outcome = Outcome(was, self._after, max(len(path), view.newest), whole, cursor, at)
         return self._outcome
+
+    def still_measured(self, view: View) -> tuple[int, int] | None:
+        """How many of the steps to compare are there, and how many there will be; None if nothing is compared."""
+        if self._before is None or _setting(view) != self._after:
+            return None
+        return min(view.newest, len(self._before[2])), len(self._before[2])
+
+
+def stretch(before: Sequence[StepRecord], after: Sequence[StepRecord]) -> Stretch:
+    """Both paths over the steps at which both have figures."""
+    both = [(old, new) for old, new in zip(before, after, strict=True) if old.shared and new.shared]
+    sums = [summarise([pair[side] for pair in both]) for side in (0, 1)]
+    own = None
+    if not all(one.same_context for pair in both for one in pair):
+        writing = [(old.p.kl, new.p.kl) for old, new in both if old.p and new.p]
+        own = sum(old for old, _ in writing), sum(new for _, new in writing)
+    return Stretch(len(both), sums[0], sums[1], own)
 
 
 def canonical(setting: str) -> str:

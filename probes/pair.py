@@ -54,6 +54,11 @@ class Pair:
     """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning anew."""
 
     @property
+    def made_by(self) -> str:
+        """What tells this twin from all others of the dense model (`known_as`); "" of a model made elsewhere."""
+        return list(self.known)[-1] if self.known else ""
+
+    @property
     def every_note(self) -> tuple[str, ...]:
         """The notes on both models, on how they are compared, and on what was removed, each once."""
         removed = self.report.notes if self.report else ()

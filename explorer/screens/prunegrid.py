@@ -119,7 +119,7 @@ class PruneGrid(Page):
         changed = self._plan.setting != self._present.setting
         brush.show(grid.told, self._plan.setting if self._made_here else MADE_ELSEWHERE, changed)
         outcome = self._trials.outcome(self._view)
-        self.query_one(BeforeAfter).show(outcome, self._view.work is not None or self._view.running)
+        self.query_one(BeforeAfter).show(outcome, self._trials.still_measured(self._view))
         self.query_one(Status).show(self._view)
         self.query_one("#title", Static).update(self._title())
         self._trials.draft = Draft(self._report, self._plan) if changed and self._report else None

@@ -44,6 +44,7 @@ class TinyPair:
     def __init__(self, noise: float = 0.3) -> None:
         self.dense = tiny("llama")
         self.pruned = damaged(self.dense, noise)
+        self.made_by = str(noise)
 
     def lockstep(self, settings: RunSettings) -> Lockstep:
         ids = [] if not settings.prompt else PROMPT
@@ -315,7 +316,7 @@ def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(h
     paused = heard.wait(RunPaused, 3)
     live.close()
     assert len(heard.steps()) == 24
-    assert paused.reason == "12 steps are done."
+    assert (paused.why, paused.reason) == (Pause.ASKED, "The same 12 steps are measured under this setting.")
 
 
 def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:

@@ -10,7 +10,7 @@ import pytest
 from explorer.live import LiveSource
 from probes.decode import Lockstep
 from probes.errors import Cancelled
-from probes.events import BranchOpened, Failed, RunStarted, StepMeasured
+from probes.events import BranchOpened, Failed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.pair import Pair, pruned_here
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
@@ -80,6 +80,82 @@ def test_a_change_that_succeeds_is_measured_on_the_new_weights(source: LiveSourc
     heard.wait(RunStarted, 2)
     heard.wait(StepMeasured, 6)
     assert heard.steps()[3:] == expected("drop-block@layers=1,2", 3)
+
+
+SECOND = "drop-block@layers=1,2"
+
+
+def shown(heard: Listener, run: int) -> list[StepRecord]:
+    return [event.record for event in heard.of(StepMeasured) if event.run == run]
+
+
+def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
+    source: LiveSource, heard: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step(source, heard, 6)
+    source.prune(SECOND)
+    heard.wait(StepMeasured, 12)
+
+    def measured(*_: object, **__: object) -> StepRecord:
+        raise AssertionError("no step is measured again")
+
+    heard.wait(RunPaused)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lockstep, "step", measured)
+        patch.setattr(Lockstep, "prefill", measured)
+        source.prune(FIRST)
+        heard.wait(StepMeasured, 18)
+        heard.wait(RunPaused, 2)
+    assert shown(heard, 3) == shown(heard, 1) == expected(FIRST, 6)
+    source.prune(SECOND)
+    heard.wait(StepMeasured, 24)
+    assert shown(heard, 4) == shown(heard, 2) == expected(SECOND, 6)
+    step(source, heard, 3)
+    again = shown(heard, 4)
+    assert [record.step for record in again] == list(range(1, 10))
+    assert again[-1].p is not None
+    fresh = expected(SECOND, 9)[-1]
+    assert fresh.p is not None
+    assert again[-1].p.kl == pytest.approx(fresh.p.kl, abs=1e-5), "read in one piece, which moves the last digits"
+
+
+def test_a_change_that_interrupts_measuring_again_has_all_steps_measured(heard: Listener) -> None:
+    third = "drop-mlp@layers=1"
+    live = LiveSource(lambda _progress, _cancelled: pair(), SETTINGS)
+    live.open(heard)
+    heard.wait(RunStarted)
+    step(live, heard, 12)
+
+    def impatient(event: object) -> None:
+        heard(event)  # type: ignore[arg-type]
+        if isinstance(event, StepMeasured) and (event.run, event.record.step) == (2, 3):
+            live.prune(third)
+        if isinstance(event, StepMeasured) and (event.run, event.record.step) == (3, 5):
+            live.prune(SECOND)
+
+    live._sink = impatient
+    live.prune(SECOND)
+    heard.wait(RunPaused, 3)
+    live.close()
+    assert len(shown(heard, 2)) == 3
+    assert len(shown(heard, 3)) == 5
+    assert shown(heard, 4)[:3] == shown(heard, 2), "what was measured before is shown again"
+    assert [record.step for record in shown(heard, 4)] == list(range(1, 13))
+    assert heard.of(RunPaused)[-1].why is Pause.ASKED
+
+
+def test_tokens_forced_since_are_not_taken_for_the_path_that_was_measured(source: LiveSource, heard: Listener) -> None:
+    step(source, heard, 5)
+    source.prune(SECOND)
+    heard.wait(StepMeasured, 10)
+    source.fork(4, dense="z")
+    heard.wait(StepMeasured, 11)
+    source.prune(FIRST)
+    heard.wait(StepMeasured, 15)
+    back = shown(heard, 3)
+    assert back[:3] == expected(FIRST, 3)
+    assert back[3].taken is not None
+    assert (back[3].taken.token, back[3].taken.forced) == ("z", True)
 
 
 def test_any_token_can_be_forced_by_its_text(source: LiveSource, heard: Listener) -> None:
