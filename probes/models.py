@@ -18,7 +18,7 @@ from probes.events import WorkProgressed
 from probes.fingerprint import fingerprint
 from probes.header import ModelInfo
 from probes.loading.bitmask import unpacked_folder
-from probes.loading.cache import recall, remember, signature_of
+from probes.loading.cache import Unkept, recall, remember, signature_of
 from probes.loading.place import find, weight_files
 from probes.loading.reading import check_folder, named_drops, read_model, read_tokenizer
 from probes.loading.work import Work
@@ -129,7 +129,8 @@ def load(
         work=work,
     )
     known = recall("fingerprint", signature_of(files, str(model.dtype)))
-    return Loaded(model, own, _info(model, place.name, spec, place.revision, known), files, absent)
+    info = _info(model, place.name, spec, place.revision, known)
+    return Loaded(model, own, info, files, absent, notes=tuple(work.notes))
 
 
 def has_device(name: str) -> bool:
@@ -147,9 +148,13 @@ def with_fingerprint(loaded: Loaded) -> Loaded:
     if loaded.info.fingerprint:
         return loaded
     taken = fingerprint(loaded.model)
+    notes = loaded.notes
     if taken and loaded.files:
-        remember("fingerprint", signature_of(loaded.files, str(loaded.model.dtype)), taken)
-    return replace(loaded, info=replace(loaded.info, fingerprint=taken))
+        try:
+            remember("fingerprint", signature_of(loaded.files, str(loaded.model.dtype)), taken)
+        except Unkept as problem:
+            notes = (*notes, problem.message)
+    return replace(loaded, info=replace(loaded.info, fingerprint=taken), notes=notes)
 
 
 def end_ids(loaded: Loaded) -> frozenset[int]:

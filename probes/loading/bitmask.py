@@ -21,7 +21,7 @@ from torch import Tensor
 
 from probes.errors import BadInput
 from probes.loading.cache import cache_folder, signature_of
-from probes.loading.kept import keep
+from probes.loading.kept import keep, kept_or_temporary
 from probes.loading.place import configuration, weight_files
 from probes.loading.work import Work
 
@@ -50,7 +50,7 @@ def unpacked_folder(folder: Path, name: str, work: Work) -> Path:
         _unpack_files(files, part, name, work, task)
 
     place = cache_folder() / "models" / f"{name}-unpacked-{signature_of([folder / 'config.json', *files])[:16]}"
-    return keep(place, build, work, task)
+    return kept_or_temporary(place, lambda there: keep(there, build, work, task), work)
 
 
 def sparse_format(config: Mapping[str, object]) -> str:

@@ -1,4 +1,7 @@
-"""The folder where downloads and conversions are kept, the locks on it, and digests that need not be taken twice."""
+"""The folder where downloads and conversions are kept, the locks on it, and digests that need not be taken twice.
+
+The cache is a convenience: a disk that takes nothing raises `Unkept`, which callers turn into a note and go on.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
 
 from probes.errors import Failure
 from probes.loading.work import Work
@@ -20,25 +24,41 @@ CHUNK = 1 << 22
 """Bytes hashed between two looks at whether to stop."""
 
 
+class Unkept(Failure):
+    """The cache folder takes nothing: it is full, read-only, or no folder."""
+
+    def __init__(self, problem: Exception) -> None:
+        self.reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
+        super().__init__(
+            "Not kept",
+            f"The cache folder {cache_folder()} can't be written ({self.reason}), so nothing is kept for later starts.",
+            "Free some space there, or name another folder in PHIER_CACHE.",
+        )
+
+
 def cache_folder() -> Path:
-    """The program's cache folder: PHIER_CACHE where it is set, else the platform's own place. Made where missing."""
-    folder = Path(os.environ.get("PHIER_CACHE") or user_cache_path("phier", appauthor=False)).expanduser()
+    """The program's cache folder: PHIER_CACHE if it is set, else the platform's own place. It need not exist."""
+    folder = Path(os.environ.get("PHIER_CACHE") or user_cache_path("phier", appauthor=False))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise Failure(
-            "No cache folder",
-            f"{folder} can't be made ({problem.strerror}).",
-            "Name a folder that can be written to in the environment variable PHIER_CACHE.",
-        ) from problem
-    return folder
+        return folder.expanduser()
+    except RuntimeError:  # the home of a user who is unknown here
+        return folder
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Turns a disk's refusal into `Unkept`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as problem:  # the second is how safetensors passes on the first
+        raise Unkept(problem) from problem
 
 
 @contextmanager
 def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
     """Holds the lock of `path` for one process at a time; `waiting` is what a person reads meanwhile.
 
-    The lock is let go by the system when its process ends, however it ends.
+    The lock is let go by the system when its process ends, however it ends. Raises OSError if the disk takes none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(path.name + ".lock"))
@@ -48,6 +68,8 @@ def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
             break
         except Timeout:
             work.tell(waiting)
+        except NotImplementedError as problem:  # a file system without locks
+            raise OSError(str(problem)) from problem
     try:
         yield
     finally:
@@ -61,7 +83,10 @@ def sha256(path: Path, work: Work, task: str) -> str:
     if known:
         return known
     digest = hash_file(path, work, task)
-    remember("sha256", signature, digest)
+    try:
+        remember("sha256", signature, digest)
+    except Unkept as problem:
+        work.note(problem.message)
     return digest
 
 
@@ -96,14 +121,15 @@ def recall(kind: str, signature: str) -> str:
 
 
 def remember(kind: str, signature: str, digest: str) -> None:
-    """Keeps a digest for later starts."""
-    write_atomically(cache_folder() / "digests" / f"{kind}-{signature}", digest)
+    """Keeps a digest for later starts. Raises `Unkept` if the disk takes none."""
+    with keeping():
+        replace_file(cache_folder() / "digests" / f"{kind}-{signature}", digest)
 
 
-def write_atomically(path: Path, text: str, *, variable: str = "PHIER_CACHE") -> None:
+def replace_file(path: Path, text: str) -> None:
     """Writes a small file so that a reader, or a cut of the power, finds the old one or the new one, never half.
 
-    `variable` is the environment variable that names another folder. Raises `Failure` where it can't be written.
+    Raises OSError if it can't be written; the file is then what it was.
     """
     name = ""
     try:
@@ -114,9 +140,7 @@ def write_atomically(path: Path, text: str, *, variable: str = "PHIER_CACHE") ->
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
-    except OSError as problem:
+    except OSError:
         if name:
             Path(name).unlink(missing_ok=True)
-        raise Failure(
-            "Can't write", f"{path} could not be written ({problem.strerror}).", f"Free some space, or set {variable}."
-        ) from problem
+        raise

@@ -13,6 +13,8 @@ from probes.loading.work import Work
 
 PATIENCE = 2.0
 """Seconds that a program which is asked to end gets for it."""
+UNWRITTEN = 74
+"""The code by which a program of this package says that the disk did not take what it wrote."""
 
 
 @dataclass(frozen=True, slots=True)

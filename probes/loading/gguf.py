@@ -6,14 +6,17 @@ can then be stopped at once, leaves no memory behind, and never holds up an inte
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
 from probes.errors import BadInput
 from probes.loading import child
 from probes.loading.cache import cache_folder, sha256
-from probes.loading.kept import keep
+from probes.loading.kept import keep, kept_or_temporary
 from probes.loading.work import Work
 
 _ERROR = re.compile(r"^[\w.]*(Error|Exception): ")
@@ -36,6 +39,8 @@ def converted(
     task = f"Converting {name} (once)"
 
     def build(part: Path) -> None:
+        if shutil.disk_usage(part).free < source.stat().st_size:  # no copy is smaller, and its size is known late
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         log = part.with_name(part.name + ".log")
         try:
             ended = child.run(
@@ -48,6 +53,8 @@ def converted(
             )
         finally:
             log.unlink(missing_ok=True)
+        if ended.code == child.UNWRITTEN:
+            raise OSError(ended.last_words)
         if ended.code:
             raise BadInput(
                 "GGUF file",
@@ -55,7 +62,7 @@ def converted(
                 "Name another file, or a folder with the model's safetensors weights.",
             )
 
-    return keep(folder, build, work, task, thorough=thorough)
+    return kept_or_temporary(folder, lambda there: keep(there, build, work, task, thorough=thorough), work)
 
 
 def kept_folder(name: str, digest: str, dtype: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from probes.errors import Cancelled
 from probes.events import WorkProgressed
@@ -15,6 +15,13 @@ class Work:
 
     progress: Callable[[WorkProgressed], None] | None = None
     cancelled: Callable[[], bool] | None = None
+    notes: list[str] = field(default_factory=list)
+    """Sentences about how it was done, for the notes on what it made."""
+
+    def note(self, sentence: str) -> None:
+        """Keeps a sentence that a reader of the result must know, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def tell(self, task: str, done: float | None = None, total: float | None = None, unit: str = "") -> None:
         """Reports how far the task is, and stops it where that was asked for."""

@@ -65,7 +65,7 @@ def apply(
         all_listed=all_listed,
         seconds=time.perf_counter() - begun,
         calibration=applying.used.info if applying.used else None,
-        notes=notes,
+        notes=(*notes, *work.notes),
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from probes.errors import BadInput
 from probes.fingerprint import configuration
 from probes.header import Calibration
-from probes.loading.cache import cache_folder
+from probes.loading.cache import Unkept, cache_folder
 from probes.loading.kept import keep
 from probes.loading.work import Work
 from probes.models import Loaded, load, with_fingerprint
@@ -82,12 +82,18 @@ def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tupl
     key = hashlib.sha256(f"{writer} {number} {length} {seed} {own_text.recipe()}".encode()).hexdigest()
     place = cache_folder() / "calibration" / key
 
-    def build(folder: Path) -> None:
-        ids = own_text.write(dense.model, begin, number, length, seed, work)
-        np.save(folder / _IDS, ids.numpy().astype(np.int32), allow_pickle=False)
+    written: list[Tensor] = []
 
-    keep(place, build, work, own_text.TASK)
-    return "self", torch.from_numpy(np.load(place / _IDS, allow_pickle=False).astype(np.int64))
+    def build(folder: Path) -> None:
+        written.append(own_text.write(dense.model, begin, number, length, seed, work))
+        np.save(folder / _IDS, written[0].numpy().astype(np.int32), allow_pickle=False)
+
+    try:
+        keep(place, build, work, own_text.TASK)
+        return "self", torch.from_numpy(np.load(place / _IDS, allow_pickle=False).astype(np.int64))
+    except Unkept as problem:
+        work.note(problem.message)
+    return "self", written[0] if written else own_text.write(dense.model, begin, number, length, seed, work)
 
 
 def _ship(number: int = 64, length: int = 256, seed: int = 0) -> Path:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor
 from probes.changes import Change, State, unpacked
 from probes.fingerprint import configuration
 from probes.header import Calibration
-from probes.loading.cache import cache_folder
+from probes.loading.cache import Unkept, cache_folder
 from probes.loading.kept import intact, keep
 from probes.loading.work import Work
 from probes.models import Loaded, with_fingerprint
@@ -57,7 +58,8 @@ def read(place: Path, twin: Twin, work: Work) -> tuple[State, list[str]] | None:
             changes = {name: _change(twin, name, file.get_tensor, kinds) for name, kinds in facts["matrices"].items()}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None  # not what this version writes: it is carried out again, and overwritten
-    place.touch()
+    with suppress(OSError):  # on a read-only disk nothing is let go either
+        place.touch()
     notes = [str(note) for note in facts["notes"]]
     return State(changes, frozenset(facts["dropped"])), [
         f"The masks were kept from an earlier start, where they took {facts['seconds']:.1f} s.",
@@ -66,7 +68,10 @@ def read(place: Path, twin: Twin, work: Work) -> tuple[State, list[str]] | None:
 
 
 def write(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work) -> None:
-    """Keeps the twin's present state, and lets the oldest go where all take too much room."""
+    """Keeps the twin's present state, and lets the oldest go where all take too much room.
+
+    On a disk that does not take it, that is noted.
+    """
     tensors: dict[str, Tensor] = {}
     matrices: dict[str, list[str]] = {}
     for name, change in twin.state.changes.items():
@@ -83,8 +88,13 @@ def write(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work)
     def build(folder: Path) -> None:
         save_file(tensors, folder / _FILE, metadata={"facts": json.dumps(facts)})
 
-    keep(place, build, work, "Keeping the masks")
-    _make_room(place)
+    try:
+        keep(place, build, work, "Keeping the masks")
+    except Unkept as problem:
+        work.note(problem.message)
+        return
+    with suppress(OSError):  # another program may be removing the same folders
+        _make_room(place)
 
 
 def _change(twin: Twin, name: str, tensor: Callable[[str], Tensor], kinds: list[str]) -> Change:

