@@ -18,6 +18,7 @@ from probes.loading.work import Work
 from probes.models import Loaded, check_comparable, end_ids, load, with_fingerprint
 from probes.prune.apply import apply, known_as
 from probes.prune.elsewhere import obeyed
+from probes.prune.known import latest
 from probes.prune.lacking import measure
 from probes.prune.saving import Saved, save
 from probes.prune.setting import parse
@@ -27,9 +28,6 @@ from probes.threads import use_threads
 from probes.tokens import TokenText, prompt_ids, text_ids
 from probes.twin import Twin
 from probes.wanted import OWN_TEXT, CalibrationWanted, Wanted
-
-KNOWN = 8
-"""How many settings a pair can flip between; a state holds a bit a weight, and what a method has corrected."""
 
 Progress = Callable[[WorkProgressed], None]
 Asked = Callable[[], bool]
@@ -195,7 +193,6 @@ def pruned_here(
         twin, asked, dense, calibration, known=known, all_listed=True, progress=progress, cancelled=cancelled
     )
     name = known_as(asked, calibration)
-    latest = {**{other: state for other, state in known.items() if other != name}, name: twin.state}
     info = replace(dense.info, name=f"{dense.info.name} {asked}", fingerprint="")
     made = Loaded(twin.model, dense.tokenizer, info)
     try:
@@ -210,5 +207,5 @@ def pruned_here(
         report,
         twin,
         calibration,
-        known=dict(list(latest.items())[-KNOWN:]),
+        known=latest(known, name, twin.state),
     )

@@ -235,7 +235,10 @@ class Twin:
             )
         before = self._state.changes.get(name)
         if change.weight is not None:
-            self._own[name].weight = change.weight
+            weight = change.weight
+            if weight.device != dense.device:  # it has waited on the host
+                weight = nn.Parameter(weight.detach().to(dense.device), requires_grad=False)
+            self._own[name].weight = weight
         else:
             if before is None or before.weight is not None:
                 mine = torch.empty_like(_weight(self.dense.get_submodule(name)))

@@ -1,0 +1,57 @@
+"""The states a twin can come back to at once: the latest few, as long as their corrected weights leave room for others.
+
+A mask takes a bit a weight, so most states cost next to nothing. SparseGPT's corrected weights take as much as the
+matrices themselves: those that are not in use wait in the host's memory, and the oldest of them are let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import psutil
+from torch import nn
+
+from probes.changes import Change, State
+
+MOST = 8
+"""How many settings a pair can flip between."""
+SHARE = 0.25
+"""Of the host's free memory, what the corrected weights of states that are not in use may take together."""
+
+
+def latest(known: Mapping[str, State], name: str, now: State, free: int | None = None) -> dict[str, State]:
+    """The known states with the one that is in use last; `free` is the host's free memory in bytes (asked if None).
+
+    Of the others the newest stay, as many as `MOST` and `SHARE` allow, with their weights on the host.
+    """
+    room = SHARE * (psutil.virtual_memory().available if free is None else free)
+    others = [(other, state) for other, state in known.items() if other != name]
+    in_use = {id(change.weight) for change in now.changes.values()}
+    counted: set[int] = set()
+    kept: list[tuple[str, State]] = []
+    for other, state in reversed(others[-(MOST - 1) :]):
+        waiting = _on_host(state, in_use)
+        new = {id(weight): weight for weight in _weights(waiting) if id(weight) not in in_use | counted}
+        room -= sum(weight.numel() * weight.element_size() for weight in new.values())
+        if room < 0:
+            break
+        counted |= new.keys()
+        kept.append((other, waiting))
+    return {**dict(reversed(kept)), name: now}
+
+
+def _weights(state: State) -> list[nn.Parameter]:
+    return [change.weight for change in state.changes.values() if change.weight is not None]
+
+
+def _on_host(state: State, in_use: set[int]) -> State:
+    """The same state with its corrected weights in the host's memory, but those that are in use anyway."""
+
+    def moved(change: Change) -> Change:
+        weight = change.weight
+        if weight is None or weight.device.type == "cpu" or id(weight) in in_use:
+            return change
+        return replace(change, weight=nn.Parameter(weight.detach().cpu(), requires_grad=False))
+
+    return replace(state, changes={name: moved(change) for name, change in state.changes.items()})

@@ -1,0 +1,59 @@
+"""Which states a twin can come back to at once: the newest, as many as their corrected weights leave room for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from probes.changes import State
+from probes.prune.known import MOST, SHARE, latest
+from tests.probes.prune.models import loaded, pruned
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
+
+
+def corrected(ratio: float) -> State:
+    """A state in which every matrix has weights of its own."""
+    return pruned(loaded("llama"), f"sparsegpt:{ratio}")[0].state
+
+
+def size(state: State) -> int:
+    return sum(change.weight.numel() * 4 for change in state.changes.values() if change.weight is not None)
+
+
+def test_masks_cost_no_room_and_the_oldest_of_many_go() -> None:
+    known: dict[str, State] = {}
+    for number in range(MOST + 3):
+        known = latest(known, str(number), pruned(loaded("llama"), "magnitude:0.5")[0].state, free=0)
+    assert list(known) == [str(number) for number in range(3, MOST + 3)]
+
+
+def test_corrected_weights_that_are_not_in_use_are_kept_as_long_as_there_is_room() -> None:
+    old, middle, new = corrected(0.3), corrected(0.4), corrected(0.5)
+    known = {"old": old, "middle": middle}
+    for_one, for_two = (int(count * size(old) / SHARE) + 1 for count in (1, 2))
+    assert list(latest(known, "new", new, free=for_two)) == ["old", "middle", "new"]
+    assert list(latest(known, "new", new, free=for_one)) == ["middle", "new"]
+    assert list(latest(known, "new", new, free=0)) == ["new"]
+
+
+def test_weights_that_two_states_share_are_counted_once_and_those_in_use_not_at_all() -> None:
+    now = corrected(0.5)
+    fewer = State(dict(list(now.changes.items())[:3]))
+    assert list(latest({"fewer": fewer, "again": now}, "now", now, free=0)) == ["fewer", "again", "now"]
+
+
+def test_a_state_is_not_changed_by_being_kept() -> None:
+    old, new = corrected(0.3), corrected(0.5)
+    kept = latest({"old": old}, "new", new)["old"]
+    assert kept.hash == old.hash
+    for name, change in old.changes.items():
+        weight, other = change.weight, kept.changes[name].weight
+        assert weight is not None
+        assert other is not None
+        assert torch.equal(weight, other)
