@@ -64,12 +64,9 @@ def save(dense: Loaded, twin: Twin, report: PruneReport, folder: Path, work: Wor
     plain = _plain(twin)
     with _beside(folder) as part:
         _write(plain, dense, part, work)
-        again = load(
-            str(part), device=str(dense.model.device), dtype=_dtype(plain), tokenizer=dense.tokenizer,
-            drops_obeyed=True, progress=work.progress, cancelled=work.cancelled,
-        )  # fmt: skip
         taken = fingerprint(plain)
-        _check_same(again, twin, taken)
+        again = _read_again(part, plain, taken, dense, work)
+        _check_answers(again, twin)
         known = with_fingerprint(dense).info
         made = provenance.Provenance(
             setting=report.setting,
@@ -184,10 +181,25 @@ def _write(plain: PreTrainedModel, dense: Loaded, part: Path, work: Work) -> Non
         ) from problem
 
 
-def _check_same(again: Loaded, twin: Twin, taken: str) -> None:
-    """Raises `Failure` unless the folder, read as anybody would read it, holds the weights and gives the logits."""
+def _read_again(part: Path, plain: PreTrainedModel, taken: str, dense: Loaded, work: Work) -> Loaded:
+    """The folder as anybody would read it, without a third copy of the weights beside the dense model and the twin.
+
+    It is mapped from its files until it is known to hold what was written, and has the twin's tensors from then on.
+    Raises `Failure` where it holds others.
+    """
+    again = load(
+        str(part), device_map="cpu", dtype=_dtype(plain), tokenizer=dense.tokenizer, drops_obeyed=True,
+        progress=work.progress, cancelled=work.cancelled,
+    )  # fmt: skip
     if fingerprint(again.model) != taken:
         raise Failure("Not saved", "The folder does not hold the weights that were written.", "Try again.")
+    again.model.load_state_dict(plain.state_dict(), assign=True)
+    again.model.to(dense.model.device)  # type: ignore[arg-type]  # what is saved nowhere, such as rotary angles
+    return again
+
+
+def _check_answers(again: Loaded, twin: Twin) -> None:
+    """Raises `Failure` unless the folder, read as anybody would read it, gives the twin's logits."""
     ids = torch.arange(_TOKENS, device=input_device(twin.model)).unsqueeze(0) % again.info.vocabulary
     if not torch.equal(_logits(again.model, ids), _logits(twin.model, ids)):
         raise Failure(

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from transformers.models.auto import AutoModelForCausalLM
 
 from probes.errors import BadInput, Cancelled, Failure
+from probes.loading import reading
 from probes.pair import Pair, load_pair
 from probes.prune import provenance, saving
 from probes.prune.inspection import inspect
@@ -59,6 +60,25 @@ def test_everything_at_once_is_saved_as_well(tmp_path):
     assert model.config.num_hidden_layers == 4
     assert (model.config.drop_attn_list, model.config.drop_mlp_list) == ([2], [1])
     assert saved.report.dropped == ("attn 3", "block 2", "mlp 1")
+
+
+@pytest.mark.parametrize("setting", ["magnitude:0.5", "drop-block@layers=1", "magnitude:0.5+drop-mlp@layers=2"])
+def test_what_is_read_again_takes_no_memory_of_its_own(setting, tmp_path, monkeypatch):
+    pair = pruned(tmp_path, setting)
+    read: list[tuple[int, int]] = []
+
+    def spied(part, plain, *rest):
+        again = read_again(part, plain, *rest)
+        theirs = {tensor.data_ptr() for tensor in plain.state_dict().values()}
+        read.append((len(theirs), len(theirs & {tensor.data_ptr() for tensor in again.model.state_dict().values()})))
+        return again
+
+    read_again = saving._read_again
+    monkeypatch.setattr(saving, "_read_again", spied)
+    monkeypatch.setattr(reading, "available_bytes", lambda _device: 0)  # so it must not be asked for either
+    pair.save(tmp_path / "out")
+    ((all_of_them, shared),) = read
+    assert shared == all_of_them > 0
 
 
 def test_zeros_stay_in_place_and_dense_weights_stay_dense(tmp_path):
