@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from probes.changes import Change, State, unpacked
+from probes.changes import Change, State, count_kept, unpacked
 from probes.fingerprint import configuration
 from probes.header import Calibration
 from probes.loading.cache import Unkept, cache_folder
@@ -68,10 +68,18 @@ def read(place: Path, twin: Twin, work: Work) -> tuple[State, list[str]] | None:
 
 
 def write(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work) -> None:
-    """Keeps the twin's present state, and lets the oldest go where all take too much room.
+    """Keeps the twin's present state, and lets the oldest go if all take too much room.
 
-    On a disk that does not take it, that is noted.
+    A state that would need all of that room is not kept, as every other one would have to go for it. That is noted,
+    as is a disk that does not take it.
     """
+    needed = _bytes(twin)
+    if needed > MOST:
+        work.note(
+            f"The masks and weights of this setting take {needed / 1e9:.1f} GB and were not kept for later starts, "
+            f"because all that is kept together may take {MOST / 1e9:.1f} GB."
+        )
+        return
     tensors: dict[str, Tensor] = {}
     matrices: dict[str, list[str]] = {}
     for name, change in twin.state.changes.items():
@@ -95,6 +103,16 @@ def write(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work)
         return
     with suppress(OSError):  # another program may be removing the same folders
         _make_room(place)
+
+
+def _bytes(twin: Twin) -> int:
+    """What the twin's state takes on the disk: mask bits, and of corrected matrices the weights that are left."""
+    total = 0
+    for change in twin.state.changes.values():
+        total += change.kept.nbytes + (0 if change.whole is None else change.whole.nbytes)
+        if change.weight is not None:
+            total += count_kept(change.kept, change.weight.numel()) * change.weight.element_size()
+    return total
 
 
 def _change(twin: Twin, name: str, tensor: Callable[[str], Tensor], kinds: list[str]) -> Change:
