@@ -13,9 +13,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from probes.errors import BadInput
+import psutil
+
+from probes.errors import BadInput, Failure
 from probes.loading import child
 from probes.loading.cache import cache_folder, sha256
+from probes.loading.gguf_header import count_weights
 from probes.loading.kept import keep, kept_or_temporary
 from probes.loading.work import Work
 
@@ -39,6 +42,7 @@ def converted(
     task = f"Converting {name} (once)"
 
     def build(part: Path) -> None:
+        _check_memory(source)
         if shutil.disk_usage(part).free < source.stat().st_size:  # no copy is smaller, and its size is known late
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         log = part.with_name(part.name + ".log")
@@ -68,6 +72,21 @@ def converted(
 def kept_folder(name: str, digest: str, dtype: str) -> Path:
     """Where the copy of a file with this content belongs."""
     return cache_folder() / "models" / f"{name}-{dtype}-{digest[:16]}"
+
+
+def _check_memory(source: Path) -> None:
+    """Raises `Failure` unless the weights fit into memory as float32, as they are while being converted."""
+    try:
+        needed = 4 * count_weights(source)
+    except ValueError:
+        return  # what is wrong with the file is for the conversion to say
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise Failure(
+            "Out of memory",
+            f"Converting {source.name} takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
+            "Close other programs, or name a folder with the model's safetensors weights.",
+        )
 
 
 def _tell(log: Path, work: Work, task: str) -> None:
