@@ -1,7 +1,8 @@
 """Finds the parts of any causal language model by structure: blocks, attention, MLP, final norm, head, matrices.
 
-No table of class names: blocks are the longest list of like modules, attention is what takes an attention mask,
-the MLP is what else holds matrices in a block, be it one module or loose layers.
+No table of class names: blocks are the largest list of modules that text runs through on its way to the LM head,
+attention is what takes an attention mask, the MLP is what else holds matrices in a block, be it one module or loose
+layers. Towers for pictures or sound, and blocks that only they feed, belong to nothing here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,10 @@ from transformers.pytorch_utils import Conv1D
 
 from probes.caches import is_mixer
 from probes.errors import BadInput
+from probes.text_path import aside, entered
+
+_NAMED = 3
+"""Modules named in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,20 @@ class Anatomy:
     head: str
     unreachable: tuple[str, ...]
     """Weights in the blocks that no matrix method reaches, such as the stacked experts of a mixture."""
+    aside: tuple[str, ...] = ()
+    """Modules that text never runs through: towers for pictures or sound, blocks that read from them."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence that names what is aside, where there is such."""
+        if not self.aside:
+            return ()
+        listed = ", ".join(self.aside[:_NAMED]) + (f" and {len(self.aside) - _NAMED} more" * (len(self.aside) > _NAMED))
+        return (f"Text does not run through {listed}: nothing there is pruned, dropped, compared or counted.",)
+
+    def block(self, layer: int) -> Block | None:
+        """The block of this number; None if there is none, or text does not run through it."""
+        return next((block for block in self.blocks if block.layer == layer), None)
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
@@ -81,24 +101,39 @@ class Anatomy:
 
 
 def dissect(model: PreTrainedModel) -> Anatomy:
-    """The anatomy of a causal LM. Raises `BadInput` where its blocks or its head can't be found."""
+    """The anatomy of a causal LM. Raises `BadInput` where its blocks or its head can't be found.
+
+    A model with several lists of modules, or one of unlike modules, reads a few tokens to show which of them run.
+    """
     names = {module: name for name, module in model.named_modules()}
     head = model.get_output_embeddings()
-    lists = [(name, module) for name, module in model.named_modules() if _is_stack(module)]
-    if not isinstance(head, nn.Module) or not lists:
+    found = {name: module for name, module in model.named_modules() if _is_stack(module)}
+    stacks = {name: stack for name, stack in found.items() if not any(name.startswith(f"{other}.") for other in found)}
+    plain = len(stacks) == 1 and all(len({type(block) for block in stack}) == 1 for stack in stacks.values())
+    ran = entered(model, probe_ids(model)) if isinstance(head, nn.Module) and stacks and not plain else None
+    running = {
+        path: [f"{path}.{name}" for name, _ in stack.named_children() if ran is None or f"{path}.{name}" in ran]
+        for path, stack in stacks.items()
+    }
+    if not isinstance(head, nn.Module) or not any(running.values()):
         raise BadInput(
             "Unknown anatomy",
-            f"No {'LM head' if lists else 'list of blocks'} was found in {type(model).__name__}.",
+            f"No {'LM head' if any(running.values()) else 'list of blocks'} was found in {type(model).__name__}.",
             "Use a decoder-only language model.",
         )
-    path, stack = max(lists, key=lambda found: len(list(found[1].modules())))
-    blocks = tuple(_block(f"{path}.{i}", i, block) for i, block in enumerate(stack.children()))
+    path = max(running, key=lambda path: sum(len(list(model.get_submodule(name).modules())) for name in running[path]))
+    blocks = tuple(_block(name, int(name.rpartition(".")[2]), model.get_submodule(name)) for name in running[path])
     known = {matrix.name for block in blocks for matrix in block.matrices}
     unreachable = tuple(
-        f"{path}.{name}" for name, p in stack.named_parameters()
-        if p.dim() >= 2 and f"{path}.{name}".removesuffix(".weight") not in known and not _is_filter(stack, name)
+        f"{block.name}.{name}" for block in blocks for name, p in model.get_submodule(block.name).named_parameters()
+        if p.dim() >= 2 and f"{block.name}.{name}".removesuffix(".weight") not in known
+        and not _is_filter(model.get_submodule(block.name), name)
     )  # fmt: skip
-    return Anatomy(blocks, _final_norm(model, path, stack), names[head], unreachable)
+    idle = [f"{path}.{name}" for path, stack in stacks.items() for name, _ in stack.named_children()]
+    idle = [name for name in idle if ran is not None and name not in ran]
+    return Anatomy(
+        blocks, _final_norm(model, path, stacks[path]), names[head], unreachable, aside(ran, idle) if ran else ()
+    )
 
 
 def weight(model: nn.Module, matrix: Matrix) -> Tensor:
@@ -108,13 +143,11 @@ def weight(model: nn.Module, matrix: Matrix) -> Tensor:
     return stored.t() if matrix.transposed else stored
 
 
-def _is_stack(module: nn.Module) -> bool:
-    children = list(module.children())
+def _is_stack(module: nn.Module) -> TypeGuard[nn.ModuleList]:
     return (
         isinstance(module, nn.ModuleList)
-        and len({type(child) for child in children}) == 1
-        and any(_is_matrix(inner) for inner in children[0].modules())
-        and not _is_matrix(children[0])
+        and any(_is_matrix(inner) for child in module for inner in child.modules())
+        and not any(_is_matrix(child) for child in module)
     )
 
 
@@ -123,10 +156,10 @@ def _is_matrix(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear | Conv1D) and isinstance(weight, Tensor) and weight.dim() == 2
 
 
-def _is_filter(stack: nn.Module, parameter: str) -> bool:
+def _is_filter(block: nn.Module, parameter: str) -> bool:
     """Convolutions and state matrices of state-space models are not matrices between features."""
     owner, _, name = parameter.rpartition(".")
-    return isinstance(stack.get_submodule(owner), nn.Conv1d) or name in ("A_log", "D")
+    return isinstance(block.get_submodule(owner), nn.Conv1d) or name in ("A_log", "D")
 
 
 def _block(name: str, layer: int, block: nn.Module) -> Block:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-from torch import nn
-from transformers import DynamicCache, PreTrainedModel
+from torch import Tensor, nn
+from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
 
 from probes.errors import BadInput
 
@@ -41,3 +42,17 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     """An empty cache. Without the configuration it keeps all positions, sliding window or not, so that cropping is
     exact; the mask still applies the window."""
     return DynamicCache(config=model.config) if is_recurrent(model) else DynamicCache()
+
+
+def skip(cache: Cache, layer: int, hidden: Tensor) -> None:
+    """Tells a cache that this layer has read these tokens, (…, rows, tokens, d), and keeps one number of each.
+
+    Positions and masks are taken from the length of one of the cache's layers, so a layer that no longer runs must
+    count tokens as the others do, in a cache of any kind. Layers that count none, such as those of state-space
+    mixers, are left as they are.
+    """
+    cache = getattr(cache, "self_attention_cache", cache)
+    if layer < len(cache.layers) and not isinstance(cache.layers[layer], CacheLayerMixin):
+        return
+    *_, rows, tokens, _ = hidden.shape
+    cache.update(hidden.new_zeros(rows, 1, tokens, 1), hidden.new_zeros(rows, 1, tokens, 1), layer)

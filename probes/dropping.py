@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from probes.anatomy import Anatomy, Sublayer, probe_ids
+from probes.caches import skip
 
 
 class Silent(nn.Module):
@@ -30,6 +31,7 @@ class Silent(nn.Module):
         # Some architectures (BLOOM) hand the residual in and expect the sum back.
         names = list(inspect.signature(replaced.forward).parameters)
         self._residual = names.index("residual") if "residual" in names else None
+        self._cached = sorted({inner.__dict__["layer_idx"] for inner in replaced.modules() if _is_numbered(inner)})
         # The model may ask what kind of layer this is. No child of this module: its weights are not in this graph.
         self.__dict__["_replaced"] = replaced
 
@@ -40,8 +42,13 @@ class Silent(nn.Module):
             raise AttributeError(f"{type(self).__name__} has no {name}")
         return found
 
-    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor | tuple[Tensor | None, ...]:
-        hidden = args[0] if args else kwargs["hidden_states"]
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor | None, ...]:
+        hidden = _hidden(args, kwargs)
+        cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
+        if cache is not None:
+            for layer in self._cached:
+                skip(cache, layer, hidden)
+        out: Tensor
         if self._passes:
             out = hidden
         elif self._residual is not None:
@@ -88,21 +95,6 @@ def put(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, nn.Modu
         before[path] = holder.get_submodule(name)
         setattr(holder, name, module)
     return before
-
-
-def cache_numbers(kept: Sequence[int], types: Sequence[str]) -> dict[int, int]:
-    """Which layer of the KV cache each remaining attention owns.
-
-    A dropped attention never writes its cache layer, but the length of what was read, and with it masks and
-    positions, is taken from the first cache layer, or from the first of a type. So the remaining attentions move up,
-    each within its own type (`types`, one a layer: sliding windows keep less than full attention); where that leaves
-    the first cache layer without an owner, they move up regardless of it.
-    """
-    free = {kind: [layer for layer, other in enumerate(types) if other == kind] for kind in set(types)}
-    numbers = {layer: free[types[layer]].pop(0) for layer in kept}
-    if kept and 0 not in numbers.values():
-        return {layer: number for number, layer in enumerate(kept)}
-    return numbers
 
 
 def _in_place_of(model: nn.Module, sublayer: Sublayer, values: Mapping[str, int | None]) -> dict[str, nn.Module]:
@@ -170,7 +162,7 @@ def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: StandIn
 
 def _beside(model: nn.Module, anatomy: Anatomy, layer: int | None = None) -> list[str]:
     """What stands in the blocks beside their sublayers: norms."""
-    blocks = anatomy.blocks if layer is None else anatomy.blocks[layer : layer + 1]
+    blocks = [block for block in anatomy.blocks if layer in (None, block.layer)]
     taken = {path for s in anatomy.sublayers for path in s.modules}
     children = (
         f"{block.name}.{name}" for block in blocks for name, _ in model.get_submodule(block.name).named_children()
@@ -212,6 +204,10 @@ def _look(
             stack.callback(module.register_forward_pre_hook(before(path), with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(after(path), with_kwargs=True).remove)
         model(input_ids=probe_ids(model), use_cache=False)
+
+
+def _is_numbered(module: nn.Module) -> bool:
+    return isinstance(module.__dict__.get("layer_idx"), int)
 
 
 def _hidden(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Tensor:

@@ -16,9 +16,10 @@ from transformers import PreTrainedModel
 
 from probes.anatomy import Anatomy, Matrix, dissect
 from probes.changes import Bits, Change, State, packed, unpacked
-from probes.dropping import StandIns, cache_numbers, put, stand_ins
+from probes.dropping import StandIns, put, stand_ins
 from probes.errors import BadInput, Failure
 from probes.header import Calibration, MatrixReport, PruneReport
+from probes.prune.setting import ranges
 from probes.room import let_go
 
 
@@ -283,16 +284,21 @@ class Twin:
 
     def _check(self, name: str) -> None:
         kind, _, number = name.partition(" ")
-        blocks = self.anatomy.blocks
-        if kind not in ("attn", "mlp", "block") or not number.isdigit() or int(number) >= len(blocks):
+        layers = [block.layer for block in self.anatomy.blocks]
+        if kind not in ("attn", "mlp", "block") or not number.isdigit() or int(number) > layers[-1]:
             raise BadInput(
                 "No such sublayer",
-                f"{name!r} is not in a model of {len(blocks)} layers.",
-                f"Layers count from 0 to {len(blocks) - 1}.",
+                f"{name!r} is not in a model of {len(layers)} layers.",
+                f"Layers count from 0 to {layers[-1]}.",
+            )
+        block = self.anatomy.block(int(number))
+        if block is None:
+            raise BadInput(
+                "No such sublayer", f"Text does not run through layer {number}.", f"Layers in use: {ranges(layers)}."
             )
         if {name, f"block {number}"} & self._state.dropped:
             raise BadInput("Dropped twice", f"{name} is dropped already.", "Name it once.")
-        if kind != "block" and blocks[int(number)].sublayer(kind) is None:
+        if kind != "block" and block.sublayer(kind) is None:
             raise BadInput(
                 "No such sublayer",
                 f"Layer {number} of {type(self.dense).__name__} has no {kind} that stands on its own.",
@@ -313,25 +319,7 @@ class Twin:
         self._silenced = {}
         for name in sorted(dropped, key=lambda name: name.startswith("block")):
             self._silenced |= put(self.model, self._stand_ins[name])
-        self._number_caches(dropped)
         self._state = replace(self._state, dropped=dropped)
-
-    def _number_caches(self, dropped: frozenset[str]) -> None:
-        kept = [
-            block.layer
-            for block in self.anatomy.blocks
-            if block.attn is not None and not {f"block {block.layer}", f"attn {block.layer}"} & dropped
-        ]
-        layers = len(self.anatomy.blocks)
-        config = self.dense.config.get_text_config(decoder=True)
-        types = [str(kind) for kind in getattr(config, "layer_types", None) or ()][:layers]
-        numbers = cache_numbers(kept, types if len(types) == layers else ["attention"] * layers)
-        for block in self.anatomy.blocks:
-            for path in block.attn.modules if block.attn else ():
-                for inner, module in self.dense.get_submodule(path).named_modules():
-                    if isinstance(module.__dict__.get("layer_idx"), int):
-                        own = self._own[f"{path}.{inner}" if inner else path]
-                        own.__dict__["layer_idx"] = numbers.get(block.layer, module.__dict__["layer_idx"])
 
 
 def _weight(module: nn.Module) -> Tensor:

@@ -16,15 +16,16 @@ _SURE = 0.5
 """How much nearer than the next best layer a layer must be to be taken for it."""
 
 
-def aligned(model: PreTrainedModel, ours: Anatomy, dense: PreTrainedModel, theirs: Anatomy) -> tuple[int, ...] | None:
-    """For each layer of the second model the dense layer it was, in order; None where the weights don't tell.
+def aligned(model: PreTrainedModel, ours: Anatomy, dense: PreTrainedModel, theirs: Anatomy) -> dict[int, int] | None:
+    """For each layer of the second model the dense layer it was; None where the weights don't tell.
 
     The order of the layers is kept, the sum of the distances ‖w' - w‖₂ / ‖w‖₂ between a sample of their tensors is
     the least possible, and every layer must be much nearer to its own than to any other.
     """
-    few, many = len(ours.blocks), len(theirs.blocks)
+    layers, there = [block.layer for block in ours.blocks], [block.layer for block in theirs.blocks]
+    few, many = len(layers), len(there)
     if few == many:
-        return tuple(range(few))
+        return dict(zip(layers, there, strict=True))
     if not 0 < few < many:
         return None
     mine = [_sample(model, block.name) for block in ours.blocks]
@@ -37,7 +38,7 @@ def aligned(model: PreTrainedModel, ours: Anatomy, dense: PreTrainedModel, their
         rest = torch.cat([apart[layer, :other], apart[layer, other + 1 :]])
         if float(apart[layer, other]) > _SURE * float(rest.min()):
             return None
-    return found
+    return {layer: there[other] for layer, other in zip(layers, found, strict=True)}
 
 
 def _sample(model: PreTrainedModel, path: str) -> dict[str, Tensor]:

@@ -113,7 +113,7 @@ class _Applying:
             self._samples()  # so that the report names the text, also where its use was known already
         if not self._twin.state.changes and not self._twin.state.dropped:
             raise BadInput("Nothing removed", f"{self._setting} ends at the dense model.", "Remove something.")
-        return notes + self._out_of_reach()
+        return [*notes, *self._twin.anatomy.notes, *self._out_of_reach()]
 
     def _carry_out(self, stage: Sequence[Part]) -> list[str]:
         twin, first = self._twin, stage[0]

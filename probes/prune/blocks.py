@@ -52,7 +52,7 @@ def walk(
     next block are computed afterwards, but for the last block, whose outputs nobody needs.
     Raises `BadInput` where the model's pass depends on more than what one block hands the next.
     """
-    blocks = anatomy.blocks[: last + 1]
+    blocks = [block for block in anatomy.blocks if block.layer <= last]
     _check_followable(model, blocks, ids)
     batches = _batches(model, ids)
     seen_once: set[tuple[str, ...]] = set()
@@ -76,7 +76,7 @@ def walk(
                 def run(names: Sequence[str], see: See) -> None:
                     here = tuple(name.removeprefix(block.name) for name in names)
                     for batch in range(len(batches)):
-                        work.tell(task, block.layer + batch / len(batches), len(blocks), "layers")
+                        work.tell(task, blocks.index(block) + batch / len(batches), len(blocks), "layers")
                         asked: list[str] = []
 
                         def look(name: str, inputs: Tensor, asked: list[str] = asked) -> None:

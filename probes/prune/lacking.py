@@ -30,7 +30,8 @@ def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
     report = _counted(found, anatomy, layers, work)
     if dense is None:
         return report
-    held = compare(found.plain.model, dense.model, layers.named, found.silent, work)
+    aside = anatomy.aside if anatomy else ()
+    held = compare(found.plain.model, dense.model, layers.named, (*found.silent, *aside), work)
     narrow = any(one.narrower for one in held.reshaped if layers.has(one.name))
     shape = ", ".join(part for part in (layers.shape, "narrower" if narrow else "") if part)
     return replace(
@@ -47,7 +48,7 @@ def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
 class _Layers:
     """How the second model's layers stand to the dense model's."""
 
-    numbers: tuple[int, ...] | None
+    numbers: Mapping[int, int] | None
     """The dense layer that each layer is; None where it can't be told."""
     gone: tuple[str, ...] = ()
     gone_parameters: int = 0
@@ -68,16 +69,17 @@ class _Layers:
             return cls(
                 None, shape=how, notes=(f"It has {how}; its weights don't tell which of the dense layers those are.",)
             )
-        gone = sorted(set(range(many)) - set(numbers))
-        missing = [p for layer in gone for p in dense.model.get_submodule(theirs.blocks[layer].name).parameters()]
+        names = {block.layer: block.name for block in theirs.blocks}
+        gone = sorted(names.keys() - set(numbers.values()))
+        missing = [p for layer in gone for p in dense.model.get_submodule(names[layer]).parameters()]
         note = f"It has {few} of the dense model's {many} layers; gone: {ranges(gone)}."
         return cls(
             numbers,
             tuple(f"block {layer}" for layer in gone),
             sum(parameter.numel() for parameter in missing),
             {
-                name: f"{theirs.blocks[number].name}.{name.removeprefix(f'{block.name}.')}"
-                for block, number in zip(anatomy.blocks, numbers, strict=True)
+                name: f"{names[numbers[block.layer]]}.{name.removeprefix(f'{block.name}.')}"
+                for block in anatomy.blocks
                 for name in tensors(found.plain.model)
                 if name.startswith(f"{block.name}.")
             },
@@ -114,6 +116,7 @@ def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: W
         notes.append(
             f"{uncounted + linear - known} of {linear} matrices hold no plain numbers: zeros can't be counted in them."
         )
+    notes += anatomy.notes
     known_by_name = {matrix.name for matrix in anatomy.matrices}
     unreached = [name for name in anatomy.unreachable if name.rpartition(".")[0] not in known_by_name]
     if unreached:

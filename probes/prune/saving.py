@@ -113,7 +113,8 @@ def _plain(twin: Twin) -> PreTrainedModel:
     for name in state.changes:
         plain.get_submodule(name).weight = twin.stored(name, twin.weight(name))
     gone = sorted(int(name.split()[1]) for name in state.dropped if name.startswith("block"))
-    kept = [block.layer for block in anatomy.blocks if block.layer not in gone]
+    stack = anatomy.blocks[0].name.rpartition(".")[0]
+    kept = [layer for layer, _ in enumerate(plain.get_submodule(stack).children()) if layer not in gone]
     lists: dict[str, list[int]] = {"attn": [], "mlp": []}
     for name in sorted(state.dropped):
         kind, _, number = name.partition(" ")
@@ -121,7 +122,7 @@ def _plain(twin: Twin) -> PreTrainedModel:
             _silence(plain, twin, kind, int(number))
             lists[kind].append(kept.index(int(number)))
     if gone:
-        _leave_out(plain, anatomy.blocks[0].name.rpartition(".")[0], kept)
+        _leave_out(plain, stack, kept)
     config: Any = plain.config
     if lists["attn"] or lists["mlp"]:
         config.drop_attn_list, config.drop_mlp_list = sorted(lists["attn"]), sorted(lists["mlp"])
@@ -130,8 +131,9 @@ def _plain(twin: Twin) -> PreTrainedModel:
 
 def _silence(plain: PreTrainedModel, twin: Twin, kind: str, layer: int) -> None:
     """Makes zero what writes a sublayer's output."""
-    block = twin.anatomy.blocks[layer]
-    sublayer = block.sublayer(kind)
+    block = twin.anatomy.block(layer)
+    sublayer = block.sublayer(kind) if block else None
+    assert block is not None, "only what there is has been dropped"
     assert sublayer is not None, "only what there is has been dropped"
     writes = writer(twin.dense, sublayer, [matrix for matrix in block.matrices if matrix.sublayer == kind])
     if writes is None:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.anatomy import dissect
-from probes.dropping import cache_numbers
 from probes.errors import BadInput, Failure
 from probes.models import Loaded
 from probes.track import Track
@@ -230,15 +229,6 @@ def test_bloom_that_adds_the_normed_state_is_refused_or_right() -> None:
     twin = Twin(dense)
     twin.drop("mlp 1")
     torch.testing.assert_close(logits(twin.model), logits(reference), rtol=1e-4, atol=1e-5)
-
-
-def test_every_cache_layer_that_is_asked_for_lengths_has_an_owner() -> None:
-    sliding, full = "sliding_attention", "full_attention"
-    assert cache_numbers([0, 1, 2], ["attention"] * 3) == {0: 0, 1: 1, 2: 2}
-    assert cache_numbers([1, 3], ["attention"] * 4) == {1: 0, 3: 1}
-    assert cache_numbers([1, 2, 5], [sliding, sliding, full] * 2) == {1: 0, 2: 2, 5: 5}
-    assert cache_numbers([5], [sliding, sliding, full] * 2) == {5: 0}
-    assert cache_numbers([], ["attention"] * 4) == {}
 
 
 def test_a_state_keeps_bits_and_no_second_weight() -> None:
