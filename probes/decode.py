@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from probes.accumulate import Accumulator
 from probes.errors import BadInput
 from probes.record import Choice, Comparison, Invalid, StepRecord, Taken
+from probes.rotary import Rotary
 from probes.sampling import Sampler
 from probes.settings import Follow, RunSettings
 from probes.spaces import Distribution, compare, new_scratch
@@ -134,7 +135,8 @@ class Lockstep:
 
         The records are taken as they are; only their tokens are read again, and only where the caches don't hold
         them. Stepping on after the first n steps of the path it is on gives its step n + 1 again, bit for bit; on
-        another branch, and of a recurrent model, up to what `Track` says of tokens that are read in one piece.
+        another branch, of a recurrent model, and back over a length at which rotary factors change, up to what `Track`
+        says of tokens that are read in one piece.
         """
         self._path = list(path)
         self._sums = Accumulator.after(self._path)
@@ -349,5 +351,6 @@ def _alike(answer: Answer | None, answer_pruned: Answer, vocabulary: int) -> tup
 
 def _longest_context(*models: PreTrainedModel) -> int:
     """Tokens that every model can read: beyond its trained positions a model fails or answers nonsense."""
-    sizes = [getattr(m.config.get_text_config(decoder=True), "max_position_embeddings", None) for m in models]
-    return min((size for size in sizes if isinstance(size, int) and size > 0), default=2**31)
+    sizes = [(m, getattr(m.config.get_text_config(decoder=True), "max_position_embeddings", None)) for m in models]
+    known = (int(size * Rotary(m).stretch) for m, size in sizes if isinstance(size, int) and size > 0)
+    return min(known, default=2**31)

@@ -22,6 +22,7 @@ from probes.prune.known import latest
 from probes.prune.lacking import measure
 from probes.prune.saving import Saved, save
 from probes.prune.setting import parse
+from probes.rotary import Rotary
 from probes.settings import Follow, RunSettings
 from probes.steppable import check_steppable
 from probes.threads import use_threads
@@ -138,7 +139,7 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
         )
 
     dense = with_fingerprint(loaded(wanted.dense))
-    dense = noting(dense, use_threads(dense.model, wanted.threads))
+    dense = noting(dense, use_threads(dense.model, wanted.threads), _on_lengths(dense))
     check_steppable(dense)
     if wanted.prune:
         return pruned_here(dense, wanted.prune, wanted.calibration, progress, cancelled)
@@ -148,6 +149,12 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
 def noting(loaded: Loaded, *sentences: str) -> Loaded:
     """The same with more notes; "" is none."""
     return replace(loaded, notes=(*loaded.notes, *filter(None, sentences)))
+
+
+def _on_lengths(loaded: Loaded) -> str:
+    """The sentence on a model whose rotary factors depend on the context's length."""
+    note = Rotary(loaded.model).note
+    return note and f"{loaded.info.name}: {note}"
 
 
 def made_elsewhere(
@@ -169,7 +176,7 @@ def made_elsewhere(
     report = measure(found, dense, work)
     # The drops change nothing in the weights: their fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
-    run = replace(found.loaded, info=info)
+    run = noting(replace(found.loaded, info=info), _on_lengths(pruned))
     return Pair(dense, run, report, calibration=calibration, notes=notes)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from probes.errors import BadInput, PhierError
 from probes.models import Loaded
+from probes.rotary import Rotary
 from probes.track import Track
 
 TESTED = frozenset(
@@ -15,8 +19,12 @@ TESTED = frozenset(
         *("olmo2", "opt", "phi", "phi3", "qwen2", "qwen3"),
     )
 )
-"""Architectures that tests of this project step, by transformers' name: their models are not tried out anew."""
+"""Architectures that tests of this project step, by transformers' name: their models are not tried again, unless their
+rotary factors change with the context's length."""
 _READ = 6
+_SHORT = 4
+"""A sliding window, and the length at which rotary factors change, while a model is tried: reading past the model's own
+ones could take minutes."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _COARSE = 0.2
 """Largest difference in parts of the largest logit: what rounding can do, of a dtype of full and of half precision."""
@@ -26,15 +34,19 @@ _COARSE = 0.2
 def check_steppable(loaded: Loaded) -> None:
     """Reads a few tokens step by step, with its cache, in one row and in two, and at once.
 
+    They go past a sliding window, and past the length at which rotary factors change, both made short for this.
+
     Raises `BadInput` where the two differ, as of a model that sees tokens to come, counts its positions from elsewhere,
     or keeps what it has read where no other context can be read, and where it fails.
     """
     model = loaded.model
     config = model.config.get_text_config(decoder=True)
-    if config.model_type in TESTED and type(model).__module__.startswith("transformers."):
+    rotary = Rotary(model)
+    if config.model_type in TESTED and type(model).__module__.startswith("transformers.") and not rotary:
         return
     try:
-        worst = _difference(model)
+        with _short_window(config), rotary.shortened(_SHORT):
+            worst = _difference(model, rotary)
     except (PhierError, torch.OutOfMemoryError):
         raise
     except Exception as problem:
@@ -44,24 +56,43 @@ def check_steppable(loaded: Loaded) -> None:
         raise _refusal(loaded, "its logits token by token are others than those of reading all at once")
 
 
-def _difference(model: PreTrainedModel) -> float:
+def _difference(model: PreTrainedModel, rotary: Rotary) -> float:
     """The largest difference of any logit, in parts of the largest; 0 of a model that is not finite, which is told
     where it is met."""
     track = Track(model)
     numbers = torch.Generator().manual_seed(0)
     drawn = torch.randint(track.vocabulary, (_READ + 2,), generator=numbers).tolist()
     ids, ends = drawn[:_READ], drawn[_READ:]
-    expected = _at_once(model, ids, track)
-    differences = [_apart(track.read([ids[:n]]).logits[0], expected[n - 1]) for n in (3, 4, _READ)]
+    differences = []
+    for length in (3, 4, 5, _READ, 3):
+        # What is said after the first tokens depends on those to come only if the rotary factors do.
+        expected = _at_once(model, ids[:length] if rotary else ids, track, rotary)[length - 1]
+        differences.append(_apart(track.read([ids[:length]]).logits[0], expected))
     both = track.read([[*ids, end] for end in ends])
-    differences += [_apart(both.logits[row], _at_once(model, [*ids, end], track)[-1]) for row, end in enumerate(ends)]
+    for row, end in enumerate(ends):
+        differences.append(_apart(both.logits[row], _at_once(model, [*ids, end], track, rotary)[-1]))
     return max(differences)
 
 
-def _at_once(model: PreTrainedModel, ids: list[int], track: Track) -> torch.Tensor:
+def _at_once(model: PreTrainedModel, ids: list[int], track: Track, rotary: Rotary) -> torch.Tensor:
+    rotary.restore()
     logits = model(input_ids=torch.tensor([ids], device=track.device)).logits[0]
     assert isinstance(logits, torch.Tensor)
     return logits
+
+
+@contextmanager
+def _short_window(config: PreTrainedConfig) -> Iterator[None]:
+    """Gives the layers that look back a limited number of tokens a smaller one for a while."""
+    own = getattr(config, "sliding_window", None)
+    if not isinstance(own, int) or own <= _SHORT:
+        yield
+        return
+    try:
+        config.sliding_window = _SHORT
+        yield
+    finally:
+        config.sliding_window = own
 
 
 def _apart(logits: torch.Tensor, expected: torch.Tensor) -> float:

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from probes.caches import cache_name, is_recurrent, new_cache
 from probes.errors import Cancelled, Failure
+from probes.rotary import Rotary
 
 Context = Sequence[int]
 FILL = 512
@@ -54,6 +55,8 @@ class Track:
         accepted = inspect.signature(model.forward).parameters
         self._cache_name = cache_name(model)
         self._recurrent = is_recurrent(model)
+        self._rotary = Rotary(model)
+        self._scale: tuple[int, ...] = ()
         self._takes_positions = "position_ids" in accepted
         self._keeps_last = "logits_to_keep" in accepted
         embeddings = next(model.get_input_embeddings().parameters())
@@ -88,7 +91,7 @@ class Track:
         if not length or any(len(context) != length for context in contexts):
             raise ValueError("contexts of one length, of at least one token, are read together")
         try:
-            with self._on_stream():
+            with self._on_stream(), self._rotary.told(length) if self._rotary else nullcontext():
                 held = self._hold(contexts)
                 fill = length if self._recurrent else FILL
                 for start in range(held, length - 1, fill):
@@ -140,6 +143,9 @@ class Track:
 
     def _hold(self, contexts: Sequence[Context]) -> int:
         """Brings the cache to the longest part of the contexts that it can keep; its length."""
+        scale, self._scale = self._scale, self._rotary.scale(len(contexts[0]))
+        if scale != self._scale:
+            self.forget()  # its keys are rotated by other factors than those of a context of this length
         want = [list(context[:-1]) for context in contexts]
         same_rows = len(self._rows) == len(want)
         keep = min(_shared(self._rows[i if same_rows else 0], row) for i, row in enumerate(want))

@@ -21,11 +21,16 @@ from probes.errors import BadInput, Failure
 from probes.header import Calibration, MatrixReport, PruneReport
 from probes.prune.setting import ranges
 from probes.room import let_go
+from probes.rotary import changing_buffers
 
 
 def share(model: PreTrainedModel) -> PreTrainedModel:
-    """A second module graph whose parameters and buffers are the first one's own tensors, tying included."""
-    kept: list[object] = [*model.parameters(), *model.buffers()]
+    """A second module graph whose parameters and buffers are the first one's own tensors, tying included.
+
+    Buffers that a forward pass writes to are copied: both models may be reading at once.
+    """
+    own = {id(buffer) for buffer in changing_buffers(model)}
+    kept: list[object] = [*model.parameters(), *(buffer for buffer in model.buffers() if id(buffer) not in own)]
     for module in model.modules():
         hook = getattr(module, "_hf_hook", None)  # accelerate's, where weights move in and out of the device
         for inner in getattr(hook, "hooks", (hook,)):
