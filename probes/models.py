@@ -17,6 +17,7 @@ from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.fingerprint import fingerprint
 from probes.header import ModelInfo
+from probes.loading import adapter
 from probes.loading.bitmask import unpacked_folder
 from probes.loading.cache import Unkept, recall, remember, signature_of
 from probes.loading.place import find, weight_files
@@ -99,6 +100,7 @@ def load(
         pickle=allow_pickle,
         thorough=thorough,
     )
+    adapter.refuse_alone(place.folder, place.name)
     folder = unpacked_folder(place.folder, place.name, work)
     files = weight_files(folder)
     check_folder(
@@ -116,7 +118,7 @@ def load(
             f"{place.name} has no tokenizer in {place.folder} that turns text into tokens.",
             "Add its tokenizer.json, or name it as the second model of one that has the tokenizer.",
         )
-    model, absent = read_model(
+    read = read_model(
         folder,
         files,
         place.name,
@@ -128,9 +130,11 @@ def load(
         drops_obeyed=drops_obeyed,
         work=work,
     )
+    model = read.model
     known = recall("fingerprint", signature_of(files, str(model.dtype)))
     info = _info(model, place.name, spec, place.revision, known)
-    return Loaded(model, own, info, files, absent, notes=tuple(work.notes))
+    warnings = (*read.warnings, *adapter.warnings_beside(place.folder, place.name))
+    return Loaded(model, own, info, files, read.absent, (*read.notes, *work.notes), warnings)
 
 
 def has_device(name: str) -> bool:

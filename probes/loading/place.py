@@ -97,9 +97,14 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
             if absent:
                 raise BadInput("Weights missing", f"{folder} has no {absent[0]}.", "Fetch the missing files.")
             return tuple(folder / name for name in names)
-        if found := tuple(sorted(folder.glob(pattern))):
+        if found := tuple(path for path in sorted(folder.glob(pattern)) if is_weights(path)):
             return found
     return ()
+
+
+def is_weights(path: Path) -> bool:
+    """Does the file hold a model's weights, to judge by its name, and not an adapter's or a trainer's state?"""
+    return not path.name.startswith(("adapter_model", "training_args", "optimizer", "scheduler", "rng_state"))
 
 
 def _only_gguf(folder: Path) -> Path | None:

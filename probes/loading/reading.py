@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 
 from probes.errors import BadInput, Failure
+from probes.loading import adapter, unread
 from probes.loading.place import configuration
 from probes.loading.quantised import check_readable, settle, unheard
 from probes.loading.quiet import reporting
@@ -29,6 +31,17 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportE
 _SMALLER = "Choose a smaller --dtype, such as bfloat16, or spread the model with --device-map auto."
 _STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 """Bytes of one number, by safetensors' name for its type; all others take one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """A model as it was read."""
+
+    model: PreTrainedModel
+    absent: tuple[str, ...]
+    """Tensors that are in no file."""
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def check_folder(
@@ -69,12 +82,11 @@ def read_model(
     pickle: bool,
     drops_obeyed: bool = False,
     work: Work,
-) -> tuple[PreTrainedModel, tuple[str, ...]]:
+) -> Read:
     """The folder's causal LM on `device` (or placed by `device_map`); `dtype` None keeps the checkpoint's own.
 
-    With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped; the
-    names of those are returned. Raises `BadInput` where the folder holds no model, or not all of it, and `Failure`
-    where memory is too small.
+    With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped.
+    Raises `BadInput` where the folder holds no model, or not all of it, and `Failure` where memory is too small.
     """
     needed = bytes_needed(files, dtype)
     if device_map is None:
@@ -82,7 +94,13 @@ def read_model(
     placed = device_map if device_map is not None else None if device.type == "cpu" else {"": device}
     task = f"Loading {name}"
     config = configuration(folder)
-    with unheard(config), reporting(work, task), _said_plainly(name, needed):
+    with (
+        unheard(config),
+        reporting(work, task),
+        _said_plainly(name, needed),
+        adapter.left_off(),
+        unread.collected() as left,
+    ):
         work.tell(task)
         read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
             folder,
@@ -96,12 +114,14 @@ def read_model(
         model, report = read
         if isinstance(model, PreTrainedModel):
             settle(model)
-    absent = _absent(report, name, named_drops(config) if drops_obeyed else {})
     if not isinstance(model, PreTrainedModel):
         raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
+    left |= {str(key) for key in _several(report.get("unexpected_keys"))}
+    notes, warnings = unread.told(left, model, files, name)
+    absent = _absent(report, name, named_drops(config) if drops_obeyed else {})
     model.requires_grad_(False)
     model.eval()
-    return model, absent
+    return Read(model, absent, notes, warnings)
 
 
 def read_tokenizer(folder: Path, name: str, *, remote_code: bool) -> PreTrainedTokenizerBase | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -27,6 +27,7 @@ class Inspection:
     format: str
     """"safetensors", or how it is quantised."""
     report: PruneReport
+    """What was measured, with what is to be known of the files of both models."""
     against: ModelInfo | None
     provenance: provenance.Provenance | None
     """What its `phier.json` says; None where it has none."""
@@ -67,10 +68,16 @@ def inspect(
     model = with_fingerprint(found.plain)
     said = provenance.read(model.files[0].parent) if model.files else None
     comparable = said is not None and said.dense.dtype == model.info.dtype and bool(model.info.fingerprint)
+    report = measure(found, dense, work)
+    both = [model, *([dense] if dense else [])]
     return Inspection(
         model=model.info,
         format=quantised.described(model.model.config.to_dict()) or _stored(model),
-        report=measure(found, dense, work),
+        report=replace(
+            report,
+            notes=(*(note for one in both for note in one.notes), *report.notes),
+            warnings=(*(warning for one in both for warning in one.warnings), *report.warnings),
+        ),
         against=with_fingerprint(dense).info if dense else None,
         provenance=said,
         unchanged=said.fingerprint == model.info.fingerprint if said and comparable else None,

@@ -1,0 +1,145 @@
+"""Tensors that a model's files hold and the model does not use: sorted by what they mean for the figures.
+
+transformers leaves out what it has no place for, and hides part of it. Whatever computes something in the program that
+wrote the files is then in no figure, so all that is left out is collected before any of it is hidden.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
+
+from probes.errors import BadInput
+from probes.foreign_text import visible
+
+_NAMED = 3
+"""How many tensors a sentence names, each of another kind."""
+_RECOMPUTED = re.compile(
+    r"(^|[._])(inv_freq|cos_cached|sin_cached|position_ids|masked_bias|num_batches_tracked|_extra_state)$"
+)
+"""Buffers that the configuration determines, or that only training uses."""
+_MASK = re.compile(r"(^|[._])(attn|attention)\.(bias|mask|causal_mask)$")
+"""Causal masks that were once saved with the weights; a learned bias has the same name, but a single dimension."""
+_SCALE = re.compile(
+    r"(^|[._])(weight_scale(_inv|_2)?|(weight|input)_(global_scale|zero_point)|input_scale|activation_scale|scale_weight"
+    r"|proj_scale(_inv)?|q?scales|qzeros|qweight|g_idx|weight_(packed|shape|g_idx)|(nested_)?(absmax|quant_map)|SCB)$"
+    r"|\.quant_state\."
+)
+"""What quantised weights are multiplied by, or unpacked with."""
+_SENSES = re.compile(
+    r"(^|[._])(vision|visual|image|audio|video|speech|multi_?modal|mm|talker|token2wav|code2wav)([._]|$)"
+)
+"""Parts that see, hear or speak: no text passes through them."""
+_AHEAD = re.compile(r"(^|\.)(mtp|nextn)(_\w+)?\.")
+"""Multi-token prediction, by its own name."""
+_IN_EXTRA_LAYER = re.compile(r"\.(eh_proj|enorm|hnorm|shared_head)\.")
+"""What only an extra layer for multi-token prediction has."""
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+
+
+@contextmanager
+def collected() -> Iterator[set[str]]:
+    """While it lasts, gathers the names of all tensors that transformers finds in files and has no use for."""
+    found: set[str] = set()
+    owner: Any = PreTrainedModel
+    hide = owner._adjust_missing_and_unexpected_keys
+
+    def adjust(model: PreTrainedModel, loading_info: Any) -> None:
+        found.update(loading_info.unexpected_keys)
+        hide(model, loading_info)
+
+    owner._adjust_missing_and_unexpected_keys = adjust
+    try:
+        yield found
+    finally:
+        owner._adjust_missing_and_unexpected_keys = hide
+
+
+def told(
+    unread: Iterable[str], model: PreTrainedModel, files: Sequence[Path], name: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Notes and warnings on the tensors that were not used; nothing on those that compute nothing.
+
+    Raises `BadInput` if scales of quantised weights are among them and nothing dequantises: all weights are wrong then.
+    """
+    computing = sorted(key for key in unread if not _RECOMPUTED.search(key))
+    masks = _masks(computing, files)
+    rest = [key for key in computing if key not in masks]
+    if (scales := [key for key in rest if _SCALE.search(key)]) and getattr(model, "hf_quantizer", None) is None:
+        raise BadInput(
+            "Scales without a format",
+            f"{name}'s files hold {_listed(scales)}, which belong to quantised weights, but its config.json names no "
+            "quantisation that can be read. Without them the weights are wrong.",
+            "Add the quantization_config that it was made with, or name a dequantised copy.",
+        )
+    senses = [key for key in rest if _SENSES.search(key)]
+    rest = [key for key in rest if key not in set(senses)]
+    ahead = _ahead(rest, model)
+    lost = [key for key in rest if key not in set(ahead)]
+    notes = []
+    if ahead:
+        notes.append(
+            f"{name}'s files hold {_listed(ahead)}, for the prediction of tokens after the next one; "
+            "the model does not use them."
+        )
+    if senses:
+        notes.append(f"{name}'s files hold {_listed(senses)}, for pictures or sound; a text does not need them.")
+    if not lost:
+        return tuple(notes), ()
+    return tuple(notes), (
+        f"{name}'s files hold {_listed(lost)}, which the model does not use: what they compute is in no figure.",
+    )
+
+
+def _listed(keys: Sequence[str]) -> str:
+    """ "4 tensors such as model.layers.0.self_attn.o_proj.bias": one of each kind, up to a few."""
+    kinds: dict[str, str] = {}
+    for key in keys:
+        kinds.setdefault(re.sub(r"\d+", "#", key), visible(key, 100))
+    names = list(kinds.values())[:_NAMED]
+    if len(keys) == 1:
+        return f"a tensor {names[0]}"
+    return f"{len(keys)} tensors such as {', '.join(names)}"
+
+
+def _ahead(keys: Sequence[str], model: PreTrainedModel) -> list[str]:
+    """Those of multi-token prediction: by name, or in layers beyond the last one that have what only those have."""
+    config = model.config.get_text_config(decoder=True)
+    layers = int(getattr(config, "num_hidden_layers", 0))
+    beyond = [key for key in keys if (found := _LAYER.search(key)) and int(found[1]) >= layers]
+    if not (getattr(config, "num_nextn_predict_layers", 0) or any(_IN_EXTRA_LAYER.search(key) for key in beyond)):
+        beyond = []
+    return [key for key in keys if _AHEAD.search(key) or key in set(beyond)]
+
+
+def _masks(keys: Iterable[str], files: Sequence[Path]) -> set[str]:
+    """Those that are causal masks: squares whose first row is a one and then zeros. Of a pickle, the name is believed.
+
+    The model may know a tensor under a name that has got or lost a prefix.
+    """
+    named = {key for key in keys if _MASK.search(key)}
+    found = {key for key in named if not any(file.suffix == ".safetensors" for file in files)}
+    for file in files if named - found else ():
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for stored in tuple(opened.keys()):
+                    same = {key for key in named if stored.endswith(key) or key.endswith(stored)}
+                    if same and _is_causal(opened.get_slice(stored)):
+                        found |= same
+        except (SafetensorError, OSError) as problem:
+            raise BadInput("Broken weights", f"{file} is no whole safetensors file.", "Fetch it again.") from problem
+    return found
+
+
+def _is_causal(stored: Any) -> bool:
+    shape = stored.get_shape()
+    if len(shape) < 2 or shape[-1] != shape[-2] or any(size != 1 for size in shape[:-2]):
+        return False
+    row = stored[(*(slice(0, 1) for _ in shape[:-1]), slice(None))].flatten().tolist()
+    return bool(row[0] == 1 and not any(row[1:]))
