@@ -40,8 +40,9 @@ def run(
     dense: o.Dense = "demo",
     pruned: o.Pruned = "",
     prune: o.Prune = "",
-    prompt: o.Prompt = o.NATALIA,
+    prompt: o.Prompt = None,
     raw: o.Raw = False,
+    chat_template: o.ChatTemplate = "",
     follow: o.FollowOption = Follow.DENSE,
     text: o.Text = "",
     temperature: o.Temperature = 0.0,
@@ -49,7 +50,7 @@ def run(
     top_p: o.TopP = 1.0,
     seed: o.Seed = 0,
     analysis_temperature: o.AnalysisTemperature = None,
-    steps: o.Steps = 128,
+    steps: o.Steps = None,
     until: o.UntilOption = [],  # noqa: B006 - typer reads it and never changes it
     session: o.Session = "",
     device: o.Device = "auto",
@@ -66,8 +67,9 @@ def run(
     """Runs both models and prints a row a step."""
     with told():
         settings = _settings(
-            prompt, raw, follow, text, Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps
-        )
+            prompt, raw, chat_template, follow, text,
+            Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps,
+        )  # fmt: skip
         conditions = [parse_until(one) for one in until]
         wanted = _wanted(
             dense, pruned, prune, device, dtype, device_map, trust_remote_code, allow_pickle,
@@ -86,9 +88,10 @@ def run(
             recorder.prepare()
         with Bar(Console(stderr=True)) as bar:
             pair = load_pair(wanted, bar.show)
-        header = pair.header(settings)
+        read = pair.prompt(settings)
+        header = pair.header(settings, read)
         tell_notes(header.every_warning, header.every_note)
-        with pair.lockstep(settings) as lockstep:
+        with pair.lockstep(settings, read) as lockstep:
             for event in events(lockstep, header, conditions):
                 if recorder:
                     recorder(event)
@@ -160,8 +163,9 @@ def explore(
     dense: o.Dense = "demo",
     pruned: o.Pruned = "",
     prune: o.Prune = "",
-    prompt: o.Prompt = o.NATALIA,
+    prompt: o.Prompt = None,
     raw: o.Raw = False,
+    chat_template: o.ChatTemplate = "",
     follow: o.FollowOption = Follow.DENSE,
     text: o.Text = "",
     temperature: o.Temperature = 0.0,
@@ -169,7 +173,7 @@ def explore(
     top_p: o.TopP = 1.0,
     seed: o.Seed = 0,
     analysis_temperature: o.AnalysisTemperature = None,
-    steps: o.Steps = 128,
+    steps: o.Steps = None,
     session: o.Session = "",
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
@@ -184,8 +188,9 @@ def explore(
     """Opens the explorer: a dense and a pruned model, stepped side by side."""
     with told():
         settings = _settings(
-            prompt, raw, follow, text, Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps
-        )
+            prompt, raw, chat_template, follow, text,
+            Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps,
+        )  # fmt: skip
         wanted = _wanted(
             dense, pruned, prune, device, dtype, device_map, trust_remote_code, allow_pickle,
             calibration, samples, length, calibration_seed,
@@ -243,20 +248,24 @@ def _no_terminal() -> BadInput:
 
 
 def _settings(
-    prompt: str,
+    prompt: str | None,
     raw: bool,
+    chat_template: str,
     follow: Follow,
     text: str,
     sampling: Sampling,
     analysis_temperature: float | None,
-    steps: int,
+    steps: int | None,
 ) -> RunSettings:
     if text and follow is not Follow.TEXT:
         raise BadInput("Text", f"A text is scored with --follow text, not with --follow {follow}.", "Add it.")
     if prompt == "-" == text:
         raise BadInput("Standard input", "It can't be both the prompt and the text.", "Give one of them as an option.")
-    asked = _given(prompt)
-    if not asked:
+    if raw and chat_template:
+        raise BadInput("Chat template", "A raw prompt goes into none.", "Give --raw or --chat-template, not both.")
+    scores = follow is Follow.TEXT
+    asked = _given("" if scores else o.NATALIA) if prompt is None else _given(prompt)
+    if not asked and not scores:
         raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
     return RunSettings(
         prompt=asked,
@@ -265,7 +274,8 @@ def _settings(
         text=_given(text),
         sampling=sampling,
         analysis_temperature=analysis_temperature,
-        steps=steps,
+        steps=steps or 0,
+        chat_template=chat_template,
     )
 
 

@@ -20,6 +20,6 @@ def why_ended(lockstep: Lockstep) -> tuple[Pause, str]:
         return Pause.INVALID, f"The {model} model computed NaN or infinity{where}: it has no token to offer."
     if lockstep.ended:
         return Pause.ENDED, f"The text ended at step {last.step}."
-    if lockstep.settings.follow is Follow.TEXT:
+    if lockstep.settings.follow is Follow.TEXT and not lockstep.text_left:
         return Pause.ENDED, f"The given text ends at step {last.step}."
     return Pause.STEPS, f"The models read no more than this: {last.step} steps after the prompt."

@@ -38,7 +38,8 @@ def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -
             break
         begun = time.perf_counter()
     if not reason:
-        done = f"{len(lockstep.path)} steps are done."
+        left = f", and {lockstep.text_left:,} tokens of the text are left" if lockstep.text_left else ""
+        done = f"{len(lockstep.path)} steps are done{left}."
         why, reason = why_ended(lockstep) if lockstep.finished else (Pause.STEPS, done)
     yield RunPaused(1, why, reason)
 
@@ -119,8 +120,10 @@ class LiveTable:
             took = f" in {header.prune.seconds:.1f} s" if header.prune.setting else ""
             self._console.print(f"{header.prune.summary}{took}", style="dim")
         self._console.print(f"{settings.follow} · {settings.sampling} · T {settings.analysis_t:g}\n", style="dim")
+        scored = f"{'scored':<11} {'p':>8} {'q':>8}   " if self._scores else ""
+        local = "" if self._scores else f" {'local':>8}"
         self._console.print(
-            f"{'step':>5}   {'dense':<12} {'pruned':<12} {'cos h':>7} {'z centred':>9} {'KL':>8} {'local':>8}"
+            f"{'step':>5}   {scored}{'dense':<12} {'pruned':<12} {'cos h':>7} {'z centred':>9} {'KL':>8}{local}"
             f" {'ΣKL':>7} {'survival':>8}",
             style="bold",
             soft_wrap=True,
@@ -129,17 +132,26 @@ class LiveTable:
     def _add(self, record: StepRecord) -> None:
         shared = record.shared
         mark = "┆" if record.split and record.sum.first_split == record.step else "≠" if record.split else " "
-        line = Text(f"{record.step:>5} {mark}")
+        line = Text(f"{record.step:>5} ")
+        if self._scores and (taken := record.taken):
+            line.append(f" {fit(shown(taken.token), 12)} {figure(taken.p, '8.3g')} {figure(taken.q, '8.3g')} ")
+        line.append(mark)
         for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
             line.append(f"{fit(shown(choice.token), 12) if choice else fit('–', 12)} ", style)
         line.append(f"{figure(record.h.cos if record.h else None, '7.4f')} ")
         line.append(f"{figure(record.z.cos_centred if record.z else None, '9.4f')} ")
         line.append(f"{figure(record.p.kl if record.p else None, '8.3g')} ")
-        line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
+        if not self._scores:
+            line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
         line.append(f"{figure(record.sum.kl_local, '7.4g')} {figure(record.sum.survival, '8.2g')}")
         if record.invalid:
             line.append(f"  the {record.invalid.model} model is not finite from {record.invalid.layer} on", "bold")
         self._console.print(line, soft_wrap=True, highlight=False)
+
+    @property
+    def _scores(self) -> bool:
+        """Is a given text scored? Its tokens then stand beside the models' own; there is one context, so no `local`."""
+        return self._follow is Follow.TEXT
 
     def _close(self, path: list[StepRecord], why: str) -> None:
         summary = summarise(path)
@@ -164,7 +176,11 @@ def summary_rows(s: Summary) -> list[tuple[str, str]]:
     half = "–" if s.half_life is None else f"{s.half_life:.3g} tokens"
     rows += [
         ("survival", f"{s.survival:.3g}, halves every {half}"),
-        ("perplexity ratio", f"{s.perplexity_ratio:.4g}"),
+        (
+            "perplexity",
+            f"dense {s.perplexity_dense:.4g}, pruned {s.perplexity_pruned:.4g}, ratio {s.perplexity_ratio:.4g}",
+        ),
+        ("NLL", f"dense {s.nll_dense:.4g}, pruned {s.nll_pruned:.4g} nat over {s.scored} tokens"),
         ("same top-1", f"{100 * s.agree_rate:.1f} % of {s.compared} steps, at most {s.longest_agreement} in a row"),
         ("first split", "never" if s.first_split is None else f"step {s.first_split}"),
     ]

@@ -37,6 +37,7 @@ from probes.wanted import Wanted
 if TYPE_CHECKING:
     from probes.decode import Lockstep
     from probes.pair import Pair
+    from probes.prompting import Prompt
 
 READ_AHEAD = 8
 """Steps measured before anybody asks for them."""
@@ -74,6 +75,8 @@ class LiveSource:
         self._worker = threading.Thread(target=self._work, name="measuring", daemon=True)
         self._pair: Pair | None = None
         self._lockstep: Lockstep | None = None
+        self._prompt: Prompt | None = None
+        """What the present run reads; pruning anew measures on the same tokens."""
         self._branches = Branches()
         self._ahead: deque[tuple[StepRecord, float]] = deque()
         self._run = 0
@@ -229,7 +232,7 @@ class LiveSource:
             elif len(path) == self._again:
                 self._stop(Pause.ASKED, f"The same {_steps(len(path))} measured under this setting.")
             elif len(path) >= self._limit:
-                more = self._settings.steps
+                more = self._settings.longest
                 self._stop(Pause.STEPS, f"{len(path)} steps are done; running again goes on for {more} more.")
         else:
             self._owed = max(0, self._owed - 1)
@@ -257,23 +260,27 @@ class LiveSource:
     def _stopping(self) -> bool:
         return self._cancel.is_set() or self._closed.is_set()
 
-    def _start(self, settings: RunSettings) -> None:
-        """A new run. Where it can't be begun, the old one stays as it was."""
-        lockstep = self._loaded().lockstep(settings)
+    def _start(self, settings: RunSettings, prompt: Prompt | None = None) -> None:
+        """A new run, on a prompt that was read before if one is given. If it can't be begun, the old one stays."""
+        pair = self._loaded()
+        prompt = prompt or pair.prompt(settings)
+        lockstep = pair.lockstep(settings, prompt)
         try:
             lockstep.prefill(self._filled, self._stopping)
         except BaseException:
             lockstep.close()
             raise
-        self._begin_run(lockstep, settings)
+        self._begin_run(lockstep, settings, prompt)
 
-    def _begin_run(self, lockstep: Lockstep, settings: RunSettings) -> None:
+    def _begin_run(self, lockstep: Lockstep, settings: RunSettings, prompt: Prompt) -> None:
         """Makes a lockstep that stands before its first step the one that is measured."""
-        header = self._loaded().header(settings)
+        header = self._loaded().header(settings, prompt)
         with self._lock:
             if self._lockstep is not None:
                 self._lockstep.close()
-            self._lockstep, self._settings = lockstep, settings
+            if settings == self._settings and self._prompt is not None and self._prompt.ids != prompt.ids:
+                self._measured = Measured()  # what it holds was read on another day's prompt
+            self._lockstep, self._settings, self._prompt = lockstep, settings, prompt
             self._branches = Branches()
             self._ahead.clear()
             self._forced, self._again = {}, 0
@@ -301,9 +308,10 @@ class LiveSource:
         try:
             known = self._measured.find(self._pair.made_by, self._settings, forced)
             if known:
-                self._begin_run(self._pair.lockstep(self._settings), self._settings)
+                prompt = self._prompt or self._pair.prompt(self._settings)
+                self._begin_run(self._pair.lockstep(self._settings, prompt), self._settings, prompt)
             else:
-                self._start(self._settings)
+                self._start(self._settings, self._prompt)
         except BaseException:
             # The run that is shown goes on, so its caches must be those of the weights that filled them.
             self._pair = pair
@@ -328,7 +336,8 @@ class LiveSource:
         with self._lock:
             done = len(self._branches.path())
             self._until = [parse_until(text, done) for text in until]
-            self._limit = max(least, self._settings.steps * (done // self._settings.steps + 1))
+            longest = self._settings.longest
+            self._limit = max(least, longest * (done // longest + 1))
             if not self._running:
                 self._running = True
                 self._sink(RunResumed(self._run, tuple(until)))

@@ -47,15 +47,39 @@ TrustRemoteCode = Annotated[
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read weights from pickle files (.bin).", rich_help_panel=_MODELS)
 ]
-Prompt = Annotated[str, typer.Option(help="The prompt; - reads standard input.", rich_help_panel=_RUN)]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        help="The prompt; - reads standard input. Unless given, a word problem, and nothing before a text to score.",
+        rich_help_panel=_RUN,
+        show_default=False,
+    ),
+]
 Raw = Annotated[bool, typer.Option("--raw", help="No chat template.", rich_help_panel=_RUN)]
+ChatTemplate = Annotated[
+    str,
+    typer.Option(
+        "--chat-template",
+        help="Which chat template, by name, if the model has several.",
+        rich_help_panel=_RUN,
+        show_default=False,
+    ),
+]
 FollowOption = Annotated[
     Follow, typer.Option("--follow", help="Whose tokens both models see; free: each its own.", rich_help_panel=_RUN)
 ]
 Text = Annotated[
     str, typer.Option(help="The text to score with --follow text; - reads standard input.", rich_help_panel=_RUN)
 ]
-Steps = Annotated[int, typer.Option(help="The longest run, in tokens.", min=1, rich_help_panel=_RUN)]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        help="The longest run, in tokens; 128, or all of a text to score, unless given.",
+        min=1,
+        rich_help_panel=_RUN,
+        show_default=False,
+    ),
+]
 UntilOption = Annotated[
     list[str], typer.Option("--until", help=f"Stop when: {GRAMMAR}. May be repeated.", rich_help_panel=_RUN)
 ]

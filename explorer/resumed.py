@@ -74,9 +74,10 @@ class ResumedSource(LiveSource):
 
     def _begin(self) -> None:
         pair = self._load(self._sink, self._stopping)
-        notes = check_same_models(self._recorded, pair.header(self._settings))
+        prompt = pair.recorded_prompt(self._recorded)
+        notes = check_same_models(self._recorded, pair.header(self._settings, prompt))
         self._pair = pair
-        lockstep = pair.lockstep(self._settings)
+        lockstep = pair.lockstep(self._settings, prompt)
         try:
             lockstep.prefill(self._filled, self._stopping)
             again = retrace(lockstep, self._steps, self._told, self._stopping)
@@ -84,7 +85,7 @@ class ResumedSource(LiveSource):
             lockstep.close()
             raise
         with self._lock:
-            self._begin_run(lockstep, self._settings)
+            self._begin_run(lockstep, self._settings, prompt)
             for record in again.path:
                 self._show(record, 0.0)
             outcome = " ".join([str(again), *notes]) if again.path else "No recorded step before the cursor."

@@ -187,8 +187,8 @@ class ScriptedSource:
                     self._stop(Pause.UNTIL, reason)
                 elif self.running and len(path) == self._again:
                     self._stop(Pause.ASKED, f"The same {len(path)} steps are measured under this setting.")
-                elif len(path) >= self.settings.steps:
-                    self._stop(Pause.STEPS, f"The limit of {self.settings.steps} steps is reached.")
+                elif len(path) >= self.settings.longest:
+                    self._stop(Pause.STEPS, f"The limit of {self.settings.longest} steps is reached.")
                 elif record.invalid is not None:
                     self._stop(Pause.INVALID, f"The {record.invalid.model} model computed NaN at step {record.step}.")
                 else:

@@ -85,7 +85,7 @@ class Lockstep:
         self._check_known(self._text_ids, "The text has")
         self._sampler = Sampler(settings.sampling)
         self._scratch: Tensor | None = None
-        longest = _longest_context(dense, pruned)
+        longest = longest_context(dense, pruned)
         room = longest - len(self.prompt_ids)
         if room < 1:
             raise BadInput(
@@ -110,7 +110,7 @@ class Lockstep:
 
     def __iter__(self) -> Iterator[StepRecord]:
         """Steps until the end, at most as many as the settings say."""
-        while not self.finished and len(self._path) < self.settings.steps:
+        while not self.finished and len(self._path) < self.settings.longest:
             yield self.step()
 
     @property
@@ -122,6 +122,11 @@ class Lockstep:
     def finished(self) -> bool:
         """True where no further step can be measured on this path."""
         return len(self._path) >= self.limit or self.ended
+
+    @property
+    def text_left(self) -> int:
+        """Tokens of the text to score that have not been scored."""
+        return max(0, len(self._text_ids) - len(self._path))
 
     @property
     def ended(self) -> bool:
@@ -349,7 +354,7 @@ def _alike(answer: Answer | None, answer_pruned: Answer, vocabulary: int) -> tup
     return answer and Answer(answer.hidden, answer.logits[:, :vocabulary]), shared
 
 
-def _longest_context(*models: PreTrainedModel) -> int:
+def longest_context(*models: PreTrainedModel) -> int:
     """Tokens that every model can read: beyond its trained positions a model fails or answers nonsense."""
     sizes = [(m, getattr(m.config.get_text_config(decoder=True), "max_position_embeddings", None)) for m in models]
     known = (int(size * Rotary(m).stretch) for m, size in sizes if isinstance(size, int) and size > 0)

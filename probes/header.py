@@ -134,6 +134,8 @@ class RunHeader:
     prompt_text: str
     """What the models really read: the prompt after the chat template."""
     prompt_ids: tuple[int, ...] = ()
+    text_ids: tuple[int, ...] = ()
+    """The tokens of the text to score, as they follow the prompt; empty unless a text is followed."""
     versions: dict[str, str] = field(default_factory=dict)
     """phier, torch, transformers, python."""
     started: str = ""
@@ -142,6 +144,12 @@ class RunHeader:
     """Facts about this run in sentences: how the two models are compared, what the prompt's template holds."""
     warnings: tuple[str, ...] = ()
     """Sentences that nobody may miss, because the figures mean something else without them."""
+
+    @property
+    def limit(self) -> int:
+        """How many steps the run takes unless it ends before: those asked for, of a text no more than it has tokens."""
+        longest = self.settings.longest
+        return min(longest, len(self.text_ids)) if self.text_ids else longest
 
     @property
     def title(self) -> str:

@@ -23,7 +23,9 @@ from probes.loading.cache import Unkept, recall, remember, signature_of
 from probes.loading.place import find, weight_files
 from probes.loading.reading import check_folder, named_drops, read_model, read_tokenizer
 from probes.loading.work import Work
-from probes.tokens import TextStream, TokenText, chat_end_ids, prompt_ids, text_ids
+from probes.prompting import chat_end_ids
+from probes.settings import RunSettings
+from probes.tokens import TextStream, TokenText
 
 __all__ = [
     "DTYPES",
@@ -36,8 +38,6 @@ __all__ = [
     "has_device",
     "load",
     "named_drops",
-    "prompt_ids",
-    "text_ids",
     "with_fingerprint",
 ]
 
@@ -161,8 +161,8 @@ def with_fingerprint(loaded: Loaded) -> Loaded:
     return replace(loaded, info=replace(loaded.info, fingerprint=taken), notes=notes)
 
 
-def end_ids(loaded: Loaded) -> frozenset[int]:
-    """Every token that ends this model's text: its configurations', its tokenizer's, its chat template's.
+def end_ids(loaded: Loaded, settings: RunSettings) -> frozenset[int]:
+    """Every token that ends this model's text: its configurations', its tokenizer's, its chat template's if used.
 
     A configuration may name an end by default that its tokenizer uses as an ordinary token; such an id is left out.
     """
@@ -170,7 +170,7 @@ def end_ids(loaded: Loaded) -> frozenset[int]:
     named: set[int] = set()
     for source in (loaded.model.generation_config, loaded.model.config, loaded.model.config.get_text_config()):
         named |= _ids(getattr(source, "eos_token_id", None))
-    own = _ids(tokenizer.eos_token_id) | chat_end_ids(tokenizer)
+    own = _ids(tokenizer.eos_token_id) | chat_end_ids(tokenizer, settings)
     added = tokenizer.added_tokens_decoder
     special = {token_id for token_id in named if token_id in added and added[token_id].special}
     found = own | special if own else named

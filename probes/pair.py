@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from probes.changes import State
-from probes.decode import Lockstep
+from probes.decode import Lockstep, longest_context
 from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.header import PruneReport, RunHeader
 from probes.loading.work import Work
 from probes.models import Loaded, check_comparable, end_ids, load, with_fingerprint
+from probes.prompting import Prompt, read_prompt, recorded_prompt
 from probes.prune.apply import apply, known_as
 from probes.prune.elsewhere import obeyed
 from probes.prune.known import latest
@@ -23,10 +24,10 @@ from probes.prune.lacking import measure
 from probes.prune.saving import Saved, save
 from probes.prune.setting import parse
 from probes.rotary import Rotary
-from probes.settings import Follow, RunSettings
+from probes.settings import RunSettings
 from probes.steppable import check_steppable
 from probes.threads import use_threads
-from probes.tokens import TokenText, prompt_ids, text_ids
+from probes.tokens import TokenText
 from probes.twin import Twin
 from probes.wanted import OWN_TEXT, CalibrationWanted, Wanted
 
@@ -69,31 +70,41 @@ class Pair:
         removed = self.report.warnings if self.report else ()
         return tuple(dict.fromkeys((*self.dense.warnings, *self.pruned.warnings, *self.warnings, *removed)))
 
-    def lockstep(self, settings: RunSettings) -> Lockstep:
-        """Both models on a prompt, before the first step. Raises `BadInput` where the prompt or text can't be used."""
-        tokenizer = self.dense.tokenizer
-        _, ids = prompt_ids(tokenizer, settings)
+    def prompt(self, settings: RunSettings) -> Prompt:
+        """What both models will read; taken once a run. Raises `BadInput` if the prompt or text can't be used."""
+        return read_prompt(self.dense.tokenizer, settings)
+
+    def recorded_prompt(self, header: RunHeader) -> Prompt:
+        """What a recorded run read. Raises `BadInput` if this tokenizer makes other tokens of it."""
+        return recorded_prompt(self.dense.tokenizer, header)
+
+    def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
+        """Both models on a prompt, before the first step: on `prompt`, or on what the settings say now.
+
+        Raises `BadInput` if the prompt or text can't be used.
+        """
+        prompt = prompt or self.prompt(settings)
         return Lockstep(
             self.dense.model,
             self.pruned.model,
-            TokenText(tokenizer),
-            ids,
+            TokenText(self.dense.tokenizer),
+            prompt.ids,
             settings,
-            ends_dense=end_ids(self.dense),
-            ends_pruned=end_ids(self.pruned),
-            text_ids=text_ids(tokenizer, settings) if settings.follow is Follow.TEXT else (),
+            ends_dense=end_ids(self.dense, settings),
+            ends_pruned=end_ids(self.pruned, settings),
+            text_ids=prompt.text_ids,
         )
 
-    def header(self, settings: RunSettings) -> RunHeader:
-        """What a reader of this run must know."""
-        text, ids = prompt_ids(self.dense.tokenizer, settings)
+    def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
+        """What a reader of this run must know; `prompt` is what its lockstep reads."""
         return RunHeader(
             dense=self.dense.info,
             pruned=self.pruned.info,
             prune=self.report,
             settings=settings,
-            prompt_text=text,
-            prompt_ids=tuple(ids),
+            prompt_text=prompt.text,
+            prompt_ids=prompt.ids,
+            text_ids=prompt.text_ids,
             versions={
                 "phier": version("phier"),
                 "torch": version("torch"),
@@ -101,8 +112,18 @@ class Pair:
                 "python": platform.python_version(),
             },
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            notes=self.every_note,
-            warnings=self.every_warning,
+            notes=(*self.every_note, *prompt.notes, *_cut_by_steps(settings, prompt)),
+            warnings=(*self.every_warning, *self._cut_by_context(prompt)),
+        )
+
+    def _cut_by_context(self, prompt: Prompt) -> tuple[str, ...]:
+        longest = longest_context(self.dense.model, self.pruned.model)
+        room = longest - len(prompt.ids) + 1
+        if len(prompt.text_ids) <= room:
+            return ()
+        return (
+            f"The text has {len(prompt.text_ids):,} tokens, and the models read at most {longest:,}: only the first "
+            f"{room:,} are scored.",
         )
 
     def save(self, folder: Path, progress: Progress | None = None, cancelled: Asked | None = None) -> Saved:
@@ -119,6 +140,12 @@ class Pair:
         was. A second model made elsewhere is let go, and the dense model gets a twin.
         """
         return pruned_here(self.dense, setting, self.calibration, progress, cancelled, twin=self.twin, known=self.known)
+
+
+def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
+    if len(prompt.text_ids) <= settings.longest:
+        return ()
+    return (f"The text has {len(prompt.text_ids):,} tokens; the run is set to {settings.longest:,} steps of it.",)
 
 
 def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:

@@ -122,7 +122,7 @@ def retrace(
 
 
 def check_same_models(recorded: RunHeader, here: RunHeader) -> tuple[str, ...]:
-    """Raises `BadInput` where the models or the prompt are not the recorded ones, as far as hashes tell.
+    """Raises `BadInput` where the models are not the recorded ones, as far as hashes tell.
 
     Returns sentences on what is another and may be so: on another processor, calibrated masks differ in some weights
     of a thousand, block after block a little more, which moves figures of single steps by a tenth.
@@ -143,13 +143,6 @@ def check_same_models(recorded: RunHeader, here: RunHeader) -> tuple[str, ...]:
                 f"had {was.layers} and {was.vocabulary:,}.",
                 "Put the recorded model back, or begin a new run on this one.",
             )
-    if recorded.prompt_ids and recorded.prompt_ids != here.prompt_ids:
-        raise BadInput(
-            "Another prompt",
-            f"The prompt is {len(here.prompt_ids)} tokens here and was recorded as {len(recorded.prompt_ids)}, or "
-            "others of them: the tokenizer or its chat template has changed.",
-            "Put the recorded tokenizer back, or begin a new run.",
-        )
     return tuple(_notes(recorded, here))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,9 @@ class Follow(StrEnum):
     TEXT = "text"
     """Both see a given text: scoring, no sampling."""
 
+
+STEPS = 128
+"""The longest run unless another is asked for."""
 
 LEAST_TEMPERATURE = 1e-6
 """Below it, logits divided by the temperature leave no digits for what they differ by."""
@@ -71,6 +75,7 @@ class RunSettings:
     """Everything that decides a run's figures, apart from the two models."""
 
     prompt: str
+    """May be empty if a text is followed: then nothing but the text is read."""
     raw: bool = False
     """True sends the prompt as it is; False puts it into the chat template where the tokenizer has one."""
     follow: Follow = Follow.DENSE
@@ -79,10 +84,12 @@ class RunSettings:
     sampling: Sampling = Sampling()
     analysis_temperature: float | None = None
     """T of the compared distributions; None takes the sampling temperature, or 1 when greedy."""
-    steps: int = 128
-    """The longest run, in steps."""
+    steps: int = 0
+    """The longest run, in steps; 0 is 128, or all of a text that is followed."""
     top: int = 10
     """How many of each model's likeliest tokens a step keeps."""
+    chat_template: str = ""
+    """Which chat template the prompt goes into, of a tokenizer that has several by name; "" is its default."""
 
     def __post_init__(self) -> None:
         if self.analysis_temperature is not None and not (LEAST_TEMPERATURE <= self.analysis_temperature < math.inf):
@@ -91,7 +98,7 @@ class RunSettings:
                 f"{self.analysis_temperature} can't be used.",
                 f"Use a number of at least {LEAST_TEMPERATURE:g}.",
             )
-        if self.steps < 1:
+        if self.steps < 0:
             raise BadInput("Steps", f"{self.steps} steps can't be run.", "Use 1 or more.")
         if self.top < 1:
             raise BadInput("Top", f"{self.top} tokens can't be kept.", "Use 1 or more.")
@@ -99,6 +106,11 @@ class RunSettings:
             raise BadInput(
                 "No text", "Following a text needs the text.", "Give it (--text), or choose another context."
             )
+
+    @property
+    def longest(self) -> int:
+        """The longest run, in steps; a text has its own end."""
+        return self.steps or (sys.maxsize if self.follow is Follow.TEXT else STEPS)
 
     @property
     def analysis_t(self) -> float:

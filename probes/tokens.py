@@ -1,4 +1,4 @@
-"""From text to token ids and back: prompts, single tokens, and texts that grow token by token."""
+"""From text to token ids and back: single tokens, and texts that grow token by token."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import codecs
 import re
 from collections.abc import Sequence
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-from probes.errors import BadInput
-from probes.settings import RunSettings
 
 _LONGEST_CHARACTER = 4
 """Bytes of the longest UTF-8 character, hence the most tokens one can be spread over."""
@@ -21,58 +17,10 @@ _BYTE_NAME = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 """How sentencepiece names a token that is one byte."""
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> tuple[str, list[int]]:
-    """What the models really read, as text and as ids: the prompt in the chat template, or as it is where `raw`.
-
-    The template, where the tokenizer has one, gets a user's turn and opens the answer. Special tokens stand once: a
-    template writes its own, plain text gets the tokenizer's. Raises `BadInput` where nothing is left to read.
-    """
-    if settings.raw or not tokenizer.chat_template:
-        ids = _encode(tokenizer, settings.prompt, special=True)
-        first = tokenizer.bos_token_id
-        if first is not None and ids[:2] == [first, first]:
-            ids = ids[1:]
-        begun = first is not None and ids[:1] == [first] and not settings.prompt.startswith(str(tokenizer.bos_token))
-        text = f"{tokenizer.bos_token}{settings.prompt}" if begun else settings.prompt
-    else:
-        if not settings.prompt.strip():
-            raise BadInput("Empty prompt", "The prompt is empty.", "Type at least one word.")
-        text = _render(tokenizer, [{"role": "user", "content": settings.prompt}], open_answer=True)
-        ids = _encode(tokenizer, text, special=False)
-    if not ids:
-        raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
-    return text, ids
-
-
-def text_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> list[int]:
-    """The reference text's ids, as they continue the prompt.
-
-    Text is tokenised with the prompt before it, so that its first token is what a model would write there; where
-    that would change the prompt's own last token, it is tokenised alone. Raises `BadInput` where it has no tokens.
-    """
-    prompt, before = prompt_ids(tokenizer, settings)
-    whole = _encode(tokenizer, prompt + settings.text, special=False)
-    ids = whole[len(before) :] if whole[: len(before)] == before else []
-    ids = ids or _encode(tokenizer, settings.text, special=False)
-    if not ids:
-        raise BadInput("Empty text", "The text to score has no tokens.", "Give at least one word.")
-    return ids
-
-
-def chat_end_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The special token that the chat template puts after an answer, if it puts one."""
-    if not tokenizer.chat_template:
-        return frozenset()
-    answer = "yes"
-    turns = [{"role": "user", "content": "no"}, {"role": "assistant", "content": answer}]
-    try:
-        text = _render(tokenizer, turns, open_answer=False)
-    except BadInput:
-        return frozenset()  # a template for other turns than these; the configurations name the ends then
-    after = text[text.rindex(answer) + len(answer) :] if answer in text else ""
-    ids = _encode(tokenizer, after.lstrip(), special=False)
-    added = tokenizer.added_tokens_decoder
-    return frozenset(token_id for token_id in ids[:1] if token_id in added and added[token_id].special)
+def encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
+    """The text's token ids; `special` adds what the tokenizer puts before and after a text of its own."""
+    encoded = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+    return [int(token_id) for token_id in encoded]
 
 
 class TokenText:
@@ -82,7 +30,7 @@ class TokenText:
         self._tokenizer = tokenizer
         self._known: dict[int, str] = {}
         self._byte_level = _is_byte_level(tokenizer)
-        self._before = _encode(tokenizer, "a", special=False)[-1:]
+        self._before = encode(tokenizer, "a", special=False)[-1:]
 
     def piece(self, token_id: int) -> str:
         """The token alone, with the space it begins with; bytes that are no character as "<0xF0>".
@@ -168,23 +116,9 @@ codecs.register_error(_NAMING, _name_bytes)
 def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
     """True where token names, read byte for byte, are the text: tried on one that no other kind gets right."""
     text = "aé 🙂"
-    names = tokenizer.convert_ids_to_tokens(_encode(tokenizer, text, special=False))
+    names = tokenizer.convert_ids_to_tokens(encode(tokenizer, text, special=False))
     characters = "".join(names)
     return bytes(_BYTE_OF.get(character, 0) for character in characters).endswith(text.encode())
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], *, open_answer: bool) -> str:
-    try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=open_answer)
-    except TemplateError as problem:
-        raise BadInput(
-            "Chat template", f"The model's chat template can't take this prompt ({problem}).", "Use --raw."
-        ) from problem
-    return str(text)
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
-    return [int(token_id) for token_id in tokenizer(text, add_special_tokens=special)["input_ids"]]
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -41,11 +41,12 @@ def bench(
     from explorer.bench.interface import measure
     from probes.bench.stepping import growth_alone, step_cost
     from probes.pair import load_pair
-    from probes.tokens import TokenText, prompt_ids
+    from probes.prompting import read_prompt
+    from probes.tokens import TokenText
 
     tell = progress or (lambda _event: None)
     pair = load_pair(wanted, tell)
-    _, ids = prompt_ids(pair.dense.tokenizer, RunSettings(prompt))
+    ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
     tokens = TokenText(pair.dense.tokenizer)
     costs = []
     for follow in (Follow.DENSE, Follow.FREE):

@@ -32,7 +32,7 @@ FIELDS = (
     Field("top_p", "top-p", "1 keeps all tokens"),
     Field("seed", "seed", "shared by both models, so differences are never luck"),
     Field("analysis", "analysis temperature", "T of the compared distributions; empty takes the sampler's, or 1"),
-    Field("steps", "steps", "the longest run"),
+    Field("steps", "steps", "the longest run; empty is 128, or all of a text"),
     Field("text", "text", "the reference to score, for the context `text`"),
 )
 
@@ -113,7 +113,7 @@ def written(settings: RunSettings) -> dict[str, str]:
         "top_p": _plain(sampling.top_p),
         "seed": f"{sampling.seed}",
         "analysis": "" if settings.analysis_temperature is None else _plain(settings.analysis_temperature),
-        "steps": f"{settings.steps}",
+        "steps": f"{settings.steps or ''}",
         "text": settings.text,
     }
 
@@ -138,8 +138,9 @@ def read(values: dict[str, str], before: RunSettings) -> RunSettings:
             seed=_whole(values["seed"], "Seed"),
         ),
         analysis_temperature=_number(analysis, "Analysis temperature") if analysis else None,
-        steps=_whole(values["steps"], "Steps"),
+        steps=_whole(values["steps"] or "0", "Steps"),
         top=before.top,
+        chat_template=before.chat_template,
     )
 
 

@@ -81,7 +81,7 @@ class Title(Drawn):
     def _place(self, view: View, header: RunHeader) -> list[Part]:
         """Where the cursor is and what is going on."""
         palette = self.palette
-        limit = max(header.settings.steps, view.newest)
+        limit = max(header.limit, view.newest)
         parts = [Part(90, [(f"step {view.cursor}/{limit}", palette.strong)])]
         if view.newest and view.following:
             parts.append(Part(40, [("following", palette.muted)]))

@@ -27,7 +27,20 @@ def test_help_of_run_names_every_option_of_a_run() -> None:
     shown = command("phier", "run", "--help", env={"COLUMNS": "200", "PATH": "", "NO_COLOR": "1"}).stdout
     sampler = ["temperature", "top-k", "top-p", "seed", "analysis-temperature"]
     placed = ["device", "dtype", "device-map"]
-    for option in ["dense", "pruned", "prune", "prompt", "raw", "follow", "text", *sampler, "steps", "until", *placed]:
+    for option in [
+        "dense",
+        "pruned",
+        "prune",
+        "prompt",
+        "raw",
+        "chat-template",
+        "follow",
+        "text",
+        *sampler,
+        "steps",
+        "until",
+        *placed,
+    ]:
         assert f"--{option}" in shown
     assert "--json" in shown
 
@@ -45,6 +58,9 @@ def test_help_of_run_names_every_option_of_a_run() -> None:
         (["--follow", "nobody"], "nobody"),
         (["--steps", "0"], "steps"),
         (["--dense", "/no/such/folder"], "/no/such/folder"),
+        (["--follow", "text", "--text", "x", "--prompt", "", "--dense", "/no/such/folder"], "/no/such/folder"),
+        (["--prompt", ""], "at least one character"),
+        (["--raw", "--chat-template", "short"], "not both"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

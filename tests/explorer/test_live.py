@@ -27,6 +27,7 @@ from probes.events import (
     WorkProgressed,
 )
 from probes.header import ModelInfo, RunHeader
+from probes.prompting import Prompt
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
 from tests.probes.test_decode import PROMPT, Words, damaged
@@ -46,12 +47,17 @@ class TinyPair:
         self.pruned = damaged(self.dense, noise)
         self.made_by = str(noise)
 
-    def lockstep(self, settings: RunSettings) -> Lockstep:
-        ids = [] if not settings.prompt else PROMPT
-        return Lockstep(self.dense, self.pruned, Words(), ids, settings)
+    def prompt(self, settings: RunSettings) -> Prompt:
+        return Prompt(settings.prompt, tuple(PROMPT) if settings.prompt else ())
 
-    def header(self, settings: RunSettings) -> RunHeader:
-        return RunHeader(INFO, INFO, None, settings, settings.prompt)
+    def recorded_prompt(self, header: RunHeader) -> Prompt:
+        return Prompt(header.prompt_text, header.prompt_ids or tuple(PROMPT))
+
+    def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
+        return Lockstep(self.dense, self.pruned, Words(), (prompt or self.prompt(settings)).ids, settings)
+
+    def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
+        return RunHeader(INFO, INFO, None, settings, prompt.text, prompt.ids)
 
     def repruned(
         self, setting: str, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
@@ -319,9 +325,33 @@ def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(h
     assert (paused.why, paused.reason) == (Pause.ASKED, "The same 12 steps are measured under this setting.")
 
 
+def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) -> None:
+    class OtherDay(TinyPair):
+        def __init__(self) -> None:
+            super().__init__()
+            self.days = 0
+
+        def prompt(self, settings: RunSettings) -> Prompt:
+            self.days += 1
+            return Prompt(f"day {self.days}", (self.days, *PROMPT))
+
+    live = LiveSource(lambda progress, cancelled: OtherDay(), replace(SETTINGS, steps=2))
+    live.open(heard)
+    live.run()
+    heard.wait(RunPaused)
+    live.prune("0.5")
+    heard.wait(RunPaused, 2)
+    live.close()
+    first, second = heard.of(RunStarted)
+    assert first.header.prompt_ids == second.header.prompt_ids == (1, *PROMPT)
+    assert [step.dense and step.dense.p for step in heard.steps()[:2]] == [
+        step.dense and step.dense.p for step in heard.steps()[2:]
+    ]
+
+
 def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:
     class Ending(TinyPair):
-        def lockstep(self, settings: RunSettings) -> Lockstep:
+        def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
             return Lockstep(self.dense, self.pruned, Words(), PROMPT, settings, ends_dense=frozenset(range(128)))
 
     live = LiveSource(lambda progress, cancelled: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))

@@ -17,8 +17,9 @@ from probes.errors import Cancelled, Failure
 from probes.loading import kept
 from probes.loading.work import Work
 from probes.models import fingerprint, load
+from probes.prompting import read_prompt
 from probes.settings import RunSettings
-from probes.tokens import TokenText, prompt_ids
+from probes.tokens import TokenText
 from tests.gguf_file import write_gguf
 from tests.tiny import byte_tokenizer, tiny
 
@@ -223,7 +224,7 @@ def test_the_demo_models_copy_is_exactly_what_is_in_its_gguf(demo):
 
 @pytest.mark.demo
 def test_the_demo_model_answers_in_plain_english(demo):
-    _, ids = prompt_ids(demo.tokenizer, RunSettings("What is the capital of France?"))
+    ids = read_prompt(demo.tokenizer, RunSettings("What is the capital of France?")).ids
     with torch.inference_mode():
         written = demo.model.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)[0, len(ids) :]
     stream = TokenText(demo.tokenizer).stream(ids)

@@ -18,6 +18,7 @@ from probes.errors import BadInput, Cancelled, Failure
 from probes.events import WorkProgressed
 from probes.loading import reading
 from probes.models import Loaded, check_comparable, end_ids, fingerprint, load, named_drops, with_fingerprint
+from probes.settings import RunSettings
 from tests.tiny import ARCHITECTURES, byte_tokenizer, save, tiny
 
 TOKENIZER = byte_tokenizer()
@@ -307,18 +308,21 @@ def test_running_out_of_memory_while_loading_is_said_in_a_sentence(tmp_path):
 # Ends ---------------------------------------------------------------------------------------------------------
 
 
+SETTINGS = RunSettings("a")
+
+
 def test_every_token_that_ends_a_text_is_known(folder):
     end, chat_end = TOKENIZER.convert_tokens_to_ids(["<|endoftext|>", "<|end|>"])
-    assert end_ids(load(str(folder))) == {end, chat_end}
+    assert end_ids(load(str(folder)), SETTINGS) == {end, chat_end}
     edit(folder, "generation_config.json", eos_token_id=[end, TOKENIZER.convert_tokens_to_ids("<|system|>")])
-    assert end_ids(load(str(folder))) == {end, chat_end, TOKENIZER.convert_tokens_to_ids("<|system|>")}
+    assert end_ids(load(str(folder)), SETTINGS) == {end, chat_end, TOKENIZER.convert_tokens_to_ids("<|system|>")}
 
 
 def test_an_end_that_is_an_ordinary_token_to_the_tokenizer_is_a_default_nobody_meant(folder):
     ordinary = TOKENIZER.convert_tokens_to_ids("e")
     edit(folder, eos_token_id=ordinary)
     edit(folder, "generation_config.json", eos_token_id=ordinary)
-    assert ordinary not in end_ids(load(str(folder)))
+    assert ordinary not in end_ids(load(str(folder)), SETTINGS)
 
 
 # Fingerprints -------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def kls(pair: Pair) -> list[float]:
 def test_a_model_made_elsewhere_is_compared_as_it_is(dense: Path, pruned: Path) -> None:
     pair = load_pair(Wanted(dense=str(dense), pruned=str(pruned)))
     assert all(kl > 0 for kl in kls(pair))
-    header = pair.header(SETTINGS)
+    header = pair.header(SETTINGS, pair.prompt(SETTINGS))
     assert header.prompt_text.endswith("<|assistant|>") or "the king" in header.prompt_text
     assert len(header.prompt_ids) > 0
     assert header.dense.fingerprint != header.pruned.fingerprint
@@ -66,7 +66,7 @@ def test_a_model_pruned_here_shares_what_is_not_pruned(dense: Path) -> None:
     assert all(".mlp." in name for name in own)
     assert pair.report is not None
     assert pair.report.zeroed == pytest.approx(pair.report.targeted / 2, rel=0.01)
-    assert pair.header(SETTINGS).title == "magnitude:0.5@mlp"
+    assert pair.header(SETTINGS, pair.prompt(SETTINGS)).title == "magnitude:0.5@mlp"
     assert all(kl > 0 for kl in kls(pair))
 
 
@@ -198,6 +198,6 @@ def test_notes_and_warnings_of_both_models_and_of_the_pair_are_in_the_header_eac
         notes=("c",),
         warnings=("w",),
     )
-    header = told.header(RunSettings("a b"))
+    header = told.header(SETTINGS, told.prompt(SETTINGS))
     assert header.every_note[:3] == ("a", "b", "c")
     assert header.every_warning == ("w", "x")

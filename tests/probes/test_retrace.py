@@ -128,11 +128,6 @@ def test_another_model_is_refused(role: str, change: dict[str, object]) -> None:
         check_same_models(HEADER, here)
 
 
-def test_another_prompt_is_refused() -> None:
-    with pytest.raises(BadInput, match="chat template"):
-        check_same_models(HEADER, replace(HEADER, prompt_ids=(1, 2, 4)))
-
-
 def test_what_only_may_be_another_is_noted() -> None:
     here = replace(
         HEADER,

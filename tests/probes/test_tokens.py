@@ -1,4 +1,4 @@
-"""Text becomes the ids that models really read, and ids become the text that people see, whatever the tokenizer."""
+"""Ids become the text that people see, whatever the tokenizer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.errors import BadInput
-from probes.settings import Follow, RunSettings
-from probes.tokens import TokenText, chat_end_ids, prompt_ids, text_ids
+from probes.prompting import chat_end_ids, read_prompt
+from probes.settings import RunSettings
+from probes.tokens import TokenText
 from tests.tiny import byte_tokenizer, metaspace_tokenizer
 
 BYTES = byte_tokenizer()
@@ -24,79 +24,6 @@ def ids_of(tokenizer, text: str) -> list[int]:
 def grown(tokenizer, ids, before=()) -> str:
     stream = TokenText(tokenizer).stream(before)
     return "".join(stream.push(token_id) for token_id in ids)
-
-
-# Prompts ------------------------------------------------------------------------------------------------------
-
-
-def test_a_prompt_goes_into_the_chat_template_as_a_users_turn():
-    text, ids = prompt_ids(BYTES, RunSettings("the cat"))
-    assert text == "<|user|>the cat<|end|><|assistant|>"
-    assert BYTES.decode(ids) == text
-    assert ids[0] == BYTES.convert_tokens_to_ids("<|user|>")
-
-
-def test_a_raw_prompt_is_read_as_it_is():
-    text, ids = prompt_ids(BYTES, RunSettings("the cat", raw=True))
-    assert text == "the cat"
-    assert BYTES.decode(ids) == "the cat"
-
-
-def test_without_a_chat_template_a_prompt_is_raw():
-    plain = byte_tokenizer(chat=False)
-    assert prompt_ids(plain, RunSettings("the cat")) == prompt_ids(plain, RunSettings("the cat", raw=True))
-
-
-@pytest.mark.parametrize("prompt", ["the cat", "<|endoftext|>the cat"])
-def test_a_raw_prompt_begins_with_one_beginning_and_not_two(prompt):
-    text, ids = prompt_ids(PIECES_WITH_BOS, RunSettings(prompt, raw=True))
-    assert ids.count(PIECES_WITH_BOS.bos_token_id) == 1
-    assert ids[0] == PIECES_WITH_BOS.bos_token_id
-    assert text == "<|endoftext|>the cat"
-
-
-def test_a_chat_prompt_gets_no_beginning_beside_the_templates_own():
-    text, ids = prompt_ids(PIECES_WITH_BOS, RunSettings("the cat"))
-    assert text.startswith("<|user|>")
-    assert ids[0] == PIECES_WITH_BOS.convert_tokens_to_ids("<|user|>")
-
-
-@pytest.mark.parametrize("settings", [RunSettings(""), RunSettings(" \n"), RunSettings("", raw=True)])
-def test_an_empty_prompt_is_refused(settings):
-    with pytest.raises(BadInput, match="Empty prompt"):
-        prompt_ids(BYTES, settings)
-
-
-def test_a_template_that_refuses_the_prompt_says_so_and_offers_raw():
-    tokenizer = byte_tokenizer()
-    tokenizer.chat_template = "{{ raise_exception('a system turn comes first') }}"
-    with pytest.raises(BadInput, match=r"a system turn comes first.*--raw"):
-        prompt_ids(tokenizer, RunSettings("the cat"))
-
-
-def test_a_text_to_score_continues_the_prompt_and_is_not_a_text_of_its_own():
-    settings = RunSettings("the", raw=True, follow=Follow.TEXT, text=" cat sat")
-    assert text_ids(PIECES, settings) == PIECES.convert_tokens_to_ids(["▁cat", "▁sat"])
-
-
-def test_a_text_that_would_change_the_prompts_last_token_is_tokenised_alone():
-    settings = RunSettings("eat", raw=True, follow=Follow.TEXT, text="ing")
-    merged = byte_tokenizer(merges=("ting",))
-    assert merged.decode(text_ids(merged, settings)) == "ing"
-    assert text_ids(merged, settings) == ids_of(merged, "ing")
-
-
-# Ends ---------------------------------------------------------------------------------------------------------
-
-
-def test_what_the_chat_template_puts_after_an_answer_ends_it():
-    assert chat_end_ids(BYTES) == {BYTES.convert_tokens_to_ids("<|end|>")}
-
-
-def test_a_template_that_marks_no_end_names_none():
-    tokenizer = byte_tokenizer()
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
-    assert chat_end_ids(tokenizer) == frozenset()
 
 
 # Single tokens ------------------------------------------------------------------------------------------------
@@ -181,7 +108,7 @@ def test_bytes_that_never_become_a_character_do_not_hold_up_the_text():
 def test_the_demo_tokenizer_reads_and_writes(demo):
     text = f"Natalia sold 48 clips {EMOJI} in April,\n\tthen half as many … naïvely"
     assert grown(demo.tokenizer, ids_of(demo.tokenizer, text)) == text
-    prompt, ids = prompt_ids(demo.tokenizer, RunSettings("Hello"))
-    assert prompt.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
-    assert demo.tokenizer.decode(ids) == prompt
-    assert chat_end_ids(demo.tokenizer) == {demo.tokenizer.convert_tokens_to_ids("<|im_end|>")}
+    prompt = read_prompt(demo.tokenizer, RunSettings("Hello"))
+    assert prompt.text.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
+    assert demo.tokenizer.decode(prompt.ids) == prompt.text
+    assert chat_end_ids(demo.tokenizer, RunSettings("Hello")) == {demo.tokenizer.convert_tokens_to_ids("<|im_end|>")}

@@ -10,7 +10,8 @@ import torch
 
 from probes.errors import BadInput, Cancelled
 from probes.loading import child
-from probes.models import end_ids, load, prompt_ids
+from probes.models import end_ids, load
+from probes.prompting import read_prompt
 from probes.settings import RunSettings
 from tests.gguf_file import write_gguf
 from tests.tiny import byte_tokenizer, tiny
@@ -48,8 +49,8 @@ def test_a_gguf_file_gives_its_model_and_tokenizer_and_is_converted_once(gguf, c
     assert torch.equal(loaded.model(PROMPT).logits, MODEL(PROMPT).logits)
     assert (loaded.info.name, loaded.info.spec, loaded.info.dtype) == ("small", str(gguf), "float32")
     settings = RunSettings("the ringing cat 🙂")
-    assert prompt_ids(loaded.tokenizer, settings) == prompt_ids(byte_tokenizer(), settings)
-    assert end_ids(loaded) == set(byte_tokenizer().convert_tokens_to_ids(["<|endoftext|>", "<|end|>"]))
+    assert read_prompt(loaded.tokenizer, settings) == read_prompt(byte_tokenizer(), settings)
+    assert end_ids(loaded, settings) == set(byte_tokenizer().convert_tokens_to_ids(["<|endoftext|>", "<|end|>"]))
 
     # Found again under another name, and as the one GGUF file of a folder.
     moved = tmp_path / "folder" / "small.gguf"

@@ -278,7 +278,8 @@ def test_another_setting_gives_the_dense_model_a_twin(dense, tmp_path):
 
 def test_the_header_of_a_run_holds_what_was_measured(dense, tmp_path):
     folder = save(tmp_path / "made", shallower(0, 2), TOKENIZER)
-    header = pair(dense, folder).header(SETTINGS)
+    found = pair(dense, folder)
+    header = found.header(SETTINGS, found.prompt(SETTINGS))
     assert header.title == "made"
     assert header.prune is not None
     assert header.prune.summary == "1 block dropped"
@@ -286,7 +287,8 @@ def test_the_header_of_a_run_holds_what_was_measured(dense, tmp_path):
 
 def test_a_recording_holds_what_was_measured(dense, tmp_path):
     folder = made(tmp_path / "made", tiny("llama", seed=3, vocab_size=SIZE), drop_attn_list=[1])
-    header = pair(dense, folder).header(SETTINGS)
+    found = pair(dense, folder)
+    header = found.header(SETTINGS, found.prompt(SETTINGS))
     line, _ = lines.decode(lines.encode(RunStarted(1, header), 0.0), lines.FORMAT)
     assert isinstance(line, lines.Line)
     assert line.event == RunStarted(1, header)
