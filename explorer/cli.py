@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,19 +16,29 @@ from explorer.cli_recordings import add_to
 from explorer.errors import told
 from explorer.source import Source
 from explorer.splash import Splash
-from probes.errors import BadInput, Failure
+from explorer.standard_streams import safe_streams
+from probes.errors import BadInput
 from probes.settings import Follow, RunSettings, Sampling
 from probes.until import parse_until
 from probes.wanted import CalibrationWanted, Wanted
 
-phier = typer.Typer(
+
+class _Program(typer.Typer):
+    """A command whose streams take every character, from its help to its last line."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with safe_streams():
+            return super().__call__(*args, **kwargs)
+
+
+phier = _Program(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Steps a dense and a pruned language model side by side and measures where they part.",
 )
-phier_tui = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+phier_tui = _Program(add_completion=False, pretty_exceptions_enable=False)
 
 
 @phier.callback()
@@ -77,29 +88,21 @@ def run(
         )  # fmt: skip
         from rich.console import Console
 
-        from explorer.headless import JsonLines, LiveTable, events, tell_failure, tell_notes
+        from explorer.headless import JsonLines, LiveTable, events, recorded, tell_notes
         from explorer.progress import Bar
-        from explorer.recorder import Recorder
         from probes.pair import load_pair
 
         show = JsonLines() if json else LiveTable(Console())
-        recorder = Recorder(tell_failure, Path(session)) if session else None
-        if recorder:
-            recorder.prepare()
-        with Bar(Console(stderr=True)) as bar:
-            pair = load_pair(wanted, bar.show)
-        read = pair.prompt(settings)
-        header = pair.header(settings, read)
-        tell_notes(header.every_warning, header.every_note)
-        with pair.lockstep(settings, read) as lockstep:
-            for event in events(lockstep, header, conditions):
-                if recorder:
-                    recorder(event)
-                show(event)
-        if recorder and (unsaved := recorder.close()):
-            saved = recorder.rescue()
-            hint = f"All of it is in {saved}." if saved else "Make room, and run again with the same seed."
-            raise Failure("Not recorded there", unsaved, hint)
+        with recorded(Path(session) if session else None) as record:
+            with Bar(Console(stderr=True)) as bar:
+                pair = load_pair(wanted, bar.show)
+            read = pair.prompt(settings)
+            header = pair.header(settings, read)
+            tell_notes(header.every_warning, header.every_note)
+            with pair.lockstep(settings, read) as lockstep:
+                for event in events(lockstep, header, conditions):
+                    record(event)
+                    show(event)
 
 
 @phier.command()
@@ -235,7 +238,9 @@ def _meet_the_terminal() -> None:
     if err is None or not err.isatty():
         if out is None or not out.isatty():
             raise _no_terminal()
-        vars(sys)["__stderr__"] = out
+        vars(sys)["__stderr__"] = err = out
+    if isinstance(err, TextIOWrapper):
+        err.reconfigure(errors="replace")  # one character for another: the columns stay
     if sys.__stdin__ is None or not sys.__stdin__.isatty():
         try:
             os.dup2(os.open("/dev/tty", os.O_RDWR), 0)
@@ -280,7 +285,16 @@ def _settings(
 
 
 def _given(text: str) -> str:
-    return sys.stdin.read() if text == "-" else text
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as problem:
+        raise BadInput(
+            "Standard input",
+            f"It is not {problem.encoding} text (byte {problem.start}).",
+            "Set PYTHONIOENCODING to its encoding, or convert it.",
+        ) from problem
 
 
 def _wanted(

@@ -6,7 +6,9 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +17,10 @@ from rich.text import Text
 
 from explorer.display import fit
 from explorer.ending import why_ended
+from explorer.recorder import Recorder
+from explorer.source import Sink
 from probes.accumulate import Spread, Summary, summarise
+from probes.errors import Failure
 from probes.events import Event, Failed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.header import RunHeader
 from probes.record import StepRecord, to_jsonable
@@ -42,6 +47,29 @@ def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -
         done = f"{len(lockstep.path)} steps are done{left}."
         why, reason = why_ended(lockstep) if lockstep.finished else (Pause.STEPS, done)
     yield RunPaused(1, why, reason)
+
+
+@contextmanager
+def recorded(path: Path | None) -> Iterator[Sink]:
+    """Takes the events of a run into a new file; without one, nothing happens to them.
+
+    The file is made before anything slow begins, and taken away again if no run began. Raises `BadInput` if it exists
+    and `Failure` if it can't be made, or if it took less than everything; all of it is then saved elsewhere.
+    """
+    if path is None:
+        yield lambda _event: None
+        return
+    recorder = Recorder(tell_failure, path)
+    recorder.prepare()
+    try:
+        yield recorder
+    except BaseException:
+        recorder.close()
+        raise
+    if unsaved := recorder.close():
+        saved = recorder.rescue()
+        hint = f"All of it is in {saved}." if saved else "Make room, and run again with the same seed."
+        raise Failure("Not recorded there", unsaved, hint)
 
 
 def tell_notes(warnings: Iterable[str], notes: Iterable[str]) -> None:
