@@ -76,6 +76,8 @@ class ReplaySource:
         self._left = 0
         """How many of them are steps, from there on."""
         self._branches = Branches()
+        self._shown = self._branches.current
+        """The branch that was told to be the current one."""
 
     # What the interface calls ---------------------------------------------------------------------------------
 
@@ -129,7 +131,7 @@ class ReplaySource:
                 return
             self.pause()
             self._branches.current = branch
-            self._sink(BranchSelected(self._number, branch))
+            self._show_branch()
 
     def restart(self, settings: RunSettings) -> None:  # noqa: ARG002 - as asked
         self._refuse("Another prompt, context or sampler needs the models.")
@@ -239,6 +241,7 @@ class ReplaySource:
         self._at, self._place = index, 1
         self._left = sum(isinstance(line.event, StepMeasured) for line in self._runs[index].lines)
         self._branches = Branches()
+        self._shown = self._branches.current
         self._number += 1
         self._sink(RunStarted(self._number, self._runs[index].header))
 
@@ -250,26 +253,30 @@ class ReplaySource:
             self._place += 1
             match event:
                 case StepMeasured():
-                    if event.branch != self._branches.current:
-                        self._show_branch(event.branch)
+                    self._branches.current = event.branch
+                    self._show_branch()
                     self._left -= 1
                     self._branches.add(event.branch, event.record)
                     self._sink(StepMeasured(self._number, event.branch, event.record, event.seconds))
                     return True
                 case BranchOpened():
                     self._branches.open(event.branch)
+                    self._shown = event.branch.id
                     self._sink(BranchOpened(self._number, event.branch))
                 case BranchSelected():
-                    self._show_branch(event.branch)
+                    self._branches.current = event.branch
                 case Explained():
                     self._sink(replace(event, run=self._number))
                 case RunStarted() | RunResumed() | RunPaused() | Failed():
                     pass
+        self._show_branch()
         return False
 
-    def _show_branch(self, branch: int) -> None:
-        self._branches.current = branch
-        self._sink(BranchSelected(self._number, branch))
+    def _show_branch(self) -> None:
+        """Tells which branch is the current one, where that is another than was told last."""
+        if self._branches.current != self._shown:
+            self._shown = self._branches.current
+            self._sink(BranchSelected(self._number, self._shown))
 
     def _stop(self, why: Pause, reason: str) -> None:
         self._playing = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from probes.bounds import Count, Place
 from probes.record import StepRecord
 
 
@@ -12,14 +13,14 @@ from probes.record import StepRecord
 class Branch:
     """Where a path left its parent, and what was forced there."""
 
-    id: int
-    parent: int | None
+    id: Count
+    parent: Count | None
     """None for the first path of a run."""
-    step: int
+    step: Place
     """The first step that is this branch's own; those before it are the parent's."""
-    dense: int | None = None
+    dense: Count | None = None
     """Token id forced on the dense model (on both, where they share one context) at that step."""
-    pruned: int | None = None
+    pruned: Count | None = None
     """Token id forced on the pruned model's own context (`free`)."""
     label: str = ""
     """What a person reads in the list of branches: "“ half” forced at 3"."""

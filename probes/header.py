@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from probes.bounds import Count, Figure, Layers, Names
 from probes.settings import RunSettings
 
 
@@ -21,10 +22,10 @@ class ModelInfo:
     """SHA-256 over the names, shapes, dtypes and bytes of the weights, hex; "" where it was not taken."""
     architecture: str
     """The transformers class: "LlamaForCausalLM"."""
-    layers: int
-    hidden: int
-    vocabulary: int
-    parameters: int
+    layers: Layers
+    hidden: Count
+    vocabulary: Count
+    parameters: Count
     dtype: str
     device: str
 
@@ -35,8 +36,8 @@ class Calibration:
 
     source: str
     """"self" (written by the dense model), "demo" (the ids that ship), or a file or data set name."""
-    samples: int
-    length: int
+    samples: Count
+    length: Count
     """Tokens a sample."""
     seed: int | None
     sha256: str
@@ -49,19 +50,19 @@ class MatrixReport:
 
     name: str
     """Its module path: "model.layers.3.mlp.up_proj"."""
-    layer: int
+    layer: Layers
     sublayer: str
     """"attn", "mlp", or "" for one that belongs to neither."""
-    rows: int
-    columns: int
-    zeros: int
+    rows: Count
+    columns: Count
+    zeros: Count
     patterns: tuple[str, ...] = ()
     """The N:M patterns that every group of neighbours along its inputs obeys: "2:4", "4:8", "1:4"; measured where
     the model was made elsewhere."""
 
     @property
     def sparsity(self) -> float:
-        return self.zeros / (self.rows * self.columns)
+        return self.zeros / (self.rows * self.columns) if self.rows and self.columns else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,9 @@ class TensorReport:
 
     name: str
     """Its name in the second model."""
-    relative: float | None
+    relative: Figure | None
     """‖w' - w‖₂ / ‖w‖₂ against the dense tensor; None where there is none of this shape, or it can't be read."""
-    largest: float | None
+    largest: Figure | None
     """max |w' - w|."""
 
 
@@ -82,23 +83,23 @@ class PruneReport:
 
     setting: str
     """"" where the second model was made elsewhere."""
-    zeroed: int
+    zeroed: Count
     """Zeros in the targeted matrices now."""
-    targeted: int
+    targeted: Count
     """Weights in the targeted matrices."""
-    dropped: tuple[str, ...] = ()
+    dropped: Names = ()
     """Sublayers that no longer run: "attn 20", "mlp 3", "block 7"."""
-    dropped_parameters: int = 0
+    dropped_parameters: Count = 0
     mask_hash: str = ""
     """SHA-256 over the masks and drops, hex."""
-    seconds: float = 0.0
+    seconds: Figure = 0.0
     calibration: Calibration | None = None
     matrices: tuple[MatrixReport, ...] = ()
     notes: tuple[str, ...] = ()
     """Facts in sentences: a reused calibration, a matrix that could not be reached."""
     warnings: tuple[str, ...] = ()
     """Sentences that nobody may miss: the second model is the dense one."""
-    compared: int | None = None
+    compared: Count | None = None
     """Tensors of the second model that were held against the dense model's; None where it was made here."""
     tensors: tuple[TensorReport, ...] = ()
     """Those of them that differ; all others are identical."""

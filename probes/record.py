@@ -16,22 +16,24 @@ from typing import Any
 
 import msgspec
 
+from probes.bounds import Amount, Angle, Cosine, Count, Figure, Place, Share, TokenString
+
 
 @dataclass(frozen=True, slots=True)
 class HiddenFigures:
     """Embedding space: the hidden state that enters the LM head, dense `h` against pruned `h'`."""
 
-    cos: float
+    cos: Cosine
     """Cosine of the two states, in [-1, 1]; 1 is identical direction."""
-    angle: float
+    angle: Angle
     """The angle between them in degrees, in [0, 180]."""
-    length_ratio: float
+    length_ratio: Amount
     """‖h'‖ / ‖h‖."""
-    parallel: float
+    parallel: Amount
     """|α| with α = ⟨Δh, h⟩ / ‖h‖²: the part of the change that only rescales."""
-    orthogonal: float
+    orthogonal: Amount
     """‖Δh - αh‖ / ‖h‖: the part of the change that turns."""
-    cos_estimate: float
+    cos_estimate: Amount
     """Theorem 1's second-order estimate of 1 - cos."""
 
 
@@ -39,44 +41,44 @@ class HiddenFigures:
 class LogitFigures:
     """Logit space: `z` against `z'`, with Δz = z' - z."""
 
-    cos: float
+    cos: Cosine
     """The raw cosine, as the paper has it; a constant added to all logits changes it."""
-    cos_centred: float
+    cos_centred: Cosine
     """Cosine after each vector's mean is taken away; softmax sees this one."""
-    l2: float
-    rms: float
-    rms_centred: float
+    l2: Amount
+    rms: Amount
+    rms_centred: Amount
     """Root mean square of Δz without its mean: its standard deviation over the vocabulary."""
-    mean_abs: float
-    max_abs: float
-    top5_rms: float
+    mean_abs: Amount
+    max_abs: Amount
+    top5_rms: Amount
     """Root mean square of Δz over the dense model's five largest logits."""
-    parallel: float
-    orthogonal: float
+    parallel: Amount
+    orthogonal: Amount
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityFigures:
     """Probability space: `p` (dense) against `q` (pruned) at the analysis temperature."""
 
-    kl: float
+    kl: Amount
     """KL(p‖q) in nats, the dense model as reference."""
-    kl_reverse: float
-    js: float
+    kl_reverse: Amount
+    js: Amount
     """Jensen–Shannon divergence in nats, at most ln 2."""
-    tv: float
+    tv: Share
     """Total variation, in [0, 1]."""
-    cos: float
-    entropy_dense: float
-    entropy_pruned: float
-    kl_estimate: float
+    cos: Cosine
+    entropy_dense: Amount
+    entropy_pruned: Amount
+    kl_estimate: Amount
     """Theorem 3's local estimate of the KL."""
-    cos_estimate: float
+    cos_estimate: Amount
     """Theorem 2's local estimate of 1 - cos."""
-    rank_dense_in_pruned: int
+    rank_dense_in_pruned: Place
     """Rank of the dense model's most likely token in `q`; 1 is first."""
-    rank_pruned_in_dense: int
-    topk_overlap: float
+    rank_pruned_in_dense: Place
+    topk_overlap: Share
     """Share of the dense model's top k that is in the pruned model's, in [0, 1]."""
 
 
@@ -84,22 +86,22 @@ class ProbabilityFigures:
 class Choice:
     """One token and how likely each model finds it."""
 
-    token_id: int
-    token: str
+    token_id: Count
+    token: TokenString
     """The token alone, as text; may be half a character or hold control characters."""
-    p: float
-    q: float
+    p: Share
+    q: Share
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """The token that was appended to a context, and what it added to the text."""
 
-    token_id: int
-    token: str
-    p: float
-    q: float
-    text: str
+    token_id: Count
+    token: TokenString
+    p: Share
+    q: Share
+    text: TokenString
     """What the text grew by; empty while a character is incomplete, the whole character once it is."""
     forced: bool = False
     """True where a person forced the token instead of letting a model choose."""
@@ -111,15 +113,15 @@ class Taken:
 class TopToken:
     """One row of the next-token table: the union of both models' top k, by the larger of p and q."""
 
-    token_id: int
-    token: str
-    p: float
-    q: float
-    z_dense: float
-    z_pruned: float
-    rank_dense: int
-    rank_pruned: int
-    kl_share: float
+    token_id: Count
+    token: TokenString
+    p: Share
+    q: Share
+    z_dense: Figure
+    z_pruned: Figure
+    rank_dense: Place
+    rank_pruned: Place
+    kl_share: Figure
     """This token's summand of KL(p‖q) divided by the KL; summands can be negative. 0 where the KL is 0."""
 
 
@@ -141,15 +143,15 @@ class Sums:
     (dense) context; `kl` is the plain comparison's and `kl_local` the shared context's. Elsewhere both agree.
     """
 
-    kl: float
-    kl_local: float
-    log_ratio: float
+    kl: Amount
+    kl_local: Amount
+    log_ratio: Figure
     """Σ log p(y) - log q(y) of the tokens taken on the shared context; exp of its mean is the perplexity ratio."""
-    survival: float
+    survival: Share
     """Π (1 - TV) on the shared context, in [0, 1]."""
-    agree_rate: float
+    agree_rate: Share
     """Share of the compared steps so far with the same most likely token."""
-    first_split: int | None
+    first_split: Place | None
     """The first step at which the two choices differed; None while they never did."""
     nll_dense: float | None = None
     """Σ -log p(y) of the tokens taken on the shared context, in nats; None in recordings that did not keep it."""
@@ -171,7 +173,7 @@ class Invalid:
 class StepRecord:
     """One decoding step of both models. Steps are numbered from 1."""
 
-    step: int
+    step: Place
     dense: Choice | None
     """The dense model's own choice; None once it has ended (`free`) or where it is invalid."""
     pruned: Choice | None
@@ -241,9 +243,12 @@ def from_jsonable(plain: dict[str, Any]) -> StepRecord:
     named = plain.pop("nonfinite", {})
     if not isinstance(named, dict):
         raise msgspec.ValidationError("`nonfinite` is not an object")
+    for path in named:
+        _stand_in(plain, path)
+    record = msgspec.convert(plain, StepRecord)
     for path, text in named.items():
-        _put(plain, path, text)
-    return msgspec.convert(plain, StepRecord)
+        _put(record, path, text)
+    return record
 
 
 def _floats(node: Any, path: str) -> Iterator[tuple[str, Any, Any, float]]:
@@ -256,15 +261,33 @@ def _floats(node: Any, path: str) -> Iterator[tuple[str, Any, Any, float]]:
             yield from _floats(child, here)
 
 
-def _put(node: Any, path: str, text: object) -> None:
-    *walk, last = str(path).split(".")
+_STAND_IN = 1.0
+"""Within the bounds of every figure: it holds the place of one that is not finite while the others are checked."""
+
+
+def _stand_in(node: Any, path: str) -> None:
+    *walk, last = path.split(".")
     try:
-        number = float(str(text))
         for part in walk:
             node = node[int(part)] if isinstance(node, list) else node[part]
-        if isinstance(node, list):
-            node[int(last)] = number
-        else:
-            node[last] = number
+        node[last] = _STAND_IN
     except (KeyError, IndexError, TypeError, ValueError) as problem:
         raise msgspec.ValidationError(f"`nonfinite` names {path!r}, which can't be put back") from problem
+
+
+def _put(node: Any, path: str, text: object) -> None:
+    """Puts what is not finite into a record that nobody has seen yet; a figure it doesn't know is passed over."""
+    *walk, last = path.split(".")
+    for part in walk:
+        if not isinstance(node, tuple) and part not in getattr(node, "__dataclass_fields__", ()):
+            return
+        node = node[int(part)] if isinstance(node, tuple) else getattr(node, part)
+    if last not in getattr(node, "__dataclass_fields__", ()):
+        return
+    try:
+        number = float(str(text))
+    except ValueError:
+        number = 0.0
+    if math.isfinite(number) or not isinstance(getattr(node, last), float):
+        raise msgspec.ValidationError(f"`nonfinite` names {path!r}, which can't be put back")
+    object.__setattr__(node, last, number)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from hypothesis import strategies as st
 
 from explorer.scripted import Accidents, ScriptedSource
+from probes.bounds import HUGE, MOST
 from probes.events import Event, Explained, StepMeasured
+from probes.foreign_text import visible
 from probes.record import (
     Choice,
     Comparison,
@@ -85,18 +88,25 @@ def write_events(path: Path, events: Sequence[Event], *, every: float = 0.5) -> 
     return path
 
 
-FLOATS = st.floats()
-INTS = st.integers(-(2**53), 2**53)
+def _within(low: float, high: float) -> st.SearchStrategy[float]:
+    """Any figure of that range, and what is not finite."""
+    return st.floats(low, high) | st.sampled_from((math.inf, -math.inf, math.nan))
+
+
+FIGURES, AMOUNTS, SHARES, COSINES = _within(-HUGE, HUGE), _within(0, HUGE), _within(0, 1), _within(-1, 1)
+INTS, PLACES = st.integers(0, MOST), st.integers(1, MOST)
 TEXTS = st.text(max_size=8) | st.sampled_from(HOSTILE)
-_H = st.builds(HiddenFigures, *[FLOATS] * 6)
-_Z = st.builds(LogitFigures, *[FLOATS] * 10)
-_P = st.builds(ProbabilityFigures, *[FLOATS] * 9, INTS, INTS, FLOATS)
-_CHOICE = st.builds(Choice, INTS, TEXTS, FLOATS, FLOATS)
-_TAKEN = st.builds(Taken, INTS, TEXTS, FLOATS, FLOATS, TEXTS, st.booleans(), st.booleans())
-_TOP = st.lists(st.builds(TopToken, INTS, TEXTS, *[FLOATS] * 4, INTS, INTS, FLOATS), max_size=3).map(tuple)
+_H = st.builds(HiddenFigures, COSINES, _within(0, 180), *[AMOUNTS] * 4)
+_Z = st.builds(LogitFigures, COSINES, COSINES, *[AMOUNTS] * 8)
+_P = st.builds(ProbabilityFigures, *[AMOUNTS] * 3, SHARES, COSINES, *[AMOUNTS] * 4, PLACES, PLACES, SHARES)
+_CHOICE = st.builds(Choice, INTS, TEXTS, SHARES, SHARES)
+_TAKEN = st.builds(Taken, INTS, TEXTS, SHARES, SHARES, TEXTS, st.booleans(), st.booleans())
+_TOP = st.lists(
+    st.builds(TopToken, INTS, TEXTS, SHARES, SHARES, FIGURES, FIGURES, PLACES, PLACES, FIGURES), max_size=3
+).map(tuple)
 RECORDS = st.builds(
     StepRecord,
-    step=INTS,
+    step=PLACES,
     dense=st.none() | _CHOICE,
     pruned=st.none() | _CHOICE,
     taken=st.none() | _TAKEN,
@@ -107,8 +117,8 @@ RECORDS = st.builds(
     z=st.none() | _Z,
     p=st.none() | _P,
     local=st.none() | st.builds(Comparison, _H, _Z, _P, _TOP),
-    sum=st.builds(Sums, *[FLOATS] * 5, st.none() | INTS),
+    sum=st.builds(Sums, AMOUNTS, AMOUNTS, FIGURES, SHARES, SHARES, st.none() | PLACES),
     top=_TOP,
-    invalid=st.none() | st.builds(Invalid, TEXTS, TEXTS),
+    invalid=st.none() | st.builds(Invalid, st.sampled_from(("dense", "pruned")), TEXTS.map(visible)),
 )
-"""Any record of the right types; nothing in it need agree with anything else."""
+"""Any record within the bounds of a recording; nothing in it need agree with anything else."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from explorer.export.several import names_of
 from probes.events import Cell, Explained
@@ -51,7 +52,7 @@ class Table:
     """Columns of one length."""
 
     name: str
-    """"steps", "tokens", "layers", or what an explanation is called."""
+    """"steps", "tokens", "layers", or what an explanation is called; a part of a file's name."""
     columns: list[Column]
 
     def __len__(self) -> int:
@@ -89,9 +90,10 @@ def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
         for explained in run.explanations
         if every or _on_path(run, explained)
     ]
+    kinds = dict.fromkeys(explained.what for _, _, explained in explanations)
     found += [
-        _explained(what, [one for one in explanations if one[2].what == what])
-        for what in dict.fromkeys(explained.what for _, _, explained in explanations)
+        _explained(_file_name(what, place), [one for one in explanations if one[2].what == what])
+        for place, what in enumerate(kinds, 1)
     ]
     return [table for table in found if len(table)]
 
@@ -147,11 +149,12 @@ def _group(prefix: str, shape: type, get: _Get) -> list[tuple[str, Kind, _Get]]:
         field = attrgetter(name)
         return lambda record: None if (part := get(record)) is None else field(part)
 
-    return [(f"{prefix}.{field.name}", _kind(field.type), column(field.name)) for field in fields(shape)]
+    return [(f"{prefix}.{name}", kind, column(name)) for name, kind in _kinds(shape).items()]
 
 
-def _kind(annotation: object) -> Kind:
-    return Kind(str(annotation).removesuffix(" | None"))
+def _kinds(shape: type) -> dict[str, Kind]:
+    """What each field of a record holds, without its bounds."""
+    return {name: Kind((get_args(hint) or (hint,))[0].__name__) for name, hint in get_type_hints(shape).items()}
 
 
 def _local(part: str) -> _Get:
@@ -221,8 +224,7 @@ def _tokens(steps: Sequence[Measured]) -> Table:
     columns.append(Column("context", Kind.TEXT, [context for _, context, *_ in rows]))
     columns.append(Column("place", Kind.WHOLE, [place for *_, place, _ in rows]))
     columns += [
-        Column(field.name, _kind(field.type), [getattr(token, field.name) for *_, token in rows])
-        for field in fields(TopToken)
+        Column(name, kind, [getattr(token, name) for *_, token in rows]) for name, kind in _kinds(TopToken).items()
     ]
     return Table("tokens", columns)
 
@@ -238,19 +240,29 @@ def _tops(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
 # One row a step and layer, or whatever an explanation's rows are of.
 
 
-def _explained(what: str, found: Sequence[tuple[str, RecordedRun, Explained]]) -> Table:
+def _file_name(what: str, place: int) -> str:
+    """What a kind of rows is called where that can be a part of a file's name and no other table's; else a number."""
+    return what if _PLAIN.fullmatch(what) and what not in ("steps", "tokens") else f"explained-{place}"
+
+
+_PLAIN = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+def _explained(table: str, found: Sequence[tuple[str, RecordedRun, Explained]]) -> Table:
     rows = [(name, run, explained, row) for name, run, explained in found for row in explained.rows]
     columns = _places((name, run.header.title, run.number, explained.branch) for name, run, explained, _ in rows)
     columns.append(Column("step", Kind.WHOLE, [explained.step for _, _, explained, _ in rows]))
     if any(explained.through is not None for _, _, explained, _ in rows):
         columns.append(Column("through", Kind.WHOLE, [explained.through for _, _, explained, _ in rows]))
+    if any(explained.what != table for _, _, explained, _ in rows):
+        columns.append(Column("what", Kind.TEXT, [explained.what for _, _, explained, _ in rows]))
     taken = {column.name for column in columns}
     for key in dict.fromkeys(key for *_, row in rows for key in row):
         values = [row.get(key) for *_, row in rows]
         kind = _kind_of(values)
         name = f"row.{key}" if key in taken else key
         columns.append(Column(name, kind, [_as(kind, value) for value in values]))
-    return Table(what, columns)
+    return Table(table, columns)
 
 
 def _kind_of(values: Sequence[Cell]) -> Kind:

@@ -10,9 +10,13 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from explorer import numbers
-from explorer.display import flowing
+from explorer.display import fit, flowing
 from explorer.screens.dialog import Dialog
 from probes.branches import Branch, Branches
+
+
+LABEL = 80
+"""Cells of what was forced."""
 
 
 class AskBranch(Dialog[int]):
@@ -38,21 +42,27 @@ class AskBranch(Dialog[int]):
         self.dismiss(int(event.option_id or 0))
 
 
-def walk(branches: Branches, parent: int | None = None, indent: str = "") -> Iterator[tuple[Branch, str]]:
+def walk(branches: Branches) -> Iterator[tuple[Branch, str]]:
     """The tree from its root: each branch with the line that shows it."""
-    children = [branch for branch in branches if branch.parent == parent]
-    for place, branch in enumerate(children):
-        last = place == len(children) - 1
-        stem = "" if parent is None else f"{indent}{'└─' if last else '├─'} "
+    children: dict[int | None, list[Branch]] = {}
+    for branch in branches:
+        children.setdefault(branch.parent, []).append(branch)
+    waiting = [(branch, "", "") for branch in children[None]]
+    while waiting:
+        branch, stem, indent = waiting.pop()
         yield branch, f"{stem}{line(branches, branch)}"
-        deeper = "" if parent is None else f"{indent}{'   ' if last else '│  '}"
-        yield from walk(branches, branch.id, deeper)
+        last = len(waiting)
+        for child in children.get(branch.id, ()):
+            closes = child is children[branch.id][-1]
+            waiting.insert(
+                last, (child, f"{indent}{'└─' if closes else '├─'} ", f"{indent}{'   ' if closes else '│  '}")
+            )
 
 
 def line(branches: Branches, branch: Branch) -> str:
     """One branch in a line: where it leaves, what was forced, how far it is."""
     path = branches.path(branch.id)
-    name = flowing(branch.label) or "as the models chose"
+    name = fit(flowing(branch.label), LABEL).rstrip() or "as the models chose"
     figures = f"ΣKL {numbers.significant(path[-1].sum.kl_local)}" if path else "empty"
     here = " ◂ shown" if branch.id == branches.current else ""
     return f"{branch.id}  {name}, {len(path)} steps, {figures}{here}"

@@ -6,12 +6,15 @@ new key in a known one, does not change the format's number; a reader passes ove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from probes.bounds import LONGEST_TEXT, MOST_NAMES, Cell, Count, Figure, Place
 from probes.branches import Branch
 from probes.errors import PhierError
 from probes.events import (
@@ -27,8 +30,9 @@ from probes.events import (
     StepMeasured,
     WorkProgressed,
 )
+from probes.foreign_text import visible
 from probes.header import RunHeader
-from probes.record import StepRecord, from_jsonable, to_jsonable
+from probes.record import Invalid, StepRecord, from_jsonable, to_jsonable
 
 FORMAT = 1
 """The number of the format that is written. It grows only when an older reader would misread a line it knows."""
@@ -38,6 +42,11 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From an older format's number to what turns one of its lines into one of the next format."""
+
+MOST_ROWS, MOST_COLUMNS = 10_000, 100
+"""Rows of one explanation, and values of one of its rows."""
+_MOST_MADE_UP = 4_000_000
+"""Layers of a model times the matrices that are reported: a layer view has as many rows at most."""
 
 Recorded = RunStarted | BranchOpened | BranchSelected | StepMeasured | Explained | RunResumed | RunPaused | Failed
 """The events that a file holds: all but the progress of slow work."""
@@ -60,7 +69,7 @@ class Unknown:
 
 
 class Unreadable(ValueError):
-    """A line that is damaged, or that no version of the program wrote."""
+    """A line that is damaged, or that no version of the program wrote; says what is wrong with it."""
 
 
 def encode(event: Event, at: float) -> bytes:
@@ -97,11 +106,14 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
         if envelope.kind == "step":
             event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
         elif envelope.kind in _KINDS:
-            event = _KINDS[envelope.kind].decode(raw).event()
+            plain = msgspec.json.decode(raw)
+            event = msgspec.convert(_visible(plain), _KINDS[envelope.kind]).event()
+            if isinstance(event, RunStarted):
+                event = replace(event, header=_as_read(event.header, plain["header"]))
         else:
             return Unknown(envelope.kind), version
     except (msgspec.MsgspecError, PhierError, LookupError, TypeError, ValueError, RecursionError) as problem:
-        raise Unreadable(str(problem)) from problem
+        raise Unreadable(visible(str(problem), _LONGEST_REASON)) from problem
     return Line(envelope.at, event), version
 
 
@@ -136,9 +148,20 @@ def _body(event: Event) -> dict[str, Any] | None:
 
 
 def _step(raw: bytes) -> StepRecord:
-    if b'"nonfinite"' in raw:
-        return from_jsonable(msgspec.json.decode(raw))
-    return _RECORD.decode(raw)
+    record = from_jsonable(msgspec.json.decode(raw)) if b'"nonfinite"' in raw else _RECORD.decode(raw)
+    if record.invalid is None:
+        return record
+    model, layer = (visible(text, LONGEST_TEXT) for text in (record.invalid.model, record.invalid.layer))
+    return replace(record, invalid=Invalid(model, layer))
+
+
+def _visible(node: Any) -> Any:
+    """The same data with all text made visible and cut to a length."""
+    if isinstance(node, str):
+        return visible(node, LONGEST_TEXT)
+    if isinstance(node, dict):
+        return {visible(key, LONGEST_TEXT): _visible(value) for key, value in node.items()}
+    return [_visible(item) for item in node] if isinstance(node, list) else node
 
 
 def _sound(node: Any) -> Any:
@@ -150,27 +173,39 @@ def _sound(node: Any) -> Any:
     return [_sound(item) for item in node] if isinstance(node, list) else node
 
 
+def _as_read(header: RunHeader, plain: dict[str, Any]) -> RunHeader:
+    """The header with its prompt and text as the models read them: they are data, shown by the rules for tokens."""
+    written = plain["settings"]
+    settings = replace(header.settings, prompt=written["prompt"], text=written.get("text", ""))
+    return replace(header, settings=settings, prompt_text=plain["prompt_text"])
+
+
 class _Envelope(msgspec.Struct):
     """What every line may have; the rest of the line is skipped, not built."""
 
     kind: str
-    run: int = 0
-    branch: int = 0
-    at: float = 0.0
-    seconds: float = 0.0
+    run: Count = 0
+    branch: Count = 0
+    at: Figure = 0.0
+    seconds: Figure = 0.0
     format: int | None = None
 
 
 class _Header(msgspec.Struct):
-    run: int
+    run: Count
     header: RunHeader
 
     def event(self) -> Recorded:
+        report = self.header.prune
+        if report is not None:
+            listed = max(map(len, (report.matrices, report.tensors, report.notes)))
+            if listed > MOST_NAMES or listed * self.header.dense.layers > _MOST_MADE_UP:
+                raise ValueError(f"too many matrices: {listed:,} of {self.header.dense.layers:,} layers")
         return RunStarted(self.run, self.header)
 
 
 class _Opened(msgspec.Struct):
-    run: int
+    run: Count
     opened: Branch
 
     def event(self) -> Recorded:
@@ -178,15 +213,15 @@ class _Opened(msgspec.Struct):
 
 
 class _Selected(msgspec.Struct):
-    run: int
-    branch: int
+    run: Count
+    branch: Count
 
     def event(self) -> Recorded:
         return BranchSelected(self.run, self.branch)
 
 
 class _Resumed(msgspec.Struct):
-    run: int
+    run: Count
     until: tuple[str, ...] = ()
 
     def event(self) -> Recorded:
@@ -194,7 +229,7 @@ class _Resumed(msgspec.Struct):
 
 
 class _Paused(msgspec.Struct):
-    run: int
+    run: Count
     why: Pause
     reason: str = ""
 
@@ -212,30 +247,35 @@ class _Failed(msgspec.Struct):
 
 
 class _Explained(msgspec.Struct):
-    run: int
-    branch: int
-    step: int
+    run: Count
+    branch: Count
+    step: Place
     what: str
-    rows: tuple[dict[str, str | int | float | bool | None], ...]
-    through: int | None = None
+    rows: Annotated[tuple[Annotated[dict[str, Cell], Meta(max_length=MOST_COLUMNS)], ...], Meta(max_length=MOST_ROWS)]
+    through: Place | None = None
     nonfinite: dict[str, str] = {}
 
     def event(self) -> Recorded:
         rows = [dict(row) for row in self.rows]
         for path, text in self.nonfinite.items():
             _, place, column = path.split(".", 2)
-            rows[int(place)][column] = float(text)
+            row, number = rows[int(place)], float(text)
+            if math.isfinite(number) or row[column] is not None:
+                raise ValueError(f"`nonfinite` names {path!r}, which can't be put back")
+            row[column] = number
         return Explained(self.run, self.branch, self.step, self.what, tuple(rows), self.through)
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _RECORD = msgspec.json.Decoder(StepRecord)
-_KINDS: Mapping[str, msgspec.json.Decoder[Any]] = {
-    "header": msgspec.json.Decoder(_Header),
-    "branch": msgspec.json.Decoder(_Opened),
-    "selected": msgspec.json.Decoder(_Selected),
-    "resumed": msgspec.json.Decoder(_Resumed),
-    "paused": msgspec.json.Decoder(_Paused),
-    "failed": msgspec.json.Decoder(_Failed),
-    "explained": msgspec.json.Decoder(_Explained),
+_KINDS: Mapping[str, type[Any]] = {
+    "header": _Header,
+    "branch": _Opened,
+    "selected": _Selected,
+    "resumed": _Resumed,
+    "paused": _Paused,
+    "failed": _Failed,
+    "explained": _Explained,
 }
+_LONGEST_REASON = 200
+"""Characters of what is said to be wrong with a line."""

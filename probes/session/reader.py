@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from probes.errors import BadInput
 from probes.events import Failed, RunStarted
+from probes.foreign_text import visible
 from probes.session.lines import BYTE_ORDER_MARK, FORMAT, Line, Unknown, Unreadable, decode
 from probes.session.runs import RecordedRun, unknown_header
 
@@ -23,6 +24,8 @@ NONSENSE = 64 * 2**20
 
 _OPENING = b'{"kind":'
 """What every line that is written begins with."""
+NAMED = 8
+"""Lines that can't be read of which the numbers are said."""
 WATCHED_EVERY = 500
 """Lines between two calls of `watch`."""
 
@@ -38,6 +41,8 @@ class Session:
     """The newest format that a header in it names."""
     damaged: int = 0
     """Lines that could not be read, or that have no place because what they follow is lost."""
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    """The number of each of the first such lines, from 1, and what is wrong with it."""
     cut: bool = False
     """True where the last line is incomplete: the recording was interrupted while it was written."""
     headless: int = 0
@@ -62,15 +67,24 @@ class Session:
         if self.headless:
             found.append("The header can't be read: which models these were is not known.")
         if self.damaged:
-            found.append(f"{_lines(self.damaged)} can't be read and {_is(self.damaged)} passed over.")
+            found.append(self._passed_over())
         if missing := [step for run in self.runs for step in run.missing]:
             found.append(f"Nothing is known of {_steps(missing)}.")
         if self.cut:
             found.append("The last line is incomplete: the recording was cut off there.")
         if self.unknown:
-            kinds = ", ".join(sorted(kind[:40] for kind in self.unknown)[:5])
+            kinds = ", ".join(sorted(self.unknown)[:5])
             found.append(f"{_lines(self.unknown.total())} of a kind this version does not know ({kinds}).")
         return found
+
+    def _passed_over(self) -> str:
+        """Which lines could not be read, with what is wrong with the first."""
+        listed = ", ".join(f"{number:,}" for number, _ in self.faults[:NAMED])
+        number, reason = self.faults[0]
+        if self.damaged == 1:
+            return f"Line {listed} can't be read and is passed over: {reason}."
+        more = ", …" if self.damaged > NAMED else ""
+        return f"{_lines(self.damaged)} can't be read and are passed over ({listed}{more}). Line {number:,}: {reason}."
 
 
 def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
@@ -109,6 +123,8 @@ class _Reading:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._version = FORMAT
+        self._line = 0
+        """The number of the line that is taken, from 1."""
         self._by_number: dict[int, RecordedRun] = {}
         self._lost = 0
         """Lines lost since the last header that was read."""
@@ -116,29 +132,32 @@ class _Reading:
     def take(self, raw: bytes | None) -> None:
         """Takes a raw line; None stands for one that was too long."""
         session = self._session
+        self._line += 1
         if raw is not None and not raw.strip():
             return
         try:
             if raw is None:
-                raise Unreadable("too long")
+                raise Unreadable(f"it is longer than {LONGEST_LINE:,} bytes")
             found, self._version = decode(raw, self._version)
-        except Unreadable:
+        except Unreadable as problem:
             if raw is not None and not raw.endswith(b"\n"):
                 session.cut = True
             else:
-                self._lose()
+                self._lose(str(problem))
             return
         session.format = max(session.format, self._version)
         if isinstance(found, Unknown):
             if session.runs:
-                session.unknown[found.kind[:40]] += 1
+                session.unknown[visible(found.kind, 40)] += 1
         elif isinstance(found.event, RunStarted):
             self._begin(found.event, found.at)
-        elif not self._run_of(found).add(found):
-            self._lose()
+        elif reason := self._run_of(found).add(found):
+            self._lose(reason)
 
-    def _lose(self) -> None:
+    def _lose(self, reason: str) -> None:
         self._session.damaged += 1
+        if len(self._session.faults) < NAMED:
+            self._session.faults.append((self._line, reason))
         self._lost += 1
         if self._session.runs:
             self._session.runs[-1].lost += 1
@@ -213,10 +232,6 @@ def _collector_at_rest() -> Iterator[None]:
 
 def _lines(count: int) -> str:
     return "1 line" if count == 1 else f"{count:,} lines"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _steps(numbers: list[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from probes.branches import Branches
+from probes.branches import Branch, Branches
 from probes.events import (
     BranchOpened,
     BranchSelected,
@@ -21,7 +21,11 @@ from probes.session.lines import Line
 from probes.settings import RunSettings
 
 MOST_SHARED = 10_000_000
-"""Steps that the branches of one run may repeat of their parents: a short line can ask for a copy of a long path."""
+"""Steps that the lines of one run may repeat: a short one can ask for a copy of a long path, or to see it again."""
+MOST_BRANCHES, DEEPEST = 1_000, 200
+"""Branches of one run, and of these such as lead one to the next."""
+MOST_KINDS, MOST_COLUMNS = 50, 200
+"""Kinds of explanations in one run, each a table of its own, and the columns of each."""
 
 
 @dataclass(slots=True)
@@ -43,7 +47,11 @@ class RecordedRun:
     missing: list[int] = field(default_factory=list)
     """Numbers of the steps that such a line leaves empty."""
     shared: int = 0
-    """Steps that the branches repeat of their parents."""
+    """Steps that the branches repeat of their parents, and those shown again where an earlier branch is."""
+    _depths: dict[int, int] = field(default_factory=lambda: {0: 0})
+    """How many branches each branch has before it."""
+    _kinds: dict[str, set[str]] = field(default_factory=dict)
+    """The columns of the explanations of each kind."""
 
     @property
     def headless(self) -> bool:
@@ -60,34 +68,52 @@ class RecordedRun:
         """The steps of the branch that was shown last."""
         return self.branches.path()
 
-    def add(self, line: Line) -> bool:
-        """Takes a line of this run; False where it has no place in it, because what it follows is lost."""
+    def add(self, line: Line) -> str:
+        """Takes a line of this run; says why where it has no place in it, else ""."""
         event = line.event
         match event:
             case StepMeasured():
                 if not self._reach(event.branch, event.record.step):
-                    return False
+                    return f"step {event.record.step} of branch {event.branch} does not follow"
                 self.branches.add(event.branch, event.record)
                 self.seconds[event.branch, event.record.step] = event.seconds
             case BranchOpened(branch=branch):
-                if branch.parent is None or branch.id in self.branches:
-                    return False
-                if not self._reach(branch.parent, branch.step, beyond=True):
-                    return False
-                self.shared += branch.step - 1
-                if self.shared > MOST_SHARED:
-                    return False
-                self.branches.open(branch)
+                if refused := self._open(branch):
+                    return refused
             case BranchSelected():
                 if event.branch not in self.branches:
-                    return False
+                    return f"there is no branch {event.branch}"
+                if not self._repeats(len(self.branches.path(event.branch))):
+                    return f"branches are shown again for more than {MOST_SHARED:,} steps"
                 self.branches.current = event.branch
             case Explained():
+                columns = self._kinds.get(event.what, set()).union(*event.rows)
+                if len(columns) > MOST_COLUMNS or (len(self._kinds) >= MOST_KINDS and event.what not in self._kinds):
+                    return f"it explains more than {MOST_KINDS} things, or has more than {MOST_COLUMNS} columns"
+                self._kinds[event.what] = columns
                 self.explanations.append(event)
             case RunStarted() | RunResumed() | RunPaused() | Failed():
                 pass
         self.lines.append(line)
-        return True
+        return ""
+
+    def _open(self, branch: Branch) -> str:
+        """Opens a branch; says why where there can be none such, else ""."""
+        if branch.parent is None or branch.id in self.branches:
+            return f"there is a branch {branch.id} already"
+        if not self._reach(branch.parent, branch.step, beyond=True):
+            return f"branch {branch.id} leaves at a step that its parent never reached"
+        depth = self._depths[branch.parent] + 1
+        if depth > DEEPEST or len(self.branches) > MOST_BRANCHES or not self._repeats(branch.step - 1):
+            return f"more than {MOST_BRANCHES:,} branches, {DEEPEST} in a row, or {MOST_SHARED:,} steps they repeat"
+        self._depths[branch.id] = depth
+        self.branches.open(branch)
+        return ""
+
+    def _repeats(self, steps: int) -> bool:
+        """Counts steps that are repeated; False where these are too many."""
+        self.shared += steps
+        return self.shared <= MOST_SHARED
 
     def _reach(self, branch: int, step: int, *, beyond: bool = False) -> bool:
         """Makes `step` the branch's next one, with an empty step for each lost line that may have been one.

@@ -15,9 +15,11 @@ import pytest
 
 from explorer.export import export
 from explorer.export.several import names_of
+from explorer.export.tables import Column, Kind, Table
+from explorer.export.written import to_parquet
 from explorer.scripted import Accidents
 from probes.errors import BadInput, Failure
-from probes.events import StepMeasured
+from probes.events import Explained, StepMeasured
 from probes.session import read
 from probes.settings import Follow
 from tests.records import HOSTILE, layers, records, session_events, write_events
@@ -209,12 +211,18 @@ def test_parquet_without_its_library_is_a_sentence(
     assert not list(tmp_path.glob("x*"))
 
 
-def test_a_number_that_parquet_can_not_hold_is_named(tmp_path: Path) -> None:
-    events = [
-        replace(event, record=replace(event.record, dense=replace(event.record.dense, token_id=10**30)))
-        if isinstance(event, StepMeasured) and event.record.dense
-        else event
-        for event in session_events(4)
-    ]
+def test_a_number_that_parquet_can_not_hold_is_named() -> None:
+    table = Table("steps", [Column("dense.token_id", Kind.WHOLE, [1, 10**30])])
     with pytest.raises(BadInput, match=r"dense\.token_id"):
-        export([write_events(tmp_path / "run.jsonl", events)], "parquet", tmp_path / "x")
+        to_parquet(table)
+
+
+@pytest.mark.parametrize("what", ["a/b", "../x", "", "steps", "tokens", "x" * 5000, "CON", "nul\x00", ".x", "heal.csv"])
+def test_a_kind_of_rows_is_no_file_name_unless_it_can_be_one(tmp_path: Path, what: str) -> None:
+    rows = [Explained(1, 0, 1, kind, ({"layer": 0, "what": 7},)) for kind in (what, "heal")]
+    path = write_events(tmp_path / "run.jsonl", [*session_events(4), *rows])
+    found = export([path], "csv", tmp_path / "out" / "x").paths
+    assert [path.name for path in found] == ["x.steps.csv", "x.tokens.csv", "x.explained-1.csv", "x.heal.csv"]
+    odd, plain = (path.read_text().splitlines() for path in found[2:])
+    assert odd[0] == "recording,setting,run,branch,step,what,layer,row.what"
+    assert plain[0] == "recording,setting,run,branch,step,layer,what"

@@ -369,7 +369,7 @@ def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> N
     assert player.of(Failed) == [
         Failed(
             "Not all of it can be read",
-            "1 line can't be read and is passed over. Nothing is known of step 3.",
+            "Line 5 can't be read and is passed over: Input data was truncated. Nothing is known of step 3.",
             "The rest is shown.",
         )
     ]

@@ -24,10 +24,13 @@ from probes.events import (
     StepMeasured,
     WorkProgressed,
 )
+from probes.foreign_text import visible
 from probes.record import StepRecord
 from probes.session import lines
 from probes.session.lines import FORMAT, Line, Unknown, Unreadable, decode, encode
-from tests.records import RECORDS, TEXTS, records, session_events
+from tests.records import FIGURES, RECORDS, TEXTS, records, session_events
+
+SHOWN = TEXTS.map(visible)
 
 
 def through(event: Event) -> Event:
@@ -49,7 +52,7 @@ def test_any_record_comes_back_as_it_was(record: StepRecord) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.dictionaries(TEXTS, st.none() | st.booleans() | st.floats() | st.integers(-(2**53), 2**53) | TEXTS))
+@given(st.dictionaries(SHOWN, st.none() | st.booleans() | FIGURES | st.integers(-(2**63), 2**63 - 1) | SHOWN))
 def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
     event = Explained(1, 2, 3, "heal", ({"layer": 0}, row), through=9)
     assert repr(through(event)) == repr(event)

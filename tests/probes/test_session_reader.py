@@ -119,7 +119,7 @@ def test_a_damaged_line_leaves_an_empty_step_and_all_others_as_they_were(tmp_pat
     assert run.path[6].sum == intact[5].sum
     assert run.missing == [7]
     assert session.notes == [
-        "1 line can't be read and is passed over.",
+        "Line 9 can't be read and is passed over: JSON is malformed: expected ':' (byte 159).",
         "Nothing is known of step 7.",
     ]
     assert summarise(run.path).compared == summarise(intact).compared - 1

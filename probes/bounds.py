@@ -1,0 +1,41 @@
+"""How large what a recording holds may be, as types that msgspec checks where a line is read.
+
+They are wide enough for whatever a run can measure, rounding included, and narrow enough that no sum, square or
+exponential of what is read overflows, and that no count or length makes a program that shows it wait.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+HUGE = 1e100
+"""No figure is larger, unless it is infinite: a float32 is below 4e38, and the squares of these still are numbers."""
+SLACK = 1e-3
+"""What rounding may take a share or a cosine beyond its range."""
+LONGEST_TOKEN = 4096
+"""Characters of one token, or of what one adds to a text."""
+LONGEST_TEXT = 2000
+"""Characters of any other text but a prompt: a name, a path, a setting, a sentence. More is cut."""
+MOST = 2**53
+"""The largest whole number that every reader of JSON takes for the same one."""
+MOST_LAYERS = 10_000
+MOST_NAMES = 100_000
+"""Entries of a list in a header: matrices, tensors, drops."""
+
+Figure = Annotated[float, Meta(ge=-HUGE, le=HUGE)]
+Amount = Annotated[float, Meta(ge=-SLACK, le=HUGE)]
+"""A figure that is not negative, rounding aside: a divergence, an entropy, a distance."""
+Share = Annotated[float, Meta(ge=0.0, le=1.0 + SLACK)]
+Cosine = Annotated[float, Meta(ge=-1.0 - SLACK, le=1.0 + SLACK)]
+Angle = Annotated[float, Meta(ge=0.0, le=180.0 + SLACK)]
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+Place = Annotated[int, Meta(ge=1, le=MOST)]
+"""A step or a rank, from 1."""
+Layers = Annotated[int, Meta(ge=0, le=MOST_LAYERS)]
+TokenString = Annotated[str, Meta(max_length=LONGEST_TOKEN)]
+Names = Annotated[tuple[Annotated[str, Meta(pattern=r"\S")], ...], Meta(max_length=MOST_NAMES)]
+"""Names of a word or more."""
+Cell = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Figure | str | bool | None
+"""One value of a row of an explanation."""
