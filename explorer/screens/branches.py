@@ -14,7 +14,6 @@ from explorer.display import fit, flowing
 from explorer.screens.dialog import Dialog
 from probes.branches import Branch, Branches
 
-
 LABEL = 80
 """Cells of what was forced."""
 
@@ -54,9 +53,8 @@ def walk(branches: Branches) -> Iterator[tuple[Branch, str]]:
         last = len(waiting)
         for child in children.get(branch.id, ()):
             closes = child is children[branch.id][-1]
-            waiting.insert(
-                last, (child, f"{indent}{'└─' if closes else '├─'} ", f"{indent}{'   ' if closes else '│  '}")
-            )
+            stem, deeper = ("└─ ", "   ") if closes else ("├─ ", "│  ")
+            waiting.insert(last, (child, f"{indent}{stem}", f"{indent}{deeper}"))
 
 
 def line(branches: Branches, branch: Branch) -> str:
