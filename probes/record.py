@@ -153,9 +153,9 @@ class Sums:
     """Share of the compared steps so far with the same most likely token."""
     first_split: Place | None
     """The first step at which the two choices differed; None while they never did."""
-    nll_dense: float | None = None
+    nll_dense: Amount | None = None
     """Σ -log p(y) of the tokens taken on the shared context, in nats; None in recordings that did not keep it."""
-    nll_pruned: float | None = None
+    nll_pruned: Amount | None = None
     """Σ -log q(y) of the same tokens."""
 
 

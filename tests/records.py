@@ -117,7 +117,7 @@ RECORDS = st.builds(
     z=st.none() | _Z,
     p=st.none() | _P,
     local=st.none() | st.builds(Comparison, _H, _Z, _P, _TOP),
-    sum=st.builds(Sums, AMOUNTS, AMOUNTS, FIGURES, SHARES, SHARES, st.none() | PLACES),
+    sum=st.builds(Sums, AMOUNTS, AMOUNTS, FIGURES, SHARES, SHARES, st.none() | PLACES, st.none() | AMOUNTS),
     top=_TOP,
     invalid=st.none() | st.builds(Invalid, st.sampled_from(("dense", "pruned")), TEXTS.map(visible)),
 )
