@@ -42,10 +42,13 @@ EXPLANATIONS = {
     "probability": Explanation(
         "probability space p",
         "What the models would say next: p of the dense model, q of the pruned one, at the analysis temperature. KL is "
-        "how many nats of surprise the pruned model costs a reader who expects the dense one.",
-        "KL below 0.1 is close, above 1 the two disagree; TV is the largest chance by which any outcome differs. The "
-        "theorem's estimate holds for small changes: far from the true KL, the change is not small.",
-        "KL(p‖q) = Σ p (log p − log q)    TV = ½ Σ |p − q|    JS ≤ ln 2\n"
+        "how many nats more the pruned model is surprised, on average, by tokens that the dense one writes; “reverse” "
+        "swaps the two models.",
+        "KL below 0.1 is close, above 1 the two disagree. TV is the most by which the two probabilities of any set of "
+        "tokens differ; 1 − TV is how often two optimally coupled samplers choose the same token. The theorem's "
+        "estimate holds for small changes: far from the true KL, the change is not small.",
+        "KL(p‖q) = Σ p (log p − log q)    reverse = KL(q‖p)\n"
+        "TV = ½ Σ |p − q| = max over sets A of |p(A) − q(A)|    JS ≤ ln 2\n"
         "Theorem 3:  KL ≈ Var_p(Δz) / (2T²)\n"
         "Theorem 2:  1 − cos ≈ Var_r(Δz) / (2T²),  r = p² / ‖p‖²\n"
         "amplified = (1 − cos p) / (1 − cos h), and over 1 − centred cos z",
@@ -56,10 +59,12 @@ EXPLANATIONS = {
         "What the steps up to the cursor add up to. Survival is the chance that two samplers, coupled as well as "
         "possible along this text, would still have written the same.",
         "Survival starts at 100 % and falls; at 1 % the pruned model is as good as certain to have diverged. In "
-        "`free`, local adds up pruning alone, to the dense text's end; total adds up what each model does on its own "
-        "text, while both write. Drift is their difference over the steps that have both.",
+        "`free`, local adds up pruning alone, on the dense text; total adds up each model on its own text, while both "
+        "write. Drift is total less local over those same steps: “while both” shows the two beside each other if the "
+        "dense text is longer.",
         "ΣKL = Σ KL(p_t‖q_t)    survival = Π (1 − TV_t)\nhalf-life = t ln 2 / −ln survival, in tokens\n"
-        "perplexity ratio = exp(mean of log p(y) − log q(y))",
+        "NLL = Σ −log p(y) of the tokens y taken, in nats; perplexity (ppl) = exp(NLL / tokens), of q likewise\n"
+        "ppl ratio = pruned / dense = exp(mean of log p(y) − log q(y))",
         f"{PAPER}; on text that the dense model samples, ΣKL estimates the KL of whole continuations.",
     ),
     "table": Explanation(
@@ -76,15 +81,18 @@ EXPLANATIONS = {
         "Each token is coloured by the KL at the step that wrote it, from blue for alike to orange for unlike; "
         "from 0.25 nat on it is underlined, from 1 nat on bold as well. ┆ marks the first split, ■ an end, ◦ "
         "half a character.",
-        "Read the left as the reference and the right as what pruning made of it; a click moves the cursor. In "
-        "`free` the dense text is coloured by the local KL, the pruned one by the total.",
+        "In `dense`, `pruned` and `text` one text is read by both models, and a panel titled “its own choice at each "
+        "step” is no text of its own: each token is what that model would put next after the other panel's text so "
+        "far, dim if it is the same token. In `free` each panel is a text that its model wrote, the dense one "
+        "coloured by the local KL, the pruned one by the total. A click moves the cursor.",
         "blue  < 0.02 · 0.05 · 0.1 · 0.25 · 0.5 · 1 · 2 <  orange   (nats)",
         f"The divergence of {PAPER}. Control, direction and invisible characters appear as marks.",
     ),
     "reading": Explanation(
         "reading",
         "Two sentences computed from the figures of this step by fixed rules. They say no more than the figures do.",
-        "The first speaks of the step itself, the second of where the run stands.",
+        "The first is about the step, the second about the run. A token is named only if it holds a tenth of the KL; "
+        "else the change is spread, and the entropies say how flat both distributions are.",
         "alike < 0.01 < nearly < 0.1 < a little < 0.5 < clearly < 2 < very   (nats)\n"
         "“nearly all drift”: (total − local) / total > 0.9",
         f"The figures of {PAPER}; the rules are in explorer/reading.py.",

@@ -200,7 +200,8 @@ def summary_rows(s: Summary) -> list[tuple[str, str]]:
     rows = [("ΣKL on the shared context", _sum(s.kl_local_sum, s.kl_local))]
     if s.kl_sum != s.kl_local_sum:
         rows.append(("ΣKL, each on its own", _sum(s.kl_sum, s.kl)))
-        rows.append(("of which drift", f"{s.drift:.4g} nat over the steps that have both"))
+        rows.append(("of which pruning", _sum(s.kl_local_both, s.kl)))
+        rows.append(("of which drift", _sum(s.drift, s.kl)))
     half = "–" if s.half_life is None else f"{s.half_life:.3g} tokens"
     rows += [
         ("survival", f"{s.survival:.3g}, halves every {half}"),

@@ -14,16 +14,29 @@ NOTHING = (
 )
 CLOSE = 0.1
 """Below this KL, in nats, the first choices say more than the token that carries it."""
+NAMED = 0.1
+"""The share of the KL from which on a token is named as what changed."""
 WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little different"), (2.0, "clearly different"))
 """The words for a KL below a bound."""
 
 
-def sentences(record: StepRecord | None, parts_at: int | None = None) -> tuple[str, str]:
+def sentences(record: StepRecord | None, parts_at: int | None = None, *, scored: bool = False) -> tuple[str, str]:
     """What happens at this step, and how it stands in the run, whose texts part at that step. The second may be
-    empty."""
+    empty. Of a text that is scored it is about its token."""
     if record is None:
         return NOTHING
+    if scored and (about := scored_token(record)):
+        return step(record), f"The text goes on with {about}."
     return step(record), context(record, parts_at)
+
+
+def scored_token(record: StepRecord | None) -> str:
+    """The token that a given text has here, and how likely either model finds it; "" if it can't be said."""
+    taken = record.taken if record is not None else None
+    if taken is None:
+        return ""
+    p, q = (numbers.significant(share) for share in (taken.p, taken.q))
+    return f"{quoted(taken.token)}: dense p {p}, pruned q {q}"
 
 
 def step(record: StepRecord) -> str:
@@ -111,10 +124,19 @@ def _detail(shared: Comparison, *, with_share: bool = True) -> str:
             return f"; both find {quoted(dense.token)} most likely"
         return f", though the first places are swapped: {quoted(dense.token)}, {quoted(pruned.token)}"
     worst = max(shared.top, key=lambda row: row.kl_share)
+    if worst.kl_share < NAMED:
+        spread = ": the change is spread over many tokens"
+        return f"{spread}, none holds a tenth of the KL ({_flatness(shared)})" if with_share else spread
     change = _change(worst)
     if not change:
         return ""
     return f": {change}, {numbers.share(worst.kl_share)} of the KL" if with_share else f": {change}"
+
+
+def _flatness(shared: Comparison) -> str:
+    """How many tokens each model hesitates between: its entropy."""
+    dense, pruned = (numbers.significant(h, 2) for h in (shared.p.entropy_dense, shared.p.entropy_pruned))
+    return f"entropies: dense {dense}, pruned {pruned} nat"
 
 
 def _change(row: TopToken) -> str:

@@ -232,6 +232,11 @@ class View:
         return self.header.settings.follow if self.header else Follow.DENSE
 
     @property
+    def scores(self) -> bool:
+        """True if a given text is scored: each of its tokens has a probability under either model."""
+        return self.follow is Follow.TEXT
+
+    @property
     def parted(self) -> bool:
         """True once the contexts have parted anywhere on this path: local and total then are two series."""
         return self.columns.parted is not None

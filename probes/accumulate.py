@@ -178,11 +178,11 @@ class Summary:
     first_split: int | None
     rms_p_minus_q: float
     """Root mean square of p(y) - q(y) of the tokens taken on the shared context."""
+    kl_local_both: float
+    """Σ KL on the shared context over the steps at which both models write, which are those of `kl_sum`; that of
+    `kl_local_sum` goes on to the end of the dense text."""
     drift: float
-    """Σ KL on own contexts less KL on the shared one, in nats, over the steps that have both: what comes of the
-    contexts having parted. `kl_sum` less `kl_local_sum` may speak of other steps: the one ends with either text, the
-    other with the dense one.
-    """
+    """`kl_sum` less `kl_local_both`, in nats: what comes of the contexts having parted."""
 
 
 class Tally:
@@ -195,7 +195,7 @@ class Tally:
         self._plain: list[float] = []
         self._local: list[float] = []
         self._taken = 0
-        self._squares = self._drift = 0.0
+        self._squares = self._drift = self._both = 0.0
 
     def add(self, record: StepRecord) -> None:
         """Takes the path's next step in."""
@@ -207,8 +207,10 @@ class Tally:
             insort(self._plain, record.p.kl)
         if shared is not None:
             insort(self._local, shared.p.kl)
-            if record.p is not None and not record.same_context:
-                self._drift += record.p.kl - shared.p.kl
+            if record.p is not None:
+                self._both += shared.p.kl
+                if not record.same_context:
+                    self._drift += record.p.kl - shared.p.kl
             if record.taken is not None:
                 self._taken += 1
                 self._squares += (record.taken.p - record.taken.q) ** 2
@@ -245,6 +247,7 @@ class Tally:
             longest_agreement=self._longest,
             first_split=state.first_split,
             rms_p_minus_q=math.sqrt(self._squares / self._taken) if self._taken else 0.0,
+            kl_local_both=self._both,
             drift=self._drift,
         )
 

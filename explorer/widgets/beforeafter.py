@@ -30,7 +30,7 @@ FIGURES: tuple[Figure, ...] = (
     ("survival ↑", _of(lambda s: s.survival), numbers.chance),
     ("half-life ↑", _of(lambda s: s.half_life), numbers.significant),
     ("same top-1 ↑", _of(lambda s: s.agree_rate), numbers.percent),
-    ("perplexity ↓", _of(lambda s: s.perplexity_ratio), numbers.times),
+    ("ppl ratio ↓", _of(lambda s: s.perplexity_ratio), numbers.times),
     ("longest run ↑", _of(lambda s: float(s.longest_agreement)), numbers.plain),
     ("first split ↑", _of(lambda s: float(s.first_split) if s.first_split else None), numbers.plain),
 )

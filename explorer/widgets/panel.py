@@ -17,6 +17,7 @@ from explorer.widgets.drawn import Framed
 from explorer.widgets.plot import DASHED, Linear, Scale, decades, linear_above_zero, linear_below_one
 from explorer.widgets.readout import Reading, Readout, Row
 from explorer.widgets.settled import Down
+from probes.accumulate import Spread, Summary
 
 LEAST_CHART = 5
 """Rows a chart is given before figures get more."""
@@ -201,13 +202,19 @@ def _accumulated(view: View) -> tuple[Row, ...]:
     summary, parted = view.summary, view.parted
     significant = numbers.significant
     half = numbers.NONE if summary.half_life is None else significant(summary.half_life)
+    scores = (
+        Row("ppl dense", "", significant(summary.perplexity_dense)),
+        Row("ppl pruned", "↓", significant(summary.perplexity_pruned)),
+        Row("NLL dense", "", significant(summary.nll_dense), unit="nat"),
+        Row("NLL pruned", "↓", significant(summary.nll_pruned), unit="nat"),
+    )
     found = [
-        Row("ΣKL", "↓", significant(summary.kl_local_sum), significant(summary.kl_sum) if parted else "", "nat"),
+        *(scores if view.scores else ()),
+        *_sums(summary, parted),
         Row("survival", "↑", numbers.chance(summary.survival)),
         Row("half-life", "↑", half, unit="tok"),
         Row("same top-1", "↑", total=numbers.percent(summary.agree_rate)),
-        Row("perplexity", "↓", numbers.times(summary.perplexity_ratio)),
-        *([Row("drift", "↓", total=significant(summary.drift), unit="nat")] if parted else []),
+        Row("ppl ratio", "↓", numbers.times(summary.perplexity_ratio)),
         Row("first split", "↑", total=f"{summary.first_split}" if summary.first_split else "none"),
         Row("longest run", "↑", total=f"{summary.longest_agreement}", unit="tok"),
     ]
@@ -222,10 +229,28 @@ def _accumulated(view: View) -> tuple[Row, ...]:
         here = significant(getattr(local, name)) if local else numbers.NONE
         there = significant(getattr(plain, name)) if plain else numbers.NONE
         found.append(Row(label, "↓", here, there if parted else "", "nat"))
+    if not view.scores:
+        found += scores
     found.append(Row("rms p − q", "↓", significant(summary.rms_p_minus_q)))
     if summary.invalid:
         found.append(Row("invalid steps", "↓", total=f"{summary.invalid}"))
     return tuple(found)
+
+
+def _sums(summary: Summary, parted: bool) -> list[Row]:
+    """ΣKL; in a parted run with its drift, which is of the same steps as the two sums that stand above it."""
+    local, total = numbers.significant(summary.kl_local_sum), numbers.significant(summary.kl_sum)
+    if not parted:
+        return [Row("ΣKL", "↓", local, unit="nat")]
+    drift = Row("drift", "↓", total=numbers.significant(summary.drift), unit="nat")
+    if _count(summary.kl) == _count(summary.kl_local):
+        return [Row("ΣKL", "↓", local, total, "nat"), drift]
+    both = Row("while both", "↓", numbers.significant(summary.kl_local_both), total, "nat")
+    return [Row("ΣKL", "↓", local, unit="nat"), both, drift]
+
+
+def _count(spread: Spread | None) -> int:
+    return spread.count if spread is not None else 0
 
 
 def picture(drawing: Drawing, view: View, *, captioned: bool = False) -> Picture:

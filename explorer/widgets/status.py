@@ -50,7 +50,7 @@ class Status(Drawn):
             return [[(" ", None), *work_pieces(view.work, palette, max(8, min(24, width // 5)))]]
         text = sentence(view, width - 1)
         if not text and self.screen.has_class("-compact"):
-            text = reading.sentences(view.record, view.parts_at)[1]
+            text = reading.sentences(view.record, view.parts_at, scored=view.scores)[1]
         return [[(f" {fit(text, width - 1)}", palette.muted)]]
 
 

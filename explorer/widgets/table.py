@@ -12,6 +12,7 @@ from textual.geometry import Size
 from explorer import numbers
 from explorer.display import fit, fit_quoted, wrapped
 from explorer.messages import TokenChosen
+from explorer.reading import scored_token
 from explorer.view import View
 from explorer.widgets.drawn import Drawn, Piece
 from probes.accumulate import log_ratio
@@ -46,7 +47,10 @@ class NextTokens(Drawn, can_focus=True):
             self.row = self._top = 0
         self._state, self._record, self._own = state, record, view.own_contexts
         self._rows = rows(record, self._own)
-        self.entitle(Text(title(record, self._own)), Text("● dense's choice  ○ pruned's" if self._rows else ""))
+        self.entitle(
+            Text(title(record, self._own, scored=view.scores)),
+            Text("● dense's choice  ○ pruned's" if self._rows else ""),
+        )
         self.redraw()
 
     @property
@@ -161,10 +165,13 @@ def rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken, ...]:
     return record.top
 
 
-def title(record: StepRecord | None, own_contexts: bool) -> str:
+def title(record: StepRecord | None, own_contexts: bool, *, scored: bool = False) -> str:
+    """Which step the table is of and on which text; of a text that is scored, its token with both probabilities."""
     if record is None:
         return "next token"
     name = f"next token at step {record.step}"
+    if scored and (about := scored_token(record)):
+        return f"{name} · the text has {about}"
     if record.same_context or not (record.top or record.local):
         return name
     if own_contexts or record.local is None:

@@ -154,3 +154,48 @@ def test_every_step_of_every_context_has_its_sentences(follow: Follow) -> None:
         assert first.endswith(".")
         assert second.endswith(".")
         assert len(reading.brief(record)) < 140
+
+
+def with_shares(record: StepRecord, largest: float) -> StepRecord:
+    """The step with a KL of 6.1 of which no token in the table holds more than that."""
+    record = with_kl(record, 6.1)
+    assert record.p is not None
+    top = tuple(
+        replace(row, p=0.02, q=0.02 / 6.1, kl_share=largest / (place + 1)) for place, row in enumerate(record.top)
+    )
+    return replace(record, top=top, p=replace(record.p, entropy_dense=7.3, entropy_pruned=9.81))
+
+
+def test_a_token_that_holds_little_of_the_kl_is_not_named() -> None:
+    record = with_shares(alike(), 0.099)
+    assert reading.step(record) == (
+        "The two models predict very differently (KL 6.10 nat): the change is spread over many tokens, none holds a "
+        "tenth of the KL (entropies: dense 7.3, pruned 9.8 nat)."
+    )
+    assert reading.brief(record) == "Very different, KL 6.10: the change is spread over many tokens."
+
+
+def test_a_token_that_holds_a_tenth_of_the_kl_is_named_with_its_share() -> None:
+    assert "6.1 times less likely, 10 % of the KL" in reading.step(with_shares(alike(), 0.1))
+
+
+def test_on_the_shared_text_of_a_parted_run_the_same_holds() -> None:
+    record = parted()
+    assert record.local is not None
+    top = tuple(replace(row, kl_share=0.004) for row in record.local.top)
+    figures = replace(record.local.p, kl=4.0, entropy_dense=6.0, entropy_pruned=8.0)
+    first = reading.step(replace(record, local=replace(record.local, top=top, p=figures)))
+    assert "spread over many tokens" in first
+    assert "entropies: dense 6.0, pruned 8.0 nat" in first
+    assert "less likely" not in first
+
+
+def test_of_a_text_that_is_scored_its_token_is_said_with_both_probabilities() -> None:
+    record = scripted(Follow.TEXT).records(3)[-1]
+    assert record.taken is not None
+    record = replace(record, taken=replace(record.taken, token=" sold", p=0.25, q=0.0625))
+    assert reading.sentences(record, scored=True)[1] == (
+        'The text goes on with " sold": dense p 0.250, pruned q 0.0625.'
+    )
+    assert "goes on" not in reading.sentences(record)[1]
+    assert reading.scored_token(None) == ""
