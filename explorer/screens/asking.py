@@ -88,7 +88,7 @@ class Asking(Page):
         ways = (
             Way("d", "dense", "Both read the dense model's text: pruning alone, on the dense model's path."),
             Way("p", "pruned", "Both read the pruned model's text: pruning alone, on the path a deployment takes."),
-            Way("f", "free", "Each reads its own: what a user sees; local damage and drift are told apart."),
+            Way("f", "free", "Each reads its own: what a user sees; local damage and drift are shown apart."),
             Way("t", "text", "Both read a text you give: scoring, no sampling."),
         )
         modes = {mode.value[0]: mode for mode in Follow}

@@ -211,13 +211,15 @@ def legend(palette: Palette) -> Text:
 def title(side: str, follow: Follow) -> str:
     """Whose text it is, and whether the model wrote it or only commented on it."""
     match follow, side:
-        case (Follow.DENSE, "pruned") | (Follow.TEXT, "pruned"):
-            return "pruned · what it would have written at each step"
-        case Follow.PRUNED, "dense":
-            return "dense · what it would have written at each step"
-        case Follow.TEXT, _:
+        case Follow.FREE, _:
+            return f"{side} · the text it wrote"
+        case Follow.TEXT, "dense":
             return "the given text"
-    return side
+        case Follow.TEXT, _:
+            return f"{side} · its own choice at each step of the given text"
+    if side == follow:
+        return f"{side} · the text that both read"
+    return f"{side} · its own choice at each step of the {follow} text"
 
 
 def shown(record: StepRecord, side: str, follow: Follow) -> Shown:

@@ -168,10 +168,18 @@ async def test_an_infinite_kl_is_shown_as_such_everywhere() -> None:
 @pytest.mark.parametrize(
     ("follow", "dense", "pruned"),
     [
-        (Follow.DENSE, "dense", "pruned · what it would have written at each step"),
-        (Follow.PRUNED, "dense · what it would have written at each step", "pruned"),
-        (Follow.FREE, "dense", "pruned"),
-        (Follow.TEXT, "the given text", "pruned · what it would have written at each step"),
+        (
+            Follow.DENSE,
+            "dense · the text that both read",
+            "pruned · its own choice at each step of the dense text",
+        ),
+        (
+            Follow.PRUNED,
+            "dense · its own choice at each step of the pruned text",
+            "pruned · the text that both read",
+        ),
+        (Follow.FREE, "dense · the text it wrote", "pruned · the text it wrote"),
+        (Follow.TEXT, "the given text", "pruned · its own choice at each step of the given text"),
     ],
 )
 async def test_each_text_says_whose_it_is(follow: Follow, dense: str, pruned: str) -> None:
