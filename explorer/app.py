@@ -14,6 +14,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.driver import Driver
+from textual.notifications import SeverityLevel
 from textual.types import CSSPathType
 
 from explorer import theme
@@ -177,7 +178,7 @@ class ExplorerApp(App[int]):
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
         else:
-            self.notify(f"The recording is {message.path} from now on.", title="Saved", markup=False)
+            self.notify(f"The recording is {message.path} from now on.", title="Saved")
 
     def _may_leave(self, what: str) -> bool:
         """Says so where leaving would lose what the disk has refused."""
@@ -294,12 +295,24 @@ class ExplorerApp(App[int]):
         if header.every_warning:
             self._say("Before you read the figures", " ".join(header.every_warning), "")
         elif header.every_note and not (header.prune and header.prune.setting):
-            self.notify(" ".join(header.every_note), title=header.title, timeout=15, markup=False)
+            self.notify(" ".join(header.every_note), title=header.title, timeout=15)
 
     def _say(self, title: str, sentence: str, hint: str) -> None:
         from explorer.screens.dialog import Say
 
         self.push_screen(Say(title, sentence, hint))
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002 - screens and widgets pass their own default
+    ) -> None:
+        """Shows a notice. Every notice passes here, and none is read as markup: names may hold square brackets."""
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
 
     # Looks, and leaving.
 

@@ -89,7 +89,7 @@ class Comparison(Page):
         self._log = True
 
     def compose(self) -> ComposeResult:
-        yield Static(self._title(), id="title")
+        yield Static(self._title(), id="title", markup=False)
         with Vertical(id="body"):
             if self._compared.warnings:
                 yield Static("\n".join(self._compared.warnings), id="warnings", markup=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -29,8 +30,8 @@ class Dialog(ModalScreen[Answer], Generic[Answer]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="frame") as frame:
-            frame.border_title = self.title_text
-            frame.border_subtitle = self.foot
+            frame.border_title = Text(self.title_text)  # text, where a string would be read as markup
+            frame.border_subtitle = Text(self.foot)
             yield from self.body()
 
     def on_resize(self, event: events.Resize) -> None:

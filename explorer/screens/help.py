@@ -28,11 +28,11 @@ class Explain(Dialog[None]):
         told = self._explanation
         with VerticalScroll():
             yield Static(told.what, markup=False)
-            yield Static("")
-            yield Static(Text.assemble(("How to read it  ", "bold"), told.read))
-            yield Static("")
-            yield Static(Text(told.formula, style="bold"))
-            yield Static("")
+            yield Static("", markup=False)
+            yield Static(Text.assemble(("How to read it  ", "bold"), told.read), markup=False)
+            yield Static("", markup=False)
+            yield Static(Text(told.formula, style="bold"), markup=False)
+            yield Static("", markup=False)
             yield Static(told.source, classes="hint", markup=False)
 
 
@@ -64,4 +64,4 @@ class Keys(Dialog[None]):
             style = "" if possible else "dim"
             table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
         with VerticalScroll():
-            yield Static(table)
+            yield Static(table, markup=False)

@@ -83,4 +83,8 @@ class Page(Screen[None]):
 
 def too_small() -> Static:
     """What stands on a terminal that is too small."""
-    return Static(f"phier needs {LEAST_WIDTH} × {LEAST_HEIGHT} cells.\nPlease make the window larger.", id="too-small")
+    return Static(
+        f"phier needs {LEAST_WIDTH} × {LEAST_HEIGHT} cells.\nPlease make the window larger.",
+        id="too-small",
+        markup=False,
+    )

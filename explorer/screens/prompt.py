@@ -31,7 +31,9 @@ class AskPrompt(Dialog[RunSettings]):
         area.move_cursor(area.document.end)
         yield area
         yield Tick("send it as it is, without the chat template", self._settings.raw, id="raw")
-        yield Static("The run begins anew; the present one stays in the recording.", classes="hint", id="verdict")
+        yield Static(
+            "The run begins anew; the present one stays in the recording.", classes="hint", id="verdict", markup=False
+        )
 
     def action_start(self) -> None:
         prompt = self.query_one("#prompt", TextArea).text

@@ -58,7 +58,7 @@ class AskSetting(Dialog[str]):
         try:
             self._names = _names(self._store)
         except PhierError as problem:
-            self.notify(problem.message, title=problem.title, markup=False)
+            self.notify(problem.message, title=problem.title)
         about = {text: f"“{flowing(name)}”" for text, name in self._names.items()}
         about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(EXAMPLES)}
         about |= {text: words for text, words in EXAMPLES if text not in about}
@@ -171,7 +171,7 @@ def keep_named(screen: Screen[None], named: NamedSettings, setting: str) -> None
         except PhierError as problem:
             screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
         else:
-            screen.notify(f"{setting} is kept as “{name}”.", title="Kept", markup=False)
+            screen.notify(f"{setting} is kept as “{name}”.", title="Kept")
 
     try:
         screen.app.push_screen(AskName(setting, named.name_of(setting), named.all()), answered)

@@ -100,7 +100,7 @@ class PruneGrid(Page):
         self._present = self._plan = Plan(())
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="title")
+        yield Static("", id="title", markup=False)
         with Vertical(id="body"):
             with Horizontal(id="grid"):
                 yield LayerGrid()

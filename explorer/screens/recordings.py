@@ -73,7 +73,7 @@ class Recordings(Page):
         self._all: Sequence[Listed] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static(" phier   recordings", id="title")
+        yield Static(" phier   recordings", id="title", markup=False)
         with Vertical(id="body"):
             yield Input(placeholder="/ searches date, models, setting, context, prompt", id="search")
             yield RecordingList()

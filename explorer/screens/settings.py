@@ -99,7 +99,7 @@ class Row(Horizontal):
         self._value = value
 
     def compose(self) -> ComposeResult:
-        yield Label(self._field.label)
+        yield Label(self._field.label, markup=False)
         yield Input(self._value, placeholder=self._field.about, id=self._field.name, compact=True)
 
 
