@@ -258,6 +258,7 @@ class Lockstep:
             sum=self._sums.sums,
             top=plain.top if plain else (),
             invalid=invalid,
+            tied=tuple(name for name, one in (("dense", p), ("pruned", q_own)) if one is not None and one.tied),
         )
         exact = (-p.log_at(y), -q.log_at(y)) if p and q and y is not None else None
         return replace(record, sum=self._sums.add_record(record, exact))

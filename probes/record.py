@@ -76,7 +76,7 @@ class ProbabilityFigures:
     cos_estimate: Amount
     """Theorem 2's local estimate of 1 - cos."""
     rank_dense_in_pruned: Place
-    """Rank of the dense model's most likely token in `q`; 1 is first."""
+    """Rank of the dense model's most likely token in `q`; 1 is first, and of equals the smaller id is."""
     rank_pruned_in_dense: Place
     topk_overlap: Share
     """Share of the dense model's top k that is in the pruned model's, in [0, 1]."""
@@ -184,7 +184,7 @@ class StepRecord:
     same_context: bool
     """True while both models saw the same tokens before this step."""
     agree: bool | None
-    """Do both find the same token most likely? None where there is nothing to compare."""
+    """Would greedy decoding take the same token of both? None where there is nothing to compare."""
     h: HiddenFigures | None
     """The plain comparison: each model on its own context. None unless both were writing."""
     z: LogitFigures | None
@@ -194,6 +194,9 @@ class StepRecord:
     sum: Sums
     top: tuple[TopToken, ...]
     invalid: Invalid | None = None
+    tied: tuple[str, ...] = ()
+    """The models ("dense", "pruned") of which several tokens have the largest logit: the first of them counts as the
+    likeliest, so `agree` and the choices hang on their ids."""
 
     @property
     def parts(self) -> bool:

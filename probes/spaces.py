@@ -43,6 +43,11 @@ class Distribution:
         self.log_total = total.log()
         """log Σ exp((z - largest)/T): what log p lies below (z - largest)/T."""
 
+    @property
+    def tied(self) -> bool:
+        """Do several tokens have the largest logit? Greedy decoding then takes the first of them."""
+        return int((self.z == self.largest).sum()) > 1
+
     def at(self, token_id: int) -> float:
         """The probability of a token."""
         return float(self.p[token_id])
@@ -84,7 +89,7 @@ def compare(
         raise ValueError(f"a scratch for other distributions, {tuple(scratch.shape)}")
     z, z2, p, q = dense.z, pruned.z, dense.p, pruned.p
     k = min(top, z.numel())
-    largest, largest2 = (logits.topk(min(max(top, LOOKED_UP), z.numel())).indices for logits in (z, z2))
+    largest, largest2 = _largest(z, k), _largest(z2, k)
     order, order2 = largest[:k], largest2[:k]
     first, first2 = order[:listed], order2[:listed]
     ids = torch.cat([first, first2[~torch.isin(first2, first)]])
@@ -119,7 +124,7 @@ def compare(
                 rank_pruned=int(r2),
                 kl_share=term / total if total > 0 else 0.0,
             )
-            for token, p_i, q_i, z_i, z2_i, r, r2, term in sorted(rows, key=lambda row: -max(row[1], row[2]))
+            for token, p_i, q_i, z_i, z2_i, r, r2, term in sorted(rows, key=lambda row: (-max(row[1], row[2]), row[0]))
         ),
     )
 
@@ -238,12 +243,27 @@ def _variance(weights: Tensor, values: Tensor, room: Tensor) -> Tensor:
     return weights.dot(room.square_()) / total
 
 
+def _largest(z: Tensor, exact: int) -> Tensor:
+    """The tokens of the largest logits: LOOKED_UP, or more if `exact` needs them.
+
+    The first `exact` are in order, by their logits, and equals by their ids: greedy decoding takes the first of equals.
+    """
+    size = min(max(exact + 1, LOOKED_UP), z.numel())
+    values, ids = z.topk(size)
+    if size < z.numel() and bool(values[exact - 1] == values[-1]):  # equals of these may be among the others
+        return z.sort(descending=True, stable=True).indices[:size]
+    ids = ids.sort().values
+    return ids[z[ids].sort(descending=True, stable=True).indices]
+
+
 def _ranks(z: Tensor, tokens: Tensor, top: Tensor) -> Tensor:
-    """1 + how many logits are larger than each token's, as float64; `top` are the largest logits' tokens, among which
-    ranks need no counting."""
-    known = torch.isin(tokens, top)
-    ranks = (z[top] > z[tokens].unsqueeze(1)).sum(1, dtype=torch.int32)
-    counts = [(z > logit).sum(dtype=torch.int32) for logit in z[tokens[~known]]]
+    """1 + how many logits are larger than each token's, or equal and of a smaller id, as float64.
+
+    `top` are the tokens of the largest logits in order, among which ranks need no counting.
+    """
+    known = z[tokens] > z[top[-1]]
+    ranks = (top == tokens.unsqueeze(1)).double().argmax(1)
+    counts = [(z[:token] >= z[token]).sum() + (z[token + 1 :] > z[token]).sum() for token in tokens[~known].tolist()]
     if counts:
         ranks[~known] = torch.stack(counts)
     return ranks.double() + 1

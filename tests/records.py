@@ -120,5 +120,6 @@ RECORDS = st.builds(
     sum=st.builds(Sums, AMOUNTS, AMOUNTS, FIGURES, SHARES, SHARES, st.none() | PLACES, st.none() | AMOUNTS),
     top=_TOP,
     invalid=st.none() | st.builds(Invalid, st.sampled_from(("dense", "pruned")), TEXTS.map(visible)),
+    tied=st.sampled_from(((), ("dense",), ("pruned",), ("dense", "pruned"))),
 )
 """Any record within the bounds of a recording; nothing in it need agree with anything else."""

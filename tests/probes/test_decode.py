@@ -546,3 +546,29 @@ def test_a_token_that_ends_one_text_alone_leaves_the_shared_context_its_figures(
     summary = summarise(path)
     assert summary.kl_local.count == 8
     assert summary.log_ratio == pytest.approx(sum(math.log(r.taken.p / r.taken.q) for r in path))
+
+
+def test_agreement_speaks_of_the_tokens_that_greedy_decoding_takes() -> None:
+    """The pruned model's largest logit is shared by the dense model's choice and a token of a smaller id."""
+    dense = tiny("llama", tie_word_embeddings=False)
+    first = lockstep(dense, dense).step().dense
+    assert first is not None
+    chosen, other = first.token_id, first.token_id - 1
+    pruned = copy.deepcopy(dense)
+    pruned.lm_head.weight[other] = pruned.lm_head.weight[chosen]
+    with lockstep(dense, pruned) as steps:
+        record = steps.step()
+    assert record.dense is not None
+    assert record.pruned is not None
+    assert (record.dense.token_id, record.pruned.token_id) == (chosen, other)
+    assert record.agree is False
+    assert record.split
+    assert record.tied == ("pruned",)
+    assert (record.sum.first_split, record.sum.agree_rate) == (1, 0.0)
+    assert record.p is not None
+    assert (record.p.rank_dense_in_pruned, record.p.rank_pruned_in_dense > 1) == (2, True)
+    with lockstep(pruned, pruned) as steps:  # a tie of both is no disagreement
+        record = steps.step()
+    assert (record.agree, record.split, record.tied) == (True, False, ("dense", "pruned"))
+    with lockstep(dense, dense) as steps:
+        assert steps.step().tied == ()

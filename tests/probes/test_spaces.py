@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.record import Comparison
+from probes.sampling import Sampler
+from probes.settings import Sampling
 from probes.spaces import LOOKED_UP, Distribution, compare, new_scratch
 
 
@@ -199,6 +201,30 @@ def test_the_table_is_the_union_of_both_top_k_with_ranks_and_shares():
     assert row.p.topk_overlap == 0
     everything = figures([1], [1], z, z2, top=10)
     assert sum(t.kl_share for t in everything.top) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 40])
+@pytest.mark.parametrize("size", [7, LOOKED_UP, LOOKED_UP + 1, 700])
+@pytest.mark.parametrize("top", [1, 5, LOOKED_UP + 20])
+def test_of_equal_logits_the_smaller_id_is_first_everywhere(size: int, levels: int, top: int) -> None:
+    rng = np.random.default_rng(size + levels)
+    z, z2 = (rng.integers(levels, size=size).astype(np.float32) / 4 for _ in range(2))
+    found = figures([1], [1], z, z2, top=top)
+    order, order2 = (np.lexsort((np.arange(size), -logits)).tolist() for logits in (z, z2))
+    assert {row.token_id for row in found.top} == {*order[:top], *order2[:top]}
+    for row in found.top:
+        assert row.rank_dense == 1 + order.index(row.token_id)
+        assert row.rank_pruned == 1 + order2.index(row.token_id)
+    sizes = [(-max(row.p, row.q), row.token_id) for row in found.top]
+    assert sizes == sorted(sizes)
+    k = min(top, size)
+    assert found.p.topk_overlap == len({*order[:k]} & {*order2[:k]}) / k
+    assert found.p.rank_dense_in_pruned == 1 + order2.index(order[0])
+    assert found.p.rank_pruned_in_dense == 1 + order.index(order2[0])
+    for logits, first in ((z, order[0]), (z2, order2[0])):
+        distribution = Distribution(torch.tensor(logits))
+        assert int(distribution.first) == Sampler(Sampling()).choose(distribution.z, 1) == first
+        assert distribution.tied == ((logits == logits.max()).sum() > 1)
 
 
 def test_ranks_far_down_a_large_vocabulary_are_counted() -> None:
