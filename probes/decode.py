@@ -54,7 +54,8 @@ class Lockstep:
     """Both models on one prompt: `step()` measures the next step, `seek()` goes anywhere a path has been.
 
     `ends_dense` and `ends_pruned` are the token ids that end each model's text. `text_ids` is what both read in
-    `text`. Not safe to be used from several threads at once.
+    `text`. Both distributions are over the ids below `vocabulary` that both models have. Not safe to be used from
+    several threads at once.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Lockstep:
         ends_dense: frozenset[int] = frozenset(),
         ends_pruned: frozenset[int] = frozenset(),
         text_ids: Sequence[int] = (),
+        vocabulary: int | None = None,
     ) -> None:
         if not prompt_ids:
             raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
@@ -80,7 +82,7 @@ class Lockstep:
         self._ends = {Follow.PRUNED: ends_pruned, Follow.TEXT: frozenset[int]()}.get(settings.follow, ends_dense)
         self._ends_pruned = ends_pruned
         self._dense, self._pruned = Track(dense), Track(pruned)
-        self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary)
+        self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
         self._check_known(self.prompt_ids, "The prompt has")
         self._check_known(self._text_ids, "The text has")
         self._sampler = Sampler(settings.sampling)
@@ -186,7 +188,7 @@ class Lockstep:
             raise BadInput(
                 "Unknown token",
                 f"{where} {self._tokens.piece(lacking) if lacking >= 0 else ''!r} (token {lacking:,}), and the models "
-                f"share the first {self._vocabulary:,} tokens only.",
+                f"and the tokenizer share the first {self._vocabulary:,} tokens only.",
                 "Choose another one; where the chat template brings it, send the prompt without that (--raw).",
             )
 
@@ -349,7 +351,7 @@ class Lockstep:
 
 
 def _alike(answer: Answer | None, answer_pruned: Answer, vocabulary: int) -> tuple[Answer | None, Answer]:
-    """Both answers on one device and over the vocabulary they share: some models pad theirs at the end."""
+    """Both answers on one device and over the tokens they share, without the rows that pad a vocabulary at its end."""
     device = (answer or answer_pruned).logits.device
     shared = Answer(answer_pruned.hidden.to(device), answer_pruned.logits[:, :vocabulary].to(device))
     return answer and Answer(answer.hidden, answer.logits[:, :vocabulary]), shared

@@ -29,6 +29,7 @@ from probes.steppable import check_steppable
 from probes.threads import use_threads
 from probes.tokens import TokenText
 from probes.twin import Twin
+from probes.vocabulary import named_ids
 from probes.wanted import OWN_TEXT, CalibrationWanted, Wanted
 
 Progress = Callable[[WorkProgressed], None]
@@ -93,6 +94,7 @@ class Pair:
             ends_dense=end_ids(self.dense, settings),
             ends_pruned=end_ids(self.pruned, settings),
             text_ids=prompt.text_ids,
+            vocabulary=named_ids(self.dense.tokenizer, self.pruned.tokenizer),
         )
 
     def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
@@ -184,6 +186,17 @@ def _on_lengths(loaded: Loaded) -> str:
     return note and f"{loaded.info.name}: {note}"
 
 
+def _on_padding(*models: Loaded) -> tuple[str, ...]:
+    """The sentence on ids that no tokenizer names: of the first model, as all are compared over the same ids."""
+    first, named = models[0].info, named_ids(*(one.tokenizer for one in models))
+    if min(one.info.vocabulary for one in models) <= named:
+        return ()
+    return (
+        f"{first.name} answers over {first.vocabulary:,} ids, of which the tokenizer names the first {named:,}; "
+        "the others are left out of both distributions.",
+    )
+
+
 def made_elsewhere(
     dense: Loaded,
     pruned: Loaded,
@@ -196,7 +209,7 @@ def made_elsewhere(
 
     `pruned` was loaded with `drops_obeyed`. `calibration` is for twins that may be made of the dense model later.
     """
-    notes = check_comparable(dense, pruned)
+    notes = (*check_comparable(dense, pruned), *_on_padding(dense, pruned))
     work = Work(progress, cancelled)
     found = obeyed(pruned, work)
     check_steppable(found.loaded)
@@ -241,5 +254,6 @@ def pruned_here(
         report,
         twin,
         calibration,
+        notes=_on_padding(dense),
         known=latest(known, name, twin.state),
     )
