@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 _THREADS = 4
-_OF_NO_EFFECT = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "use_cache"}
-"""What a configuration says about a file, or about what the weights themselves tell."""
+_OF_NO_EFFECT = frozenset(
+    (
+        *("_name_or_path", "name_or_path", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype"),
+        *(
+            "use_cache",
+            "return_dict",
+            "output_hidden_states",
+            "output_attentions",
+            "output_router_logits",
+            "torchscript",
+        ),
+        *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id"),
+        *("tokenizer_class", "prefix", "task_specific_params", "id2label", "label2id", "num_labels", "problem_type"),
+        *("tie_word_embeddings", "gradient_checkpointing", "router_aux_loss_coef", "router_jitter_noise", "init_std"),
+        *("quantization_config", "compression_config", "sparsity_config", "drop_attn_list", "drop_mlp_list"),
+        *("pretraining_tp", "chunk_size_feed_forward", "summary_type", "summary_use_proj", "summary_activation"),
+        *("summary_proj_to_labels", "finetuning_task", "pruned_heads", "use_bfloat16", "num_nextn_predict_layers"),
+    )
+)
+"""What a configuration says about a file, about training or another task, or about what the weights and the drops
+themselves tell. All else is taken to change what is computed, known to this program or not."""
+_OF_TRAINING = re.compile(r"dropout|_pdrop$|^layerdrop$|^initializer_")
 
 
 def fingerprint(model: PreTrainedModel) -> str:
@@ -35,8 +57,17 @@ def fingerprint(model: PreTrainedModel) -> str:
 def configuration(model: PreTrainedModel) -> str:
     """SHA-256, hex, over the settings by which the model computes: equal weights under another activation, another
     window or other rotary angles are another model."""
-    told = {name: value for name, value in model.config.to_dict().items() if name not in _OF_NO_EFFECT}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(settings(model), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def settings(model: PreTrainedModel) -> dict[str, Any]:
+    """What a configuration says of how the model computes, by name; of one with a picture tower, of its text part."""
+    config = model.config.get_text_config(decoder=True)
+    return {
+        name: value
+        for name, value in config.to_dict().items()
+        if name not in _OF_NO_EFFECT and not _OF_TRAINING.search(name)
+    }
 
 
 def _distinct(model: PreTrainedModel) -> dict[str, Tensor]:

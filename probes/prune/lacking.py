@@ -15,6 +15,7 @@ from probes.loading import quantised
 from probes.loading.work import Work
 from probes.models import Loaded
 from probes.prune.aligned import aligned
+from probes.prune.computed import differing, largest_difference, listed
 from probes.prune.elsewhere import Elsewhere
 from probes.prune.measured import Compared, compare, count, matrices_of, tensors, within
 from probes.prune.setting import ranges
@@ -31,7 +32,8 @@ def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
     if dense is None:
         return report
     aside = anatomy.aside if anatomy else ()
-    held = compare(found.plain.model, dense.model, layers.named, (*found.silent, *aside), work)
+    held = compare(found.plain.model, dense.model, layers.named, (*found.silent, *aside), layers.paths, work)
+    otherwise = differing(found.plain.model, dense.model, layers.numbers, reshaped=bool(held.reshaped))
     narrow = any(one.narrower for one in held.reshaped if layers.has(one.name))
     shape = ", ".join(part for part in (layers.shape, "narrower" if narrow else "") if part)
     return replace(
@@ -40,7 +42,7 @@ def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
         tensors=held.differing,
         shape=shape,
         notes=(*report.notes, *layers.notes, *_of_shapes(held, found.plain, dense), *_of_names(held, found.plain)),
-        warnings=_of_identity(report, held, shape),
+        warnings=_of_settings(otherwise) or _of_identity(found.loaded, dense, report, held, shape),
     )
 
 
@@ -56,20 +58,29 @@ class _Layers:
     """The dense model's names for the tensors of the second one's layers."""
     shape: str = ""
     notes: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    """The dense model's, of which the second one has no counterpart: layers that are gone, and what no text enters."""
 
     @classmethod
     def of(cls, found: Elsewhere, anatomy: Anatomy | None, dense: Loaded | None) -> _Layers:
         theirs = _anatomy(dense) if dense else None
-        if anatomy is None or dense is None or theirs is None:
+        if dense is None or theirs is None:
             return cls(None)
-        few, many = len(anatomy.blocks), len(theirs.blocks)
+        few, many = found.plain.info.layers if anatomy is None else len(anatomy.blocks), len(theirs.blocks)
+        names, aside = {block.layer: block.name for block in theirs.blocks}, theirs.aside
+        if few == 0:
+            return cls(None, shape=f"0 of {many} layers", paths=(*aside, *names.values()))
+        if anatomy is None:
+            return cls(None, paths=aside)
         numbers = aligned(found.plain.model, anatomy, dense.model, theirs)
         if numbers is None:
             how = f"{few} of {many} layers" if few < many else f"{few} layers instead of {many}"
             return cls(
-                None, shape=how, notes=(f"It has {how}; its weights don't tell which of the dense layers those are.",)
+                None,
+                shape=how,
+                notes=(f"It has {how}; its weights don't tell which of the dense layers those are.",),
+                paths=(*aside, *list(names.values())[few:]),
             )
-        names = {block.layer: block.name for block in theirs.blocks}
         gone = sorted(names.keys() - set(numbers.values()))
         missing = [p for layer in gone for p in dense.model.get_submodule(names[layer]).parameters()]
         note = f"It has {few} of the dense model's {many} layers; gone: {ranges(gone)}."
@@ -84,6 +95,7 @@ class _Layers:
                 if name.startswith(f"{block.name}.")
             },
             notes=(note,) if gone else (),
+            paths=(*aside, *(names[layer] for layer in gone)),
         )
 
     def number(self, layer: int) -> int:
@@ -158,15 +170,34 @@ def _of_names(held: Compared, ours: Loaded) -> list[str]:
     if held.unreadable:
         one = held.unreadable[0]
         notes.append(f"No plain numbers to compare are in {len(held.unreadable)} tensors, {one} among them.")
-    if held.extra and not quantised.described(ours.model.config.to_dict()):
+    if quantised.described(ours.model.config.to_dict()):
+        return notes
+    if held.extra:
         notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, {held.extra[0]} among them.")
+    if held.lacking:
+        notes.append(
+            f"{len(held.lacking)} of the dense model's tensors have no counterpart in it, {held.lacking[0]} among them."
+        )
     return notes
 
 
-def _of_identity(report: PruneReport, held: Compared, shape: str) -> tuple[str, ...]:
-    """The warning that nothing at all was removed."""
-    if held.differing or held.unreadable or held.extra or report.dropped or shape:
+def _of_settings(otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """The warning that not only the weights differ."""
+    if not otherwise:
         return ()
+    return (f"The second model computes otherwise than the dense one: {listed(otherwise)}. The figures hold that too.",)
+
+
+def _of_identity(ours: Loaded, dense: Loaded, report: PruneReport, held: Compared, shape: str) -> tuple[str, ...]:
+    """The warning that nothing at all was removed: only if both models answer alike, too."""
+    if held.differing or held.unreadable or held.extra or held.lacking or report.dropped or shape:
+        return ()
+    apart = largest_difference(ours.model, dense.model)
+    if apart:
+        return (
+            f"All {held.count} tensors and the configuration are the dense model's, yet the two answer differently: "
+            f"logits are up to {apart:.3g} apart. What differs is in the code that they run, or in what it keeps.",
+        )
     return (
         f"The second model is the dense model: all {held.count} tensors are the same to the last bit, "
         "and no sublayer is dropped. Every figure will be 0.",

@@ -49,7 +49,7 @@ class Compared:
     """The second model's tensors against the dense model's."""
 
     count: int
-    """Tensors of the second model that were compared, tied ones once."""
+    """Tensors of the second model that were compared; those that are tied in both models, once."""
     differing: tuple[TensorReport, ...]
     """Those that are not the dense model's bit for bit, in the model's order."""
     reshaped: tuple[Reshaped, ...]
@@ -58,6 +58,8 @@ class Compared:
     """Those that hold no plain numbers to compare: quantised, or kept off the device."""
     extra: tuple[str, ...]
     """Those that the dense model has not, such as a quantised matrix's scales."""
+    lacking: tuple[str, ...]
+    """The dense model's that the second one has no counterpart of, by the dense model's names."""
 
 
 def count(model: PreTrainedModel, matrices: Sequence[Matrix], work: Work) -> tuple[tuple[MatrixReport, ...], int]:
@@ -104,15 +106,23 @@ def difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
 
 
 def compare(
-    model: PreTrainedModel, dense: PreTrainedModel, named: Mapping[str, str], skipped: Sequence[str], work: Work
+    model: PreTrainedModel,
+    dense: PreTrainedModel,
+    named: Mapping[str, str],
+    skipped: Sequence[str],
+    gone: Sequence[str],
+    work: Work,
 ) -> Compared:
-    """Holds every tensor against the dense one of its name, or of the name that `named` gives instead.
+    """Holds every tensor of either side against the other's of its name; `named` gives the dense model's names of what
+    it calls otherwise.
 
-    What stands under one of the paths `skipped` is left out: it does not run. A tensor that the dense model has in
-    another shape differs without a figure.
+    What is under one of the paths `skipped` is left out: it does not run. `gone` are the dense model's paths of layers
+    that the second one has not. A tensor that the dense model has in another shape differs without a figure.
     """
-    theirs = tensors(dense)
-    ours = {name: value for name, value in tensors(model).items() if not within(name, skipped)}
+    theirs, every = tensors(dense), tensors(model)
+    ours = {name: value for name, value in every.items() if not within(name, skipped)}
+    counterparts = {named.get(name, name) for name in every}
+    lacking = tuple(name for name in theirs if name not in counterparts and not within(name, gone))
     differing: list[TensorReport] = []
     reshaped: list[Reshaped] = []
     unreadable: list[str] = []
@@ -121,7 +131,6 @@ def compare(
     compared = 0
     for done, (name, value) in enumerate(ours.items()):
         work.tell("Comparing the weights", done, len(ours), "tensors")
-        place = (value.device, value.data_ptr(), value.shape, value.stride())
         other = theirs.get(named.get(name, name))
         if other is None:
             extra.append(name)
@@ -129,9 +138,10 @@ def compare(
         if not _comparable(value) or not _comparable(other):
             unreadable.append(name)
             continue
-        if place in seen:
+        both = (_place(value), _place(other))
+        if both in seen:  # tied in both models
             continue
-        seen.add(place)
+        seen.add(both)
         compared += 1
         if other.shape != value.shape:
             reshaped.append(Reshaped(name, tuple(value.shape), tuple(other.shape)))
@@ -139,7 +149,7 @@ def compare(
         elif not _same(value, other):
             relative, largest = difference(value.detach(), other.detach())
             differing.append(TensorReport(name, relative, largest))
-    return Compared(compared, tuple(differing), tuple(reshaped), tuple(unreadable), tuple(extra))
+    return Compared(compared, tuple(differing), tuple(reshaped), tuple(unreadable), tuple(extra), lacking)
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -162,6 +172,10 @@ def matrices_of(model: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
 def within(name: str, paths: Sequence[str]) -> bool:
     """Does a module or tensor of this name stand under one of these paths?"""
     return any(name == path or name.startswith(f"{path}.") for path in paths)
+
+
+def _place(value: Tensor) -> tuple[object, ...]:
+    return value.device, value.data_ptr(), value.shape, value.stride()
 
 
 def _same(ours: Tensor, dense: Tensor) -> bool:
