@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from probes.errors import BadInput
+from probes.foreign_text import visible
 from probes.loading.cache import cache_folder, signature_of
 from probes.loading.kept import keep, kept_or_temporary
 from probes.loading.place import configuration, weight_files
@@ -81,31 +83,54 @@ def unpack(bitmask: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _unpack_files(files: tuple[Path, ...], part: Path, name: str, work: Work, task: str) -> None:
     """Writes each file's tensors again, those that are packed as matrices."""
     where: dict[str, str] = {}
-    for file in files:
-        tensors: dict[str, Tensor] = {}
-        try:
-            with safe_open(file, framework="pt") as packed:
-                keys = set(packed.keys())
-                bases = {key.removesuffix(".bitmask") for key in keys if key.endswith(".bitmask")}
-                held = {f"{base}.{kind}" for base in bases for kind in _PARTS}
-                for key in sorted(keys - held):
-                    tensors[key] = packed.get_tensor(key)
-                for done, base in enumerate(sorted(bases)):
-                    work.tell(task, done, len(bases), "matrices")
-                    shape = tuple(int(size) for size in packed.get_tensor(f"{base}.shape").flatten())
-                    bitmask, values = (packed.get_tensor(f"{base}.{kind}") for kind in ("bitmask", "compressed"))
-                    # Old files name the weight itself, newer ones the layer that holds it.
-                    own = base if base.endswith(".weight") else f"{base}.weight"
-                    tensors[own] = unpack(bitmask, values, shape)
-        except (SafetensorError, ValueError, RuntimeError, KeyError) as problem:
-            raise BadInput(
-                "Broken weights", f"A sparse matrix of {name} in {file.name} is not whole: {problem}", "Fetch it again."
-            ) from problem
+    for file, tensors in _unpacked_files(files, name, work, task):
         save_file(tensors, part / file.name, metadata={"format": "pt"})
         where |= dict.fromkeys(tensors, file.name)
     if len(files) > 1:
         index = {"metadata": {}, "weight_map": where}
         (part / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+
+
+def _unpacked_files(
+    files: tuple[Path, ...], name: str, work: Work, task: str
+) -> Iterator[tuple[Path, dict[str, Tensor]]]:
+    """Every file's tensors, with each matrix in the file that holds its bits: its other parts may lie in others."""
+    try:
+        with ExitStack() as stack:
+            opened = {file: stack.enter_context(safe_open(file, framework="pt")) for file in files}
+            holders = {key: file for file, packed in opened.items() for key in list(packed.keys())}
+            bases = [key.removesuffix(".bitmask") for key in holders if key.endswith(".bitmask")]
+            parts = {f"{base}.{kind}" for base in bases for kind in _PARTS}
+            done = 0
+            for file in files:
+                tensors: dict[str, Tensor] = {}
+                for key in sorted(key for key, holder in holders.items() if holder == file):
+                    if key not in parts:
+                        tensors[key] = opened[file].get_tensor(key)
+                    elif key.endswith(".bitmask"):
+                        work.tell(task, done, len(bases), "matrices")
+                        done += 1
+                        base = key.removesuffix(".bitmask")
+                        # Old files name the weight itself, newer ones the layer that holds it.
+                        own = base if base.endswith(".weight") else f"{base}.weight"
+                        tensors[own] = _unpacked(base, opened, holders)
+                if tensors:
+                    yield file, tensors
+    except (SafetensorError, ValueError, RuntimeError) as problem:
+        raise BadInput("Broken weights", f"{name} can't be unpacked: {problem}", "Fetch it again.") from problem
+
+
+def _unpacked(base: str, opened: Mapping[Path, Any], holders: Mapping[str, Path]) -> Tensor:
+    """The matrix of this name. Raises ValueError, naming it, if it is not whole."""
+    keys = [f"{base}.{kind}" for kind in ("bitmask", "compressed", "shape")]
+    for key in keys:
+        if key not in holders:
+            raise ValueError(f"a sparse matrix is not whole, {visible(key)} is in no file.")
+    bits, values, shape = (opened[holders[key]].get_tensor(key) for key in keys)
+    try:
+        return unpack(bits, values, tuple(int(size) for size in shape.flatten()))
+    except (ValueError, RuntimeError, IndexError) as problem:
+        raise ValueError(f"the sparse matrix {visible(base)} is not whole, {problem}.") from problem
 
 
 def _without_sparsity(config: Mapping[str, object]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import io
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from probes.errors import BadInput
+from probes.foreign_text import visible
 
 _COMPRESSED = "compressed-tensors"
 
@@ -21,13 +22,34 @@ def method(config: Mapping[str, object]) -> str:
     return str(getattr(named, "value", named) or "")
 
 
-def described(config: Mapping[str, object]) -> str:
-    """The method with the layout it names: "compressed-tensors pack-quantized"; "" where not quantised."""
+def described(model: PreTrainedModel) -> str:
+    """The method with the layout it names: "compressed-tensors pack-quantized"; "" where nothing dequantises.
+
+    What a configuration says alone is not believed: transformers reads the plain numbers if it knows no such method.
+    """
+    config = model.config.to_dict()
     found = config.get("quantization_config")
+    if getattr(model, "hf_quantizer", None) is None:
+        return ""
     if method(config) == _COMPRESSED and isinstance(found, Mapping) and not found.get("config_groups"):
         return ""  # sparse weights in the same package's plain format
     layout = found.get("format") if isinstance(found, Mapping) else None
-    return " ".join(part for part in (method(config), str(layout or "")) if part)
+    return visible(" ".join(part for part in (method(config), str(layout or "")) if part))
+
+
+def unknown(model: PreTrainedModel, name: str) -> tuple[str, ...]:
+    """A warning that the configuration names a method which was not applied; nothing if there is none."""
+    named = next((found for found in (method(one.to_dict()) for one in _configs(model)) if found), "")
+    if not named or getattr(model, "hf_quantizer", None) is not None:
+        return ()
+    return (
+        f"{name}'s config.json says that its weights are quantised by {visible(named, 60)!r}, which the installed "
+        "transformers does not know. They are read as the plain numbers that its files hold.",
+    )
+
+
+def _configs(model: PreTrainedModel) -> tuple[PreTrainedConfig, PreTrainedConfig]:
+    return model.config, model.config.get_text_config(decoder=True)
 
 
 def check_readable(config: Mapping[str, object], name: str) -> None:

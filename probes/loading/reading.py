@@ -19,7 +19,7 @@ from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 from probes.errors import BadInput, Failure
 from probes.loading import adapter, unread
 from probes.loading.place import configuration
-from probes.loading.quantised import check_readable, settle, unheard
+from probes.loading.quantised import check_readable, settle, unheard, unknown
 from probes.loading.quiet import reporting
 from probes.loading.work import Work
 
@@ -121,7 +121,7 @@ def read_model(
     absent = _absent(report, name, named_drops(config) if drops_obeyed else {})
     model.requires_grad_(False)
     model.eval()
-    return Read(model, absent, notes, warnings)
+    return Read(model, absent, notes, (*warnings, *unknown(model, name)))
 
 
 def read_tokenizer(folder: Path, name: str, *, remote_code: bool) -> PreTrainedTokenizerBase | None:

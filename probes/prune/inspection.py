@@ -72,7 +72,7 @@ def inspect(
     both = [model, *([dense] if dense else [])]
     return Inspection(
         model=model.info,
-        format=quantised.described(model.model.config.to_dict()) or _stored(model),
+        format=quantised.described(model.model) or _stored(model),
         report=replace(
             report,
             notes=(*(note for one in both for note in one.notes), *report.notes),

@@ -146,7 +146,7 @@ def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: W
 
 
 def _of_format(found: Elsewhere) -> list[str]:
-    how = quantised.described(found.plain.model.config.to_dict())
+    how = quantised.described(found.plain.model)
     return [f"It is quantised ({how}): what is measured are the weights it computes with."] if how else []
 
 
@@ -170,7 +170,7 @@ def _of_names(held: Compared, ours: Loaded) -> list[str]:
     if held.unreadable:
         one = held.unreadable[0]
         notes.append(f"No plain numbers to compare are in {len(held.unreadable)} tensors, {one} among them.")
-    if quantised.described(ours.model.config.to_dict()):
+    if quantised.described(ours.model):
         return notes
     if held.extra:
         notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, {held.extra[0]} among them.")

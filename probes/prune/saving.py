@@ -103,7 +103,7 @@ def _plain(twin: Twin) -> PreTrainedModel:
     """The twin as an ordinary model that shares its tensors: nothing stands in another's place, and what is dropped
     is gone or silent."""
     dense, anatomy, state = twin.dense, twin.anatomy, twin.state
-    if how := quantised.described(dense.config.to_dict()):
+    if how := quantised.described(dense):
         raise BadInput("Can't save", f"The dense model is quantised ({how}).", "Prune the model it was made of.")
     if any(parameter.is_meta for parameter in dense.parameters()):
         raise BadInput(

@@ -173,9 +173,58 @@ def test_a_matrix_that_is_not_whole_is_refused(part, tmp_path):
     key = f"model.layers.1.mlp.up_proj.{part}"
     tensors[key] = tensors[key].flatten()[:-1].clone()
     save_file(tensors, file, metadata={"format": "pt"})
-    with pytest.raises(BadInput, match=r"A sparse matrix of made in model\.safetensors is not whole"):
+    with pytest.raises(
+        BadInput, match=r"made can't be unpacked: the sparse matrix model\.layers\.1\.mlp\.up_proj is not"
+    ):
         load(str(folder))
     assert not list((tmp_path / "cache" / "models").glob("*unpacked*/config.json"))
+
+
+@pytest.mark.parametrize("apart", ["bitmask", "compressed", "shape"])
+@pytest.mark.parametrize("name", ["{base}.{part}", "{base}.weight.{part}"])
+def test_the_parts_of_a_matrix_may_lie_in_two_files(apart, name, tmp_path):
+    folder = made(tmp_path / "made", "sparse-bitmask", sparse("sparse-bitmask"), name)
+    held = load_file(folder / "model.safetensors")
+    second = {key: value for key, value in held.items() if key.endswith(f".{apart}")}
+    split(folder, {key: value for key, value in held.items() if key not in second}, second)
+    plain = tiny("llama", vocab_size=SIZE)
+    plain.load_state_dict(expected(folder))
+    loaded = load(str(folder))
+    assert torch.equal(logits(loaded.model), logits(plain))
+    assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize("part", ["compressed", "shape"])
+def test_a_part_that_is_in_no_file_is_named(part, tmp_path):
+    folder = made(tmp_path / "made", "sparse-bitmask", sparse("sparse-bitmask"))
+    held = load_file(folder / "model.safetensors")
+    gone = f"model.layers.1.mlp.up_proj.{part}"
+    rest = [key for key in held if key != gone]
+    split(folder, *({key: held[key] for key in half} for half in (rest[::2], rest[1::2])))
+    with pytest.raises(BadInput, match=f"made can't be unpacked: a sparse matrix is not whole, {gone} is in no file"):
+        load(str(folder))
+
+
+def split(folder: Path, *shards: dict[str, Tensor]) -> None:
+    """The folder's weights in several files."""
+    (folder / "model.safetensors").unlink()
+    where = {}
+    for number, tensors in enumerate(shards, 1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+        where |= dict.fromkeys(tensors, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+
+
+def test_names_without_the_prefix_of_the_whole_model_are_the_same_names(tmp_path):
+    folder = made(tmp_path / "made", "sparse-bitmask", sparse("sparse-bitmask"))
+    held = load_file(folder / "model.safetensors")
+    bare = {key.removeprefix("model."): value for key, value in held.items()}
+    save_file(bare, folder / "model.safetensors", metadata={"format": "pt"})
+    loaded = load(str(folder))
+    for key, value in loaded.model.state_dict().items():
+        assert torch.equal(value, expected(folder)[key])
+    assert loaded.warnings == ()
 
 
 def test_what_names_no_sparse_format_is_left_alone():

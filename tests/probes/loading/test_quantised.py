@@ -16,6 +16,7 @@ from compressed_tensors.quantization import (
     apply_quantization_config,
 )
 from compressed_tensors.quantization.utils import calculate_qparams
+from safetensors.torch import load_file, save_file
 
 from probes.errors import BadInput
 from probes.loading import quantised
@@ -128,3 +129,32 @@ def test_a_quantised_dense_model_is_not_saved_pruned(tmp_path):
     pair = load_pair(Wanted(dense=str(made(tmp_path / "made", "pack-quantized")), prune="drop-mlp@layers=1"))
     with pytest.raises(BadInput, match=r"The dense model is quantised \(compressed-tensors pack-quantized\)"):
         pair.save(tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_without_the_prefix_of_the_whole_model_are_the_same_names(kind, tmp_path):
+    folder = made(tmp_path / "made", kind)
+    expected = logits(load(str(folder)).model)
+    file = folder / "model.safetensors"
+    bare = {key.removeprefix("model."): value for key, value in load_file(file).items()}
+    save_file(bare, file, metadata={"format": "pt"})
+    loaded = load(str(folder))
+    assert torch.equal(logits(loaded.model), expected)
+    assert (loaded.notes, loaded.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("found", [{"quant_method": "imagined", "bits": 4}, {"quant_method": "bitsandbytes"}], ids=str)
+def test_a_method_that_is_not_known_is_said_to_be_left_out_and_not_called_quantised(found, tmp_path):
+    dense = save(tmp_path / "dense", tiny("llama", vocab_size=SIZE), TOKENIZER)
+    folder = save(tmp_path / "made", tiny("llama", vocab_size=SIZE), TOKENIZER)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "quantization_config": found}))
+    pair = load_pair(Wanted(dense=str(dense), pruned=str(folder)))
+    assert pair.every_warning[0] == (
+        f"made's config.json says that its weights are quantised by '{found['quant_method']}', which the installed "
+        "transformers does not know. They are read as the plain numbers that its files hold."
+    )
+    assert not any("It is quantised" in note for note in pair.every_note)
+    assert inspect(str(folder)).format == "safetensors"
+    again = load_pair(Wanted(dense=str(folder), prune="magnitude:0.5")).save(tmp_path / "out")
+    assert again.report.zeroed > 0
