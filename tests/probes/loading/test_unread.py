@@ -21,6 +21,7 @@ from tests.probes.prune.models import TOKENIZER, logits
 from tests.tiny import ARCHITECTURES, MORE, save, tiny
 
 SIZE = len(TOKENIZER)
+SETTINGS = RunSettings("a b", raw=True)
 Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -61,14 +62,15 @@ def test_a_bias_that_the_configuration_leaves_out_is_in_the_title_the_recording_
         "pruned's files hold 3 tensors such as model.layers.0.self_attn.o_proj.bias, which the model does not use: "
         "what they compute is in no figure."
     )
-    assert warning in pair.header(RunSettings("a b")).every_warning
+    assert warning in pair.header(SETTINGS, pair.prompt(SETTINGS)).every_warning
     assert warning in inspect(str(pruned)).report.warnings
 
 
 def test_what_the_dense_model_leaves_out_is_told_as_well(tmp_path):
     dense = made(tmp_path / "dense", change=with_more(**{"model.layers.0.mlp.up_proj.bias": torch.ones(64)}))
-    header = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5")).header(RunSettings("a b"))
-    assert any("dense's files hold a tensor model.layers.0.mlp.up_proj.bias" in told for told in header.every_warning)
+    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    told = pair.header(SETTINGS, pair.prompt(SETTINGS)).every_warning
+    assert any("dense's files hold a tensor model.layers.0.mlp.up_proj.bias" in warning for warning in told)
 
 
 LOST = {

@@ -96,7 +96,8 @@ def test_equal_weights_that_are_used_otherwise_are_told_with_both_values(what, t
     (warning,) = report(of).warnings
     assert sentence in warning
     assert IDENTICAL not in warning
-    assert warning in of.header(RunSettings("a b")).every_warning
+    settings = RunSettings("a b", raw=True)
+    assert warning in of.header(settings, of.prompt(settings)).every_warning
 
 
 @pytest.mark.parametrize(
