@@ -14,6 +14,10 @@ _BLANK = re.compile(rf"[{_SELECTORS}\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u1
 """Characters of other kinds that show nothing: letters that fill, joiners, selectors."""
 _SELECTOR = re.compile(f"[{_SELECTORS}]")
 _JOINER = "\u200d"
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""Colours that libraries write into their messages."""
+_WELL_SAID = (OSError, ValueError, RuntimeError)
+"""Exceptions whose messages are sentences; of others, such as KeyError, the name says more than the message."""
 
 
 def visible(text: str, limit: int | None = None) -> str:
@@ -33,6 +37,21 @@ def visible(text: str, limit: int | None = None) -> str:
     while pieces and size > limit - 1:
         size -= len(pieces.pop())
     return "".join(pieces) + "…"
+
+
+def said(problem: BaseException, limit: int = 600) -> str:
+    """What a library's exception says, in one line: whole if it is short, else its beginning and its end.
+
+    The line that says what is wrong may be the first or the last, so both stay.
+    """
+    lines = _STYLE.sub("", str(problem)).splitlines()
+    text = visible(" ".join(filter(None, map(str.strip, lines))))
+    if len(text) > limit:
+        kept = limit // 2
+        text = f"{text[:kept]} … {text[-kept:]}"
+    if type(problem).__module__ == "builtins" and not isinstance(problem, _WELL_SAID):
+        return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+    return text or type(problem).__name__
 
 
 def mark(character: str) -> str:

@@ -16,12 +16,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.fingerprint import fingerprint
+from probes.foreign_text import visible
 from probes.header import ModelInfo
 from probes.loading import adapter
 from probes.loading.bitmask import unpacked_folder
 from probes.loading.cache import Unkept, recall, remember, signature_of
 from probes.loading.place import find, weight_files
-from probes.loading.reading import check_folder, named_drops, read_model, read_tokenizer
+from probes.loading.reading import named_drops, read_model, read_settings, read_tokenizer
+from probes.loading.stages import stage
 from probes.loading.work import Work
 from probes.prompting import chat_end_ids
 from probes.settings import RunSettings
@@ -92,18 +94,19 @@ def load(
     work = Work(progress, cancelled)
     target = _device(device, device_map)
     wanted = _dtype(dtype, target)
-    place = find(
-        spec,
-        work,
-        gguf_dtype="float32" if wanted is None else str(wanted).removeprefix("torch."),
-        remote_code=trust_remote_code,
-        pickle=allow_pickle,
-        thorough=thorough,
-    )
-    adapter.refuse_alone(place.folder, place.name)
-    folder = unpacked_folder(place.folder, place.name, work)
-    files = weight_files(folder)
-    check_folder(
+    with stage("Model not found", f"{visible(spec, 300)} can't be opened", "Name another folder, file or hub id."):
+        place = find(
+            spec,
+            work,
+            gguf_dtype="float32" if wanted is None else str(wanted).removeprefix("torch."),
+            remote_code=trust_remote_code,
+            pickle=allow_pickle,
+            thorough=thorough,
+        )
+        adapter.refuse_alone(place.folder, place.name)
+        folder = unpacked_folder(place.folder, place.name, work)
+        files = weight_files(folder)
+    config = read_settings(
         folder,
         files,
         place.name,
@@ -111,15 +114,16 @@ def load(
         pickle=allow_pickle,
         drops_obeyed=drops_obeyed,
     )
-    own = read_tokenizer(place.folder, place.name, remote_code=trust_remote_code) or tokenizer
+    own = read_tokenizer(place.folder, config, remote_code=trust_remote_code) or tokenizer
     if own is None:
         raise BadInput(
             "No tokenizer",
-            f"{place.name} has no tokenizer in {place.folder} that turns text into tokens.",
+            f"{place.name} has no tokenizer in {visible(str(place.folder))} that turns text into tokens.",
             "Add its tokenizer.json, or name it as the second model of one that has the tokenizer.",
         )
     read = read_model(
         folder,
+        config,
         files,
         place.name,
         device=target,

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from probes.errors import BadInput, PhierError
+from probes.errors import BadInput
+from probes.loading.stages import stage
 from probes.models import Loaded
 from probes.rotary import Rotary
 from probes.track import Track
@@ -28,6 +29,7 @@ ones could take minutes."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _COARSE = 0.2
 """Largest difference in parts of the largest logit: what rounding can do, of a dtype of full and of half precision."""
+_HINT = "Use a causal model with a cache that transformers can crop, copy or start anew."
 
 
 @torch.inference_mode()
@@ -44,14 +46,9 @@ def check_steppable(loaded: Loaded) -> None:
     rotary = Rotary(model)
     if config.model_type in TESTED and type(model).__module__.startswith("transformers.") and not rotary:
         return
-    try:
-        with _short_window(config), rotary.shortened(_SHORT):
-            worst = _difference(model, rotary)
-    except (PhierError, torch.OutOfMemoryError):
-        raise
-    except Exception as problem:
-        said = str(problem).partition("\n")[0] or type(problem).__name__
-        raise _refusal(loaded, f"reading it token by token failed: {said}") from problem
+    failed = f"{loaded.info.name} is a {type(model).__name__}, and reading it token by token failed"
+    with stage("Can't be stepped", failed, _HINT), _short_window(config), rotary.shortened(_SHORT):
+        worst = _difference(model, rotary)
     if worst > _TOLERANCE.get(model.dtype, _COARSE):
         raise _refusal(loaded, "its logits token by token are others than those of reading all at once")
 
@@ -105,5 +102,5 @@ def _refusal(loaded: Loaded, why: str) -> BadInput:
     return BadInput(
         "Can't be stepped",
         f"{loaded.info.name} is a {type(loaded.model).__name__}, and {why}.",
-        "Use a causal model with a cache that transformers can crop, copy or start anew.",
+        _HINT,
     )

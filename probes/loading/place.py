@@ -21,12 +21,15 @@ from tqdm.std import tqdm
 
 from probes import demo
 from probes.errors import BadInput, Failure
+from probes.foreign_text import said, visible
 from probes.loading.gguf import converted
 from probes.loading.work import Work
 
 _TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__[:1])
 """What the hub's client lets through; the last is its HTTP library's, which its versions differ in."""
 
+_LONGEST_NAME, _LONGEST_SPEC = 120, 300
+"""Characters shown of a model's name, and of what was asked for."""
 _LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
 
 
@@ -51,19 +54,20 @@ def find(spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: b
         raise BadInput("No model", "The model's name is empty.", _LOCAL)
     if spec == "demo":
         return Place(demo.demo_folder(work, dtype=gguf_dtype, thorough=thorough), demo.NAME)
+    shown = visible(spec, _LONGEST_SPEC)
     path = Path(spec).expanduser()
     if path.is_dir():
         single = _only_gguf(path)
         if single is None:
-            return Place(path, path.resolve().name)
+            return Place(path, visible(path.resolve().name, _LONGEST_NAME))
         path = single
     if path.is_file():
         if path.suffix.lower() != ".gguf":
-            raise BadInput("Not a model", f"{spec} is a file, but not a .gguf file.", _LOCAL)
+            raise BadInput("Not a model", f"{shown} is a file, but not a .gguf file.", _LOCAL)
         path = path.resolve()
-        return Place(converted(path, gguf_dtype, work, thorough=thorough), path.stem)
+        return Place(converted(path, gguf_dtype, work, thorough=thorough), visible(path.stem, _LONGEST_NAME))
     if _looks_like_path(spec):
-        raise BadInput("Model not found", f"There is no file or folder {spec}.", _LOCAL)
+        raise BadInput("Model not found", f"There is no file or folder {shown}.", _LOCAL)
     return _from_hub(spec, work, remote_code=remote_code, pickle=pickle)
 
 
@@ -73,12 +77,13 @@ def configuration(folder: Path) -> dict[str, object]:
     try:
         found = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        names = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-        raise BadInput("Not a model", f"{folder} has no config.json; it holds {names}.", _LOCAL) from None
-    except (OSError, ValueError) as problem:
-        raise BadInput("Not a model", f"{file} can't be read ({problem}).", _LOCAL) from problem
+        names = ", ".join(visible(name, 100) for name in sorted(path.name for path in folder.iterdir())[:5])
+        lacks = f"{visible(str(folder))} has no config.json; it holds {names or 'nothing'}."
+        raise BadInput("Not a model", lacks, _LOCAL) from None
+    except (OSError, ValueError, RecursionError) as problem:
+        raise BadInput("Not a model", f"{visible(str(file))} can't be read: {said(problem)}", _LOCAL) from problem
     if not isinstance(found, dict):
-        raise BadInput("Not a model", f"{file} is not a model's configuration.", _LOCAL)
+        raise BadInput("Not a model", f"{visible(str(file))} is not a model's configuration.", _LOCAL)
     return found
 
 
@@ -89,14 +94,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         if (folder / name).exists():
             return (folder / name,)
         if index.exists():
-            try:
-                names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-                raise BadInput("Broken index", f"{index} can't be read ({problem}).", "Fetch it again.") from problem
-            absent = [name for name in names if not (folder / name).exists()]
-            if absent:
-                raise BadInput("Weights missing", f"{folder} has no {absent[0]}.", "Fetch the missing files.")
-            return tuple(folder / name for name in names)
+            return _named_in(index)
         if found := tuple(path for path in sorted(folder.glob(pattern)) if is_weights(path)):
             return found
     return ()
@@ -107,14 +105,29 @@ def is_weights(path: Path) -> bool:
     return not path.name.startswith(("adapter_model", "training_args", "optimizer", "scheduler", "rng_state"))
 
 
+def _named_in(index: Path) -> tuple[Path, ...]:
+    """The files that an index of shards names."""
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        files = tuple(index.parent / name for name in names)
+        absent = [file for file in files if not file.is_file()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        unread = f"{visible(str(index))} can't be read: {said(problem)}"
+        raise BadInput("Broken index", unread, "Fetch it again.") from problem
+    if absent:
+        folder, name = visible(str(index.parent)), visible(str(absent[0].relative_to(index.parent)), 200)
+        raise BadInput("Weights missing", f"{folder} has no {name}.", "Fetch the missing files.")
+    return files
+
+
 def _only_gguf(folder: Path) -> Path | None:
     """The one .gguf file of a folder that holds nothing else a model could be loaded from."""
     if (folder / "config.json").exists():
         return None
     files = sorted(folder.glob("*.gguf"))
     if len(files) > 1:
-        names = ", ".join(file.name for file in files[:5])
-        raise BadInput("Which file?", f"{folder} holds several GGUF files: {names}.", "Name one of them.")
+        names = ", ".join(visible(file.name, 100) for file in files[:5])
+        raise BadInput("Which file?", f"{visible(str(folder))} holds several GGUF files: {names}.", "Name one of them.")
     return files[0] if files else None
 
 
@@ -162,7 +175,9 @@ def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Plac
             tqdm_class=Bar,
         )
     except HFValidationError as problem:
-        raise BadInput("Model not found", f"{spec} is no file, folder or hub id.", _LOCAL) from problem
+        raise BadInput(
+            "Model not found", f"{visible(spec, _LONGEST_SPEC)} is no file, folder or hub id.", _LOCAL
+        ) from problem
     except GatedRepoError as problem:
         raise BadInput(
             "Model is gated",
@@ -177,9 +192,5 @@ def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Plac
         offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub can't be reached"
         raise Failure("Model not here", f"{name} is not in the hub's cache, and {offline}.", _LOCAL) from problem
     except _TRANSPORT as problem:
-        raise Failure("Model not fetched", f"Fetching {name} failed: {_first_line(problem)}", _LOCAL) from problem
+        raise Failure("Model not fetched", f"Fetching {name} failed: {said(problem)}", _LOCAL) from problem
     return Place(Path(folder), name.rsplit("/", 1)[-1], revision=Path(folder).name)
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 
 from probes.errors import BadInput, Failure
+from probes.foreign_text import visible
 from probes.loading import adapter, unread
+from probes.loading.configured import doubtful, read_configuration
 from probes.loading.place import configuration
 from probes.loading.quantised import check_readable, settle, unheard, unknown
 from probes.loading.quiet import reporting
+from probes.loading.stages import SMALLER, stage
 from probes.loading.work import Work
 
 _TRIED = 8
 """Words of a tokenizer that are tried before it is held to turn nothing into tokens."""
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
-"""What transformers raises on a folder that it can't make a model of."""
-
-_SMALLER = "Choose a smaller --dtype, such as bfloat16, or spread the model with --device-map auto."
 _STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 """Bytes of one number, by safetensors' name for its type; all others take one."""
 
@@ -44,16 +40,19 @@ class Read:
     warnings: tuple[str, ...]
 
 
-def check_folder(
+def read_settings(
     folder: Path, files: Sequence[Path], name: str, *, remote_code: bool, pickle: bool, drops_obeyed: bool
-) -> None:
-    """Raises `BadInput` unless the folder holds a model that may be read as it is, without running what it brings."""
-    config = configuration(folder)
-    _refuse_foreign_code(config, name, remote_code)
-    check_readable(config, name)
+) -> PreTrainedConfig:
+    """The folder's configuration. Raises `BadInput` unless it is one of a causal language model that may be read as it
+    is, without running the code that it brings."""
+    found = configuration(folder)
+    _refuse_foreign_code(found, name, remote_code)
+    check_readable(found, name)
     if not (remote_code or drops_obeyed):
-        _refuse_drops(config, name)
+        _refuse_drops(found, name)
     _refuse_pickles(folder, files, name, pickle)
+    size = sum(file.stat().st_size for file in files)
+    return read_configuration(folder, found, name, tensors=_count(files), size=size, remote_code=remote_code)
 
 
 def named_drops(config: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
@@ -72,6 +71,7 @@ def named_drops(config: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
 
 def read_model(
     folder: Path,
+    config: PreTrainedConfig,
     files: Sequence[Path],
     name: str,
     *,
@@ -93,23 +93,22 @@ def read_model(
         _refuse_too_large(needed, device, name)
     placed = device_map if device_map is not None else None if device.type == "cpu" else {"": device}
     task = f"Loading {name}"
-    config = configuration(folder)
-    with (
-        unheard(config),
-        reporting(work, task),
-        _said_plainly(name, needed),
-        adapter.left_off(),
-        unread.collected() as left,
-    ):
+    found = configuration(folder)
+    hint = "Name another model." if device_map is None else "Use a device map such as auto or balanced."
+    hint = f"{doubtful(found)}{hint}"
+    loading = stage("Model not loaded", f"{name} can't be loaded", hint, memory=lambda: _too_large(name, needed))
+    with unheard(found), reporting(work, task), loading, adapter.left_off(), unread.collected() as left:
         work.tell(task)
         read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
             folder,
+            config=config,
             dtype=dtype or "auto",
             device_map=placed,
             use_safetensors=None if pickle else True,
             trust_remote_code=remote_code,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
         )
         model, report = read
         if isinstance(model, PreTrainedModel):
@@ -118,24 +117,22 @@ def read_model(
         raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
     left |= {str(key) for key in _several(report.get("unexpected_keys"))}
     notes, warnings = unread.told(left, model, files, name)
-    absent = _absent(report, name, named_drops(config) if drops_obeyed else {})
+    absent = _absent(report, name, named_drops(found) if drops_obeyed else {}, _head(model))
     model.requires_grad_(False)
     model.eval()
     return Read(model, absent, notes, (*warnings, *unknown(model, name)))
 
 
-def read_tokenizer(folder: Path, name: str, *, remote_code: bool) -> PreTrainedTokenizerBase | None:
+def read_tokenizer(folder: Path, config: PreTrainedConfig, *, remote_code: bool) -> PreTrainedTokenizerBase | None:
     """The folder's tokenizer; None where it has none, or one that turns text into nothing."""
     files = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
     if not any((folder / file).exists() for file in files):
         return None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code, local_files_only=True)
+    with stage("Tokenizer not loaded", f"The tokenizer in {visible(str(folder))} can't be read", "Fetch it again."):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, config=config, trust_remote_code=remote_code, local_files_only=True
+        )
         usable = isinstance(tokenizer, PreTrainedTokenizerBase) and _has_words(tokenizer)
-    except (StrictDataclassError, *_UNREADABLE) as problem:
-        raise BadInput(
-            "Tokenizer not loaded", f"{name}'s tokenizer can't be read: {_first_line(problem)}", "Fetch it again."
-        ) from problem
     return tokenizer if usable else None
 
 
@@ -165,27 +162,9 @@ def available_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-@contextmanager
-def _said_plainly(name: str, needed: int) -> Iterator[None]:
-    """Turns what transformers and torch raise into sentences."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as problem:
-        raise _too_large(name, needed) from problem
-    except StrictDataclassError as problem:
-        raise BadInput("Model not loaded", f"{name}'s config.json is wrong: {_first_line(problem)}") from problem
-    except _UNREADABLE as problem:
-        said = _first_line(problem)
-        if isinstance(problem, RuntimeError) and "memory" in said.lower():
-            raise _too_large(name, needed) from problem
-        if "Unrecognized configuration class" in said:
-            said = "it is not a causal language model that transformers knows."
-        hint = "Use a device map such as auto or balanced." if "device_map" in said else "Name another model."
-        raise BadInput("Model not loaded", f"{name} can't be loaded: {said}", hint) from problem
-
-
 def _refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool) -> None:
-    known = config.get("model_type") in CONFIG_MAPPING
+    kind = config.get("model_type")
+    known = isinstance(kind, str) and kind in CONFIG_MAPPING
     if config.get("auto_map") and not known and not allowed:
         raise BadInput(
             "Code of its own",
@@ -228,48 +207,86 @@ def _refuse_too_large(needed: int, device: torch.device, name: str) -> None:
 
 def _too_large(name: str, needed: int, free: int | None = None, device: torch.device | None = None) -> Failure:
     there = f", and {free / 1e9:.1f} GB are free on {device}" if free is not None else ""
-    return Failure("Out of memory", f"{name} needs {needed / 1e9:.1f} GB for its weights{there}.", _SMALLER)
+    return Failure("Out of memory", f"{name} needs {needed / 1e9:.1f} GB for its weights{there}.", SMALLER)
 
 
-def _absent(report: Mapping[str, object], name: str, dropped: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+def _absent(
+    report: Mapping[str, object], name: str, dropped: Mapping[str, Sequence[int]], head: Set[str]
+) -> tuple[str, ...]:
     """The tensors that are in no file, all of layers that have a dropped sublayer; raises `BadInput` for any other.
 
-    A weight that is in no file would be random, and every figure with it.
+    A weight that is in no file would be random, and every figure with it. `head` are those of the LM head.
     """
     missing = sorted(str(key) for key in _several(report.get("missing_keys")))
     layers = {str(layer) for found in dropped.values() for layer in found}
     if absent := [key for key in missing if not layers & set(key.split("."))]:
+        if set(absent) <= head:
+            raise BadInput(
+                "Not a language model",
+                f"{name}'s files hold no LM head ({absent[0]}): it is an embedding or base model.",
+                "Name a causal language model.",
+            )
         raise BadInput(
             "Weights missing",
             f"{name}'s files lack {len(absent)} of the model's tensors, {absent[0]} among them.",
             "Fetch the model again.",
         )
-    broken = [str(item) for item in _several(report.get("error_msgs"))]
-    broken += [str(item) for item in _several(report.get("mismatched_keys"))]
-    if broken:
-        raise BadInput("Weights don't fit", f"{name}'s weights don't fit its configuration: {broken[0]}")
+    for key, stored, expected in sorted(_several(report.get("mismatched_keys")), key=str):
+        raise BadInput(
+            "Weights don't fit",
+            f"{visible(str(key), 200)} is {_shape(stored)} in the files of {name}, but its config.json makes it "
+            f"{_shape(expected)}.",
+            "Correct the configuration, or fetch the model again.",
+        )
+    for message in _several(report.get("error_msgs")):
+        raise BadInput("Weights don't fit", f"{name}'s weights don't fit its config.json: {visible(str(message), 600)}")
     return tuple(missing)
 
 
-def _several(found: object) -> Sequence[object]:
+def _head(model: PreTrainedModel) -> frozenset[str]:
+    """The names of the LM head's tensors."""
+    head = model.get_output_embeddings()
+    path = next((name for name, module in model.named_modules() if module is head), "")
+    return (
+        frozenset(f"{path}.{name}" for name, _ in head.named_parameters()) if path and head is not None else frozenset()
+    )
+
+
+def _several(found: object) -> Sequence[Any]:
     return list(found) if isinstance(found, list | tuple | set | frozenset) else []
 
 
+def _shape(size: Sequence[int]) -> str:
+    return " × ".join(map(str, size)) or "a single number"
+
+
+def _count(files: Sequence[Path]) -> int:
+    """How many tensors the files hold; of pickles, how many could be in them."""
+    return sum(len(_header(file)) if file.suffix == ".safetensors" else file.stat().st_size // 64 for file in files)
+
+
 def _tensor_bytes(file: Path, dtype: torch.dtype | None) -> int:
+    total = 0
     try:
-        with file.open("rb") as opened:
-            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        total = 0
-        for key, entry in header.items():
-            if key != "__metadata__":
-                start, end = entry["data_offsets"]
-                stored = _STORED.get(entry["dtype"], 1)
-                floating = "F" in entry["dtype"] and stored > 1
-                total += (end - start) * (dtype.itemsize if dtype and floating else stored) // stored
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as problem:
-        raise BadInput("Broken weights", f"{file} is no whole safetensors file.", "Fetch it again.") from problem
+        for entry in _header(file).values():
+            start, end = entry["data_offsets"]
+            stored = _STORED.get(entry["dtype"], 1)
+            floating = "F" in entry["dtype"] and stored > 1
+            total += (end - start) * (dtype.itemsize if dtype and floating else stored) // stored
+    except (ValueError, KeyError, TypeError) as problem:
+        raise _not_whole(file) from problem
     return total
 
 
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+def _header(file: Path) -> dict[str, Any]:
+    """What a safetensors file says of each of its tensors, by name."""
+    try:
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        return {key: entry for key, entry in header.items() if key != "__metadata__"}
+    except (OSError, ValueError, AttributeError, MemoryError, OverflowError, RecursionError) as problem:
+        raise _not_whole(file) from problem
+
+
+def _not_whole(file: Path) -> BadInput:
+    return BadInput("Broken weights", f"{visible(str(file))} is no whole safetensors file.", "Fetch it again.")
