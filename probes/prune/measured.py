@@ -5,7 +5,9 @@ Nothing a checkpoint says of itself is believed: zeros and N:M groups are counte
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +25,13 @@ PATTERNS = (Pattern(1, 4), Pattern(2, 4), Pattern(4, 8))
 """What is looked for; hardware multiplies 2:4, the others are common in the literature."""
 
 _COMPARABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_ELEMENTS = {"cpu": 32_767}
-"""Numbers compared at once: on a CPU, as many as torch gives to one thread. Handing out such small work to several
-costs more than the work, by far where the machine is shared."""
-_ELEMENTS_ELSEWHERE = 1 << 24
+_PIECE = 32_767
+"""Numbers that are computed with at once on a CPU: as many as torch gives to one thread, since whole tensors are shared
+out among threads already."""
+_LARGE_PIECE = 1 << 24
+"""The same for what runs on one thread anyway, or elsewhere."""
+_THREADS = min(8, os.cpu_count() or 1)
+"""Tensors compared at once; torch computes without holding the interpreter."""
 _GLANCE = 64
 """Rows that are looked at first: in a matrix that obeys no pattern they nearly always tell."""
 
@@ -95,7 +100,7 @@ def patterns(nonzero: Tensor) -> tuple[str, ...]:
 def difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
     """‖w' - w‖₂ / ‖w‖₂ and max |w' - w| of two tensors of one shape, summed in float64."""
     squares = total = largest = 0.0
-    for one, other in _in_parts(ours, dense):
+    for one, other in _in_pieces(ours, dense, _PIECE if dense.is_cpu else _LARGE_PIECE):
         there = other.double() if other.dtype is torch.float64 else other.float()
         apart = one.to(there.device, there.dtype) - there
         squares += float(torch.linalg.vector_norm(double(apart))) ** 2
@@ -127,10 +132,9 @@ def compare(
     reshaped: list[Reshaped] = []
     unreadable: list[str] = []
     extra: list[str] = []
+    pairs: dict[str, tuple[Tensor, Tensor]] = {}
     seen: set[tuple[object, ...]] = set()
-    compared = 0
-    for done, (name, value) in enumerate(ours.items()):
-        work.tell("Comparing the weights", done, len(ours), "tensors")
+    for name, value in ours.items():
         other = theirs.get(named.get(name, name))
         if other is None:
             extra.append(name)
@@ -142,14 +146,26 @@ def compare(
         if both in seen:  # tied in both models
             continue
         seen.add(both)
-        compared += 1
+        pairs[name] = value, other
         if other.shape != value.shape:
             reshaped.append(Reshaped(name, tuple(value.shape), tuple(other.shape)))
-            differing.append(TensorReport(name, None, None))
-        elif not _same(value, other):
-            relative, largest = difference(value.detach(), other.detach())
-            differing.append(TensorReport(name, relative, largest))
-    return Compared(compared, tuple(differing), tuple(reshaped), tuple(unreadable), tuple(extra), lacking)
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="comparing") as pool:
+        jobs = [pool.submit(_against, name, *pair) for name, pair in pairs.items()]
+        try:
+            for done, job in enumerate(jobs):
+                work.tell("Comparing the weights", done, len(jobs), "tensors")
+                if (report := job.result()) is not None:
+                    differing.append(report)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return Compared(len(pairs), tuple(differing), tuple(reshaped), tuple(unreadable), tuple(extra), lacking)
+
+
+def _against(name: str, ours: Tensor, dense: Tensor) -> TensorReport | None:
+    """How a tensor differs from the dense model's; None if it does not. Without figures if its shape is another."""
+    if ours.shape != dense.shape:
+        return TensorReport(name, None, None)
+    return None if _same(ours, dense) else TensorReport(name, *difference(ours, dense))
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -179,20 +195,18 @@ def _place(value: Tensor) -> tuple[object, ...]:
 
 
 def _same(ours: Tensor, dense: Tensor) -> bool:
-    """Equal to the bit; where the types differ, equal in value."""
+    """Equal to the bit; if the types differ, equal in value."""
     if ours.dtype == dense.dtype:
-        return all(torch.equal(one.to(other.device), other) for one, other in _in_parts(ours, dense))
-    return all(torch.equal(double(one.to(other.device)), double(other)) for one, other in _in_parts(ours, dense))
+        return all(torch.equal(one.to(other.device), other) for one, other in _in_pieces(ours, dense, _LARGE_PIECE))
+    pieces = _in_pieces(ours, dense, _PIECE if dense.is_cpu else _LARGE_PIECE)
+    return all(torch.equal(double(one.to(other.device)), double(other)) for one, other in pieces)
 
 
-def _in_parts(ours: Tensor, dense: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Two tensors of one shape, some rows at a time; nothing of empty ones."""
+def _in_pieces(ours: Tensor, dense: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Two tensors of one shape, so many of their numbers at a time; nothing of empty ones."""
     if not dense.numel():
         return iter(())
-    if not dense.dim():
-        return iter([(ours, dense)])
-    rows = max(1, _ELEMENTS.get(dense.device.type, _ELEMENTS_ELSEWHERE) // dense[0].numel())
-    return zip(ours.detach().split(rows), dense.detach().split(rows), strict=True)
+    return zip(ours.detach().reshape(-1).split(size), dense.detach().reshape(-1).split(size), strict=True)
 
 
 def _obeys(nonzero: Tensor, pattern: Pattern) -> bool:
