@@ -14,10 +14,13 @@ from explorer import cli_prune
 from explorer import options as o
 from explorer.cli_recordings import add_to
 from explorer.errors import told
+from explorer.given import OF_A_RUN, refuse_empty, refuse_idle_calibration, refuse_ignored
 from explorer.source import Source
 from explorer.splash import Splash
 from explorer.standard_streams import safe_streams
+from probes.early import check_early
 from probes.errors import BadInput
+from probes.nearest import did_you_mean
 from probes.settings import Follow, RunSettings, Sampling
 from probes.until import parse_until
 from probes.wanted import CalibrationWanted, Wanted
@@ -42,12 +45,13 @@ phier_tui = _Program(add_completion=False, pretty_exceptions_enable=False)
 
 
 @phier.callback()
-def _phier() -> None:
+def _phier(version: o.Version = False) -> None:
     """Keeps `run` a command of its own."""
 
 
 @phier.command()
 def run(
+    context: typer.Context,
     dense: o.Dense = "demo",
     pruned: o.Pruned = "",
     prune: o.Prune = "",
@@ -63,7 +67,7 @@ def run(
     analysis_temperature: o.AnalysisTemperature = None,
     steps: o.Steps = None,
     until: o.UntilOption = [],  # noqa: B006 - typer reads it and never changes it
-    session: o.Session = "",
+    session: o.RunSession = "",
     device: o.Device = "auto",
     dtype: o.Dtype = "auto",
     device_map: o.DeviceMap = "",
@@ -73,28 +77,36 @@ def run(
     samples: o.Samples = 0,
     length: o.Length = 0,
     calibration_seed: o.CalibrationSeed = None,
+    threads: o.Threads = 0,
     json: bool = typer.Option(False, "--json", help="One JSON object a step, then one with the summary."),
 ) -> None:
     """Runs both models and prints a row a step."""
     with told():
+        refuse_empty(context, "prompt", "text")
         settings = _settings(
             prompt, raw, chat_template, follow, text,
             Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps,
         )  # fmt: skip
         conditions = [parse_until(one) for one in until]
+        if temperature == 0:
+            rest = "nothing to a greedy sampler."
+            refuse_ignored(context, ("top_k", "top_p"), "say", rest, "Give --temperature too, or leave it out.")
         wanted = _wanted(
             dense, pruned, prune, device, dtype, device_map, trust_remote_code, allow_pickle,
-            calibration, samples, length, calibration_seed,
+            calibration, samples, length, calibration_seed, threads,
         )  # fmt: skip
+        refuse_idle_calibration(context, wanted.prune)
+        check_early(wanted)
         from rich.console import Console
 
         from explorer.headless import JsonLines, LiveTable, events, recorded, tell_notes
         from explorer.progress import Bar
-        from probes.pair import load_pair
 
         show = JsonLines() if json else LiveTable(Console())
         with recorded(Path(session) if session else None) as record:
             with Bar(Console(stderr=True)) as bar:
+                from probes.pair import load_pair
+
                 pair = load_pair(wanted, bar.show)
             read = pair.prompt(settings)
             header = pair.header(settings, read)
@@ -107,6 +119,7 @@ def run(
 
 @phier.command()
 def bench(
+    context: typer.Context,
     what: str = typer.Argument(
         "steps",
         help="steps: a step against a bare loop, memory and interface. prune: time and memory of pruning. "
@@ -116,25 +129,33 @@ def bench(
     prune: Annotated[
         list[str], typer.Option("--prune", help="steps: the setting that is stepped. methods: those in the table.")
     ] = [],  # noqa: B006 - typer reads it and never changes it
+    threads: o.Threads = 0,
     prompt: Annotated[str | None, typer.Option(help="steps and methods: the prompt; - reads standard input.")] = None,
     steps: Annotated[int | None, typer.Option(help="methods: tokens that they are compared on; 64.", min=1)] = None,
 ) -> None:
     """Measures on this machine what the program costs, in one run, as ratios; or what each method does."""
     with told():
-        from rich.console import Console
-
-        from explorer.bench import pruning, stepping
-        from explorer.progress import Bar
-
-        wanted = Wanted(dense=dense, prune=prune[0] if prune else o.DEFAULT_PRUNE)
-        bar = Bar(Console(stderr=True))
+        refuse_empty(context, "prompt")
+        if what not in ("steps", "prune", "methods"):
+            hint = f"{did_you_mean(what, ('steps', 'prune', 'methods'))}Use steps, prune or methods."
+            raise BadInput("Bench", f"{what!r} can't be measured.", hint)
         if what != "methods" and steps is not None:
             raise BadInput("Bench", f"--steps says nothing to bench {what}.", "Leave it out, or use methods.")
         if what == "prune" and (prune or prompt is not None):
             raise BadInput("Bench", "bench prune has its own settings and prompt.", "Leave --prune and --prompt out.")
         if what == "steps" and len(prune) > 1:
             raise BadInput("Bench", "Only one setting can be stepped.", "Give --prune once, or use methods.")
+        for setting in prune:
+            check_early(Wanted(dense=dense, prune=setting))
+        wanted = Wanted(dense=dense, prune=prune[0] if prune else o.DEFAULT_PRUNE, threads=threads)
+        check_early(wanted)
         text = _given(o.NATALIA if prompt is None else prompt)
+        from rich.console import Console
+
+        from explorer.bench import pruning, stepping
+        from explorer.progress import Bar
+
+        bar = Bar(Console(stderr=True))
         if what == "steps":
             with bar:
                 measured = stepping.bench(wanted, bar.show, prompt=text)
@@ -143,12 +164,10 @@ def bench(
             with bar:
                 weighed = pruning.bench(wanted, bar.show)
             pruning.report(weighed)
-        elif what == "methods":
+        else:
             with bar:
                 tried = pruning.methods(wanted, text, prune, steps or 64, bar.show)
             pruning.report_methods(tried)
-        else:
-            raise BadInput("Bench", f"{what!r} can't be measured.", "Use steps, prune or methods.")
 
 
 add_to(phier)
@@ -157,6 +176,8 @@ cli_prune.add_to(phier)
 
 @phier_tui.command()
 def explore(
+    context: typer.Context,
+    version: o.Version = False,  # noqa: ARG001 - its callback has done it
     recording: str = typer.Argument("", help="A recorded run to replay, without any model.", show_default=False),
     demo: bool = typer.Option(False, "--demo", help="Play a recording that comes with the program; no model needed."),
     play: bool = typer.Option(False, "--play", help="Play the recording from its first step."),
@@ -187,17 +208,27 @@ def explore(
     samples: o.Samples = 0,
     length: o.Length = 0,
     calibration_seed: o.CalibrationSeed = None,
+    threads: o.Threads = 0,
 ) -> None:
     """Opens the explorer: a dense and a pruned model, stepped side by side."""
     with told():
+        refuse_empty(context, "prompt", "text")
+        if recording or demo:
+            rest = "nothing to a recording, which has its own models and settings."
+            refuse_ignored(context, OF_A_RUN, "say", rest, "Leave it out, or begin a new run without a recording.")
+        else:
+            rest = "a recording, and none is named."
+            refuse_ignored(context, ("play", "speed", "loop"), "play", rest, "Name a recording, or give --demo.")
         settings = _settings(
             prompt, raw, chat_template, follow, text,
             Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps,
         )  # fmt: skip
         wanted = _wanted(
             dense, pruned, prune, device, dtype, device_map, trust_remote_code, allow_pickle,
-            calibration, samples, length, calibration_seed,
+            calibration, samples, length, calibration_seed, threads,
         )  # fmt: skip
+        if not (recording or demo):
+            check_early(wanted)
         if sum((bool(recording), demo, recordings)) > 1:
             raise BadInput("What to open", "A recording, --demo and --recordings are three beginnings.", "Give one.")
         _meet_the_terminal()
@@ -310,6 +341,7 @@ def _wanted(
     samples: int,
     length: int,
     calibration_seed: int | None,
+    threads: int,
 ) -> Wanted:
     return Wanted(
         dense=dense,
@@ -321,4 +353,5 @@ def _wanted(
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
         calibration=CalibrationWanted(calibration, samples, length, calibration_seed),
+        threads=threads,
     )

@@ -9,6 +9,9 @@ import typer
 
 from explorer import options as o
 from explorer.errors import told
+from explorer.given import refuse_empty, refuse_idle_calibration
+from probes.early import check_early, check_free, check_placing
+from probes.loading.spec import check_spec
 from probes.wanted import CalibrationWanted, Wanted
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
@@ -21,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def prune(
+    context: typer.Context,
     setting: Annotated[
         str, typer.Option("--prune", help="What to remove: METHOD:AMOUNT[@TARGETS], joined by +.", show_default=False)
     ],
@@ -36,10 +40,12 @@ def prune(
     dtype: o.Dtype = "auto",
     trust_remote_code: o.TrustRemoteCode = False,
     allow_pickle: o.AllowPickle = False,
+    threads: o.Threads = 0,
     json: Json = False,
 ) -> None:
     """Prunes a model, saves it as a plain folder, and prints what was measured in it."""
     with told():
+        refuse_empty(context)
         wanted = Wanted(
             dense=dense,
             prune=setting,
@@ -48,17 +54,20 @@ def prune(
             trust_remote_code=trust_remote_code,
             allow_pickle=allow_pickle,
             calibration=CalibrationWanted(calibration, samples, length, seed),
+            threads=threads,
         )
+        refuse_idle_calibration(context, setting, "seed")
+        check_free(out)
+        check_early(wanted)
         from rich.console import Console
 
         from explorer.headless import print_json, tell_notes
         from explorer.progress import Bar
         from explorer.prune_report import print_saved, saved_object
-        from probes.pair import load_pair
-        from probes.prune.saving import check_free
 
-        check_free(out)  # before anything slow begins
         with Bar(Console(stderr=True)) as bar:
+            from probes.pair import load_pair
+
             pair = load_pair(wanted, bar.show)
             saved = pair.save(out, bar.show)
         tell_notes(pair.every_warning, pair.every_note)
@@ -69,6 +78,7 @@ def prune(
 
 
 def inspect(
+    context: typer.Context,
     folder: Annotated[
         str, typer.Argument(help="A folder, or any model that --dense takes.", show_default=False, metavar="FOLDER")
     ],
@@ -81,14 +91,19 @@ def inspect(
 ) -> None:
     """Reports what a model really lacks: zeros, N:M patterns, drops, and tensors that differ from a dense model's."""
     with told():
+        refuse_empty(context)
+        check_placing(device, dtype)
+        for spec in filter(None, (folder, against)):
+            check_spec(spec)
         from rich.console import Console
 
         from explorer.headless import print_json
         from explorer.progress import Bar
         from explorer.prune_report import inspected_object, print_inspected
-        from probes.prune.inspection import inspect as inspected
 
         with Bar(Console(stderr=True)) as bar:
+            from probes.prune.inspection import inspect as inspected
+
             found = inspected(
                 folder,
                 against,

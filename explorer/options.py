@@ -15,6 +15,19 @@ NATALIA = (
 )
 """The prompt when none is given: short, with one right answer, and mild pruning already breaks it."""
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("phier"))
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+]
+
 DEFAULT_PRUNE = "wanda:0.5"
 """The setting when neither a setting nor a second model is named."""
 
@@ -46,6 +59,12 @@ TrustRemoteCode = Annotated[
 ]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read weights from pickle files (.bin).", rich_help_panel=_MODELS)
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        help="Threads a CPU computes with; 0 measures which number is fastest.", min=0, rich_help_panel=_MODELS
+    ),
 ]
 Prompt = Annotated[
     str | None,
@@ -85,6 +104,10 @@ UntilOption = Annotated[
 ]
 Session = Annotated[
     str, typer.Option(help="Record into this file instead of a new one.", rich_help_panel=_RUN, show_default=False)
+]
+RunSession = Annotated[
+    str,
+    typer.Option("--session", help="Record into this file; without it nothing is recorded.", rich_help_panel=_RUN),
 ]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.", rich_help_panel=_SAMPLER)]
 TopK = Annotated[int, typer.Option("--top-k", help="0 keeps all tokens.", rich_help_panel=_SAMPLER)]

@@ -5,7 +5,6 @@ A model is named by "demo", a hub id ("owner/name", "owner/name@revision"), a fo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from probes import early
+from probes.early import check_placing
 from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.fingerprint import fingerprint
@@ -43,7 +44,7 @@ __all__ = [
     "with_fingerprint",
 ]
 
-DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in early.DTYPES}
 """What --dtype takes besides "auto"."""
 
 
@@ -221,12 +222,9 @@ def check_comparable(dense: Loaded, pruned: Loaded) -> tuple[str, ...]:
 
 
 def _device(name: str, device_map: str | None) -> torch.device:
-    if device_map is not None and name != "auto":
-        raise BadInput("Device", "A device map places the model itself.", "Give --device or --device-map, not both.")
+    check_placing(device=name, device_map=device_map)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise BadInput("Device", f"{name!r} is not a device.", "Use auto, cpu, cuda, cuda:N or mps.")
     device = torch.device(name)
     there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}[device.type]
     if (device.index or 0) >= there:
@@ -236,10 +234,9 @@ def _device(name: str, device_map: str | None) -> torch.device:
 
 def _dtype(name: str, device: torch.device) -> torch.dtype | None:
     """None where the checkpoint decides."""
+    check_placing(dtype=name)
     if name == "auto":
         return torch.float32 if device.type == "cpu" else None
-    if name not in DTYPES:
-        raise BadInput("Dtype", f"{name!r} is not a dtype to load with.", f"Use auto, {', '.join(DTYPES)}.")
     return DTYPES[name]
 
 

@@ -69,8 +69,11 @@ def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, pr
 
 def _loaded(wanted: Wanted, progress: Progress) -> Loaded:
     from probes.models import load, with_fingerprint
+    from probes.threads import use_threads
 
-    return with_fingerprint(load(wanted.dense, device=wanted.device, dtype=wanted.dtype, progress=progress))
+    dense = with_fingerprint(load(wanted.dense, device=wanted.device, dtype=wanted.dtype, progress=progress))
+    use_threads(dense.model, wanted.threads)
+    return dense
 
 
 def report(found: PruneBench, console: Console | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +22,14 @@ from probes import demo
 from probes.errors import BadInput, Failure
 from probes.foreign_text import said, visible
 from probes.loading.gguf import converted
+from probes.loading.spec import LOCAL, LONGEST_SPEC, check_spec, hub_hint
 from probes.loading.work import Work
 
 _TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__[:1])
 """What the hub's client lets through; the last is its HTTP library's, which its versions differ in."""
 
-_LONGEST_NAME, _LONGEST_SPEC = 120, 300
-"""Characters shown of a model's name, and of what was asked for."""
-_LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
+_LONGEST_NAME = 120
+"""Characters shown of a model's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +49,17 @@ def find(spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: b
     A hub id already in the hub's cache needs no network where HF_HUB_OFFLINE is set or the hub can't be reached.
     Raises `BadInput` where there is no such model and `Failure` where it can't be brought here.
     """
-    if not spec.strip():
-        raise BadInput("No model", "The model's name is empty.", _LOCAL)
+    path = check_spec(spec)
     if spec == "demo":
         return Place(demo.demo_folder(work, dtype=gguf_dtype, thorough=thorough), demo.NAME)
-    shown = visible(spec, _LONGEST_SPEC)
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    if path is not None and path.is_dir():
         single = _only_gguf(path)
         if single is None:
             return Place(path, visible(path.resolve().name, _LONGEST_NAME))
         path = single
-    if path.is_file():
-        if path.suffix.lower() != ".gguf":
-            raise BadInput("Not a model", f"{shown} is a file, but not a .gguf file.", _LOCAL)
+    if path is not None:
         path = path.resolve()
         return Place(converted(path, gguf_dtype, work, thorough=thorough), visible(path.stem, _LONGEST_NAME))
-    if _looks_like_path(spec):
-        raise BadInput("Model not found", f"There is no file or folder {shown}.", _LOCAL)
     return _from_hub(spec, work, remote_code=remote_code, pickle=pickle)
 
 
@@ -79,11 +71,11 @@ def configuration(folder: Path) -> dict[str, object]:
     except FileNotFoundError:
         names = ", ".join(visible(name, 100) for name in sorted(path.name for path in folder.iterdir())[:5])
         lacks = f"{visible(str(folder))} has no config.json; it holds {names or 'nothing'}."
-        raise BadInput("Not a model", lacks, _LOCAL) from None
+        raise BadInput("Not a model", lacks, LOCAL) from None
     except (OSError, ValueError, RecursionError) as problem:
-        raise BadInput("Not a model", f"{visible(str(file))} can't be read: {said(problem)}", _LOCAL) from problem
+        raise BadInput("Not a model", f"{visible(str(file))} can't be read: {said(problem)}", LOCAL) from problem
     if not isinstance(found, dict):
-        raise BadInput("Not a model", f"{visible(str(file))} is not a model's configuration.", _LOCAL)
+        raise BadInput("Not a model", f"{visible(str(file))} is not a model's configuration.", LOCAL)
     return found
 
 
@@ -131,16 +123,6 @@ def _only_gguf(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _looks_like_path(spec: str) -> bool:
-    return (
-        spec.startswith((".", "/", "~"))
-        or "\\" in spec
-        or spec.count("/") > 1
-        or spec.lower().endswith((".gguf", ".safetensors", ".bin"))
-        or (os.sep in spec and Path(spec).parent.is_dir())
-    )
-
-
 def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Place:
     name, _, revision = spec.partition("@")
     task = f"Fetching {name}"
@@ -164,6 +146,7 @@ def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Plac
                 brought[id(self)] = brought.get(id(self), 0) + (n or 0)
                 work.tell(task, max(brought.values()), self.total or None, "bytes")
 
+    hint = hub_hint(spec)
     work.tell(task)
     try:
         folder = snapshot_download(
@@ -176,7 +159,7 @@ def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Plac
         )
     except HFValidationError as problem:
         raise BadInput(
-            "Model not found", f"{visible(spec, _LONGEST_SPEC)} is no file, folder or hub id.", _LOCAL
+            "Model not found", f"{visible(spec, LONGEST_SPEC)} is no file, folder or hub id.", hint
         ) from problem
     except GatedRepoError as problem:
         raise BadInput(
@@ -185,12 +168,12 @@ def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Plac
             "Log in with `hf auth login`.",
         ) from problem
     except RevisionNotFoundError as problem:
-        raise BadInput("Model not found", f"{name} has no revision {revision}.", _LOCAL) from problem
+        raise BadInput("Model not found", f"{name} has no revision {revision}.", hint) from problem
     except RepositoryNotFoundError as problem:
-        raise BadInput("Model not found", f"The hub has no model {name}, or it is private.", _LOCAL) from problem
+        raise BadInput("Model not found", f"The hub has no model {name}, or it is private.", hint) from problem
     except LocalEntryNotFoundError as problem:
         offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub can't be reached"
-        raise Failure("Model not here", f"{name} is not in the hub's cache, and {offline}.", _LOCAL) from problem
+        raise Failure("Model not here", f"{name} is not in the hub's cache, and {offline}.", hint) from problem
     except _TRANSPORT as problem:
-        raise Failure("Model not fetched", f"Fetching {name} failed: {said(problem)}", _LOCAL) from problem
+        raise Failure("Model not fetched", f"Fetching {name} failed: {said(problem)}", hint) from problem
     return Place(Path(folder), name.rsplit("/", 1)[-1], revision=Path(folder).name)

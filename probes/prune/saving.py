@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.anatomy import input_device
+from probes.early import check_free
 from probes.errors import BadInput, Failure
 from probes.fingerprint import fingerprint
 from probes.header import PruneReport
@@ -89,14 +90,6 @@ def save(dense: Loaded, twin: Twin, report: PruneReport, folder: Path, work: Wor
         found = measure(obeyed(again, work), dense, work)
         work.check("Saving")
     return Saved(folder, made, found)
-
-
-def check_free(folder: Path) -> None:
-    """Raises `BadInput` unless the folder is new or empty."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
-        raise BadInput("Folder is taken", f"{folder} holds something already.", "Name a folder that is new or empty.")
 
 
 def _plain(twin: Twin) -> PreTrainedModel:

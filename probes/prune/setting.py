@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from probes.errors import BadInput
+from probes.nearest import did_you_mean
 from probes.prune.methods import Amount, Count, Method, Owl, Pattern, Ratio, Table
 
 __all__ = [
@@ -172,7 +173,8 @@ class _Piece:
             return Method(name.strip().lower())
         except ValueError:
             reason = f"{name.strip()!r} is not a method." if name.strip() else "A method is missing here."
-            self._fault(0, len(name), reason, f"Methods: {', '.join(Method)}.")
+            near = did_you_mean(name.strip().lower(), Method)
+            self._fault(0, len(name), reason, f"{near}Methods: {', '.join(Method)}.")
 
     def _amount(self, method: Method, at: int, text: str) -> Amount:
         end = at + len(text)
@@ -239,7 +241,8 @@ class _Piece:
                     self._fault(at, end, "No name is given.", "Use @name=up_proj, or several with commas between.")
             else:
                 reason = f"{text.strip()!r} is not a target here." if text.strip() else "A target is missing after @."
-                self._fault(at, end, reason, "Targets: @attn, @mlp, @layers=8-21, @layers=20,22, @name=up_proj.")
+                near = did_you_mean(key, ("attn", "mlp", "layers", "name"))
+                self._fault(at, end, reason, f"{near}Targets: @attn, @mlp, @layers=8-21, @layers=20,22, @name=up_proj.")
             at = end
         return Targets(sublayer, layers, names)
 

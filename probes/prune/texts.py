@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from probes.errors import BadInput, Failure
+from probes.loading.spec import expanded, nearby
 from probes.loading.work import Work
 
 FIELD = "text"
@@ -24,15 +26,23 @@ def read_texts(source: str, work: Work) -> Iterator[str]:
     What is no file is taken for a data set's id on the hub, read from its "train" split with the package `datasets`.
     Raises `BadInput` where there is no such source, and `Failure` where the hub does not give it.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        raise BadInput("Calibration text", f"{source} is a folder.", _HINT)
-    if path.exists():
+    path = check_source(source)
+    if path is not None:
         return _read_lines(path, work) if path.suffix == ".jsonl" else iter([_read_text(path)])
+    return _read_dataset(source, work)
+
+
+def check_source(source: str) -> Path | None:
+    """The file that holds the texts; None for what may be a data set. Raises `BadInput` if it is neither."""
+    path = expanded(source)
+    if os.path.isdir(path):
+        raise BadInput("Calibration text", f"{source} is a folder.", _HINT)
+    if os.path.exists(path):
+        return path
     named_as_file = path.suffix and ":" not in source  # a configuration may have a dot: wikimedia/wikipedia:20231101.en
     if source.count("/") != 1 or named_as_file or not _DATASET.fullmatch(source):
-        raise BadInput("Calibration text", f"There is no file {source}.", _HINT)
-    return _read_dataset(source, work)
+        raise BadInput("Calibration text", f"There is no file {source}.", f"{nearby(path)}{_HINT}")
+    return None
 
 
 def _read_text(path: Path) -> str:

@@ -1,0 +1,97 @@
+"""Mistakes that are found before anything slow begins. Free of torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from probes.errors import BadInput
+from probes.loading.spec import check_spec, expanded, nearby
+from probes.nearest import did_you_mean
+from probes.prune.setting import Setting, Table, parse, ranges
+from probes.prune.texts import check_source
+from probes.wanted import Wanted
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""What --dtype takes besides "auto"."""
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+_DEMO_LAYERS = 30
+
+
+def check_early(wanted: Wanted) -> None:
+    """Raises `BadInput` for a model, device, dtype, table or calibration text that can't be, and for layers that the
+    dense model lacks, as far as that shows without loading it."""
+    check_placing(wanted.device, wanted.dtype, wanted.device_map)
+    folder = check_spec(wanted.dense)
+    if wanted.pruned:
+        check_spec(wanted.pruned)
+    if wanted.calibration.source not in ("", "self"):
+        check_source(wanted.calibration.source)
+    if wanted.prune:
+        setting = parse(wanted.prune)
+        _check_tables(setting)
+        _check_layers(setting, wanted.dense, folder)
+
+
+def check_placing(device: str = "auto", dtype: str = "auto", device_map: str | None = None) -> None:
+    """Raises `BadInput` for names that no device, dtype or device map has."""
+    if device_map and device != "auto":
+        raise BadInput("Device", "A device map places the model itself.", "Give --device or --device-map, not both.")
+    if device != "auto" and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        hint = f"{did_you_mean(device, _DEVICES)}Use auto, cpu, cuda, cuda:N or mps."
+        raise BadInput("Device", f"{device!r} is not a device.", hint)
+    if dtype not in ("auto", *DTYPES):
+        hint = f"{did_you_mean(dtype, ('auto', *DTYPES))}Use auto, {', '.join(DTYPES)}."
+        raise BadInput("Dtype", f"{dtype!r} is not a dtype to load with.", hint)
+    if device_map and device_map not in _DEVICE_MAPS and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device_map):
+        hint = f"{did_you_mean(device_map, _DEVICE_MAPS)}Use {', '.join(_DEVICE_MAPS)}, or a device."
+        raise BadInput("Device map", f"{device_map!r} is not a device map.", hint)
+
+
+def check_free(folder: Path) -> None:
+    """Raises `BadInput` unless the folder is new or empty."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise BadInput("Folder is taken", f"{folder} holds something already.", "Name a folder that is new or empty.")
+
+
+def _check_tables(setting: Setting) -> None:
+    for part in setting.parts:
+        if isinstance(part.amount, Table) and not os.path.isfile(path := expanded(part.amount.path)):
+            reason = "it is a folder" if os.path.isdir(path) else "there is no such file"
+            raise BadInput(
+                "Table",
+                f"{part.amount.path} can't be read: {reason}.",
+                f"{nearby(path)}A line is a name or a layer and its amount: up_proj 0.6",
+            )
+
+
+def _check_layers(setting: Setting, dense: str, folder: Path | None) -> None:
+    count = _DEMO_LAYERS if dense == "demo" else _layers(folder) if folder is not None else None
+    for part in setting.parts:
+        beyond = [layer for layer in part.targets.layers or () if count is not None and layer >= count]
+        if beyond and count is not None:
+            raise BadInput(
+                "No such layer",
+                f"{part} names layer {ranges(beyond)}, and {dense} has {count} layers.",
+                f"Layers count from 0 to {count - 1}.",
+            )
+
+
+def _layers(folder: Path) -> int | None:
+    """How many layers the folder's configuration names; None if that can't be told, which is for loading to say."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    for found in (config, config.get("text_config")) if isinstance(config, Mapping) else ():
+        for name in ("num_hidden_layers", "n_layer", "num_layers"):
+            count = found.get(name) if isinstance(found, Mapping) else None
+            if isinstance(count, int) and not isinstance(count, bool) and count > 0:
+                return count
+    return None
