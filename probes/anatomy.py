@@ -8,7 +8,7 @@ layers. Towers for pictures or sound, and blocks that only they feed, belong to 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -19,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from probes.caches import is_mixer
 from probes.errors import BadInput
+from probes.experts import routing
 from probes.text_path import aside, entered
 
 _NAMED = 3
@@ -47,6 +48,9 @@ class Sublayer:
     layer: int
     modules: tuple[str, ...]
     """One module, or the loose layers in order (OPT's fc1, fc2); the last one's output joins the stream."""
+    beside: bool = False
+    """True if the modules are several that read the same and whose outputs all join the stream, as of an MLP beside
+    experts."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.layer}"
@@ -61,6 +65,8 @@ class Block:
     attn: Sublayer | None
     mlp: Sublayer | None
     matrices: tuple[Matrix, ...]
+    mixers: tuple[str, ...] = ()
+    """Modules that carry a state from token to token, neither attention nor MLP."""
 
     def sublayer(self, kind: str) -> Sublayer | None:
         return self.attn if kind == "attn" else self.mlp
@@ -103,13 +109,15 @@ class Anatomy:
 def dissect(model: PreTrainedModel) -> Anatomy:
     """The anatomy of a causal LM. Raises `BadInput` where its blocks or its head can't be found.
 
-    A model with several lists of modules, or one of unlike modules, reads a few tokens to show which of them run.
+    A model with several lists of modules, one of unlike modules, or blocks of several parts that may be an MLP, reads a
+    few tokens to show which of them run, and on what.
     """
     names = {module: name for name, module in model.named_modules()}
     head = model.get_output_embeddings()
     found = {name: module for name, module in model.named_modules() if _is_stack(module)}
     stacks = {name: stack for name, stack in found.items() if not any(name.startswith(f"{other}.") for other in found)}
     plain = len(stacks) == 1 and all(len({type(block) for block in stack}) == 1 for stack in stacks.values())
+    plain = plain and not any(_has_several(block) for stack in stacks.values() for block in stack)
     ran = entered(model, probe_ids(model)) if isinstance(head, nn.Module) and stacks and not plain else None
     running = {
         path: [f"{path}.{name}" for name, _ in stack.named_children() if ran is None or f"{path}.{name}" in ran]
@@ -122,7 +130,7 @@ def dissect(model: PreTrainedModel) -> Anatomy:
             "Use a decoder-only language model.",
         )
     path = max(running, key=lambda path: sum(len(list(model.get_submodule(name).modules())) for name in running[path]))
-    blocks = tuple(_block(name, int(name.rpartition(".")[2]), model.get_submodule(name)) for name in running[path])
+    blocks = tuple(_block(name, model.get_submodule(name), ran or {}) for name in running[path])
     known = {matrix.name for block in blocks for matrix in block.matrices}
     unreachable = tuple(
         f"{block.name}.{name}" for block in blocks for name, p in model.get_submodule(block.name).named_parameters()
@@ -162,26 +170,50 @@ def _is_filter(block: nn.Module, parameter: str) -> bool:
     return isinstance(block.get_submodule(owner), nn.Conv1d) or name in ("A_log", "D")
 
 
-def _block(name: str, layer: int, block: nn.Module) -> Block:
-    attention, rest, loose = [], [], []
-    for child_name, child in block.named_children():
-        path = f"{name}.{child_name}"
-        if _is_matrix(child):
-            loose.append(path)
-        elif _is_attention(child):
-            attention.append(path)
-        elif any(p.dim() >= 2 for p in child.parameters()) and not is_mixer(child):
-            rest.append(path)
+def _block(name: str, block: nn.Module, ran: Mapping[str, Tensor | None]) -> Block:
+    layer, parts = int(name.rpartition(".")[2]), _parts(block)
+    attention, rest, loose, mixers = ([f"{name}.{child}" for child in parts[kind]] for kind in _KINDS)
     attn = Sublayer("attn", layer, tuple(attention)) if len(attention) == 1 else None
-    mlp_modules = rest if len(rest) == 1 and not loose else loose if len(loose) > 1 and not rest else []
-    mlp = Sublayer("mlp", layer, tuple(mlp_modules)) if mlp_modules else None
-    return Block(layer, name, attn, mlp, tuple(_matrices(name, layer, block, attn, mlp)))
+    read = [ran.get(path) for path in rest]
+    if len(rest) > 1 and not loose and read[0] is not None and all(one is read[0] for one in read):
+        mlp: Sublayer | None = Sublayer("mlp", layer, tuple(rest), beside=True)
+    else:
+        modules = rest if len(rest) == 1 else loose if len(loose) > 1 and not rest else []
+        mlp = Sublayer("mlp", layer, tuple(modules)) if modules else None
+    return Block(layer, name, attn, mlp, tuple(_matrices(name, layer, block, attn, mlp)), tuple(mixers))
+
+
+_KINDS = ("attention", "rest", "loose", "mixers")
+
+
+def _parts(block: nn.Module) -> dict[str, list[str]]:
+    """A block's children that hold matrices, by kind: attention, loose layers, mixers, and the rest, mostly an MLP."""
+    parts: dict[str, list[str]] = {kind: [] for kind in _KINDS}
+    for name, child in block.named_children():
+        if _is_matrix(child):
+            parts["loose"].append(name)
+        elif is_mixer(child):
+            parts["mixers"].append(name)
+        elif _is_attention(child):
+            parts["attention"].append(name)
+        elif any(p.dim() >= 2 for p in child.parameters()):
+            parts["rest"].append(name)
+    return parts
+
+
+def _has_several(block: nn.Module) -> bool:
+    parts = _parts(block)
+    return len(parts["rest"]) > 1 and not parts["loose"]
 
 
 def _matrices(name: str, layer: int, block: nn.Module, attn: Sublayer | None, mlp: Sublayer | None) -> Iterator[Matrix]:
-    for inner, module in block.named_modules():
-        if not _is_matrix(module):
+    linear = [inner for inner, module in block.named_modules() if _is_matrix(module)]
+    attention = [path.removeprefix(f"{name}.") for path in (attn.modules if attn else ())]
+    routers = routing(block, linear, attention)
+    for inner in linear:
+        if inner in routers:
             continue
+        module = block.get_submodule(inner)
         path = f"{name}.{inner}"
         owner = next(
             (s.kind for s in (attn, mlp) if s and any(path == m or path.startswith(f"{m}.") for m in s.modules)), ""
@@ -190,7 +222,7 @@ def _matrices(name: str, layer: int, block: nn.Module, attn: Sublayer | None, ml
 
 
 def _is_attention(module: nn.Module) -> bool:
-    return "attention_mask" in inspect.signature(module.forward).parameters and not is_mixer(module)
+    return "attention_mask" in inspect.signature(module.forward).parameters
 
 
 def _final_norm(model: PreTrainedModel, path: str, stack: nn.Module) -> str:

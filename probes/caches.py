@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin
@@ -44,8 +45,8 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     return DynamicCache(config=model.config) if is_recurrent(model) else DynamicCache()
 
 
-def skip(cache: Cache, layer: int, hidden: Tensor) -> None:
-    """Tells a cache that this layer has read these tokens, (…, rows, tokens, d), and keeps one number of each.
+def skip(cache: Cache, layer: int, read: Tensor) -> None:
+    """Tells a cache that this layer has read these tokens, (rows, tokens, …), and keeps one number of each.
 
     Positions and masks are taken from the length of one of the cache's layers, so a layer that no longer runs must
     count tokens as the others do, in a cache of any kind. Layers that count none, such as those of state-space
@@ -54,5 +55,5 @@ def skip(cache: Cache, layer: int, hidden: Tensor) -> None:
     cache = getattr(cache, "self_attention_cache", cache)
     if layer < len(cache.layers) and not isinstance(cache.layers[layer], CacheLayerMixin):
         return
-    *_, rows, tokens, _ = hidden.shape
-    cache.update(hidden.new_zeros(rows, 1, tokens, 1), hidden.new_zeros(rows, 1, tokens, 1), layer)
+    shape = (read.shape[0], 1, read.shape[1], 1)
+    cache.update(torch.zeros(shape, device=read.device), torch.zeros(shape, device=read.device), layer)

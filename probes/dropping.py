@@ -46,8 +46,9 @@ class Silent(nn.Module):
         hidden = _hidden(args, kwargs)
         cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
         if cache is not None:
+            positions = kwargs.get("position_ids")  # several streams' hidden states are laid out in many ways
             for layer in self._cached:
-                skip(cache, layer, hidden)
+                skip(cache, layer, hidden if hidden.dim() == 3 or not isinstance(positions, Tensor) else positions)
         out: Tensor
         if self._passes:
             out = hidden
@@ -77,12 +78,16 @@ def stand_ins(model: PreTrainedModel, anatomy: Anatomy) -> StandIns:
         for sublayer in (block.attn, block.mlp):
             if sublayer is not None:
                 made[str(sublayer)] = _in_place_of(model, sublayer, values)
+        if block.mixers:  # never dropped, but silent while it is looked at whether the others add nothing
+            mixers = Sublayer("mixer", block.layer, block.mixers, beside=True)
+            made[str(mixers)] = _in_place_of(model, mixers, values)
     _quiet_norms(model, anatomy, made)
     obeyed = {
         kinds: _layers_that_pass(model, anatomy, {name: made[name] for name in made if name.split()[0] in kinds})
-        for kinds in (("attn", "mlp"), ("block",))
+        for kinds in (("attn", "mlp", "mixer"), ("block",))
     }
     passing = {f"{kind} {layer}" for kinds, layers in obeyed.items() for kind in kinds for layer in layers}
+    passing -= {name for name in passing if name.startswith("mixer")}
     return {name: modules for name, modules in made.items() if name in passing}
 
 
@@ -98,9 +103,9 @@ def put(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, nn.Modu
 
 
 def _in_place_of(model: nn.Module, sublayer: Sublayer, values: Mapping[str, int | None]) -> dict[str, nn.Module]:
-    *before, last = sublayer.modules
-    passing: dict[str, nn.Module] = {path: nn.Identity() for path in before}
-    return {**passing, last: Silent(model.get_submodule(last), values.get(last), passes=False)}
+    silent = sublayer.modules if sublayer.beside else sublayer.modules[-1:]
+    passing: dict[str, nn.Module] = {path: nn.Identity() for path in sublayer.modules if path not in silent}
+    return passing | {path: Silent(model.get_submodule(path), values.get(path), passes=False) for path in silent}
 
 
 def _returned(model: PreTrainedModel, anatomy: Anatomy) -> dict[str, int | None]:
@@ -110,7 +115,8 @@ def _returned(model: PreTrainedModel, anatomy: Anatomy) -> dict[str, int | None]
     def see(path: str, _hidden: Tensor, output: object) -> None:
         values[path] = len(output) if isinstance(output, tuple) else None
 
-    _look(model, [*(b.name for b in anatomy.blocks), *(s.modules[-1] for s in anatomy.sublayers)], see)
+    within = [path for block in anatomy.blocks for path in (block.name, *block.mixers)]
+    _look(model, [*within, *(path for sublayer in anatomy.sublayers for path in sublayer.modules)], see)
     return values
 
 
@@ -124,7 +130,8 @@ def _quiet_norms(model: PreTrainedModel, anatomy: Anatomy, made: dict[str, dict[
             silences.append((_first(output), owners[path]))
             return
         heard = [owner for silence, owner in silences if silence.data_ptr() == hidden.data_ptr()]
-        if heard and not bool(hidden.any()):
+        norm = all(parameter.dim() < 2 for parameter in model.get_submodule(path).parameters())
+        if heard and norm and not bool(hidden.any()):
             made[heard[-1]][path] = nn.Identity()
 
     dropped = {name: dict(made[name]) for name in owners.values()}
@@ -155,7 +162,12 @@ def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: StandIn
             stream[owner[path]].append(_first(output))
 
     with _dropped(model, dropped):
-        _look(model, {*paths, *owner, *layers}, see, enter)
+        try:
+            _look(model, {*paths, *owner, *layers}, see, enter)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever an architecture raises without these parts, it can't do without them
+            return set()
     ignored = {int(name.split()[1]) for name, modules in dropped.items() if not modules.keys() <= asked}
     return passed - ignored
 

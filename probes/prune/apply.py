@@ -125,11 +125,12 @@ class _Applying:
             return [f"{first} dropped {', '.join(names)}."] if first.amount is not None else []
         if first.method.structured:
             before = twin.state.hash
-            for thinning in thinnings(twin, first, self._ids, self._work):
+            thinned, notes = thinnings(twin, first, self._ids, self._work)
+            for thinning in thinned:
                 twin.thin(thinning.name, thinning.keep)
             if twin.state.hash == before:
                 raise BadInput("Nothing removed", f"All that {first} would take is gone already.", "Use a larger one.")
-            return []
+            return list(notes)
         self._give_back(first)
         return []
 

@@ -38,12 +38,15 @@ def writer(model: PreTrainedModel, sublayer: Sublayer, matrices: Sequence[Matrix
 
     BLOOM's sublayers add the residual themselves; that is seen through.
     """
+    if sublayer.beside:
+        return None
     last: list[tuple[Matrix, Tensor]] = []
     found: list[Matrix] = []
 
     def wrote(matrix: Matrix) -> Callable[..., None]:
-        def look(_module: nn.Module, _args: object, output: Tensor) -> None:
-            last.append((matrix, output))
+        def look(_module: nn.Module, _args: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                last.append((matrix, output))
 
         return look
 
@@ -77,7 +80,7 @@ def neurons_of_rows(twin: Twin, written_by: Matrix, source: Matrix) -> Tensor | 
     some = torch.rand(neurons, generator=torch.Generator().manual_seed(0)) < 0.5
     for order in (torch.arange(rows) % neurons, torch.arange(rows) // (rows // neurons)):
         changed = _changed(twin.dense, written_by, source, some[order])
-        if changed.any() and not (changed & ~some).any():
+        if changed is not None and changed.any() and not (changed & ~some).any():
             return order
     return None
 
@@ -90,21 +93,26 @@ def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | 
     if not isinstance(number, int) or features % number:
         return None
     size = features // number
-    served = {
-        source.name: _served(twin, written_by, source, size)
-        for source in sources
-        if twin.weight(source.name).shape[0] % size == 0
-    }
+    served: dict[str, tuple[frozenset[int], ...]] = {}
+    for source in sources:
+        if twin.weight(source.name).shape[0] % size == 0:
+            runs = _served(twin, written_by, source, size)
+            if runs is not None:
+                served[source.name] = runs
+    if number > 1 and not any(0 < len(among) < number for runs in served.values() for among in runs):
+        return None  # all rows serve everything: what is written is no heads side by side
     groups = _joined(number, [among for runs in served.values() for among in runs])
     return Heads(groups if len(groups) > 1 else tuple((head,) for head in range(number)), size, served)
 
 
-def _served(twin: Twin, written_by: Matrix, source: Matrix, size: int) -> tuple[frozenset[int], ...]:
+def _served(twin: Twin, written_by: Matrix, source: Matrix, size: int) -> tuple[frozenset[int], ...] | None:
     rows = torch.arange(twin.weight(source.name).shape[0]) // size
     found = []
     for run in range(int(rows[-1]) + 1):
-        changed = _changed(twin.dense, written_by, source, rows == run).view(-1, size).any(1)
-        found.append(frozenset(changed.nonzero().flatten().tolist()))
+        changed = _changed(twin.dense, written_by, source, rows == run)
+        if changed is None:
+            return None
+        found.append(frozenset(changed.view(-1, size).any(1).nonzero().flatten().tolist()))
     return tuple(found)
 
 
@@ -121,12 +129,19 @@ class _Seen(BaseException):
     """Ends a forward pass that has shown what was asked."""
 
 
-def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: Tensor) -> Tensor:
-    """Which features that enter the writing matrix change when these outputs of another are disturbed."""
+def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: Tensor) -> Tensor | None:
+    """Which features that enter the writing matrix change when these outputs of another are disturbed.
+
+    None if the other does not answer with one number a row, as where its rows are shared out among groups of inputs.
+    """
     plain = _features(model, written_by)
     noise = torch.Generator().manual_seed(1)
+    unlike: list[object] = []
 
-    def disturb(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
+    def disturb(_module: nn.Module, _args: object, output: object) -> object:
+        if not isinstance(output, Tensor) or output.shape[-1] != len(rows):
+            unlike.append(output)
+            return output
         added = torch.randn(output.shape, generator=noise).to(output) * (1 + output.abs().mean())
         return torch.where(rows.to(output.device), output + added, output)
 
@@ -135,7 +150,7 @@ def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: T
         disturbed = _features(model, written_by)
     finally:
         handle.remove()
-    return (plain != disturbed).any(0).cpu()
+    return None if unlike else (plain != disturbed).any(0).cpu()
 
 
 def _features(model: PreTrainedModel, written_by: Matrix) -> Tensor:

@@ -8,8 +8,8 @@ understood, and rows that serve others too are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,13 +17,14 @@ from torch import Tensor
 from probes.anatomy import Block, Matrix
 from probes.doubles import double
 from probes.errors import BadInput
+from probes.experts import experts_in
 from probes.loading.work import Work
 from probes.prune.activations import Norms
 from probes.prune.allocation import check_targets
 from probes.prune.blocks import stream, watched
 from probes.prune.criteria import check_finite, keep_highest, removed
 from probes.prune.disturbance import Heads, heads, neurons_of_rows, writer
-from probes.prune.setting import Method, Part, Ratio
+from probes.prune.setting import Method, Part, Ratio, ranges
 from probes.twin import Twin
 
 
@@ -48,26 +49,44 @@ class _Sublayer:
         return matrix.name.removeprefix(self.block.name)
 
 
-def thinnings(twin: Twin, part: Part, samples: Callable[[], Tensor], work: Work) -> list[Thinning]:
-    """What a structured part removes, on the twin as it is now; one forward pass over the samples.
+def thinnings(
+    twin: Twin, part: Part, samples: Callable[[], Tensor], work: Work
+) -> tuple[list[Thinning], tuple[str, ...]]:
+    """What a structured part removes, on the twin as it is now, and sentences on what it can't reach; one forward pass
+    over the samples.
 
     Of neurons, ⌊ratio · neurons⌋ go in every MLP; of heads, ⌊ratio · groups⌋ of all attentions together, ranked by
     their share of what their attention adds, so that one layer may lose several and another none.
     Raises `BadInput` where nothing would go, or where no sublayer has a single matrix that writes its output.
     """
     kind = "mlp" if part.method is Method.NEURONS else "attn"
-    check_targets(part, (), {matrix.layer for matrix in twin.in_use if matrix.sublayer == kind})
+    there = {s.layer for s in twin.anatomy.sublayers if s.kind == kind and not _gone(twin, str(s), s.layer)}
+    check_targets(part, (), there)
+    meant = sorted(there & set(part.targets.layers or there))
     found = _sublayers(twin, part, kind)
+    what = "MLP" if kind == "mlp" else "attention"
     if not found:
-        raise BadInput(
-            "Nothing to thin",
-            f"{part} finds no {'MLP' if kind == 'mlp' else 'attention'} whose output one matrix writes.",
-            "Choose other layers, or a method that prunes single weights.",
-        )
+        raise BadInput("Nothing to thin", f"{part} finds no {what} whose output one matrix writes.", _instead(twin))
+    left = sorted(set(meant) - {sublayer.block.layer for sublayer in found})
+    notes = (
+        f"{part} thins {len(found)} of {len(meant)} {what}s: no single matrix writes the output of the others, as in a "
+        f"mixture of experts, so those of layers {ranges(left)} stay whole.",
+    )
     assert isinstance(part.amount, Ratio)
-    if kind == "mlp":
-        return _neurons(twin, part, part.amount.value, found, samples, work)
-    return _heads(twin, part, part.amount.value, found, samples, work)
+    thin = _neurons if kind == "mlp" else _heads
+    return thin(twin, part, part.amount.value, found, samples, work), notes if left else ()
+
+
+def _gone(twin: Twin, name: str, layer: int) -> bool:
+    return bool({name, f"block {layer}"} & twin.state.dropped)
+
+
+def _instead(twin: Twin) -> str:
+    if experts_in(twin.anatomy.unreachable):
+        return (
+            "Experts can't be thinned: drop whole sublayers or blocks (drop-mlp, drop-block), or choose other layers."
+        )
+    return "Choose other layers, or a method that prunes single weights."
 
 
 def _sublayers(twin: Twin, part: Part, kind: str) -> list[_Sublayer]:
@@ -92,7 +111,7 @@ def _neurons(
     norms = Norms()
     with watched(twin.model, [sublayer.writes.name for sublayer in found], norms.see):
         stream(twin.model, samples(), work=work, task="Measuring what each neuron adds")
-    rows: dict[str, Tensor | None] = {}
+    rows: dict[tuple[object, ...], Tensor | None] = {}
     result = []
     for sublayer in found:
         weight = twin.weight(sublayer.writes.name)
@@ -101,10 +120,10 @@ def _neurons(
         kept = keep_highest(adds.unsqueeze(0), counts[sublayer.block.layer])[0]
         result.append(Thinning(sublayer.writes.name, kept.expand(weight.shape)))
         for matrix in sublayer.makes:
-            local = sublayer.local(matrix)
-            if local not in rows:
-                rows[local] = neurons_of_rows(twin, sublayer.writes, matrix)
-            if (neuron := rows[local]) is not None:
+            like = (sublayer.local(matrix), weight.shape, twin.weight(matrix.name).shape)
+            if like not in rows:
+                rows[like] = neurons_of_rows(twin, sublayer.writes, matrix)
+            if (neuron := rows[like]) is not None:
                 result.append(_by_rows(twin, matrix, kept[neuron.to(kept.device)]))
     return result
 
@@ -112,52 +131,80 @@ def _neurons(
 def _heads(
     twin: Twin, part: Part, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
 ) -> list[Thinning]:
-    layout = heads(twin, found[0].writes, found[0].makes)
-    like = [s for s in found if twin.weight(s.writes.name).shape == twin.weight(found[0].writes.name).shape]
-    if layout is None or len(like) != len(found):
-        raise BadInput(
-            "Heads", "The attentions of this model don't divide into like heads.", "Use neurons or drop-attn."
-        )
-    pairs = [(sublayer, group) for sublayer in found for group in layout.groups]
+    layouts = _layouts(twin, found)
+    pairs = [(sublayer, group) for sublayer in found for group in layouts[sublayer.block.layer].groups]
     count = removed(ratio, len(pairs))
     if not count:
         raise _too_few(part, "groups of heads", len(pairs))
-    shares = _shares(twin, layout, found, samples, work)
+    shares = _shares(twin, layouts, found, samples, work)
     order = sorted(range(len(pairs)), key=lambda number: shares[number])
     gone: dict[int, set[int]] = {}
     for number in order[:count]:
         sublayer, group = pairs[number]
         gone.setdefault(sublayer.block.layer, set()).update(group)
-    first = {found[0].local(matrix): layout.served.get(matrix.name) for matrix in found[0].makes}
     result = []
     for sublayer in found:
         lost = gone.get(sublayer.block.layer)
         if not lost:
             continue
+        layout = layouts[sublayer.block.layer]
         weight = twin.weight(sublayer.writes.name)
         kept = ~torch.isin(torch.arange(weight.shape[1]) // layout.size, torch.tensor(sorted(lost)))
         result.append(Thinning(sublayer.writes.name, kept.to(weight.device).expand(weight.shape)))
         for matrix in sublayer.makes:
-            if served := first.get(sublayer.local(matrix)):
+            if served := layout.served.get(sublayer.local(matrix)):
                 stays = torch.tensor([not heads_served or not heads_served <= lost for heads_served in served])
                 if not stays.all():
                     result.append(_by_rows(twin, matrix, stays.repeat_interleave(layout.size)))
     return result
 
 
+def _layouts(twin: Twin, found: Sequence[_Sublayer]) -> dict[int, Heads]:
+    """How each attention is made of heads, by layer, with matrices by their names within the block.
+
+    It is looked at once for all attentions of one shape. Raises `BadInput` if one has no heads side by side, or reads
+    keys and values that another attention has made, whose heads then can't go alone.
+    """
+    known: dict[tuple[object, ...], Heads] = {}
+    result = {}
+    made = [{sublayer.local(matrix) for matrix in sublayer.makes} for sublayer in found]
+    for sublayer, names in zip(found, made, strict=True):
+        like = tuple((sublayer.local(m), twin.weight(m.name).shape) for m in (sublayer.writes, *sublayer.makes))
+        if like not in known:
+            layout = heads(twin, sublayer.writes, sublayer.makes)
+            if layout is None or any(names < others for others in made):
+                raise BadInput(
+                    "Heads",
+                    f"The attention of layer {sublayer.block.layer} does not divide into heads of its own.",
+                    "Use neurons or drop-attn, or choose other layers.",
+                )
+            local = {name.removeprefix(sublayer.block.name): served for name, served in layout.served.items()}
+            known[like] = replace(layout, served=local)
+        result[sublayer.block.layer] = known[like]
+    return result
+
+
 def _shares(
-    twin: Twin, layout: Heads, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
+    twin: Twin,
+    layouts: Mapping[int, Heads],
+    found: Sequence[_Sublayer],
+    samples: Callable[[], Tensor],
+    work: Work,
 ) -> list[float]:
     """‖X_g W_gᵀ‖²_F / ‖X Wᵀ‖²_F of every group of every sublayer, in that order."""
-    columns = [
-        torch.tensor([h * layout.size + i for h in group for i in range(layout.size)]) for group in layout.groups
-    ]
-    added = {sublayer.writes.name: [0.0] * (len(columns) + 1) for sublayer in found}
+    columns = {
+        sublayer.writes.name: [
+            torch.tensor([h * layout.size + i for h in group for i in range(layout.size)]) for group in layout.groups
+        ]
+        for sublayer in found
+        for layout in (layouts[sublayer.block.layer],)
+    }
+    added = {name: [0.0] * (len(groups) + 1) for name, groups in columns.items()}
 
     def see(name: str, inputs: Tensor) -> None:
         weight = twin.weight(name).float()
         x = inputs.float()
-        for number, features in enumerate((*columns, torch.arange(x.shape[1]))):
+        for number, features in enumerate((*columns[name], torch.arange(x.shape[1]))):
             added[name][number] += float(double((x[:, features] @ weight[:, features].T).square()).sum())
 
     with watched(twin.model, list(added), see):

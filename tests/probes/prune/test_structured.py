@@ -35,7 +35,7 @@ def _two_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def thin(twin: Twin, setting: str) -> None:
     for part in parse(setting).parts:
-        for thinning in thinnings(twin, part, lambda: IDS, Work()):
+        for thinning in thinnings(twin, part, lambda: IDS, Work())[0]:
             twin.thin(thinning.name, thinning.keep)
 
 
@@ -206,7 +206,7 @@ def test_where_nothing_can_be_thinned_a_sentence_says_so(architecture: str, sett
 def test_attentions_that_do_not_divide_into_like_heads_are_refused() -> None:
     twin = Twin(tiny("llama"))
     twin.dense.config.num_attention_heads = 5
-    with pytest.raises(BadInput, match="don't divide into like heads"):
+    with pytest.raises(BadInput, match="layer 0 does not divide into heads"):
         thin(twin, "heads:0.5")
 
 
