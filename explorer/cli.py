@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from explorer import cli_prune
 from explorer import options as o
 from explorer.cli_recordings import add_to
-from explorer.errors import told
+from explorer.errors import Debuggable, told
 from explorer.given import OF_A_RUN, refuse_empty, refuse_idle_calibration, refuse_ignored
 from explorer.source import Source
 from explorer.splash import Splash
@@ -25,9 +26,14 @@ from probes.settings import Follow, RunSettings, Sampling
 from probes.until import parse_until
 from probes.wanted import CalibrationWanted, Wanted
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
 
 class _Program(typer.Typer):
-    """A command whose streams take every character, from its help to its last line."""
+    """Commands whose streams take every character, from their help to their last line, and that have --debug."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[_Function], _Function]:
+        return super().command(name, **{"cls": Debuggable, **options})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with safe_streams():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from explorer.ending import why_ended
+from explorer.errors import remember_shown
 from explorer.measured import FREELY, Forced, Measured, forced_at
 from explorer.source import Sink, Token
 from probes.branches import Branch, Branches
@@ -29,6 +30,7 @@ from probes.events import (
     StepMeasured,
     WorkProgressed,
 )
+from probes.foreign_text import said
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
 from probes.until import Until, first_met, parse_until
@@ -172,9 +174,11 @@ class LiveSource:
                 if not self._closed.is_set():
                     command()
             except PhierError as problem:
+                remember_shown(problem)
                 self._fail(problem.title, problem.message, problem.hint)
             except Exception as problem:  # noqa: BLE001 - the one boundary of this thread: a person must hear of it
-                self._fail("Unexpected error", f"{type(problem).__name__}: {problem}", "What was measured is kept.")
+                remember_shown(problem)
+                self._fail("Unexpected error", said(problem), "What was measured is kept.")
         if self._lockstep is not None:
             self._lockstep.close()
 

@@ -40,7 +40,7 @@ def visible(text: str, limit: int | None = None) -> str:
 
 
 def said(problem: BaseException, limit: int = 600) -> str:
-    """What a library's exception says, in one line: whole if it is short, else its beginning and its end.
+    """What a library's exception says, as one sentence: whole if it is short, else its beginning and its end.
 
     The line that says what is wrong may be the first or the last, so both stay.
     """
@@ -50,8 +50,9 @@ def said(problem: BaseException, limit: int = 600) -> str:
         kept = limit // 2
         text = f"{text[:kept]} … {text[-kept:]}"
     if type(problem).__module__ == "builtins" and not isinstance(problem, _WELL_SAID):
-        return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
-    return text or type(problem).__name__
+        text = f"{type(problem).__name__}: {text}" if text else ""
+    text = text or type(problem).__name__
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def mark(character: str) -> str:

@@ -30,7 +30,6 @@ def stage(title: str, failed: str, hint: str = "", *, memory: Callable[[], Phier
         raise
     except BaseException as problem:  # libraries written in Rust raise panics that are no Exception
         message = said(problem)
-        message += "" if message.endswith((".", "!", "?")) else "."
         if _is_memory(problem, message):
             raise (memory() if memory else Failure("Out of memory", f"{failed}: {message}", SMALLER)) from problem
         raise BadInput(title, f"{failed}: {message}", hint) from problem
