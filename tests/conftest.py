@@ -10,18 +10,41 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # tests often share a machine, where waiting busily is slow
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.user_folders import settings, written
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from probes.models import Loaded
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whoever runs the tests keeps what they have named."""
-    os.environ["PHIER_CONFIG"] = str(tmp_path_factory.mktemp("config"))
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whoever runs the tests keeps what they have recorded and named: both go into folders of the tests' own.
+
+    A program that is started without these variables records into the folder that its user has by default, for which
+    there is a stand-in; its parent is returned. The folder of settings has none: other programs, such as pip, find
+    theirs beside it.
+    """
+    for variable in ("PHIER_SESSIONS", "PHIER_CONFIG"):
+        os.environ[variable] = str(tmp_path_factory.mktemp(variable.lower()))
+    user = tmp_path_factory.mktemp("user")
+    os.environ["XDG_DATA_HOME"] = str(user / "data")
+    return user
+
+
+@pytest.fixture(autouse=True)
+def _nothing_into_the_users_folders(_own_folders: Path) -> Iterator[None]:
+    """Fails a test that wrote where a user's recordings or settings are by default."""
+    before = settings()
+    yield
+    assert not (found := written(_own_folders)), f"The test recorded into its user's own folder: {found}"
+    assert settings() == before, "The test wrote into its user's own settings."
 
 
 @pytest.fixture(scope="session")

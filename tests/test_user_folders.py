@@ -1,0 +1,45 @@
+"""The tests leave the folders alone in which their user's recordings and settings are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from explorer.named import NamedSettings
+from probes.session import sessions_folder
+from tests.user_folders import settings, written
+
+CODE = "from probes.session import *; SessionWriter(sessions_folder() / 'mine.jsonl').close()"
+
+
+def test_recordings_and_settings_go_into_folders_of_the_tests_own():
+    data, config = (
+        folder("phier", appauthor=False) for folder in (platformdirs.user_data_path, platformdirs.user_config_path)
+    )
+    assert data not in sessions_folder().parents
+    assert config not in NamedSettings().path.parents
+
+
+def test_a_recording_of_a_program_without_these_variables_is_found(monkeypatch, request):
+    user = request.getfixturevalue("_own_folders")
+    monkeypatch.delenv("PHIER_SESSIONS")
+    if user not in sessions_folder().parents:
+        pytest.skip("this system has its user folders elsewhere")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", CODE], env=environment, check=True)
+    assert [Path(name).name for name in written(user)] == ["mine.jsonl"]
+    assert written(user) == []
+
+
+def test_a_setting_that_is_written_is_found(monkeypatch, tmp_path):
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda *_, **__: tmp_path)
+    monkeypatch.delenv("PHIER_CONFIG")
+    assert settings() == 0
+    NamedSettings().keep("mine", "wanda:0.5")
+    assert settings() > 0
+    monkeypatch.undo()
