@@ -54,8 +54,9 @@ class Lockstep:
     """Both models on one prompt: `step()` measures the next step, `seek()` goes anywhere a path has been.
 
     `ends_dense` and `ends_pruned` are the token ids that end each model's text. `text_ids` is what both read in
-    `text`. Both distributions are over the ids below `vocabulary` that both models have. Not safe to be used from
-    several threads at once.
+    `text`. Both distributions are over the ids below `vocabulary` that both models have; `foreign` are those among them
+    that no context may hold, because they are other tokens to the second model. Not safe to be used from several
+    threads at once.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Lockstep:
         ends_pruned: frozenset[int] = frozenset(),
         text_ids: Sequence[int] = (),
         vocabulary: int | None = None,
+        foreign: frozenset[int] = frozenset(),
     ) -> None:
         if not prompt_ids:
             raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
@@ -83,6 +85,7 @@ class Lockstep:
         self._ends_pruned = ends_pruned
         self._dense, self._pruned = Track(dense), Track(pruned)
         self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
+        self._foreign = foreign
         self._check_known(self.prompt_ids, "The prompt has")
         self._check_known(self._text_ids, "The text has")
         self._sampler = Sampler(settings.sampling)
@@ -183,12 +186,14 @@ class Lockstep:
 
     def _check_known(self, ids: Sequence[int], where: str) -> None:
         """Special tokens may be one model's alone, and a template may use them though no text contains them."""
-        lacking = next((token for token in ids if not 0 <= token < self._vocabulary), None)
+        lacking = next((token for token in ids if not 0 <= token < self._vocabulary or token in self._foreign), None)
         if lacking is not None:
+            why = f"and the models and the tokenizer share the first {self._vocabulary:,} tokens only"
+            if lacking in self._foreign:
+                why = "which is another token to the second model"
             raise BadInput(
                 "Unknown token",
-                f"{where} {self._tokens.piece(lacking) if lacking >= 0 else ''!r} (token {lacking:,}), and the models "
-                f"and the tokenizer share the first {self._vocabulary:,} tokens only.",
+                f"{where} {self._tokens.piece(lacking) if lacking >= 0 else ''!r} (token {lacking:,}), {why}.",
                 "Choose another one; where the chat template brings it, send the prompt without that (--raw).",
             )
 

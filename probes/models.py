@@ -1,4 +1,4 @@
-"""Loads causal language models from where people keep them, and says whether two of them can be compared.
+"""Loads causal language models from where people keep them.
 
 A model is named by "demo", a hub id ("owner/name", "owner/name@revision"), a folder, or a .gguf file.
 """
@@ -35,7 +35,6 @@ __all__ = [
     "Loaded",
     "TextStream",
     "TokenText",
-    "check_comparable",
     "end_ids",
     "fingerprint",
     "has_device",
@@ -182,45 +181,6 @@ def end_ids(loaded: Loaded, settings: RunSettings) -> frozenset[int]:
     return frozenset(token_id for token_id in found if 0 <= token_id < loaded.info.vocabulary)
 
 
-def check_comparable(dense: Loaded, pruned: Loaded) -> tuple[str, ...]:
-    """Raises `BadInput` unless the two models speak of the same tokens and have hidden states of one width; returns
-    sentences worth showing.
-
-    Models pad their vocabularies, so logits of different widths are fine: the tokens both have are compared, and
-    probabilities are taken over those. A token that only one of them has must then be one that no text contains.
-    """
-    a, b = dense.info, pruned.info
-    if a.hidden != b.hidden:
-        raise BadInput(
-            "Widths differ",
-            f"The hidden states of {a.name} and {b.name} are {a.hidden:,} and {b.hidden:,} wide, so there is no angle "
-            "between them.",
-            "Choose a pruned model that kept its hidden size: fewer layers, heads or neurons are no hindrance.",
-        )
-    common = min(a.vocabulary, b.vocabulary)
-    notes: list[str] = []
-    if a.vocabulary != b.vocabulary:
-        notes.append(
-            f"{a.name} answers over {a.vocabulary:,} tokens and {b.name} over {b.vocabulary:,}; "
-            f"the first {common:,} are compared."
-        )
-    ours, theirs = _names(dense.tokenizer), _names(pruned.tokenizer)
-    special = _special(dense.tokenizer) | _special(pruned.tokenizer)
-    for token_id in sorted(ours.keys() | theirs.keys()):
-        one, other = ours.get(token_id), theirs.get(token_id)
-        if one == other and token_id < common:
-            continue
-        if token_id in special and (one == other or one is None or other is None):
-            continue
-        raise BadInput(
-            "Vocabularies differ",
-            f"{a.name} has {len(ours):,} tokens and {b.name} {len(theirs):,}; "
-            f"token {token_id} is {_quoted(one)} in the first and {_quoted(other)} in the second.",
-            "Only models with the same tokenizer can be compared token by token.",
-        )
-    return tuple(notes)
-
-
 def _device(name: str, device_map: str | None) -> torch.device:
     check_placing(device=name, device_map=device_map)
     if name == "auto":
@@ -265,15 +225,3 @@ def _ids(named: object) -> set[int]:
     if isinstance(named, int):
         return {named}
     return {token_id for token_id in named if isinstance(token_id, int)} if isinstance(named, Iterable) else set()
-
-
-def _names(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
-    return {token_id: name for name, token_id in tokenizer.get_vocab().items()}
-
-
-def _special(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    return {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
-
-
-def _quoted(token: str | None) -> str:
-    return "absent" if token is None else repr(token)

@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from probes.changes import State
+from probes.comparable import Common, check_comparable
 from probes.decode import Lockstep, longest_context
 from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.header import PruneReport, RunHeader
 from probes.loading.work import Work
-from probes.models import Loaded, check_comparable, end_ids, load, with_fingerprint
+from probes.models import Loaded, end_ids, load, with_fingerprint
 from probes.prompting import Prompt, read_prompt, recorded_prompt
 from probes.prune.apply import apply, known_as
 from probes.prune.elsewhere import obeyed
@@ -51,6 +52,8 @@ class Pair:
     """Sentences worth showing about how the two are compared."""
     warnings: tuple[str, ...] = ()
     """Sentences that nobody may miss about how the two are compared."""
+    common: Common | None = None
+    """The tokens that both are compared over; None takes every token that both models answer over."""
     known: Mapping[str, State] = field(default_factory=dict)
     """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning anew."""
 
@@ -94,8 +97,15 @@ class Pair:
             ends_dense=end_ids(self.dense, settings),
             ends_pruned=end_ids(self.pruned, settings),
             text_ids=prompt.text_ids,
-            vocabulary=named_ids(self.dense.tokenizer, self.pruned.tokenizer),
+            vocabulary=self._vocabulary,
+            foreign=self.common.foreign if self.common else frozenset(),
         )
+
+    @property
+    def _vocabulary(self) -> int:
+        """The ids below this number are tokens of both models."""
+        named = named_ids(self.dense.tokenizer, self.pruned.tokenizer)
+        return min(named, self.common.size) if self.common else named
 
     def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
         """What a reader of this run must know; `prompt` is what its lockstep reads."""
@@ -209,7 +219,8 @@ def made_elsewhere(
 
     `pruned` was loaded with `drops_obeyed`. `calibration` is for twins that may be made of the dense model later.
     """
-    notes = (*check_comparable(dense, pruned), *_on_padding(dense, pruned))
+    common = check_comparable(dense, pruned)
+    notes = (*common.notes, *_on_padding(dense, pruned))
     work = Work(progress, cancelled)
     found = obeyed(pruned, work)
     check_steppable(found.loaded)
@@ -217,7 +228,9 @@ def made_elsewhere(
     # The drops change nothing in the weights: their fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
     run = noting(replace(found.loaded, info=info), _on_lengths(pruned))
-    return Pair(dense, run, report, calibration=calibration, notes=notes)
+    return Pair(
+        dense, run, report, calibration=calibration, notes=notes, warnings=common.warnings, common=common
+    )
 
 
 def pruned_here(

@@ -24,7 +24,10 @@ _IN_BLOCK = {
 
 
 def write_gguf(path: Path, model: PreTrainedModel) -> Path:
-    """`model` is a tiny Llama over `byte_tokenizer`; its weights are written unquantised, as float32."""
+    """`model` is a tiny Llama over `byte_tokenizer`; its weights are written unquantised, as float32.
+
+    If its vocabulary is larger than the tokenizer's, the file names the ids beyond, as unused padding.
+    """
     config = model.config
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     writer = GGUFWriter(path, "llama")
@@ -38,7 +41,7 @@ def write_gguf(path: Path, model: PreTrainedModel) -> Path:
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    _add_tokenizer(writer)
+    _add_tokenizer(writer, config.vocab_size)
     writer.add_tensor("token_embd.weight", weights["model.embed_tokens.weight"])
     writer.add_tensor("output_norm.weight", weights["model.norm.weight"])
     for block in range(config.num_hidden_layers):
@@ -58,14 +61,14 @@ def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
     return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape).copy()
 
 
-def _add_tokenizer(writer: GGUFWriter) -> None:
+def _add_tokenizer(writer: GGUFWriter, size: int) -> None:
     tokenizer = byte_tokenizer()
     special = tokenizer.added_tokens_decoder
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
-    writer.add_token_types(
-        [int(TokenType.CONTROL if i in special else TokenType.NORMAL) for i in range(len(tokenizer))]
-    )
+    padding = range(len(tokenizer), size)
+    writer.add_token_list([*tokenizer.convert_ids_to_tokens(range(len(tokenizer))), *(f"[PAD{i}]" for i in padding)])
+    named = [TokenType.CONTROL if i in special else TokenType.NORMAL for i in range(len(tokenizer))]
+    writer.add_token_types([int(kind) for kind in (*named, *(TokenType.UNUSED for _ in padding))])
     writer.add_token_merges(["Ġ t", "Ġt h", "Ġth e", "i n", "in g", "e r"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(0)

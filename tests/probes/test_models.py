@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from probes.errors import BadInput, Cancelled, Failure
 from probes.events import WorkProgressed
 from probes.loading import reading
-from probes.models import Loaded, check_comparable, end_ids, fingerprint, load, named_drops, with_fingerprint
+from probes.models import end_ids, fingerprint, load, named_drops, with_fingerprint
 from probes.settings import RunSettings
 from tests.tiny import ARCHITECTURES, byte_tokenizer, save, tiny
 
@@ -343,46 +343,3 @@ def test_a_fingerprint_is_not_believed_of_files_that_changed(folder):
     again = load(str(folder))
     assert again.info.fingerprint == ""
     assert with_fingerprint(again).info.fingerprint != before
-
-
-# Two models ---------------------------------------------------------------------------------------------------
-
-
-def loaded(tmp_path, name: str, tokenizer: PreTrainedTokenizerFast, width: int) -> Loaded:
-    return load(str(save(tmp_path / name, tiny("llama", vocab_size=width), tokenizer)))
-
-
-def test_models_with_the_same_tokens_can_be_compared(tmp_path):
-    a, b = (loaded(tmp_path, name, TOKENIZER, SIZE) for name in "ab")
-    assert check_comparable(a, b) == ()
-
-
-def test_models_with_different_tokens_are_refused_naming_sizes_and_the_first_difference(tmp_path):
-    other = byte_tokenizer(merges=("Ġthe", "ing", "at"))
-    a, b = loaded(tmp_path, "a", TOKENIZER, SIZE), loaded(tmp_path, "b", other, SIZE)
-    assert len(other) == SIZE
-    token = other.convert_tokens_to_ids("at")
-    with pytest.raises(BadInput, match=f"{SIZE:,} tokens and b {SIZE:,}; token {token} is 'er' in the first and 'at'"):
-        check_comparable(a, b)
-
-
-def test_a_padded_vocabulary_is_compared_over_what_both_have_and_said_so(tmp_path):
-    a, b = loaded(tmp_path, "a", TOKENIZER, SIZE), loaded(tmp_path, "b", TOKENIZER, SIZE + 24)
-    for pair in ((a, b), (b, a)):
-        (note,) = check_comparable(*pair)
-        assert f"the first {SIZE:,} are compared" in note
-
-
-def test_a_special_token_that_only_one_has_is_no_obstacle(tmp_path):
-    more = byte_tokenizer()
-    more.add_special_tokens({"pad_token": "<|pad|>"})
-    a, b = loaded(tmp_path, "a", TOKENIZER, SIZE), loaded(tmp_path, "b", more, SIZE + 1)
-    assert len(check_comparable(a, b)) == 1
-
-
-def test_an_ordinary_token_that_only_one_has_is_an_obstacle(tmp_path):
-    more = byte_tokenizer()
-    more.add_tokens(["pruning"])
-    a, b = loaded(tmp_path, "a", TOKENIZER, SIZE), loaded(tmp_path, "b", more, SIZE + 1)
-    with pytest.raises(BadInput, match="absent in the first and 'pruning' in the second"):
-        check_comparable(a, b)
