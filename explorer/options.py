@@ -125,7 +125,7 @@ CalibrationText = Annotated[
     str,
     typer.Option(
         "--calibration",
-        help="A text or .jsonl file, or a data set id. Without it the dense model's own text is used.",
+        help="A text, JSON or JSON Lines file, or a data set id. Without it the dense model's own text is used.",
         rich_help_panel=_CALIBRATION,
     ),
 ]

@@ -228,9 +228,7 @@ def made_elsewhere(
     # The drops change nothing in the weights: their fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
     run = noting(replace(found.loaded, info=info), _on_lengths(pruned))
-    return Pair(
-        dense, run, report, calibration=calibration, notes=notes, warnings=common.warnings, common=common
-    )
+    return Pair(dense, run, report, calibration=calibration, notes=notes, warnings=common.warnings, common=common)
 
 
 def pruned_here(

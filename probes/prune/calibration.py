@@ -44,23 +44,39 @@ def samples(wanted: CalibrationWanted, dense: Loaded, work: Work | None = None) 
     """Brings the calibration text that is wanted, as ids of the dense model's tokenizer.
 
     The model's own text is written once for a model, number, length and seed, and then kept; the demo model's ships.
-    A text is cut into consecutive windows from its beginning; with a seed, into windows at random. Raises `BadInput`
-    where the text can't be read or is too short, or where a sample is longer than the model's context.
+    A text is cut into consecutive windows from its beginning; with a seed, into windows at random. If there is less
+    text or context than the defaults need, less is taken, and noted in `work`. Raises `BadInput` if the text can't be
+    read, or if it or the context is too short for what is asked for.
     """
     work = work or Work()
-    number, length = wanted.samples or SAMPLES, wanted.length or LENGTH
-    longest = getattr(dense.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    if isinstance(longest, int) and length > longest:
-        raise BadInput("Calibration", f"{length} tokens are more than the {longest} of the model's context.", "")
+    number, length = wanted.samples or SAMPLES, _length(wanted.length, dense, work)
     if wanted.source in ("", "self"):
         source, ids = _own(dense, number, length, wanted.seed or 0, work)
         return _described(ids, source, wanted.seed or 0)
     texts = read_texts(wanted.source, work)
-    return _described(
-        windows(texts, dense.tokenizer, number, length, wanted.seed, fewer=not wanted.samples),
-        wanted.source,
-        wanted.seed,
-    )
+    ids = windows(texts, dense.tokenizer, number, length, wanted.seed, fewer=not wanted.samples)
+    if len(ids) < number:
+        work.note(
+            f"The calibration text is short: it gives {len(ids):,} samples of {length:,} tokens; {number:,} are the "
+            "default."
+        )
+    return _described(ids, wanted.source, wanted.seed)
+
+
+def _length(asked: int, dense: Loaded, work: Work) -> int:
+    """Tokens a sample: those asked for, or the default, which a short context shortens."""
+    longest = getattr(dense.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if not isinstance(longest, int) or longest < 1:
+        return asked or LENGTH
+    if asked > longest:
+        raise BadInput(
+            "Calibration",
+            f"{asked:,} tokens are more than the {longest:,} of the model's context.",
+            f"Use a --length of at most {longest:,}.",
+        )
+    if not asked and longest < LENGTH:
+        work.note(f"Calibration samples have {longest:,} tokens, the model's whole context; {LENGTH} are the default.")
+    return asked or min(LENGTH, longest)
 
 
 def _described(ids: Tensor, source: str, seed: int | None) -> Samples:

@@ -1,4 +1,4 @@
-"""Where calibration text is read from: a text file, JSON Lines, or a data set of the hub."""
+"""Where calibration text is read from: a text file, JSON, JSON Lines, or a data set of the hub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from probes.errors import BadInput, Failure
@@ -14,22 +15,24 @@ from probes.loading.spec import expanded, nearby
 from probes.loading.work import Work
 
 FIELD = "text"
-"""The field of a JSON Lines file or data set that holds the text."""
+"""The field of a JSON object or a data set's row that holds the text."""
+_JSON_NAMES = (".json", ".jsonl", ".ndjson")
+"""How files end whose content has to be JSON; others are read as JSON only if they are."""
 _DATASET = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
-_HINT = "Name a text file, a .jsonl file, or a data set as owner/name or owner/name:configuration."
+_HINT = "Name a text file, a JSON or JSON Lines file, or a data set as owner/name or owner/name:configuration."
 
 
 def read_texts(source: str, work: Work) -> Iterator[str]:
     """The texts of a source, one after another, read as they are needed.
 
-    A file that ends in .jsonl holds an object a line with its text in the field "text"; any other file is one text.
+    A file of JSON Lines holds an object a line with its text in the field "text"; a file that is JSON as a whole holds
+    one such object, or a list of them or of texts. Which of them a file is, its content says, not its name; any other
+    file is one text.
     What is no file is taken for a data set's id on the hub, read from its "train" split with the package `datasets`.
     Raises `BadInput` where there is no such source, and `Failure` where the hub does not give it.
     """
     path = check_source(source)
-    if path is not None:
-        return _read_lines(path, work) if path.suffix == ".jsonl" else iter([_read_text(path)])
-    return _read_dataset(source, work)
+    return _read_dataset(source, work) if path is None else _read_file(path, work)
 
 
 def check_source(source: str) -> Path | None:
@@ -45,30 +48,58 @@ def check_source(source: str) -> Path | None:
     return None
 
 
-def _read_text(path: Path) -> str:
+def _read_file(path: Path, work: Work) -> Iterator[str]:
     try:
-        return path.read_text("utf-8")
+        with path.open(encoding="utf-8-sig") as file:
+            begun = list(_to_first_words(file))
+            if begun and isinstance(_parsed(begun[-1]), dict):
+                yield from _read_lines(path, chain(begun, file), work)
+                return
+            text = "".join(begun) + file.read()
     except UnicodeDecodeError as problem:
         raise BadInput("Calibration text", f"{path} is not UTF-8 text (byte {problem.start}).", _HINT) from problem
     except OSError as problem:
         raise BadInput("Calibration text", f"{path} can't be read ({problem.strerror}).", _HINT) from problem
-
-
-def _read_lines(path: Path, work: Work) -> Iterator[str]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                work.check(f"Reading {path.name}")
-                if line.strip():
-                    yield _field(json.loads(line), f"Line {number} of {path.name}")
-    except json.JSONDecodeError as problem:
+    whole = _parsed(text) if text.lstrip()[:1] in ("{", "[") else None
+    if isinstance(whole, dict | list):
+        yield from _entries(whole, path.name)
+    elif path.suffix.lower() in _JSON_NAMES and text.strip():
         raise BadInput(
-            "Calibration text", f"Line {number} of {path.name} is not JSON: {problem.msg}.", _HINT
-        ) from problem
-    except ValueError as problem:
-        raise BadInput("Calibration text", f"{path} is not JSON Lines in UTF-8: {problem}.", _HINT) from problem
-    except OSError as problem:
-        raise BadInput("Calibration text", f"{path} can't be read ({problem.strerror}).", _HINT) from problem
+            "Calibration text", f"{path.name} is neither JSON nor JSON Lines: it begins with no object.", _HINT
+        )
+    else:
+        yield text
+
+
+def _parsed(text: str) -> object:
+    """What the text is as JSON; None if it is something else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _to_first_words(lines: Iterable[str]) -> Iterator[str]:
+    """The lines up to the first one that is not blank."""
+    for line in lines:
+        yield line
+        if line.strip():
+            return
+
+
+def _read_lines(path: Path, lines: Iterable[str], work: Work) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        work.check(f"Reading {path.name}")
+        if line.strip():
+            row = _parsed(line)
+            if row is None:
+                raise BadInput("Calibration text", f"Line {number} of {path.name} is not JSON.", _HINT)
+            yield _field(row, f"Line {number} of {path.name}")
+
+
+def _entries(whole: dict[str, object] | list[object], name: str) -> Iterator[str]:
+    for number, entry in enumerate(whole if isinstance(whole, list) else [whole], 1):
+        yield entry if isinstance(entry, str) else _field(entry, f"Entry {number} of {name}")
 
 
 def _read_dataset(source: str, work: Work) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,11 +13,16 @@ import pytest
 import torch
 
 from probes.errors import BadInput, Failure
+from probes.loading.work import Work
 from probes.models import Loaded
 from probes.prune import windows as windows_module
+from probes.prune.apply import apply
 from probes.prune.calibration import SAMPLES, Samples, samples
+from probes.prune.setting import parse
+from probes.twin import Twin
 from probes.wanted import CalibrationWanted
 from tests.probes.prune.models import TOKENIZER, loaded
+from tests.tiny import tiny
 
 TEXT = "\n".join(f"the {number} singer counts {number * number}" for number in range(60))
 END = TOKENIZER.eos_token_id
@@ -126,6 +132,43 @@ def test_the_digest_tells_calibrations_apart(dense: Loaded, text: Path, tmp_path
     assert len({found.info.sha256 for found in different}) == len(different)
 
 
+def noted(wanted: CalibrationWanted, dense: Loaded) -> tuple[Samples, list[str]]:
+    work = Work()
+    return samples(wanted, dense, work), work.notes
+
+
+def test_less_text_than_the_default_needs_is_noted_with_the_true_numbers(dense: Loaded, tmp_path: Path) -> None:
+    short = str(written(tmp_path / "short.txt", "0123456789" * 3))
+    found, notes = noted(CalibrationWanted(short, 0, 10), dense)
+    assert (found.info.samples, found.ids.shape) == (3, (3, 10))
+    assert notes == ["The calibration text is short: it gives 3 samples of 10 tokens; 32 are the default."]
+    assert noted(CalibrationWanted(short, 3, 10), dense)[1] == []
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_default_length_is_no_longer_than_the_context_and_says_so(own: bool, text: Path) -> None:
+    small = replace(loaded("llama"), model=tiny("llama", vocab_size=len(TOKENIZER), max_position_embeddings=20))
+    source = "" if own else str(text)
+    found, notes = noted(CalibrationWanted(source, 4), small)
+    assert found.ids.shape == (4, 20)
+    assert found.info.length == 20
+    assert notes == ["Calibration samples have 20 tokens, the model's whole context; 128 are the default."]
+    with pytest.raises(BadInput, match=r"21 tokens are more than the 20 .* --length of at most 20"):
+        noted(CalibrationWanted(source, 4, 21), small)
+
+
+def test_what_a_setting_was_calibrated_on_is_told_where_it_was_less_than_the_default(tmp_path: Path) -> None:
+    dense = loaded("llama")
+    short = str(written(tmp_path / "short.txt", TEXT[:400]))
+    for _ in range(2):  # measured, and found again
+        report = apply(Twin(dense.model), parse("wanda:0.5"), dense, CalibrationWanted(short), keep=True)
+        assert report.calibration is not None
+        count = report.calibration.samples
+        assert 0 < count < SAMPLES
+        note = f"The calibration text is short: it gives {count} samples of 128 tokens; 32 are the default."
+        assert note in report.notes
+
+
 # Sources --------------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +195,58 @@ def test_a_line_that_holds_no_text_is_named(line: str, reason: str, dense: Loade
     file = written(tmp_path / "texts.jsonl", '{"text": "a"}\n\n' + line + '\n{"text": "b"}\n')
     with pytest.raises(BadInput, match=rf"Line 3 of texts\.jsonl .*{reason}"):
         taken(file, dense, 1, 5)
+
+
+ROWS = [{"text": "abc", "more": 1}, {"text": "the {é}"}, {"text": "z"}]
+LINES = "\n".join(json.dumps(row) for row in ROWS)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.JSONL", "a.ndjson", "a.json", "a.txt", "a"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES,
+        f"\n\n{LINES}\n",
+        f"\ufeff{LINES}",
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        json.dumps([row["text"] for row in ROWS]),
+    ],
+    ids=["lines", "blank lines", "byte order mark", "list", "indented", "list of texts"],
+)
+def test_json_is_recognised_by_what_a_file_holds(name: str, content: str, dense: Loaded, tmp_path: Path) -> None:
+    expected = [*encoded("abc"), END, *encoded("the {é}"), END, *encoded("z")]
+    assert taken(written(tmp_path / name, content), dense, 1, len(expected)).ids[0].tolist() == expected
+
+
+def test_one_object_is_one_text(dense: Loaded, tmp_path: Path) -> None:
+    for content in ('{"text": "abc"}', '{\n  "text": "abc"\n}'):
+        assert taken(written(tmp_path / "a.json", content), dense, 1, 3).ids[0].tolist() == encoded("abc")
+
+
+@pytest.mark.parametrize(
+    "content", ["{ not json }\nwords", "[Chapter 1]\nwords", "\n\n words", '"Yes", he said.\nNo.', "[" * 100_000]
+)
+def test_a_text_that_only_begins_like_json_is_a_text(content: str, dense: Loaded, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.txt", content)
+    assert taken(file, dense, 1, 8).ids[0].tolist() == encoded(content)[:8]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.NDJSON"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("just words", "neither JSON nor JSON Lines"),
+        ("[1, 2]", "Entry 1 of a.* has no field 'text'"),
+        ('[{"words": "a"}]', "Entry 1 of a.* has no field 'text'"),
+        ('{"words": ["a"]}', "Line 1 of a.* has no field 'text'"),
+    ],
+)
+def test_a_json_file_without_texts_is_refused(
+    name: str, content: str, reason: str, dense: Loaded, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=reason):
+        taken(written(tmp_path / name, content), dense, 1, 5)
 
 
 @pytest.mark.parametrize("name", ["text.txt", "texts.jsonl"])
