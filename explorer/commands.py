@@ -44,6 +44,11 @@ def is_measured(view: View) -> bool:
     return report is not None and bool(report.setting or report.matrices or report.dropped)
 
 
+def has_notes(view: View) -> bool:
+    """Is there anything that a person must know of this run?"""
+    return view.header is not None and bool(view.header.every_warning or view.header.every_note)
+
+
 def can_fork(view: View) -> bool:
     return has_models(view) and view.record is not None
 
@@ -93,7 +98,14 @@ COMMANDS = (
     Command("row(-1)", "up", "↑", "", "", "Chooses the row above in the next-token table.", has_steps),
     Command("row(1)", "down", "↓", "", "", "Chooses the row below in the next-token table.", has_steps),
     Command(
-        "fork", "enter", "⏎", "fork", "Branch: Fork here", "Forces the chosen token here and goes on.", can_fork, 60
+        "fork",
+        "enter",
+        "⏎",
+        "fork",
+        "Branch: Fork here",
+        "Forces the chosen token here: a new branch.",
+        can_fork,
+        60,
     ),
     Command("force", "i", "i", "", "Branch: Fork with any token", "Forces a token that is typed here.", can_fork),
     Command("pace(False)", "left_square_bracket", "[", "", "Play: Slower", "Plays a recording slower.", can_play),
@@ -146,6 +158,16 @@ COMMANDS = (
         "explain", "f1", "F1", "explain", "Help: Explain the panel", "What the panel under focus shows.", has_run, 65
     ),
     Command("keys", "question_mark", "?", "keys", "Help: All keys", "Lists every key.", always, 70),
+    Command(
+        "notes",
+        "exclamation_mark",
+        "!",
+        "notes",
+        "Help: Notes and warnings",
+        "Shows all notes and warnings of this run again.",
+        has_notes,
+        8,
+    ),
     Command("copy", "y", "y", "copy", "View: Copy", "Copies the panel under focus as text.", has_run, 10),
     Command("theme", "t", "t", "theme", "View: Next theme", "Dark, light, or the terminal's own colours.", always, 5),
     Command("back", "escape", "Esc", "", "", "Closes a zoomed panel, or cancels the work under way."),

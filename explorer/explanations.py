@@ -97,6 +97,24 @@ EXPLANATIONS = {
         "“nearly all drift”: (total − local) / total > 0.9",
         f"The figures of {PAPER}; the rules are in explorer/reading.py.",
     ),
+    "layers": Explanation(
+        "layers",
+        "The pruned model layer by layer: the share of zeros in each sublayer and each of its matrices, as measured in "
+        "its weights. A dot is dense; a dropped sublayer no longer runs.",
+        "Choose cells with the arrows, r (a range) or a (all layers); space gives them the method "
+        "and amount beside, d drops them, 0 restores them. Changes are marked until Enter applies them.",
+        "share = zeros / weights of the matrix",
+        "Counted in the weights, not taken from the setting.",
+    ),
+    "before-after": Explanation(
+        "before → after",
+        "The accumulated figures of the setting before and of the present one, over the same steps and forced tokens: "
+        "all that both have measured, and those up to where the cursor was.",
+        "↓ and ↑ say which way is closer to the dense model. “by ΣKL” says whether the present setting is better or "
+        "worse. If one setting has fewer steps, the frame says how many are compared.",
+        "worse: ΣKL after > ΣKL before, on the shared context",
+        "The sums are those of the accumulated panel.",
+    ),
     "strip": Explanation(
         "KL by step",
         "One bar a step, or the largest KL of the steps that share a cell. The scale is fixed, 0.005 to 5 nats "

@@ -356,6 +356,14 @@ class LiveSource:
             raise BadInput(
                 "Fork", f"Step {step} can't be forked: the run has {len(path)} steps.", "Choose one of them."
             )
+        same = self._branches.that_takes(step, dense, pruned)
+        if same is not None:
+            if self._branches[same].step != step:
+                said = f"The text takes that token at step {step} already."
+                raise BadInput("Fork", said, "Choose another token.")
+            if same != self._branches.current:
+                self._select(same)
+            return  # asked for twice
         self._quiet()
         before = list(path[: step - 1])
         lockstep.seek(before)

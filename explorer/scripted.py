@@ -251,6 +251,7 @@ def _report(setting: str) -> PruneReport:
     from probes.prune.setting import Method, Ratio, parse
 
     zeros: dict[str, float] = {}
+    targeted: set[str] = set()
     dropped: list[str] = []
     try:
         parts = parse(setting).parts
@@ -270,6 +271,7 @@ def _report(setting: str) -> PruneReport:
             zeros = {name: share for name, share in zeros.items() if name not in named}
             dropped = [name for name in dropped if name not in {f"{kind} {layer}" for layer, kind in named.values()}]
         elif not part.method.structured:
+            targeted |= named.keys()
             zeros |= dict.fromkeys(named, part.amount.value if isinstance(part.amount, Ratio) else 0.5)
     matrices = tuple(
         MatrixReport(
@@ -282,7 +284,7 @@ def _report(setting: str) -> PruneReport:
     return PruneReport(
         setting=setting,
         zeroed=sum(matrix.zeros for matrix in matrices),
-        targeted=sum(m.rows * m.columns for m in matrices if m.name in zeros),
+        targeted=sum(m.rows * m.columns for m in matrices if m.name in targeted),
         dropped=tuple(dropped),
         mask_hash="3f9c",
         matrices=matrices,

@@ -52,6 +52,19 @@ class Branches:
     def next_id(self) -> int:
         return max(self._branches) + 1
 
+    def that_takes(self, step: int, dense: object, pruned: object) -> int | None:
+        """The branch that goes along with the current path up to this step and has taken these tokens there.
+
+        `dense` and `pruned` are what a fork would force: a token's id on one text or both. Where both models share one
+        context either stands for it. None if no branch has taken them, or a token is given by its text.
+        """
+        before = self._paths[self.current][: step - 1]
+        for branch in sorted(self._paths, key=lambda one: one != self.current):
+            path = self._paths[branch]
+            if len(path) >= step and path[: step - 1] == before and _takes(path[step - 1], dense, pruned):
+                return branch
+        return None
+
     def open(self, branch: Branch) -> None:
         """Adds a branch and makes it current. Raises ValueError where its id is taken or its parent unknown."""
         if branch.id in self._branches or branch.parent not in self._branches:
@@ -79,3 +92,15 @@ class Branches:
     def path(self, branch: int | None = None) -> list[StepRecord]:
         """All steps from the start along a branch (the current one by default); not to be changed."""
         return self._paths[self.current if branch is None else branch]
+
+
+def _takes(record: StepRecord, dense: object, pruned: object) -> bool:
+    """Has the step taken these tokens, and chosen freely where None is given?"""
+    if record.taken_pruned is None:
+        return record.taken is not None and record.taken.token_id in (dense, pruned)
+    if record.taken is None:
+        return record.taken_pruned.token_id == pruned
+    return all(
+        not taken.forced if wanted is None else taken.token_id == wanted
+        for taken, wanted in ((record.taken, dense), (record.taken_pruned, pruned))
+    )

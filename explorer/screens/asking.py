@@ -33,16 +33,16 @@ class Asking(Page):
             return  # another run or branch is shown by now
         valid = record.invalid is None  # elsewhere a token is missing because its model computed none
         if self.view.follow is not Follow.FREE or (valid and record.taken_pruned is None):
-            self.source.fork(step, dense=forced)
+            self._fork(step, dense=forced)
             return
         if valid and record.taken is None:
-            self.source.fork(step, pruned=forced)
+            self._fork(step, pruned=forced)
             return
         from explorer.screens.dialog import Choose, Way
 
         def answered(way: str | None) -> None:
             if way is not None:
-                self.source.fork(step, dense=forced if way in "db" else None, pruned=forced if way in "pb" else None)
+                self._fork(step, dense=forced if way in "db" else None, pruned=forced if way in "pb" else None)
 
         self.app.push_screen(
             Choose(
@@ -56,6 +56,18 @@ class Asking(Page):
             ),
             answered,
         )
+
+    def _fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
+        """Forks, unless a branch takes these tokens here already: then that one is shown."""
+        branches = self.view.branches
+        same = branches.that_takes(step, dense, pruned)
+        if same is None:
+            self.source.fork(step, dense=dense, pruned=pruned)
+        elif same == branches.current:
+            self.notify(f"This text takes that token at step {step} already: choose another one.", title="Fork")
+        else:
+            self.notify(f"Branch {same} takes that token at step {step} already: it is shown.", title="Fork")
+            self.source.select(same)
 
     def action_force(self) -> None:
         """Forks with a token that is typed."""
@@ -169,6 +181,12 @@ class Asking(Page):
         from explorer.screens.help import Keys, main_keys
 
         self.app.push_screen(Keys(main_keys(self.view)))
+
+    def action_notes(self) -> None:
+        from explorer.screens.help import Notes
+
+        if self.view.header is not None:
+            self.app.push_screen(Notes(self.view.header))
 
     def action_recordings(self) -> None:
         self.post_message(RecordingsAsked())

@@ -14,6 +14,7 @@ from explorer.commands import COMMANDS
 from explorer.explanations import Explanation
 from explorer.screens.dialog import Dialog
 from explorer.view import View
+from probes.header import RunHeader
 
 
 class Explain(Dialog[None]):
@@ -34,6 +35,26 @@ class Explain(Dialog[None]):
             yield Static(Text(told.formula, style="bold"), markup=False)
             yield Static("", markup=False)
             yield Static(told.source, classes="hint", markup=False)
+
+
+class Notes(Dialog[None]):
+    """All that a reader of the figures must know: what was removed, the warnings, the notes."""
+
+    title_text = "Notes and warnings"
+
+    def __init__(self, header: RunHeader) -> None:
+        super().__init__()
+        self._header = header
+
+    def body(self) -> Iterator[Widget]:
+        header = self._header
+        with VerticalScroll():
+            if header.prune is not None:
+                yield Static(f"{header.title}: {header.prune.summary}.", markup=False)
+            for warning in header.every_warning:
+                yield Static(Text.assemble("\n", ("Warning  ", "bold"), warning), markup=False)
+            for note in header.every_note:
+                yield Static(f"\n{note}", markup=False)
 
 
 KeyHelp = tuple[str, str, bool]

@@ -49,6 +49,8 @@ HELP = (
     ("k", "Keeps the setting under a name; x on the main screen lists those."),
     ("z", "Opens the panel under focus; Tab moves the focus."),
     ("y", "Copies the panel under focus."),
+    ("F1", "Explains the panel under focus."),
+    ("!", "Shows all notes and warnings of the run again."),
     ("Esc", "Back; while something is computed, stops it. What is not applied is still here later."),
 )
 
@@ -84,6 +86,8 @@ class PruneGrid(Page):
         Binding("v", "flip", show=False),
         Binding("k", "keep", show=False),
         Binding("question_mark", "keys", show=False),
+        Binding("exclamation_mark", "notes", show=False),
+        Binding("f1", "explain", show=False),
         Binding("z", "zoom", show=False),
         Binding("y", "copy", show=False),
         Binding("t", "app.next_theme", show=False),
@@ -284,6 +288,18 @@ class PruneGrid(Page):
         from explorer.screens.help import Keys
 
         self.app.push_screen(Keys([(key, does, True) for key, does in HELP]))
+
+    def action_explain(self) -> None:
+        from explorer.explanations import explanation_of
+        from explorer.screens.help import Explain
+
+        self.app.push_screen(Explain(explanation_of(self.panel.id or self.HOME[1:])))
+
+    def action_notes(self) -> None:
+        from explorer.screens.help import Notes
+
+        if self._view.header is not None:
+            self.app.push_screen(Notes(self._view.header))
 
     def _go(self, way: Way, otherwise: str) -> None:
         if self._plan.setting != self._present.setting:

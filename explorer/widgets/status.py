@@ -61,8 +61,11 @@ def sentence(view: View, width: int) -> str:
     if not view.following:
         now = "still running" if view.running else "at rest"
         return f"Looking back: {view.behind} behind the newest step ({now}). End follows again."
-    if view.running or view.pause is None:
-        return f"Plays {playing(view)}." if view.running and view.playback else ""
+    if view.running:
+        return f"Plays {playing(view)}." if view.playback else ""
+    if view.pause is None:
+        branch = view.branches[view.branches.current]
+        return f"Branch {branch.id}, from step {branch.step} on. Space goes on." if branch.id and view.live else ""
     reason = flowing(view.pause.reason)
     if view.playback is not None:
         ways = play_keys(view.playback)

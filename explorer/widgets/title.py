@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 from textual.geometry import Size
 
-from explorer.display import flowing
+from explorer.display import fit, flowing
 from explorer.view import Phase, View
 from explorer.widgets.drawn import Drawn, Piece, Pieces
 from probes.events import Pause
 from probes.header import RunHeader
 from probes.settings import RunSettings
 
-NARROW = 100
-"""Below this width the sampler is left out: the context matters more."""
+LEAST_SUMMARY = 14
+"""Cells from which on it is worth saying a part of what was removed."""
 GAP = 2
 """Cells between two parts."""
 
@@ -63,15 +63,15 @@ class Title(Drawn):
         ]
         parts = [Part(10, [("phier", palette.strong)]), Part(100, names)]
         if warnings := len(header.every_warning):
-            parts.append(Part(95, [(f"! {warnings} warning{'s' if warnings > 1 else ''}", palette.strong)]))
+            parts.append(Part(95, [(f"! {_count(warnings, 'warning')}", palette.strong)]))
+        elif notes := len(header.every_note):
+            parts.append(Part(30, [(f"! {_count(notes, 'note')}", palette.muted)]))
         if header.prune is not None:
-            parts.append(Part(50, [(header.prune.summary, palette.muted)]))
-        if self.size.width < NARROW:
-            sampling = header.settings.sampling
-            sampled = "" if sampling.greedy else f" T {sampling.temperature:g} seed {sampling.seed}"
-            parts.append(Part(70, [(f"{header.settings.follow}{sampled}", palette.text)]))
-        else:
-            parts.append(Part(70, [(how(header.settings), palette.text)]))
+            parts.append(Part(60, [(header.prune.summary, palette.muted)], least=LEAST_SUMMARY))
+        sampling = header.settings.sampling
+        sampled = "" if sampling.greedy else f" T {sampling.temperature:g} seed {sampling.seed}"
+        whole, brief = how(header.settings), f"{header.settings.follow}{sampled}"
+        parts.append(Part(70, [(brief, palette.text)], instead=[(whole, palette.text)]))
         if not view.live:
             parts.append(Part(75, [("recording", palette.muted)]))
         if len(view.branches) > 1:
@@ -81,7 +81,7 @@ class Title(Drawn):
     def _place(self, view: View, header: RunHeader) -> list[Part]:
         """Where the cursor is and what is going on."""
         palette = self.palette
-        limit = max(header.limit, view.newest)
+        limit = last_step(view, header)
         parts = [Part(90, [(f"step {view.cursor}/{limit}", palette.strong)])]
         if view.newest and view.following:
             parts.append(Part(40, [("following", palette.muted)]))
@@ -98,29 +98,58 @@ class Part:
     weight: int
     """The lightest go first where there is no room."""
     pieces: Pieces
+    least: int = 0
+    """The fewest cells it may be cut to; 0 is never cut."""
+    instead: Pieces = field(default_factory=list)
+    """Longer words for the same, if there is room once everything else is in the line."""
 
     @property
     def size(self) -> int:
-        return sum(cell_len(text) for text, _ in self.pieces)
+        return _size(self.pieces)
 
 
 def laid_out(left: list[Part], right: list[Part], width: int) -> Pieces:
     """The parts with two cells between them, the left ones to the left, as many as fit by weight."""
-    kept: list[Part] = []
+    kept: dict[int, Pieces] = {}
     room = width - 1
-    for part in sorted((*left, *right), key=lambda part: -part.weight):
+    everything = (*left, *right)
+    for place, part in sorted(enumerate(everything), key=lambda one: -one[1].weight):
         if part.size + GAP <= room or not kept:
-            kept.append(part)
+            kept[place] = part.pieces
             room -= part.size + GAP
+        elif part.least and part.least + GAP <= room:
+            (text, style), *_ = part.pieces
+            kept[place] = [(fit(text, room - GAP), style)]
+            room = 0
+    for place, part in enumerate(everything):
+        more = _size(part.instead) - part.size
+        if part.instead and place in kept and more <= room:
+            kept[place] = part.instead
+            room -= more
     line: Pieces = [(" ", None)]
-    for part in left:
-        if any(part is other for other in kept):
-            line += [*part.pieces, (" " * GAP, None)]
-    line.append((" " * max(0, room), None))
-    for part in right:
-        if any(part is other for other in kept):
-            line += [*part.pieces, (" " * GAP, None)]
+    for place, pieces in sorted(kept.items()):
+        if place == len(left):
+            line.append((" " * max(0, room), None))
+            room = 0
+        line += [*pieces, (" " * GAP, None)]
     return line
+
+
+def last_step(view: View, header: RunHeader) -> int:
+    """The step at which the run pauses: the limit, or that many again each time a person goes on past it."""
+    limit = header.limit
+    if not view.live or view.newest <= limit:
+        return max(limit, view.newest)
+    longest = header.settings.longest
+    return -(-view.newest // longest) * longest if longest == limit else view.newest
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
+
+
+def _size(pieces: Pieces) -> int:
+    return sum(cell_len(text) for text, _ in pieces)
 
 
 def how(settings: RunSettings) -> str:

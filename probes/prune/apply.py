@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from probes.anatomy import Matrix
 from probes.changes import State
 from probes.errors import BadInput
 from probes.events import WorkProgressed
@@ -20,7 +21,7 @@ from probes.prune.allocation import check_targets
 from probes.prune.calibration import Samples, samples
 from probes.prune.importance import least_important
 from probes.prune.memory_check import check_memory
-from probes.prune.setting import Part, Setting, Table
+from probes.prune.setting import Method, Part, Setting, Table
 from probes.prune.structured import thinnings
 from probes.prune.weightwise import prune_weights
 from probes.twin import Twin
@@ -62,11 +63,34 @@ def apply(
         raise
     return twin.measure(
         str(setting),
+        targets=twin.state.changes.keys() | _given_back(setting, twin),
         all_listed=all_listed,
         seconds=time.perf_counter() - begun,
         calibration=applying.used.info if applying.used else None,
         notes=(*notes, *work.notes),
     )
+
+
+def _given_back(setting: Setting, twin: Twin) -> set[str]:
+    """Matrices that one part took weights from and a later one gave back: what was removed is a share of these too."""
+    removed: list[Part] = []
+    found: set[str] = set()
+    for part in setting.parts:
+        if part.method is Method.DENSE:
+            found |= {
+                m.name
+                for m in twin.anatomy.matrices
+                if part.targets.has(m.name, m.layer, m.sublayer) and any(_takes_from(one, m) for one in removed)
+            }
+        elif not part.method.drops:
+            removed.append(part)
+    return found
+
+
+def _takes_from(part: Part, matrix: Matrix) -> bool:
+    """Neurons are the MLP's and heads the attention's; other methods take from whatever is targeted."""
+    own = {Method.NEURONS: "mlp", Method.HEADS: "attn"}.get(part.method, matrix.sublayer)
+    return own == matrix.sublayer and part.targets.has(matrix.name, matrix.layer, matrix.sublayer)
 
 
 def known_as(setting: Setting, calibration: CalibrationWanted) -> str:

@@ -174,3 +174,21 @@ def test_what_is_not_one_token_is_refused_with_its_pieces(source: LiveSource, he
     failed = heard.wait(Failed)
     assert f"is {len(text)} tokens: “z”" in failed.message
     assert not heard.of(BranchOpened)
+
+
+def test_a_fork_that_is_asked_for_twice_opens_one_branch(source: LiveSource, heard: Listener) -> None:
+    step(source, heard, 3)
+    source.fork(2, dense="z")
+    source.fork(2, dense="z")
+    source.fork(99, dense="z")
+    assert "99" in heard.wait(Failed).message, "the second fork before it went without a word"
+    assert len(heard.of(BranchOpened)) == 1
+
+
+def test_a_typed_token_that_the_text_takes_anyway_is_refused(source: LiveSource, heard: Listener) -> None:
+    step(source, heard, 3)
+    taken = heard.steps()[1].taken
+    assert taken is not None
+    source.fork(2, dense=taken.token_id)
+    assert "already" in heard.wait(Failed).message
+    assert not heard.of(BranchOpened)

@@ -7,13 +7,13 @@ from textual.widgets import Input
 from explorer.messages import TokenChosen
 from explorer.widgets.table import NextTokens
 from probes.settings import Follow
-from tests.explorer.stage import on_stage, press, screen_text, scripted, settle
+from tests.explorer.stage import on_stage, press, screen_text, scripted, settle, text_of
 
 
 async def test_keys_that_follow_at_once_do_not_move_the_fork() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 9) as (app, pilot):
-        await press(pilot, "home")
+        await press(pilot, "home", "down")
         table = app.main.query_one(NextTokens)
         token = table.chosen
         assert token is not None
@@ -70,3 +70,28 @@ async def test_a_recording_says_what_a_key_would_need() -> None:
             await press(pilot, key)
             assert [notice.message for notice in app._notifications] == ["This needs the models."], key
             assert app.screen is app.main
+
+
+async def test_a_token_that_is_taken_already_makes_no_equal_branch() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 9) as (app, pilot):
+        await press(pilot, "home", "enter")
+        assert source.asked == [], "the text takes its likeliest token anyway"
+        assert [notice.title for notice in app._notifications] == ["Fork"]
+        await press(pilot, "down", "enter")
+        assert len(app.view.branches) == 2
+        table = app.main.query_one(NextTokens)
+        forced = app.view.path[0].taken
+        assert forced is not None
+        table.row = next(place for place, row in enumerate(table._rows) if row.token_id == forced.token_id)
+        await press(pilot, "enter")
+        assert len(app.view.branches) == 2
+        table.row = 0
+        await press(pilot, "enter")
+        assert source.asked[-1] == "select 0", "the branch that takes it is shown instead"
+
+
+async def test_a_fork_says_that_it_waits() -> None:
+    async with on_stage(scripted(Follow.DENSE), 9) as (app, pilot):
+        await press(pilot, "left", "left", "down", "enter")
+        assert "Branch 1, from step 7 on. Space goes on." in text_of(app, "Status")

@@ -120,3 +120,15 @@ def test_the_layers_after_a_change(snap_compare: Compare, size: tuple[int, int])
     source = scripted(Follow.DENSE)
     keys = ("w", "down", "down", "r", "down", "0", "enter", "down", "down", "d")
     assert seen(explorer(source), snap_compare, size, before(source, 24, *keys))
+
+
+async def test_what_was_restored_counts_among_what_was_pruned() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 3) as (app, pilot):
+        await press(pilot, "w", "0", "enter")
+        assert app.view.header is not None
+        report = app.view.header.prune
+        assert report is not None
+        assert report.summary == "49.6 % of 106.2 M zeroed"
+        await press(pilot, "escape")
+        assert "paused" in str(app.main.query_one("#title").render_line(0).text)  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -258,3 +259,17 @@ async def test_a_flood_of_steps_is_folded_whole() -> None:
         await settle(pilot)
         assert app.view.newest == 400
         assert "step 400/500" in text_of(app, "Title")
+
+
+async def test_going_on_past_the_limit_says_how_far() -> None:
+    source = scripted(Follow.DENSE, steps=6)
+    async with on_stage(source) as (app, pilot):
+        await press(pilot, "space")
+        source.advance(6)
+        await settle(pilot)
+        assert "step 6/6" in text_of(app, "Title")
+        source.settings = replace(source.settings, steps=100)
+        await press(pilot, "space")
+        source.advance(2)
+        await settle(pilot)
+        assert "step 8/12" in text_of(app, "Title")
