@@ -18,6 +18,7 @@ from textual.notifications import SeverityLevel
 from textual.types import CSSPathType
 
 from explorer import theme
+from explorer.chosen import Chosen
 from explorer.idle import IdleSource
 from explorer.mailbox import Mailbox
 from explorer.messages import (
@@ -167,7 +168,7 @@ class ExplorerApp(App[int]):
         from explorer.replay import ReplaySource
 
         if self._may_leave("opening a recording"):
-            self.use(ReplaySource(message.path))
+            self.use(ReplaySource(message.chosen.path, number=message.chosen.run))
 
     @on(RecordingSaved)
     def save_recording(self, message: RecordingSaved) -> None:
@@ -189,15 +190,15 @@ class ExplorerApp(App[int]):
 
     @on(RecordingsCompared)
     def show_comparison(self, message: RecordingsCompared) -> None:
-        self.compare(message.paths)
+        self.compare(message.chosen)
 
-    def compare(self, paths: Sequence[Path]) -> None:
+    def compare(self, recordings: Sequence[Chosen | Path]) -> None:
         """Sets recordings side by side over what is shown."""
         from explorer.compare import compare
         from explorer.screens.compare import Comparison
 
         try:
-            compared = compare(paths)
+            compared = compare(recordings)
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
             return

@@ -184,7 +184,10 @@ cli_prune.add_to(phier)
 def explore(
     context: typer.Context,
     version: o.Version = False,  # noqa: ARG001 - its callback has done it
-    recording: str = typer.Argument("", help="A recorded run to replay, without any model.", show_default=False),
+    recording: str = typer.Argument(
+        "", help="A recorded run to replay, without any model; FILE#2 is the second in a file.", show_default=False
+    ),
+    number: int | None = typer.Option(None, "--run", help="Which run of the recording; its last one.", min=1),
     demo: bool = typer.Option(False, "--demo", help="Play a recording that comes with the program; no model needed."),
     play: bool = typer.Option(False, "--play", help="Play the recording from its first step."),
     speed: float | None = typer.Option(None, help="Steps a second when playing; as recorded unless given.", min=0.1),
@@ -223,8 +226,8 @@ def explore(
             rest = "nothing to a recording, which has its own models and settings."
             refuse_ignored(context, OF_A_RUN, "say", rest, "Leave it out, or begin a new run without a recording.")
         else:
-            rest = "a recording, and none is named."
-            refuse_ignored(context, ("play", "speed", "loop"), "play", rest, "Name a recording, or give --demo.")
+            rest, names = "a recording, and none is named.", ("play", "speed", "loop", "number")
+            refuse_ignored(context, names, "play", rest, "Name a recording, or give --demo.")
         settings = _settings(
             prompt, raw, chat_template, follow, text,
             Sampling(temperature, top_k, top_p, seed), analysis_temperature, steps,
@@ -243,26 +246,30 @@ def explore(
             from explorer.models_asked import ModelsToAsk
 
             models = ModelsToAsk(wanted, settings, Path(session) if session else None)
-            source = None if recordings else _recorded(recording, demo, play, speed, loop) or models.run()
+            source = None if recordings else _recorded(recording, number, demo, play, speed, loop) or models.run()
         raise typer.Exit(
             run_app(source, live=models.run, revive=models.resume, unsaved=models.unsaved, save=models.save)
         )
 
 
-def _recorded(recording: str, demo: bool, play: bool, speed: float | None, loop: bool) -> Source | None:
-    """The recording that was named; None where none was."""
+def _recorded(
+    recording: str, number: int | None, demo: bool, play: bool, speed: float | None, loop: bool
+) -> Source | None:
+    """The recording that was named, with the run that was; None where none was."""
     if not recording and not demo:
         return None
     from explorer.autoplay import Autoplay
+    from explorer.chosen import Chosen, chosen
     from explorer.replay import ReplaySource
     from explorer.shipped import DEMO, shipped_folder
 
-    path = Path(recording) if recording else shipped_folder() / DEMO
+    which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO)
+    path, number = which.path, number if which.run is None else which.run
     if not path.is_file():
         raise BadInput("Recording", f"There is no recording {path}.", "`phier sessions` lists those there are.")
     if play or demo or loop or speed is not None:
-        return Autoplay(path, play=True, pace=speed, loop=loop)
-    return ReplaySource(path)
+        return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
+    return ReplaySource(path, number=number)
 
 
 def _meet_the_terminal() -> None:

@@ -10,8 +10,14 @@ from rich.console import Console
 
 from explorer.errors import told
 
-Files = Annotated[list[Path], typer.Argument(help="Recordings.", show_default=False)]
+Files = Annotated[
+    list[str], typer.Argument(help="Recordings: FILE is its last run, FILE#2 its second.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
+
+
+_PROMPT = 40
+"""Cells of a prompt in the list."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,35 +27,54 @@ def add_to(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def sessions(words: Annotated[list[str] | None, typer.Argument(help="Words that all must occur.")] = None) -> None:
-    """Lists the recordings, newest first."""
+def sessions(
+    words: Annotated[list[str] | None, typer.Argument(help="Words that all must occur, or a file.")] = None,
+) -> None:
+    """Lists the recorded runs, newest first; of a file that is named, its runs."""
     with told():
         from rich.table import Table
         from rich.text import Text
 
-        from explorer.display import flowing, quoted
-        from explorer.recordings import matching, recordings
+        from explorer.display import fit, flowing, quoted
+        from explorer.recordings import matching, recordings, runs_of
         from explorer.shipped import shipped_folder
         from probes.session import sessions_folder
 
         wanted = " ".join(words or ())
-        found = matching(recordings(sessions_folder(), shipped_folder()), wanted)
+        named = Path(wanted) if words and len(words) == 1 else None
+        if named is not None and named.is_file():
+            found = runs_of(named)
+        else:
+            found = matching(recordings(sessions_folder(), shipped_folder()), wanted)
         if not found:
             typer.echo(f"No recording matches {quoted(wanted)}." if wanted else "There is no recording yet.")
             return
         table = Table(box=None, pad_edge=False)
-        for title in ("recorded", "models", "setting", "steps", "ΣKL", "survival", "split", "file"):
+        for title in (
+            "recorded",
+            "models",
+            "setting",
+            "context",
+            "steps",
+            "ΣKL",
+            "survival",
+            "split",
+            "prompt",
+            "file",
+        ):
             table.add_column(title, no_wrap=True)
         for one in found:
             cells = (
                 f"{one.when:%Y-%m-%d %H:%M}",
                 one.models,
                 one.setting,
+                one.header.settings.follow.value,
                 one.problem or str(one.steps),
                 "" if one.problem else f"{one.kl:.3g}",
                 "" if one.problem else f"{one.survival:.2g}",
                 "" if one.problem else str(one.first_split or "never"),
-                str(one.path),
+                fit(one.prompt_line, _PROMPT).rstrip(),
+                str(one.chosen),
             )
             table.add_row(*(Text(flowing(cell)) for cell in cells))
         # As wide as it is: a path that is broken over lines could not be copied.

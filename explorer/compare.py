@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from explorer.chosen import Chosen, read_chosen
 from probes.accumulate import Spread, Summary, summarise
 from probes.errors import BadInput
+from probes.foreign_text import visible
 from probes.header import RunHeader
 from probes.record import StepRecord
-from probes.session import RecordedRun, read
+from probes.session import RecordedRun
 from probes.settings import Follow
 
 Figure = Callable[[Summary], float | None]
@@ -96,22 +98,22 @@ class Compared:
         return row.over not in (None, self.shared)
 
 
-def compare(paths: Sequence[Path]) -> Compared:
+def compare(recordings: Sequence[Chosen | Path | str]) -> Compared:
     """Reads recordings and sets them side by side, the first as reference.
 
-    Takes the last run with steps of each file, and of it the branch that was shown last. Raises `BadInput` where
-    fewer than two are given, and where one can't be read or holds no step.
+    Takes the run that is chosen of each file, else the last one with steps, and of it the branch that was shown last.
+    Raises `BadInput` where fewer than two are given, and where one can't be read or holds no step.
     """
-    if len(paths) < 2:
+    if len(recordings) < 2:
         raise BadInput("Compare", "A comparison needs two recordings or more.", "Name another file.")
-    runs, notes = [], []
-    for path in paths:
-        session = read(path)
-        notes += [f"{path.name}: {note}" for note in session.notes]
-        if len(with_steps := [run for run in session.runs if run.steps]) > 1:
-            notes.append(f"{path.name} holds {len(with_steps)} runs; the last one is compared.")
-        runs.append(session.last)
-    return compare_runs(paths, runs, notes)
+    sessions = [read_chosen(one) for one in recordings]
+    notes: dict[str, None] = {}  # one file may be given twice, for two of its runs
+    for session in sessions:
+        name = visible(session.path.name)
+        notes |= dict.fromkeys(f"{name}: {note}" for note in session.notes)
+        if session.chosen is None and len([run for run in session.runs if run.steps]) > 1:
+            notes[f"{name} holds {len(session.runs)} runs; the last one is compared ({name}#1 is the first)."] = None
+    return compare_runs([session.path for session in sessions], [session.run for session in sessions], list(notes))
 
 
 def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequence[str] = ()) -> Compared:
@@ -162,6 +164,7 @@ def labels_of(paths: Sequence[Path], runs: Sequence[RecordedRun]) -> list[str]:
         for place, part in zip(places, _telling([paths[place].stem for place in places]), strict=True):
             parts[place] = part
     _tell_apart(labels, parts)
+    _tell_apart(labels, [f"run {run.place}" for run in runs])
     for places in _clashing(labels):
         for place in places:
             labels[place] += f" ({place + 1})"

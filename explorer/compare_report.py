@@ -44,6 +44,7 @@ def compared_object(compared: Compared) -> dict[str, object]:
                 {
                     "label": entry.label,
                     "path": str(entry.path),
+                    "run": entry.run.place,
                     "dense": entry.header.dense.name,
                     "pruned": entry.header.pruned.name,
                     "setting": entry.header.prune.setting if entry.header.prune else None,

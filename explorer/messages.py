@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.message import Message
 
+from explorer.chosen import Chosen
 from probes.record import StepRecord
 
 
@@ -42,17 +43,17 @@ class RetryAsked(Message):
 class RecordingChosen(Message):
     """A recording is to be shown."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, chosen: Chosen) -> None:
         super().__init__()
-        self.path = path
+        self.chosen = chosen
 
 
 class RecordingsCompared(Message):
     """Several recordings are to be set side by side."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, chosen: Sequence[Chosen]) -> None:
         super().__init__()
-        self.paths = tuple(paths)
+        self.chosen = tuple(chosen)
 
 
 class RecordingSaved(Message):

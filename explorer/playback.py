@@ -33,6 +33,17 @@ class Playback(Protocol):
     loop: bool
     """True begins again at the end."""
 
+    @property
+    def recorded_runs(self) -> list[tuple[int, str]]:
+        """The runs of the file that have steps: each one's place, from 1, and what it is in a line."""
+
+    @property
+    def shown_run(self) -> int:
+        """The place of the run that is shown."""
+
+    def show_run(self, place: int) -> None:
+        """Shows another run of the file."""
+
     def to_end(self) -> None:
         """Shows all that is left at once."""
 

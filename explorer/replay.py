@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from explorer.chosen import Chosen, read_chosen
 from explorer.playback import Pace
 from explorer.source import Sink, Token
 from probes.branches import Branches
@@ -26,8 +27,9 @@ from probes.events import (
     StepMeasured,
     WorkProgressed,
 )
+from probes.foreign_text import visible
 from probes.header import RunHeader
-from probes.session import RecordedRun, Session, read
+from probes.session import RecordedRun, Session
 from probes.settings import RunSettings
 from probes.until import Until, first_met, parse_until
 
@@ -48,9 +50,19 @@ class ReplaySource:
 
     live = False
 
-    def __init__(self, path: Path, *, play: bool = False, pace: float | None = None, loop: bool = False) -> None:
-        """`pace` in steps a second; None is the speed at which the steps were measured."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        number: int | None = None,
+        play: bool = False,
+        pace: float | None = None,
+        loop: bool = False,
+    ) -> None:
+        """`number` is the place of the run to show, from 1; None shows the last, or with `play` all of them. `pace` in
+        steps a second; None is the speed at which the steps were measured."""
         self.path = path
+        self._chosen = number
         self.pace = Pace(pace)
         self.loop = loop
         """True begins again when the end is reached."""
@@ -155,12 +167,22 @@ class ReplaySource:
                     pass
                 self._sink(self._end())
 
-    def show_run(self, index: int) -> None:
-        """Shows one of `session.runs` instead, whole."""
+    @property
+    def recorded_runs(self) -> list[tuple[int, str]]:
+        """The runs of the file that have steps: each one's place, from 1, and what it is in a line."""
+        return [(run.place, told_run(run)) for run in self.session.runs if run.steps] if self.session else []
+
+    @property
+    def shown_run(self) -> int:
+        """The place of the run that is shown, from 1; 0 before any."""
+        return self._runs[self._at].place if self._runs else 0
+
+    def show_run(self, place: int) -> None:
+        """Shows another run of the file instead, whole."""
         with self._wake:
-            if self.session is not None and 0 <= index < len(self.session.runs):
+            if self.session is not None and 1 <= place <= len(self.session.runs):
                 self._playing = False
-                self._runs = [self.session.runs[index]]
+                self._runs = [self.session.runs[place - 1]]
                 self._begin(0)
                 self.to_end()
 
@@ -168,15 +190,14 @@ class ReplaySource:
 
     def _work(self) -> None:
         try:
-            session = read(self.path, self._watch)
+            session = read_chosen(Chosen(self.path, self._chosen), self._watch)
         except PhierError as problem:
             self._sink(Failed(problem.title, problem.message, problem.hint))
             return
         with self._wake:
             self.session = session
-            self._runs = [run for run in session.runs if run.steps] or session.runs[-1:]
-            if not self._play:
-                self._runs = self._runs[-1:]
+            all_of_them = self._play and session.chosen is None
+            self._runs = [run for run in session.runs if all_of_them and run.steps] or [session.run]
             self.pace = replace(self.pace, measured=rate_of(self._runs))
             self._begin(0)
             if not self._play:
@@ -294,6 +315,14 @@ class ReplaySource:
         command = command_line(self.header) if self.header is not None else ""
         hint = f"`{command}` opens them on this prompt." if command else ""
         self._sink(Failed("Only a recording", f"{sentence} A recording holds what was measured.", hint))
+
+
+def told_run(run: RecordedRun) -> str:
+    """A run in a line: what was pruned, in which context, how far, on which prompt."""
+    header = run.header
+    steps = "1 step" if run.steps == 1 else f"{run.steps} steps"
+    prompt = visible(" ".join(header.settings.prompt[:400].split()), 60)
+    return f"{header.title}, {header.settings.follow.value}, {steps}, “{prompt}”"
 
 
 def rate_of(runs: Sequence[RecordedRun]) -> float:

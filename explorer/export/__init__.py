@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from explorer.chosen import Chosen, chosen, read_chosen
 from explorer.display import flowing
 from probes.errors import BadInput, Failure
-from probes.session import read
 
 TABLES = ("csv", "parquet", "jsonl")
 FIGURES = ("svg", "png", "pdf")
@@ -28,7 +28,7 @@ class Exported:
 
 
 def export(
-    paths: Sequence[Path],
+    recordings: Sequence[Chosen | Path | str],
     to: str,
     out: Path | str | None = None,
     *,
@@ -40,7 +40,7 @@ def export(
     """Exports recordings to one of `FORMATS`, several of them into the same tables, figures or page.
 
     `out` is a folder (one that is there, or a text that ends in a slash), or a file whose name without its ending all
-    files begin with; the working folder and the first recording's name unless given. Tables hold the path that was
+    files begin with; the working folder and the recordings' names unless given. Tables hold the path that was
     shown last, or with `every` each step on any branch of any run. `figures` picks some by name
     (`explorer.export.figures.NAMES`); `total` draws each model on its own context in place of the shared one;
     `caption` puts a caption under each. Raises `BadInput` where something asked
@@ -49,14 +49,15 @@ def export(
     """
     if to not in FORMATS:
         raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(FORMATS)}.")
-    if not paths:
+    if not recordings:
         raise BadInput("Export", "No recording is named.", "Name a file.")
     _useful(to, every=every, figures=figures, total=total, caption=caption)
-    sessions = [read(path) for path in paths]
+    sessions = [read_chosen(one) for one in recordings]
     for session in sessions:
-        if not session.last.path:
+        if not session.run.path:
             raise BadInput("Nothing to export", f"{session.path} holds no step.", "Choose another recording.")
     notes = [flowing(f"{session.path.name}: {note}") for session in sessions for note in session.notes]
+    notes = list(dict.fromkeys(notes))  # one file may be given twice, for two of its runs
     if to in TABLES:
         from explorer.export.tables import tables
         from explorer.export.written import WRITERS
@@ -73,10 +74,10 @@ def export(
 
         files = {"page": page(sessions)}
         notes += unlike(sessions)
-    stem = _stem(paths[0], out, to)
+    stem = _stem([chosen(one).stem for one in recordings], out, to)
     alone = len(files) == 1 and to not in TABLES
     targets = {name: stem.with_name(f"{stem.name}.{to}" if alone else f"{stem.name}.{name}.{to}") for name in files}
-    _spare(paths, targets.values())
+    _spare([session.path for session in sessions], targets.values())
     for name, target in targets.items():
         _write(target, files[name])
     return Exported(tuple(targets.values()), tuple(notes))
@@ -99,14 +100,21 @@ def _useful(to: str, *, every: bool, figures: Sequence[str], total: bool, captio
             )
 
 
-def _stem(recording: Path, out: Path | str | None, to: str) -> Path:
-    """Where the files go, with the beginning of their names."""
+def _stem(names: Sequence[str], out: Path | str | None, to: str) -> Path:
+    """Where the files go, with the beginning of their names: that of the recordings, unless another is given."""
+    name = "+".join(names)
+    if len(name) > _LONGEST_NAME:
+        name = f"{names[0][:_LONGEST_NAME]}+{len(names) - 1}-more"
     if out is None:
-        return Path(recording.stem)
+        return Path(name)
     if Path(out).is_dir() or str(out).endswith(("/", os.sep)):  # a Path has lost such an end
-        return Path(out) / recording.stem
+        return Path(out) / name
     out = Path(out)
     return out.with_name(out.name.removesuffix(f".{to}"))
+
+
+_LONGEST_NAME = 120
+"""Characters of the recordings' names in that of a file made of them."""
 
 
 def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:

@@ -20,7 +20,7 @@ from probes.session import Session
 
 def material(sessions: Sequence[Session], *, total: bool = False) -> Material:
     """The shown path of each recording's last run."""
-    runs = [session.last for session in sessions]
+    runs = [session.run for session in sessions]
     labels = labels_of([session.path for session in sessions], runs)
     subjects = (Subject(flowing(label), run.header, run.path) for label, run in zip(labels, runs, strict=True))
     return Material(tuple(subjects), total, unlike(sessions))

@@ -106,12 +106,12 @@ READOUT = (
 
 def entries(sessions: Sequence[Session]) -> list[Entry]:
     """The recordings of a page, with labels that tell them apart."""
-    labels = labels_of([session.path for session in sessions], [session.last for session in sessions])
+    labels = labels_of([session.path for session in sessions], [session.run for session in sessions])
     return [_entry(session, label) for session, label in zip(sessions, labels, strict=True)]
 
 
 def _entry(session: Session, label: str) -> Entry:
-    run = session.last
+    run = session.run
     path = run.path
     notes = list(session.notes)
     if len(run.branches) > 1:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from explorer.chosen import Chosen, chosen
 from explorer.compare import compare_runs
 from explorer.display import flowing
 from probes.session import Session
@@ -15,17 +16,21 @@ def unlike(sessions: Sequence[Session]) -> tuple[str, ...]:
     """What `phier compare` warns of, in the same sentences: other prompts, dense models, analysis temperatures."""
     if len(sessions) < 2:
         return ()
-    compared = compare_runs([session.path for session in sessions], [session.last for session in sessions])
+    compared = compare_runs([session.path for session in sessions], [session.run for session in sessions])
     return tuple(flowing(warning) for warning in compared.warnings)
 
 
-def names_of(paths: Sequence[Path]) -> list[str]:
+def names_of(recordings: Sequence[Chosen | Path]) -> list[str]:
     """A name for each recording that no other has: the file's, and as much of its folders as it takes.
 
-    Files that differ by their endings alone keep these; one that is given twice is numbered.
+    Files that differ by their endings alone keep these; a chosen run has its number; one given twice is numbered.
     """
-    places = [Path(os.path.abspath(path)) for path in paths]
-    names = [_name(place, [other for other in places if other.stem == place.stem]) for place in places]
+    which = [chosen(one) for one in recordings]
+    places = [Path(os.path.abspath(one.path)) for one in which]
+    names = [
+        str(Chosen(Path(_name(place, [other for other in places if other.stem == place.stem])), one.run))
+        for place, one in zip(places, which, strict=True)
+    ]
     return [
         name if names.count(name) == 1 else f"{name} ({names[: place + 1].count(name)})"
         for place, name in enumerate(names)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
+from explorer.chosen import Chosen
 from explorer.export.several import names_of
 from probes.events import Cell, Explained
 from probes.header import RunHeader
@@ -77,16 +78,16 @@ class Measured:
 def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
     """The tables of all recordings together, those without a row left out.
 
-    By default they hold the path that was shown last in each recording's last run; with `every`, each step that was
+    By default they hold the path that was shown last in each recording's run; with `every`, each step that was
     measured in any run on any branch, once, under the branch it was measured on.
     """
-    names = names_of([session.path for session in sessions])
+    names = names_of([Chosen(session.path, session.chosen) for session in sessions])
     steps = [step for name, session in zip(names, sessions, strict=True) for step in measured(name, session, every)]
     found = [_steps(steps), _tokens(steps)]
     explanations = [
         (name, run, explained)
         for name, session in zip(names, sessions, strict=True)
-        for run in (session.runs if every else [session.last])
+        for run in _runs(session, every)
         for explained in run.explanations
         if every or _on_path(run, explained)
     ]
@@ -100,10 +101,15 @@ def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
 
 def measured(name: str, session: Session, every: bool) -> Iterator[Measured]:
     """The steps of a recording of that name with the branch each was measured on."""
-    for run in session.runs if every else [session.last]:
+    for run in _runs(session, every):
         for branch, record in _every_step(run) if every else _shown_path(run):
             seconds = run.seconds.get((branch, record.step))
             yield Measured(name, run.header, run.number, branch, seconds, record)
+
+
+def _runs(session: Session, every: bool) -> Sequence[RecordedRun]:
+    """The run that is meant, or with `every` all of them where none is chosen."""
+    return session.runs if every and session.chosen is None else [session.run]
 
 
 def _every_step(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:

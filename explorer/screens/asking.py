@@ -11,6 +11,7 @@ from explorer.screens.page import Page
 from explorer.source import Source, Token
 from explorer.trials import Trials
 from explorer.view import View
+from probes.branches import Branch
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
 
@@ -169,13 +170,23 @@ class Asking(Page):
             self.notify("There is no other prune setting so far.", title="Flip")
 
     def action_branches(self) -> None:
-        from explorer.screens.branches import AskBranch
+        from explorer.screens.branches import AskBranch, Run
 
-        def answered(branch: int | None) -> None:
-            if branch is not None and branch != self.view.branches.current:
-                self.source.select(branch)
+        playback = self.view.playback
+        others: list[Run] = []
+        note = "Earlier runs of this sitting are in the list of recordings (o)." if self.view.run > 1 else ""
+        if playback is not None:
+            shown = playback.shown_run
+            others = [Run(place, told) for place, told in playback.recorded_runs if place != shown]
+            note = f"This is run {shown} of the recording." if others else ""
 
-        self.app.push_screen(AskBranch(self.view.branches), answered)
+        def answered(chosen: Branch | Run | None) -> None:
+            if isinstance(chosen, Run) and playback is not None:
+                playback.show_run(chosen.place)
+            elif isinstance(chosen, Branch) and chosen.id != self.view.branches.current:
+                self.source.select(chosen.id)
+
+        self.app.push_screen(AskBranch(self.view.branches, others, note), answered)
 
     def action_keys(self) -> None:
         from explorer.screens.help import Keys, main_keys

@@ -1,8 +1,9 @@
-"""The branches of a run as a tree; choosing one makes it the current one again."""
+"""The branches of a run as a tree, and the other runs of a recording; choosing one shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from textual import on
 from textual.widget import Widget
@@ -18,27 +19,44 @@ LABEL = 80
 """Cells of what was forced."""
 
 
-class AskBranch(Dialog[int]):
-    """Gives the id of the branch to go on with."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Another run of the same recording."""
+
+    place: int
+    """Among the runs of the file, from 1."""
+    told: str
+
+
+class AskBranch(Dialog[Branch | Run]):
+    """Gives the branch to go on with, or the run to show instead."""
 
     title_text = "Branches"
     foot = "↑ ↓ ⏎ switches · Esc leaves it"
 
-    def __init__(self, branches: Branches) -> None:
+    def __init__(self, branches: Branches, runs: Sequence[Run] = (), note: str = "") -> None:
+        """`runs` are the others of the recording; `note` is said besides."""
         super().__init__()
         self._branches = branches
+        self._runs = runs
+        self._note = note
+        self._choices: list[Branch | Run] = []
 
     def body(self) -> Iterator[Widget]:
         if len(self._branches) == 1:
             yield Static("There is one branch. Enter on a row of the next-token table opens another.", markup=False)
+        if self._note:
+            yield Static(self._note, markup=False)
         order = list(walk(self._branches))
-        options = OptionList(*(Option(line, id=str(branch.id)) for branch, line in order), markup=False)
+        self._choices = [*(branch for branch, _ in order), *self._runs]
+        lines = [*(line for _, line in order), *(f"run {run.place}  {run.told}" for run in self._runs)]
+        options = OptionList(*map(Option, lines), markup=False)
         options.highlighted = next(i for i, (b, _) in enumerate(order) if b.id == self._branches.current)
         yield options
 
     @on(OptionList.OptionSelected)
     def choose(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(int(event.option_id or 0))
+        self.dismiss(self._choices[event.option_index])
 
 
 def walk(branches: Branches) -> Iterator[tuple[Branch, str]]:

@@ -12,12 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from explorer.display import fit, flowing
+from explorer.display import fit
 from explorer.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
 from explorer.recordings import Listed, matching
 from explorer.screens.page import Page, too_small
 from explorer.widgets.keyline import Key, KeyLine
 from explorer.widgets.recordinglist import RecordingList
+from probes.foreign_text import visible
 
 Library = Callable[[], Sequence[Listed]]
 """Finds the recordings; may take a while."""
@@ -106,8 +107,9 @@ class Recordings(Page):
         one = listing.chosen
         told = ""
         if one is not None:
-            told = one.problem or flowing(" ".join(one.prompt.split()))
-            told = f"{fit(told, max(10, self.size.width - 4)).rstrip()}\n{one.path}"
+            told = one.problem or one.prompt_line
+            place = f"   run {one.run} of {one.runs}" if one.runs > 1 else ""
+            told = f"{fit(told, max(10, self.size.width - 4)).rstrip()}\n{visible(str(one.chosen))}{place}"
         self.query_one("#told", Static).update(told)
         searching = self.focused is not None and self.focused.id == "search"
         self.query_one(KeyLine).show(self._keys(listing, searching))
@@ -138,7 +140,7 @@ class Recordings(Page):
     def action_open(self) -> None:
         one = self.query_one(RecordingList).chosen
         if one is not None and not one.problem:
-            self.post_message(RecordingChosen(one.path))
+            self.post_message(RecordingChosen(one.chosen))
 
     def action_mark(self) -> None:
         listing = self.query_one(RecordingList)
@@ -150,7 +152,7 @@ class Recordings(Page):
         if len(marked) > 1:
             self.post_message(RecordingsCompared(marked))
         else:
-            self.notify("Mark two recordings or more with the space bar.", title="Compare")
+            self.notify("Mark two runs or more with the space bar.", title="Compare")
 
     def action_new(self) -> None:
         if self._can_run:

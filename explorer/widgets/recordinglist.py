@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from textual import events
 from textual.geometry import Size
 
 from explorer import numbers
+from explorer.chosen import Chosen
 from explorer.display import fit, flowing
 from explorer.messages import RecordingChosen
 from explorer.recordings import Listed
@@ -27,7 +27,7 @@ class RecordingList(Drawn, can_focus=True):
         self._found: Sequence[Listed] | None = None
         self.row = 0
         self._top = 0
-        self.marked: list[Path] = []
+        self.marked: list[Chosen] = []
         """In the order they were marked: the first is the reference of a comparison."""
 
     def show(self, found: Sequence[Listed] | None) -> None:
@@ -49,11 +49,11 @@ class RecordingList(Drawn, can_focus=True):
         """Marks the chosen one, or takes its mark away."""
         if self.chosen is None or self.chosen.problem:
             return
-        path = self.chosen.path
-        if path in self.marked:
-            self.marked.remove(path)
+        run = self.chosen.chosen
+        if run in self.marked:
+            self.marked.remove(run)
         else:
-            self.marked.append(path)
+            self.marked.append(run)
         self.redraw()
 
     def draw(self, size: Size) -> Iterable[Pieces]:
@@ -71,7 +71,7 @@ class RecordingList(Drawn, can_focus=True):
 
     def _line(self, columns: _Columns, one: Listed, chosen: bool) -> Pieces:
         palette = self.palette
-        mark = str(self.marked.index(one.path) + 1) if one.path in self.marked else " "
+        mark = str(self.marked.index(one.chosen) + 1) if one.chosen in self.marked else " "
         text = palette.strong if chosen else palette.text
         pieces: Pieces = [
             (f"{'▸' if chosen else ' '}{mark} ", palette.split),
@@ -88,7 +88,7 @@ class RecordingList(Drawn, can_focus=True):
                 (f"{numbers.significant(one.kl):>{KL - 1}} ", text),
                 (f"{numbers.chance(one.survival):>{SURVIVAL - 1}} ", text),
                 (f"{one.first_split or 'none':>{SPLIT - 2}}  ", text),
-                (fit(flowing(" ".join(one.prompt.split())), columns.prompt), palette.muted),
+                (fit(one.prompt_line, columns.prompt), palette.muted),
             ]
         if not chosen:
             return pieces
@@ -101,7 +101,7 @@ class RecordingList(Drawn, can_focus=True):
         self.row = self._top + inside.y - 1
         self.redraw()
         if event.chain == 2 and self.chosen is not None:
-            self.post_message(RecordingChosen(self.chosen.path))
+            self.post_message(RecordingChosen(self.chosen.chosen))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self.move(1)

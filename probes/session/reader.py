@@ -49,6 +49,23 @@ class Session:
     """Runs whose header could not be read."""
     unknown: Counter[str] = field(default_factory=Counter)
     """Lines of kinds that this version does not know, by kind."""
+    chosen: int | None = None
+    """The place of the run that is meant, from 1; None for the last one."""
+
+    @property
+    def run(self) -> RecordedRun:
+        """The run that is meant: the chosen one, or the last."""
+        return self.last if self.chosen is None else self.runs[self.chosen - 1]
+
+    def choose(self, place: int) -> None:
+        """Means the run at that place, from 1. Raises `BadInput` where there is none."""
+        if not 1 <= place <= len(self.runs):
+            name = visible(str(self.path))
+            held = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+            raise BadInput(
+                "No such run", f"{name} holds {held}; there is no run {place}.", f"`phier sessions {name}` lists them."
+            )
+        self.chosen = place
 
     @property
     def last(self) -> RecordedRun:
@@ -163,7 +180,7 @@ class _Reading:
             self._session.runs[-1].lost += 1
 
     def _begin(self, event: RunStarted, at: float) -> RecordedRun:
-        run = RecordedRun(event.run, event.header, [Line(at, event)])
+        run = RecordedRun(event.run, event.header, [Line(at, event)], place=len(self._session.runs) + 1)
         self._session.runs.append(run)
         self._by_number[event.run] = run
         return run

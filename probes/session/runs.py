@@ -37,6 +37,8 @@ class RecordedRun:
     header: RunHeader
     lines: list[Line]
     """Everything that happened, in order; the first is the `RunStarted`."""
+    place: int = 1
+    """Its place among the runs of the file, from 1."""
     branches: Branches = field(default_factory=Branches)
     """All paths; the current one is the one that was shown last."""
     seconds: dict[tuple[int, int], float] = field(default_factory=dict)

@@ -276,7 +276,7 @@ def test_of_several_runs_the_last_is_looked_at_and_all_are_played(play: Play) ->
     looked = play(two_runs())
     looked.wait(lambda: paused(looked))
     assert [event.header.title for event in looked.of(RunStarted)] == ["wanda:0.2"]
-    looked.source.show_run(0)
+    looked.source.show_run(1)
     assert [event.header.title for event in looked.of(RunStarted)] == ["wanda:0.2", "wanda:0.5"]
     assert looked.steps == [1, 2, 3, 4, 1, 2, 3]
     played = play(two_runs(), play=True, pace=1000.0)
