@@ -14,8 +14,10 @@ from explorer.source import Sink, Source, Token
 from probes.errors import BadInput, PhierError
 from probes.events import Event, Failed, RunStarted
 from probes.session import SessionWriter, sessions_folder
-from probes.session.folder import new_path
+from probes.session.copy import Copy
+from probes.session.folder import beside, new_path
 from probes.session.lines import encode
+from probes.session.writer import Spoiled
 from probes.settings import RunSettings
 
 RETRY_AFTER = 1.0
@@ -52,6 +54,8 @@ class Recorder:
         self._writer: SessionWriter | None = None
         self._pending: list[bytes] = []
         """Lines that are not on the disk yet."""
+        self._copy = Copy()
+        """All lines, for another file."""
         self._started: RunStarted | None = None
         self._refused: float | None = None
         """When the disk last refused a line; None while it takes them."""
@@ -103,28 +107,14 @@ class Recorder:
         Raises `BadInput` where `path` exists, `Failure` where that place refuses it too; nothing has changed then.
         """
         with self._lock:
-            writer = SessionWriter(path)
-            try:
-                if self._writer is not None:
-                    for part in self._writer.written():
-                        writer.append(part)
-                writer.append(b"".join(self._pending))
-            except BaseException:
-                writer.close()
-                path.unlink()
-                raise
-            before, self._writer = self._writer, writer
-            self._pending.clear()
-            self._refused = None
-            if before is not None:
-                with suppress(PhierError):  # all it held is in the new file
-                    before.close()
+            self._move(path)
 
     def close(self) -> str:
         """Ends the recording; returns what `unsaved` says after a last attempt."""
         with self._lock:
             try:
-                self._flush()
+                if moved := self._flush():
+                    self._sink(moved)
                 if self._writer is not None:
                     self._writer.close()
                     if self._started is None:
@@ -141,26 +131,57 @@ class Recorder:
         if not line or self._started is None:
             return None
         self._pending.append(line)
+        self._copy.add(line)
         if self._refused is not None and self._clock() - self._refused < RETRY_AFTER:
             return None
         try:
-            self._flush()
+            moved = self._flush()
         except PhierError as problem:
             first = self._refused is None
             self._refused, self._why = self._clock(), problem.message
             return Failed(problem.title, problem.message, problem.hint) if first else None
         self._refused = None
-        return None
+        return moved
 
-    def _flush(self) -> None:
-        if not self._pending or self._started is None:
-            return
+    def _flush(self) -> Failed | None:
+        """Writes what is pending. Where another program has spoiled the file, all of it goes into a new one beside it,
+        and that is what is returned, to be told."""
+        if self._started is None:
+            return None
         if self._writer is None:
+            if not self._pending:
+                return None
             folder = self._folder or sessions_folder()
             path = self._wanted or new_path(folder, self._started.header, datetime.now())
             self._writer = SessionWriter(path)
-        self._writer.append(b"".join(self._pending))
+        try:
+            if self._pending:
+                self._writer.append(b"".join(self._pending))
+            else:
+                self._writer.check()
+        except Spoiled as problem:
+            before = self._writer.path
+            self._move(beside(before))
+            what = problem.message.partition(". ")[0]
+            return Failed("Recording moved", f"{what}. All of it is in {self._writer.path}, which is written on.")
         self._pending.clear()
+        return None
+
+    def _move(self, path: Path) -> None:
+        """Writes all lines into a new file, and goes on there."""
+        writer = SessionWriter(path)
+        try:
+            writer.append(b"".join(self._copy.lines()))
+        except BaseException:
+            writer.close()
+            path.unlink()
+            raise
+        before, self._writer = self._writer, writer
+        self._pending.clear()
+        self._refused = None
+        if before is not None:
+            with suppress(PhierError):  # all it held is in the new file
+                before.close()
 
 
 class RecordedSource:

@@ -305,11 +305,20 @@ class ReplaySource:
 
     def _end(self) -> RunPaused:
         """Why there is no more, in the recording's own words where the branch that is shown ended by itself."""
-        last = last_pause(self._runs[self._at], self._branches.current)
+        run, branch = self._runs[self._at], self._branches.current
+        last = last_pause(run, branch)
         if last is not None and last.why in (Pause.ENDED, Pause.INVALID, Pause.STEPS):
             sentence, advice, _ = last.reason.partition(_ADVICE)
             return RunPaused(self._number, last.why, f"{sentence}." if advice else sentence)
-        return RunPaused(self._number, Pause.ENDED, "The recording ends here.")
+        session = self.session
+        if last is not None or session is None or run is not session.runs[-1] or branch != last_branch(run):
+            return RunPaused(self._number, Pause.ASKED, "The recording ends here.")
+        after = f"after step {len(self._branches.path())}"
+        if session.cut:
+            return RunPaused(self._number, Pause.OPEN, f"The recording is cut off {after}, within a line.")
+        return RunPaused(
+            self._number, Pause.OPEN, f"No end is recorded {after}: the file is still being written, or was cut off."
+        )
 
     def _refuse(self, sentence: str) -> None:
         command = command_line(self.header) if self.header is not None else ""
@@ -345,7 +354,15 @@ def last_pause(run: RecordedRun, branch: int) -> RunPaused | None:
                 pass
             case RunPaused() as paused if current == branch:
                 found = paused
+            case RunResumed() if current == branch and found is not None and found.why in (Pause.ASKED, Pause.UNTIL):
+                found = None
     return found
+
+
+def last_branch(run: RecordedRun) -> int:
+    """The branch that was measured or shown last."""
+    found = (line.event for line in reversed(run.lines))
+    return next((event.branch for event in found if isinstance(event, (StepMeasured, BranchSelected))), 0)
 
 
 def command_line(header: RunHeader) -> str:

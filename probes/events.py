@@ -73,6 +73,8 @@ class Pause(StrEnum):
     """The step limit, or the model's longest context, is reached."""
     INVALID = "invalid"
     """A model computed NaN or infinity and has no token to offer."""
+    OPEN = "open"
+    """Not known: a recording says no more. Its run may still be going on, or was cut off. Never written to a file."""
 
 
 @dataclass(frozen=True, slots=True)

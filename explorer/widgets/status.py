@@ -81,6 +81,8 @@ def sentence(view: View, width: int) -> str:
             return reason or "The step limit is reached."
         case Pause.ENDED:
             return reason or "The text has ended."
+        case Pause.OPEN:
+            return reason
         case Pause.INVALID:
             return reason or "A model computed NaN or infinity."
 

@@ -174,4 +174,5 @@ def _state(view: View) -> str:
         Pause.ENDED: "■ ended",
         Pause.STEPS: "■ limit reached",
         Pause.INVALID: "■ invalid",
+        Pause.OPEN: "■ no end recorded",
     }[why]

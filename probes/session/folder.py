@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import platformdirs
@@ -26,11 +27,14 @@ def new_path(folder: Path, header: RunHeader, now: datetime) -> Path:
     """A name that is not taken: date and time, model, setting and context."""
     words = (f"{now:%Y-%m-%d_%H-%M-%S}", header.dense.name, header.title, header.settings.follow.value)
     stem = "_".join(filter(None, map(_plain, words)))
-    path, copy = folder / f"{stem}{SUFFIX}", 1
-    while path.exists():
-        copy += 1
-        path = folder / f"{stem}_{copy}{SUFFIX}"
-    return path
+    path = folder / f"{stem}{SUFFIX}"
+    return beside(path) if path.exists() else path
+
+
+def beside(path: Path) -> Path:
+    """A name that is not taken, beside a file: with a number."""
+    copies = (path.with_name(f"{path.stem}_{copy}{path.suffix}") for copy in count(2))
+    return next(copy for copy in copies if not copy.exists())
 
 
 def _plain(words: str) -> str:

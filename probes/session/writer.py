@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +20,16 @@ from probes.errors import BadInput, Failure
 from probes.events import Event
 from probes.session.lines import encode
 
+
+class Spoiled(Failure):
+    """The file is not what was written any more: another program has cut, overwritten, replaced or deleted it."""
+
+
 REFUSED = "Recording paused"
 """The title of the failure when the disk takes no more."""
 _to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-_PART = 16 * 2**20
+_LOOKED_AT = 256
+"""Bytes at the beginning of a file in which another program's are noticed."""
 
 
 class SessionWriter:
@@ -54,6 +60,8 @@ class SessionWriter:
         """Bytes that are whole lines."""
         self._torn = False
         """True while a part of a line that failed may stand behind them."""
+        self._begins = b""
+        """The first bytes of the file."""
         _sync_folder(path.parent)
 
     def write(self, event: Event) -> None:
@@ -65,10 +73,9 @@ class SessionWriter:
         if not lines:
             return
         try:
-            if os.fstat(self._file).st_nlink == 0:
-                raise FileNotFoundError(0, "it was deleted while it was written")
             if self._torn:
                 self._cut_back()
+            self.check()
             rest = memoryview(lines)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
@@ -82,14 +89,32 @@ class SessionWriter:
                 self._cut_back()
             raise _failure(self.path, problem) from problem
         self._good += len(lines)
+        self._begins = self._begins or lines[:_LOOKED_AT]
 
-    def written(self) -> Iterator[bytes]:
-        """All whole lines so far, in parts, also those of a file that has lost its name. Raises `Failure`."""
-        for start in range(0, self._good, _PART):
-            try:
-                yield os.pread(self._file, min(_PART, self._good - start), start)
-            except OSError as problem:
-                raise _failure(self.path, problem) from problem
+    def check(self) -> None:
+        """Raises `Spoiled` where the file is no longer the one that was written, or no longer as it was written."""
+        if self._file < 0:
+            return
+        try:
+            mine, there = os.fstat(self._file), os.stat(self.path)
+            begins = os.pread(self._file, len(self._begins), 0)
+        except FileNotFoundError:
+            raise self._spoiled("was deleted") from None
+        except OSError as problem:
+            raise _failure(self.path, problem) from problem
+        if (mine.st_ino, mine.st_dev) != (there.st_ino, there.st_dev):
+            raise self._spoiled("was replaced by another file")
+        if mine.st_size < self._good:
+            raise self._spoiled("was cut")
+        if mine.st_size > self._good or begins != self._begins:
+            raise self._spoiled("was written to")
+
+    def _spoiled(self, what: str) -> Spoiled:
+        return Spoiled(
+            REFUSED,
+            f"{self.path} {what} by another program while it was recorded. What is measured stays in memory.",
+            "Save it elsewhere.",
+        )
 
     def close(self) -> None:
         """Brings what is left to the disk; may be called twice. Raises `Failure` where the disk refuses it."""
@@ -113,7 +138,8 @@ class SessionWriter:
 
     def _cut_back(self) -> None:
         """Takes away the torn end of a write that failed; a reader would pass over it all the same."""
-        os.ftruncate(self._file, self._good)
+        if os.fstat(self._file).st_size > self._good:  # never longer: another program may have cut it
+            os.ftruncate(self._file, self._good)
         self._torn = False
 
 

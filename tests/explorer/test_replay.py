@@ -134,10 +134,38 @@ def test_a_run_plays_to_its_end_and_says_why_it_ended(play: Play) -> None:
     assert player.of(RunResumed) == [RunResumed(1)]
 
 
-def test_a_recording_that_was_killed_ends_where_it_ends(play: Play) -> None:
-    player = play([event for event in EVENTS if not isinstance(event, RunPaused)])
+KILLED = [event for event in session_events(16) if not isinstance(event, RunPaused)]
+NO_END = RunPaused(1, Pause.OPEN, "No end is recorded after step 16: the file is still being written, or was cut off.")
+
+
+def test_a_recording_without_an_end_is_not_called_ended(play: Play) -> None:
+    player = play(KILLED)
     player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Pause.ENDED, "The recording ends here.")]
+    assert player.of(RunPaused) == [NO_END]
+
+
+def test_a_recording_that_was_cut_within_a_line_is_said_to_be(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "cut.jsonl", KILLED)
+    path.write_bytes(path.read_bytes()[:-9])
+    player = Player(path).open()
+    player.wait(lambda: paused(player))
+    assert player.of(RunPaused) == [RunPaused(1, Pause.OPEN, "The recording is cut off after step 15, within a line.")]
+    player.source.close()
+
+
+def test_a_run_that_another_one_follows_is_not_still_being_written(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "two.jsonl", [*KILLED, *(replace(one, run=2) for one in KILLED[:4])])
+    player = Player(path, number=1).open()
+    player.wait(lambda: paused(player))
+    assert player.of(RunPaused) == [RunPaused(1, Pause.ASKED, "The recording ends here.")]
+    player.source.close()
+
+
+@pytest.mark.parametrize("why", [Pause.ASKED, Pause.UNTIL])
+def test_a_recording_that_ends_while_its_run_stood_still_is_paused(play: Play, why: Pause) -> None:
+    player = play([*KILLED, RunPaused(1, why, "So.")])
+    player.wait(lambda: paused(player))
+    assert player.of(RunPaused) == [RunPaused(1, Pause.ASKED, "The recording ends here.")]
 
 
 def with_pause(after: int, why: Pause, reason: str) -> list[Event]:
@@ -155,7 +183,7 @@ def with_pause(after: int, why: Pause, reason: str) -> list[Event]:
 def test_why_a_run_was_paused_is_not_why_it_ends_where_steps_follow(play: Play, why: Pause) -> None:
     player = play(with_pause(12, why, "12 steps are done; running again goes on for 12 more."))
     player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Pause.ENDED, "The recording ends here.")]
+    assert player.of(RunPaused) == [NO_END]
 
 
 def test_what_running_again_would_have_done_is_not_said_of_a_recording(play: Play) -> None:

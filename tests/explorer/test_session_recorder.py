@@ -168,6 +168,26 @@ def test_what_one_disk_refused_can_be_saved_on_another(tmp_path: Path, refusing:
     assert [line.event for line in read(first).last.lines] == EVENTS[:6]
 
 
+@pytest.mark.parametrize("at", [5, len(EVENTS)])
+def test_a_file_that_another_program_spoils_is_written_whole_beside_it(tmp_path: Path, at: int) -> None:
+    path, told = tmp_path / "run.jsonl", list[Event]()
+    recorder = Recorder(told.append, path)
+    for place, event in enumerate(EVENTS):
+        if place == at:
+            path.write_text("")
+        recorder(event)
+    if at == len(EVENTS):
+        path.write_text("")
+    assert recorder.close() == ""
+    assert path.read_text() == ""
+    assert recorder.path == tmp_path / "run_2.jsonl"
+    assert [line.event for line in read(recorder.path).last.lines] == EVENTS
+    (moved,) = (event for event in told if isinstance(event, Failed))
+    assert moved.title == "Recording moved"
+    assert moved.message.startswith(f"{path} was cut by another program while it was recorded.")
+    assert str(recorder.path) in moved.message
+
+
 def test_two_threads_record_in_the_order_they_are_shown(tmp_path: Path) -> None:
     path, shown = tmp_path / "run.jsonl", list[Event]()
     recorder = Recorder(shown.append, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,10 @@ from probes.errors import BadInput, Failure
 from probes.events import RunStarted
 from probes.session import SessionWriter, read, sessions_folder
 from probes.session import writer as writer_module
+from probes.session.copy import Copy
 from probes.session.folder import new_path
+from probes.session.lines import encode
+from probes.session.writer import Spoiled
 from tests.records import records, session_events
 
 EVENTS = session_events(12)
@@ -120,16 +123,64 @@ def test_a_torn_line_that_could_not_be_taken_back_is_taken_back_before_the_next(
     assert not read(path).cut
 
 
-def test_a_file_that_was_deleted_is_noticed_and_its_lines_can_still_be_had(tmp_path: Path) -> None:
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def shortened(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 5)
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"mine now")
+
+
+def appended(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"and more\n")
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+@pytest.mark.parametrize(
+    ("accident", "what"),
+    [
+        (Path.unlink, "deleted"),
+        (emptied, "cut"),
+        (shortened, "cut"),
+        (overwritten, "written to"),
+        (appended, "written to"),
+        (replaced, "replaced by another file"),
+    ],
+)
+def test_what_another_program_does_to_the_file_is_noticed(
+    tmp_path: Path, accident: Callable[[Path], None], what: str
+) -> None:
     path = tmp_path / "run.jsonl"
     writer = SessionWriter(path)
     for event in EVENTS[:4]:
         writer.write(event)
-    raw = path.read_bytes()
-    path.unlink()
-    with pytest.raises(Failure, match="deleted"):
-        writer.write(EVENTS[4])
-    assert b"".join(writer.written()) == raw
+    accident(path)
+    after = path.read_bytes() if path.exists() else None
+    for _ in range(2):
+        with pytest.raises(Spoiled, match=f"was {what}"):
+            writer.write(EVENTS[4])
+    writer.close()
+    assert (path.read_bytes() if path.exists() else None) == after, "what is another's is left alone"
+
+
+def test_a_copy_gives_back_what_was_added_at_any_time() -> None:
+    copy, added = Copy(), b""
+    for event in EVENTS:
+        line = encode(event, 0.0)
+        copy.add(line)
+        added += line
+        assert b"".join(copy.lines()) == added
 
 
 def test_recordings_go_to_the_data_folder_or_to_the_one_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

