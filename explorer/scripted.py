@@ -26,6 +26,7 @@ from probes.events import (
     StepMeasured,
     WorkProgressed,
 )
+from probes.foreign_text import visible
 from probes.header import MatrixReport, ModelInfo, PruneReport, RunHeader
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings, Sampling
@@ -124,7 +125,12 @@ class ScriptedSource:
             token = dense if dense is not None else pruned
             word = self._pair.vocabulary[token] if token is not None else ""
             branch = Branch(
-                self._branches.next_id(), self._branches.current, step, dense, pruned, f"“{word}” forced at {step}"
+                self._branches.next_id(),
+                self._branches.current,
+                step,
+                dense,
+                pruned,
+                f"“{visible(word)}” forced at {step}",
             )
             self._branches.open(branch)
             self.emit(BranchOpened(self._run, branch))

@@ -168,6 +168,11 @@ def _local(part: str) -> _Get:
     return lambda record: None if record.local is None else field(record.local)
 
 
+def _shared_kl(record: StepRecord) -> float | None:
+    """KL on one shared context at every step, also where the models' own contexts have parted."""
+    return record.shared.p.kl if record.shared else None
+
+
 _STEP: list[tuple[str, Kind, _Get]] = [
     ("same_context", Kind.TRUTH, attrgetter("same_context")),
     ("agree", Kind.TRUTH, attrgetter("agree")),
@@ -181,6 +186,7 @@ _STEP: list[tuple[str, Kind, _Get]] = [
     *_group("local.h", HiddenFigures, _local("h")),
     *_group("local.z", LogitFigures, _local("z")),
     *_group("local.p", ProbabilityFigures, _local("p")),
+    ("shared.kl", Kind.NUMBER, _shared_kl),
     *_group("sum", Sums, attrgetter("sum")),
     *_group("invalid", Invalid, attrgetter("invalid")),
 ]

@@ -46,6 +46,7 @@ def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Pa
         assert row["same_context"] == str(record.same_context).lower()
         assert row["p.kl"] == ("" if record.p is None else str(record.p.kl))
         assert row["local.p.kl"] == ("" if record.local is None else str(record.local.p.kl))
+        assert row["shared.kl"] == ("" if record.shared is None else str(record.shared.p.kl))
         assert (row["setting"], row["run"], row["branch"]) == ("wanda:0.5", "1", "0")
     assert rows[6]["p.kl"] == "inf"
     assert rows[6]["p.kl_estimate"] == "NaN"

@@ -6,15 +6,20 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from explorer.export import export
 from explorer.recordings import listed
 from explorer.replay import command_line
+from probes.events import StepMeasured
 from probes.session import lines, read
+from probes.settings import Follow
+from tests.records import records, session_events, write_events
 
 SESSIONS = Path(__file__).parents[2] / "sessions"
 README = (SESSIONS / "README.md").read_text("utf-8")
@@ -44,6 +49,39 @@ def test_the_lines_that_read_a_recording_run_as_they_stand(folder: Path, code: s
     done = subprocess.run(
         [sys.executable, "-c", "import sys; sys.modules['torch'] = None\n" + code],
         cwd=folder,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(SESSIONS.parent), "PATH": ""},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+READ_AS_NUMBERS = "assert 'same' not in dir() or same['local.p.kl'].dtype.is_float()"
+
+
+@pytest.mark.parametrize("split", [None, 130], ids=["no split", "late split"])
+@pytest.mark.parametrize("code", PYTHON, ids=lambda code: re.findall(r"import (\w+)", code)[-1])
+def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, code: str, split: int | None) -> None:
+    for library in re.findall(r"^import (pandas|polars)", code, re.MULTILINE):
+        pytest.importorskip(library)
+    steps = session_events(60 if split is None else 150, follow=Follow.DENSE)
+    parted = records(session_events(40))[-1]
+    assert parted.local is not None
+    late = [
+        replace(one, record=replace(parted, step=one.record.step))
+        if isinstance(one, StepMeasured) and split is not None and one.record.step > split
+        else one
+        for one in steps
+    ]
+    (tmp_path / "sessions").mkdir()
+    path = write_events(tmp_path / "sessions" / "collapse.jsonl", late)
+    assert read(path).notes == []
+    for to in ("csv", "parquet"):
+        export([path], to, f"{tmp_path}/tables/")
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{'' if split is None else READ_AS_NUMBERS}"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(SESSIONS.parent), "PATH": ""},
