@@ -123,14 +123,14 @@ class ScriptedSource:
         with self._lock:
             self.running = False
             token = dense if dense is not None else pruned
-            word = self._pair.vocabulary[token] if token is not None else ""
+            word = visible(self._pair.vocabulary[token]) if token is not None else ""
             branch = Branch(
                 self._branches.next_id(),
                 self._branches.current,
                 step,
                 dense,
                 pruned,
-                f"“{visible(word)}” forced at {step}",
+                f"“{word}” forced at {step}",
             )
             self._branches.open(branch)
             self.emit(BranchOpened(self._run, branch))

@@ -72,6 +72,15 @@ def test_figures_are_drawn_of_whatever_can_be_read(tmp_path: Path, seed: int) ->
     ElementTree.fromstring(drawn.read_bytes())
 
 
+def test_a_drawing_of_texts_with_control_characters_is_well_formed(tmp_path: Path) -> None:
+    lines = plain()
+    spoiled(lines[0]["header"], f"a{ACTING}\uffff<&]]>")
+    lines[0]["header"]["prune"]["shape"] = f"24 of 30\x01 layers{ACTING}"
+    (drawn,) = export([written(tmp_path, lines)], "svg", tmp_path / "x", figures=["sums"]).paths
+    ElementTree.fromstring(drawn.read_bytes())
+    assert "24 of 30␁ layers" in drawn.read_text("utf-8")
+
+
 @pytest.mark.parametrize("seed", range(0, 20, 10))
 async def test_the_explorer_opens_whatever_can_be_read(tmp_path: Path, seed: int) -> None:
     await shown(written(tmp_path, hostile(EVENTS, seed, changes=10)))
