@@ -43,7 +43,8 @@ def converted(
 
     def build(part: Path) -> None:
         _check_memory(source)
-        if shutil.disk_usage(part).free < source.stat().st_size:  # no copy is smaller, and its size is known late
+        size = _copy_bytes(source, dtype)
+        if shutil.disk_usage(part).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         log = part.with_name(part.name + ".log")
         try:
@@ -53,7 +54,7 @@ def converted(
                 task,
                 log=log,
                 environment={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-                watch=lambda: _tell(log, work, task),
+                watch=lambda: _tell(log, part, size, work, task),
             )
         finally:
             log.unlink(missing_ok=True)
@@ -89,8 +90,19 @@ def _check_memory(source: Path) -> None:
         )
 
 
-def _tell(log: Path, work: Work, task: str) -> None:
+def _copy_bytes(source: Path, dtype: str) -> int:
+    """What the weights take as safetensors of this dtype; the file's own size if its header can't be read."""
+    try:
+        return count_weights(source) * {"float64": 8, "float32": 4}.get(dtype, 2)
+    except ValueError:
+        return source.stat().st_size
+
+
+def _tell(log: Path, part: Path, size: int, work: Work, task: str) -> None:
+    if written := sum(path.stat().st_size for path in part.glob("*.safetensors")):
+        work.tell(f"{task}: writing", min(written, size), size, "bytes")
+        return
     bars = _BAR.findall(log.read_text("utf-8", "replace")[-4000:])
     done, total = (int(bars[-1][1]), int(bars[-1][2])) if bars else (None, None)
-    # A finished bar is not a finished conversion: reading the header and writing the copy show none.
+    # A finished bar is not a finished conversion: reading the header shows none.
     work.tell(task, done, total, "tensors") if done != total else work.tell(task)

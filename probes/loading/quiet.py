@@ -59,6 +59,7 @@ class _Counted:
             else:
                 self._work.tell(self._task, done, total, "tensors")
             yield item
+        self._work.tell(self._task)  # what comes after the last one is not counted
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bar, name)

@@ -177,7 +177,7 @@ def test_from_nothing_to_a_model_and_from_then_on_neither_fetched_nor_converted(
     first = load("demo", progress=told.append)
     assert torch.equal(first.model(ids).logits, model(ids).logits)
     assert (first.info.name, first.info.spec) == ("SmolLM2-135M-Instruct", "demo")
-    assert [task.split()[0] for task in dict.fromkeys(event.task for event in told)] == [
+    assert list(dict.fromkeys(event.task.split()[0] for event in told)) == [
         "Fetching",
         "Checking",
         "Converting",

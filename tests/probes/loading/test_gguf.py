@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from probes.errors import BadInput, Cancelled
+from probes.errors import BadInput, Cancelled, Failure
+from probes.events import WorkProgressed
 from probes.loading import child
 from probes.models import end_ids, load
 from probes.prompting import read_prompt
@@ -85,6 +86,25 @@ def test_a_conversion_can_be_cancelled_and_leaves_nothing(gguf, tmp_path):
         load(str(gguf), progress=told.append, cancelled=lambda: len(told) > 3)
     assert told[-1].task == "Converting small (once)"
     assert [path.suffix for path in (tmp_path / "cache" / "models").iterdir()] == [".lock"]
+
+
+def test_writing_the_copy_is_told_in_bytes(gguf, tmp_path, monkeypatch):
+    told = []
+
+    def write(command, work, task, *, log, watch, **_):
+        log.write_text("Loading weights: 100%|##########| 3/3 [00:01<00:00, 1it/s]")
+        watch()
+        (Path(command[-2]) / "model.safetensors").write_bytes(bytes(1000))
+        watch()
+        raise OSError("enough")
+
+    monkeypatch.setattr(child, "run", write)
+    with pytest.raises(Failure, match="No room for a copy"):
+        load(str(gguf), progress=told.append)
+    size = 4 * sum(weight.numel() for weight in MODEL.parameters())
+    converting = [event for event in told if event.task.startswith("Converting")]
+    assert converting[0] == WorkProgressed("Converting small (once)")
+    assert converting[1] == WorkProgressed("Converting small (once): writing", 1000, size, "bytes")
 
 
 def test_a_file_that_is_no_gguf_is_refused_with_a_reason(tmp_path):

@@ -20,11 +20,12 @@ def told(count: int, stop: int = 99) -> list[WorkProgressed]:
 
 
 def test_a_bar_is_told_thing_by_thing() -> None:
-    assert told(3) == [WorkProgressed("Loading", done, 3, "tensors") for done in range(3)]
+    things = [WorkProgressed("Loading", done, 3, "tensors") for done in range(3)]
+    assert told(3) == [*things, WorkProgressed("Loading")]
 
 
 def test_a_bar_over_one_thing_says_only_that_it_goes_on() -> None:
-    assert told(1) == [WorkProgressed("Loading")]
+    assert told(1) == [WorkProgressed("Loading")] * 2
 
 
 def test_cancelled_work_ends_a_bar() -> None:
