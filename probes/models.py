@@ -20,6 +20,7 @@ from probes.fingerprint import fingerprint
 from probes.foreign_text import visible
 from probes.header import ModelInfo
 from probes.loading import adapter
+from probes.loading.aligned import align
 from probes.loading.bitmask import unpacked_folder
 from probes.loading.cache import Unkept, recall, remember, signature_of
 from probes.loading.place import find, weight_files
@@ -135,6 +136,7 @@ def load(
         work=work,
     )
     model = read.model
+    align(model)
     known = recall("fingerprint", signature_of(files, str(model.dtype)))
     info = _info(model, place.name, spec, place.revision, known)
     warnings = (*read.warnings, *adapter.warnings_beside(place.folder, place.name))
