@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from probes.accumulate import Accumulator
 from probes.errors import BadInput
-from probes.record import Choice, Comparison, Invalid, StepRecord, Taken
+from probes.record import Choice, Comparison, Invalid, Side, StepRecord, Taken
 from probes.rotary import Rotary
 from probes.sampling import Sampler
 from probes.settings import Follow, RunSettings
@@ -265,7 +265,7 @@ class Lockstep:
             sum=self._sums.sums,
             top=plain.top if plain else (),
             invalid=invalid,
-            tied=tuple(name for name, one in (("dense", p), ("pruned", q_own)) if one is not None and one.tied),
+            tied=_tied(p, q_own),
         )
         exact = (-p.log_at(y), -q.log_at(y)) if p and q and y is not None else None
         return replace(record, sum=self._sums.add_record(record, exact))
@@ -353,6 +353,11 @@ class Lockstep:
         if not answer_pruned.finite:
             return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
         return None
+
+
+def _tied(p: Distribution | None, q: Distribution | None) -> tuple[Side, ...]:
+    sides: tuple[tuple[Side, Distribution | None], ...] = (("dense", p), ("pruned", q))
+    return tuple(side for side, one in sides if one is not None and one.tied)
 
 
 def _alike(answer: Answer | None, answer_pruned: Answer, vocabulary: int) -> tuple[Answer | None, Answer]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -80,6 +80,10 @@ class ProbabilityFigures:
     rank_pruned_in_dense: Place
     topk_overlap: Share
     """Share of the dense model's top k that is in the pruned model's, in [0, 1]."""
+
+
+Side = Literal["dense", "pruned"]
+"""One of the two models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ class StepRecord:
     sum: Sums
     top: tuple[TopToken, ...]
     invalid: Invalid | None = None
-    tied: tuple[str, ...] = ()
+    tied: tuple[Side, ...] = ()
     """The models ("dense", "pruned") of which several tokens have the largest logit: the first of them counts as the
     likeliest, so `agree` and the choices hang on their ids."""
 
