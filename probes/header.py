@@ -105,6 +105,10 @@ class PruneReport:
     """Those of them that differ; all others are identical."""
     shape: str = ""
     """How the second model is smaller: "24 of 30 layers", "narrower"; "" where it is not."""
+    zeroed_before: Count = 0
+    """Of the zeros, those that stand in the dense model too: nobody removed them."""
+    in_layers: Count = 0
+    """All weights of the layers, experts and routers included; 0 if pruning here reaches all of them."""
 
     @property
     def summary(self) -> str:
@@ -113,6 +117,12 @@ class PruneReport:
         # A dense model has a few zeros too: beside a comparison, less than what would be shown is left out.
         if self.targeted and (self.compared is None or self.zeroed / self.targeted >= 0.0005):
             parts.append(f"{100 * self.zeroed / self.targeted:.1f} % of {self.targeted / 1e6:.1f} M zeroed")
+            if self.zeroed_before / self.targeted >= 0.0005:
+                parts[-1] += f" ({100 * self.zeroed_before / self.targeted:.1f} % in the dense model too)"
+            if self.in_layers:
+                parts.append(
+                    f"{100 * self.zeroed / self.in_layers:.1f} % of all {self.in_layers / 1e6:.1f} M in the layers"
+                )
         kinds: dict[str, int] = {}
         for name in self.dropped:
             kind = name.split()[0]

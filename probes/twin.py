@@ -219,15 +219,26 @@ class Twin:
             calibration=calibration,
             matrices=matrices,
             notes=tuple(notes),
+            zeroed_before=sum(self._zeros_before(matrix.name) for matrix in counted),
+            in_layers=self._in_layers if self.anatomy.unreachable else 0,
         )
+
+    @property
+    def _in_layers(self) -> int:
+        reached = (f"{matrix.name}.weight" for matrix in self.anatomy.matrices)
+        return sum(self.dense.get_parameter(name).numel() for name in (*reached, *self.anatomy.unreachable))
 
     def _count(self, matrix: Matrix) -> MatrixReport:
         weight = self.weight(matrix.name)
-        if matrix.name in self._state.changes:
-            zeros = weight.numel() - int(torch.count_nonzero(weight))
-        elif (zeros := self._dense_zeros.get(matrix.name, -1)) < 0:
-            zeros = self._dense_zeros[matrix.name] = weight.numel() - int(torch.count_nonzero(weight))
+        changed = matrix.name in self._state.changes
+        zeros = _zeros(weight) if changed else self._zeros_before(matrix.name)
         return MatrixReport(matrix.name, matrix.layer, matrix.sublayer, weight.shape[0], weight.shape[1], zeros)
+
+    def _zeros_before(self, name: str) -> int:
+        """How many zeros a matrix has in the dense model."""
+        if name not in self._dense_zeros:
+            self._dense_zeros[name] = _zeros(self.dense_weight(name))
+        return self._dense_zeros[name]
 
     # Helpers --------------------------------------------------------------------------------------------------
 
@@ -325,6 +336,10 @@ class Twin:
         for name in sorted(dropped, key=lambda name: name.startswith("block")):
             self._silenced |= put(self.model, self._stand_ins[name])
         self._state = replace(self._state, dropped=dropped)
+
+
+def _zeros(weight: Tensor) -> int:
+    return weight.numel() - int(torch.count_nonzero(weight))
 
 
 def _weight(module: nn.Module) -> Tensor:

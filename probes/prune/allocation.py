@@ -32,17 +32,20 @@ class Share:
         return f"{self.matrix.name} {self.part.method}:{self.amount}"
 
 
-def chosen(part: Part, matrices: Sequence[Matrix]) -> list[Matrix]:
-    """The matrices a part speaks of. Raises `BadInput` where there are none, and says what there is."""
+def chosen(part: Part, matrices: Sequence[Matrix], unreachable: Sequence[str] = ()) -> list[Matrix]:
+    """The matrices a part speaks of. Raises `BadInput` if there are none, and says what there is, and whether it speaks
+    of weights that are out of reach, such as experts."""
     targets = part.targets
-    check_targets(part, matrices, [matrix.layer for matrix in matrices])
+    check_targets(part, matrices, [matrix.layer for matrix in matrices], unreachable)
     found = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
     if not found:
-        raise BadInput("Nothing to prune", f"{part} matches no matrix.", _names(matrices))
+        raise _no_matrix(part, "matches no matrix", matrices, unreachable)
     return found
 
 
-def check_targets(part: Part, matrices: Sequence[Matrix], layers: Iterable[int]) -> None:
+def check_targets(
+    part: Part, matrices: Sequence[Matrix], layers: Iterable[int], unreachable: Sequence[str] = ()
+) -> None:
     """Raises `BadInput` where a part names a layer that is not among these, or a name that none of its matrices has."""
     targets, there = part.targets, set(layers)
     beyond = sorted(set(targets.layers or ()) - there)
@@ -55,7 +58,24 @@ def check_targets(part: Part, matrices: Sequence[Matrix], layers: Iterable[int])
     meant = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
     missing = [name for name in targets.names if not any(_is_named(matrix, name) for matrix in meant)]
     if missing:
-        raise BadInput("Nothing to prune", f"{part} names {missing[0]!r}, which is no matrix here.", _names(matrices))
+        raise _no_matrix(part, f"names {missing[0]!r}, which is no matrix here", matrices, unreachable)
+
+
+def _no_matrix(part: Part, what: str, matrices: Sequence[Matrix], unreachable: Sequence[str]) -> BadInput:
+    targets = part.targets
+    meant = [name for name in unreachable if targets.sublayer != "attn" and _has_name(name, targets.names)]
+    if not meant:
+        return BadInput("Nothing to prune", f"{part} {what}.", _names(matrices))
+    return BadInput(
+        "Nothing to prune",
+        f"{part} {what}: single weights of experts and routers ({meant[0]}) are out of reach.",
+        f"Drop whole MLPs or blocks (drop-mlp, drop-block), or prune other matrices. {_names(matrices)}",
+    )
+
+
+def _has_name(tensor: str, names: Sequence[str]) -> bool:
+    """Does one of these names, or any if there are none, name a tensor or a module that it is in?"""
+    return not names or any(f".{name}." in f".{tensor}." for name in names)
 
 
 def _names(matrices: Sequence[Matrix]) -> str:

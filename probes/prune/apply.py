@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from probes.anatomy import Matrix
 from probes.changes import State
-from probes.errors import BadInput
+from probes.errors import BadInput, Failure
 from probes.events import WorkProgressed
 from probes.header import PruneReport
 from probes.loading.cache import signature_of
@@ -58,6 +59,14 @@ def apply(
     applying = _Applying(twin, setting, dense, calibration, work)
     try:
         notes = applying.carried_out(known or {}, keep)
+    except torch.OutOfMemoryError as problem:
+        twin.go(before)
+        raise Failure(
+            "Out of memory",
+            f"Pruning by {setting} needed more memory than {dense.info.device} has: {problem}",
+            "Use a smaller dtype (--dtype bfloat16), less calibration text (--samples, --length), or a method that "
+            "needs none: magnitude, random.",
+        ) from problem
     except BaseException:
         twin.go(before)
         raise
@@ -183,9 +192,13 @@ class _Applying:
         out = self._twin.anatomy.unreachable
         if not out or not any(p.method.unstructured and p.targets.sublayer != "attn" for p in self._setting.parts):
             return []
+        reached = sum(self._twin.dense_weight(matrix.name).numel() for matrix in self._twin.anatomy.matrices)
         count = sum(self._twin.dense.get_parameter(name).numel() for name in out)
+        more = ", …" if len(out) > 1 else ""
+        share = f"{count / 1e6:.1f} M of the layers' {(count + reached) / 1e6:.1f} M weights"
         return [
-            f"{count / 1e6:.1f} M weights in {len(out)} tensors of experts and routers were left dense: {out[0]}, …"
+            f"{share} can't be pruned one by one and were left dense, in {len(out)} tensors such as experts and routers: "
+            f"{out[0]}{more}"
         ]
 
     def _ids(self) -> Tensor:

@@ -17,7 +17,7 @@ from probes.models import Loaded
 from probes.prune.aligned import aligned
 from probes.prune.computed import differing, largest_difference, listed
 from probes.prune.elsewhere import Elsewhere
-from probes.prune.measured import Compared, compare, count, matrices_of, tensors, within
+from probes.prune.measured import Compared, compare, count, count_others, matrices_of, tensors, within, zeros_in
 from probes.prune.setting import ranges
 
 
@@ -38,6 +38,7 @@ def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
     shape = ", ".join(part for part in (layers.shape, "narrower" if narrow else "") if part)
     return replace(
         report,
+        zeroed_before=zeros_in(dense.model, layers.named, report.matrices) if report.zeroed else 0,
         compared=held.count,
         tensors=held.differing,
         shape=shape,
@@ -130,7 +131,13 @@ def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: W
         )
     notes += anatomy.notes
     known_by_name = {matrix.name for matrix in anatomy.matrices}
-    unreached = [name for name in anatomy.unreachable if name.rpartition(".")[0] not in known_by_name]
+    others = [
+        name for name in anatomy.unreachable
+        if name.rpartition(".")[0] not in known_by_name and not within(name, found.silent)
+    ]  # fmt: skip
+    experts = count_others(found.plain.model, anatomy, others)
+    matrices += experts
+    unreached = [name for name in others if name.removesuffix(".weight") not in {one.name for one in experts}]
     if unreached:
         notes.append(f"Zeros are not counted in {len(unreached)} tensors such as {unreached[0]}.")
     dropped = [f"{name.split()[0]} {layers.number(int(name.split()[1]))}" for name in found.dropped]

@@ -83,6 +83,37 @@ def count(model: PreTrainedModel, matrices: Sequence[Matrix], work: Work) -> tup
     return tuple(reports), len(matrices) - len(reports)
 
 
+def count_others(model: PreTrainedModel, anatomy: Anatomy, names: Sequence[str]) -> tuple[MatrixReport, ...]:
+    """Zeros of experts and routers among these tensors of the blocks, as of one matrix each; others are left out.
+
+    Stacked experts are counted as their matrices one below another.
+    """
+    reports = []
+    for name in names:
+        values = model.get_parameter(name)
+        if not _countable(values) or not (values.dim() == 3 or name.endswith(".weight")):
+            continue
+        block = next(block for block in anatomy.blocks if name.startswith(f"{block.name}."))
+        inside = [s.kind for s in (block.attn, block.mlp) if s is not None and within(name, s.modules)]
+        zeros = values.numel() - int(torch.count_nonzero(values.detach()))
+        columns = values.shape[-1]
+        kind = inside[0] if inside else ""
+        label = name.removesuffix(".weight")
+        reports.append(MatrixReport(label, block.layer, kind, values.numel() // columns, columns, zeros))
+    return tuple(reports)
+
+
+def zeros_in(model: PreTrainedModel, named: Mapping[str, str], reports: Sequence[MatrixReport]) -> int:
+    """How many zeros another model has in the tensors of these reports that have any, under its own names for them."""
+    theirs, total = tensors(model), 0
+    for report in reports:
+        for name in (f"{report.name}.weight", report.name) if report.zeros else ():
+            values = theirs.get(named.get(name, name))
+            if values is not None and _countable(values) and values.numel() == report.rows * report.columns:
+                total += values.numel() - int(torch.count_nonzero(values.detach()))
+    return total
+
+
 def patterns(nonzero: Tensor) -> tuple[str, ...]:
     """The N:M patterns, of those looked for, that a matrix obeys: (outputs, inputs), True where it is not zero.
 
@@ -175,7 +206,10 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def matrices_of(model: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
     """How many linear layers the blocks have, and how many of them the anatomy knows as plain matrices."""
-    known = {matrix.name for matrix in anatomy.matrices}
+    known = {matrix.name for matrix in anatomy.matrices} | {
+        name.removesuffix(".weight") for name in anatomy.unreachable
+        if name.endswith(".weight") and isinstance(model.get_submodule(name.removesuffix(".weight")), nn.Linear)
+    }  # fmt: skip
     linear = {
         f"{block.name}.{name}"
         for block in anatomy.blocks

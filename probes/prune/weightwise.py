@@ -37,7 +37,7 @@ def prune_weights(
     that went. Where several of these parts speak of a matrix, the last decides. Within a block all activations are
     measured before any of its weights go. Raises `BadInput` where a part matches or removes nothing.
     """
-    for name in dict.fromkeys(m.name for part in parts for m in chosen(part, twin.in_use)):
+    for name in dict.fromkeys(m.name for part in parts for m in chosen(part, twin.in_use, twin.anatomy.unreachable)):
         twin.fill(name)
     return _Pruning(twin, parts, samples, seed, work).carried_out()
 
@@ -225,7 +225,8 @@ class _Pruning:
                 raise BadInput("Nothing removed", f"{part} removes no weight.", "Use a larger amount.")
             if untouched:
                 few = f"{len(untouched)} of {len(mine)} matrices"
-                self._notes.append(f"{part} removes nothing from {few}: {untouched[0]}, ….")
+                more = ", …" if len(untouched) > 1 else "."
+                self._notes.append(f"{part} removes nothing from {few}: {untouched[0]}{more}")
 
 
 def _factors(hessians: Hessians, names: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:

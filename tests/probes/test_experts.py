@@ -6,12 +6,17 @@ import pytest
 import torch
 
 from probes.anatomy import dissect
-from probes.errors import BadInput
+from probes.errors import BadInput, Failure
 from probes.loading.work import Work
+from probes.prune import criteria
+from probes.prune.apply import apply
+from probes.prune.elsewhere import Elsewhere
+from probes.prune.lacking import measure
 from probes.prune.setting import parse
 from probes.prune.structured import thinnings
 from probes.twin import Twin
-from tests.probes.mixed import MIXTURES, mixed
+from tests.probes.mixed import MIXTURES, loaded, mixed
+from tests.tiny import tiny
 
 IDS = torch.randint(1, 128, (4, 32), generator=torch.Generator().manual_seed(0))
 
@@ -66,3 +71,86 @@ def test_heads_of_attentions_of_several_shapes_are_each_looked_at() -> None:
 def test_attentions_without_heads_of_their_own_are_refused_in_a_sentence(architecture: str) -> None:
     with pytest.raises(BadInput, match="does not divide into heads of its own"):
         thinnings(Twin(mixed(architecture)), parse("heads:0.5").parts[0], lambda: IDS, Work())
+
+
+@pytest.mark.parametrize("architecture", ["mixtral", "qwen2_moe"])
+def test_a_share_is_told_of_what_was_meant_and_of_all_weights(architecture: str) -> None:
+    dense = loaded(mixed(architecture))
+    twin = Twin(dense.model)
+    report = apply(twin, parse("magnitude:0.5"), dense)
+    layers = dense.model.model.layers
+    everything = sum(p.numel() for p in layers.parameters() if p.dim() > 1)
+    assert report.in_layers == everything
+    assert report.targeted < everything
+    assert (
+        f"50.0 % of {report.targeted / 1e6:.1f} M zeroed, {50 * report.targeted / everything:.1f} %" in report.summary
+    )
+    left = (everything - report.targeted) / 1e6
+    assert any(
+        note.startswith(f"{left:.1f} M of the layers' {everything / 1e6:.1f} M weights") for note in report.notes
+    )
+    assert apply(Twin(mixed("bamba")), parse("magnitude:0.5"), loaded(mixed("bamba"))).in_layers == 0
+
+
+@pytest.mark.parametrize("setting", ["magnitude:0.5@mlp", "wanda:0.5@name=gate_up_proj", "random:0.5@name=experts"])
+def test_what_means_experts_alone_says_that_they_are_out_of_reach(setting: str) -> None:
+    dense = loaded(mixed("mixtral"))
+    with pytest.raises(BadInput, match=r"experts and routers \(model.layers.0.mlp.*\) are out of reach.*drop-mlp"):
+        apply(Twin(dense.model), parse(setting), dense)
+    with pytest.raises(BadInput, match=r"'nose', which is no matrix here\. Names of matrices: k_proj"):
+        apply(Twin(dense.model), parse("magnitude:0.5@name=nose"), dense)
+
+
+def test_zeros_of_experts_and_routers_made_elsewhere_are_counted() -> None:
+    dense, second = loaded(mixed("mixtral")), loaded(mixed("mixtral"))
+    expert = "model.layers.1.mlp.experts.down_proj"
+    second.model.get_parameter(expert)[:, :, ::2] = 0
+    second.model.get_parameter("model.layers.2.mlp.gate.weight")[0] = 0
+    report = measure(Elsewhere(second, second), dense, Work())
+    zeros = second.model.get_parameter(expert).numel() // 2
+    assert report.zeroed == zeros + 32
+    assert report.zeroed_before == 0
+    assert report.targeted == sum(p.numel() for p in second.model.model.layers.parameters() if p.dim() > 1)
+    (row,) = [row for row in report.matrices if row.name == expert]
+    assert (row.layer, row.sublayer, row.rows, row.columns, row.zeros) == (1, "mlp", 4 * 32, 48, zeros)
+    assert not any("not counted" in note or "no plain numbers" in note for note in report.notes)
+
+
+def test_zeros_of_the_dense_model_are_told_apart() -> None:
+    dense, second = loaded(tiny("llama")), loaded(tiny("llama"))
+    for model in (dense.model, second.model):
+        model.model.layers[1].mlp.up_proj.weight[:16] = 0
+    twin = Twin(dense.model)
+    report = apply(twin, parse("random:0.25@name=up_proj"), dense)
+    size = 64 * 32
+    assert report.zeroed_before == size // 4
+    assert report.targeted == 3 * size
+    assert report.summary.endswith("(8.3 % in the dense model too)")
+    second.model.model.layers[2].mlp.up_proj.weight[:32] = 0
+    found = measure(Elsewhere(second, second), dense, Work())
+    assert (found.zeroed, found.zeroed_before) == (size // 4 + size // 2, size // 4)
+
+
+def test_one_matrix_that_loses_nothing_is_named_without_more() -> None:
+    dense = loaded(tiny("llama"))
+    dense.model.model.layers[1].self_attn.k_proj.weight[:] = 1.0
+    twin = Twin(dense.model)
+    report = apply(twin, parse("magnitude-global:0.3@name=k_proj"), dense)
+    assert any(note.endswith("1 of 3 matrices: model.layers.1.self_attn.k_proj.") for note in report.notes)
+
+
+def test_memory_that_runs_out_while_pruning_is_told_and_leaves_the_twin_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense = loaded(tiny("llama"))
+    twin = Twin(dense.model)
+    twin.drop("mlp 1")
+
+    def full(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr(criteria, "magnitude", full)
+    with pytest.raises(Failure, match=r"Pruning by magnitude:0.5 needed more memory than cpu has: CUDA .*--samples"):
+        apply(twin, parse("magnitude:0.5"), dense)
+    assert twin.state.dropped == {"mlp 1"}
+    assert not twin.state.changes
