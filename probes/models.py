@@ -76,6 +76,7 @@ def load(
     allow_pickle: bool = False,
     thorough: bool = False,
     drops_obeyed: bool = False,
+    name: str = "",
     progress: Callable[[WorkProgressed], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Loaded:
@@ -106,6 +107,7 @@ def load(
         )
         adapter.refuse_alone(place.folder, place.name)
         folder = unpacked_folder(place.folder, place.name, work)
+        place = replace(place, name=name or place.name)
         files = weight_files(folder)
     config = read_settings(
         folder,

@@ -15,6 +15,7 @@ from probes.decode import Lockstep, longest_context
 from probes.errors import BadInput
 from probes.events import WorkProgressed
 from probes.header import PruneReport, RunHeader
+from probes.loading.naming import names_apart
 from probes.loading.work import Work
 from probes.models import Loaded, end_ids, load, with_fingerprint
 from probes.prompting import Prompt, read_prompt, recorded_prompt
@@ -163,9 +164,12 @@ def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
 def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
     """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise."""
 
-    def loaded(spec: str, tokenizer_of: Loaded | None = None) -> Loaded:
+    names = names_apart(wanted.dense, wanted.pruned) if wanted.pruned else ("", "")
+
+    def loaded(spec: str, name: str, tokenizer_of: Loaded | None = None) -> Loaded:
         return load(
             spec,
+            name=name,
             device=wanted.device,
             dtype=wanted.dtype,
             device_map=wanted.device_map or None,
@@ -177,12 +181,12 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
             cancelled=cancelled,
         )
 
-    dense = with_fingerprint(loaded(wanted.dense))
+    dense = with_fingerprint(loaded(wanted.dense, names[0]))
     dense = noting(dense, use_threads(dense.model, wanted.threads), _on_lengths(dense))
     check_steppable(dense)
     if wanted.prune:
         return pruned_here(dense, wanted.prune, wanted.calibration, progress, cancelled)
-    return made_elsewhere(dense, loaded(wanted.pruned, dense), wanted.calibration, progress, cancelled)
+    return made_elsewhere(dense, loaded(wanted.pruned, names[1], dense), wanted.calibration, progress, cancelled)
 
 
 def noting(loaded: Loaded, *sentences: str) -> Loaded:

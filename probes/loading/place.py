@@ -22,14 +22,12 @@ from probes import demo
 from probes.errors import BadInput, Failure
 from probes.foreign_text import said, visible
 from probes.loading.gguf import converted
+from probes.loading.naming import name_of, revision_of
 from probes.loading.spec import LOCAL, LONGEST_SPEC, check_spec, hub_hint
 from probes.loading.work import Work
 
 _TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__[:1])
 """What the hub's client lets through; the last is its HTTP library's, which its versions differ in."""
-
-_LONGEST_NAME = 120
-"""Characters shown of a model's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,11 @@ def find(spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: b
     if path is not None and path.is_dir():
         single = _only_gguf(path)
         if single is None:
-            return Place(path, visible(path.resolve().name, _LONGEST_NAME))
+            return Place(path, name_of(spec), revision_of(path))
         path = single
     if path is not None:
-        path = path.resolve()
-        return Place(converted(path, gguf_dtype, work, thorough=thorough), visible(path.stem, _LONGEST_NAME))
+        path = path.absolute()  # and not where a link leads, such as to a file that is called by its hash
+        return Place(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
     return _from_hub(spec, work, remote_code=remote_code, pickle=pickle)
 
 
