@@ -126,13 +126,13 @@ class Pair:
             },
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             notes=(*self.every_note, *prompt.notes, *_cut_by_steps(settings, prompt)),
-            warnings=(*self.every_warning, *self._cut_by_context(prompt)),
+            warnings=(*self.every_warning, *self._cut_by_context(settings, prompt)),
         )
 
-    def _cut_by_context(self, prompt: Prompt) -> tuple[str, ...]:
+    def _cut_by_context(self, settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
         longest = longest_context(self.dense.model, self.pruned.model)
         room = longest - len(prompt.ids) + 1
-        if len(prompt.text_ids) <= room:
+        if room < 1 or min(len(prompt.text_ids), settings.longest) <= room:
             return ()
         return (
             f"The text has {len(prompt.text_ids):,} tokens, and the models read at most {longest:,}: only the first "

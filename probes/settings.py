@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,9 @@ class Follow(StrEnum):
 
 STEPS = 128
 """The longest run unless another is asked for."""
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair: what Python makes of a byte that is no UTF-8, and no tokenizer reads."""
 
 LEAST_TEMPERATURE = 1e-6
 """Below it, logits divided by the temperature leave no digits for what they differ by."""
@@ -92,6 +96,13 @@ class RunSettings:
     """Which chat template the prompt goes into, of a tokenizer that has several by name; "" is its default."""
 
     def __post_init__(self) -> None:
+        for name, text in (("prompt", self.prompt), ("text", self.text)):
+            if not text.isascii() and _HALF.search(text):
+                raise BadInput(
+                    f"{name.capitalize()} is no text",
+                    f"The {name} holds bytes that are no UTF-8.",
+                    "Convert it to UTF-8, or leave those bytes out.",
+                )
         if self.analysis_temperature is not None and not (LEAST_TEMPERATURE <= self.analysis_temperature < math.inf):
             raise BadInput(
                 "Analysis temperature",

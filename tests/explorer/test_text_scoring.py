@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from explorer.headless import JsonLines, LiveTable, events
+from probes.errors import BadInput
 from probes.events import Event, Pause, RunPaused
 from probes.header import ModelInfo
 from probes.models import Loaded
@@ -121,6 +122,33 @@ def test_a_text_longer_than_the_models_context_is_warned_of(pair: Pair) -> None:
     with pair.lockstep(settings, prompt) as lockstep:
         assert lockstep.limit == CONTEXT
         assert lockstep.text_left == len(prompt.text_ids)
+
+
+def test_a_text_that_is_cut_by_its_steps_is_not_said_to_be_cut_by_the_context(pair: Pair) -> None:
+    settings = replace(scored(steps=3), text=TEXT * 3)
+    assert pair.header(settings, pair.prompt(settings)).every_warning == ()
+
+
+def test_a_prompt_of_a_megabyte_is_refused_in_a_sentence(pair: Pair) -> None:
+    for text in ("the king ", "a"):
+        settings = RunSettings(text * (1_000_000 // len(text)))
+        prompt = pair.prompt(settings)
+        assert TOKENIZER.decode(prompt.ids[1:-2]) == settings.prompt
+        assert pair.header(settings, prompt).every_warning == ()
+        with pytest.raises(BadInput, match=rf"{len(prompt.ids):,} tokens and the models read at most {CONTEXT}\."):
+            pair.lockstep(settings, prompt)
+
+
+def test_a_text_of_a_megabyte_is_scored_as_far_as_the_models_read(pair: Pair) -> None:
+    settings = replace(scored(), text="the king " * 110_000)
+    found = run(pair, settings)
+    assert stopped(found).reason == f"The models read no more than this: {CONTEXT} steps after the prompt."
+
+
+@pytest.mark.parametrize("changes", [{"prompt": "caf\udce9"}, {"text": "\ud800", "follow": Follow.TEXT}])
+def test_bytes_that_are_no_text_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="no UTF-8"):
+        RunSettings(**{"prompt": "", **changes})  # type: ignore[arg-type]
 
 
 def test_a_prompt_that_was_given_stays_before_the_text(pair: Pair) -> None:
