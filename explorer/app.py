@@ -117,6 +117,7 @@ class ExplorerApp(App[int]):
 
     async def on_mount(self) -> None:
         await self.push_screen(MainScreen(self.source, self.view))
+        self.set_interval(1.0, self._show_time)
 
     def on_ready(self) -> None:
         """The first paint is out: now the slow work may begin."""
@@ -243,6 +244,17 @@ class ExplorerApp(App[int]):
 
     # Events.
 
+    def _show_time(self) -> None:
+        """While something slow is going on, its time goes on too, though nothing is reported."""
+        if self.view.work is not None:
+            self._show_all()
+
+    def _show_all(self) -> None:
+        main = self.main
+        main.show()
+        if isinstance(self.screen, Page) and self.screen is not main:
+            self.screen.show()
+
     @on(EventsArrived)
     def take_events(self) -> None:
         """Folds what has arrived, at once or as soon as the last repaint is long enough ago."""
@@ -263,12 +275,9 @@ class ExplorerApp(App[int]):
                 self._tell(event)
             elif isinstance(event, RunStarted):
                 self._warn(event.header)
-        main = self.main
-        main.show()
-        if isinstance(self.screen, Page) and self.screen is not main:
-            self.screen.show()
+        self._show_all()
         if before is not self.view.phase:
-            main.refresh_bindings()
+            self.main.refresh_bindings()
 
     @property
     def main(self) -> MainScreen:
@@ -314,6 +323,15 @@ class ExplorerApp(App[int]):
     ) -> None:
         """Shows a notice. Every notice passes here, and none is read as markup: names may hold square brackets."""
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copies by the terminal's sequence; in GNU screen, which would show that, for this program alone."""
+        from explorer.screens.page import in_gnu_screen
+
+        if in_gnu_screen():
+            self._clipboard = text
+        else:
+            super().copy_to_clipboard(text)
 
     # Looks, and leaving.
 

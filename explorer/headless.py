@@ -122,7 +122,11 @@ class JsonLines:
 
 
 class LiveTable:
-    """Prints a row a step as it comes; plain lines, so that it can be piped, scrolled and kept."""
+    """Prints a row a step as it comes; plain lines, so that it can be piped, scrolled and kept.
+
+    All figures are of both models on one text, so that the KL beside ΣKL is what ΣKL adds up; in `free` a last column
+    has the KL of each model on its own text.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -149,10 +153,10 @@ class LiveTable:
             self._console.print(f"{header.prune.summary}{took}", style="dim")
         self._console.print(f"{settings.follow} · {settings.sampling} · T {settings.analysis_t:g}\n", style="dim")
         scored = f"{'scored':<11} {'p':>8} {'q':>8}   " if self._scores else ""
-        local = "" if self._scores else f" {'local':>8}"
+        own = f"  {'own KL':>8}" if self._follow is Follow.FREE else ""
         self._console.print(
-            f"{'step':>5}   {scored}{'dense':<12} {'pruned':<12} {'cos h':>7} {'z centred':>9} {'KL':>8}{local}"
-            f" {'ΣKL':>7} {'survival':>8}",
+            f"{'step':>5}   {scored}{'dense':<12} {'pruned':<12} {'cos h':>7} {'z centred':>9} {'KL':>8}"
+            f" {'ΣKL':>7} {'survival':>8}{own}",
             style="bold",
             soft_wrap=True,
         )
@@ -166,19 +170,19 @@ class LiveTable:
         line.append(mark)
         for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
             line.append(f"{fit(shown(choice.token), 12) if choice else fit('–', 12)} ", style)
-        line.append(f"{figure(record.h.cos if record.h else None, '7.4f')} ")
-        line.append(f"{figure(record.z.cos_centred if record.z else None, '9.4f')} ")
-        line.append(f"{figure(record.p.kl if record.p else None, '8.3g')} ")
-        if not self._scores:
-            line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
+        line.append(f"{figure(shared.h.cos if shared else None, '7.4f')} ")
+        line.append(f"{figure(shared.z.cos_centred if shared else None, '9.4f')} ")
+        line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
         line.append(f"{figure(record.sum.kl_local, '7.4g')} {figure(record.sum.survival, '8.2g')}")
+        if self._follow is Follow.FREE:
+            line.append(f"  {figure(record.p.kl if record.p else None, '8.3g')}")
         if record.invalid:
             line.append(f"  the {record.invalid.model} model is not finite from {record.invalid.layer} on", "bold")
         self._console.print(line, soft_wrap=True, highlight=False)
 
     @property
     def _scores(self) -> bool:
-        """Is a given text scored? Its tokens then stand beside the models' own; there is one context, so no `local`."""
+        """Is a given text scored? Its tokens then stand beside the models' own; there is one context."""
         return self._follow is Follow.TEXT
 
     def _close(self, path: list[StepRecord], why: str) -> None:

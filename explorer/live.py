@@ -18,7 +18,7 @@ from explorer.errors import remember_shown
 from explorer.measured import FREELY, Forced, Measured, forced_at
 from explorer.source import Sink, Token
 from probes.branches import Branch, Branches
-from probes.errors import BadInput, PhierError
+from probes.errors import BadInput, Cancelled, PhierError
 from probes.events import (
     BranchOpened,
     BranchSelected,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from probes.pair import Pair
     from probes.prompting import Prompt
 
+IMPORTING = "Loading torch and transformers"
+READING = "Reading the prompt"
 READ_AHEAD = 8
 """Steps measured before anybody asks for them."""
 
@@ -53,8 +55,11 @@ def loader(wanted: Wanted) -> Loader:
     """Loads what a person asked for; torch comes with it, so only when called."""
 
     def load(progress: Progress, cancelled: Callable[[], bool]) -> Pair:
+        progress(WorkProgressed(IMPORTING))
         from probes.pair import load_pair
 
+        if cancelled():
+            raise Cancelled(IMPORTING)
         return load_pair(wanted, progress, cancelled)
 
     return load
@@ -102,6 +107,7 @@ class LiveSource:
 
     def open(self, sink: Sink) -> None:
         self._sink = sink
+        self._cancel.clear()
         self._commands.put(self._begin)
         if not self._worker.is_alive():
             self._worker.start()
@@ -155,11 +161,19 @@ class LiveSource:
 
     def restart(self, settings: RunSettings) -> None:
         self.pause()  # at once: a key that runs or pauses then speaks of the new run
+        self._say_at_once(READING)
         self._commands.put(lambda: self._start(settings))
 
     def prune(self, setting: str) -> None:
         self.pause()
+        self._say_at_once(f"Pruning by {setting}")
         self._commands.put(lambda: self._prune(setting))
+
+    def _say_at_once(self, task: str) -> None:
+        """Shows what was asked for though the step under way comes first; what is cancelled from here on is this."""
+        self._cancel.clear()
+        if self._pair is not None:
+            self._sink(WorkProgressed(task))
 
     # The measuring thread -------------------------------------------------------------------------------------
 
@@ -170,7 +184,6 @@ class LiveSource:
             except queue.Empty:
                 command = self._advance
             try:
-                self._cancel.clear()
                 if not self._closed.is_set():
                     command()
             except PhierError as problem:
@@ -293,7 +306,7 @@ class LiveSource:
             self._sink(RunStarted(self._run, header))
 
     def _filled(self, done: int, total: int) -> None:
-        self._sink(WorkProgressed("Reading the prompt", done, total, "tokens"))
+        self._sink(WorkProgressed(READING, done, total, "tokens"))
 
     def _prune(self, setting: str) -> None:
         """Changes the pruned model, then shows as many steps of it as there were, with the tokens that were forced.

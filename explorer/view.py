@@ -31,6 +31,9 @@ from probes.settings import Follow
 
 Clock = Callable[[], float]
 
+PACE_WINDOW, PACE_STEADY = 20.0, 3.0
+"""Seconds over which the rate of slow work is taken, and from which on it says how long the rest takes: a download's
+first moments are slower than any that follow."""
 SPEED_WINDOW = 12
 """Steps over which the speed is taken."""
 
@@ -60,7 +63,11 @@ class Work:
 
     progress: WorkProgressed
     rate: float | None = None
-    """Units a second, None while unknown."""
+    """Units a second over the last while, None while unknown."""
+    steady: bool = False
+    """True once the rate has been looked at long enough to say when it will be done."""
+    began: float = 0.0
+    """When it was first heard of, by the view's clock."""
 
     @property
     def share(self) -> float | None:
@@ -71,6 +78,8 @@ class Work:
     def left(self) -> float | None:
         """Seconds to go; None while unknown, and once all is done."""
         done, total = self.progress.done, self.progress.total
+        if not self.steady:
+            return None
         return (total - done) / self.rate if self.rate and done is not None and total and done < total else None
 
 
@@ -115,7 +124,8 @@ class View:
         self._summary: tuple[int, int, Summary] | None = None
         self._clock = clock
         self._arrivals: deque[float] = deque(maxlen=SPEED_WINDOW + 1)
-        self._work_start: tuple[str, float, float] | None = None
+        self._pace: deque[tuple[float, float]] = deque()
+        """When how much of the work was done, over the last while."""
 
     # Folding.
 
@@ -128,7 +138,7 @@ class View:
                 self._start(event)
             case Failed():
                 self.failure = event
-                self.work = self._work_start = None
+                self.work = None
             case _ if event.run != self.run:
                 pass
             case StepMeasured():
@@ -157,18 +167,28 @@ class View:
     def _work(self, event: WorkProgressed) -> None:
         now = self._clock()
         done = event.done or 0.0
-        if self._work_start is None or self._work_start[0] != event.task or done < self._work_start[2]:
-            self._work_start = (event.task, now, done)
-        _, start, first = self._work_start
+        same = self.work is not None and self.work.progress.task == event.task
+        if not same or (self._pace and done < self._pace[-1][1]):
+            self._pace.clear()
+        self._pace.append((now, done))
+        while len(self._pace) > 2 and now - self._pace[1][0] >= PACE_WINDOW:
+            self._pace.popleft()
+        start, first = self._pace[0]
         rate = (done - first) / (now - start) if now > start and done > first else None
-        self.work = Work(event, rate)
+        began = self.work.began if same and self.work is not None else now
+        self.work = Work(event, rate, now - start >= PACE_STEADY, began)
         self.failure = None
+
+    @property
+    def working_for(self) -> float:
+        """Seconds since the work under way was first heard of."""
+        return self._clock() - self.work.began if self.work is not None else 0.0
 
     def _start(self, event: RunStarted) -> None:
         self.run, self.header = event.run, event.header
         self.branches = Branches()
         self.running, self.pause, self._played = False, None, False
-        self.work = self.failure = self._work_start = None
+        self.work = self.failure = None
         self.explained.clear()
         self._arrivals.clear()
         self._show_path()

@@ -210,7 +210,7 @@ class MainScreen(Asking):
     def action_back(self) -> None:
         if self.zoomed:
             self.close_zoom()
-        elif self.view.work is not None:
+        elif self.view.work is not None or self.view.phase is Phase.STARTING:
             self.source.cancel()
         elif self.view.returnable and self.view.phase is Phase.FAILED:
             self.post_message(ReturnAsked())

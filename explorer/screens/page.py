@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from textual.events import Resize
 from textual.screen import Screen
 from textual.widget import Widget
@@ -15,6 +17,9 @@ LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 FULL_WIDTH, FULL_HEIGHT = 110, 33
 """From this size on panels stand side by side with charts; below, each takes as little as it can."""
 WIDE = 150
+NOT_COPIED = (
+    "GNU screen passes nothing on to the clipboard. Select with the mouse (mostly with Shift held), or use tmux."
+)
 
 
 class Page(Screen[None]):
@@ -77,8 +82,16 @@ class Page(Screen[None]):
         panel = self.panel
         text = selected or (panel.copy_text() if isinstance(panel, (Drawn, SpacePanel)) else "")
         self.app.copy_to_clipboard(text)
+        if in_gnu_screen():
+            self.notify(NOT_COPIED, title="Not copied")
+            return
         what = "The selection" if selected else "The panel"
         self.notify(f"{what} is on the clipboard, where the terminal allows it.", title="Copied")
+
+
+def in_gnu_screen() -> bool:
+    """GNU screen takes the sequence that copies for its own title and shows it there."""
+    return "STY" in os.environ
 
 
 def too_small() -> Static:

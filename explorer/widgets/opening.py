@@ -56,7 +56,7 @@ class Opening(Drawn):
         if work.share is not None:
             full = round(work.share * BAR)
             lines.append([("━" * full, palette.dense), ("╌" * (BAR - full), palette.faint)])
-        lines.append([(work_text(work) or "a moment, please", palette.muted)])
+        lines.append([(work_text(work, view.working_for) or "a moment, please", palette.muted)])
         return [*lines, [], [("Esc cancels   q quits", palette.muted)]]
 
 

@@ -15,6 +15,9 @@ from explorer.view import Phase, View, Work
 from explorer.widgets.drawn import Drawn, Piece
 from probes.events import Pause
 
+SO_FAR = 3.0
+"""Seconds from which on slow work says how long it has taken: it shows that something goes on."""
+
 
 class Status(Drawn):
     """One sentence."""
@@ -36,6 +39,7 @@ class Status(Drawn):
             view.failure,
             view.cursor,
             playing(view),
+            int(view.working_for),
         )
         if state != self._state:
             self._state, self._view = state, view
@@ -47,7 +51,7 @@ class Status(Drawn):
         if view is None:
             return []
         if view.work is not None:
-            return [[(" ", None), *work_pieces(view.work, palette, max(8, min(24, width // 5)))]]
+            return [[(" ", None), *work_pieces(view, view.work, palette, max(8, min(24, width // 5)))]]
         text = sentence(view, width - 1)
         if not text and self.screen.has_class("-compact"):
             text = reading.sentences(view.record, view.parts_at, scored=view.scores)[1]
@@ -97,11 +101,12 @@ def playing(view: View) -> str:
     return told(view.playback) if view.playback is not None else ""
 
 
-def work_text(work: Work) -> str:
-    """How far the work is: "45.0 of 112 MB, 8.2 MB/s, 9 s left"."""
+def work_text(work: Work, seconds: float = 0.0) -> str:
+    """How far the work is: "45.0 of 112 MB, 8.2 MB/s, 9 s left"; while that can't be said, how long it has taken."""
     progress = work.progress
+    so_far = f"{numbers.duration(seconds)} so far" if seconds >= SO_FAR else ""
     if progress.done is None:
-        return ""
+        return so_far
     if progress.unit == "bytes":
         parts = [numbers.count(progress.done)]
         if progress.total:
@@ -117,15 +122,17 @@ def work_text(work: Work) -> str:
         parts = [f"{progress.done:,.0f} {progress.unit}".strip()]
     if work.left is not None:
         parts.append(f"{numbers.duration(work.left)} left")
+    elif so_far:
+        parts.append(so_far)
     return ", ".join(parts)
 
 
-def work_pieces(work: Work, palette: Palette, width: int) -> list[Piece]:
+def work_pieces(view: View, work: Work, palette: Palette, width: int) -> list[Piece]:
     """The task, a bar where the whole is known, how far it is, and how to stop it."""
     pieces: list[Piece] = [(f"{flowing(work.progress.task)}  ", palette.strong)]
     if work.share is not None:
         full = round(work.share * width)
         pieces += [("━" * full, palette.dense), ("╌" * (width - full), palette.faint), ("  ", None)]
-    pieces.append((work_text(work), palette.text))
+    pieces.append((work_text(work, view.working_for), palette.text))
     pieces.append(("  Esc cancels", palette.muted))
     return pieces

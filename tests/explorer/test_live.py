@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from explorer.live import READ_AHEAD, LiveSource
+from explorer.live import IMPORTING, READ_AHEAD, LiveSource, loader
 from probes.branches import Branches
 from probes.decode import Lockstep
 from probes.errors import BadInput, Cancelled
@@ -30,6 +30,7 @@ from probes.header import ModelInfo, RunHeader
 from probes.prompting import Prompt
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
+from probes.wanted import Wanted
 from tests.probes.test_decode import PROMPT, Words, damaged
 from tests.tiny import tiny
 
@@ -386,3 +387,44 @@ def test_a_pause_right_after_a_run_was_asked_for_is_not_lost(heard: Listener) ->
     live.close()
     assert not heard.of(RunResumed)
     assert len(heard.steps()) == 1
+
+
+def test_what_is_asked_for_is_shown_before_the_step_under_way_is_done(source: LiveSource, heard: Listener) -> None:
+    source._lock.acquire()  # the measuring thread is busy and can release nothing
+    try:
+        before = len(heard.of(WorkProgressed))
+        source.prune("0.5")
+        assert heard.of(WorkProgressed)[before].task == "Pruning by 0.5"
+        source.restart(RunSettings("again", steps=3))
+        assert heard.of(WorkProgressed)[-1].task == "Reading the prompt"
+    finally:
+        source._lock.release()
+    heard.wait(RunStarted, 3)
+
+
+def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: Listener) -> None:
+    class Careful(TinyPair):
+        def repruned(
+            self, setting: str, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
+        ) -> TinyPair:
+            if cancelled():
+                raise Cancelled("Calibrating")
+            return super().repruned(setting, progress, cancelled)
+
+    live = LiveSource(lambda _progress, _cancelled: Careful(), SETTINGS)  # type: ignore[arg-type, return-value]
+    live.open(heard)
+    heard.wait(RunStarted)
+    with live._lock:
+        live.prune("0.5")
+        live.cancel()
+    assert heard.wait(Failed).title == "Cancelled"
+    live.prune("0.5")
+    heard.wait(RunStarted, 2)
+    live.close()
+
+
+def test_loading_says_at_once_what_it_does_and_can_be_cancelled() -> None:
+    told: list[WorkProgressed] = []
+    with pytest.raises(Cancelled):
+        loader(Wanted(dense="nowhere", prune="wanda:0.5"))(told.append, lambda: True)
+    assert [event.task for event in told] == [IMPORTING]

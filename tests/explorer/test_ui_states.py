@@ -39,7 +39,7 @@ async def test_before_anything_arrives_it_says_so(size: tuple[int, int]) -> None
 async def test_a_download_tells_bytes_speed_time_left_and_how_to_cancel() -> None:
     source = Waiting()
     async with on_stage(source) as (app, pilot):
-        for done in (41_000_000, 45_000_000):
+        for done in range(5_000_000, 46_000_000, 1_000_000):
             source.emit(WorkProgressed("Fetching SmolLM2", done, 112_000_000, "bytes"))
             await settle(pilot)
         shown = screen_text(app)
@@ -273,3 +273,37 @@ async def test_going_on_past_the_limit_says_how_far() -> None:
         source.advance(2)
         await settle(pilot)
         assert "step 8/12" in text_of(app, "Title")
+
+
+async def test_what_says_nothing_of_itself_shows_its_time() -> None:
+    source = Waiting()
+    async with on_stage(source) as (app, pilot):
+        source.emit(WorkProgressed("Loading torch and transformers"))
+        await settle(pilot)
+        app._clock.now += 20  # type: ignore[attr-defined]
+        app._show_time()
+        await settle(pilot)
+        assert "20 s so far" in screen_text(app) or "21 s so far" in screen_text(app)
+
+
+async def test_escape_cancels_before_anything_has_arrived() -> None:
+    source = Waiting()
+    async with on_stage(source) as (app, pilot):
+        assert "Starting" in screen_text(app)
+        await press(pilot, "escape")
+        assert source.asked == ["cancel"]
+
+
+@pytest.mark.parametrize("multiplexer", ["", "1234.pts-0.host"])
+async def test_gnu_screen_is_sent_no_clipboard_and_told_so(multiplexer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STY", raising=False)
+    if multiplexer:
+        monkeypatch.setenv("STY", multiplexer)
+    async with on_stage(scripted(), 5) as (app, pilot):
+        written: list[str] = []
+        assert app._driver is not None
+        monkeypatch.setattr(app._driver, "write", written.append)
+        await press(pilot, "y")
+        copied = any("\x1b]52;" in text for text in written)
+        title = [notice.title for notice in app._notifications]
+        assert (copied, title) == ((False, ["Not copied"]) if multiplexer else (True, ["Copied"]))

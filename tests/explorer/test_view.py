@@ -44,12 +44,40 @@ def test_work_before_a_run_is_told_with_speed_and_time_left() -> None:
     assert view.phase is Phase.WORKING
     assert view.work is not None
     assert view.work.rate is None
-    view.apply(WorkProgressed("Fetching", 30, 100, "bytes"))
+    view.apply(WorkProgressed("Fetching", 12, 100, "bytes"))
     assert view.work is not None
-    assert view.work.rate == pytest.approx(200)
-    assert view.work.left == pytest.approx(0.35)
-    assert view.work.share == 0.3
+    assert view.work.rate == pytest.approx(20)
+    assert view.work.left is None, "the first moments of a download do not say how long it takes"
     assert "/s" in work_text(view.work)
+    for done in range(14, 92, 2):
+        view.apply(WorkProgressed("Fetching", done, 100, "bytes"))
+    assert view.work.rate == pytest.approx(20)
+    assert view.work.left == pytest.approx(0.5)
+    assert view.work.share == 0.9
+
+
+def test_a_slow_beginning_is_forgotten() -> None:
+    clock = Clock()
+    view = View(clock=clock)
+    view.apply(WorkProgressed("Fetching", 0, 1000, "bytes"))
+    clock.now += 60  # waiting for the first byte
+    for done in range(1, 401):
+        view.apply(WorkProgressed("Fetching", done, 1000, "bytes"))
+    assert view.work is not None
+    assert view.work.left == pytest.approx(60, rel=0.05), "ten bytes a second"
+
+
+def test_work_that_says_nothing_says_how_long_it_has_taken() -> None:
+    clock = Clock()
+    view = View(clock=clock)
+    view.apply(WorkProgressed("Converting"))
+    assert view.work is not None
+    assert work_text(view.work, view.working_for) == ""
+    clock.now += 25
+    assert work_text(view.work, view.working_for) == "25 s so far"
+    view.apply(WorkProgressed("Converting", 296, 296, "tensors"))
+    clock.now += 25
+    assert work_text(view.work, view.working_for) == "296 of 296 tensors, 50 s so far"
 
 
 def test_finished_work_has_no_speed_and_no_time_left() -> None:
