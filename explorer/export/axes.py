@@ -146,6 +146,15 @@ def _curve(axis: Axes, curve: Curve, panel: Panel, drawn: Drawing, log: bool) ->
     finite = [
         (step, v if v is not None and math.isfinite(v) and (v > 0 or not log) else math.nan) for step, v in numbered
     ]
+    if found["linestyle"] != "-":  # dashes alone leave out the peaks that fall into a gap
+        axis.plot(
+            [step for step, _ in finite],
+            [v for _, v in finite],
+            color=pale(colour),
+            linewidth=0.4,
+            zorder=found["zorder"] - 0.5,
+            gid=f"thread-{curve.subject}-{curve.variant}",
+        )
     apart = max(1, len(numbered) // 6)
     axis.plot(
         [step for step, _ in finite],

@@ -267,10 +267,12 @@ function point(made) {
   const x = made.x(state.step);
   made.needle.setAttribute("x1", x);
   made.needle.setAttribute("x2", x);
-  made.value.textContent = made.chart.lines
-    .map((line) => line.values[state.step - 1])
-    .map((value) => value === null ? "–" : typeof value === "string" ? value : short(value))
-    .join("  ");
+  const told = made.chart.lines.map(({ label, values }) => {
+    const value = values[state.step - 1];
+    const shown = value === null ? "–" : typeof value === "string" ? value : short(value);
+    return label ? `${label} ${shown}` : shown;
+  });
+  made.value.textContent = `step ${state.step}: ${told.join(" · ")}`;
 }
 
 function stepAt(made, clientX) {

@@ -51,7 +51,7 @@ class ComparedChart(Framed, can_focus=True):
         lowest = min(line.column.lowest for line in lines)
         highest = max(line.column.highest for line in lines)
         scale = scale_of(self._scale, lowest, highest, log)
-        self.entitle(Text(self._title), Text(f"steps {axis.first}–{axis.last}"))
+        self.entitle(Text(self._title), Text(f"steps {axis.first}–{min(axis.last, max(map(len, columns)))}"))
         self.query_one(Chart).show(Picture(lines, axis, scale, axis.count, cursor, falls=self._scale == "cosine"))
 
 

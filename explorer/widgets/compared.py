@@ -76,15 +76,16 @@ class ComparedFigures(Drawn, can_focus=True):
         columns = 2 * count - 1
         label = max(14, min(26, width // 3, width - 1 - 8 * columns))
         value = max(8, (width - label - 1) // columns)
-        # The first name has the room of the labels besides, every other that of its difference.
+        # A name ends where its values do. A long one needs more room: the first that of the labels, every other that of
+        # its differences, over whose end Δ stands.
         names = [f" {name}" for name in narrowed([flowing(entry.label) for entry in compared.entries], 2 * value - 6)]
         head: Pieces = []
         for place, name in enumerate(names):
             named = f"{SIGNS[place % ENTRIES]}{name}"
-            room = label + 1 + value if place == 0 else 2 * value - 2
+            room = label + 1 + value if place == 0 else max(value, cell_len(named) + 1)
             head.append((" " * (room - cell_len(named)) + named, style_of(palette, place)))
             if place:
-                head.append((" Δ", palette.muted))
+                head.append(("Δ".rjust(2 * value - room), palette.muted))
         rows = compared.rows[self._top : self._top + max(1, height - 1)]
         return [head, *(self._row(row, label, value, compared.marked(row)) for row in rows)]
 

@@ -149,7 +149,10 @@ class SpacePanel(Framed, can_focus=True):
         self._view = view
         self._readout.show(reading(self.space, view))
         self._share_height(self._readout)
-        self.entitle(Text(self.space.title), Text(f"steps {view.axis.first}–{view.axis.last}" if view.newest else ""))
+        self.entitle(
+            Text(self.space.title),
+            Text(f"steps {view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""),
+        )
         zoomed = self.has_class("-zoomed")
         for drawing, chart in zip(self.space.drawings, self._charts, strict=True):
             if chart.display:

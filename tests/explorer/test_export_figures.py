@@ -204,6 +204,14 @@ def test_of_a_pair_the_second_curve_lies_on_a_broader_paler_first(
     assert colours["curve-0-0"] != colours["curve-0-1"]
     assert "dasharray" in curves["curve-0-1"]
     assert "dasharray" not in curves["curve-0-0"]
+    assert [one.replace("thread", "curve") for one in groups(svg, "thread-")] == [
+        one for one in order if dashed(svg, one)
+    ], "a thin line holds dashes together"
+
+
+def dashed(svg: Path, curve: str) -> bool:
+    found = next(one for one in ElementTree.fromstring(svg.read_bytes()).iter() if one.get("id") == curve)
+    return any("dasharray" in path.get("style", "") for path in found)
 
 
 @pytest.mark.parametrize("setting", [LONG, "magnitude:0.05@attn+" * 6 + LONG, "x" * 300])

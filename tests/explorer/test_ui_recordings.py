@@ -316,6 +316,27 @@ async def test_four_recordings_of_one_setting_can_be_told_apart_and_are_all_in_s
         assert len(head) <= figures.content_size.width
 
 
+async def test_values_and_differences_stand_under_their_headings(folder: Path) -> None:
+    async with browsing() as (app, pilot):
+        app.compare([folder / "half.jsonl", folder / "third.jsonl"])
+        await settle(pilot)
+        figures = app.screen.query_one(ComparedFigures)
+        head, steps, *_ = figures._text_lines()
+        ends = [head.index("wanda:0.5") + 9, head.index("wanda:0.3") + 9, head.index("Δ") + 1]
+        values = [steps.index("30") + 2, steps.index("24") + 2, steps.index("−6") + 2]
+        assert ends == values
+
+
+async def test_the_charts_of_a_comparison_say_how_many_steps_there_are(folder: Path) -> None:
+    record(folder / "a.jsonl", "wanda:0.5", 65)
+    async with browsing() as (app, pilot):
+        app.compare([folder / "a.jsonl", folder / "half.jsonl"])
+        await settle(pilot)
+        shown = screen_text(app)
+        assert "steps 1–65" in shown
+        assert "steps 1–68" not in shown
+
+
 def test_points_fit_a_narrow_column() -> None:
     assert [closely(value) for value in (0.0005, 0.00088, 0.594, 1.0)] == ["0.050pt", "0.088pt", "59pt", "100pt"]
     assert closely(3.1e-20) == "3.1e-20"
