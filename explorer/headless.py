@@ -150,7 +150,7 @@ class LiveTable:
         )
         if header.prune:
             took = f" in {header.prune.seconds:.1f} s" if header.prune.setting else ""
-            self._console.print(f"{header.prune.summary}{took}", style="dim")
+            self._console.print(f"{header.prune.summary}{took}", style="dim", markup=False)
         self._console.print(f"{settings.follow} · {settings.sampling} · T {settings.analysis_t:g}\n", style="dim")
         scored = f"{'scored':<11} {'p':>8} {'q':>8}   " if self._scores else ""
         own = f"  {'own KL':>8}" if self._follow is Follow.FREE else ""

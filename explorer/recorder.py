@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -41,7 +42,7 @@ class Recorder:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises `BadInput` where `path` exists already."""
-        if path is not None and path.exists():
+        if path is not None and os.path.lexists(path):  # of a name that no disk takes, its making says what is wrong
             raise BadInput(
                 "File exists", f"{path} exists already, and a recording is never overwritten.", "Give another name."
             )

@@ -24,6 +24,7 @@ from probes.loading.aligned import align
 from probes.loading.bitmask import unpacked_folder
 from probes.loading.cache import Unkept, recall, remember, signature_of
 from probes.loading.place import find, weight_files
+from probes.loading.quiet import marked_output
 from probes.loading.reading import named_drops, read_model, read_settings, read_tokenizer
 from probes.loading.stages import stage
 from probes.loading.work import Work
@@ -65,6 +66,7 @@ class Loaded:
     """Sentences that nobody may miss: its files hold tensors that it does not use."""
 
 
+@marked_output()
 def load(
     spec: str,
     *,

@@ -70,7 +70,7 @@ def report(found: Bench, console: Console | None = None) -> None:
     from explorer.bench import interface
 
     console = console or Console()
-    console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False)
+    console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False, markup=False)
     console.print(_steps_table(found.steps))
     console.print(_growth_table(found.growth))
     console.print(interface.table(found.interface))

@@ -19,7 +19,7 @@ def method(config: Mapping[str, object]) -> str:
     """How a configuration says its weights are quantised: "compressed-tensors", "gptq", …; "" where they aren't."""
     found = config.get("quantization_config")
     named = found.get("quant_method") if isinstance(found, Mapping) else None
-    return str(getattr(named, "value", named) or "")
+    return visible(str(getattr(named, "value", named) or ""), 100)
 
 
 def described(model: PreTrainedModel) -> str:

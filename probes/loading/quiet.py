@@ -1,16 +1,21 @@
-"""Keeps transformers and the hub off the terminal, and turns their progress bars into events."""
+"""Keeps transformers and the hub off the terminal, turns their progress bars into events, and what they still say into
+text that is safe to show: it quotes the files that are read."""
 
 from __future__ import annotations
 
+import io
+import logging as standard_logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm.std import tqdm
 from transformers.utils import logging
 
+from probes.foreign_text import visible
 from probes.loading.work import Work
 
 _ONE_AT_A_TIME = threading.RLock()
@@ -27,6 +32,29 @@ def hush() -> None:
     logging.disable_progress_bar()  # the hub's with its own
     if "TRANSFORMERS_VERBOSITY" not in os.environ:
         logging.set_verbosity_error()
+    for library in ("transformers", "huggingface_hub"):
+        for handler in standard_logging.getLogger(library).handlers:
+            if not isinstance(handler.formatter, _Marking):
+                handler.setFormatter(_Marking(handler.formatter))
+
+
+@contextmanager
+def marked_output() -> Iterator[None]:
+    """While it lasts, what libraries print or warn of reaches standard error with marks for what acts on a terminal.
+
+    Nothing of it comes to standard output, which belongs to the figures.
+    """
+    before = sys.stdout, sys.stderr
+    ours = _Marked(sys.stderr)
+    sys.stdout = sys.stderr = ours
+    try:
+        yield
+    finally:
+        # An interface that has ended meanwhile has put its own back already.
+        if sys.stdout is ours:
+            sys.stdout = before[0]
+        if sys.stderr is ours:
+            sys.stderr = before[1]
 
 
 @contextmanager
@@ -43,6 +71,35 @@ def reporting(work: Work, task: str) -> Iterator[None]:
             yield
         finally:
             logging.set_tqdm_hook(before)
+
+
+class _Marking(standard_logging.Formatter):
+    """Formats as another one does, with marks."""
+
+    def __init__(self, before: standard_logging.Formatter | None) -> None:
+        super().__init__()
+        self._before = before or standard_logging.Formatter()
+
+    def format(self, record: standard_logging.LogRecord) -> str:
+        return _by_line(self._before.format(record))
+
+
+class _Marked(io.TextIOBase):
+    """A stream that writes to another one, with marks."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(_by_line(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _by_line(text: str) -> str:
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 class _Counted:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import psutil
@@ -52,6 +54,8 @@ def read_settings(
         _refuse_drops(found, name)
     _refuse_pickles(folder, files, name, pickle)
     size = sum(file.stat().st_size for file in files)
+    if not size:
+        raise BadInput("Broken weights", f"{visible(str(files[0]))} is empty.", "Fetch it again.")
     return read_configuration(folder, found, name, tensors=_count(files), size=size, remote_code=remote_code)
 
 
@@ -96,8 +100,16 @@ def read_model(
     found = configuration(folder)
     hint = "Name another model." if device_map is None else "Use a device map such as auto or balanced."
     hint = f"{doubtful(found)}{hint}"
-    loading = stage("Model not loaded", f"{name} can't be loaded", hint, memory=lambda: _too_large(name, needed))
-    with unheard(found), reporting(work, task), loading, adapter.left_off(), unread.collected() as left:
+    failed = f"{name} can't be loaded from {visible(str(files[0] if len(files) == 1 else folder))}"
+    loading = stage("Model not loaded", failed, hint, memory=lambda: _too_large(name, needed))
+    with (
+        unheard(found),
+        reporting(work, task),
+        loading,
+        _tensors_only(failed),
+        adapter.left_off(),
+        unread.collected() as left,
+    ):
         work.tell(task)
         read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
             folder,
@@ -160,6 +172,19 @@ def available_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
+
+
+@contextmanager
+def _tensors_only(failed: str) -> Iterator[None]:
+    """Raises `BadInput` for a pickle of something else than tensors, which torch refuses with advice for programs."""
+    try:
+        yield
+    except UnpicklingError as problem:
+        raise BadInput(
+            "Pickled weights",
+            f"{failed}: it holds more than tensors, and other objects could run code.",
+            "Save it again by save_pretrained, which writes safetensors.",
+        ) from problem
 
 
 def _refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from probes.errors import BadInput
+from probes.foreign_text import said, visible
 from probes.header import Calibration, ModelInfo
 
 FILE = "phier.json"
+_LONGEST = 20_000
+"""Characters kept of a text in such a file."""
 FORMAT = 1
 """The number of the form that is written; a reader passes over keys it does not know."""
 
@@ -48,10 +52,18 @@ def read(folder: Path) -> Provenance | None:
     """What the folder says of itself; None where it was not saved here. Raises `BadInput` where it can't be read."""
     file = folder / FILE
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Provenance)
+        return msgspec.convert(_visible(msgspec.json.decode(file.read_bytes())), Provenance)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as problem:
-        raise BadInput(
-            "Provenance", f"{file} can't be read: {problem}", "Remove it to look at the weights alone."
-        ) from problem
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as problem:
+        unread = f"{visible(str(file))} can't be read: {said(problem)}"
+        raise BadInput("Provenance", unread, "Remove it to look at the weights alone.") from problem
+
+
+def _visible(node: Any) -> Any:
+    """The same data with all text made visible: a folder's file is anybody's."""
+    if isinstance(node, str):
+        return visible(node, _LONGEST)
+    if isinstance(node, dict):
+        return {visible(key, _LONGEST): _visible(value) for key, value in node.items()}
+    return [_visible(item) for item in node] if isinstance(node, list) else node

@@ -69,7 +69,7 @@ def test_what_failed_behind_a_screen_is_traced_when_it_closes() -> None:
 
 def test_names_that_are_too_long_for_the_disk_are_a_sentence(tmp_path: Path) -> None:
     long = "x" * 300
-    for arguments in (["compare", long, long], ["export", long, "--to", "csv"]):
+    for arguments in (["compare", long, long], ["export", long, "--to", "csv"], ["run", "--session", long]):
         ended = CliRunner().invoke(phier, arguments)
         assert ended.exit_code in (1, 2), arguments
         assert "Traceback" not in ended.stderr

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from probes.errors import BadInput
 from probes.models import load
+from probes.steppable import check_steppable
 from tests.tiny import byte_tokenizer, save, tiny
 
 TOKENIZER = byte_tokenizer()
@@ -173,3 +174,65 @@ def test_a_base_model_without_its_head_is_told_as_one(tmp_path):
 def test_a_decoder_of_a_kind_that_is_usually_an_encoder_goes_on_to_its_weights(folder):
     told = refused(edit(folder, model_type="bert", architectures=["BertLMHeadModel"], is_decoder=True))
     assert "Weights" in told
+
+
+# Weights that are none ----------------------------------------------------------------------------------------
+
+
+def pickled(folder: Path, held: object) -> Path:
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    torch.save(held, folder / "pytorch_model.bin")
+    return folder
+
+
+def test_a_pickle_of_a_whole_object_is_a_sentence(folder):
+    told = refused(pickled(folder, torch.nn.Linear(2, 2)), allow_pickle=True)
+    assert "pytorch_model.bin: it holds more than tensors" in told
+    assert "Traceback" not in told
+
+
+def test_an_empty_pickle_is_a_sentence(folder):
+    (pickled(folder, {}) / "pytorch_model.bin").write_bytes(b"")
+    assert "pytorch_model.bin is empty" in refused(folder, allow_pickle=True)
+
+
+@pytest.mark.parametrize("held", [[1, 2], {"a": 1}, 3, {"\x1b]0;evil\x07": torch.zeros(2)}])
+def test_a_pickle_of_anything_else_is_a_sentence_too(folder, held):
+    assert "\x1b" not in refused(pickled(folder, held), allow_pickle=True)
+
+
+def test_a_tokenizer_of_a_type_that_is_not_known_is_a_sentence(folder):
+    file = folder / "tokenizer.json"
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps({**found, "model": {**found["model"], "type": "BPE2"}}))
+    assert "The tokenizer in" in refused(folder)
+    file.write_text("[" * 100_000)
+    assert "The tokenizer in" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        [],
+        {"weight_map": []},
+        {"weight_map": {}},
+        {"weight_map": {"a": 1}},
+        {"weight_map": {"a": "."}},
+        {"weight_map": {"a": "x" * 400}},
+        {"weight_map": {"a": "\x1b]0;evil\x07\x00"}},
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_an_index_of_anything_is_a_sentence(folder, index):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    told = refused(folder)
+    assert told.startswith(("Broken index", "Weights missing", "No weights"))
+    assert "\x1b" not in told
+
+
+def test_a_configuration_that_does_not_fit_its_weights_is_found_in_the_first_pass(tmp_path):
+    model = tiny("mixtral", vocab_size=SIZE, num_local_experts=1, num_experts_per_tok=1)
+    folder = edit(save(tmp_path / "one", model, TOKENIZER), num_experts_per_tok=2)
+    with pytest.raises(BadInput, match=r"one is a MixtralForCausalLM.*failed: selected index k out of range"):
+        check_steppable(load(str(folder)))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import logging as standard_logging
+import sys
+
 import pytest
 from transformers.utils import logging
 
 from probes.errors import Cancelled
 from probes.events import WorkProgressed
-from probes.loading.quiet import reporting
+from probes.loading.quiet import hush, marked_output, reporting
 from probes.loading.work import Work
 
 
@@ -31,3 +35,30 @@ def test_a_bar_over_one_thing_says_only_that_it_goes_on() -> None:
 def test_cancelled_work_ends_a_bar() -> None:
     with pytest.raises(Cancelled):
         told(3, stop=2)
+
+
+def test_what_libraries_say_reaches_standard_error_with_marks(capsys: pytest.CaptureFixture[str]) -> None:
+    with marked_output():
+        print("one\x1b[2J")  # noqa: T201 - as a library does
+        sys.stderr.write("three\u202e\n")
+    print("four")  # noqa: T201
+    caught = capsys.readouterr()
+    assert caught.out == "four\n"
+    assert "one␛[2J\n" in caught.err
+    assert "three⟨202E⟩\n" in caught.err
+    assert "\x1b" not in caught.err
+
+
+def test_log_lines_of_transformers_are_marked() -> None:
+    hush()
+    handler = standard_logging.getLogger("transformers").handlers[0]
+    record = standard_logging.LogRecord("transformers", 40, "", 1, "bad \x1b[2J%s", ("\x9b",), None)
+    assert handler.format(record) == "[transformers] bad ␛[2J⟨009B⟩"
+
+
+def test_streams_that_an_interface_has_put_back_meanwhile_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, interface = sys.stderr, io.StringIO()
+    with marked_output():
+        sys.stderr = interface
+    assert sys.stderr is interface
+    sys.stderr = before
