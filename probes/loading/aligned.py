@@ -1,8 +1,8 @@
 """Weights where products don't depend on where in memory they lie.
 
 Weights are mapped from their files, so they begin wherever the file's header ends. On some processors, the matrix
-library sums in another order if a matrix does not begin at a multiple of 64 bytes. Equal weights in two files with other
-headers then differ in the last bits of every figure, where an exact copy has to give exactly 0.
+library sums in another order if a matrix does not begin at a multiple of 64 bytes. Equal weights in two files would
+then differ in the last bits of every figure, where an exact copy has to give exactly 0.
 """
 
 from __future__ import annotations

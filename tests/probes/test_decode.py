@@ -572,3 +572,20 @@ def test_agreement_speaks_of_the_tokens_that_greedy_decoding_takes() -> None:
     assert (record.agree, record.split, record.tied) == (True, False, ("dense", "pruned"))
     with lockstep(dense, dense) as steps:
         assert steps.step().tied == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_exact_copy_in_half_precision_is_exact_on_one_context_and_close_on_two(dtype: torch.dtype) -> None:
+    dense = tiny("llama").to(dtype)
+    pruned = copy.deepcopy(dense)
+    with lockstep(dense, pruned, "free") as steps:
+        for record in (steps.step(), steps.step()):
+            assert record.h is not None
+            assert record.z is not None
+            assert record.p is not None
+            figures = (record.p.kl, record.p.tv, record.z.l2, record.h.angle, record.p.cos, record.h.cos)
+            assert figures == (0, 0, 0, 0, 1, 1)
+        steps.step(dense=5, pruned=7)  # from here on, one model reads one context and the other one both
+        floor = [record.local.p.kl for record in (steps.step(), steps.step(), steps.step()) if record.local]
+    assert len(floor) == 3
+    assert max(floor) < 0.01

@@ -316,3 +316,23 @@ def test_a_shorter_table_changes_no_figure() -> None:
     likeliest = {row.token_id for row in whole.top if min(row.rank_dense, row.rank_pruned) <= 4}
     assert {row.token_id for row in short.top} == likeliest
     assert set(short.top) <= set(whole.top)
+
+
+@pytest.mark.parametrize("constant", [64.0, -1024.0])
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_a_constant_added_to_all_logits_changes_no_probability(constant: float, temperature: float) -> None:
+    z = np.random.default_rng(3).integers(-9000, 9000, size=700).astype(np.float32) / 1024  # adding is exact
+    found = figures([1], [1], z, z + np.float32(constant), temperature)
+    p = found.p
+    assert (p.kl, p.kl_reverse, p.js, p.tv, p.cos, p.kl_estimate, p.cos_estimate) == (0, 0, 0, 0, 1, 0, 0)
+    assert p.entropy_dense == p.entropy_pruned
+    assert (p.rank_dense_in_pruned, p.rank_pruned_in_dense, p.topk_overlap) == (1, 1, 1)
+    assert all(row.kl_share == 0 and row.p == row.q for row in found.top)
+    assert found.z.rms_centred == pytest.approx(0, abs=1e-9)
+    assert found.z.cos_centred == pytest.approx(1)
+    assert found.z.cos < 0.9
+
+
+def test_a_constant_that_rounds_the_logits_moves_the_kl_by_rounding_alone() -> None:
+    z = np.random.default_rng(3).normal(size=700).astype(np.float32) * 5
+    assert figures([1], [1], z, z + np.float32(7.3)).p.kl < 1e-11
