@@ -313,7 +313,7 @@ def _settings(
     if raw and chat_template:
         raise BadInput("Chat template", "A raw prompt goes into none.", "Give --raw or --chat-template, not both.")
     scores = follow is Follow.TEXT
-    asked = _given("" if scores else o.NATALIA) if prompt is None else _given(prompt)
+    asked = o.prompt_for(follow, o.NATALIA) if prompt is None else _given(prompt)
     if not asked and not scores:
         raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
     return RunSettings(

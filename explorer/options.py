@@ -28,6 +28,14 @@ Version = Annotated[
     bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
 ]
 
+
+def prompt_for(follow: Follow, prompt: str) -> str:
+    """The prompt in another context: the default one never stands before a text to score, and is back after it."""
+    if follow is Follow.TEXT:
+        return "" if prompt == NATALIA else prompt
+    return prompt or NATALIA
+
+
 DEFAULT_PRUNE = "wanda:0.5"
 """The setting when neither a setting nor a second model is named."""
 

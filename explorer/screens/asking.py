@@ -7,6 +7,7 @@ from pathlib import Path
 
 from explorer.display import quoted
 from explorer.messages import ModelsAsked, RecordingsAsked, RecordingSaved
+from explorer.options import prompt_for
 from explorer.screens.page import Page
 from explorer.source import Source, Token
 from explorer.trials import Trials
@@ -114,7 +115,8 @@ class Asking(Page):
             elif modes[way] is not self.view.follow:
                 header = self.view.header
                 if header is not None:
-                    self.source.restart(replace(header.settings, follow=modes[way]))
+                    settings, follow = header.settings, modes[way]
+                    self.source.restart(replace(settings, follow=follow, prompt=prompt_for(follow, settings.prompt)))
 
         question = "Which text does each model see? The run starts again on the same prompt."
         self.app.push_screen(Choose("Context", question, ways, self.view.follow.value[0]), answered)

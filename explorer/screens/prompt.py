@@ -12,7 +12,7 @@ from textual.widgets import Static, TextArea
 
 from explorer.screens.dialog import Dialog
 from explorer.widgets.tick import Tick
-from probes.settings import RunSettings
+from probes.settings import Follow, RunSettings
 
 
 class AskPrompt(Dialog[RunSettings]):
@@ -37,7 +37,7 @@ class AskPrompt(Dialog[RunSettings]):
 
     def action_start(self) -> None:
         prompt = self.query_one("#prompt", TextArea).text
-        if not prompt:
+        if not prompt and self._settings.follow is not Follow.TEXT:
             verdict = self.query_one("#verdict", Static)
             verdict.add_class("fault")
             verdict.update("A run needs a prompt of at least one character.")

@@ -13,6 +13,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
+from explorer.options import prompt_for
 from explorer.screens.dialog import Dialog
 from probes.errors import BadInput
 from probes.settings import Follow, RunSettings, Sampling
@@ -127,7 +128,7 @@ def read(values: dict[str, str], before: RunSettings) -> RunSettings:
         raise BadInput("Context", f"{values['follow']!r} is not a context.", f"Use one of: {modes}.") from None
     analysis = values["analysis"]
     return RunSettings(
-        prompt=before.prompt,
+        prompt=prompt_for(follow, before.prompt),
         raw=before.raw,
         follow=follow,
         text=values["text"],

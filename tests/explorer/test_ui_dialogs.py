@@ -8,6 +8,7 @@ import pytest
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static, TextArea
 
+from explorer.options import NATALIA
 from explorer.screens.branches import walk
 from explorer.screens.main import MainScreen
 from explorer.screens.settings import FIELDS, read, written
@@ -294,3 +295,11 @@ async def test_a_command_of_the_palette_is_done() -> None:
         await press(pilot, "enter")
         await pilot.pause(0.2)
         assert source.asked == ["step"]
+
+
+@pytest.mark.parametrize(("before", "scored", "back"), [(NATALIA, "", NATALIA), ("Mine.", "Mine.", "Mine.")])
+def test_the_default_prompt_never_stands_before_a_text_to_score(before: str, scored: str, back: str) -> None:
+    settings = RunSettings(before)
+    text = read({**written(settings), "follow": "text", "text": "some words"}, settings)
+    assert (text.prompt, text.steps) == (scored, 0)
+    assert read({**written(text), "follow": "dense"}, text).prompt == back
