@@ -197,8 +197,8 @@ class _Applying:
         more = ", …" if len(out) > 1 else ""
         share = f"{count / 1e6:.1f} M of the layers' {(count + reached) / 1e6:.1f} M weights"
         return [
-            f"{share} can't be pruned one by one and were left dense, in {len(out)} tensors such as experts and routers: "
-            f"{out[0]}{more}"
+            f"{share} can't be pruned one by one and were left dense, in {len(out)} tensors such as experts and "
+            f"routers: {out[0]}{more}"
         ]
 
     def _ids(self) -> Tensor:
