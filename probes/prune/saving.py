@@ -153,7 +153,15 @@ def _leave_out(plain: PreTrainedModel, path: str, kept: list[int]) -> None:
     for key, value in list(vars(config).items()):
         if isinstance(value, list) and len(value) == layers:
             setattr(config, key, [value[layer] for layer in kept])
+        elif isinstance(value, list) and _are_layers(key, value, layers):
+            setattr(config, key, [kept.index(layer) for layer in value if layer in kept])
     config.num_hidden_layers = len(kept)
+
+
+def _are_layers(key: str, value: list[Any], layers: int) -> bool:
+    """Does a configuration's list name some of so many layers by their numbers, as `moe_layers` does?"""
+    numbers = all(type(layer) is int and 0 <= layer < layers for layer in value)
+    return "layer" in key and numbers and value == sorted(set(value))
 
 
 def _write(plain: PreTrainedModel, dense: Loaded, part: Path, work: Work) -> None:
@@ -182,10 +190,17 @@ def _read_again(part: Path, plain: PreTrainedModel, taken: str, dense: Loaded, w
     It is mapped from its files until it is known to hold what was written, and has the twin's tensors from then on.
     Raises `Failure` where it holds others.
     """
-    again = load(
-        str(part), device_map="cpu", dtype=_dtype(plain), tokenizer=dense.tokenizer, drops_obeyed=True,
-        progress=work.progress, cancelled=work.cancelled,
-    )  # fmt: skip
+    try:
+        again = load(
+            str(part), device_map="cpu", dtype=_dtype(plain), tokenizer=dense.tokenizer, drops_obeyed=True,
+            progress=work.progress, cancelled=work.cancelled,
+        )  # fmt: skip
+    except BadInput as problem:
+        raise Failure(
+            "Not saved",
+            f"The configuration of {type(plain).__name__} can't describe the layers that are left: {problem.message}",
+            "Drop attentions or MLPs instead of blocks, or use --prune where the model is run.",
+        ) from problem
     if fingerprint(again.model) != taken:
         raise Failure("Not saved", "The folder does not hold the weights that were written.", "Try again.")
     again.model.load_state_dict(plain.state_dict(), assign=True)

@@ -60,6 +60,8 @@ class _Pruning:
         """‖x_j‖₂ of the inputs of each matrix that Wanda decides, once it is known."""
         self._factors: dict[str, tuple[Tensor, Tensor]] = {}
         """By matrix, for SparseGPT, of the block at hand."""
+        self._beyond: dict[str, list[str]] = {str(part): [] for part in parts}
+        """By part, the matrices that lost more than their share, because inputs of theirs never spoke."""
         self._bounds: dict[str, Bound] = {}
         """By part, for magnitude-global."""
 
@@ -165,7 +167,13 @@ class _Pruning:
         for share in here:
             name = share.matrix.name
             if share.part.method is Method.SPARSEGPT:
-                removed = self._replace(name, self._corrected(share))
+                corrected = self._corrected(share)
+                if (
+                    corrected.numel() - int(torch.count_nonzero(corrected))
+                    > _meant(share.amount) * corrected.numel() + 1
+                ):
+                    self._beyond[str(share.part)].append(name)
+                removed = self._replace(name, corrected)
             else:
                 removed = self._mask(name, self._kept(share))
             self._removed[str(share.part)][name] = removed
@@ -227,6 +235,17 @@ class _Pruning:
                 few = f"{len(untouched)} of {len(mine)} matrices"
                 more = ", …" if len(untouched) > 1 else "."
                 self._notes.append(f"{part} removes nothing from {few}: {untouched[0]}{more}")
+            if beyond := self._beyond[str(part)]:
+                few = f"{len(beyond)} of {len(mine)} matrices ({beyond[0]}{', …' if len(beyond) > 1 else ''})"
+                self._notes.append(
+                    f"{part} removes more than its share from {few}: "
+                    "inputs that are 0 throughout the calibration text are removed whole, and zeros stay zeros."
+                )
+
+
+def _meant(amount: Ratio | Pattern) -> float:
+    """The share of a matrix's weights that an amount removes."""
+    return amount.value if isinstance(amount, Ratio) else 1 - amount.keep / amount.group
 
 
 def _factors(hessians: Hessians, names: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
