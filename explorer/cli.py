@@ -21,6 +21,7 @@ from explorer.splash import Splash
 from explorer.standard_streams import safe_streams
 from probes.early import check_early
 from probes.errors import BadInput
+from probes.loading.spec import nearby
 from probes.nearest import did_you_mean
 from probes.settings import Follow, RunSettings, Sampling
 from probes.until import parse_until
@@ -266,7 +267,7 @@ def _recorded(
     which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO)
     path, number = which.path, number if which.run is None else which.run
     if not path.is_file():
-        raise BadInput("Recording", f"There is no recording {path}.", "`phier sessions` lists those there are.")
+        raise BadInput("Recording", f"There is no recording {path}.", f"{nearby(path)}`phier sessions` lists them.")
     if play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
     return ReplaySource(path, number=number)

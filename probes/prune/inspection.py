@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from probes.events import WorkProgressed
 from probes.header import ModelInfo, PruneReport
 from probes.loading import quantised
+from probes.loading.naming import names_apart
 from probes.loading.work import Work
 from probes.models import Loaded, load, with_fingerprint
 from probes.prune import provenance
@@ -50,9 +51,12 @@ def inspect(
     """Loads a model and measures it, held against a dense one where `against` names it. Raises what `load` raises."""
     work = Work(progress, cancelled)
 
-    def loaded(name: str, *, drops_obeyed: bool) -> Loaded:
+    names = names_apart(spec, against) if against else ("", "")
+
+    def loaded(spec: str, name: str, *, drops_obeyed: bool) -> Loaded:
         return load(
-            name,
+            spec,
+            name=name,
             device=device,
             dtype=dtype,
             tokenizer=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE())),  # nothing is read with it
@@ -63,8 +67,8 @@ def inspect(
             cancelled=cancelled,
         )
 
-    dense = loaded(against, drops_obeyed=False) if against else None
-    found = obeyed(loaded(spec, drops_obeyed=True), work)
+    dense = loaded(against, names[1], drops_obeyed=False) if against else None
+    found = obeyed(loaded(spec, names[0], drops_obeyed=True), work)
     model = with_fingerprint(found.plain)
     said = provenance.read(model.files[0].parent) if model.files else None
     comparable = said is not None and said.dense.dtype == model.info.dtype and bool(model.info.fingerprint)
@@ -75,7 +79,7 @@ def inspect(
         format=quantised.described(model.model) or _stored(model),
         report=replace(
             report,
-            notes=(*(note for one in both for note in one.notes), *report.notes),
+            notes=tuple(dict.fromkeys((*(note for one in both for note in one.notes), *report.notes))),
             warnings=(*(warning for one in both for warning in one.warnings), *report.warnings),
         ),
         against=with_fingerprint(dense).info if dense else None,

@@ -11,6 +11,7 @@ from probes.header import RunHeader
 from probes.loading.naming import name_of, names_apart, revision_of
 from probes.models import load
 from probes.pair import load_pair
+from probes.prune.inspection import inspect
 from probes.settings import RunSettings
 from probes.wanted import Wanted
 from tests.gguf_file import write_gguf
@@ -90,6 +91,13 @@ def test_a_pair_of_one_name_says_which_is_which_everywhere(tmp_path):
     dense, pruned = model(tmp_path / "dense" / "model"), model(tmp_path / "pruned" / "model", seed=1)
     header = header_of(Wanted(str(dense), pruned=str(pruned)))
     assert (header.dense.name, header.pruned.name) == ("dense/model", "pruned/model")
+
+
+def test_an_inspected_folder_and_the_one_it_is_held_against_are_told_apart(tmp_path):
+    dense, pruned = model(tmp_path / "dense" / "model"), model(tmp_path / "pruned" / "model", seed=1)
+    found = inspect(str(pruned), str(dense))
+    assert found.against is not None
+    assert (found.model.name, found.against.name) == ("pruned/model", "dense/model")
 
 
 def test_a_run_of_a_cached_folder_is_resumed_from_that_folder(tmp_path):

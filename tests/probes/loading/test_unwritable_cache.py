@@ -19,6 +19,7 @@ from probes.loading.kept import keep, kept_or_temporary
 from probes.loading.work import Work
 from probes.models import load, with_fingerprint
 from probes.pair import load_pair
+from probes.prune.inspection import inspect
 from probes.wanted import CalibrationWanted, Wanted
 from tests.gguf_file import write_gguf
 from tests.probes.loading.test_bitmask import made, sparse
@@ -89,6 +90,11 @@ def conversions(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(child, "run", run)
     return asked
+
+
+def test_an_inspected_folder_has_the_note_once(place, tmp_path):
+    folder = str(save(tmp_path / "model", MODEL, byte_tokenizer()))
+    assert sum("can't be written" in note for note in inspect(folder, folder).report.notes) == 1
 
 
 def test_a_gguf_is_converted_into_a_temporary_folder_with_a_note_and_once(place, tmp_path, conversions):
