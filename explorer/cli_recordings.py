@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from explorer.errors import told
+from probes.foreign_text import visible
 
 Files = Annotated[
     list[str], typer.Argument(help="Recordings: FILE is its last run, FILE#2 its second.", show_default=False)
@@ -117,6 +118,6 @@ def export(
 
         found = exported(files, to, out or None, every=every, total=total, figures=figures or (), caption=caption)
         for path in found.paths:
-            typer.echo(path)
+            typer.echo(visible(str(path)))
         for note in found.notes:
             typer.echo(note, err=True)

@@ -120,7 +120,7 @@ def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequ
     """Sets runs side by side that were read already; `notes` are put before its own."""
     for path, run in zip(paths, runs, strict=True):
         if not run.path:
-            raise BadInput("Nothing to compare", f"{path} holds no step.", "Leave it out.")
+            raise BadInput("Nothing to compare", f"{visible(str(path))} holds no step.", "Leave it out.")
     common = min(len(run.path) for run in runs)
     labels = labels_of(paths, runs)
     entries = tuple(

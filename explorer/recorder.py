@@ -14,6 +14,7 @@ from pathlib import Path
 from explorer.source import Sink, Source, Token
 from probes.errors import BadInput, PhierError
 from probes.events import Event, Failed, RunStarted
+from probes.foreign_text import visible
 from probes.session import SessionWriter, sessions_folder
 from probes.session.copy import Copy
 from probes.session.folder import beside, new_path
@@ -44,7 +45,9 @@ class Recorder:
         """Raises `BadInput` where `path` exists already."""
         if path is not None and os.path.lexists(path):  # of a name that no disk takes, its making says what is wrong
             raise BadInput(
-                "File exists", f"{path} exists already, and a recording is never overwritten.", "Give another name."
+                "File exists",
+                f"{visible(str(path))} exists already, and a recording is never overwritten.",
+                "Give another name.",
             )
         self._sink = sink
         self._wanted = path
@@ -164,7 +167,9 @@ class Recorder:
             before = self._writer.path
             self._move(beside(before))
             what = problem.message.partition(". ")[0]
-            return Failed("Recording moved", f"{what}. All of it is in {self._writer.path}, which is written on.")
+            return Failed(
+                "Recording moved", f"{what}. All of it is in {visible(str(self._writer.path))}, which is written on."
+            )
         self._pending.clear()
         return None
 

@@ -213,9 +213,12 @@ class ReplaySource:
 
     def _watch(self, done: int) -> None:
         if self._cancelled:
-            raise Cancelled(f"Reading {self.path.name}")
-        total = self.path.stat().st_size
-        self._sink(WorkProgressed(f"Reading {self.path.name}", done, max(done, total), "bytes"))
+            raise Cancelled(f"Reading {visible(self.path.name)}")
+        try:
+            total = self.path.stat().st_size
+        except OSError:  # it was deleted meanwhile; what was opened can still be read
+            total = done
+        self._sink(WorkProgressed(f"Reading {visible(self.path.name)}", done, max(done, total), "bytes"))
 
     def _until_next(self) -> float:
         """Seconds to the next step, or to the next round of a loop."""

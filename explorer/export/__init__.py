@@ -55,7 +55,9 @@ def export(
     sessions = [read_chosen(one) for one in recordings]
     for session in sessions:
         if not session.run.path:
-            raise BadInput("Nothing to export", f"{session.path} holds no step.", "Choose another recording.")
+            raise BadInput(
+                "Nothing to export", f"{flowing(str(session.path))} holds no step.", "Choose another recording."
+            )
     notes = [flowing(f"{session.path.name}: {note}") for session in sessions for note in session.notes]
     notes = list(dict.fromkeys(notes))  # one file may be given twice, for two of its runs
     if to in TABLES:
@@ -121,7 +123,9 @@ def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:
     """A recording is never written over, whatever name was asked for."""
     for target in targets:
         if target.exists() and any(target.samefile(recording) for recording in recordings):
-            raise BadInput("Export", f"{target} is the recording itself.", "Give another name with --out.")
+            raise BadInput(
+                "Export", f"{flowing(str(target))} is the recording itself.", "Give another name with --out."
+            )
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -136,4 +140,6 @@ def _write(target: Path, content: bytes) -> None:
             beside.unlink(missing_ok=True)
     except OSError as problem:
         reason = problem.strerror or str(problem)
-        raise Failure("Can't write", f"{target} can't be written: {reason}.", "Choose another place.") from problem
+        raise Failure(
+            "Can't write", f"{flowing(str(target))} can't be written: {reason}.", "Choose another place."
+        ) from problem

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from probes.errors import BadInput
+from probes.errors import BadInput, Failure
 from probes.events import Failed, RunStarted
 from probes.foreign_text import visible
 from probes.session.lines import BYTE_ORDER_MARK, FORMAT, Line, Unknown, Unreadable, decode
@@ -60,7 +60,7 @@ class Session:
     def choose(self, place: int) -> None:
         """Means the run at that place, from 1. Raises `BadInput` where there is none."""
         if not 1 <= place <= len(self.runs):
-            name = visible(str(self.path))
+            name = _name(self.path)
             held = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
             raise BadInput(
                 "No such run", f"{name} holds {held}; there is no run {place}.", f"`phier sessions {name}` lists them."
@@ -109,7 +109,8 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
 
     `watch` is told now and then how many bytes are read, and may raise `Cancelled`.
 
-    Raises `BadInput` where there is no such file, where it can't be opened, and where nothing in it is a recording's.
+    Raises `BadInput` where there is no such file, where it can't be opened, and where nothing in it is a recording's,
+    and `Failure` where its disk gives no more.
     A damaged line is passed over; a line lost between two steps leaves an empty step. Memory grows with the readable
     steps, never with a single line.
     """
@@ -130,7 +131,7 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
         what = "is not a recording: it has no line of a recorded session"
         if session.cut and _begins(opening):
             what = "was cut off within its first line"
-        raise BadInput("Not a recording", f"{path} {what}.", "Choose another file.")
+        raise BadInput("Not a recording", f"{_name(path)} {what}.", "Choose another file.")
     return session
 
 
@@ -202,16 +203,25 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file, once it is known to be a plain one: opening a pipe would wait for ever."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise BadInput("Not a file", f"{path} is not a file that can be read.", "Choose a recording.")
+            raise BadInput("Not a file", f"{_name(path)} is not a file that can be read.", "Choose a recording.")
         file = path.open("rb")
     except FileNotFoundError as problem:
-        raise BadInput("No such file", f"There is no {path}.", "Check its name.") from problem
+        raise BadInput("No such file", f"There is no {_name(path)}.", "Check its name.") from problem
     except OSError as problem:
         raise BadInput(
-            "Can't open", f"{path} can't be opened: {problem.strerror}.", "Check who may read it."
+            "Can't open", f"{_name(path)} can't be opened: {problem.strerror}.", "Check who may read it."
         ) from problem
     with file:
-        yield file
+        try:
+            yield file
+        except OSError as problem:
+            raise Failure(
+                "Can't read", f"{_name(path)} can't be read: {problem.strerror or problem}.", "Check its disk."
+            ) from problem
+
+
+def _name(path: Path) -> str:
+    return visible(str(path))
 
 
 def _lines_of(file: BinaryIO) -> Iterator[bytes | None]:

@@ -18,6 +18,7 @@ from types import TracebackType
 
 from probes.errors import BadInput, Failure
 from probes.events import Event
+from probes.foreign_text import visible
 from probes.session.lines import encode
 
 
@@ -52,7 +53,9 @@ class SessionWriter:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         except FileExistsError as problem:
             raise BadInput(
-                "File exists", f"{path} exists already, and a recording is never overwritten.", "Give another name."
+                "File exists",
+                f"{visible(str(path))} exists already, and a recording is never overwritten.",
+                "Give another name.",
             ) from problem
         except OSError as problem:
             raise _failure(path, problem) from problem
@@ -112,7 +115,7 @@ class SessionWriter:
     def _spoiled(self, what: str) -> Spoiled:
         return Spoiled(
             REFUSED,
-            f"{self.path} {what} by another program while it was recorded. What is measured stays in memory.",
+            f"{visible(str(self.path))} {what} by another program while it was recorded. What is measured stays in memory.",
             "Save it elsewhere.",
         )
 
@@ -147,7 +150,7 @@ def _failure(path: Path, problem: OSError) -> Failure:
     reason = problem.strerror or str(problem)
     return Failure(
         REFUSED,
-        f"{path} can't be written: {reason}. What is measured stays in memory.",
+        f"{visible(str(path))} can't be written: {reason}. What is measured stays in memory.",
         "Make room there, or save it elsewhere.",
     )
 

@@ -25,6 +25,7 @@ from probes.session import read
 from probes.session.lines import encode
 from probes.session.runs import DEEPEST, MOST_COLUMNS, MOST_KINDS
 from tests.explorer.stage import Clock, press, screen_text, settle
+from tests.explorer.test_cli_recordings import phier
 from tests.hostile import chain, hostile
 from tests.records import session_events, write_events
 
@@ -211,3 +212,34 @@ def test_explanations_become_no_endless_number_of_tables_or_columns(tmp_path: Pa
     session = read(written(tmp_path, [*plain(), *kinds, *columns]))
     assert {one.what for one in session.last.explanations} == {f"kind{n}" for n in range(MOST_KINDS)}
     assert len({key for one in session.last.explanations for row in one.rows for key in row}) <= MOST_COLUMNS
+
+
+def test_the_name_of_a_file_is_data_too(tmp_path: Path) -> None:
+    odd = f"a\x1b]0;x\x07\u202e{'b'}.jsonl"
+    one, empty = tmp_path / odd, tmp_path / f"empty{odd}"
+    one.write_bytes(b"".join(encode(event, 0.0) for event in EVENTS))
+    empty.write_bytes(b"")
+    for words in (
+        ("sessions",),
+        ("sessions", odd),
+        ("compare", odd, odd),
+        ("compare", odd, f"{odd}#9"),
+        ("compare", odd, empty.name),
+        ("compare", odd, f"no{odd}"),
+        ("export", odd, "--to", "csv"),
+        ("export", odd, "--to", "csv", "--out", f"{odd}/x"),
+    ):
+        done = phier(*words, folder=tmp_path)
+        assert "Traceback" not in done.stderr, words
+        assert not set(ACTING) & set(done.stdout + done.stderr), words
+
+
+def test_two_recordings_exported_together_are_called_after_both(tmp_path: Path) -> None:
+    paths = [write_events(tmp_path / f"{name}.jsonl", session_events(4)) for name in ("a", "b")]
+    alone = export(paths[:1], "csv", f"{tmp_path}/out/").paths
+    before = [path.read_bytes() for path in alone]
+    both = export(paths, "csv", f"{tmp_path}/out/").paths
+    assert [path.name for path in both] == ["a+b.steps.csv", "a+b.tokens.csv"]
+    assert [path.read_bytes() for path in alone] == before
+    many = export(paths * 99, "csv", f"{tmp_path}/out/").paths
+    assert [path.name for path in many] == ["a+197-more.steps.csv", "a+197-more.tokens.csv"]
