@@ -113,9 +113,10 @@ class SessionWriter:
             raise self._spoiled("was written to")
 
     def _spoiled(self, what: str) -> Spoiled:
+        name = visible(str(self.path))
         return Spoiled(
             REFUSED,
-            f"{visible(str(self.path))} {what} by another program while it was recorded. What is measured stays in memory.",
+            f"{name} {what} by another program while it was recorded. What is measured stays in memory.",
             "Save it elsewhere.",
         )
 
