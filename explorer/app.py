@@ -38,7 +38,7 @@ from explorer.screens.page import Page
 from explorer.source import Source
 from explorer.view import Clock, View
 from probes.errors import PhierError
-from probes.events import Failed, RunStarted
+from probes.events import Failed, Noticed, RunStarted
 from probes.header import RunHeader
 from probes.record import StepRecord
 
@@ -273,6 +273,8 @@ class ExplorerApp(App[int]):
             self.view.apply(event)
             if isinstance(event, Failed):
                 self._tell(event)
+            elif isinstance(event, Noticed):
+                self.notify(event.message, title=event.title, timeout=15)
             elif isinstance(event, RunStarted):
                 self._warn(event.header)
         self._show_all()

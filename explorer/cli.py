@@ -106,7 +106,7 @@ def run(
         check_early(wanted)
         from rich.console import Console
 
-        from explorer.headless import JsonLines, LiveTable, events, recorded, tell_notes
+        from explorer.headless import JsonLines, LiveTable, events, recorded, tell_notes, tell_notice
         from explorer.progress import Bar
 
         show = JsonLines() if json else LiveTable(Console())
@@ -121,6 +121,7 @@ def run(
             with pair.lockstep(settings, read) as lockstep:
                 for event in events(lockstep, header, conditions):
                     record(event)
+                    tell_notice(event)
                     show(event)
 
 

@@ -21,8 +21,9 @@ from explorer.recorder import Recorder
 from explorer.source import Sink
 from probes.accumulate import Spread, Summary, summarise
 from probes.errors import Failure
-from probes.events import Event, Failed, Pause, RunPaused, RunStarted, StepMeasured
+from probes.events import Event, Failed, Noticed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.header import RunHeader
+from probes.pace import Pace
 from probes.record import StepRecord, to_jsonable
 from probes.settings import Follow
 from probes.until import Until, first_met
@@ -34,10 +35,13 @@ if TYPE_CHECKING:
 def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -> Iterator[Event]:
     """One run from its header to the sentence on why it stopped, as the events a screen would be told."""
     yield RunStarted(1, header)
-    why, reason = Pause.STEPS, ""
+    why, reason, pace = Pause.STEPS, "", Pace()
     begun = time.perf_counter()
     for record in lockstep:
-        yield StepMeasured(1, 0, record, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        yield StepMeasured(1, 0, record, seconds)
+        if (slow := pace.add(seconds)) and header.dense.device == "cpu":
+            yield Noticed("Steps have become slow", slow)
         if reason := first_met(conditions, lockstep.path):
             why = Pause.UNTIL
             break
@@ -84,6 +88,12 @@ def tell_failure(event: Event) -> None:
     """Prints a failure to standard error as soon as it happens; other events say nothing."""
     if isinstance(event, Failed):
         sys.stderr.write(f"{event.title}: {event.message} {event.hint}\n")
+
+
+def tell_notice(event: Event) -> None:
+    """Prints a notice to standard error as soon as it comes; other events say nothing."""
+    if isinstance(event, Noticed):
+        sys.stderr.write(f"{event.message}\n")
 
 
 def print_json(value: object) -> None:

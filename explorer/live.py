@@ -23,6 +23,7 @@ from probes.events import (
     BranchOpened,
     BranchSelected,
     Failed,
+    Noticed,
     Pause,
     RunPaused,
     RunResumed,
@@ -31,6 +32,7 @@ from probes.events import (
     WorkProgressed,
 )
 from probes.foreign_text import said
+from probes.pace import Pace
 from probes.record import StepRecord
 from probes.settings import Follow, RunSettings
 from probes.until import Until, first_met, parse_until
@@ -100,6 +102,7 @@ class LiveSource:
         """How often a person has paused, so that a run asked for before that is not begun after it."""
         self._limit = 0
         """The step at which a run pauses: the settings' number, or that again where a person goes on."""
+        self._pace, self._on_cpu = Pace(), False
         self._healthy = True
         """False from a failure until the next command: what failed is not tried again unasked."""
 
@@ -235,8 +238,11 @@ class LiveSource:
         begun = time.perf_counter()
         dense, pruned = self._forced.get(len(lockstep.path) + 1, FREELY)
         record = lockstep.step(dense=dense, pruned=pruned)
+        seconds = time.perf_counter() - begun
         with self._lock:
-            self._ahead.append((record, time.perf_counter() - begun))
+            self._ahead.append((record, seconds))
+            if (slow := self._pace.add(seconds)) and self._on_cpu:
+                self._sink(Noticed("Steps have become slow", slow))
 
     def _release(self) -> None:
         """Makes the oldest step that was read ahead part of the run; pauses where a condition is met."""
@@ -303,6 +309,7 @@ class LiveSource:
             self._forced, self._again = {}, 0
             self._running, self._owed, self._until = False, 0, []
             self._run += 1
+            self._pace, self._on_cpu = Pace(), header.dense.device == "cpu"
             self._sink(RunStarted(self._run, header))
 
     def _filled(self, done: int, total: int) -> None:

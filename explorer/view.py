@@ -19,6 +19,7 @@ from probes.events import (
     Event,
     Explained,
     Failed,
+    Noticed,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -139,6 +140,8 @@ class View:
             case Failed():
                 self.failure = event
                 self.work = None
+            case Noticed():
+                pass
             case _ if event.run != self.run:
                 pass
             case StepMeasured():

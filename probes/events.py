@@ -119,6 +119,14 @@ class Failed:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something worth a short notice that concerns this machine and this moment; it is not recorded."""
+
+    title: str
+    message: str
+
+
 Event = (
     WorkProgressed
     | RunStarted
@@ -129,4 +137,5 @@ Event = (
     | RunResumed
     | RunPaused
     | Failed
+    | Noticed
 )

@@ -23,6 +23,7 @@ from probes.events import (
     Event,
     Explained,
     Failed,
+    Noticed,
     Pause,
     RunPaused,
     RunResumed,
@@ -73,7 +74,7 @@ class Unreadable(ValueError):
 
 
 def encode(event: Event, at: float) -> bytes:
-    """The event's line with its end of line; b"" for the progress of slow work, which is not recorded."""
+    """The event's line with its end of line; b"" for progress and notices, which are not recorded."""
     body = _body(event)
     if body is None:
         return b""
@@ -143,7 +144,7 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"kind": "explained", **to_jsonable(event)}
         case Failed():
             return {"kind": "failed", "title": event.title, "message": event.message, "hint": event.hint}
-        case WorkProgressed():
+        case WorkProgressed() | Noticed():
             return None
 
 
