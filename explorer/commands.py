@@ -44,11 +44,6 @@ def is_measured(view: View) -> bool:
     return report is not None and bool(report.setting or report.matrices or report.dropped)
 
 
-def has_notes(view: View) -> bool:
-    """Is there anything that a person must know of this run?"""
-    return view.header is not None and bool(view.header.every_warning or view.header.every_note)
-
-
 def can_fork(view: View) -> bool:
     return has_models(view) and view.record is not None
 
@@ -165,7 +160,7 @@ COMMANDS = (
         "notes",
         "Help: Notes and warnings",
         "Shows all notes and warnings of this run again.",
-        has_notes,
+        has_run,
         8,
     ),
     Command("copy", "y", "y", "copy", "View: Copy", "Copies the panel under focus as text.", has_run, 10),

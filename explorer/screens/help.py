@@ -55,6 +55,8 @@ class Notes(Dialog[None]):
                 yield Static(Text.assemble("\n", ("Warning  ", "bold"), warning), markup=False)
             for note in header.every_note:
                 yield Static(f"\n{note}", markup=False)
+            if not header.every_warning and not header.every_note:
+                yield Static("\nThere are no notes and no warnings.", markup=False)
 
 
 KeyHelp = tuple[str, str, bool]
