@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,13 @@ _IN_BLOCK = {
 }
 
 
-def write_gguf(path: Path, model: PreTrainedModel) -> Path:
+def write_gguf(
+    path: Path, model: PreTrainedModel, *, without: str = "", more: Mapping[str, np.ndarray] | None = None
+) -> Path:
     """`model` is a tiny Llama over `byte_tokenizer`; its weights are written unquantised, as float32.
 
     If its vocabulary is larger than the tokenizer's, the file names the ids beyond, as unused padding.
+    `without` is a tensor that is left out, and `more` are tensors that it has besides.
     """
     config = model.config
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
@@ -47,8 +51,12 @@ def write_gguf(path: Path, model: PreTrainedModel) -> Path:
     for block in range(config.num_hidden_layers):
         for ours, theirs in _IN_BLOCK.items():
             weight = weights[f"model.layers.{block}.{theirs}.weight"]
+            if f"blk.{block}.{ours}.weight" == without:
+                continue
             heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(ours)
             writer.add_tensor(f"blk.{block}.{ours}.weight", _interleaved(weight, heads) if heads else weight)
+    for name, values in (more or {}).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

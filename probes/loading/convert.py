@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
 import torch
+from gguf import GGUFReader, ReaderTensor
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel
+from transformers import modeling_gguf_pytorch_utils as mapping
 from transformers.models.auto import AutoModelForCausalLM
 
+from probes.loading import unread
 from probes.loading.child import UNWRITTEN
+
+_EXPERTS = re.compile(r"_(exps|projs)\b")
 
 
 class Unwritten(Exception):
@@ -26,7 +34,7 @@ def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
     Raises `Unwritten` if the disk does not take them.
     """
     asked_by = os.getppid()
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=dtype)
+    model, left = _read(source, dtype)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     _leave_quantizer(model)
     if os.getppid() != asked_by:
@@ -38,8 +46,42 @@ def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        unread.note(folder, left)
     except (OSError, SafetensorError) as problem:
         raise Unwritten(str(problem)) from problem
+
+
+def _read(source: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
+    """The file's model, and the names of its tensors that the model has no use for.
+
+    Ends the program if the file lacks tensors of the model: they would be random.
+    """
+    names: dict[str, str] = {}
+    find = mapping.get_gguf_hf_weights_map
+
+    def found(*args: Any, **kwargs: Any) -> dict[str, str]:
+        names.update(answer := find(*args, **kwargs))
+        return cast("dict[str, str]", answer)
+
+    mapping.get_gguf_hf_weights_map = found
+    with unread.collected() as left:
+        read: Any = AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, dtype=dtype, output_loading_info=True
+        )
+    model, report = read
+    if missing := sorted(report["missing_keys"]):
+        raise SystemExit(f"it lacks {len(missing)} of the model's tensors, {missing[0]} among them.")
+    if names:  # else what is left out went through the common path
+        left |= {tensor.name for tensor in GGUFReader(source).tensors if not _is_used(tensor, names)}
+    return model, left
+
+
+def _is_used(tensor: ReaderTensor, names: Collection[str]) -> bool:
+    """Has the model a place for it, or does it change nothing? Stacked experts and heads are placed by other names."""
+    name = str(tensor.name)
+    if name in names or name.removesuffix(".weight") in names or name == "output.weight" or _EXPERTS.search(name):
+        return True
+    return name.startswith("rope_") and bool((tensor.data == 1).all())
 
 
 def _leave_quantizer(model: PreTrainedModel) -> None:

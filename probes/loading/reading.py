@@ -128,7 +128,7 @@ def read_model(
     if not isinstance(model, PreTrainedModel):
         raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
     left |= {str(key) for key in _several(report.get("unexpected_keys"))}
-    notes, warnings = unread.told(left, model, files, name)
+    notes, warnings = unread.told(left | unread.noted(folder), model, files, name)
     absent = _absent(report, name, named_drops(found) if drops_obeyed else {}, _head(model))
     model.requires_grad_(False)
     model.eval()

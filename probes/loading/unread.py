@@ -6,6 +6,7 @@ wrote the files is then in no figure, so all that is left out is collected befor
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +19,13 @@ from transformers import PreTrainedModel
 from probes.errors import BadInput
 from probes.foreign_text import visible
 
+_NOTE = "phier-unread.json"
+"""The file beside a converted model that names what of its source was left out."""
 _NAMED = 3
 """How many tensors a sentence names, each of another kind."""
 _RECOMPUTED = re.compile(
-    r"(^|[._])(inv_freq|cos_cached|sin_cached|position_ids|masked_bias|num_batches_tracked|_extra_state)$"
+    r"(^|[._])(inv_freq|cos_cached|sin_cached|position_ids|masked_bias|num_batches_tracked|_extra_state"
+    r"|embed_positions\.(weights|_float_tensor)|(en|de)coder\.version)$"
 )
 """Buffers that the configuration determines, or that only training uses."""
 _MASK = re.compile(r"(^|[._])(attn|attention)\.(bias|mask|causal_mask)$")
@@ -40,7 +44,7 @@ _AHEAD = re.compile(r"(^|\.)(mtp|nextn)(_\w+)?\.")
 """Multi-token prediction, by its own name."""
 _IN_EXTRA_LAYER = re.compile(r"\.(eh_proj|enorm|hnorm|shared_head)\.")
 """What only an extra layer for multi-token prediction has."""
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|blk)\.(\d+)\.")
 
 
 @contextmanager
@@ -59,6 +63,20 @@ def collected() -> Iterator[set[str]]:
         yield found
     finally:
         owner._adjust_missing_and_unexpected_keys = hide
+
+
+def note(folder: Path, names: Iterable[str]) -> None:
+    """Writes beside a converted model which tensors of its source it has no use for, for `noted`."""
+    (folder / _NOTE).write_text(json.dumps(sorted(names)), "utf-8")
+
+
+def noted(folder: Path) -> set[str]:
+    """What `note` wrote; nothing of a folder that was not converted here."""
+    try:
+        found = json.loads((folder / _NOTE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return {str(name) for name in found} if isinstance(found, list) else set()
 
 
 def told(

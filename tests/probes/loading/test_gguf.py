@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,3 +118,35 @@ def test_a_folder_with_several_gguf_files_asks_which(gguf):
     write_gguf(gguf.with_name("other.gguf"), MODEL)
     with pytest.raises(BadInput, match=r"several GGUF files: other\.gguf, small\.gguf"):
         load(str(gguf.parent))
+
+
+def test_a_file_that_lacks_a_tensor_is_refused_and_not_filled_with_chance(tmp_path):
+    file = write_gguf(tmp_path / "small.gguf", MODEL, without="blk.1.ffn_up.weight")
+    with pytest.raises(BadInput, match=r"it lacks 1 of the model's tensors, model\.layers\.1\.mlp\.up_proj\.weight"):
+        load(str(file))
+
+
+def test_tensors_that_the_converted_model_has_no_use_for_are_told_at_every_start(tmp_path):
+    more = {
+        "blk.1.attn_q.bias": np.ones(32, np.float32),
+        "blk.0.attn_q_norm.weight": np.ones(8, np.float32),
+        "rope_freqs.weight": np.full(4, 3, np.float32),
+        "blk.3.nextn.eh_proj.weight": np.ones((4, 4), np.float32),
+    }
+    file = write_gguf(tmp_path / "small.gguf", MODEL, more=more)
+    for _ in range(2):
+        loaded = load(str(file))
+        (warning,) = loaded.warnings
+        named = "blk.0.attn_q_norm.weight, blk.1.attn_q.bias, rope_freqs.weight"
+        assert f"small's files hold 3 tensors such as {named}, which" in warning
+        assert "a tensor blk.3.nextn.eh_proj.weight, for the prediction of tokens" in loaded.notes[0]
+
+
+def test_factors_of_one_and_a_head_stored_twice_are_told_nothing_of(tmp_path):
+    more = {
+        "rope_freqs.weight": np.ones(4, np.float32),
+        "output.weight": MODEL.lm_head.weight.numpy(),
+    }
+    loaded = load(str(write_gguf(tmp_path / "small.gguf", MODEL, more=more)))
+    assert torch.equal(loaded.model(PROMPT).logits, MODEL(PROMPT).logits)
+    assert loaded.warnings == ()

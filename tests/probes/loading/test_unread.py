@@ -183,6 +183,11 @@ LEFTOVERS: dict[str, tuple[str, dict[str, Tensor]]] = {
         },
     ),
     "phi": ("phi", {"model.layers.0.self_attn.rotary_emb.cos_cached": torch.ones(8, 4)}),
+    "gpt_neox without its prefix": ("gpt_neox", {"layers.1.attention.bias": causal(64, torch.uint8)}),
+    "sinusoids": (
+        "opt",
+        {"model.decoder.embed_positions.weights": torch.ones(8, 32), "decoder.version": torch.ones(1)},
+    ),
     "opt": ("opt", {"model.decoder.position_ids": torch.arange(8)[None]}),
 }
 
