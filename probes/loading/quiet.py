@@ -8,6 +8,7 @@ import logging as standard_logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -36,25 +37,39 @@ def hush() -> None:
         for handler in standard_logging.getLogger(library).handlers:
             if not isinstance(handler.formatter, _Marking):
                 handler.setFormatter(_Marking(handler.formatter))
+    if standard_logging.lastResort is not None:  # of libraries that have set up no logging of their own
+        standard_logging.lastResort.setFormatter(_Marking(None))
 
 
 @contextmanager
 def marked_output() -> Iterator[None]:
-    """While it lasts, what libraries print or warn of reaches standard error with marks for what acts on a terminal.
+    """While it lasts, what libraries print or warn of goes to standard error, with marks for what acts on a terminal.
 
-    Nothing of it comes to standard output, which belongs to the figures.
+    Nothing of it comes to standard output, which belongs to the figures. Standard error itself stays as it is: the
+    progress that is shown meanwhile is drawn there.
     """
-    before = sys.stdout, sys.stderr
-    ours = _Marked(sys.stderr)
-    sys.stdout = sys.stderr = ours
+    stdout, warn = sys.stdout, warnings.showwarning
+    ours = _Marked()
+
+    def shown(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,  # noqa: ARG001 - as in the original
+        line: str | None = None,
+    ) -> None:
+        ours.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+    sys.stdout, warnings.showwarning = ours, shown
     try:
         yield
     finally:
         # An interface that has ended meanwhile has put its own back already.
         if sys.stdout is ours:
-            sys.stdout = before[0]
-        if sys.stderr is ours:
-            sys.stderr = before[1]
+            sys.stdout = stdout
+        if warnings.showwarning is shown:
+            warnings.showwarning = warn
 
 
 @contextmanager
@@ -85,17 +100,14 @@ class _Marking(standard_logging.Formatter):
 
 
 class _Marked(io.TextIOBase):
-    """A stream that writes to another one, with marks."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    """A stream that writes to standard error, with marks."""
 
     def write(self, text: str) -> int:
-        self._stream.write(_by_line(text))
+        sys.stderr.write(_by_line(text))
         return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        sys.stderr.flush()
 
 
 def _by_line(text: str) -> str:

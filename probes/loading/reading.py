@@ -214,12 +214,14 @@ def _refuse_drops(config: Mapping[str, object], name: str) -> None:
 def _refuse_pickles(folder: Path, files: Sequence[Path], name: str, allowed: bool) -> None:
     if not files:
         raise BadInput(
-            "No weights", f"{name} has no safetensors weights in {folder}.", "Name a folder or file that holds them."
+            "No weights",
+            f"{name} has no safetensors weights in {visible(str(folder))}.",
+            "Name a folder or file that holds them.",
         )
     if files[0].suffix != ".safetensors" and not allowed:
         raise BadInput(
             "Pickled weights",
-            f"{name} has its weights in {files[0].name}, a format that can run code when it is opened.",
+            f"{name} has its weights in {visible(files[0].name, 100)}, a format that can run code when it is opened.",
             "Use safetensors, or allow it with --allow-pickle where you trust the source.",
         )
 

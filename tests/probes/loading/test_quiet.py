@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging as standard_logging
 import sys
+import warnings
 
 import pytest
 from transformers.utils import logging
@@ -38,14 +39,15 @@ def test_cancelled_work_ends_a_bar() -> None:
 
 
 def test_what_libraries_say_reaches_standard_error_with_marks(capsys: pytest.CaptureFixture[str]) -> None:
-    with marked_output():
+    with warnings.catch_warnings(), marked_output():
+        warnings.simplefilter("always")
         print("one\x1b[2J")  # noqa: T201 - as a library does
-        sys.stderr.write("three\u202e\n")
+        warnings.warn_explicit("three\u202e", UserWarning, "a.py", 1)
     print("four")  # noqa: T201
     caught = capsys.readouterr()
     assert caught.out == "four\n"
     assert "one␛[2J\n" in caught.err
-    assert "three⟨202E⟩\n" in caught.err
+    assert "UserWarning: three⟨202E⟩\n" in caught.err
     assert "\x1b" not in caught.err
 
 
@@ -57,8 +59,7 @@ def test_log_lines_of_transformers_are_marked() -> None:
 
 
 def test_streams_that_an_interface_has_put_back_meanwhile_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, interface = sys.stderr, io.StringIO()
+    interface = io.StringIO()
     with marked_output():
-        sys.stderr = interface
-    assert sys.stderr is interface
-    sys.stderr = before
+        monkeypatch.setattr(sys, "stdout", interface)
+    assert sys.stdout is interface
