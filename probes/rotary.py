@@ -48,11 +48,12 @@ class _Rule:
         """Puts back the factors that a model starts with."""
         name = f"{self.prefix}inv_freq"
         original = getattr(self.module, f"{self.prefix}original_inv_freq")
+        # A copy, because some versions write to it in place; made so that it may be written to anywhere.
+        with torch.inference_mode(False):
+            copied = original.to(getattr(self.module, name).device, copy=True)
+        self.module.register_buffer(name, copied, persistent=False)
         if self.dynamic:
-            self.module.register_buffer(name, original.to(getattr(self.module, name).device), persistent=False)
             setattr(self.module, f"{self.prefix}max_seq_len_cached", self.module.original_max_seq_len)
-        else:
-            getattr(self.module, name).copy_(original)
 
     @contextmanager
     def shortened(self, limit: int) -> Iterator[None]:

@@ -232,7 +232,7 @@ def test_the_check_at_loading_goes_past_the_sliding_window(monkeypatch):
 def told(model: PreTrainedModel, folder) -> tuple[str, ...]:
     save(folder, model, byte_tokenizer())
     pair: Pair = load_pair(Wanted(dense=str(folder), pruned=str(folder)))
-    return pair.header(RunSettings("Hi")).every_note
+    return pair.every_note
 
 
 def test_a_note_says_what_is_slow_and_why(tmp_path):
@@ -245,3 +245,14 @@ def test_a_note_says_what_is_slow_and_why(tmp_path):
     ) in told(slow, tmp_path / "dynamic")
     assert any("beyond 16 tokens it uses other" in note for note in told(phi3(vocab_size=size), tmp_path / "longrope"))
     assert not any("rotary" in note for note in told(tiny("llama", vocab_size=size), tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_a_model_that_has_been_stepped_can_be_read_by_others(make):
+    model = make()
+    fresh = copy.deepcopy(model)
+    Track(model).read([IDS[:20]])
+    for length in (18, 12):
+        with torch.no_grad():  # and not in inference mode, as calibration reads
+            found = model(torch.tensor([IDS[:length]])).logits[0, -1]
+        check(fresh, found, IDS[:length])
