@@ -266,7 +266,7 @@ def test_a_folder_without_weights_is_refused(folder):
         ({"device": "cuda:99"}, "no cuda:99"),
         ({"dtype": "int3"}, "'int3' is not a dtype"),
         ({"device": "cpu", "device_map": "auto"}, "not both"),
-        ({"device_map": "sideways"}, "can't be loaded"),
+        ({"device_map": "sideways"}, "'sideways' is not a device map"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(folder, options, sentence):
