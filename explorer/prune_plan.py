@@ -234,9 +234,11 @@ def completed(matrices: Sequence[MatrixReport], layers: int) -> Iterator[MatrixR
 
     A report speaks of what a setting targeted. Of a sublayer that none was targeted in, one stands in for all.
     """
-    known = {(matrix.layer, matrix.sublayer) for matrix in matrices}
+    known: dict[Cell, list[MatrixReport]] = {}
+    for matrix in matrices:
+        known.setdefault((matrix.layer, matrix.sublayer), []).append(matrix)
     pattern = {kind: [MatrixReport(f"layer.0.{kind}", 0, kind, 0, 0, 0)] for kind in ("attn", "mlp")}
-    pattern |= {cell[1]: [m for m in matrices if (m.layer, m.sublayer) == cell] for cell in sorted(known, reverse=True)}
+    pattern |= {cell[1]: known[cell] for cell in sorted(known, reverse=True)}
     yield from matrices
     for layer in range(layers):
         for sublayer, models in pattern.items():

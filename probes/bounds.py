@@ -22,7 +22,9 @@ MOST = 2**53
 """The largest whole number that every reader of JSON takes for the same one."""
 MOST_LAYERS = 10_000
 MOST_NAMES = 100_000
-"""Entries of a list in a header: matrices, tensors, drops."""
+"""Entries of a list in a header: tensors, notes, drops."""
+MOST_MATRICES = 20_000
+"""Matrices in a header: a layer view looks through all of them for each of its cells."""
 
 Figure = Annotated[float, Meta(ge=-HUGE, le=HUGE)]
 Amount = Annotated[float, Meta(ge=-SLACK, le=HUGE)]

@@ -124,8 +124,9 @@ class LayerGrid(Drawn, can_focus=True):
         head = " layer " + "".join(f"{trimmed(name):>{COLUMN - 1}} " for name in shown)
         lines: list[Pieces] = [[(head, palette.muted)]]
         rows, chosen = self._corners()
-        for row in range(self._top, min(len(plan.layers), self._top + visible)):
-            layer = plan.layers[row]
+        layers = plan.layers
+        for row in range(self._top, min(len(layers), self._top + visible)):
+            layer = layers[row]
             line: Pieces = [(f"{layer:>{LABEL - 1}} ", palette.muted)]
             for place, column in enumerate(shown, self._left):
                 here = row in rows and place in chosen

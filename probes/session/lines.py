@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from probes.bounds import LONGEST_TEXT, MOST_NAMES, Cell, Count, Figure, Place
+from probes.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Cell, Count, Figure, Place
 from probes.branches import Branch
 from probes.errors import PhierError
 from probes.events import (
@@ -199,9 +199,11 @@ class _Header(msgspec.Struct):
     def event(self) -> Recorded:
         report = self.header.prune
         if report is not None:
-            listed = max(map(len, (report.matrices, report.tensors, report.notes)))
-            if listed > MOST_NAMES or listed * self.header.dense.layers > _MOST_MADE_UP:
-                raise ValueError(f"too many matrices: {listed:,} of {self.header.dense.layers:,} layers")
+            matrices, layers = len(report.matrices), self.header.dense.layers
+            if matrices > MOST_MATRICES or matrices * layers > _MOST_MADE_UP:
+                raise ValueError(f"too many matrices: {matrices:,} of {layers:,} layers")
+            if max(len(report.tensors), len(report.notes)) > MOST_NAMES:
+                raise ValueError(f"more than {MOST_NAMES:,} tensors or notes")
         return RunStarted(self.run, self.header)
 
 

@@ -16,11 +16,13 @@ from explorer.app import ExplorerApp
 from explorer.compare import compare
 from explorer.compare_report import compared_object, print_compared
 from explorer.export import export
+from explorer.prune_plan import completed
 from explorer.recordings import listed
 from explorer.replay import ReplaySource
 from explorer.screens.branches import walk
-from probes.bounds import LONGEST_TEXT, LONGEST_TOKEN
+from probes.bounds import LONGEST_TEXT, LONGEST_TOKEN, MOST_MATRICES
 from probes.errors import PhierError
+from probes.header import MatrixReport
 from probes.session import read
 from probes.session.lines import encode
 from probes.session.runs import DEEPEST, MOST_COLUMNS, MOST_KINDS
@@ -243,3 +245,20 @@ def test_two_recordings_exported_together_are_called_after_both(tmp_path: Path) 
     assert [path.read_bytes() for path in alone] == before
     many = export(paths * 99, "csv", f"{tmp_path}/out/").paths
     assert [path.name for path in many] == ["a+197-more.steps.csv", "a+197-more.tokens.csv"]
+
+
+def test_a_header_lists_no_endless_number_of_matrices(tmp_path: Path) -> None:
+    for count, layers, lost in ((MOST_MATRICES, 30, False), (MOST_MATRICES + 1, 30, True), (MOST_MATRICES, 500, True)):
+        lines = plain()
+        lines[0]["header"]["dense"]["layers"] = layers
+        one = lines[0]["header"]["prune"]["matrices"][0]
+        lines[0]["header"]["prune"]["matrices"] = [one | {"name": f"m{n}", "layer": n % 9_999} for n in range(count)]
+        assert read(written(tmp_path, lines)).last.headless is lost
+
+
+def test_a_plan_of_many_layers_is_made_in_one_pass() -> None:
+    matrices = [MatrixReport(f"m.{n}.q", n, "attn", 2, 2, 1) for n in range(9_000)]
+    found = list(completed(matrices, 9_002))
+    attention = [(one.name, one.layer) for one in found if one.sublayer == "attn"]
+    assert attention[-2:] == [("m.9000.q", 9000), ("m.9001.q", 9001)]
+    assert len(found) == 2 * 9_002
