@@ -45,7 +45,8 @@ def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[str, floa
 
     with ExitStack() as stack:
         for block in blocks:
-            running = [s for s in (block.attn, block.mlp) if s and str(s) not in dropped]
+            parts = (block.attn, block.mlp) if kind != "block" else ()
+            running = [sublayer for sublayer in parts if sublayer and str(sublayer) not in dropped]
             stack.enter_context(_watched(twin.model, block, running, passed))
         stream(twin.model, ids, work=work, task=f"Measuring what each {kind} does")
     silent = [name for name, (_, tokens) in sums.items() if not tokens]
@@ -64,6 +65,13 @@ def least_important(twin: Twin, part: Part, samples: Callable[[], Tensor], work:
     if part.amount is None:
         return tuple(f"{kind} {layer}" for layer in layers or ())
     running = _running(twin, kind)
+    if not running:
+        model = type(twin.dense).__name__
+        raise BadInput(
+            "Nothing to drop",
+            f"{part} finds no {kind} in use in {model} that adds to the residual stream on its own.",
+            "Drop whole blocks (drop-block)." if kind != "block" else "Choose another method.",
+        )
     check_targets(part, (), [int(name.split()[1]) for name in running])
     there = [name for name in running if layers is None or int(name.split()[1]) in layers]
     amount = part.amount

@@ -12,6 +12,9 @@ from transformers import PreTrainedModel
 
 from probes.anatomy import Anatomy, dissect
 from probes.errors import BadInput, Failure
+from probes.loading.work import Work
+from probes.prune.importance import least_important
+from probes.prune.setting import parse
 from probes.track import Track
 from probes.twin import Twin
 from tests.probes.mixed import HYBRIDS, mixed
@@ -112,3 +115,17 @@ def test_an_mlp_and_the_experts_beside_it_are_one_mlp() -> None:
     assert [path.rpartition(".")[2] for path in mlp.modules] == ["block_sparse_moe", "shared_mlp"]
     with pytest.raises(BadInput, match="no attn that stands on its own"):
         Twin(model).drop("attn 0")
+
+
+@pytest.mark.parametrize("architecture", ["deepseek_v4", "bert", "granitemoehybrid", "jamba"])
+def test_the_block_that_changes_the_stream_least_is_found_whatever_is_in_it(architecture: str) -> None:
+    twin = Twin(mixed(architecture))
+    found = least_important(twin, parse("drop-block:1").parts[0], lambda: torch.tensor([IDS]), Work())
+    assert found[0] in twin.droppable("block")
+
+
+@pytest.mark.parametrize("setting", ["drop-attn:1", "drop-mlp:1"])
+@pytest.mark.parametrize("architecture", ["deepseek_v4", "bert"])
+def test_a_count_of_what_can_not_be_dropped_names_what_can(architecture: str, setting: str) -> None:
+    with pytest.raises(BadInput, match=r"adds to the residual stream on its own\. Drop whole blocks"):
+        least_important(Twin(mixed(architecture)), parse(setting).parts[0], lambda: torch.tensor([IDS]), Work())
