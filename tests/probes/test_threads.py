@@ -10,7 +10,6 @@ import torch
 from probes import threads
 from probes.errors import BadInput
 from probes.pair import load_pair
-from probes.settings import RunSettings
 from probes.threads import fastest, measured, use_threads
 from probes.wanted import Wanted
 from tests.tiny import byte_tokenizer, save, tiny
@@ -98,6 +97,6 @@ def test_the_sentence_is_a_note_of_the_pair_and_the_number_is_handed_through(wid
     folder = save(tmp_path / "dense", wide, byte_tokenizer())
     taking(monkeypatch, {1: 0.5, 2: 1.0, 4: 3.0})
     pair = load_pair(Wanted(dense=str(folder), prune="magnitude:0.5"))
-    assert any("--threads 4" in note for note in pair.header(RunSettings("Hi")).every_note)
+    assert any("--threads 4" in note for note in pair.every_note)
     load_pair(Wanted(dense=str(folder), prune="magnitude:0.5", threads=2))
     assert torch.get_num_threads() == 2
