@@ -1,4 +1,4 @@
-"""Adapters (LoRA and its kin) in a model's folder: never put on top of the weights, and named."""
+"""Adapters (LoRA and its kin) in a model's folder: named, and never put on top of the weights. Free of torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers.integrations import peft as integration
-from transformers.models.auto import auto_factory
-
 from probes.errors import BadInput
 from probes.foreign_text import visible
-from probes.loading.place import is_weights
 
 _CONFIG = "adapter_config.json"
 
@@ -22,6 +18,9 @@ _CONFIG = "adapter_config.json"
 def left_off() -> Iterator[None]:
     """While it lasts, transformers finds no adapter: with peft installed it would put one that lies beside the weights
     on top of them, and without peft it would not."""
+    from transformers.integrations import peft as integration
+    from transformers.models.auto import auto_factory
+
     looking: tuple[Any, ...] = (auto_factory, integration)
     before = [(module, module.find_adapter_config_file) for module in looking]
     try:
@@ -52,6 +51,11 @@ def warnings_beside(folder: Path, name: str) -> tuple[str, ...]:
         f"Beside {name}'s weights lies an adapter of {_base(folder)} ({_CONFIG}). It is not applied: "
         "the figures are those of the weights as they are in the files.",
     )
+
+
+def is_weights(path: Path) -> bool:
+    """Does the file hold a model's weights, to judge by its name, and not an adapter's or a trainer's state?"""
+    return not path.name.startswith(("adapter_model", "training_args", "optimizer", "scheduler", "rng_state"))
 
 
 def _base(folder: Path) -> str:

@@ -21,6 +21,7 @@ from tqdm.std import tqdm
 from probes import demo
 from probes.errors import BadInput, Failure
 from probes.foreign_text import said, visible
+from probes.loading.adapter import is_weights
 from probes.loading.gguf import converted
 from probes.loading.naming import name_of, revision_of
 from probes.loading.spec import LOCAL, LONGEST_SPEC, check_spec, hub_hint
@@ -88,11 +89,6 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         if found := tuple(path for path in sorted(folder.glob(pattern)) if is_weights(path)):
             return found
     return ()
-
-
-def is_weights(path: Path) -> bool:
-    """Does the file hold a model's weights, to judge by its name, and not an adapter's or a trainer's state?"""
-    return not path.name.startswith(("adapter_model", "training_args", "optimizer", "scheduler", "rng_state"))
 
 
 def _named_in(index: Path) -> tuple[Path, ...]:

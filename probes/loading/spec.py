@@ -7,6 +7,7 @@ from pathlib import Path
 
 from probes.errors import BadInput
 from probes.foreign_text import visible
+from probes.loading.adapter import refuse_alone
 from probes.nearest import did_you_mean
 
 LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
@@ -25,6 +26,7 @@ def check_spec(spec: str) -> Path | None:
         return None
     path, shown = expanded(spec), visible(spec, LONGEST_SPEC)
     if os.path.isdir(path):  # which, unlike pathlib's, is False for a name that is too long
+        refuse_alone(path, visible(path.resolve().name, 100))
         if not (path / "config.json").exists() and not any(path.glob("*.gguf")):
             names = ", ".join(visible(name, 100) for name in sorted(os.listdir(path))[:5]) or "nothing"
             raise BadInput("Not a model", f"{shown} has no config.json; it holds {names}.", LOCAL)
