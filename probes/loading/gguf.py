@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from probes.errors import BadInput, Failure
+from probes.foreign_text import visible
 from probes.loading import child
 from probes.loading.cache import cache_folder, sha256
 from probes.loading.gguf_header import count_weights
@@ -37,7 +38,7 @@ def converted(
     "float32" and rounded in any other. Raises `BadInput` where transformers can't read the file.
     """
     name = name or source.stem
-    digest = digest or sha256(source, work, f"Reading {source.name}")
+    digest = digest or sha256(source, work, f"Reading {visible(source.name, 100)}")
     folder = kept_folder(name, digest, dtype)
     task = f"Converting {name} (once)"
 
@@ -63,7 +64,7 @@ def converted(
         if ended.code:
             raise BadInput(
                 "GGUF file",
-                f"{source} could not be converted: {_ERROR.sub('', ended.last_words)}",
+                f"{visible(str(source))} could not be converted: {visible(_ERROR.sub('', ended.last_words), 600)}",
                 "Name another file, or a folder with the model's safetensors weights.",
             )
 
@@ -85,7 +86,8 @@ def _check_memory(source: Path) -> None:
     if needed > free:
         raise Failure(
             "Out of memory",
-            f"Converting {source.name} takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free.",
+            f"Converting {visible(source.name, 100)} takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB "
+            "are free.",
             "Close other programs, or name a folder with the model's safetensors weights.",
         )
 

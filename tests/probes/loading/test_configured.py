@@ -176,6 +176,21 @@ def test_a_decoder_of_a_kind_that_is_usually_an_encoder_goes_on_to_its_weights(f
     assert "Weights" in told
 
 
+def test_no_value_of_any_field_is_a_traceback_a_hang_or_a_raw_byte(tmp_path):
+    folder = save(tmp_path / "m", tiny("llama", vocab_size=SIZE, num_hidden_layers=1), TOKENIZER)
+    config = json.loads((folder / "config.json").read_text())
+    places = [(key,) for key in config] + [("rope_parameters", key) for key in config["rope_parameters"]]
+    for place in places:
+        for value in (None, "\x1b]0;evil\x07\x9b", 0, -1, 10**12, [[1]]):
+            changed = json.loads(json.dumps(config))
+            inner = changed[place[0]] if len(place) > 1 else changed
+            inner[place[-1]] = value
+            (folder / "config.json").write_text(json.dumps(changed))
+            told = outcome(folder)
+            assert told.isprintable(), (place, value)
+            assert "okenizer" not in told, (place, value)
+
+
 # Weights that are none ----------------------------------------------------------------------------------------
 
 
