@@ -108,8 +108,8 @@ EXPLANATIONS = {
     ),
     "before-after": Explanation(
         "before → after",
-        "The accumulated figures of the setting before and of the present one, over the same steps and forced tokens: "
-        "all that both have measured, and those up to where the cursor was.",
+        "The accumulated figures of the setting before and of the present one, over the same steps and forced tokens. "
+        "One pair is over all that both have measured, the other up to where the cursor was.",
         "↓ and ↑ say which way is closer to the dense model. “by ΣKL” says whether the present setting is better or "
         "worse. If one setting has fewer steps, the frame says how many are compared.",
         "worse: ΣKL after > ΣKL before, on the shared context",

@@ -96,6 +96,8 @@ class Branches:
 
 def _takes(record: StepRecord, dense: object, pruned: object) -> bool:
     """Has the step taken these tokens, and chosen freely where None is given?"""
+    if record.invalid is not None:
+        return False  # a model that computed no token has taken none, on whichever text
     if record.taken_pruned is None:
         return record.taken is not None and record.taken.token_id in (dense, pruned)
     if record.taken is None:

@@ -100,7 +100,7 @@ async def test_a_fork_of_two_texts_asks_where(answer: str, asked: str) -> None:
     for step, keys in ((1, ("home",)), (30, ())):  # before the texts have parted, and after
         source = scripted()
         async with on_stage(source, 30) as (app, pilot):
-            await press(pilot, *keys)
+            await press(pilot, *keys, "down")
             token = app.main.query_one(NextTokens).chosen
             assert token is not None
             await press(pilot, "enter", answer)
@@ -123,7 +123,7 @@ async def test_a_fork_asks_nothing_where_one_text_is_left(follow: Follow, accide
         if table.chosen is None:  # a step of one model alone has no table: a token is typed
             await press(pilot, "i", "space", *"clips", "enter")
         else:
-            await press(pilot, "enter")
+            await press(pilot, "down", "enter")
         assert source.asked[-1].startswith("fork 30 ")
         left_out = {"dense", "pruned"} - {on}
         assert {name for name in ("dense", "pruned") if f"{name}=None" in source.asked[-1]} == left_out
