@@ -70,7 +70,10 @@ def mark(character: str) -> str:
 
 def _pieces(text: str) -> list[str]:
     """Marks character by character, but for selectors and joiners where emoji and CJK have them."""
-    return [character if _belongs(text, at) else mark(character) for at, character in enumerate(text)]
+    return [
+        character if " " <= character <= "~" or _belongs(text, at) else mark(character)
+        for at, character in enumerate(text)
+    ]
 
 
 def _belongs(text: str, at: int) -> bool:

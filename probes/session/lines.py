@@ -7,6 +7,7 @@ new key in a known one, does not change the format's number; a reader passes ove
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -108,7 +109,7 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
             event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
         elif envelope.kind in _KINDS:
             plain = msgspec.json.decode(raw)
-            event = msgspec.convert(_visible(plain), _KINDS[envelope.kind]).event()
+            event = msgspec.convert(_shown(plain), _KINDS[envelope.kind]).event()
             if isinstance(event, RunStarted):
                 event = replace(event, header=_as_read(event.header, plain["header"]))
         else:
@@ -154,6 +155,28 @@ def _step(raw: bytes) -> StepRecord:
         return record
     model, layer = (visible(text, LONGEST_TEXT) for text in (record.invalid.model, record.invalid.layer))
     return replace(record, invalid=Invalid(model, layer))
+
+
+def _shown(plain: dict[str, Any], depth: int = 2) -> dict[str, Any]:
+    """The same line with all text made visible and cut to a length.
+
+    Looking at every name of every matrix takes several times as long as reading the line, so a part of it is left as it
+    is where its JSON has nothing that would be changed.
+    """
+    return {
+        visible(key, LONGEST_TEXT): _shown(value, depth - 1)
+        if depth > 1 and isinstance(value, dict)
+        else value
+        if _is_plain(value)
+        else _visible(value)
+        for key, value in plain.items()
+    }
+
+
+def _is_plain(node: Any) -> bool:
+    """Does its JSON show that all of its text is short and printable ASCII?"""
+    raw = msgspec.json.encode(node)
+    return raw.isascii() and not (b"\\" in raw or b"\x7f" in raw or _LONG.search(raw))
 
 
 def _visible(node: Any) -> Any:
@@ -280,5 +303,6 @@ _KINDS: Mapping[str, type[Any]] = {
     "failed": _Failed,
     "explained": _Explained,
 }
+_LONG = re.compile(rb'"[^"]{%d}' % (LONGEST_TEXT + 1))
 _LONGEST_REASON = 200
 """Characters of what is said to be wrong with a line."""

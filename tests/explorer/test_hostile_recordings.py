@@ -127,6 +127,28 @@ async def test_every_text_of_a_header_is_data(tmp_path: Path, text: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x7f", "␡"),
+        ("\n", "↵"),
+        ("\u202e", "⟨202E⟩"),
+        ("é", "é"),
+        ("x" * LONGEST_TEXT, "x" * LONGEST_TEXT),
+        ("x" * (LONGEST_TEXT + 1), "x" * (LONGEST_TEXT - 1) + "…"),
+        ("x" * (LONGEST_TEXT - 1) + '""', "x" * (LONGEST_TEXT - 1) + "…"),
+    ],
+)
+def test_one_text_among_plain_ones_is_made_visible(tmp_path: Path, text: str, shown: str) -> None:
+    lines = plain()
+    report = lines[0]["header"]["prune"]
+    report["matrices"][-1]["name"], report["notes"], report["dropped"] = text, ["plain", text], [text]
+    read_report = read(written(tmp_path, lines)).last.header.prune
+    assert read_report is not None
+    assert read_report.matrices[-1].name == shown
+    assert read_report.notes[1] == read_report.dropped[0] == shown
+
+
+@pytest.mark.parametrize(
     ("where", "value"),
     [
         ("sum.first_split", 0),
