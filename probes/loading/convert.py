@@ -64,11 +64,12 @@ def _read(source: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
         return cast("dict[str, str]", answer)
 
     mapping.get_gguf_hf_weights_map = found
-    with unread.collected() as left:
+    with unread.collected() as collected:
         read: Any = AutoModelForCausalLM.from_pretrained(
             source.parent, gguf_file=source.name, dtype=dtype, output_loading_info=True
         )
     model, report = read
+    left = collected.unused
     if missing := sorted(report["missing_keys"]):
         raise SystemExit(f"it lacks {len(missing)} of the model's tensors, {missing[0]} among them.")
     if names:  # else what is left out went through the common path

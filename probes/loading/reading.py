@@ -127,8 +127,8 @@ def read_model(
             settle(model)
     if not isinstance(model, PreTrainedModel):
         raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
-    left |= {str(key) for key in _several(report.get("unexpected_keys"))}
-    notes, warnings = unread.told(left | unread.noted(folder), model, files, name)
+    left.unused.update((str(key) for key in _several(report.get("unexpected_keys"))), unread.noted(folder))
+    notes, warnings = unread.told(left, model, files, name)
     absent = _absent(report, name, named_drops(found) if drops_obeyed else {}, _head(model))
     model.requires_grad_(False)
     model.eval()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, core_model_loading
 
 from probes.errors import BadInput
 from probes.foreign_text import visible
@@ -32,7 +34,8 @@ _MASK = re.compile(r"(^|[._])(attn|attention)\.(bias|mask|causal_mask)$")
 """Causal masks that were once saved with the weights; a learned bias has the same name, but a single dimension."""
 _SCALE = re.compile(
     r"(^|[._])(weight_scale(_inv|_2)?|(weight|input)_(global_scale|zero_point)|input_scale|activation_scale|scale_weight"
-    r"|proj_scale(_inv)?|q?scales|qzeros|qweight|g_idx|weight_(packed|shape|g_idx)|(nested_)?(absmax|quant_map)|SCB)$"
+    r"|proj_scale(_inv)?|weight_scales|qscale_(weight|act)|(?<!layer_)q?scales|qzeros|qweight|g_idx"
+    r"|weight_(packed|shape|g_idx)|(nested_)?(absmax|quant_map)|SCB)$"
     r"|\.quant_state\."
 )
 """What quantised weights are multiplied by, or unpacked with."""
@@ -47,22 +50,47 @@ _IN_EXTRA_LAYER = re.compile(r"\.(eh_proj|enorm|hnorm|shared_head)\.")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|blk)\.(\d+)\.")
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What transformers left out of the files that it read."""
+
+    unused: set[str] = field(default_factory=set)
+    """Names, as the model would have them, of tensors that it has no use for."""
+    stored: dict[str, str] = field(default_factory=dict)
+    """Every name in the files that stands for one whole tensor, with the model's name for it."""
+
+    def twice(self) -> list[list[str]]:
+        """Names in the files that stand for one tensor of the model: it takes the first of them, and drops the rest."""
+        names: dict[str, list[str]] = {}
+        for stored, name in self.stored.items():
+            names.setdefault(name, []).append(stored)
+        return [several for name, several in names.items() if len(several) > 1 and name not in self.unused]
+
+
 @contextmanager
-def collected() -> Iterator[set[str]]:
-    """While it lasts, gathers the names of all tensors that transformers finds in files and has no use for."""
-    found: set[str] = set()
+def collected() -> Iterator[Left]:
+    """While it lasts, gathers the names of all tensors that transformers finds in files and leaves out."""
+    left = Left()
     owner: Any = PreTrainedModel
-    hide = owner._adjust_missing_and_unexpected_keys
+    loading: Any = core_model_loading
+    hide, rename = owner._adjust_missing_and_unexpected_keys, loading.rename_source_key
 
     def adjust(model: PreTrainedModel, loading_info: Any) -> None:
-        found.update(loading_info.unexpected_keys)
+        left.unused.update(loading_info.unexpected_keys)
         hide(model, loading_info)
 
-    owner._adjust_missing_and_unexpected_keys = adjust
+    def renamed(source: str, *args: Any, **kwargs: Any) -> tuple[str, str | None]:
+        name, part = rename(source, *args, **kwargs)
+        left.stored.pop(source, None)
+        if part is None:  # others are put together from several
+            left.stored[source] = name
+        return name, part
+
+    owner._adjust_missing_and_unexpected_keys, loading.rename_source_key = adjust, renamed
     try:
-        yield found
+        yield left
     finally:
-        owner._adjust_missing_and_unexpected_keys = hide
+        owner._adjust_missing_and_unexpected_keys, loading.rename_source_key = hide, rename
 
 
 def note(folder: Path, names: Iterable[str]) -> None:
@@ -80,13 +108,13 @@ def noted(folder: Path) -> set[str]:
 
 
 def told(
-    unread: Iterable[str], model: PreTrainedModel, files: Sequence[Path], name: str
+    left: Left, model: PreTrainedModel, files: Sequence[Path], name: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Notes and warnings on the tensors that were not used; nothing on those that compute nothing.
 
     Raises `BadInput` if scales of quantised weights are among them and nothing dequantises: all weights are wrong then.
     """
-    computing = sorted(key for key in unread if not _RECOMPUTED.search(key))
+    computing = sorted(key for key in left.unused if not _RECOMPUTED.search(key))
     masks = _masks(computing, files)
     rest = [key for key in computing if key not in masks]
     if (scales := [key for key in rest if _SCALE.search(key)]) and getattr(model, "hf_quantizer", None) is None:
@@ -108,11 +136,18 @@ def told(
         )
     if senses:
         notes.append(f"{name}'s files hold {_listed(senses)}, for pictures or sound; a text does not need them.")
-    if not lost:
-        return tuple(notes), ()
-    return tuple(notes), (
-        f"{name}'s files hold {_listed(lost)}, which the model does not use: what they compute is in no figure.",
-    )
+    warnings = []
+    if lost:
+        warnings.append(
+            f"{name}'s files hold {_listed(lost)}, which the model does not use: what they compute is in no figure."
+        )
+    if twice := [several for several in left.twice() if _differ(several, files)]:
+        one, other = (visible(key, 100) for key in twice[0][:2])
+        warnings.append(
+            f"{name}'s files hold {len(twice)} of the model's tensors under two names with other numbers, such as "
+            f"{one} and {other}: only one of the two is in the figures."
+        )
+    return tuple(notes), tuple(warnings)
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -130,10 +165,20 @@ def _ahead(keys: Sequence[str], model: PreTrainedModel) -> list[str]:
     """Those of multi-token prediction: by name, or in layers beyond the last one that have what only those have."""
     config = model.config.get_text_config(decoder=True)
     layers = int(getattr(config, "num_hidden_layers", 0))
-    beyond = [key for key in keys if (found := _LAYER.search(key)) and int(found[1]) >= layers]
-    if not (getattr(config, "num_nextn_predict_layers", 0) or any(_IN_EXTRA_LAYER.search(key) for key in beyond)):
-        beyond = []
-    return [key for key in keys if _AHEAD.search(key) or key in set(beyond)]
+    layer_of = {key: int(found[1]) for key in keys if (found := _LAYER.search(key))}
+    extra = set(range(layers, layers + int(getattr(config, "num_nextn_predict_layers", 0) or 0)))
+    extra |= {layer for key, layer in layer_of.items() if layer >= layers and _IN_EXTRA_LAYER.search(key)}
+    return [key for key in keys if _AHEAD.search(key) or layer_of.get(key) in extra]
+
+
+def _differ(names: Sequence[str], files: Sequence[Path]) -> bool:
+    """Do the tensors of these names differ? Of a pickle they are taken to."""
+    found = []
+    with ExitStack() as stack:
+        for file in files if all(file.suffix == ".safetensors" for file in files) else ():
+            opened = stack.enter_context(safe_open(file, framework="pt"))
+            found += [opened.get_tensor(name) for name in set(names) & set(opened.keys())]
+        return not found or not all(torch.equal(found[0], other) for other in found[1:])
 
 
 def _masks(keys: Iterable[str], files: Sequence[Path]) -> set[str]:

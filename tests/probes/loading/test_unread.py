@@ -74,6 +74,7 @@ def test_what_the_dense_model_leaves_out_is_told_as_well(tmp_path):
 
 
 LOST = {
+    "scales of the stream": ("llama", {"model.layers.0.layer_scales": torch.ones(32)}),
     "a rotation beside the stream": ("llama", {"model.layers.1.mlp_shortcut_Q": torch.eye(32)}),
     "norms of query and key": ("llama", {"model.layers.0.self_attn.q_norm.weight": torch.ones(8)}),
     "an adapter saved with the weights": ("llama", {"model.layers.0.mlp.up_proj.lora_A.weight": torch.ones(2, 32)}),
@@ -123,6 +124,30 @@ def test_a_kept_layer_of_a_model_cut_by_its_configuration_alone_is_no_prediction
     assert "hold 9 tensors such as model.layers.2." in loaded.warnings[0]
 
 
+def test_only_layers_that_predict_more_tokens_are_taken_for_such(tmp_path):
+    beyond = {f"model.layers.{layer}.mlp.up_proj.weight": torch.ones(64, 32) for layer in (3, 4)}
+    one = read(changed(made(tmp_path / "one", change=with_more(**beyond)), dict, num_nextn_predict_layers=1))
+    assert "hold a tensor model.layers.4." in one.warnings[0]
+    assert "hold a tensor model.layers.3." in one.notes[0]
+    ahead = with_more(**beyond, **{"model.layers.4.eh_proj.weight": torch.ones(32, 64)})
+    other = read(made(tmp_path / "other", change=ahead))
+    assert "hold a tensor model.layers.3." in other.warnings[0]
+    assert "hold 2 tensors such as model.layers.4." in other.notes[0]
+
+
+@pytest.mark.parametrize("name", ["layers.0.mlp.up_proj.weight", "model.model.layers.0.mlp.up_proj.weight"])
+def test_a_tensor_that_is_there_under_two_names_is_warned_of_if_the_two_differ(name, tmp_path):
+    (warning,) = read(made(tmp_path / "other", change=with_more(**{name: torch.ones(64, 32)}))).warnings
+    assert "under two names" in warning
+    assert name in warning
+
+    def again(held: dict[str, Tensor]) -> dict[str, Tensor]:
+        return held | {name: held["model.layers.0.mlp.up_proj.weight"].clone()}
+
+    same = read(made(tmp_path / "same", change=again))
+    assert (same.notes, same.warnings) == ((), ())
+
+
 # What makes the weights wrong -----------------------------------------------------------------------------------
 
 
@@ -143,13 +168,19 @@ def packed(held: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("change", [in_eight_bits, packed])
+def of_meta(held: dict[str, Tensor]) -> dict[str, Tensor]:
+    return held | {"model.layers.0.mlp.up_proj.qscale_weight": torch.ones(1)}
+
+
+@pytest.mark.parametrize("change", [in_eight_bits, packed, of_meta])
 @pytest.mark.parametrize(
     "unknown", [{}, {"quantization_config": {"quant_method": "imagined"}}], ids=["none", "unknown"]
 )
 def test_scales_that_nothing_multiplies_by_are_refused(change, unknown, tmp_path):
     folder = changed(made(tmp_path / "made"), change, **unknown)
-    with pytest.raises(BadInput, match=r"hold \d+ tensors such as model\.layers\.0.*belong to quantised weights"):
+    with pytest.raises(
+        BadInput, match=r"hold (\d+ tensors such as|a tensor) model\.layers\.0.*belong to quantised weights"
+    ):
         read(folder)
 
 
