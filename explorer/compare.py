@@ -156,12 +156,12 @@ def token_of(record: StepRecord, side: str, follow: Follow) -> str | None:
 
 def labels_of(paths: Sequence[Path], runs: Sequence[RecordedRun]) -> list[str]:
     """The shortest names that tell the entries apart: their settings, with what differs where these are the same."""
-    labels = [path.stem if run.headless else run.header.title for path, run in zip(paths, runs, strict=True)]
+    labels = [visible(path.stem) if run.headless else run.header.title for path, run in zip(paths, runs, strict=True)]
     _tell_apart(labels, ["" if run.headless else str(run.header.settings.follow) for run in runs])
     _tell_apart(labels, ["" if run.headless else str(run.header.settings.sampling) for run in runs])
     parts = [""] * len(labels)
     for places in _clashing(labels):
-        for place, part in zip(places, _telling([paths[place].stem for place in places]), strict=True):
+        for place, part in zip(places, _telling([visible(paths[place].stem) for place in places]), strict=True):
             parts[place] = part
     _tell_apart(labels, parts)
     _tell_apart(labels, [f"run {run.place}" for run in runs])

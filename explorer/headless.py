@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from explorer.ending import why_ended
 from explorer.recorder import Recorder
 from explorer.source import Sink
 from probes.accumulate import Spread, Summary, summarise
+from probes.as_json import json_to_print
 from probes.errors import Failure
 from probes.events import Event, Failed, Noticed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.header import RunHeader
@@ -98,7 +98,7 @@ def tell_notice(event: Event) -> None:
 
 def print_json(value: object) -> None:
     """One object on one line of standard output, at once; what is not finite as null, and named."""
-    sys.stdout.buffer.write(msgspec.json.encode(to_jsonable(value)) + b"\n")
+    sys.stdout.buffer.write(json_to_print(to_jsonable(value)) + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from explorer.chosen import Chosen, chosen
 from explorer.compare import compare_runs
 from explorer.display import flowing
+from probes.foreign_text import visible
 from probes.session import Session
 
 
@@ -28,7 +29,7 @@ def names_of(recordings: Sequence[Chosen | Path]) -> list[str]:
     which = [chosen(one) for one in recordings]
     places = [Path(os.path.abspath(one.path)) for one in which]
     names = [
-        str(Chosen(Path(_name(place, [other for other in places if other.stem == place.stem])), one.run))
+        visible(str(Chosen(Path(_name(place, [other for other in places if other.stem == place.stem])), one.run)))
         for place, one in zip(places, which, strict=True)
     ]
     return [

@@ -8,9 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from explorer.export.tables import Kind, Table, Value
+from probes.as_json import json_to_print
 from probes.errors import BadInput
 
 
@@ -38,7 +37,7 @@ def to_jsonl(table: Table) -> bytes:
         if odd:
             plain |= dict.fromkeys(odd)
             plain["nonfinite"] = odd
-        lines.append(msgspec.json.encode(plain))
+        lines.append(json_to_print(plain))
     return b"\n".join(lines) + b"\n"
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from probes.as_json import json_of
 from probes.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Cell, Count, Figure, Place
 from probes.branches import Branch
 from probes.errors import PhierError
@@ -81,11 +82,7 @@ def encode(event: Event, at: float) -> bytes:
         return b""
     kind, *rest = body.items()
     line = dict([kind, ("at", round(at, 3)), *rest])
-    try:
-        return msgspec.json.encode(line) + b"\n"
-    except UnicodeEncodeError:
-        # Half a surrogate pair has no UTF-8. The token's id, which is beside it, still says what it was.
-        return msgspec.json.encode(_sound(line)) + b"\n"
+    return json_of(line) + b"\n"  # a token that is half a surrogate pair still has its id beside it
 
 
 def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
@@ -186,15 +183,6 @@ def _visible(node: Any) -> Any:
     if isinstance(node, dict):
         return {visible(key, LONGEST_TEXT): _visible(value) for key, value in node.items()}
     return [_visible(item) for item in node] if isinstance(node, list) else node
-
-
-def _sound(node: Any) -> Any:
-    """The same data with every half of a surrogate pair as a replacement character."""
-    if isinstance(node, str):
-        return node.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(node, dict):
-        return {_sound(key): _sound(value) for key, value in node.items()}
-    return [_sound(item) for item in node] if isinstance(node, list) else node
 
 
 def _as_read(header: RunHeader, plain: dict[str, Any]) -> RunHeader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -247,6 +248,7 @@ def test_the_name_of_a_file_is_data_too(tmp_path: Path) -> None:
         ("sessions",),
         ("sessions", odd),
         ("compare", odd, odd),
+        ("compare", odd, odd, "--json"),
         ("compare", odd, f"{odd}#9"),
         ("compare", odd, empty.name),
         ("compare", odd, f"no{odd}"),
@@ -256,6 +258,28 @@ def test_the_name_of_a_file_is_data_too(tmp_path: Path) -> None:
         done = phier(*words, folder=tmp_path)
         assert "Traceback" not in done.stderr, words
         assert not set(ACTING) & set(done.stdout + done.stderr), words
+
+
+def test_a_name_of_bytes_that_are_no_text_is_marked_in_every_format(tmp_path: Path) -> None:
+    sound = write_events(tmp_path / "sound.jsonl", EVENTS)
+    path = tmp_path / os.fsdecode(b"a\xff\x9b.jsonl")
+    path.write_bytes(b"".join(encode(event, 0.0) for event in EVENTS[1:]))  # without a header, it goes by its name
+    done = phier("compare", str(path), str(sound), "--json", folder=tmp_path)
+    assert json.loads(done.stdout)["recordings"][0]["label"] == "a⟨DCFF⟩⟨DC9B⟩", done.stderr
+    for to in ("csv", "jsonl", "parquet", "html"):
+        made = export([path, sound], to, tmp_path / "x").paths[0]
+        assert "a⟨DCFF⟩⟨DC9B⟩".encode() in made.read_bytes()
+
+
+def test_printed_json_shows_what_acts_as_its_number(tmp_path: Path) -> None:
+    text = f"{ACTING}é字🌍\x7f"
+    lines = plain()
+    next(line for line in lines if line["kind"] == "step")["dense"]["token"] = text
+    (steps, _) = export([written(tmp_path, lines)], "jsonl", tmp_path / "x").paths
+    raw = steps.read_text("utf-8")
+    assert not set(ACTING) & set(raw)
+    assert "é字🌍" in raw
+    assert text in {json.loads(line)["dense.token"] for line in raw.splitlines()}
 
 
 def test_two_recordings_exported_together_are_called_after_both(tmp_path: Path) -> None:
