@@ -1,6 +1,6 @@
 """The runs that were recorded, each told from its header and its last step, so that a long list appears at once.
 
-Only a file whose last step is of a later run than its first line is looked through for the other runs.
+Only a file with more than one header, or whose last step is of another run than its first line, is read line by line.
 """
 
 from __future__ import annotations
@@ -147,9 +147,21 @@ def _found(file: BinaryIO, size: int) -> list[_Found]:
     last = _last_step(file, size)
     if first is None and last is None:
         raise BadInput("Not a recording", "It has no line of a recorded session.")
-    if first is not None and (last is None or first.run == last.run):
+    if first is not None and (last is None or first.run == last.run) and not _goes_on(file):
         return [_Found(first, last)]
     return _looked_through(file)
+
+
+def _goes_on(file: BinaryIO) -> bool:
+    """Is there another header after the first line, as in files that were joined, whose runs have one number?"""
+    file.seek(0)
+    file.readline(LONGEST_LINE)
+    end = b""
+    while part := file.read(2**20):
+        if _HEADER in end + part:
+            return True
+        end = part[-len(_HEADER) :]
+    return False
 
 
 def _last_step(file: BinaryIO, size: int) -> StepMeasured | None:
@@ -193,6 +205,8 @@ def _looked_through(file: BinaryIO) -> list[_Found]:
     return found
 
 
+_HEADER = b'"kind":"header"'
+"""As it is written; in a text it would stand with backslashes."""
 _KIND = re.compile(rb'"kind"\s*:\s*"(header|step)"')
 _RUN = re.compile(rb'"run"\s*:\s*(\d{1,15})\b')
 _HEAD = 200

@@ -68,6 +68,14 @@ def test_a_recording_of_one_run_needs_no_number(tmp_path: Path) -> None:
     assert one.chosen == Chosen(one.path)
 
 
+def test_files_that_were_joined_hold_the_runs_of_both(tmp_path: Path) -> None:
+    parts = [session_events(steps, setting=setting) for steps, setting in ((5, "wanda:0.5"), (7, "magnitude:0.3"))]
+    path = write_events(tmp_path / "joined.jsonl", [event for part in parts for event in part])
+    found = [(one.setting, one.steps) for one in runs_of(path)]
+    assert found == [("wanda:0.5", 5), ("magnitude:0.3", 7)]
+    assert found == [(run.header.title, len(run.path)) for run in read(path).runs]
+
+
 def test_runs_are_numbered_in_the_list_as_a_reader_numbers_them(file: Path) -> None:
     lines = file.read_bytes().splitlines(keepends=True)
     second = next(place for place, line in enumerate(lines) if place and b'"kind":"header"' in line)
