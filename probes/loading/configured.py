@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import torch
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.models.auto import AutoModelForCausalLM
 
 from probes.errors import BadInput
 from probes.foreign_text import visible
@@ -23,6 +26,8 @@ _REPEATED = re.compile(r"\w*(layers?|blocks?|experts?|depth)")
 """Those of modules that are built one by one, each with tensors of its own."""
 _FEW = 1024
 """Modules that are built in no time, whatever the files hold."""
+_SMALL = 10_000_000
+"""Parameters that fit into any memory, whatever the files hold."""
 
 
 def read_configuration(
@@ -42,6 +47,8 @@ def read_configuration(
             folder, trust_remote_code=remote_code, local_files_only=True
         )
     check_causal(config, found, folder, name)
+    with stage("Model not loaded", f"{name} can't be built from {file}", f"{doubtful(found)}Name another model."):
+        _check_whole(config, file, size, remote_code)
     return config
 
 
@@ -61,6 +68,24 @@ def _check_numbers(found: Mapping[str, object], file: str, tensors: int, size: i
                 f"{file} says {key}: {visible(str(value), 40)}, and the weights are {held or f'{size:,} bytes'}.",
                 "Correct the file, or fetch it again.",
             )
+
+
+def _check_whole(config: PreTrainedConfig, file: str, size: int, remote_code: bool) -> None:
+    """Raises `BadInput` for a model that the files can't fill, which transformers would fill by chance instead.
+
+    Each number of it may be plausible, or not be in the file at all: defaults are those of large models.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            copy.deepcopy(config), dtype=torch.float32, trust_remote_code=remote_code
+        )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    if parameters > max(_SMALL, 8 * size):
+        raise BadInput(
+            "Wrong configuration",
+            f"{file} describes a model of {parameters:,} parameters, and the weights are {size:,} bytes.",
+            "Correct the file, or fetch it again.",
+        )
 
 
 def _counts(found: Mapping[str, object]) -> Iterator[tuple[str, int]]:

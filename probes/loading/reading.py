@@ -68,8 +68,8 @@ def named_drops(config: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
     for sublayer, key in (("attn", "drop_attn_list"), ("mlp", "drop_mlp_list")):
         listed = config.get(key)
         entries = list(enumerate(listed)) if isinstance(listed, list) else []
-        layers = {at if entry is True else entry for at, entry in entries if entry is not False and entry is not None}
-        dropped[sublayer] = tuple(sorted(layer for layer in layers if isinstance(layer, int)))
+        numbers = [(at, entry) for at, entry in entries if isinstance(entry, int) and entry is not False]
+        dropped[sublayer] = tuple(sorted({at if entry is True else entry for at, entry in numbers}))
     return dropped
 
 

@@ -109,6 +109,23 @@ def test_a_configuration_of_more_layers_than_a_pickle_has_room_for_is_refused(fo
     assert "num_hidden_layers: 50000000" in refused(edit(folder, num_hidden_layers=50_000_000), allow_pickle=True)
 
 
+@pytest.mark.parametrize("found", [{"model_type": "llama"}, {"hidden_size": 100_000}], ids=["defaults", "product"])
+def test_a_model_that_the_files_cannot_fill_is_refused_before_chance_fills_it(folder, found, monkeypatch):
+    name = "transformers.models.auto.AutoModelForCausalLM.from_pretrained"
+    monkeypatch.setattr(name, lambda *_, **__: pytest.fail("it was filled"))
+    kept = {} if "model_type" in found else json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**kept, **found}))
+    told = refused(folder)
+    size = (folder / "model.safetensors").stat().st_size
+    assert "config.json describes a model of" in told
+    assert f"{size:,} bytes" in told
+
+
+@pytest.mark.parametrize("listed", [[[1]], [{}], ["0"], [1e9], "0", {"0": True}], ids=str)
+def test_a_list_of_drops_that_names_no_layer_by_number_names_none(folder, listed):
+    assert not outcome(edit(folder, drop_attn_list=listed, drop_mlp_list=listed))
+
+
 @pytest.mark.parametrize("depth", [200, 900, 100_000])
 def test_a_deeply_nested_configuration_is_a_sentence(folder, depth):
     text = (folder / "config.json").read_text().rstrip().removesuffix("}")
