@@ -1,7 +1,7 @@
-"""The states a twin can come back to at once: the latest few, as long as their corrected weights leave room for others.
+"""The states a twin can come back to at once: the latest few, but for those whose corrected weights find no room.
 
 A mask takes a bit a weight, so most states cost next to nothing. SparseGPT's corrected weights take as much as the
-matrices themselves: those that are not in use wait in the host's memory, and the oldest of them are let go.
+matrices themselves: those that are not in use wait in the host's memory, the newest first, and the rest are let go.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ SHARE = 0.25
 def latest(known: Mapping[str, State], name: str, now: State, free: int | None = None) -> dict[str, State]:
     """The known states with the one that is in use last; `free` is the host's free memory in bytes (asked if None).
 
-    Of the others the newest stay, as many as `MOST` and `SHARE` allow, with their weights on the host.
+    Of the `MOST` newest others, those stay that find room within `SHARE`, the newest first, with their weights on the
+    host.
     """
     room = SHARE * (psutil.virtual_memory().available if free is None else free)
     others = [(other, state) for other, state in known.items() if other != name]
@@ -33,9 +34,10 @@ def latest(known: Mapping[str, State], name: str, now: State, free: int | None =
     for other, state in reversed(others[-(MOST - 1) :]):
         waiting = _on_host(state, in_use)
         new = {id(weight): weight for weight in _weights(waiting) if id(weight) not in in_use | counted}
-        room -= sum(weight.numel() * weight.element_size() for weight in new.values())
-        if room < 0:
-            break
+        taken = sum(weight.numel() * weight.element_size() for weight in new.values())
+        if taken > room:
+            continue  # it alone goes: older ones may take less, and masks take nothing
+        room -= taken
         counted |= new.keys()
         kept.append((other, waiting))
     return {**dict(reversed(kept)), name: now}

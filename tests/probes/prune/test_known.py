@@ -42,6 +42,12 @@ def test_corrected_weights_that_are_not_in_use_are_kept_as_long_as_there_is_room
     assert list(latest(known, "new", new, free=0)) == ["new"]
 
 
+def test_one_state_too_large_to_keep_takes_no_other_with_it() -> None:
+    masked = pruned(loaded("llama"), "magnitude:0.5")[0].state
+    known = {"masked": masked, "large": corrected(0.4)}
+    assert list(latest(known, "new", corrected(0.5), free=0)) == ["masked", "new"]
+
+
 def test_weights_that_two_states_share_are_counted_once_and_those_in_use_not_at_all() -> None:
     now = corrected(0.5)
     fewer = State(dict(list(now.changes.items())[:3]))
