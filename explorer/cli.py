@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from explorer.splash import Splash
 from explorer.standard_streams import safe_streams
 from probes.early import check_early
 from probes.errors import BadInput
+from probes.foreign_text import visible
 from probes.loading.spec import nearby
 from probes.nearest import did_you_mean
 from probes.settings import Follow, RunSettings, Sampling
@@ -240,6 +242,15 @@ def explore(
         )  # fmt: skip
         if not (recording or demo):
             check_early(wanted)
+        if number is not None and recording:
+            from explorer.chosen import chosen
+
+            if chosen(recording).run is not None:
+                raise BadInput(
+                    "Which run", f"{visible(recording)} names a run, and so does --run {number}.", "Give one."
+                )
+        if speed is not None and not math.isfinite(speed):
+            raise BadInput("Speed", f"{speed} is not a number of steps a second.", "Use a number of at least 0.1.")
         if sum((bool(recording), demo, recordings)) > 1:
             raise BadInput("What to open", "A recording, --demo and --recordings are three beginnings.", "Give one.")
         _meet_the_terminal()
@@ -268,7 +279,9 @@ def _recorded(
     which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO)
     path, number = which.path, number if which.run is None else which.run
     if not path.is_file():
-        raise BadInput("Recording", f"There is no recording {path}.", f"{nearby(path)}`phier sessions` lists them.")
+        raise BadInput(
+            "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier sessions` lists them."
+        )
     if play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
     return ReplaySource(path, number=number)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from explorer.errors import told
+from explorer.given import refuse_empty
 from probes.foreign_text import visible
 
 Files = Annotated[
@@ -98,6 +99,7 @@ def compare(files: Files, json: Json = False) -> None:
 
 
 def export(
+    context: typer.Context,
     files: Files,
     to: Annotated[str, typer.Option(help="csv, parquet, jsonl, svg, png, pdf or html.")],
     out: Annotated[str, typer.Option(help="A folder (its name ends in /), or how the files' names begin.")] = "",
@@ -114,6 +116,7 @@ def export(
 ) -> None:
     """Turns recordings into tables, figures for print, or a page that opens offline."""
     with told():
+        refuse_empty(context)
         from explorer.export import export as exported
 
         found = exported(files, to, out or None, every=every, total=total, figures=figures or (), caption=caption)

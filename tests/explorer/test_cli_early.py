@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from explorer.cli import _recorded
 from explorer.shipped import shipped_folder
+from probes.errors import BadInput
 
 MILD = str(shipped_folder() / "mild.jsonl")
 CODE = """
@@ -70,6 +72,10 @@ IGNORED = {
     "prune --prune magnitude:0.5 --out new --seed 3": "--seed says nothing to magnitude:0.5",
     "phier-tui --demo --dense models/tiny": "--dense says nothing to a recording",
     f"phier-tui {MILD} --prune wanda:0.5 --steps 3": "--prune and --steps say nothing to a recording",
+    f"phier-tui {MILD}#1 --run 1": "mild.jsonl#1 names a run, and so does --run 1",
+    f"phier-tui {MILD} --speed nan": "nan is not a number of steps a second",
+    f"phier-tui {MILD} --speed inf": "inf is not a number of steps a second",
+    f"export {MILD} --to csv --out=": "--out was given nothing",
     "phier-tui --speed 4": "--speed plays a recording, and none is named",
     "phier-tui --loop --play --recordings": "--play and --loop play a recording, and none is named",
     "phier-tui --prune=": "--prune was given nothing",
@@ -114,6 +120,12 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(answers, line):
 
 def test_all_of_them_are_told_before_anything_slow_is_loaded(answers):
     assert answers[1] == "heavy: []\n"
+
+
+def test_a_recording_that_is_not_there_is_named_by_marks() -> None:
+    with pytest.raises(BadInput) as problem:
+        _recorded("no\x1b[31m.jsonl", None, demo=False, play=False, speed=None, loop=False)
+    assert problem.value.message == "There is no recording no␛[31m.jsonl."
 
 
 @pytest.mark.parametrize("program", ["phier", "phier_tui"])
