@@ -121,5 +121,5 @@ RECORDS = st.builds(
     top=_TOP,
     invalid=st.none() | st.builds(Invalid, st.sampled_from(("dense", "pruned")), TEXTS.map(visible)),
     tied=st.sampled_from(((), ("dense",), ("pruned",), ("dense", "pruned"))),
-)
+).filter(lambda record: (record.sum.first_split or 1) <= record.step)
 """Any record within the bounds of a recording; nothing in it need agree with anything else."""

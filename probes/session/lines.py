@@ -148,6 +148,9 @@ def _body(event: Event) -> dict[str, Any] | None:
 
 def _step(raw: bytes) -> StepRecord:
     record = from_jsonable(msgspec.json.decode(raw)) if b'"nonfinite"' in raw else _RECORD.decode(raw)
+    split = record.sum.first_split
+    if split is not None and split > record.step:
+        raise ValueError(f"the first split, step {split}, is after this step, {record.step} - at `$.sum.first_split`")
     if record.invalid is None:
         return record
     model, layer = (visible(text, LONGEST_TEXT) for text in (record.invalid.model, record.invalid.layer))

@@ -154,6 +154,7 @@ def test_one_text_among_plain_ones_is_made_visible(tmp_path: Path, text: str, sh
     [
         ("sum.first_split", 0),
         ("sum.first_split", -5),
+        ("sum.first_split", 4),
         ("p.kl", 1e308),
         ("p.kl", -1e308),
         ("p.tv", 2.0),
@@ -212,6 +213,13 @@ def test_a_number_that_is_said_not_to_be_finite_is_not(tmp_path: Path) -> None:
         lines[-2]["nonfinite"] = {"p.kl": value}
         session = read(written(tmp_path, lines))
         assert [len(session.last.path), session.damaged] == path, value
+
+
+async def test_a_first_split_that_is_still_to_come_is_none(tmp_path: Path) -> None:
+    lines = plain()
+    last = next(line for line in reversed(lines) if line["kind"] == "step")
+    last["sum"]["first_split"] = 2**53
+    await shown(written(tmp_path, lines), "escape", "g")
 
 
 async def test_a_chain_of_branches_ends_where_no_person_forks_any_more(tmp_path: Path) -> None:
