@@ -26,7 +26,7 @@ _OF_NO_EFFECT = frozenset(
         ),
         *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id"),
         *("tokenizer_class", "prefix", "task_specific_params", "id2label", "label2id", "num_labels", "problem_type"),
-        *("tie_word_embeddings", "gradient_checkpointing", "router_aux_loss_coef", "router_jitter_noise", "init_std"),
+        *("tie_word_embeddings", "gradient_checkpointing", "router_aux_loss_coef", "init_std"),
         *("quantization_config", "compression_config", "sparsity_config", "drop_attn_list", "drop_mlp_list"),
         *("pretraining_tp", "chunk_size_feed_forward", "summary_type", "summary_use_proj", "summary_activation"),
         *("summary_proj_to_labels", "finetuning_task", "pruned_heads", "use_bfloat16", "num_nextn_predict_layers"),

@@ -21,6 +21,10 @@ _BY_SHAPE = frozenset(
 """What the shapes of tensors tell already."""
 _HEADS = frozenset(("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "num_kv_heads"))
 """Tensors of one shape can be cut into heads in several ways; of another shape, the shape tells."""
+_LONGEST = "max_position_embeddings"
+"""How much a model may read: it changes what is computed only where rotary factors are made from it."""
+_FIXED_ROTARY: frozenset[object] = frozenset((None, "default", "linear", "llama3"))
+"""Kinds of rotary factors that are not."""
 _NAMED = 5
 """How many settings a sentence names."""
 _WIDTH = 40
@@ -39,6 +43,8 @@ def differing(
     ours, theirs = _flat(settings(model)), _flat(settings(dense))
     passed = _BY_SHAPE | _HEADS if reshaped else _BY_SHAPE
     few, many = (one.config.get_text_config(decoder=True).num_hidden_layers for one in (model, dense))
+    if _only_bounds(model) and _only_bounds(dense):
+        passed |= {_LONGEST}
     found = []
     if type(model).__name__ != type(dense).__name__:
         found.append(f"the architecture is {type(model).__name__} instead of {type(dense).__name__}")
@@ -77,6 +83,12 @@ def _logits(model: PreTrainedModel, ids: Tensor) -> Tensor:
     logits = model(input_ids=ids.to(input_device(model)), use_cache=False).logits
     assert isinstance(logits, Tensor)
     return logits.cpu()
+
+
+def _only_bounds(model: PreTrainedModel) -> bool:
+    """Does the longest context change nothing but how much may be read? Code from elsewhere may do anything with it."""
+    kinds = {value for name, value in _flat(settings(model)).items() if name.endswith("rope_type")}
+    return type(model).__module__.startswith("transformers.") and kinds <= _FIXED_ROTARY
 
 
 def _is_list(value: object, length: int) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PhimoeConfig, PhimoeForCausalLM
 
 from probes.header import PruneReport
 from probes.loading.work import Work
@@ -18,6 +19,7 @@ from probes.prune.lacking import measure
 from probes.settings import Follow, RunSettings
 from probes.wanted import Wanted
 from tests.probes.prune.models import TOKENIZER
+from tests.probes.test_steppable import spread
 from tests.tiny import save, tiny
 
 SIZE = len(TOKENIZER)
@@ -77,6 +79,15 @@ OTHERWISE = {
         {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default", "partial_rotary_factor": 1.0}},
         "rope_parameters.partial_rotary_factor is 1.0 instead of 0.5",
     ),
+    "longest context, from which dynamic factors are made": (
+        "llama",
+        {
+            "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 100.0},
+            "max_position_embeddings": 16,
+        },
+        {"max_position_embeddings": 8},
+        "max_position_embeddings is 8 instead of 16",
+    ),
     "layer types": (
         "gemma3",
         {},
@@ -100,6 +111,17 @@ def test_equal_weights_that_are_used_otherwise_are_told_with_both_values(what, t
     assert warning in of.header(settings, of.prompt(settings)).every_warning
 
 
+def test_noise_by_which_a_router_also_decides_what_to_leave_out_is_a_difference(tmp_path):
+    sizes = {"vocab_size": SIZE, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
+    model = spread(PhimoeForCausalLM(PhimoeConfig(**sizes, **heads, max_position_embeddings=64)))
+    for folder, noise in ((tmp_path / "dense", 0.01), (tmp_path / "made", 0.5)):
+        model.config.router_jitter_noise = noise
+        save(folder, model, TOKENIZER)
+    (warning,) = report(pair(tmp_path / "dense", tmp_path / "made")).warnings
+    assert "router_jitter_noise is 0.5 instead of 0.01" in warning
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -108,6 +130,7 @@ def test_equal_weights_that_are_used_otherwise_are_told_with_both_values(what, t
         {"use_cache": False},
         {"bos_token_id": 7, "pad_token_id": 9},
         {"torch_dtype": "bfloat16"},
+        {"max_position_embeddings": 300},
         {"drop_attn_list": [], "drop_mlp_list": None},
         {"imagined": False, "imagined_too": None, "imagined_as_well": []},
         {"_name_or_path": "somewhere/else", "architectures": ["LlamaModel"]},
