@@ -2,7 +2,7 @@
 #
 #   make run      opens the explorer on the demo model, which the first start fetches
 #                 options go into ARGS: make run ARGS="--prune magnitude:0.6 --follow free"
-#   make test     runs all tests; a choice of them with TESTS: make test TESTS="tests/probes -k spaces"
+#   make test     runs all tests on all cores; a choice of them with TESTS: make test TESTS="tests/probes -k spaces"
 #   make check    looks at types, lint and formatting
 #   make clean    removes .venv and what tools have left; models in the cache folder stay
 
@@ -24,7 +24,7 @@ run: .venv/installed
 
 test: .venv/installed-for-tests
 	@tests/find-programs.sh
-	$(BIN)/python -m pytest $(TESTS)
+	@tests/run.sh $(BIN)/python $(TESTS)
 
 check: .venv/installed-for-tests
 	$(BIN)/python -m mypy

@@ -1,4 +1,5 @@
-"""What every test may rely on: no hub, few threads, quiet libraries, and the demo model loaded once."""
+"""What every test may rely on: no hub, few threads (one if tests run side by side), quiet libraries, and the demo model
+loaded once."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # tests often share a machine, where waiting busily is slow
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

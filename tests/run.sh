@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs the tests with the arguments of pytest that are given: first, on all cores, those that drive no terminal, then those
+# that do, one after another with the machine to themselves. Fails if there is none of either kind.
+set -u
+python=$1
+shift
+
+"$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile -m "not terminal" "$@"
+parallel=$?
+[ "$parallel" = 0 ] || [ "$parallel" = 5 ] || exit "$parallel"
+
+"$python" -m pytest -m terminal "$@"
+alone=$?
+[ "$alone" = 5 ] && exit "$parallel" # none of these: what the others said counts
+exit "$alone"
