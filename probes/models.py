@@ -19,7 +19,7 @@ from probes.events import WorkProgressed
 from probes.fingerprint import fingerprint
 from probes.foreign_text import visible
 from probes.header import ModelInfo
-from probes.loading import adapter
+from probes.loading import adapter, unread
 from probes.loading.aligned import align
 from probes.loading.bitmask import unpacked_folder
 from probes.loading.cache import Unkept, recall, remember, signature_of
@@ -144,7 +144,8 @@ def load(
     known = recall("fingerprint", signature_of(files, str(model.dtype)))
     info = _info(model, place.name, spec, place.revision, known)
     warnings = (*read.warnings, *adapter.warnings_beside(place.folder, place.name))
-    return Loaded(model, own, info, files, read.absent, (*read.notes, *work.notes), warnings)
+    notes = (*read.notes, *unread.beside(folder, files, place.name), *work.notes)
+    return Loaded(model, own, info, files, read.absent, notes, warnings)
 
 
 def has_device(name: str) -> bool:

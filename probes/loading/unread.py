@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -141,13 +142,23 @@ def told(
         warnings.append(
             f"{name}'s files hold {_listed(lost)}, which the model does not use: what they compute is in no figure."
         )
-    if twice := [several for several in left.twice() if _differ(several, files)]:
-        one, other = (visible(key, 100) for key in twice[0][:2])
+    if twice := [several for several in (*left.twice(), *_in_several(files)) if _differ(several, files)]:
+        one = " and ".join(visible(key, 100) for key in twice[0][:2])
         warnings.append(
-            f"{name}'s files hold {len(twice)} of the model's tensors under two names with other numbers, such as "
-            f"{one} and {other}: only one of the two is in the figures."
+            f"{name}'s files hold {len(twice)} of the model's tensors twice with other numbers, such as {one}: only "
+            "one of the two is in the figures."
         )
     return tuple(notes), tuple(warnings)
+
+
+def beside(folder: Path, files: Sequence[Path], name: str) -> tuple[str, ...]:
+    """A note on files of tensors that lie in the folder and are not read at all; nothing if there are none."""
+    read = {file.name for file in files}
+    others = [visible(path.name, 100) for path in sorted(folder.glob("*.safetensors")) if path.name not in read]
+    if not others:
+        return ()
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return (f"Beside {name}'s weights lie files that are not read: {', '.join(others[:_NAMED])}{more}.",)
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -169,6 +180,16 @@ def _ahead(keys: Sequence[str], model: PreTrainedModel) -> list[str]:
     extra = set(range(layers, layers + int(getattr(config, "num_nextn_predict_layers", 0) or 0)))
     extra |= {layer for key, layer in layer_of.items() if layer >= layers and _IN_EXTRA_LAYER.search(key)}
     return [key for key in keys if _AHEAD.search(key) or layer_of.get(key) in extra]
+
+
+def _in_several(files: Sequence[Path]) -> list[list[str]]:
+    """Names that are in more than one file: the tensor in the last one is taken."""
+    counted: Counter[str] = Counter()
+    for file in files if len(files) > 1 else ():
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as opened:
+                counted.update(opened.keys())
+    return [[key] for key, count in counted.items() if count > 1]
 
 
 def _differ(names: Sequence[str], files: Sequence[Path]) -> bool:

@@ -138,7 +138,7 @@ def test_only_layers_that_predict_more_tokens_are_taken_for_such(tmp_path):
 @pytest.mark.parametrize("name", ["layers.0.mlp.up_proj.weight", "model.model.layers.0.mlp.up_proj.weight"])
 def test_a_tensor_that_is_there_under_two_names_is_warned_of_if_the_two_differ(name, tmp_path):
     (warning,) = read(made(tmp_path / "other", change=with_more(**{name: torch.ones(64, 32)}))).warnings
-    assert "under two names" in warning
+    assert "hold 1 of the model's tensors twice with other numbers" in warning
     assert name in warning
 
     def again(held: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -146,6 +146,33 @@ def test_a_tensor_that_is_there_under_two_names_is_warned_of_if_the_two_differ(n
 
     same = read(made(tmp_path / "same", change=again))
     assert (same.notes, same.warnings) == ((), ())
+
+
+def in_two_files(folder: Path, again: Tensor) -> Path:
+    """A model whose final norm is in both of its files."""
+    held = load_file(made(folder) / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    split = {name: held.pop(name) for name in [name for name in held if "layers" in name]}
+    files = {"model-1.safetensors": held, "model-2.safetensors": split | {"model.norm.weight": again}}
+    for file, tensors in files.items():
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+    index = {name: file for file, tensors in reversed(files.items()) for name in tensors}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    return folder
+
+
+def test_a_tensor_that_is_in_two_files_is_warned_of_if_the_two_differ(tmp_path):
+    (warning,) = read(in_two_files(tmp_path / "other", torch.ones(32))).warnings
+    assert "twice with other numbers, such as model.norm.weight:" in warning
+    norm = load_file(made(tmp_path / "made") / "model.safetensors")["model.norm.weight"]
+    assert read(in_two_files(tmp_path / "same", norm)).warnings == ()
+
+
+@pytest.mark.parametrize("file", ["model-00003-of-00003.safetensors", "adapter_model.safetensors"])
+def test_files_of_tensors_that_are_not_read_at_all_are_a_note(file, tmp_path):
+    folder = made(tmp_path / "made")
+    save_file({"model.layers.0.mlp.up_proj.bias": torch.ones(64)}, folder / file)
+    assert read(folder).notes == (f"Beside made's weights lie files that are not read: {file}.",)
 
 
 # What makes the weights wrong -----------------------------------------------------------------------------------
