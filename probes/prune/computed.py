@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -104,7 +105,12 @@ def _flat(settings: Mapping[str, object], above: str = "") -> dict[str, object]:
 
 
 def _said(value: object) -> object:
-    """Absent, null, false and empty say the same."""
+    """Absent, null, false and empty say the same, and so do two numbers that are one in float32, as GGUF keeps them."""
+    if isinstance(value, list) and value:
+        return [_said(entry) for entry in value]
+    if isinstance(value, float):
+        rounded = torch.tensor(value, dtype=torch.float32).item()
+        return rounded if math.isfinite(rounded) else value
     return None if value is None or value is False or value in ([], "") else value
 
 

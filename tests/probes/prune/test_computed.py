@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -134,6 +135,7 @@ def test_noise_by_which_a_router_also_decides_what_to_leave_out_is_a_difference(
         {"drop_attn_list": [], "drop_mlp_list": None},
         {"imagined": False, "imagined_too": None, "imagined_as_well": []},
         {"_name_or_path": "somewhere/else", "architectures": ["LlamaModel"]},
+        {"rms_norm_eps": float(np.float32(1e-6))},
     ],
     ids=str,
 )
@@ -142,6 +144,17 @@ def test_settings_that_change_nothing_are_no_difference(config, tmp_path):
     assert kl_sum(of) == 0
     (warning,) = report(of).warnings
     assert warning.startswith(IDENTICAL)
+
+
+@pytest.mark.parametrize("value", [[1.0, 0.1], 1e300, 0.1])
+def test_numbers_are_held_against_each_other_as_float32(value, tmp_path):
+    dense = configured(tmp_path / "dense", imagined=value)
+    rounded = [float(np.float32(0.1)) if one == 0.1 else one for one in (value if isinstance(value, list) else [value])]
+    same = rounded if isinstance(value, list) else rounded[0]
+    assert report(pair(dense, configured(tmp_path / "same", imagined=same))).warnings[0].startswith(IDENTICAL)
+    other = [1.0, 0.1001] if isinstance(value, list) else value * 1.001
+    (warning,) = report(pair(dense, configured(tmp_path / "other", imagined=other))).warnings
+    assert "imagined is" in warning
 
 
 def test_what_is_not_known_to_change_nothing_is_a_difference(tmp_path):
