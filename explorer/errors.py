@@ -37,7 +37,7 @@ def told() -> Iterator[None]:
         yield
     except PhierError as problem:
         _trace(problem)
-        typer.echo(str(problem), err=True)
+        _say(str(problem))  # it may quote what was typed
         raise typer.Exit(problem.exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -65,4 +65,8 @@ def _asked(_context: object, _option: object, value: bool) -> bool:
 def _trace(problem: BaseException) -> None:
     if _DEBUG.get():
         lines = "".join(traceback.format_exception(problem)).splitlines()
-        typer.echo("\n".join(visible(line) for line in lines), err=True)
+        _say("\n".join(lines))
+
+
+def _say(text: str) -> None:
+    typer.echo("\n".join(visible(line) for line in text.split("\n")), err=True)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.display import flowing
+from probes.foreign_text import visible
 from probes.header import MatrixReport, PruneReport, TensorReport
 from probes.prune.provenance import Provenance
 from probes.prune.setting import ranges
@@ -47,7 +48,7 @@ def print_saved(saved: Saved, console: Console) -> None:
     _print_facts(
         console,
         [
-            ("saved", str(saved.folder)),
+            ("saved", visible(str(saved.folder))),
             ("setting", made.setting),
             ("weights", made.fingerprint[:16]),
             ("checked", "loaded again: the weights and the logits are those of the pruned model"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from probes.errors import BadInput
+from probes.foreign_text import said
 from probes.loading.spec import check_spec, expanded, nearby
 from probes.nearest import did_you_mean
 from probes.prune.setting import Setting, Table, parse, ranges
@@ -54,9 +55,13 @@ def check_placing(device: str = "auto", dtype: str = "auto", device_map: str | N
 
 def check_free(folder: Path) -> None:
     """Raises `BadInput` unless the folder is new or empty."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
+    try:
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        taken = folder.exists() or folder.is_symlink()
+    except OSError as problem:
+        raise BadInput("Folder", f"{folder} can't be used: {said(problem)}", "Name another folder.") from problem
+    if taken:
         raise BadInput("Folder is taken", f"{folder} holds something already.", "Name a folder that is new or empty.")
 
 

@@ -109,7 +109,7 @@ def _stem(names: Sequence[str], out: Path | str | None, to: str) -> Path:
         name = f"{names[0][:_LONGEST_NAME]}+{len(names) - 1}-more"
     if out is None:
         return Path(name)
-    if Path(out).is_dir() or str(out).endswith(("/", os.sep)):  # a Path has lost such an end
+    if os.path.isdir(out) or str(out).endswith(("/", os.sep)):  # a Path has lost such an end
         return Path(out) / name
     out = Path(out)
     return out.with_name(out.name.removesuffix(f".{to}"))
@@ -122,7 +122,7 @@ _LONGEST_NAME = 120
 def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:
     """A recording is never written over, whatever name was asked for."""
     for target in targets:
-        if target.exists() and any(target.samefile(recording) for recording in recordings):
+        if os.path.exists(target) and any(target.samefile(recording) for recording in recordings):
             raise BadInput(
                 "Export", f"{flowing(str(target))} is the recording itself.", "Give another name with --out."
             )

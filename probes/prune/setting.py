@@ -136,8 +136,9 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
-_PATTERN = re.compile(r"(\d+):(\d+)")
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_PATTERN = re.compile(r"(\d{1,9}):(\d{1,9})")
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_WHOLE = re.compile(r"\d{1,9}")
 _LAYERS_MOST = 10_000
 _AMOUNTS = {
     "weights": "Use a ratio such as 0.5, a pattern such as 2:4, owl=0.5 or table=FILE.",
@@ -199,7 +200,7 @@ class _Piece:
                 return Owl(self._ratio(method, amount.removeprefix("owl="), at, end))
         elif _PATTERN.fullmatch(amount):
             self._fault(at, end, f"{method} knows no N:M pattern.", _hint(method))
-        if method.drops and amount.isdigit():
+        if method.drops and _WHOLE.fullmatch(amount):
             if int(amount) == 0:
                 self._fault(at, end, "Dropping 0 layers removes nothing.", _hint(method))
             return Count(int(amount))

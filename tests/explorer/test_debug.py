@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import phier, phier_tui
 from explorer.errors import Debuggable, remember_shown, told
+from explorer.shipped import shipped_folder
 from probes.errors import BadInput
 
 COMMANDS = [[command.callback.__name__] for command in phier.registered_commands]
@@ -69,9 +70,40 @@ def test_what_failed_behind_a_screen_is_traced_when_it_closes() -> None:
 
 def test_names_that_are_too_long_for_the_disk_are_a_sentence(tmp_path: Path) -> None:
     long = "x" * 300
-    for arguments in (["compare", long, long], ["export", long, "--to", "csv"], ["run", "--session", long]):
+    for arguments in (
+        ["compare", long, long],
+        ["export", long, "--to", "csv"],
+        ["run", "--session", long],
+        ["prune", "--prune", "magnitude:0.5", "--out", long],
+        ["export", str(shipped_folder() / "mild.jsonl"), "--to", "csv", "--out", long],
+    ):
         ended = CliRunner().invoke(phier, arguments)
         assert ended.exit_code in (1, 2), arguments
         assert "Traceback" not in ended.stderr
         assert "Unexpected" not in ended.stderr
         assert ended.stderr
+
+
+def test_what_was_typed_is_quoted_by_marks(tmp_path: Path) -> None:
+    typed = "\x1b]0;evil\x07\u202e\x9b"
+    folder = tmp_path / typed
+    folder.mkdir()
+    (folder / "a").touch()
+    for arguments in (
+        ["run", "--calibration", typed],
+        ["run", "--calibration", str(folder)],
+        ["run", "--prune", f"wanda:{typed}"],
+        ["run", "--until", typed],
+        ["prune", "--prune", "magnitude:0.5", "--out", str(folder)],
+    ):
+        ended = CliRunner().invoke(phier, arguments)
+        assert ended.exit_code == 2, arguments
+        assert "]0;evil" in ended.stderr
+        assert not set("\x1b\x07\u202e\x9b") & set(ended.stderr)
+
+
+@pytest.mark.parametrize("setting", [f"magnitude:0.5@layers={'9' * 5000}", f"magnitude:{'9' * 5000}:4", "drop-attn:²"])
+def test_a_number_that_none_can_read_is_a_setting_at_fault(setting: str) -> None:
+    ended = CliRunner().invoke(phier, ["run", "--prune", setting])
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith("Prune setting: ")
