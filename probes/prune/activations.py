@@ -51,7 +51,11 @@ class Sums:
         """The matrix whose sum this one shares. Raises `BadInput` where it saw no token at all."""
         if name not in self:
             raise BadInput(
-                "Never ran", f"{name} saw no token of the calibration text.", "Use more text, or leave it out: @name=…."
+                "Never ran",
+                f"{name} saw no token of the calibration text: none was sent to it, or its weights are used another "
+                "way than by running it.",
+                "Name other matrices (@name=q_proj,k_proj), use more text, or a method that needs none: magnitude, "
+                "random.",
             )
         return self._read_by[name]
 

@@ -15,6 +15,7 @@ from probes.prune.lacking import measure
 from probes.prune.setting import parse
 from probes.prune.structured import thinnings
 from probes.twin import Twin
+from probes.wanted import CalibrationWanted
 from tests.probes.mixed import MIXTURES, loaded, mixed
 from tests.tiny import tiny
 
@@ -114,6 +115,16 @@ def test_zeros_of_experts_and_routers_made_elsewhere_are_counted() -> None:
     (row,) = [row for row in report.matrices if row.name == expert]
     assert (row.layer, row.sublayer, row.rows, row.columns, row.zeros) == (1, "mlp", 4 * 32, 48, zeros)
     assert not any("not counted" in note or "no plain numbers" in note for note in report.notes)
+
+
+def test_a_matrix_that_is_never_run_itself_is_refused_with_what_works() -> None:
+    """Jamba's mixers use the weights of dt_proj without a call to it, so no text would reach it."""
+    dense, few = loaded(mixed("jamba")), CalibrationWanted(samples=2, length=16)
+    with pytest.raises(BadInput, match=r"mamba\.dt_proj saw no token") as refused:
+        apply(Twin(dense.model), parse("wanda:0.5"), dense, few, keep=False)
+    assert "@name=" in refused.value.hint
+    for setting in ("wanda:0.5@name=q_proj,k_proj", "magnitude:0.5"):
+        assert apply(Twin(dense.model), parse(setting), dense, few, keep=False).zeroed
 
 
 def test_zeros_of_the_dense_model_are_told_apart() -> None:
