@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from tests.user_folders import settings, written
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from probes.models import Loaded
+
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+hypothesis.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")

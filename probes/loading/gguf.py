@@ -62,11 +62,7 @@ def converted(
         if ended.code == child.UNWRITTEN:
             raise OSError(ended.last_words)
         if ended.code:
-            raise BadInput(
-                "GGUF file",
-                f"{visible(str(source))} could not be converted: {visible(_ERROR.sub('', ended.last_words), 600)}",
-                "Name another file, or a folder with the model's safetensors weights.",
-            )
+            raise _unconverted(source, visible(_ERROR.sub("", ended.last_words), 600))
 
     return kept_or_temporary(folder, lambda there: keep(there, build, work, task, thorough=thorough), work)
 
@@ -76,12 +72,21 @@ def kept_folder(name: str, digest: str, dtype: str) -> Path:
     return cache_folder() / "models" / f"{name}-{dtype}-{digest[:16]}"
 
 
+def _unconverted(source: Path, why: str) -> BadInput:
+    return BadInput(
+        "GGUF file",
+        f"{visible(str(source))} could not be converted: {why}",
+        "Name another file, or a folder with the model's safetensors weights.",
+    )
+
+
 def _check_memory(source: Path) -> None:
-    """Raises `Failure` unless the weights fit into memory as float32, as they are while being converted."""
+    """Raises `Failure` unless the weights fit into memory as float32, as they are while being converted, and `BadInput`
+    if the file's header is damaged, which the conversion would say half a minute later."""
     try:
         needed = 4 * count_weights(source)
-    except ValueError:
-        return  # what is wrong with the file is for the conversion to say
+    except ValueError as problem:
+        raise _unconverted(source, str(problem)) from problem
     free = psutil.virtual_memory().available
     if needed > free:
         raise Failure(

@@ -21,48 +21,59 @@ def count_weights(source: Path) -> int:
     """How many numbers the tensors of a GGUF file hold. Raises ValueError if the header is not what it should be."""
     try:
         with source.open("rb") as file:
-            if file.read(4) != b"GGUF" or _number(file, "I") < 2:
-                raise ValueError("not a GGUF file of version 2 or later")
-            tensors, facts = _number(file, "Q"), _number(file, "Q")
+            if file.read(4) != b"GGUF":
+                raise ValueError("it does not begin as a GGUF file does.")
+            header = _Header(file)
+            if header.number("I") < 2:
+                raise ValueError("its format is older than version 2.")
+            tensors, facts = header.number("Q"), header.number("Q")
             for _ in range(facts):
-                _skip_string(file)
-                _skip_value(file, _number(file, "I"))
-            return sum(_weights_of_next(file) for _ in range(tensors))
+                header.skip_string()
+                header.skip_value(header.number("I"))
+            return sum(header.weights_of_next() for _ in range(tensors))
     except (struct.error, OverflowError, RecursionError, OSError) as problem:
-        raise ValueError(f"the header is cut short or damaged: {problem}") from problem
+        raise ValueError("its header is cut short or damaged.") from problem
 
 
-def _weights_of_next(file: BinaryIO) -> int:
-    _skip_string(file)
-    dimensions = _number(file, "I")
-    if dimensions > _MOST_DIMENSIONS:
-        raise ValueError(f"a tensor of {dimensions} dimensions")
-    shape = struct.unpack(f"<{dimensions}Q", file.read(8 * dimensions))
-    file.seek(4 + 8, 1)  # its type, and where it begins
-    return math.prod(shape)
+class _Header:
+    """The header from its version on, read from the front to the back."""
 
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._order = "<"
+        if not self.number("I") & 0xFFFF:  # a version that is a small number in the other order of bytes
+            self._order = ">"
+        file.seek(-4, 1)
 
-def _skip_value(file: BinaryIO, kind: int) -> None:
-    if kind == _STRING:
-        _skip_string(file)
-    elif kind == _ARRAY:
-        inner, count = _number(file, "I"), _number(file, "Q")
-        if inner in _SIZES:
-            file.seek(_SIZES[inner] * count, 1)
+    def weights_of_next(self) -> int:
+        self.skip_string()
+        dimensions = self.number("I")
+        if dimensions > _MOST_DIMENSIONS:
+            raise ValueError(f"one of its tensors has {dimensions} dimensions.")
+        shape = [self.number("Q") for _ in range(dimensions)]
+        self._file.seek(4 + 8, 1)  # its type, and where it begins
+        return math.prod(shape)
+
+    def skip_value(self, kind: int) -> None:
+        if kind == _STRING:
+            self.skip_string()
+        elif kind == _ARRAY:
+            inner, count = self.number("I"), self.number("Q")
+            if inner in _SIZES:
+                self._file.seek(_SIZES[inner] * count, 1)
+            else:
+                for _ in range(count):
+                    self.skip_value(inner)
+        elif kind in _SIZES:
+            self._file.seek(_SIZES[kind], 1)
         else:
-            for _ in range(count):
-                _skip_value(file, inner)
-    elif kind in _SIZES:
-        file.seek(_SIZES[kind], 1)
-    else:
-        raise ValueError(f"a value of unknown type {kind}")
+            raise ValueError(f"it holds a value of unknown type {kind}.")
 
+    def skip_string(self) -> None:
+        self._file.seek(self.number("Q"), 1)
 
-def _skip_string(file: BinaryIO) -> None:
-    file.seek(_number(file, "Q"), 1)
-
-
-def _number(file: BinaryIO, kind: str) -> int:
-    (number,) = struct.unpack(f"<{kind}", file.read(struct.calcsize(f"<{kind}")))
-    assert isinstance(number, int)
-    return number
+    def number(self, kind: str) -> int:
+        form = self._order + kind
+        (number,) = struct.unpack(form, self._file.read(struct.calcsize(form)))
+        assert isinstance(number, int)
+        return number

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFEndian, GGUFReader, GGUFWriter
 
-from probes.errors import Failure
+from probes.errors import BadInput, Failure
 from probes.loading import gguf
 from probes.loading.gguf_header import count_weights
 from probes.loading.work import Work
@@ -41,12 +42,33 @@ def test_facts_of_every_kind_are_passed_over(tmp_path: Path) -> None:
     assert count_weights(tmp_path / "facts.gguf") == 0
 
 
+def test_the_other_order_of_bytes_is_read_as_well(tmp_path: Path) -> None:
+    writer = GGUFWriter(tmp_path / "big.gguf", "llama", endianess=GGUFEndian.BIG)
+    writer.add_string("a.string", "text")
+    writer.add_tensor("some.weight", np.zeros((3, 5), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert count_weights(tmp_path / "big.gguf") == 15
+
+
+def test_a_damaged_file_is_refused_before_a_conversion_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
+    monkeypatch.setattr(gguf.child, "run", None)
+    (tmp_path / "four.gguf").write_bytes(b"GGUF")
+    with pytest.raises(BadInput, match=r"four\.gguf could not be converted: its header is cut short or damaged\."):
+        gguf.converted(tmp_path / "four.gguf", "float32", Work())
+
+
 def test_a_header_cut_anywhere_is_an_error_and_no_hang(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     cut = tmp_path / "cut.gguf"
     for length in (0, 3, 6, 12, 20, 24, 30, 200, 2000):
         cut.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"GGUF|cut short"):
+        with pytest.raises(ValueError, match=r"does not begin as|cut short"):
             count_weights(cut)
 
 
