@@ -72,7 +72,7 @@ def apply(
         raise
     return twin.measure(
         str(setting),
-        targets=twin.state.changes.keys() | _given_back(setting, twin),
+        targets=twin.state.changes.keys() | _meant(setting, twin),
         all_listed=all_listed,
         seconds=time.perf_counter() - begun,
         calibration=applying.used.info if applying.used else None,
@@ -80,19 +80,21 @@ def apply(
     )
 
 
-def _given_back(setting: Setting, twin: Twin) -> set[str]:
-    """Matrices that one part took weights from and a later one gave back: what was removed is a share of these too."""
-    removed: list[Part] = []
+def _meant(setting: Setting, twin: Twin) -> set[str]:
+    """The matrices that parts take weights from, also those in which none was among the least, and those that a later
+    part gave back: what was removed is a share of all of them. A table names its own, so there only what changed is."""
+    removing: list[Part] = []
     found: set[str] = set()
     for part in setting.parts:
+        if part.method.drops:
+            continue
         if part.method is Method.DENSE:
-            found |= {
-                m.name
-                for m in twin.anatomy.matrices
-                if part.targets.has(m.name, m.layer, m.sublayer) and any(_takes_from(one, m) for one in removed)
-            }
-        elif not part.method.drops:
-            removed.append(part)
+            given = [m for m in twin.anatomy.matrices if part.targets.has(m.name, m.layer, m.sublayer)]
+            found |= {m.name for m in given if any(_takes_from(one, m) for one in removing)}
+            continue
+        removing.append(part)
+        if not isinstance(part.amount, Table):
+            found |= {m.name for m in twin.in_use if _takes_from(part, m)}
     return found
 
 

@@ -24,3 +24,17 @@ def test_what_was_never_pruned_does_not_count() -> None:
     _, only = pruned(loaded("llama"), "magnitude:0.5@layers=0")
     _, same = pruned(loaded("llama"), "magnitude:0.5@layers=0+drop-attn@layers=1,2+dense@layers=2")
     assert same.targeted == only.targeted
+
+
+def test_attentions_that_lose_no_head_count_among_what_heads_were_taken_from() -> None:
+    twin, report = pruned(loaded("llama"), "heads:0.5")
+    attentions = [matrix for matrix in twin.anatomy.matrices if matrix.sublayer == "attn"]
+    assert len({matrix.layer for matrix in attentions if matrix.name in twin.state.changes}) < len(twin.anatomy.blocks)
+    assert report.targeted == sum(twin.dense_weight(matrix.name).numel() for matrix in attentions)
+    assert report.zeroed / report.targeted == 0.5
+
+
+def test_what_was_dropped_before_is_nothing_that_a_later_part_takes_from() -> None:
+    twin, report = pruned(loaded("llama"), "drop-attn@layers=1+magnitude:0.5@attn")
+    changed = list(twin.state.changes)
+    assert report.targeted == sum(twin.dense_weight(name).numel() for name in changed)
