@@ -32,7 +32,7 @@ from probes.events import (
     StepMeasured,
     WorkProgressed,
 )
-from probes.session.lines import encode
+from probes.session.lines import FORMAT, Unreadable, decode, encode
 from probes.settings import Follow, RunSettings, Sampling
 from tests.records import records, session_events, settings, write_events
 
@@ -394,10 +394,12 @@ def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> N
     path.write_bytes(b"".join(raw))
     player = Player(path).open()
     player.wait(lambda: bool(player.of(Failed)))
+    with pytest.raises(Unreadable) as damage:
+        decode(raw[4], FORMAT)
     assert player.of(Failed) == [
         Failed(
             "Not all of it can be read",
-            "Line 5 can't be read and is passed over: Input data was truncated. Nothing is known of step 3.",
+            f"Line 5 can't be read and is passed over: {damage.value}. Nothing is known of step 3.",
             "The rest is shown.",
         )
     ]
