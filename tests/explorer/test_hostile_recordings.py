@@ -100,6 +100,8 @@ async def shown(path: Path, *keys: str) -> ExplorerApp:
         for key in keys or ("escape", "home", "k", "b", "escape", "w", "escape", "f1", "escape", "space", "end"):
             await press(pilot, key)
             assert not set(ACTING) & set(screen_text(app)), key
+        app.source.close()  # what still plays would be drawn on screens that are being taken down
+        await settle(pilot)
     return app
 
 
