@@ -9,9 +9,9 @@ import asyncio
 import re
 from pathlib import Path
 
-from explorer.app import ExplorerApp
-from explorer.replay import ReplaySource
-from explorer.shipped import DEMO, shipped_folder
+from explorer.recordings.shipped import DEMO, shipped_folder
+from explorer.sources.replay import ReplaySource
+from explorer.ui.app import ExplorerApp
 
 HERE = Path(__file__).parent
 STEP = 12

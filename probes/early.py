@@ -8,13 +8,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from probes.errors import BadInput
-from probes.foreign_text import said
-from probes.loading.spec import check_spec, expanded, nearby
-from probes.nearest import did_you_mean
-from probes.prune.setting import Setting, Table, parse, ranges
-from probes.prune.texts import check_source
-from probes.wanted import Wanted
+from probes.calibration.texts import check_source
+from probes.models.spec_check import check_spec, expanded, nearby
+from probes.schema.errors import BadInput
+from probes.schema.foreign_text import said
+from probes.schema.nearest import did_you_mean
+from probes.schema.prune_setting import Setting, Table, parse, ranges
+from probes.schema.spec import Wanted
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 """What --dtype takes besides "auto"."""

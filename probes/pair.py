@@ -9,30 +9,30 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from probes.changes import State
-from probes.comparable import Common, check_comparable
-from probes.decode import Lockstep, longest_context
-from probes.errors import BadInput
-from probes.events import WorkProgressed
-from probes.header import PruneReport, RunHeader
-from probes.loading.naming import names_apart
-from probes.loading.work import Work
-from probes.models import Loaded, end_ids, load, with_fingerprint
-from probes.prompting import Prompt, read_prompt, recorded_prompt
+from probes.checkpoints.foreign import obeyed
+from probes.checkpoints.missing import measure
+from probes.checkpoints.save import Saved, save
+from probes.models.comparable import Common, check_comparable
+from probes.models.loaded import Loaded, end_ids, load, with_fingerprint
+from probes.models.naming import names_apart
+from probes.models.prompting import Prompt, read_prompt, recorded_prompt
+from probes.models.rotary import Rotary
+from probes.models.tokens import TokenText
+from probes.models.vocabulary import named_ids
 from probes.prune.apply import apply, known_as
-from probes.prune.elsewhere import obeyed
 from probes.prune.known import latest
-from probes.prune.lacking import measure
-from probes.prune.saving import Saved, save
-from probes.prune.setting import parse
-from probes.rotary import Rotary
-from probes.settings import RunSettings
-from probes.steppable import check_steppable
-from probes.threads import use_threads
-from probes.tokens import TokenText
-from probes.twin import Twin
-from probes.vocabulary import named_ids
-from probes.wanted import OWN_TEXT, CalibrationWanted, Wanted
+from probes.schema.errors import BadInput
+from probes.schema.events import WorkProgressed
+from probes.schema.header import PruneReport, RunHeader
+from probes.schema.prune_setting import parse
+from probes.schema.settings import RunSettings
+from probes.schema.spec import OWN_TEXT, CalibrationWanted, Wanted
+from probes.stepping.cache_check import check_steppable
+from probes.stepping.lockstep import Lockstep, longest_context
+from probes.system.progress import Work
+from probes.system.threads import use_threads
+from probes.twin.twin import Twin
+from probes.twin.twin_state import State
 
 Progress = Callable[[WorkProgressed], None]
 Asked = Callable[[], bool]

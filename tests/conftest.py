@@ -18,12 +18,12 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 
-from tests.user_folders import settings, written
+from tests.support.user_folders import settings, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from probes.models import Loaded
+    from probes.models.loaded import Loaded
 
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
@@ -58,6 +58,6 @@ def _nothing_into_the_users_folders(_own_folders: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def demo() -> Loaded:
     """The demo model, fetched on first use. Shared by all tests: change nothing in it that isn't put back."""
-    from probes.models import load
+    from probes.models.loaded import load
 
     return load("demo")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from explorer.cli import phier, phier_tui
-from tests.tiny import byte_tokenizer, save, tiny
+from explorer.cli.main import phier, phier_tui
+from tests.support.tiny import byte_tokenizer, save, tiny
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -10,11 +10,11 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from explorer.named import NamedSettings
-from probes.session import sessions_folder
-from tests.user_folders import settings, written
+from explorer.state.saved_settings import NamedSettings
+from probes.recording import sessions_folder
+from tests.support.user_folders import settings, written
 
-CODE = "from probes.session import *; SessionWriter(sessions_folder() / 'mine.jsonl').close()"
+CODE = "from probes.recording import *; SessionWriter(sessions_folder() / 'mine.jsonl').close()"
 
 
 def test_recordings_and_settings_go_into_folders_of_the_tests_own():

@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from textual.drivers.headless_driver import HeadlessDriver
 
-from explorer.app import LEAST_INTERVAL, ExplorerApp
-from explorer.axis import Axis
-from explorer.columns import Columns
-from explorer.figures import Scope
-from explorer.scripted import ScriptedSource
-from explorer.widgets.plot import DASHED, SOLID, decades, lines
-from probes.accumulate import Accumulator
-from probes.events import StepMeasured
-from probes.record import StepRecord
+from explorer.sources.toy.source import ScriptedSource
+from explorer.state.axis import Axis
+from explorer.state.columns import Columns
+from explorer.ui.app import LEAST_INTERVAL, ExplorerApp
+from explorer.ui.widgets.braille import DASHED, SOLID, decades, lines
+from explorer.words.figures import Scope
+from probes.schema.events import StepMeasured
+from probes.schema.record import StepRecord
+from probes.schema.summary import Accumulator
 
 PATTERN = 240
 """Toy steps that are really computed; longer paths repeat them with sums of their own."""

@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from explorer import numbers
-from explorer.display import flowing
-from probes.events import WorkProgressed
-from probes.wanted import Wanted
+from explorer.words import numbers
+from explorer.words.token_text import flowing
+from probes.schema.events import WorkProgressed
+from probes.schema.spec import Wanted
 
 if TYPE_CHECKING:
     from probes.bench.memory import PruneMemory
     from probes.bench.methods import Surveyed
     from probes.bench.pruning import Timing
-    from probes.models import Loaded
+    from probes.models.loaded import Loaded
 
 Progress = Callable[[WorkProgressed], None]
 MEMORY = (
@@ -68,8 +68,8 @@ def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, pr
 
 
 def _loaded(wanted: Wanted, progress: Progress) -> Loaded:
-    from probes.models import load, with_fingerprint
-    from probes.threads import use_threads
+    from probes.models.loaded import load, with_fingerprint
+    from probes.system.threads import use_threads
 
     dense = with_fingerprint(load(wanted.dense, device=wanted.device, dtype=wanted.dtype, progress=progress))
     use_threads(dense.model, wanted.threads)

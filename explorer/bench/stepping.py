@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from explorer.options import NATALIA
-from probes.events import WorkProgressed
-from probes.settings import Follow, RunSettings
-from probes.wanted import Wanted
+from explorer.cli.options import NATALIA
+from probes.schema.events import WorkProgressed
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.spec import Wanted
 
 if TYPE_CHECKING:
     from explorer.bench.interface import UiCost
@@ -40,9 +40,9 @@ def bench(
     """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
     from explorer.bench.interface import measure
     from probes.bench.stepping import growth_alone, step_cost
+    from probes.models.prompting import read_prompt
+    from probes.models.tokens import TokenText
     from probes.pair import load_pair
-    from probes.prompting import read_prompt
-    from probes.tokens import TokenText
 
     tell = progress or (lambda _event: None)
     pair = load_pair(wanted, tell)

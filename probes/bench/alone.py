@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
-from probes.errors import Failure
-from probes.loading.child import Ended
+from probes.schema.errors import Failure
+from probes.system.subprocesses import Ended
 
 
 def alone(module: str, *arguments: object) -> dict[str, Any]:

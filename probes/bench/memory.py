@@ -54,14 +54,14 @@ def measure(setting: str, samples: int = 0, dense: str = "demo") -> PruneMemory:
 def _here(setting: str, number: int, spec: str) -> PruneMemory:
     from torch import nn
 
-    from probes.loading.work import Work
-    from probes.models import load
+    from probes.calibration.samples import samples
+    from probes.models.loaded import load
     from probes.prune.apply import apply
-    from probes.prune.blocks import stream
-    from probes.prune.calibration import samples
-    from probes.prune.setting import parse
-    from probes.twin import Twin
-    from probes.wanted import CalibrationWanted
+    from probes.prune.block_walk import stream
+    from probes.schema.prune_setting import parse
+    from probes.schema.spec import CalibrationWanted
+    from probes.system.progress import Work
+    from probes.twin.twin import Twin
 
     def tensors(model: nn.Module) -> dict[int, int]:
         held = (*model.parameters(), *model.buffers())

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from probes.accumulate import Summary, summarise
-from probes.errors import BadInput
-from probes.events import WorkProgressed
-from probes.header import PruneReport
-from probes.models import Loaded
+from probes.models.loaded import Loaded
 from probes.pair import Pair
 from probes.prune.activations import Memory
 from probes.prune.apply import apply
-from probes.prune.setting import Method, parse
-from probes.settings import Follow, RunSettings
-from probes.twin import Twin
-from probes.wanted import OWN_TEXT, CalibrationWanted
+from probes.schema.errors import BadInput
+from probes.schema.events import WorkProgressed
+from probes.schema.header import PruneReport
+from probes.schema.prune_setting import Method, parse
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.spec import OWN_TEXT, CalibrationWanted
+from probes.schema.summary import Summary, summarise
+from probes.twin.twin import Twin
 
 RATIOS = (0.3, 0.5)
 PATTERN = "2:4"

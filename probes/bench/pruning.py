@@ -11,17 +11,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from probes.caches import cache_name, new_cache
-from probes.events import WorkProgressed
-from probes.loading.work import Work
-from probes.models import Loaded
+from probes.calibration.samples import samples
+from probes.models.kv_cache import cache_name, new_cache
+from probes.models.loaded import Loaded
 from probes.prune.activations import Memory
 from probes.prune.apply import apply
-from probes.prune.blocks import stream
-from probes.prune.calibration import samples
-from probes.prune.setting import parse
-from probes.twin import Twin
-from probes.wanted import OWN_TEXT, CalibrationWanted
+from probes.prune.block_walk import stream
+from probes.schema.events import WorkProgressed
+from probes.schema.prune_setting import parse
+from probes.schema.spec import OWN_TEXT, CalibrationWanted
+from probes.system.progress import Work
+from probes.twin.twin import Twin
 
 STEP, PASS = "decoding step", "forward pass"
 QUICK = 0.1

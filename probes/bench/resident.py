@@ -6,7 +6,7 @@ import gc
 
 import psutil
 
-from probes.room import release
+from probes.system.memory import release
 
 
 def resident() -> int:

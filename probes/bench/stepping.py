@@ -15,9 +15,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from probes.bench.alone import alone
 from probes.bench.resident import kept
-from probes.caches import cache_name, new_cache
-from probes.decode import Lockstep, Tokens
-from probes.settings import Follow, RunSettings
+from probes.models.kv_cache import cache_name, new_cache
+from probes.schema.settings import Follow, RunSettings
+from probes.stepping.lockstep import Lockstep, Tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from probes.doubles import double
-from probes.errors import BadInput
+from probes.schema.errors import BadInput
+from probes.system.float64 import double
 
 
 class Sums:

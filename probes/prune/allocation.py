@@ -9,10 +9,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from probes.anatomy import Matrix
-from probes.doubles import double
-from probes.errors import BadInput
-from probes.prune.setting import Owl, Part, Pattern, Ratio, Table, ranges
+from probes.schema.errors import BadInput
+from probes.schema.prune_setting import Owl, Part, Pattern, Ratio, Table, ranges
+from probes.system.float64 import double
+from probes.twin.anatomy import Matrix
 
 OWL_OUTLIER = 5.0
 """M: a score counts as an outlier from this many times the layer's mean score on."""

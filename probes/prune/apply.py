@@ -9,24 +9,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from probes.anatomy import Matrix
-from probes.changes import State
-from probes.errors import BadInput, Failure
-from probes.events import WorkProgressed
-from probes.header import PruneReport
-from probes.loading.cache import signature_of
-from probes.loading.work import Work
-from probes.models import Loaded
-from probes.prune import kept
+from probes.calibration.samples import Samples, samples
+from probes.models.loaded import Loaded
+from probes.prune import store as kept
 from probes.prune.allocation import check_targets
-from probes.prune.calibration import Samples, samples
 from probes.prune.importance import least_important
 from probes.prune.memory_check import check_memory
-from probes.prune.setting import Method, Part, Setting, Table
 from probes.prune.structured import thinnings
 from probes.prune.weightwise import prune_weights
-from probes.twin import Twin
-from probes.wanted import OWN_TEXT, CalibrationWanted
+from probes.schema.errors import BadInput, Failure
+from probes.schema.events import WorkProgressed
+from probes.schema.header import PruneReport
+from probes.schema.prune_setting import Method, Part, Setting, Table
+from probes.schema.spec import OWN_TEXT, CalibrationWanted
+from probes.system.cache_folder import signature_of
+from probes.system.progress import Work
+from probes.twin.anatomy import Matrix
+from probes.twin.twin import Twin
+from probes.twin.twin_state import State
 
 
 def apply(

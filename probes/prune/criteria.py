@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from probes.errors import BadInput, Failure
-from probes.prune.setting import Amount, Pattern
+from probes.schema.errors import BadInput, Failure
+from probes.schema.prune_setting import Amount, Pattern
 
 
 def magnitude(weight: Tensor) -> Tensor:

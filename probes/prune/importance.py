@@ -13,15 +13,15 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from probes.anatomy import Block, Sublayer
-from probes.doubles import double
-from probes.errors import BadInput
-from probes.loading.work import Work
 from probes.prune.allocation import check_targets
-from probes.prune.blocks import first_of, hidden_of, stream
+from probes.prune.block_walk import first_of, hidden_of, stream
 from probes.prune.criteria import removed
-from probes.prune.setting import Count, Part, Ratio
-from probes.twin import Twin
+from probes.schema.errors import BadInput
+from probes.schema.prune_setting import Count, Part, Ratio
+from probes.system.float64 import double
+from probes.system.progress import Work
+from probes.twin.anatomy import Block, Sublayer
+from probes.twin.twin import Twin
 
 Passed = Callable[[str, Tensor, Tensor], None]
 """Gets "attn 3" or its like, and the residual stream before and after it, (batch, tokens, d)."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import psutil
 from torch import nn
 
-from probes.changes import Change, State
+from probes.twin.twin_state import Change, State
 
 MOST = 8
 """How many settings a pair can flip between."""

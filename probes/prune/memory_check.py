@@ -8,12 +8,12 @@ from itertools import accumulate
 
 import torch
 
-from probes.anatomy import Matrix
-from probes.changes import State
-from probes.errors import Failure
-from probes.loading.reading import available_bytes
-from probes.prune.setting import Method, Part, Setting, ranges
-from probes.twin import Twin
+from probes.models.read import available_bytes
+from probes.schema.errors import Failure
+from probes.schema.prune_setting import Method, Part, Setting, ranges
+from probes.twin.anatomy import Matrix
+from probes.twin.twin import Twin
+from probes.twin.twin_state import State
 
 _SCORE = 4
 """Bytes of the float32 score of one weight, of which one matrix at a time has its own."""

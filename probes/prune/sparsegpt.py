@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from probes.errors import Failure
 from probes.prune.criteria import check_groups, keep_in_matrix, keep_pattern
-from probes.prune.setting import Pattern, Ratio
+from probes.schema.errors import Failure
+from probes.schema.prune_setting import Pattern, Ratio
 
 DAMPING = 0.01
 """Of the mean of H's diagonal, added to the diagonal."""

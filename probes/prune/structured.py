@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from probes.anatomy import Block, Matrix
-from probes.doubles import double
-from probes.errors import BadInput
-from probes.experts import experts_in
-from probes.loading.work import Work
 from probes.prune.activations import Norms
 from probes.prune.allocation import check_targets
-from probes.prune.blocks import stream, watched
+from probes.prune.block_walk import stream, watched
 from probes.prune.criteria import check_finite, keep_highest, removed
-from probes.prune.disturbance import Heads, heads, neurons_of_rows, writer
-from probes.prune.setting import Method, Part, Ratio, ranges
-from probes.twin import Twin
+from probes.prune.row_roles import Heads, heads, neurons_of_rows, writer
+from probes.schema.errors import BadInput
+from probes.schema.prune_setting import Method, Part, Ratio, ranges
+from probes.system.float64 import double
+from probes.system.progress import Work
+from probes.twin.anatomy import Block, Matrix
+from probes.twin.experts import experts_in
+from probes.twin.twin import Twin
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,20 +9,20 @@ from secrets import token_hex
 import torch
 from torch import Tensor
 
-from probes.anatomy import Block, Matrix
-from probes.changes import count_kept
-from probes.errors import BadInput
-from probes.loading.work import Work
+from probes.calibration.samples import Samples
 from probes.prune import criteria
 from probes.prune.activations import Hessians, Memory, Norms
 from probes.prune.allocation import Share, chosen, shares
-from probes.prune.blocks import Run, stream, walk, watched
-from probes.prune.calibration import Samples
-from probes.prune.globally import Bound, global_bound
-from probes.prune.setting import Method, Part, Pattern, Ratio
+from probes.prune.block_walk import Run, stream, walk, watched
+from probes.prune.global_threshold import Bound, global_bound
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
-from probes.room import release
-from probes.twin import Twin
+from probes.schema.errors import BadInput
+from probes.schema.prune_setting import Method, Part, Pattern, Ratio
+from probes.system.memory import release
+from probes.system.progress import Work
+from probes.twin.anatomy import Block, Matrix
+from probes.twin.twin import Twin
+from probes.twin.twin_state import count_kept
 
 _WALKED = (Method.WANDA, Method.SPARSEGPT)
 """What sees the activations of the blocks before it as they have become."""

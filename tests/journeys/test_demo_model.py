@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from probes.models import Loaded
-from tests.journeys.terminal import Terminal, installed
+from probes.models.loaded import Loaded
+from tests.support.terminal import Terminal, installed
 
 pytestmark = [
     pytest.mark.demo,

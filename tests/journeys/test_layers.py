@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from probes.models import Loaded
-from probes.session import read
-from tests.journeys.terminal import Terminal, installed
+from probes.models.loaded import Loaded
+from probes.recording import read
+from tests.support.terminal import Terminal, installed
 
 pytestmark = [
     pytest.mark.demo,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from explorer.shipped import shipped_folder
-from probes.models import Loaded
-from probes.session import read
-from tests.journeys.terminal import Terminal, installed
+from explorer.recordings.shipped import shipped_folder
+from probes.models.loaded import Loaded
+from probes.recording import read
+from tests.support.terminal import Terminal, installed
 
 pytestmark = [
     pytest.mark.terminal,

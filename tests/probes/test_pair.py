@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from probes.errors import BadInput, Cancelled
 from probes.pair import Pair, load_pair
-from probes.settings import Follow, RunSettings
-from probes.wanted import CalibrationWanted, Wanted
-from tests.probes.test_decode import damaged
-from tests.tiny import byte_tokenizer, save, tiny
+from probes.schema.errors import BadInput, Cancelled
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.spec import CalibrationWanted, Wanted
+from tests.probes.stepping.test_lockstep import damaged
+from tests.support.tiny import byte_tokenizer, save, tiny
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_different_vocabularies_are_refused_by_name(dense: Path, tmp_path: Path)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from explorer.cli import phier; phier()"
+    code = "from explorer.cli.main import phier; phier()"
     return subprocess.run(
         [sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, timeout=300, check=False
     )

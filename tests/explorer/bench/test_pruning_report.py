@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from explorer.bench.pruning import PruneBench, report, report_methods
-from probes.accumulate import Summary, summarise
 from probes.bench.memory import PruneMemory
 from probes.bench.methods import Surveyed
 from probes.bench.pruning import PASS, STEP, Timing
-from probes.settings import Follow
-from tests.explorer.stage import scripted
+from probes.schema.settings import Follow
+from probes.schema.summary import Summary, summarise
+from tests.support.stage import scripted
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from rich.console import Console
 from explorer.bench.interface import UiCost
 from explorer.bench.stepping import Bench, report
 from probes.bench.stepping import Growth, StepCost
-from probes.settings import Follow
+from probes.schema.settings import Follow
 
 FOUND = Bench(
     dense="SmolLM2",

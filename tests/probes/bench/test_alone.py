@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from probes.bench.alone import alone
-from probes.errors import Failure
+from probes.schema.errors import Failure
 
 
 def test_a_failure_says_what_the_process_said_last() -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from probes.accumulate import summarise
 from probes.bench.methods import every_setting, survey
-from probes.errors import BadInput
 from probes.pair import pruned_here
-from probes.prune.setting import Method, parse
-from probes.settings import Follow, RunSettings
-from tests.probes.prune.models import FEW, loaded
+from probes.schema.errors import BadInput
+from probes.schema.prune_setting import Method, parse
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.summary import summarise
+from tests.support.prune_models import FEW, loaded
 
 PROMPT = "abcdefgh"
 

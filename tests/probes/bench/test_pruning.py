@@ -10,7 +10,7 @@ from probes.bench import pruning as prunecost
 from probes.bench.memory import PruneMemory, measure
 from probes.bench.pruning import CHANGED, LIMITS, PASS, STEP, timings
 from probes.prune.activations import Memory
-from tests.probes.prune.models import FEW, loaded
+from tests.support.prune_models import FEW, loaded
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from transformers import PreTrainedModel
 
 from probes.bench import stepping as cost
 from probes.bench.stepping import StepCost, growth, growth_alone, step_cost
-from probes.decode import Lockstep
-from probes.settings import Follow, RunSettings
-from tests.probes.test_decode import PROMPT, Words, damaged
-from tests.tiny import tiny
+from probes.schema.settings import Follow, RunSettings
+from probes.stepping.lockstep import Lockstep
+from tests.probes.stepping.test_lockstep import PROMPT, Words, damaged
+from tests.support.tiny import tiny
 
 STEPS = 6
 

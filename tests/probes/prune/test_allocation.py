@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from probes.anatomy import Matrix, dissect, weight
-from probes.errors import BadInput, Failure
-from probes.models import Loaded
-from probes.prune import blocks
+from probes.calibration.samples import samples
+from probes.models.loaded import Loaded
+from probes.prune import block_walk as blocks
 from probes.prune.allocation import Share, owl_ratios, shares
-from probes.prune.calibration import samples
-from probes.prune.setting import Ratio, parse
-from tests.probes.prune.models import FEW, loaded, logits, pruned
+from probes.schema.errors import BadInput, Failure
+from probes.schema.prune_setting import Ratio, parse
+from probes.twin.anatomy import Matrix, dissect, weight
+from tests.support.prune_models import FEW, loaded, logits, pruned
 
 MATRICES = [
     Matrix(f"model.layers.{layer}.{owner}.{name}", layer, sublayer, False)

@@ -9,18 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes.anatomy import dissect
-from probes.errors import BadInput, Cancelled
-from probes.events import WorkProgressed
-from probes.models import Loaded
-from probes.prune import blocks, criteria
+from probes.calibration.samples import samples
+from probes.models.loaded import Loaded
+from probes.prune import block_walk as blocks
+from probes.prune import criteria
 from probes.prune.apply import apply
-from probes.prune.calibration import samples
-from probes.prune.setting import Ratio, parse
-from probes.twin import Twin
-from tests.probes.prune.models import FEW, loaded, logits, pruned
-from tests.probes.prune.slow import hessian, sparsegpt_slowly
-from tests.tiny import ARCHITECTURES, MORE
+from probes.schema.errors import BadInput, Cancelled
+from probes.schema.events import WorkProgressed
+from probes.schema.prune_setting import Ratio, parse
+from probes.twin.anatomy import dissect
+from probes.twin.twin import Twin
+from tests.support.prune_models import FEW, loaded, logits, pruned
+from tests.support.slow_pruning import hessian, sparsegpt_slowly
+from tests.support.tiny import ARCHITECTURES, MORE
 
 ALL = [name for name in (*ARCHITECTURES, *MORE) if name != "mamba"]
 

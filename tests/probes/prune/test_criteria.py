@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from probes.errors import BadInput, Failure
 from probes.prune import criteria
-from probes.prune.globally import global_bound
-from probes.prune.setting import Pattern
+from probes.prune.global_threshold import global_bound
+from probes.schema.errors import BadInput, Failure
+from probes.schema.prune_setting import Pattern
 
 
 def tied(rows: int, columns: int, seed: int, values: int = 5) -> Tensor:

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes.header import Calibration
+from probes.calibration.samples import Samples
 from probes.prune import apply as applying
 from probes.prune.apply import apply
-from probes.prune.calibration import Samples
-from probes.prune.setting import Pattern, Ratio, parse
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
-from probes.twin import Twin
-from tests.probes.mixed import loaded
-from tests.tiny import tiny
+from probes.schema.header import Calibration
+from probes.schema.prune_setting import Pattern, Ratio, parse
+from probes.twin.twin import Twin
+from tests.support.mixed_layers import loaded
+from tests.support.tiny import tiny
 
 
 def numbers(*shape: int) -> Tensor:

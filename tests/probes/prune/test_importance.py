@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes.errors import BadInput, Cancelled
-from probes.loading.work import Work
-from probes.prune import blocks
-from probes.prune.calibration import samples
+from probes.calibration.samples import samples
+from probes.prune import block_walk as blocks
 from probes.prune.criteria import removed
 from probes.prune.importance import importance, least_important
-from probes.prune.setting import Part, parse
-from probes.twin import Twin
-from tests.probes.prune.models import FEW, loaded, logits, pruned
-from tests.probes.prune.slow import importance_slowly
-from tests.tiny import ARCHITECTURES, MORE, tiny
+from probes.schema.errors import BadInput, Cancelled
+from probes.schema.prune_setting import Part, parse
+from probes.system.progress import Work
+from probes.twin.twin import Twin
+from tests.support.prune_models import FEW, loaded, logits, pruned
+from tests.support.slow_pruning import importance_slowly
+from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 KINDS = ("attn", "mlp", "block")
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {

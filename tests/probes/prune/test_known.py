@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from probes.changes import State
 from probes.prune.known import MOST, SHARE, latest
-from tests.probes.prune.models import loaded, pruned
+from probes.twin.twin_state import State
+from tests.support.prune_models import loaded, pruned
 
 
 @pytest.fixture(autouse=True)

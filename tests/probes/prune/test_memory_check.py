@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from probes.changes import State
-from probes.errors import Failure
 from probes.prune import memory_check
 from probes.prune.apply import apply
 from probes.prune.memory_check import check_memory
-from probes.prune.setting import parse
-from probes.twin import Twin
-from tests.probes.prune.models import FEW, loaded, pruned
+from probes.schema.errors import Failure
+from probes.schema.prune_setting import parse
+from probes.twin.twin import Twin
+from probes.twin.twin_state import State
+from tests.support.prune_models import FEW, loaded, pruned
 
 
 @pytest.fixture(autouse=True)

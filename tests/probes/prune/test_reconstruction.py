@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes.loading.work import Work
-from probes.models import Loaded
-from probes.prune import criteria, own_text
+from probes.calibration import own_text
+from probes.models.loaded import Loaded
+from probes.prune import criteria
 from probes.prune.activations import Hessians, Norms
-from probes.prune.blocks import stream, watched
-from probes.prune.setting import Pattern, Ratio
+from probes.prune.block_walk import stream, watched
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
+from probes.schema.prune_setting import Pattern, Ratio
+from probes.system.progress import Work
 
 pytestmark = pytest.mark.demo
 

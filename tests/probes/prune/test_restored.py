@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.probes.prune.models import loaded, pruned
+from tests.support.prune_models import loaded, pruned
 
 
 @pytest.mark.parametrize("removal", ["magnitude:0.5", "random:2:4@mlp", "neurons:0.5", "heads:0.5"])

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes.errors import BadInput, Failure
 from probes.prune import sparsegpt as module
 from probes.prune.criteria import keep_pattern, magnitude
-from probes.prune.setting import Pattern, Ratio
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
-from tests.probes.prune.slow import hessian, sparsegpt_slowly
+from probes.schema.errors import BadInput, Failure
+from probes.schema.prune_setting import Pattern, Ratio
+from tests.support.slow_pruning import hessian, sparsegpt_slowly
 
 
 def correlated(tokens: int, features: int, seed: int = 0) -> Tensor:

@@ -12,17 +12,17 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.models.phi3.modeling_phi3 import Phi3MLP
 
-from probes.errors import BadInput, Failure
-from probes.loading.work import Work
-from probes.prune import blocks
+from probes.prune import block_walk as blocks
 from probes.prune.criteria import removed
-from probes.prune.setting import parse
 from probes.prune.structured import thinnings
-from probes.twin import Twin
-from tests.probes.prune.layouts import HEADS, VARIANTS, built, groups, lost_rows, writes
-from tests.probes.prune.models import loaded, logits, pruned
-from tests.probes.prune.slow import added, entering
-from tests.tiny import tiny
+from probes.schema.errors import BadInput, Failure
+from probes.schema.prune_setting import parse
+from probes.system.progress import Work
+from probes.twin.twin import Twin
+from tests.support.layouts import HEADS, VARIANTS, built, groups, lost_rows, writes
+from tests.support.prune_models import loaded, logits, pruned
+from tests.support.slow_pruning import added, entering
+from tests.support.tiny import tiny
 
 IDS = torch.randint(1, 128, (4, 10), generator=torch.Generator().manual_seed(0))
 

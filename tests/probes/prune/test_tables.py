@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.errors import BadInput
+from probes.schema.errors import BadInput
 from tests.probes.prune.test_allocation import allocated, amounts
 
 

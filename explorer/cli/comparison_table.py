@@ -1,0 +1,141 @@
+"""`phier compare`: recordings side by side as a printed table, or as one JSON object."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text as Styled
+
+from explorer.recordings.comparison import Compared, Row, Text
+from explorer.words import numbers
+from explorer.words.token_text import flowing, quoted
+from probes.schema.record import to_jsonable
+
+STYLES = ("bold blue", "bold dark_orange", "bold", "bold cyan", "bold magenta")
+_AROUND = 6
+"""Tokens that are shown before and after the place where texts part."""
+_SHARES = ("survival", "same top-1")
+_LEAST_POINTS = 0.0005
+"""A difference of shares is told in points from here on; a smaller one would look like none."""
+
+
+def print_compared(compared: Compared, console: Console) -> None:
+    """Warnings first, then the table with its differences to the first recording, then where the texts part."""
+    console.print(compared_view(compared))
+
+
+def compared_view(compared: Compared) -> Group:
+    """The same as something to be printed, or shown in a widget."""
+    parts: list[Styled | Table] = [Styled(f"! {flowing(warning)}", "bold reverse") for warning in compared.warnings]
+    parts.append(_table(compared))
+    parts += [_parting(compared, text) for text in compared.texts]
+    parts += [Styled(flowing(note), "dim") for note in compared.notes]
+    return Group(*parts)
+
+
+def compared_object(compared: Compared) -> dict[str, object]:
+    """For `--json`: figures that are not finite are null and named in `nonfinite` by their dotted path."""
+    return to_jsonable(
+        {
+            "recordings": [
+                {
+                    "label": entry.label,
+                    "path": str(entry.path),
+                    "run": entry.run.place,
+                    "dense": entry.header.dense.name,
+                    "pruned": entry.header.pruned.name,
+                    "setting": entry.header.prune.setting if entry.header.prune else None,
+                    "steps": len(entry.records),
+                    "steps_compared": entry.summary.compared,
+                    "summary": asdict(entry.summary),
+                }
+                for entry in compared.entries
+            ],
+            "common_steps": compared.common,
+            "rows": [
+                {
+                    "name": row.name,
+                    "unit": row.unit,
+                    "over": row.over,
+                    "values": list(row.values),
+                    "differences": list(row.differences),
+                }
+                for row in compared.rows
+            ],
+            "texts": [{"side": text.side, "parts_at": text.parts_at} for text in compared.texts],
+            "warnings": list(compared.warnings),
+            "notes": list(compared.notes),
+        }
+    )
+
+
+def _table(compared: Compared) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f"over {compared.span}", style="dim")
+    for place, entry in enumerate(compared.entries):
+        style = STYLES[place % len(STYLES)]
+        label = flowing(entry.label).replace(" · ", "\n")
+        table.add_column(Styled(label, style), justify="right", overflow="fold")
+        if place:
+            table.add_column(Styled("difference", "dim"), justify="right")
+    for row in compared.rows:
+        cells = []
+        for place, (value, difference) in enumerate(zip(row.values, row.differences, strict=True)):
+            cells.append(written(row, value))
+            if place:
+                cells.append(_difference(row, difference))
+        name = f"{row.name} *" if compared.marked(row) else row.name
+        table.add_row(Styled(f"{name} [{row.unit}]" if row.unit else name), *map(Styled, cells))
+    return table
+
+
+def written(row: Row, value: float | None) -> str:
+    """A value of a row as a person reads it."""
+    if value is None:
+        return numbers.NONE
+    if isinstance(value, int):
+        return str(value)
+    return numbers.chance(value) if is_share(row) else numbers.significant(value, 4)
+
+
+def is_share(row: Row) -> bool:
+    """Is it a part of a whole, told in percent?"""
+    return row.name in _SHARES
+
+
+def points(value: float, digits: int = 3) -> str:
+    """A difference of two shares, without its sign: in percentage points."""
+    return f"{numbers.significant(100 * value, digits)} pt" if value >= _LEAST_POINTS else numbers.significant(value)
+
+
+def _difference(row: Row, value: float | None) -> str:
+    if value is None or value == 0:
+        return numbers.NONE if value is None else "="
+    sign = "−" if value < 0 else "+"
+    if math.isnan(value):
+        return numbers.odd(value)
+    if is_share(row):
+        return f"{sign}{points(abs(value))}"
+    whole = all(isinstance(one, int) for one in row.values if one is not None)
+    return f"{sign}{round(abs(value)) if whole else numbers.significant(abs(value))}"
+
+
+def _parting(compared: Compared, text: Text) -> Styled:
+    """Where one model's text differs first, with a few tokens around the place."""
+    if text.parts_at is None:
+        return Styled(f"\nThe {text.side} texts are the same as far as all of them go.", "dim")
+    found = Styled(f"\nThe {text.side} texts part at step {text.parts_at}:\n")
+    width = max(len(flowing(entry.label)) for entry in compared.entries)
+    place = text.parts_at - 1
+    for index, entry in enumerate(compared.entries):
+        line = [row[index] or "" for row in text.tokens[max(0, place - _AROUND) : place]]
+        after = [row[index] or "" for row in text.tokens[place + 1 : place + 1 + _AROUND]]
+        at = text.tokens[place][index]
+        found.append(f"  {flowing(entry.label):>{width}}  ", STYLES[index % len(STYLES)])
+        found.append("".join(map(flowing, line)), "dim")
+        found.append(quoted(at) if at is not None else "(ended)", "bold underline")
+        found.append("".join(map(flowing, after)) + "\n", "dim")
+    return found

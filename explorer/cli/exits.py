@@ -1,0 +1,72 @@
+"""How a command ends when something goes wrong: a sentence on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperOption
+
+from explorer.cli.standard_streams import ReaderGone
+from probes.schema.errors import PhierError
+from probes.schema.foreign_text import said, visible
+
+_DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
+_BEHIND: deque[BaseException] = deque(maxlen=8)
+"""The latest errors that were shown on a screen, which leaves no place for a traceback."""
+
+
+class Debuggable(TyperCommand):
+    """A command with --debug, which shows the traceback of an error before its sentence."""
+
+    def __init__(self, *args: Any, params: list[Any] | None = None, **kwargs: Any) -> None:
+        shown = "Show the traceback of an error."
+        option = TyperOption(param_decls=["--debug"], is_flag=True, expose_value=False, help=shown, callback=_asked)
+        super().__init__(*args, params=[*(params or ()), option], **kwargs)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns errors into a sentence and an exit code: 2 for bad input, 1 for failure and for what nobody foresaw."""
+    try:
+        yield
+    except PhierError as problem:
+        _trace(problem)
+        _say(str(problem))  # it may quote what was typed
+        raise typer.Exit(problem.exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except (typer.Exit, typer.Abort, ReaderGone):
+        raise
+    except Exception as problem:  # noqa: BLE001 - nobody should need a traceback who did not ask for one
+        _trace(problem)
+        typer.echo(f"Unexpected error: {said(problem)} Run it with --debug to see where.", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        while _BEHIND:
+            _trace(_BEHIND.popleft())
+
+
+def remember_shown(problem: BaseException) -> None:
+    """Keeps an error that a screen has shown, so that --debug can show its traceback when the screen closes."""
+    _BEHIND.append(problem)
+
+
+def _asked(_context: object, _option: object, value: bool) -> bool:
+    _DEBUG.set(value)
+    return value
+
+
+def _trace(problem: BaseException) -> None:
+    if _DEBUG.get():
+        lines = "".join(traceback.format_exception(problem)).splitlines()
+        _say("\n".join(lines))
+
+
+def _say(text: str) -> None:
+    typer.echo("\n".join(visible(line) for line in text.split("\n")), err=True)

@@ -1,0 +1,258 @@
+"""`phier run`: the same steps without the screen, as a live table or as JSON lines."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from explorer.sources.ending import why_ended
+from explorer.sources.recorder import Recorder
+from explorer.sources.source import Sink
+from explorer.words.token_text import fit
+from probes.schema.as_json import json_to_print
+from probes.schema.errors import Failure
+from probes.schema.events import Event, Failed, Noticed, Pause, RunPaused, RunStarted, StepMeasured
+from probes.schema.header import RunHeader
+from probes.schema.record import StepRecord, to_jsonable
+from probes.schema.settings import Follow
+from probes.schema.summary import Spread, Summary, summarise
+from probes.schema.until import Until, first_met
+from probes.system.pace import Pace
+
+if TYPE_CHECKING:
+    from probes.stepping.lockstep import Lockstep
+
+
+def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -> Iterator[Event]:
+    """One run from its header to the sentence on why it stopped, as the events a screen would be told."""
+    yield RunStarted(1, header)
+    why, reason, pace = Pause.STEPS, "", Pace()
+    begun = time.perf_counter()
+    for record in lockstep:
+        seconds = time.perf_counter() - begun
+        yield StepMeasured(1, 0, record, seconds)
+        if (slow := pace.add(seconds)) and header.dense.device == "cpu":
+            yield Noticed("Steps have become slow", slow)
+        if reason := first_met(conditions, lockstep.path):
+            why = Pause.UNTIL
+            break
+        begun = time.perf_counter()
+    if not reason:
+        left = f", and {lockstep.text_left:,} tokens of the text are left" if lockstep.text_left else ""
+        done = f"{len(lockstep.path)} steps are done{left}."
+        why, reason = why_ended(lockstep) if lockstep.finished else (Pause.STEPS, done)
+    yield RunPaused(1, why, reason)
+
+
+@contextmanager
+def recorded(path: Path | None) -> Iterator[Sink]:
+    """Takes the events of a run into a new file; without one, nothing happens to them.
+
+    The file is made before anything slow begins, and taken away again if no run began. Raises `BadInput` if it exists
+    and `Failure` if it can't be made, or if it took less than everything; all of it is then saved elsewhere.
+    """
+    if path is None:
+        yield lambda _event: None
+        return
+    recorder = Recorder(tell_failure, path)
+    recorder.prepare()
+    try:
+        yield recorder
+    except BaseException:
+        recorder.close()
+        raise
+    if unsaved := recorder.close():
+        saved = recorder.rescue()
+        hint = f"All of it is in {saved}." if saved else "Make room, and run again with the same seed."
+        raise Failure("Not recorded there", unsaved, hint)
+
+
+def tell_notes(warnings: Iterable[str], notes: Iterable[str]) -> None:
+    """Prints to standard error what a reader of the figures must know, warnings first."""
+    for warning in warnings:
+        sys.stderr.write(f"Warning: {warning}\n")
+    for note in notes:
+        sys.stderr.write(f"{note}\n")
+
+
+def tell_failure(event: Event) -> None:
+    """Prints a failure to standard error as soon as it happens; other events say nothing."""
+    if isinstance(event, Failed):
+        sys.stderr.write(f"{event.title}: {event.message} {event.hint}\n")
+
+
+def tell_notice(event: Event) -> None:
+    """Prints a notice to standard error as soon as it comes; other events say nothing."""
+    if isinstance(event, Noticed):
+        sys.stderr.write(f"{event.message}\n")
+
+
+def print_json(value: object) -> None:
+    """One object on one line of standard output, at once; what is not finite as null, and named."""
+    sys.stdout.buffer.write(json_to_print(to_jsonable(value)) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class JsonLines:
+    """Prints one JSON object a step to standard output, at once, then one with the summary."""
+
+    def __init__(self) -> None:
+        self._path: list[StepRecord] = []
+        self._header: RunHeader | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._header = event.header
+        elif isinstance(event, StepMeasured):
+            self._path.append(event.record)
+            print_json(event.record)
+        elif isinstance(event, RunPaused) and self._header is not None:
+            print_json(
+                {
+                    "summary": asdict(summarise(self._path)),
+                    "stopped": event.reason,
+                    "dense": asdict(self._header.dense),
+                    "pruned": asdict(self._header.pruned),
+                    "prune": asdict(self._header.prune) if self._header.prune else None,
+                    "settings": asdict(self._header.settings),
+                    "versions": self._header.versions,
+                    "warnings": self._header.every_warning,
+                    "notes": self._header.every_note,
+                }
+            )
+
+
+class LiveTable:
+    """Prints a row a step as it comes; plain lines, so that it can be piped, scrolled and kept.
+
+    All figures are of both models on one text, so that the KL beside ΣKL is what ΣKL adds up; in `free` a last column
+    has the KL of each model on its own text.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._path: list[StepRecord] = []
+        self._follow = Follow.DENSE
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._open(event.header)
+        elif isinstance(event, StepMeasured):
+            self._path.append(event.record)
+            self._add(event.record)
+        elif isinstance(event, RunPaused):
+            self._close(self._path, event.reason)
+
+    def _open(self, header: RunHeader) -> None:
+        settings = header.settings
+        self._follow = settings.follow
+        self._console.print(
+            Text.assemble((header.dense.name, "bold blue"), "  ⇄  ", (header.title, "bold dark_orange"))
+        )
+        if header.prune:
+            took = f" in {header.prune.seconds:.1f} s" if header.prune.setting else ""
+            self._console.print(f"{header.prune.summary}{took}", style="dim", markup=False)
+        self._console.print(f"{settings.follow} · {settings.sampling} · T {settings.analysis_t:g}\n", style="dim")
+        scored = f"{'scored':<11} {'p':>8} {'q':>8}   " if self._scores else ""
+        own = f"  {'own KL':>8}" if self._follow is Follow.FREE else ""
+        self._console.print(
+            f"{'step':>5}   {scored}{'dense':<12} {'pruned':<12} {'cos h':>7} {'z centred':>9} {'KL':>8}"
+            f" {'ΣKL':>7} {'survival':>8}{own}",
+            style="bold",
+            soft_wrap=True,
+        )
+
+    def _add(self, record: StepRecord) -> None:
+        shared = record.shared
+        mark = "┆" if record.split and record.sum.first_split == record.step else "≠" if record.split else " "
+        line = Text(f"{record.step:>5} ")
+        if self._scores and (taken := record.taken):
+            line.append(f" {fit(shown(taken.token), 12)} {figure(taken.p, '8.3g')} {figure(taken.q, '8.3g')} ")
+        line.append(mark)
+        for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
+            line.append(f"{fit(shown(choice.token), 12) if choice else fit('–', 12)} ", style)
+        line.append(f"{figure(shared.h.cos if shared else None, '7.4f')} ")
+        line.append(f"{figure(shared.z.cos_centred if shared else None, '9.4f')} ")
+        line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
+        line.append(f"{figure(record.sum.kl_local, '7.4g')} {figure(record.sum.survival, '8.2g')}")
+        if self._follow is Follow.FREE:
+            line.append(f"  {figure(record.p.kl if record.p else None, '8.3g')}")
+        if record.invalid:
+            line.append(f"  the {record.invalid.model} model is not finite from {record.invalid.layer} on", "bold")
+        self._console.print(line, soft_wrap=True, highlight=False)
+
+    @property
+    def _scores(self) -> bool:
+        """Is a given text scored? Its tokens then stand beside the models' own; there is one context."""
+        return self._follow is Follow.TEXT
+
+    def _close(self, path: list[StepRecord], why: str) -> None:
+        summary = summarise(path)
+        own = self._follow is Follow.FREE
+        texts = [("dense" if own else str(self._follow), "".join(r.taken.text for r in path if r.taken))]
+        if own:
+            texts.append(("pruned", "".join(r.taken_pruned.text for r in path if r.taken_pruned)))
+        self._console.print()
+        for name, text in texts:
+            self._console.print(Text.assemble((f"{name:>7}  ", "bold"), shown(text, quotes=False)))
+        self._console.print(Text(f"\n{why}", "dim"))
+        for name, value in summary_rows(summary):
+            self._console.print(f"{name:>24}  {value}", highlight=False)
+
+
+def summary_rows(s: Summary) -> list[tuple[str, str]]:
+    """The summary in words and figures, with units."""
+    rows = [("ΣKL on the shared context", _sum(s.kl_local_sum, s.kl_local))]
+    if s.kl_sum != s.kl_local_sum:
+        rows.append(("ΣKL, each on its own", _sum(s.kl_sum, s.kl)))
+        rows.append(("of which pruning", _sum(s.kl_local_both, s.kl)))
+        rows.append(("of which drift", _sum(s.drift, s.kl)))
+    half = "–" if s.half_life is None else f"{s.half_life:.3g} tokens"
+    rows += [
+        ("survival", f"{s.survival:.3g}, halves every {half}"),
+        (
+            "perplexity",
+            f"dense {s.perplexity_dense:.4g}, pruned {s.perplexity_pruned:.4g}, ratio {s.perplexity_ratio:.4g}",
+        ),
+        ("NLL", f"dense {s.nll_dense:.4g}, pruned {s.nll_pruned:.4g} nat over {s.scored} tokens"),
+        ("same top-1", f"{100 * s.agree_rate:.1f} % of {s.compared} steps, at most {s.longest_agreement} in a row"),
+        ("first split", "never" if s.first_split is None else f"step {s.first_split}"),
+    ]
+    if s.kl_local:
+        k = s.kl_local
+        rows.append(
+            (
+                "KL a step, shared context",
+                f"mean {k.mean:.3g}, median {k.median:.3g}, 99 % {k.p99:.3g}, max {k.max:.3g}",
+            )
+        )
+    if s.invalid:
+        rows.append(("invalid steps", str(s.invalid)))
+    return rows
+
+
+def _sum(nats: float, over: Spread | None) -> str:
+    return f"{nats:.4g} nat over {over.count if over else 0} steps"
+
+
+def shown(text: str, quotes: bool = True) -> str:
+    """Text a model wrote, as data: control characters as escapes, so that a terminal obeys none of them."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"“{safe}”" if quotes else safe
+
+
+def figure(value: float | None, layout: str) -> str:
+    """A number, or a dash where there is none, at the same width."""
+    width = int(layout.split(".")[0])
+    if value is None or math.isnan(value):
+        return f"{'–':>{width}}"
+    return f"{value:{layout}}"

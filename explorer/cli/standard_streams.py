@@ -1,0 +1,110 @@
+"""Standard output and error that take everything: no character stops a command, and a full disk is a sentence."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from probes.schema.errors import Failure
+
+
+class OutputLost(Failure):
+    """Standard output takes no more: its disk is full, or its device is gone."""
+
+    def __init__(self, problem: OSError) -> None:
+        super().__init__(
+            "Output not written",
+            f"Standard output could not be written ({problem.strerror}).",
+            "Free some space, or send it somewhere else.",
+        )
+
+
+class ReaderGone(Exception):
+    """Whoever read standard output has closed it; no BrokenPipeError, which libraries turn into an exit code of 1."""
+
+
+@contextmanager
+def safe_streams() -> Iterator[None]:
+    """Runs a command with streams that replace what their encoding lacks, and that end in a sentence on a full disk.
+
+    What is still unwritten at the end is written here, while a refusal can still be told. A reader that has gone
+    (`| head`) ends a command in silence, with exit code 0.
+    """
+    _open_closed()
+    sys.stdout, sys.stderr = _safe(sys.stdout, _Output, "replace"), _safe(sys.stderr, _Errors, "backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OutputLost as problem:
+        sys.stderr.write(f"{problem}\n")
+        raise SystemExit(problem.exit_code) from None
+    except ReaderGone:
+        raise SystemExit(0) from None
+
+
+class _Output(io.FileIO):
+    """Raises what it can't write, once; from then on it drops what comes, so that nothing fails a second time."""
+
+    _lost = False
+
+    def write(self, data: object) -> int:
+        if self._lost:
+            return memoryview(data).nbytes  # type: ignore[arg-type]  # io hands over bytes or a view of them
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except BlockingIOError:
+            raise
+        except OSError as problem:
+            self._lost = True
+            if isinstance(problem, BrokenPipeError):
+                raise ReaderGone from problem
+            raise OutputLost(problem) from problem
+
+
+class _Errors(io.FileIO):
+    """Drops what it can't write: there is no other place to say it, and the exit code says it all the same."""
+
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError:
+            return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+def _safe(stream: TextIO, kind: type[io.FileIO], errors: str) -> TextIO:
+    """The same stream by another way; one that is no file stays, and of a terminal only the characters change."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.reconfigure(errors=errors)
+    try:
+        handle = stream.fileno()
+    except OSError:
+        return stream
+    if stream.isatty():
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(handle, "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _open_closed() -> None:
+    """Puts the null device where a standard stream is closed, so that no file that is opened later takes its place."""
+    for handle in range(3):
+        try:
+            os.fstat(handle)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

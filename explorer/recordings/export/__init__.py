@@ -1,0 +1,145 @@
+"""Recordings turned into what others work with: tables, figures for print, and a page that needs no program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.sources.chosen import Chosen, chosen, read_chosen
+from explorer.words.token_text import flowing
+from probes.schema.errors import BadInput, Failure
+
+TABLES = ("csv", "parquet", "jsonl")
+FIGURES = ("svg", "png", "pdf")
+FORMATS = (*TABLES, *FIGURES, "html")
+"""What a recording can be exported to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of an export."""
+
+    paths: tuple[Path, ...]
+    """The files that were written."""
+    notes: tuple[str, ...]
+    """What makes the figures in them not comparable; what is not in them, and why; what could not be read."""
+
+
+def export(
+    recordings: Sequence[Chosen | Path | str],
+    to: str,
+    out: Path | str | None = None,
+    *,
+    every: bool = False,
+    figures: Sequence[str] = (),
+    total: bool = False,
+    caption: bool = True,
+) -> Exported:
+    """Exports recordings to one of `FORMATS`, several of them into the same tables, figures or page.
+
+    `out` is a folder (one that is there, or a text that ends in a slash), or a file whose name without its ending all
+    files begin with; the working folder and the recordings' names unless given. Tables hold the path that was
+    shown last, or with `every` each step on any branch of any run. `figures` picks some by name
+    (`explorer.recordings.export.matplotlib_figures.NAMES`); `total` draws each model on its own context in place of the shared one;
+    `caption` puts a caption under each. Raises `BadInput` where something asked
+    for can't be had or has no part in the format, and `Failure` where a file can't be written; a file is there whole or
+    not at all.
+    """
+    if to not in FORMATS:
+        raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(FORMATS)}.")
+    if not recordings:
+        raise BadInput("Export", "No recording is named.", "Name a file.")
+    _useful(to, every=every, figures=figures, total=total, caption=caption)
+    sessions = [read_chosen(one) for one in recordings]
+    for session in sessions:
+        if not session.run.path:
+            raise BadInput(
+                "Nothing to export", f"{flowing(str(session.path))} holds no step.", "Choose another recording."
+            )
+    notes = [flowing(f"{session.path.name}: {note}") for session in sessions for note in session.notes]
+    notes = list(dict.fromkeys(notes))  # one file may be given twice, for two of its runs
+    if to in TABLES:
+        from explorer.recordings.export.table_files import WRITERS
+        from explorer.recordings.export.tables import tables
+
+        files = {table.name: WRITERS[to](table) for table in tables(sessions, every=every)}
+    elif to in FIGURES:
+        from explorer.recordings.export.matplotlib_figures import draw
+
+        files, told = draw(sessions, to, names=figures, total=total, caption=caption)
+        notes += told
+    else:
+        from explorer.recordings.export.page import page
+        from explorer.recordings.export.several import unlike
+
+        files = {"page": page(sessions)}
+        notes += unlike(sessions)
+    stem = _stem([chosen(one).stem for one in recordings], out, to)
+    alone = len(files) == 1 and to not in TABLES
+    targets = {name: stem.with_name(f"{stem.name}.{to}" if alone else f"{stem.name}.{name}.{to}") for name in files}
+    _spare([session.path for session in sessions], targets.values())
+    for name, target in targets.items():
+        _write(target, files[name])
+    return Exported(tuple(targets.values()), tuple(notes))
+
+
+def _useful(to: str, *, every: bool, figures: Sequence[str], total: bool, caption: bool) -> None:
+    """Refuses an option that this format would pass over."""
+    for given, option, formats in (
+        (every, "--every", TABLES),
+        (bool(figures), "--figures", FIGURES),
+        (total, "--total", FIGURES),
+        (not caption, "--no-caption", FIGURES),
+    ):
+        if given and to not in formats:
+            kind = "tables" if formats is TABLES else "figures"
+            raise BadInput(
+                "Export",
+                f"{option} is for {kind} and says nothing about {to}.",
+                f"Leave it out, or export to {', '.join(formats[:-1])} or {formats[-1]}.",
+            )
+
+
+def _stem(names: Sequence[str], out: Path | str | None, to: str) -> Path:
+    """Where the files go, with the beginning of their names: that of the recordings, unless another is given."""
+    name = "+".join(names)
+    if len(name) > _LONGEST_NAME:
+        name = f"{names[0][:_LONGEST_NAME]}+{len(names) - 1}-more"
+    if out is None:
+        return Path(name)
+    if os.path.isdir(out) or str(out).endswith(("/", os.sep)):  # a Path has lost such an end
+        return Path(out) / name
+    out = Path(out)
+    return out.with_name(out.name.removesuffix(f".{to}"))
+
+
+_LONGEST_NAME = 120
+"""Characters of the recordings' names in that of a file made of them."""
+
+
+def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:
+    """A recording is never written over, whatever name was asked for."""
+    for target in targets:
+        if os.path.exists(target) and any(target.samefile(recording) for recording in recordings):
+            raise BadInput(
+                "Export", f"{flowing(str(target))} is the recording itself.", "Give another name with --out."
+            )
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Writes beside the target and moves into place, so that nobody ever reads half a file."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(content)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise Failure(
+            "Can't write", f"{flowing(str(target))} can't be written: {reason}.", "Choose another place."
+        ) from problem

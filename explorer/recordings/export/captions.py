@@ -1,0 +1,86 @@
+"""What a figure's caption says of the runs in it, of what makes them unlike, and of the marks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from explorer.recordings.export.panels import Material, Panel, Scatter, Subject
+from explorer.words.token_text import flowing
+from probes.schema.header import RunHeader
+from probes.schema.settings import Follow
+
+_CONTEXT = {
+    Follow.DENSE: "on the dense model's text",
+    Follow.PRUNED: "on the pruned model's text",
+    Follow.FREE: "each writing its own text",
+    Follow.TEXT: "on a given text",
+}
+
+
+def about(name: str, of: Material, panels: Sequence[Panel | Scatter]) -> str:
+    """The end of a caption: who was run how, on which text the figures are taken, and what the marks mean."""
+    parts = [_who(of.subjects), *of.warnings]
+    if of.free and name not in ("drift", "sums"):
+        parts.append(
+            "Each model on its own text." if of.total else "Both models on the dense model's text (local figures)."
+        )
+    if any(subject.split is not None for subject in of.subjects):
+        parts.append("Dotted vertical line: the first step at which the two choices differ.")
+    parts.append(_marks(panels))
+    return " ".join(part for part in parts if part)
+
+
+def _who(subjects: Sequence[Subject]) -> str:
+    """Each dense model with what was pruned of it; how they were run, once where that is the same for all."""
+    headers = [subject.header for subject in subjects]
+    hows = [_how(header) for header in headers]
+    models = [_pruned(header) for header in headers]
+    if len(set(hows)) > 1:
+        models = [f"{model}, {how}" for model, how in zip(models, hows, strict=True)]
+    dense = _dense(headers)
+    if len(set(dense)) > 1:
+        told = "; ".join(f"{one} against {model}" for one, model in zip(dense, models, strict=True))
+    else:
+        told = f"{dense[0]} against {'; '.join(models)}"
+    return f"{told}{f'; {hows[0]}' if len(set(hows)) == 1 else ''}."
+
+
+def _how(header: RunHeader) -> str:
+    settings = header.settings
+    return f"{_CONTEXT[settings.follow]}, {settings.sampling}, T\u00a0=\u00a0{settings.analysis_t:g}"
+
+
+def _pruned(header: RunHeader) -> str:
+    return flowing(header.title) + (f" ({header.prune.summary})" if header.prune else "")
+
+
+def _dense(headers: Sequence[RunHeader]) -> list[str]:
+    """The dense models' names, with the beginning of the weights' hash where one name stands for several."""
+    found = []
+    for header in headers:
+        prints = {other.dense.fingerprint for other in headers if other.dense.name == header.dense.name}
+        which = f" (weights {header.dense.fingerprint[:8] or 'unknown'})" if len(prints) > 1 else ""
+        found.append(flowing(header.dense.name + which))
+    return found
+
+
+def _marks(panels: Sequence[Panel | Scatter]) -> str:
+    """Explains the marks where there are any."""
+    over = [panel for panel in panels if isinstance(panel, Panel)]
+    values = [one for panel in over for curve in panel.curves for one in curve.values if one is not None]
+    found, edge = [], []
+    if any(panel.end(curve) for panel in over for curve in panel.curves):
+        found.append("■\u00a0at the end of a curve: the last step with such a figure.")
+    if any(math.isinf(one) for one in values):
+        edge.append("△\u00a0infinite")
+    if any(math.isnan(one) for one in values):
+        edge.append("×\u00a0undefined")
+    if any(one == 0 for panel in over if panel.powers for c in panel.curves for one in c.values):
+        edge.append("▽\u00a0exactly\u00a00")
+    if edge:
+        found.append(f"Marks at the edge: {', '.join(edge)}.")
+    if left_out := sum(panel.left_out for panel in panels if isinstance(panel, Scatter)):
+        steps = "1 step is" if left_out == 1 else f"{left_out} steps are"
+        found.append(f"{steps} 0 or not finite and not among the points.")
+    return " ".join(found)

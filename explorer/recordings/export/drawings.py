@@ -1,0 +1,193 @@
+"""What the figures show, as plain data: which curves stand in which panel, in which unit, with which caption.
+
+Nothing here draws; `explorer.recordings.export.matplotlib_figures` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from explorer.recordings.comparison import labels_of
+from explorer.recordings.export.captions import about
+from explorer.recordings.export.panels import Curve, Drawing, Material, Panel, Scatter, Subject
+from explorer.recordings.export.series import series
+from explorer.recordings.export.several import unlike
+from explorer.words.figures import Scope
+from explorer.words.token_text import flowing
+from probes.recording import Session
+
+
+def material(sessions: Sequence[Session], *, total: bool = False) -> Material:
+    """The shown path of each recording's last run."""
+    runs = [session.run for session in sessions]
+    labels = labels_of([session.path for session in sessions], runs)
+    subjects = (Subject(flowing(label), run.header, run.path) for label, run in zip(labels, runs, strict=True))
+    return Material(tuple(subjects), total, unlike(sessions))
+
+
+def drawing(name: str, of: Material) -> Drawing | str:
+    """The figure of that name, or a sentence that says why there is none. Raises KeyError where `NAMES` has no such."""
+    made = _MAKERS[name](of)
+    if isinstance(made, str):
+        return made
+    columns, panels, caption = made
+    return Drawing(name, columns, tuple(panels), f"{caption} {about(name, of, panels)}", of.subjects)
+
+
+_Made = tuple[int, list[Panel | Scatter], str]
+
+
+def curves(
+    of: Material, key: str, label: str = "", *, variant: int = 0, scope: Scope | None = None, square: bool = False
+) -> tuple[Curve, ...]:
+    """One figure of every recording; without a label of their own, several are labelled with the recordings."""
+    found = []
+    for place, subject in enumerate(of.subjects):
+        values = series(subject.records, key, scope or of.scope)
+        if square:
+            values = [None if one is None else one * one for one in values]
+        name = label or ("" if len(of.subjects) == 1 else subject.label)
+        found.append(Curve(name, tuple(values), place, variant))
+    return tuple(found)
+
+
+def _cosines(of: Material) -> _Made:
+    hidden = curves(of, "h.cos", "cos h")
+    centred = curves(of, "z.cos_centred", "cos z, centred", variant=1)
+    raw = curves(of, "z.cos", "cos z, raw", variant=2)
+    caption = (
+        "Cosine similarity of the dense and the pruned model's hidden states before the LM head (cos h) and of their "
+        "logits (cos z; centred: after the mean of each vector is taken away, which is what softmax sees; raw: as they "
+        "are)."
+    )
+    if len(of.subjects) == 1:
+        return 1, [Panel("cosine similarity", hidden + centred + raw, ceiling=1.0)], caption
+    alike = [curves(of, key) for key in ("h.cos", "z.cos_centred", "z.cos")]
+    names = ("cos h", "cos z, centred", "cos z, raw")
+    return 1, [Panel(name, found, ceiling=1.0) for name, found in zip(names, alike, strict=True)], caption
+
+
+def _probability(of: Material) -> _Made:
+    panels: list[Panel | Scatter] = [
+        Panel("cos p", curves(of, "p.cos"), ceiling=1.0),
+        Panel("KL(p‖q)", curves(of, "p.kl"), "nat", log=True),
+    ]
+    return (
+        1,
+        panels,
+        (
+            "Cosine similarity of the dense and the pruned model's next-token probabilities p and q (above), and "
+            "Kullback–Leibler divergence KL(p‖q) with the dense model as reference (below)."
+        ),
+    )
+
+
+_ESTIMATES = (
+    ("KL(p‖q)", "p.kl", "p.kl_estimate", "nat"),
+    ("1 − cos p", "p.gap", "p.cos_estimate", ""),
+    ("1 − cos h", "h.gap", "h.cos_estimate", ""),
+)
+
+
+def _estimates(of: Material) -> _Made:
+    over: list[Panel | Scatter] = []
+    against: list[Panel | Scatter] = []
+    for axis, true, estimate, unit in _ESTIMATES:
+        measured = curves(of, true, "measured")
+        estimated = curves(of, estimate, "second-order estimate", variant=1)
+        over.append(Panel(axis, measured + estimated, unit, log=True, paired=True))
+        against.append(_scatter(axis, measured, estimated, unit))
+    return (
+        3,
+        over + against,
+        (
+            "KL(p‖q), 1 − cos p and 1 − cos h as measured, with their second-order estimates Varₚ(Δz)/(2T²), "
+            "Varᵣ(Δz)/(2T²) with r ∝ p², and ‖Δh⊥‖²/(2‖h‖²): over steps (above), and one against the other, a point a "
+            "step, with the line of equality (below). The estimates hold for small changes."
+        ),
+    )
+
+
+def _scatter(axis: str, measured: Sequence[Curve], estimated: Sequence[Curve], unit: str) -> Scatter:
+    points, left_out = [], 0
+    for true, estimate in zip(measured, estimated, strict=True):
+        pairs = [(e, t) for e, t in zip(estimate.values, true.values, strict=True) if e is not None and t is not None]
+        kept = [(e, t) for e, t in pairs if 0 < e < math.inf and 0 < t < math.inf]
+        left_out += len(pairs) - len(kept)
+        points.append(tuple(kept))
+    return Scatter("estimate", axis, unit, tuple(points), left_out)
+
+
+def _panels(of: Material) -> _Made:
+    panels: list[Panel | Scatter] = [
+        Panel("cos h", curves(of, "h.cos"), ceiling=1.0),
+        Panel("cos z, centred", curves(of, "z.cos_centred"), ceiling=1.0),
+        Panel("cos p", curves(of, "p.cos"), ceiling=1.0),
+        Panel("rms Δz", curves(of, "z.rms"), "logits"),
+        Panel("Var Δz", curves(of, "z.rms_centred", square=True), "logits²"),
+        Panel("KL(p‖q)", curves(of, "p.kl"), "nat", log=True),
+    ]
+    return (
+        3,
+        panels,
+        (
+            "What pruning did at each decoding step: cosine similarity in embedding (h), logit (z, centred) and "
+            "probability space (p); root mean square and variance over the vocabulary of the logit change Δz; KL(p‖q)."
+        ),
+    )
+
+
+def _drift(of: Material) -> _Made | str:
+    if not of.free:
+        return "No figure of local against total: both models read the same text throughout, so the two are one."
+    both = {
+        key: curves(of, key, "local", scope=Scope.LOCAL) + curves(of, key, "total", variant=1, scope=Scope.TOTAL)
+        for key in ("p.kl", "sum.kl")
+    }
+    panels: list[Panel | Scatter] = [
+        Panel("KL(p‖q)", both["p.kl"], "nat", log=True, paired=True),
+        Panel("ΣKL", both["sum.kl"], "nat", log=True, paired=True),
+    ]
+    return (
+        1,
+        panels,
+        (
+            "KL(p‖q) at each step (above) and summed over the steps so far (below). Local: both models on the dense "
+            "model's text, the effect of pruning alone. Total: each model on its own text; the difference is drift, "
+            "which begins where the texts part."
+        ),
+    )
+
+
+def _sums(of: Material) -> _Made:
+    panels: list[Panel | Scatter] = [
+        Panel("ΣKL", curves(of, "sum.kl"), "nat"),
+        Panel("survival", curves(of, "sum.survival"), log=True, ceiling=1.0, guide=0.01),
+    ]
+    texts = "Both models on one text."
+    if of.total and of.free:
+        texts = (
+            "ΣKL is total, each model on its own text; survival speaks of one text under both models, and is taken on "
+            "the dense model's (local)."
+        )
+    return (
+        1,
+        panels,
+        (
+            "KL(p‖q) summed over the steps so far (above), and survival Π(1 − TV), the chance that two samplers "
+            f"coupled as well as possible would still have written the same text (below; the thin line is 1 %). {texts}"
+        ),
+    )
+
+
+_MAKERS: dict[str, Callable[[Material], _Made | str]] = {
+    "cosines": _cosines,
+    "probability": _probability,
+    "estimates": _estimates,
+    "panels": _panels,
+    "drift": _drift,
+    "sums": _sums,
+}
+NAMES = tuple(_MAKERS)
+"""The figures there are."""

@@ -1,0 +1,30 @@
+"""One figure over the steps of a recording, as every drawing has it: nothing stands where nothing was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from explorer.words.figures import Scope, value
+from probes.schema.record import StepRecord
+
+
+def series(records: Sequence[StepRecord], key: str, scope: Scope) -> list[float | None]:
+    """The figure at each step, None where a step has none.
+
+    A sum and survival stay what they were while nothing is added to them: they end with the last step that added.
+    """
+    values = [value(record, key, scope) for record in records]
+    if key.startswith("sum."):
+        kept = measured_until(records, Scope.LOCAL if key == "sum.survival" else scope)
+        values[kept:] = [None] * (len(values) - kept)
+    return values
+
+
+def measured_until(records: Sequence[StepRecord], scope: Scope) -> int:
+    """The last step with a comparison of this kind: each model on its own context, or both on one; 0 without any."""
+    return max((step for step, r in enumerate(records, 1) if value(r, "p.kl", scope) is not None), default=0)
+
+
+def end(values: Sequence[float | str | None]) -> int:
+    """The step of the last value there is; 0 without any."""
+    return max((step for step, one in enumerate(values, 1) if one is not None), default=0)

@@ -1,0 +1,304 @@
+"""A recording as tidy tables: one row a step, one row a step and token, one row a step and layer."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, get_args, get_type_hints
+
+from explorer.recordings.export.several import names_of
+from explorer.sources.chosen import Chosen
+from probes.recording import RecordedRun, Session
+from probes.schema.events import Cell, Explained
+from probes.schema.header import RunHeader
+from probes.schema.record import (
+    Choice,
+    Comparison,
+    HiddenFigures,
+    Invalid,
+    LogitFigures,
+    ProbabilityFigures,
+    StepRecord,
+    Sums,
+    Taken,
+    TopToken,
+)
+
+Value = str | int | float | bool | None
+
+
+class Kind(StrEnum):
+    """What a column holds, besides nothing."""
+
+    WHOLE = "int"
+    NUMBER = "float"
+    TEXT = "str"
+    TRUTH = "bool"
+
+
+@dataclass(slots=True)
+class Column:
+    name: str
+    """Dotted as in the record: "p.kl", "local.h.cos"."""
+    kind: Kind
+    values: list[Value]
+
+
+@dataclass(slots=True)
+class Table:
+    """Columns of one length."""
+
+    name: str
+    """"steps", "tokens", "layers", or what an explanation is called; a part of a file's name."""
+    columns: list[Column]
+
+    def __len__(self) -> int:
+        return len(self.columns[0].values)
+
+    def rows(self) -> Iterator[tuple[Value, ...]]:
+        return zip(*(column.values for column in self.columns), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One step with where it stands."""
+
+    recording: str
+    header: RunHeader
+    run: int
+    branch: int
+    seconds: float | None
+    record: StepRecord
+
+
+def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
+    """The tables of all recordings together, those without a row left out.
+
+    By default they hold the path that was shown last in each recording's run; with `every`, each step that was
+    measured in any run on any branch, once, under the branch it was measured on.
+    """
+    names = names_of([Chosen(session.path, session.chosen) for session in sessions])
+    steps = [step for name, session in zip(names, sessions, strict=True) for step in measured(name, session, every)]
+    found = [_steps(steps), _tokens(steps)]
+    explanations = [
+        (name, run, explained)
+        for name, session in zip(names, sessions, strict=True)
+        for run in _runs(session, every)
+        for explained in run.explanations
+        if every or _on_path(run, explained)
+    ]
+    kinds = dict.fromkeys(explained.what for _, _, explained in explanations)
+    found += [
+        _explained(_file_name(what, place), [one for one in explanations if one[2].what == what])
+        for place, what in enumerate(kinds, 1)
+    ]
+    return [table for table in found if len(table)]
+
+
+def measured(name: str, session: Session, every: bool) -> Iterator[Measured]:
+    """The steps of a recording of that name with the branch each was measured on."""
+    for run in _runs(session, every):
+        for branch, record in _every_step(run) if every else _shown_path(run):
+            seconds = run.seconds.get((branch, record.step))
+            yield Measured(name, run.header, run.number, branch, seconds, record)
+
+
+def _runs(session: Session, every: bool) -> Sequence[RecordedRun]:
+    """The run that is meant, or with `every` all of them where none is chosen."""
+    return session.runs if every and session.chosen is None else [session.run]
+
+
+def _every_step(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
+    for branch in run.branches:
+        for record in run.branches.own(branch.id):
+            yield branch.id, record
+
+
+def _shown_path(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
+    for record in run.path:
+        yield _owner(run, record.step), record
+
+
+def _owner(run: RecordedRun, step: int) -> int:
+    """The branch on which a step of the shown path was measured."""
+    branch = run.branches[run.branches.current]
+    while branch.parent is not None and step < branch.step:
+        branch = run.branches[branch.parent]
+    return branch.id
+
+
+def _on_path(run: RecordedRun, explained: Explained) -> bool:
+    return 1 <= explained.step <= len(run.path) and _owner(run, explained.step) == _at(run, explained)
+
+
+def _at(run: RecordedRun, explained: Explained) -> int | None:
+    """The branch that owns the step which an explanation made on some branch speaks of."""
+    branch = next((known for known in run.branches if known.id == explained.branch), None)
+    while branch is not None and branch.parent is not None and explained.step < branch.step:
+        branch = run.branches[branch.parent]
+    return branch.id if branch else None
+
+
+# One row a step.
+
+_Get = Callable[[StepRecord], Any]
+
+
+def _group(prefix: str, shape: type, get: _Get) -> list[tuple[str, Kind, _Get]]:
+    """A column for each field of a part of the record that may be missing."""
+
+    def column(name: str) -> _Get:
+        field = attrgetter(name)
+        return lambda record: None if (part := get(record)) is None else field(part)
+
+    return [(f"{prefix}.{name}", kind, column(name)) for name, kind in _kinds(shape).items()]
+
+
+def _kinds(shape: type) -> dict[str, Kind]:
+    """What each field of a record holds, without its bounds."""
+    return {name: Kind((get_args(hint) or (hint,))[0].__name__) for name, hint in get_type_hints(shape).items()}
+
+
+def _local(part: str) -> _Get:
+    field = attrgetter(part)
+    return lambda record: None if record.local is None else field(record.local)
+
+
+def _shared_kl(record: StepRecord) -> float | None:
+    """KL on one shared context at every step, also where the models' own contexts have parted."""
+    return record.shared.p.kl if record.shared else None
+
+
+_STEP: list[tuple[str, Kind, _Get]] = [
+    ("same_context", Kind.TRUTH, attrgetter("same_context")),
+    ("agree", Kind.TRUTH, attrgetter("agree")),
+    *_group("dense", Choice, attrgetter("dense")),
+    *_group("pruned", Choice, attrgetter("pruned")),
+    *_group("taken", Taken, attrgetter("taken")),
+    *_group("taken_pruned", Taken, attrgetter("taken_pruned")),
+    *_group("h", HiddenFigures, attrgetter("h")),
+    *_group("z", LogitFigures, attrgetter("z")),
+    *_group("p", ProbabilityFigures, attrgetter("p")),
+    *_group("local.h", HiddenFigures, _local("h")),
+    *_group("local.z", LogitFigures, _local("z")),
+    *_group("local.p", ProbabilityFigures, _local("p")),
+    ("shared.kl", Kind.NUMBER, _shared_kl),
+    *_group("sum", Sums, attrgetter("sum")),
+    *_group("invalid", Invalid, attrgetter("invalid")),
+]
+_RUN: list[tuple[str, Kind, Callable[[RunHeader], Value]]] = [
+    ("dense_model", Kind.TEXT, lambda header: header.dense.name),
+    ("follow", Kind.TEXT, lambda header: header.settings.follow.value),
+    ("temperature", Kind.NUMBER, lambda header: float(header.settings.sampling.temperature)),
+    ("seed", Kind.WHOLE, lambda header: header.settings.sampling.seed),
+    ("analysis_t", Kind.NUMBER, lambda header: float(header.settings.analysis_t)),
+    ("prompt", Kind.TEXT, lambda header: _digest(header.prompt_text)),
+]
+"""What tells one run's steps from another's. `dense` alone would be the name of a group of columns."""
+_PLACE = (
+    ("recording", Kind.TEXT),
+    ("setting", Kind.TEXT),
+    ("run", Kind.WHOLE),
+    ("branch", Kind.WHOLE),
+)
+
+
+def _digest(prompt: str) -> str:
+    """Enough of the hash of a prompt as the models read it to tell it from others; no reader takes it for a number."""
+    return f"sha256:{hashlib.sha256(prompt.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+def _steps(steps: Sequence[Measured]) -> Table:
+    columns = _places((one.recording, one.header.title, one.run, one.branch) for one in steps)
+    columns.append(Column("step", Kind.WHOLE, [one.record.step for one in steps]))
+    columns.append(Column("seconds", Kind.NUMBER, [one.seconds for one in steps]))
+    columns += [Column(name, kind, [get(one.header) for one in steps]) for name, kind, get in _RUN]
+    columns += [Column(name, kind, [get(one.record) for one in steps]) for name, kind, get in _STEP]
+    return Table("steps", columns)
+
+
+# One row a step and token of its table.
+
+
+def _tokens(steps: Sequence[Measured]) -> Table:
+    rows = [
+        (one, context, place, token)
+        for one in steps
+        for context, top in _tops(one.record)
+        for place, token in enumerate(top, 1)
+    ]
+    columns = _places((one.recording, one.header.title, one.run, one.branch) for one, *_ in rows)
+    columns.append(Column("step", Kind.WHOLE, [one.record.step for one, *_ in rows]))
+    columns.append(Column("context", Kind.TEXT, [context for _, context, *_ in rows]))
+    columns.append(Column("place", Kind.WHOLE, [place for *_, place, _ in rows]))
+    columns += [
+        Column(name, kind, [getattr(token, name) for *_, token in rows]) for name, kind in _kinds(TopToken).items()
+    ]
+    return Table("tokens", columns)
+
+
+def _tops(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
+    """The step's tables by the context they are of: the shared one, and each model's own where that is another."""
+    local: Comparison | None = record.local
+    yield ("shared" if record.same_context else "own"), record.top
+    if local is not None:
+        yield "shared", local.top
+
+
+# One row a step and layer, or whatever an explanation's rows are of.
+
+
+def _file_name(what: str, place: int) -> str:
+    """What a kind of rows is called where that can be a part of a file's name and no other table's; else a number."""
+    return what if _PLAIN.fullmatch(what) and what not in ("steps", "tokens") else f"explained-{place}"
+
+
+_PLAIN = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+def _explained(table: str, found: Sequence[tuple[str, RecordedRun, Explained]]) -> Table:
+    rows = [(name, run, explained, row) for name, run, explained in found for row in explained.rows]
+    columns = _places((name, run.header.title, run.number, explained.branch) for name, run, explained, _ in rows)
+    columns.append(Column("step", Kind.WHOLE, [explained.step for _, _, explained, _ in rows]))
+    if any(explained.through is not None for _, _, explained, _ in rows):
+        columns.append(Column("through", Kind.WHOLE, [explained.through for _, _, explained, _ in rows]))
+    if any(explained.what != table for _, _, explained, _ in rows):
+        columns.append(Column("what", Kind.TEXT, [explained.what for _, _, explained, _ in rows]))
+    taken = {column.name for column in columns}
+    for key in dict.fromkeys(key for *_, row in rows for key in row):
+        values = [row.get(key) for *_, row in rows]
+        kind = _kind_of(values)
+        name = f"row.{key}" if key in taken else key
+        columns.append(Column(name, kind, [_as(kind, value) for value in values]))
+    return Table(table, columns)
+
+
+def _kind_of(values: Sequence[Cell]) -> Kind:
+    """The narrowest kind that holds all of them."""
+    types = {type(value) for value in values if value is not None}
+    if types <= {bool}:
+        return Kind.TRUTH
+    if types <= {int}:
+        return Kind.WHOLE
+    return Kind.NUMBER if types <= {int, float} else Kind.TEXT
+
+
+def _as(kind: Kind, value: Cell) -> Value:
+    if value is None:
+        return None
+    if kind is Kind.NUMBER:
+        return float(value)
+    return str(value) if kind is Kind.TEXT else value
+
+
+def _places(found: Iterator[tuple[str, str, int, int]]) -> list[Column]:
+    columns: list[list[Value]] = [[], [], [], []]
+    for place in found:
+        values: tuple[Value, ...] = place
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    return [Column(name, kind, values) for (name, kind), values in zip(_PLACE, columns, strict=True)]

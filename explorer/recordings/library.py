@@ -1,0 +1,260 @@
+"""The runs that were recorded, each told from its header and its last step, so that a long list appears at once.
+
+Only a file with more than one header, or whose last step is of another run than its first line, is read line by line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from explorer.sources.chosen import Chosen
+from probes.recording.folder import SUFFIX
+from probes.recording.lines import FORMAT, Line, Unreadable, decode
+from probes.recording.reader import LONGEST_LINE
+from probes.recording.runs import unknown_header
+from probes.schema.errors import BadInput
+from probes.schema.events import RunStarted, StepMeasured
+from probes.schema.foreign_text import visible
+from probes.schema.header import RunHeader
+
+_SHOWN = 200
+"""Characters of a prompt."""
+_TAIL = 64 * 1024
+"""Bytes at the end that are looked at first for the last step."""
+_LONGEST_TAIL = 4 * 2**20
+"""Bytes at the end beyond which it is not looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One run of a recording in a list."""
+
+    path: Path
+    when: datetime
+    """When its run began, as far as the header tells; else when the file was last written. In local time."""
+    header: RunHeader
+    run: int
+    """Its place among the runs of the file, from 1."""
+    runs: int
+    """The runs of the file."""
+    steps: int
+    """The number of the last step; 0 where there is none."""
+    kl: float
+    """ΣKL on the shared context, in nats."""
+    kl_total: float
+    """ΣKL, each model on its own context."""
+    survival: float
+    first_split: int | None
+    problem: str = ""
+    """Why nothing else of it is known, in a sentence; "" for one that can be opened."""
+
+    @property
+    def chosen(self) -> Chosen:
+        """What to open or compare."""
+        return Chosen(self.path, self.run if self.runs > 1 else None)
+
+    @property
+    def models(self) -> str:
+        """The dense model, and the pruned one where it was made elsewhere."""
+        header = self.header
+        return header.dense.name if self.setting else f"{header.dense.name} ⇄ {header.pruned.name}"
+
+    @property
+    def setting(self) -> str:
+        return self.header.prune.setting if self.header.prune else ""
+
+    @property
+    def prompt(self) -> str:
+        return self.header.settings.prompt
+
+    @property
+    def prompt_line(self) -> str:
+        """The beginning of the prompt in one line."""
+        return visible(" ".join(self.prompt[: 4 * _SHOWN].split()), _SHOWN)
+
+
+def recordings(*folders: Path) -> list[Listed]:
+    """The runs of the recordings in these folders, newest first; a folder that is not there holds none."""
+    files = [path for folder in folders if folder.is_dir() for path in folder.glob(f"*{SUFFIX}")]
+    found = [one for path in files for one in runs_of(path)]
+    return sorted(found, key=lambda one: (one.when.timestamp(), one.path.name, one.run), reverse=True)
+
+
+def matching(found: Sequence[Listed], words: str) -> list[Listed]:
+    """Those in which every word occurs: in the date, the models, the setting, the context, the prompt or the name."""
+    wanted = words.casefold().split()
+    return [one for one in found if all(word in _searched(one) for word in wanted)]
+
+
+def listed(path: Path) -> Listed:
+    """What a list shows of a file's last run. Never raises: a file that can't be read is listed with its problem."""
+    return runs_of(path)[-1]
+
+
+def runs_of(path: Path) -> list[Listed]:
+    """What a list shows of the runs of one file that have steps, in order; of its last run where none has. Never
+    raises, and is never empty: a file that can't be read is listed with its problem."""
+    modified = datetime.fromtimestamp(0)
+    try:
+        status = path.stat()
+        modified = datetime.fromtimestamp(status.st_mtime)
+        if not path.is_file() or not status.st_size:
+            return [_unreadable(path, modified, "It is empty." if path.is_file() else "It is not a file.")]
+        with path.open("rb") as file:
+            found = _found(file, status.st_size)
+    except OSError as problem:
+        return [_unreadable(path, modified, f"It can't be read: {problem.strerror or problem}.")]
+    except BadInput as problem:
+        return [_unreadable(path, modified, problem.message)]
+    shown = [place for place, one in enumerate(found) if one.last is not None] or [len(found) - 1]
+    return [_listed(path, modified, found[place], place + 1, len(found)) for place in shown]
+
+
+@dataclass(slots=True)
+class _Found:
+    """One run as it is found in a file."""
+
+    started: RunStarted | None
+    last: StepMeasured | None = None
+
+
+def _listed(path: Path, modified: datetime, found: _Found, place: int, runs: int) -> Listed:
+    started, last = found.started, found.last
+    sums = last.record.sum if last else None
+    return Listed(
+        path=path,
+        when=_when(started, modified),
+        header=started.header if started else unknown_header(),
+        run=place,
+        runs=runs,
+        steps=last.record.step if last else 0,
+        kl=sums.kl_local if sums else 0.0,
+        kl_total=sums.kl if sums else 0.0,
+        survival=sums.survival if sums else 1.0,
+        first_split=sums.first_split if sums else None,
+    )
+
+
+def _found(file: BinaryIO, size: int) -> list[_Found]:
+    """The runs of a file. Raises `BadInput` where it has none."""
+    first = _started(file.readline(LONGEST_LINE))
+    last = _last_step(file, size)
+    if first is None and last is None:
+        raise BadInput("Not a recording", "It has no line of a recorded session.")
+    if first is not None and (last is None or first.run == last.run) and not _goes_on(file):
+        return [_Found(first, last)]
+    return _looked_through(file)
+
+
+def _goes_on(file: BinaryIO) -> bool:
+    """Is there another header after the first line, as in files that were joined, whose runs have one number?"""
+    file.seek(0)
+    file.readline(LONGEST_LINE)
+    end = b""
+    while part := file.read(2**20):
+        if _HEADER in end + part:
+            return True
+        end = part[-len(_HEADER) :]
+    return False
+
+
+def _last_step(file: BinaryIO, size: int) -> StepMeasured | None:
+    """The last step that can be read, looked for ever further from the end."""
+    length = _TAIL
+    while True:
+        start = max(0, size - length)
+        file.seek(start)
+        lines = file.read(size - start).split(b"\n")
+        for raw in reversed(lines[1:] if start else lines):
+            if step := _step(raw):
+                return step
+        if not start or length >= _LONGEST_TAIL:
+            return None
+        length *= 4
+
+
+def _looked_through(file: BinaryIO) -> list[_Found]:
+    """All runs of a file, as a reader would number them, with each one's header and last readable step."""
+    file.seek(0)
+    found: list[_Found] = []
+    steps: list[deque[bytes]] = []
+    by_number: dict[int, int] = {}
+
+    def begin(number: int, started: RunStarted | None) -> None:
+        by_number[number] = len(found)
+        found.append(_Found(started))
+        steps.append(deque(maxlen=_TRIED))
+
+    while raw := file.readline(LONGEST_LINE):
+        head = raw[:_HEAD]
+        kind = _KIND.search(head)
+        if kind and kind[1] == b"header" and (started := _started(raw)):
+            begin(started.run, started)
+        elif kind and kind[1] == b"step" and (run := _RUN.search(head)):
+            if int(run[1]) not in by_number:
+                begin(int(run[1]), None)
+            steps[by_number[int(run[1])]].append(raw)
+    for one, lines in zip(found, steps, strict=True):
+        one.last = next((step for raw in reversed(lines) if (step := _step(raw))), None)
+    return found
+
+
+_HEADER = b'"kind":"header"'
+"""As it is written; in a text it would stand with backslashes."""
+_KIND = re.compile(rb'"kind"\s*:\s*"(header|step)"')
+_RUN = re.compile(rb'"run"\s*:\s*(\d{1,15})\b')
+_HEAD = 200
+"""Bytes at the beginning of a line in which its kind and its run stand."""
+_TRIED = 4
+"""Lines of a run, from its last one on, in which a readable step is looked for."""
+
+
+def _started(raw: bytes) -> RunStarted | None:
+    line = _line(raw)
+    return line.event if line and isinstance(line.event, RunStarted) else None
+
+
+def _step(raw: bytes) -> StepMeasured | None:
+    line = _line(raw)
+    return line.event if line and isinstance(line.event, StepMeasured) else None
+
+
+def _line(raw: bytes) -> Line | None:
+    try:
+        found, _ = decode(raw, FORMAT)
+    except Unreadable:
+        return None
+    return found if isinstance(found, Line) else None
+
+
+def _when(started: RunStarted | None, modified: datetime) -> datetime:
+    written = started.header.started if started else ""
+    try:
+        return datetime.fromisoformat(written).astimezone() if written else modified
+    except (ValueError, OverflowError, OSError):
+        return modified
+
+
+def _unreadable(path: Path, modified: datetime, problem: str) -> Listed:
+    return Listed(path, modified, unknown_header(), 1, 0, 0, 0.0, 0.0, 1.0, None, problem)
+
+
+def _searched(one: Listed) -> str:
+    header = one.header
+    parts = (
+        f"{one.when:%Y-%m-%d %H:%M}",
+        header.dense.name,
+        header.pruned.name,
+        header.title,
+        header.settings.follow.value,
+        str(header.settings.sampling),
+        one.prompt,
+        one.path.name,
+    )
+    return "\n".join(parts).casefold()

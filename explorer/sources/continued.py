@@ -1,0 +1,129 @@
+"""A recorded run gone on from: its models are loaded, give the recorded steps again, and step on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from explorer.sources.live import LiveSource, Loader, Progress, loader
+from probes.models.naming import is_local
+from probes.schema.errors import BadInput
+from probes.schema.events import Failed, Pause, WorkProgressed
+from probes.schema.header import ModelInfo, RunHeader
+from probes.schema.record import StepRecord
+from probes.schema.spec import CalibrationWanted, Wanted
+from probes.stepping.retrace import TASK, Retraced, check_same_models, retrace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from probes.pair import Pair
+
+
+def resumed(header: RunHeader, path: Sequence[StepRecord], given: Wanted) -> ResumedSource:
+    """A live source of the recorded models that begins after the recorded steps.
+
+    `given` says where and how to load them, and what is allowed; what it leaves to "auto" is done as recorded. Raises
+    `BadInput` where the recording does not name its models.
+    """
+    return ResumedSource(_as_recorded(wanted_of(header, given), header), header, path)
+
+
+def wanted_of(header: RunHeader, given: Wanted) -> Wanted:
+    """What a person would have to ask for to have the models of a recorded run. Raises `BadInput` where the header
+    does not name them."""
+    if not header.dense.spec or not header.pruned.spec:
+        raise BadInput(
+            "Models unknown",
+            "The recording does not say which models it was made with.",
+            "Begin a new run: phier-tui --dense MODEL --prune SETTING.",
+        )
+    made_here = header.prune is not None and header.prune.setting != ""
+    placed = given.device != "auto" or given.device_map != ""
+    spread = "," in header.dense.device and not placed
+    used = header.prune.calibration if header.prune else None
+    calibration = CalibrationWanted()
+    if used is not None:
+        own = used.source in _OWN_TEXT
+        calibration = CalibrationWanted("" if own else used.source, used.samples, used.length, used.seed)
+    return Wanted(
+        dense=_pinned(header.dense),
+        pruned="" if made_here else _pinned(header.pruned),
+        prune=header.prune.setting if header.prune is not None and made_here else "",
+        device=given.device if placed or spread else header.dense.device,
+        dtype=given.dtype if given.dtype != "auto" else header.dense.dtype,
+        device_map="auto" if spread else given.device_map,
+        trust_remote_code=given.trust_remote_code,
+        allow_pickle=given.allow_pickle,
+        calibration=calibration,
+        threads=given.threads,
+    )
+
+
+class ResumedSource(LiveSource):
+    """Live models on the path of a recording, with the newest step where the recording was left.
+
+    What is shown and recorded from here on is what these models give on the recorded tokens. Whether that is what was
+    recorded is said once: in the line on why the run stands still, and as a failure where it is not.
+    """
+
+    def __init__(self, load: Loader, header: RunHeader, path: Sequence[StepRecord]) -> None:
+        super().__init__(load, header.settings)
+        self._recorded = header
+        self._steps = tuple(path)
+
+    def _begin(self) -> None:
+        pair = self._load(self._sink, self._stopping)
+        prompt = pair.recorded_prompt(self._recorded)
+        notes = check_same_models(self._recorded, pair.header(self._settings, prompt))
+        self._pair = pair
+        lockstep = pair.lockstep(self._settings, prompt)
+        try:
+            lockstep.prefill(self._filled, self._stopping)
+            again = retrace(lockstep, self._steps, self._told, self._stopping)
+        except BaseException:
+            lockstep.close()
+            raise
+        with self._lock:
+            self._begin_run(lockstep, self._settings, prompt)
+            for record in again.path:
+                self._show(record, 0.0)
+            outcome = " ".join([str(again), *notes]) if again.path else "No recorded step before the cursor."
+            self._stop(Pause.ASKED, outcome)
+            if again.beyond:
+                self._sink(_disagreement(again, notes))
+
+    def _told(self, done: int, total: int) -> None:
+        self._sink(WorkProgressed(TASK, done, total, "steps"))
+
+
+def _disagreement(again: Retraced, notes: Sequence[str]) -> Failed:
+    return Failed(
+        "Not the recorded figures",
+        " ".join([str(again), *notes]),
+        "What is shown now was measured here, on the recorded tokens. The recording is unchanged.",
+    )
+
+
+_OWN_TEXT = ("", "self", "demo")
+
+
+def _pinned(model: ModelInfo) -> str:
+    """The hub's model at the recorded commit; anything else as it was named."""
+    pinned = model.revision and "@" not in model.spec and "/snapshots/" not in model.spec and not is_local(model.spec)
+    return f"{model.spec}@{model.revision}" if pinned else model.spec
+
+
+def _as_recorded(wanted: Wanted, header: RunHeader) -> Loader:
+    """Loads what is wanted; on a machine without the recorded device, on what there is."""
+
+    def load(progress: Progress, cancelled: Callable[[], bool]) -> Pair:
+        from probes.models.loaded import has_device
+
+        here = wanted
+        if wanted.device == header.dense.device and not wanted.device_map and not has_device(wanted.device):
+            here = replace(wanted, device="auto")
+        return loader(here)(progress, cancelled)
+
+    return load

@@ -1,0 +1,180 @@
+"""One step of the toy models after a path, by the rules of `probes.schema.record`: contexts, splits, endings, accidents."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from explorer.sources.toy.models import Pair, State, compare, softmax
+from probes.schema.branches import Branch
+from probes.schema.record import Choice, Comparison, Invalid, StepRecord, Taken
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.summary import Accumulator, nll
+
+
+@dataclass(frozen=True, slots=True)
+class Accidents:
+    """What goes wrong, and at which step; 0 is never."""
+
+    invalid: int = 0
+    """The pruned model computes NaN."""
+    infinite: int = 0
+    """The KL is infinite."""
+    dense_ends: int = 0
+    pruned_ends: int = 0
+
+
+class Step:
+    """One step after a path."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        settings: RunSettings,
+        accidents: Accidents,
+        path: Sequence[StepRecord],
+        forced: Branch | None,
+    ) -> None:
+        self.pair, self.settings, self.accidents, self.path, self.forced = pair, settings, accidents, path, forced
+        self.number = len(path) + 1
+        self.free = settings.follow is Follow.FREE
+        self.shared = [step.taken.token_id for step in path if step.taken]
+        """The tokens of the dense context: the shared one except in `free`."""
+        self.own = [taken.token_id for step in path if (taken := step.taken_pruned or step.taken)]
+        """The tokens of the pruned model's own context."""
+
+    def record(self) -> StepRecord | None:
+        before = self.path[-1] if self.path else None
+        dense_ended = before is not None and (before.taken is None or before.taken.end)
+        pruned_ended = dense_ended if not self.free else self._pruned_ended(before)
+        if dense_ended and pruned_ended:
+            return None
+        if self.number == self.accidents.invalid:
+            return self._invalid()
+        same = self.shared == self.own and not dense_ended and not pruned_ended
+        temperature = self.settings.analysis_t
+        dense = None if dense_ended else self.pair.dense(self.shared)
+        local_pruned = None if dense_ended else self.pair.pruned(self.shared)
+        pruned = None if pruned_ended else (local_pruned if same else self.pair.pruned(self.own))
+        plain = local = None
+        if dense and pruned:
+            plain = self._compare(dense, pruned, temperature)
+        if dense and local_pruned and not same:
+            local = self._compare(dense, local_pruned, temperature)
+        shared = local or plain
+        choice = self._choice(dense, dense, pruned or local_pruned, temperature) if dense else None
+        choice_pruned = self._choice(pruned, dense or pruned, pruned, temperature) if pruned else None
+        taken, taken_pruned = self._taken(choice, choice_pruned, dense, local_pruned, pruned, temperature)
+        agree = _argmax(dense.z) == _argmax(pruned.z) if dense and pruned else None
+        split = choice is not None and choice_pruned is not None and choice.token_id != choice_pruned.token_id
+        sums = Accumulator.after(self.path).add(
+            self.number,
+            kl=plain.p.kl if plain else None,
+            kl_local=shared.p.kl if shared else None,
+            tv_local=shared.p.tv if shared else None,
+            nll=(nll(taken.p), nll(taken.q)) if shared and taken else None,
+            agree=agree,
+            split=split,
+        )
+        return StepRecord(
+            step=self.number,
+            dense=choice,
+            pruned=choice_pruned,
+            taken=taken,
+            taken_pruned=taken_pruned,
+            same_context=same,
+            agree=agree,
+            h=plain.h if plain else None,
+            z=plain.z if plain else None,
+            p=plain.p if plain else None,
+            local=local,
+            sum=sums,
+            top=plain.top if plain else (),
+        )
+
+    def _pruned_ended(self, before: StepRecord | None) -> bool:
+        if before is None:
+            return False
+        if before.taken_pruned is not None:
+            return before.taken_pruned.end
+        return before.pruned is None or (before.taken is not None and before.taken.end)
+
+    def _compare(self, dense: State, pruned: State, temperature: float) -> Comparison:
+        found = compare(self.pair, dense, pruned, temperature, self.settings.top)
+        if self.number == self.accidents.infinite:
+            found = replace(found, p=replace(found.p, kl=math.inf, kl_estimate=math.nan))
+        return found
+
+    def _choice(self, chooser: State, dense: State | None, pruned: State | None, temperature: float) -> Choice:
+        token_id = self._draw(chooser)
+        p = softmax(dense.z, temperature)[token_id] if dense else 0.0
+        q = softmax(pruned.z, temperature)[token_id] if pruned else 0.0
+        return Choice(token_id, self.pair.vocabulary[token_id], p, q)
+
+    def _draw(self, state: State) -> int:
+        """The token a model chooses; both models share the noise of a step."""
+        sampling = self.settings.sampling
+        if sampling.greedy:
+            return _argmax(state.z)
+        draw = random.Random(f"{sampling.seed}:{self.number}")
+        return _argmax([z / sampling.temperature - math.log(-math.log(draw.random())) for z in state.z])
+
+    def _taken(
+        self,
+        choice: Choice | None,
+        choice_pruned: Choice | None,
+        dense: State | None,
+        local_pruned: State | None,
+        pruned: State | None,
+        temperature: float,
+    ) -> tuple[Taken | None, Taken | None]:
+        follows_pruned = self.settings.follow is Follow.PRUNED
+        first = choice_pruned if follows_pruned else choice
+        forced, forced_pruned = (self.forced.dense, self.forced.pruned) if self.forced else (None, None)
+        if self.shared == self.own:
+            forced = forced_pruned = forced if forced is not None else forced_pruned
+        taken = taken_pruned = None
+        if first and dense and local_pruned:
+            taken = self._append(first.token_id, forced, dense, local_pruned, temperature, self.accidents.dense_ends)
+        if self.free and choice_pruned and pruned:
+            before = dense or pruned
+            ends = self.accidents.pruned_ends
+            taken_pruned = self._append(choice_pruned.token_id, forced_pruned, before, pruned, temperature, ends)
+        return taken, taken_pruned
+
+    def _append(
+        self, token_id: int, forced: int | None, dense: State, pruned: State, temperature: float, ends: int
+    ) -> Taken:
+        token_id = token_id if forced is None else forced
+        end = self.number == ends
+        token = "<|im_end|>" if end else self.pair.vocabulary[token_id]
+        p, q = softmax(dense.z, temperature)[token_id], softmax(pruned.z, temperature)[token_id]
+        return Taken(token_id, token, p, q, "" if end else token, forced is not None, end)
+
+    def _invalid(self) -> StepRecord:
+        dense = self.pair.dense(self.shared)
+        choice = self._choice(dense, dense, None, self.settings.analysis_t)
+        return StepRecord(
+            step=self.number,
+            dense=choice,
+            pruned=None,
+            taken=Taken(choice.token_id, choice.token, choice.p, math.nan, choice.token),
+            taken_pruned=None,
+            same_context=self.shared == self.own,
+            agree=None,
+            h=None,
+            z=None,
+            p=None,
+            local=None,
+            sum=self.path[-1].sum
+            if self.path
+            else Accumulator().add(0, kl=None, kl_local=None, tv_local=None, nll=None, agree=None, split=False),
+            top=(),
+            invalid=Invalid("pruned", "model.layers.7.mlp.down_proj"),
+        )
+
+
+def _argmax(values: Sequence[float]) -> int:
+    return max(range(len(values)), key=lambda token_id: (values[token_id], -token_id))

@@ -1,0 +1,116 @@
+"""A path turned into columns, one list a figure, so that a chart never walks the records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from explorer.state.axis import Axis
+from explorer.words.figures import Scope, value
+from probes.schema.record import StepRecord
+
+Bounds = tuple[float, float] | None
+"""Smallest and largest finite value of some steps; None where there is none."""
+
+KEPT = 4
+"""Sets of buckets a column remembers: one for each width it is drawn at."""
+
+
+class Column:
+    """One figure over the steps of a path; index 0 is step 1."""
+
+    def __init__(self) -> None:
+        self.low: list[float] = []
+        """The values, with +inf where there is nothing to draw: the minimum of a slice is then right."""
+        self.high: list[float] = []
+        """The same with -inf, for the maximum."""
+        self.lowest, self.highest = math.inf, -math.inf
+        """Over all steps; the wrong way round while there is no finite value."""
+        self.odd: dict[int, float] = {}
+        """What is not finite, by index: drawn as a mark of its own, never joined."""
+        self._buckets: dict[tuple[Axis, int], tuple[int, list[Bounds]]] = {}
+        self.drawn: dict[object, tuple[list[Bounds], list[tuple[int, int] | None]]] = {}
+        """What was last drawn of it, by how it was drawn: the buckets, and their dot rows."""
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    def append(self, number: float | None) -> None:
+        if number is not None and not math.isfinite(number):
+            self.odd[len(self.low)] = number
+            number = None
+        if number is not None:
+            self.lowest, self.highest = min(self.lowest, number), max(self.highest, number)
+        self.low.append(math.inf if number is None else number)
+        self.high.append(-math.inf if number is None else number)
+
+    def at(self, index: int) -> float | None:
+        """The value there, None where the step has none; may be infinite or nan."""
+        if index in self.odd:
+            return self.odd[index]
+        found = self.low[index]
+        return None if math.isinf(found) else found
+
+    def bounds(self, first: int, stop: int) -> Bounds:
+        """Smallest and largest finite value in a slice."""
+        lowest = min(self.low[first:stop], default=math.inf)
+        return None if math.isinf(lowest) else (lowest, max(self.high[first:stop]))
+
+    def buckets(self, axis: Axis, width: int) -> list[Bounds]:
+        """The bounds of each of `width` cells of an axis that has more steps than cells.
+
+        What was found before is kept: a step more only costs the bucket it falls into.
+        """
+        done, found = self._buckets.pop((axis, width), (0, []))
+        base = axis.first - 1
+        start = min(len(found), axis.cell(max(axis.first, done), width)) if found else 0
+        before = found[start:]
+        del found[start:]
+        for cell in range(start, width):
+            first, stop = axis.slice(cell, width)
+            if base + first >= len(self.low):
+                found += [None] * (width - cell)
+                break
+            found.append(self.bounds(base + first, base + stop))
+        if found[start:] == before:
+            found[start:] = before  # the very same, so that whoever has drawn them knows
+        self._buckets[axis, width] = (len(self.low), found)
+        while len(self._buckets) > KEPT:
+            del self._buckets[next(iter(self._buckets))]
+        return found
+
+
+class Columns:
+    """The columns of one path, each built when first asked for and kept up from then on."""
+
+    def __init__(self, path: Sequence[StepRecord] = ()) -> None:
+        self._path = path
+        self._columns: dict[tuple[str, Scope], Column] = {}
+        self.parted: int | None = None
+        """The first step at which the models saw different contexts."""
+        self.parts_at: int | None = None
+        """The step before it, whose tokens they are that differ; None also where a recording has lost it."""
+        self._looked = 0
+
+    def __len__(self) -> int:
+        return len(self._path)
+
+    def get(self, key: str, scope: Scope = Scope.LOCAL) -> Column:
+        """The column up to the newest step. A figure that should be there and is not stands as nan: it is marked."""
+        column = self._columns.setdefault((key, scope), Column())
+        for place in range(len(column), len(self._path)):
+            record = self._path[place]
+            found = value(record, key, scope)
+            lost = record.invalid is not None or record.missing
+            column.append(math.nan if found is None and lost else found)
+        return column
+
+    def catch_up(self) -> None:
+        """Notes what the newest steps changed about the whole path."""
+        for place in range(self._looked, len(self._path)):
+            record = self._path[place]
+            if self.parted is None and not record.same_context:
+                self.parted = record.step
+            if self.parts_at is None and record.parts:
+                self.parts_at = record.step
+        self._looked = len(self._path)

@@ -1,0 +1,64 @@
+"""Prune settings kept under names of a person's own, from one sitting to the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from probes.schema.errors import Failure
+from probes.system.cache_folder import replace_file
+
+FOLDER_VARIABLE = "PHIER_CONFIG"
+"""The environment variable that names another folder."""
+
+
+class NamedSettings:
+    """A small JSON file, name by name; read anew each time, as another window may have changed it."""
+
+    @property
+    def path(self) -> Path:
+        """Where they are kept: `PHIER_CONFIG`, or the user's own folder of configurations. It need not exist."""
+        named = os.environ.get(FOLDER_VARIABLE, "")
+        own = Path(named).expanduser() if named else platformdirs.user_config_path("phier", appauthor=False)
+        return own / "settings.json"
+
+    def all(self) -> dict[str, str]:
+        """Settings by name, the one kept last first. Raises `Failure` where the file can't be read."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError) as problem:
+            raise Failure(
+                "Named settings", f"{self.path} can't be read: {problem}.", "Correct it, or move it away."
+            ) from problem
+
+    def name_of(self, setting: str) -> str:
+        """The name it is kept under, or ""; also where nothing can be read."""
+        try:
+            return next((name for name, kept in self.all().items() if kept == setting), "")
+        except Failure:
+            return ""
+
+    def keep(self, name: str, setting: str) -> None:
+        """Keeps a setting under a name, in place of what had that name. Raises `Failure` where that is not possible."""
+        self._write({name: setting, **{other: kept for other, kept in self.all().items() if other != name}})
+
+    def forget(self, name: str) -> None:
+        """Keeps nothing under a name any more. Raises `Failure` where that is not possible."""
+        self._write({other: kept for other, kept in self.all().items() if other != name})
+
+    def _write(self, named: Mapping[str, str]) -> None:
+        text = msgspec.json.format(msgspec.json.encode(named)).decode()
+        try:
+            replace_file(self.path, f"{text}\n")
+        except OSError as problem:
+            raise Failure(
+                "Can't write",
+                f"{self.path} could not be written ({problem.strerror}).",
+                f"Free some space, or set {FOLDER_VARIABLE}.",
+            ) from problem

@@ -1,0 +1,335 @@
+"""What the interface shows, as a function of the events it has been given and of where the person is looking."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from explorer.sources.playback import Playback
+from explorer.state.axis import Axis
+from explorer.state.columns import Columns
+from probes.schema.branches import Branches
+from probes.schema.events import (
+    BranchOpened,
+    BranchSelected,
+    Event,
+    Explained,
+    Failed,
+    Noticed,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepMeasured,
+    WorkProgressed,
+)
+from probes.schema.header import RunHeader
+from probes.schema.record import StepRecord
+from probes.schema.settings import Follow
+from probes.schema.summary import Summary, Tally, summarise
+
+Clock = Callable[[], float]
+
+PACE_WINDOW, PACE_STEADY = 20.0, 3.0
+"""Seconds over which the rate of slow work is taken, and from which on it says how long the rest takes: a download's
+first moments are slower than any that follow."""
+SPEED_WINDOW = 12
+"""Steps over which the speed is taken."""
+
+
+LEAST_WINDOW = 8
+"""Steps the charts show at least."""
+
+
+class Phase(StrEnum):
+    """What is going on, as far as a person needs to know."""
+
+    STARTING = "starting"
+    """Nothing has arrived yet."""
+    WORKING = "working"
+    """A download, a load, a calibration."""
+    FAILED = "failed"
+    """The models could not be made ready and there is no earlier run to show."""
+    READY = "ready"
+    """Both models are ready; nothing is generated."""
+    RUNNING = "running"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A slow piece of work with what can be said of its speed."""
+
+    progress: WorkProgressed
+    rate: float | None = None
+    """Units a second over the last while, None while unknown."""
+    steady: bool = False
+    """True once the rate has been looked at long enough to say when it will be done."""
+    began: float = 0.0
+    """When it was first heard of, by the view's clock."""
+
+    @property
+    def share(self) -> float | None:
+        done, total = self.progress.done, self.progress.total
+        return min(1.0, done / total) if done is not None and total else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to go; None while unknown, and once all is done."""
+        done, total = self.progress.done, self.progress.total
+        if not self.steady:
+            return None
+        return (total - done) / self.rate if self.rate and done is not None and total and done < total else None
+
+
+class View:
+    """Folds events; holds the cursor. Everything else on the screen is derived from it."""
+
+    def __init__(self, *, live: bool = True, playback: Playback | None = None, clock: Clock = time.monotonic) -> None:
+        self.live = live
+        """False where the steps were recorded: what needs the models is then unavailable."""
+        self.playback = playback
+        """How a recording is played, where there is one."""
+        self.revivable = False
+        """True where the models of a recording can be loaded."""
+        self.returnable = False
+        """True where there is a recording to go back to, should its models not be made ready."""
+        self.run = 0
+        self.header: RunHeader | None = None
+        self.branches = Branches()
+        self.columns = Columns()
+        self.work: Work | None = None
+        """What is being worked on; None while nothing slow is going on."""
+        self.running = False
+        self.pause: RunPaused | None = None
+        """Why the run stands still, once it has."""
+        self.failure: Failed | None = None
+        """The latest failure, until something arrives that shows it is over."""
+        self.explained: dict[tuple[int, int, str], Explained] = {}
+        """What was computed about steps besides their records, by branch, step and name."""
+        self.following = True
+        self._played = False
+        """True once this run was running here; a recording that is opened to look at never was."""
+        self.log_scale = True
+        """Divergences are drawn by powers of ten; False draws them from zero."""
+        self.window: int | None = None
+        """How many steps the charts show around the cursor; None shows all."""
+        self.own_contexts = False
+        """The table of a parted step shows each model on its own text; False shows both on the dense one."""
+        self.generation = 0
+        """Grows whenever another path is shown, so that whoever draws knows to begin anew."""
+        self._cursor = 0
+        self._tally = Tally()
+        self._summary: tuple[int, int, Summary] | None = None
+        self._clock = clock
+        self._arrivals: deque[float] = deque(maxlen=SPEED_WINDOW + 1)
+        self._pace: deque[tuple[float, float]] = deque()
+        """When how much of the work was done, over the last while."""
+
+    # Folding.
+
+    def apply(self, event: Event) -> None:
+        """Takes one event; those of an earlier run are passed over."""
+        match event:
+            case WorkProgressed():
+                self._work(event)
+            case RunStarted():
+                self._start(event)
+            case Failed():
+                self.failure = event
+                self.work = None
+            case Noticed():
+                pass
+            case _ if event.run != self.run:
+                pass
+            case StepMeasured():
+                self._step(event)
+            case BranchOpened():
+                self.branches.open(event.branch)
+                self.pause = None
+                self._show_path()
+                self.following = True
+            case BranchSelected():
+                self.branches.current = event.branch
+                self.pause = None
+                self._show_path()
+            case RunResumed():
+                self.running = self._played = True
+                self.pause = None
+                self._arrivals.clear()
+            case RunPaused():
+                self.running = False
+                self.pause = event
+                if not self.live and not self._played and self.following:
+                    self.move_to(self.last_compared() or self.newest)
+            case Explained():
+                self.explained[event.branch, event.step, event.what] = event
+
+    def _work(self, event: WorkProgressed) -> None:
+        now = self._clock()
+        done = event.done or 0.0
+        same = self.work is not None and self.work.progress.task == event.task
+        if not same or (self._pace and done < self._pace[-1][1]):
+            self._pace.clear()
+        self._pace.append((now, done))
+        while len(self._pace) > 2 and now - self._pace[1][0] >= PACE_WINDOW:
+            self._pace.popleft()
+        start, first = self._pace[0]
+        rate = (done - first) / (now - start) if now > start and done > first else None
+        began = self.work.began if same and self.work is not None else now
+        self.work = Work(event, rate, now - start >= PACE_STEADY, began)
+        self.failure = None
+
+    @property
+    def working_for(self) -> float:
+        """Seconds since the work under way was first heard of."""
+        return self._clock() - self.work.began if self.work is not None else 0.0
+
+    def _start(self, event: RunStarted) -> None:
+        self.run, self.header = event.run, event.header
+        self.branches = Branches()
+        self.running, self.pause, self._played = False, None, False
+        self.work = self.failure = None
+        self.explained.clear()
+        self._arrivals.clear()
+        self._show_path()
+        self.following = True
+
+    def _step(self, event: StepMeasured) -> None:
+        self.branches.add(event.branch, event.record)
+        if event.branch == self.branches.current:
+            self._tally.add(event.record)
+            self.columns.catch_up()
+        self._arrivals.append(self._clock())
+
+    def _show_path(self) -> None:
+        self.generation += 1
+        self.columns = Columns(self.path)
+        self.columns.catch_up()
+        self._tally = Tally()
+        for record in self.path:
+            self._tally.add(record)
+        self._cursor = min(self._cursor, len(self.path))
+        self._summary = None
+
+    # What is shown.
+
+    @property
+    def phase(self) -> Phase:
+        if self.header is None:
+            if self.work is not None:
+                return Phase.WORKING
+            return Phase.FAILED if self.failure is not None else Phase.STARTING
+        if self.running:
+            return Phase.RUNNING
+        return Phase.PAUSED if self.path else Phase.READY
+
+    @property
+    def path(self) -> Sequence[StepRecord]:
+        """The steps of the branch that is shown."""
+        return self.branches.path()
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest step, 0 before any."""
+        return len(self.path)
+
+    @property
+    def cursor(self) -> int:
+        """The step everything speaks about; 0 before any."""
+        return self.newest if self.following else min(self._cursor, self.newest)
+
+    @property
+    def behind(self) -> int:
+        return self.newest - self.cursor
+
+    @property
+    def record(self) -> StepRecord | None:
+        """The step under the cursor."""
+        return self.path[self.cursor - 1] if self.cursor else None
+
+    @property
+    def follow(self) -> Follow:
+        return self.header.settings.follow if self.header else Follow.DENSE
+
+    @property
+    def scores(self) -> bool:
+        """True if a given text is scored: each of its tokens has a probability under either model."""
+        return self.follow is Follow.TEXT
+
+    @property
+    def parted(self) -> bool:
+        """True once the contexts have parted anywhere on this path: local and total then are two series."""
+        return self.columns.parted is not None
+
+    @property
+    def parts_at(self) -> int | None:
+        """The step at which the texts take different tokens, on this path."""
+        return self.columns.parts_at
+
+    @property
+    def split(self) -> int | None:
+        """The first step at which the choices differ, on this path."""
+        return self.path[-1].sum.first_split if self.path else None
+
+    @property
+    def axis(self) -> Axis:
+        """The steps the charts show: all, or a window that keeps the cursor in its middle where it can."""
+        whole = Axis.of(self.newest)
+        if self.window is None or self.window >= whole.count:
+            return whole
+        first = max(1, min(self.cursor - self.window // 2, self.newest - self.window + 1))
+        return Axis(first, first + self.window - 1)
+
+    def widen(self, factor: float) -> None:
+        """Shows more steps in the charts, or fewer; from eight up to all."""
+        shown = max(LEAST_WINDOW, round(self.axis.count * factor))
+        self.window = None if shown >= Axis.of(self.newest).count else shown
+
+    @property
+    def speed(self) -> float | None:
+        """Steps a second over the last few, while running."""
+        if not self.running or len(self._arrivals) < 3:
+            return None
+        span = self._arrivals[-1] - self._arrivals[0]
+        return (len(self._arrivals) - 1) / span if span > 0 else None
+
+    @property
+    def summary(self) -> Summary:
+        """Everything that has accumulated up to the cursor."""
+        if self.following:
+            return self._tally.summary()
+        key = (self.generation, self.cursor)
+        if self._summary is None or self._summary[:2] != key:
+            self._summary = (*key, summarise(self.path[: self.cursor]))
+        return self._summary[2]
+
+    # Where the person looks.
+
+    def move_to(self, step: int) -> None:
+        """Puts the cursor on a step; on the newest one it follows again."""
+        step = max(1, min(step, self.newest))
+        self.following = step >= self.newest
+        self._cursor = step
+
+    def move(self, steps: int) -> None:
+        self.move_to(self.cursor + steps)
+
+    def follow_newest(self) -> None:
+        self.following = True
+
+    def last_compared(self) -> int | None:
+        """The last step at which the two models are compared at all, None before any."""
+        return next((one.step for one in reversed(self.path) if one.shared is not None or one.p is not None), None)
+
+    def highest_kl(self) -> int | None:
+        """The step with the largest KL on one shared context (an infinite one before all), None before any."""
+        column = self.columns.get("p.kl")
+        best: tuple[float, int] | None = None
+        for index in range(len(column)):
+            found = column.at(index)
+            if found is not None and found == found and (best is None or found > best[0]):
+                best = (found, index + 1)
+        return best[1] if best else None

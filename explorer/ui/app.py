@@ -1,0 +1,381 @@
+"""The explorer: wires a source of steps to the screens. What is shown is decided in `view`, drawn in `widgets`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.driver import Driver
+from textual.notifications import SeverityLevel
+from textual.types import CSSPathType
+
+from explorer.sources.chosen import Chosen
+from explorer.sources.empty import IdleSource
+from explorer.sources.playback import Playback
+from explorer.sources.source import Source
+from explorer.state.view import Clock, View
+from explorer.ui import theme
+from explorer.ui.mailbox import Mailbox
+from explorer.ui.messages import (
+    EventsArrived,
+    LiveRunAsked,
+    ModelsAsked,
+    RecordingChosen,
+    RecordingsAsked,
+    RecordingSaved,
+    RecordingsCompared,
+    RetryAsked,
+    ReturnAsked,
+)
+from explorer.ui.screens.main import MainScreen
+from explorer.ui.screens.page import Page
+from probes.schema.errors import PhierError
+from probes.schema.events import Failed, Noticed, RunStarted
+from probes.schema.header import RunHeader
+from probes.schema.record import StepRecord
+
+Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
+"""Makes a live source from a recording: its models, and the steps to go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A recording whose models are shown in its place."""
+
+    source: Source
+    view: View
+    mailbox: Mailbox
+
+
+LEAST_INTERVAL = 1 / 30
+"""Seconds between two repaints; events that arrive sooner wait, none is dropped."""
+
+
+def _palette() -> type[Provider]:
+    from explorer.ui.command_palette import Possible
+
+    return Possible
+
+
+class ExplorerApp(App[int]):
+    """The program on a screen."""
+
+    TITLE = "phier"
+    CSS_PATH: ClassVar[CSSPathType | None] = ["screens/main.tcss", "screens/dialog.tcss"]
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", show=False, priority=True)]
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        *,
+        live: Callable[[], Source] | None = None,
+        revive: Revive | None = None,
+        unsaved: Callable[[], str] = lambda: "",
+        save: Callable[[Path], None] | None = None,
+        theme_name: str = theme.DARK,
+        clock: Clock = time.monotonic,
+        driver: type[Driver] | None = None,
+    ) -> None:
+        """Without a source it begins with the list of recordings.
+
+        `live` makes a source of new runs, for those who ask for one from there; `revive` loads the models of a
+        recording to go on from its steps; `unsaved` says in a sentence what quitting now would lose, or "" where
+        nothing would; `save` writes the recording of the run that is shown to another place.
+        """
+        plain = "NO_COLOR" in os.environ
+        super().__init__(driver_class=driver, ansi_color=True if plain else None)
+        for known in theme.THEMES:
+            self.register_theme(known)
+        self.theme = theme.TERMINAL if plain else theme_name
+        self._live = live
+        self._revive = revive
+        self._unsaved = unsaved
+        self._save = save
+        self._clock = clock
+        self._painted = float("-inf")
+        self._waiting = False
+        self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self._left: Left | None = None
+        self._take(source or IdleSource())
+
+    def _take(self, source: Source) -> None:
+        """Makes a source the one that is shown; what an earlier one still tells is not heard."""
+        self.source = source
+        playback = source if isinstance(source, Playback) else None
+        self.view = View(live=source.live, playback=playback, clock=self._clock)
+        self.view.revivable = self._revive is not None and playback is not None
+        self._mailbox = Mailbox(lambda: self.post_message(EventsArrived()))
+
+    async def on_mount(self) -> None:
+        await self.push_screen(MainScreen(self.source, self.view))
+        self.set_interval(1.0, self._show_time)
+
+    def on_ready(self) -> None:
+        """The first paint is out: now the slow work may begin."""
+        if isinstance(self.source, IdleSource):
+            self.show_recordings()
+        else:
+            self.open_source()
+
+    def open_source(self) -> None:
+        self.source.open(self._mailbox.put)
+
+    @on(RetryAsked)
+    def retry(self) -> None:
+        self.view.failure = None
+        self.open_source()
+
+    def use(self, source: Source) -> None:
+        """Leaves what is shown for another source."""
+        self._let_go()
+        self._show_source(source)
+
+    def _let_go(self) -> None:
+        self.source.close()
+        if self._left is not None:
+            self._left.source.close()
+            self._left = None
+
+    def _show_source(self, source: Source) -> None:
+        self._take(source)
+        self._show_main()
+        self.call_after_refresh(self.open_source)
+
+    def _show_main(self) -> None:
+        while not isinstance(self.screen, MainScreen):
+            self.pop_screen()
+        self.switch_screen(MainScreen(self.source, self.view))
+
+    # Recordings.
+
+    @on(RecordingsAsked)
+    def show_recordings(self) -> None:
+        from explorer.ui.screens.recordings import Recordings, library
+
+        idle = isinstance(self.source, IdleSource)
+        self.push_screen(Recordings(library, can_run=self._live is not None, can_leave=not idle))
+
+    @on(RecordingChosen)
+    def open_recording(self, message: RecordingChosen) -> None:
+        from explorer.sources.replay import ReplaySource
+
+        if self._may_leave("opening a recording"):
+            self.use(ReplaySource(message.chosen.path, number=message.chosen.run))
+
+    @on(RecordingSaved)
+    def save_recording(self, message: RecordingSaved) -> None:
+        if self._save is None:
+            return
+        try:
+            self._save(message.path)
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+        else:
+            self.notify(f"The recording is {message.path} from now on.", title="Saved")
+
+    def _may_leave(self, what: str) -> bool:
+        """Says so where leaving would lose what the disk has refused."""
+        lost = self._unsaved()
+        if lost:
+            self._say("Not recorded", lost, f"Make room first, or save it elsewhere (S): {what} would lose it.")
+        return not lost
+
+    @on(RecordingsCompared)
+    def show_comparison(self, message: RecordingsCompared) -> None:
+        self.compare(message.chosen)
+
+    def compare(self, recordings: Sequence[Chosen | Path]) -> None:
+        """Sets recordings side by side over what is shown."""
+        from explorer.recordings.comparison import compare
+        from explorer.ui.screens.compare import Comparison
+
+        try:
+            compared = compare(recordings)
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+            return
+        self.push_screen(Comparison(compared))
+
+    @on(ModelsAsked)
+    def load_models(self) -> None:
+        """Leaves a recording for its models, which go on from the cursor; it stays open behind them."""
+        header = self.view.header
+        if self._revive is None or header is None:
+            return
+        try:
+            source = self._revive(header, self.view.path[: self.view.cursor])
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+            return
+        self.source.pause()
+        left = Left(self.source, self.view, self._mailbox)
+        self._show_source(source)
+        self._left = left
+        self.view.returnable = True
+
+    @on(ReturnAsked)
+    def return_to_recording(self) -> None:
+        """Shows the recording again as it was left, where its models could not be made ready."""
+        if self._left is None:
+            return
+        self.source.close()
+        self.source, self.view, self._mailbox = self._left.source, self._left.view, self._left.mailbox
+        self._left = None
+        self._show_main()
+        self.post_message(EventsArrived())
+
+    @on(LiveRunAsked)
+    def run_live(self) -> None:
+        if self._live is None or not self._may_leave("a new run"):
+            return
+        try:
+            self.use(self._live())
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+
+    # Events.
+
+    def _show_time(self) -> None:
+        """While something slow is going on, its time goes on too, though nothing is reported."""
+        if self.view.work is not None:
+            self._show_all()
+
+    def _show_all(self) -> None:
+        main = self.main
+        main.show()
+        if isinstance(self.screen, Page) and self.screen is not main:
+            self.screen.show()
+
+    @on(EventsArrived)
+    def take_events(self) -> None:
+        """Folds what has arrived, at once or as soon as the last repaint is long enough ago."""
+        wait = self._painted + LEAST_INTERVAL - self._clock()
+        if wait <= 0:
+            self._fold()
+        elif not self._waiting:
+            self._waiting = True
+            self.set_timer(wait, self._fold)
+
+    def _fold(self) -> None:
+        self._waiting = False
+        self._painted = self._clock()
+        before = self.view.phase
+        for event in self._mailbox.empty():
+            self.view.apply(event)
+            if isinstance(event, Failed):
+                self._tell(event)
+            elif isinstance(event, Noticed):
+                self.notify(event.message, title=event.title, timeout=15)
+            elif isinstance(event, RunStarted):
+                self._warn(event.header)
+        self._show_all()
+        if before is not self.view.phase:
+            self.main.refresh_bindings()
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen, also while another one is over it."""
+        return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
+
+    def _tell(self, failure: Failed) -> None:
+        """Says what went wrong: in place of the run where there is none, else in a dialog over it."""
+        if self.view.header is None:
+            return
+        if failure.title == "Cancelled":
+            self.notify(failure.message, title=failure.title)
+        else:
+            from probes.recording.writer import REFUSED
+
+            key = " S does that." if failure.title == REFUSED and self._save is not None else ""
+            self._say(failure.title, failure.message, f"{failure.hint}{key}")
+
+    def _warn(self, header: RunHeader) -> None:
+        """Says once what a person must know of the two models; the title keeps saying that there is something."""
+        said = (header.every_warning, header.every_note)
+        if said == self._warned:
+            return
+        self._warned = said
+        if header.every_warning:
+            self._say("Before you read the figures", " ".join(header.every_warning), "")
+        elif header.every_note and not (header.prune and header.prune.setting):
+            self.notify(" ".join(header.every_note), title=header.title, timeout=15)
+
+    def _say(self, title: str, sentence: str, hint: str) -> None:
+        from explorer.ui.screens.dialog import Say
+
+        self.push_screen(Say(title, sentence, hint))
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002 - screens and widgets pass their own default
+    ) -> None:
+        """Shows a notice. Every notice passes here, and none is read as markup: names may hold square brackets."""
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copies by the terminal's sequence; in GNU screen, which would show that, for this program alone."""
+        from explorer.ui.screens.page import in_gnu_screen
+
+        if in_gnu_screen():
+            self._clipboard = text
+        else:
+            super().copy_to_clipboard(text)
+
+    # Looks, and leaving.
+
+    def action_next_theme(self) -> None:
+        names = theme.NAMES
+        place = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(place + 1) % len(names)]
+
+    async def action_quit(self) -> None:
+        sentence = self._unsaved()
+        if not sentence:
+            self.leave()
+            return
+        from explorer.ui.screens.dialog import Choose, Way
+
+        def answered(way: str | None) -> None:
+            if way == "q":
+                self.leave()
+            elif way == "e":
+                self.main.action_save()
+
+        ways = (
+            Way("s", "stay", "Goes on as before."),
+            Way("e", "save elsewhere", "Writes all of it into another file."),
+            Way("q", "quit", "Leaves, and loses it."),
+        )
+        self.push_screen(Choose("Quit", sentence, ways), answered)
+
+    def leave(self) -> None:
+        self._let_go()
+        self.exit(0)
+
+
+def run(
+    source: Source | None = None,
+    *,
+    live: Callable[[], Source] | None = None,
+    revive: Revive | None = None,
+    unsaved: Callable[[], str] = lambda: "",
+    save: Callable[[Path], None] | None = None,
+    theme_name: str = theme.DARK,
+) -> int:
+    """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
+    app = ExplorerApp(source, live=live, revive=revive, unsaved=unsaved, save=save, theme_name=theme_name)
+    return app.run() or 0

@@ -1,0 +1,220 @@
+"""The questions of the main screen: each opens a dialog and does what is answered. Dialogs are imported when asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from explorer.cli.options import prompt_for
+from explorer.sources.source import Source, Token
+from explorer.state.setting_history import Trials
+from explorer.state.view import View
+from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
+from explorer.ui.screens.page import Page
+from explorer.words.token_text import quoted
+from probes.schema.branches import Branch
+from probes.schema.record import StepRecord
+from probes.schema.settings import Follow, RunSettings
+
+
+class Asking(Page):
+    """A screen with a source to ask and a view to look at."""
+
+    source: Source
+    view: View
+    trials: Trials
+    untils: tuple[str, ...] = ()
+    """Conditions asked for earlier, the latest first."""
+    settings_asked: tuple[str, ...] = ()
+    """Prune settings asked for earlier, the latest first."""
+
+    def ask_fork(self, forced: Token, token: str, record: StepRecord) -> None:
+        """Forks with a token at a step of the path that is shown; in `free` it asks on which text, while both write."""
+        step = record.step
+        if step > self.view.newest or self.view.path[step - 1] is not record:
+            return  # another run or branch is shown by now
+        valid = record.invalid is None  # elsewhere a token is missing because its model computed none
+        if self.view.follow is not Follow.FREE or (valid and record.taken_pruned is None):
+            self._fork(step, dense=forced)
+            return
+        if valid and record.taken is None:
+            self._fork(step, pruned=forced)
+            return
+        from explorer.ui.screens.dialog import Choose, Way
+
+        def answered(way: str | None) -> None:
+            if way is not None:
+                self._fork(step, dense=forced if way in "db" else None, pruned=forced if way in "pb" else None)
+
+        self.app.push_screen(
+            Choose(
+                "Fork",
+                f"Force {quoted(token)} at step {step} on which text? The branch you leave stays as it is.",
+                (
+                    Way("b", "both texts", "Both models go on from the same forced token."),
+                    Way("d", "the dense text", "The pruned model chooses for itself."),
+                    Way("p", "the pruned text", "The dense model chooses for itself."),
+                ),
+            ),
+            answered,
+        )
+
+    def _fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
+        """Forks, unless a branch takes these tokens here already: then that one is shown."""
+        branches = self.view.branches
+        same = branches.that_takes(step, dense, pruned)
+        if same is None:
+            self.source.fork(step, dense=dense, pruned=pruned)
+        elif same == branches.current:
+            self.notify(f"This text takes that token at step {step} already: choose another one.", title="Fork")
+        else:
+            self.notify(f"Branch {same} takes that token at step {step} already: it is shown.", title="Fork")
+            self.source.select(same)
+
+    def action_force(self) -> None:
+        """Forks with a token that is typed."""
+        from explorer.ui.screens.force import AskToken
+
+        record = self.view.record
+        if record is None:
+            return
+
+        def answered(token: str | None) -> None:
+            if token:
+                self.ask_fork(token, token, record)
+
+        self.app.push_screen(AskToken(record.step), answered)
+
+    def action_until(self) -> None:
+        from explorer.ui.screens.until import AskUntil
+
+        def answered(condition: str | None) -> None:
+            if condition:
+                self.untils = (condition, *(other for other in self.untils if other != condition))[:12]
+                self.view.follow_newest()
+                self.source.run((condition,))
+
+        self.app.push_screen(AskUntil(self.untils), answered)
+
+    def action_follow(self) -> None:
+        from explorer.ui.screens.dialog import Choose, Way
+
+        ways = (
+            Way("d", "dense", "Both read the dense model's text: pruning alone, on the dense model's path."),
+            Way("p", "pruned", "Both read the pruned model's text: pruning alone, on the path a deployment takes."),
+            Way("f", "free", "Each reads its own: what a user sees; local damage and drift are shown apart."),
+            Way("t", "text", "Both read a text you give: scoring, no sampling."),
+        )
+        modes = {mode.value[0]: mode for mode in Follow}
+
+        def answered(way: str | None) -> None:
+            if way is None:
+                return
+            if modes[way] is Follow.TEXT:
+                self.action_settings(Follow.TEXT)
+            elif modes[way] is not self.view.follow:
+                header = self.view.header
+                if header is not None:
+                    settings, follow = header.settings, modes[way]
+                    self.source.restart(replace(settings, follow=follow, prompt=prompt_for(follow, settings.prompt)))
+
+        question = "Which text does each model see? The run starts again on the same prompt."
+        self.app.push_screen(Choose("Context", question, ways, self.view.follow.value[0]), answered)
+
+    def action_prompt(self) -> None:
+        from explorer.ui.screens.prompt import AskPrompt
+
+        def answered(settings: RunSettings | None) -> None:
+            if settings is not None:
+                self.source.restart(settings)
+
+        if self.view.header is not None:
+            self.app.push_screen(AskPrompt(self.view.header.settings), answered)
+
+    def action_settings(self, follow: Follow | None = None) -> None:
+        from explorer.ui.screens.settings import AskSettings
+
+        def answered(settings: RunSettings | None) -> None:
+            if settings is not None:
+                self.source.restart(settings)
+
+        if self.view.header is not None:
+            self.app.push_screen(AskSettings(self.view.header.settings, follow), answered)
+
+    def action_prune(self) -> None:
+        from explorer.ui.screens.prune import AskSetting
+
+        def answered(setting: str | None) -> None:
+            if setting:
+                self.settings_asked = (setting, *(s for s in self.settings_asked if s != setting))[:12]
+                self.trials.ask(self.source, self.view, setting)
+
+        if self.view.header is not None:
+            report = self.view.header.prune
+            present = report.setting if report else ""
+            self.app.push_screen(AskSetting(present, self.settings_asked, self.trials.named), answered)
+
+    def action_keep(self) -> None:
+        """Keeps the present prune setting under a name."""
+        from explorer.ui.screens.prune import keep_named
+
+        report = self.view.header.prune if self.view.header else None
+        if report is not None and report.setting:
+            keep_named(self, self.trials.named, report.setting)
+
+    def action_grid(self) -> None:
+        from explorer.ui.screens.prunegrid import PruneGrid
+
+        self.app.push_screen(PruneGrid(self.source, self.view, self.trials))
+
+    def action_flip(self) -> None:
+        if not self.trials.flip(self.source, self.view):
+            self.notify("There is no other prune setting so far.", title="Flip")
+
+    def action_branches(self) -> None:
+        from explorer.ui.screens.branches import AskBranch, Run
+
+        playback = self.view.playback
+        others: list[Run] = []
+        note = "Earlier runs of this sitting are in the list of recordings (o)." if self.view.run > 1 else ""
+        if playback is not None:
+            shown = playback.shown_run
+            others = [Run(place, told) for place, told in playback.recorded_runs if place != shown]
+            note = f"This is run {shown} of the recording." if others else ""
+
+        def answered(chosen: Branch | Run | None) -> None:
+            if isinstance(chosen, Run) and playback is not None:
+                playback.show_run(chosen.place)
+            elif isinstance(chosen, Branch) and chosen.id != self.view.branches.current:
+                self.source.select(chosen.id)
+
+        self.app.push_screen(AskBranch(self.view.branches, others, note), answered)
+
+    def action_keys(self) -> None:
+        from explorer.ui.screens.help import Keys, main_keys
+
+        self.app.push_screen(Keys(main_keys(self.view)))
+
+    def action_notes(self) -> None:
+        from explorer.ui.screens.help import Notes
+
+        if self.view.header is not None:
+            self.app.push_screen(Notes(self.view.header))
+
+    def action_recordings(self) -> None:
+        self.post_message(RecordingsAsked())
+
+    def action_save(self) -> None:
+        from explorer.ui.screens.save import AskPath
+
+        def answered(path: Path | None) -> None:
+            if path is not None:
+                self.post_message(RecordingSaved(path))
+
+        self.app.push_screen(AskPath(), answered)
+
+    def action_models(self) -> None:
+        self.post_message(ModelsAsked())
+
+    async def action_theme(self) -> None:
+        await self.app.run_action("next_theme")

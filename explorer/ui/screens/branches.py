@@ -1,0 +1,84 @@
+"""The branches of a run as a tree, and the other runs of a recording; choosing one shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from textual import on
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from explorer.ui.screens.dialog import Dialog
+from explorer.words import numbers
+from explorer.words.token_text import fit, flowing
+from probes.schema.branches import Branch, Branches
+
+LABEL = 80
+"""Cells of what was forced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Another run of the same recording."""
+
+    place: int
+    """Among the runs of the file, from 1."""
+    told: str
+
+
+class AskBranch(Dialog[Branch | Run]):
+    """Gives the branch to go on with, or the run to show instead."""
+
+    title_text = "Branches"
+    foot = "↑ ↓ ⏎ switches · Esc leaves it"
+
+    def __init__(self, branches: Branches, runs: Sequence[Run] = (), note: str = "") -> None:
+        """`runs` are the others of the recording; `note` is said besides."""
+        super().__init__()
+        self._branches = branches
+        self._runs = runs
+        self._note = note
+        self._choices: list[Branch | Run] = []
+
+    def body(self) -> Iterator[Widget]:
+        if len(self._branches) == 1:
+            yield Static("There is one branch. Enter on a row of the next-token table opens another.", markup=False)
+        if self._note:
+            yield Static(self._note, markup=False)
+        order = list(walk(self._branches))
+        self._choices = [*(branch for branch, _ in order), *self._runs]
+        lines = [*(line for _, line in order), *(f"run {run.place}  {run.told}" for run in self._runs)]
+        options = OptionList(*map(Option, lines), markup=False)
+        options.highlighted = next(i for i, (b, _) in enumerate(order) if b.id == self._branches.current)
+        yield options
+
+    @on(OptionList.OptionSelected)
+    def choose(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._choices[event.option_index])
+
+
+def walk(branches: Branches) -> Iterator[tuple[Branch, str]]:
+    """The tree from its root: each branch with the line that shows it."""
+    children: dict[int | None, list[Branch]] = {}
+    for branch in branches:
+        children.setdefault(branch.parent, []).append(branch)
+    waiting = [(branch, "", "") for branch in children[None]]
+    while waiting:
+        branch, stem, indent = waiting.pop()
+        yield branch, f"{stem}{line(branches, branch)}"
+        last = len(waiting)
+        for child in children.get(branch.id, ()):
+            closes = child is children[branch.id][-1]
+            stem, deeper = ("└─ ", "   ") if closes else ("├─ ", "│  ")
+            waiting.insert(last, (child, f"{indent}{stem}", f"{indent}{deeper}"))
+
+
+def line(branches: Branches, branch: Branch) -> str:
+    """One branch in a line: where it leaves, what was forced, how far it is."""
+    path = branches.path(branch.id)
+    name = fit(flowing(branch.label), LABEL).rstrip() or "as the models chose"
+    figures = f"ΣKL {numbers.significant(path[-1].sum.kl_local)}" if path else "empty"
+    here = " ◂ shown" if branch.id == branches.current else ""
+    return f"{branch.id}  {name}, {len(path)} steps, {figures}{here}"

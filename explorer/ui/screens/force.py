@@ -1,0 +1,39 @@
+"""A token to force, typed: any token, not only those in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual import on
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from explorer.ui.screens.dialog import Dialog
+from explorer.words.token_text import quoted
+from probes.schema.until import unescaped
+
+
+class AskToken(Dialog[str]):
+    """Gives the text of one token."""
+
+    title_text = "Fork with a token"
+    foot = "⏎ forks · Esc leaves it"
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self._step = step
+
+    def body(self) -> Iterator[Widget]:
+        yield Static(f"Which token is to be forced at step {self._step}?", markup=False)
+        yield Input(placeholder="its text, with its space: “ half”", id="token")
+        yield Static("", id="verdict", classes="hint", markup=False)
+
+    @on(Input.Changed)
+    def check(self, event: Input.Changed) -> None:
+        told = quoted(unescaped(event.value)) if event.value else "A line break is typed as \\n, a tab as \\t."
+        self.query_one("#verdict", Static).update(told)
+
+    @on(Input.Submitted)
+    def submit(self, event: Input.Submitted) -> None:
+        if event.value:
+            self.dismiss(unescaped(event.value))

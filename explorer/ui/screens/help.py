@@ -1,0 +1,90 @@
+"""Help: what a panel shows (F1), and every key (?)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Static
+
+from explorer.state.view import View
+from explorer.ui.commands import COMMANDS
+from explorer.ui.screens.dialog import Dialog
+from explorer.words.explanations import Explanation
+from probes.schema.header import RunHeader
+
+
+class Explain(Dialog[None]):
+    """What a panel is, how to read it, its formula and its source."""
+
+    def __init__(self, explanation: Explanation) -> None:
+        super().__init__()
+        self.title_text = explanation.title
+        self._explanation = explanation
+
+    def body(self) -> Iterator[Widget]:
+        told = self._explanation
+        with VerticalScroll():
+            yield Static(told.what, markup=False)
+            yield Static("", markup=False)
+            yield Static(Text.assemble(("How to read it  ", "bold"), told.read), markup=False)
+            yield Static("", markup=False)
+            yield Static(Text(told.formula, style="bold"), markup=False)
+            yield Static("", markup=False)
+            yield Static(told.source, classes="hint", markup=False)
+
+
+class Notes(Dialog[None]):
+    """All that a reader of the figures must know: what was removed, the warnings, the notes."""
+
+    title_text = "Notes and warnings"
+
+    def __init__(self, header: RunHeader) -> None:
+        super().__init__()
+        self._header = header
+
+    def body(self) -> Iterator[Widget]:
+        header = self._header
+        with VerticalScroll():
+            if header.prune is not None:
+                yield Static(f"{header.title}: {header.prune.summary}.", markup=False)
+            for warning in header.every_warning:
+                yield Static(Text.assemble("\n", ("Warning  ", "bold"), warning), markup=False)
+            for note in header.every_note:
+                yield Static(f"\n{note}", markup=False)
+            if not header.every_warning and not header.every_note:
+                yield Static("\nThere are no notes and no warnings.", markup=False)
+
+
+KeyHelp = tuple[str, str, bool]
+"""A key, what it does, and whether that is possible now."""
+
+
+def main_keys(view: View) -> list[KeyHelp]:
+    """The keys of the main screen."""
+    return [
+        *((command.shown, command.help, command.when(view)) for command in COMMANDS),
+        ("Tab", "Moves the focus to the next panel.", True),
+        ("Ctrl+P", "Finds anything by name.", True),
+    ]
+
+
+class Keys(Dialog[None]):
+    """Every key with what it does; what is not possible now is dimmed."""
+
+    title_text = "Keys"
+
+    def __init__(self, keys: Sequence[KeyHelp]) -> None:
+        super().__init__()
+        self._keys = keys
+
+    def body(self) -> Iterator[Widget]:
+        table = Table.grid(padding=(0, 2))
+        for key, does, possible in self._keys:
+            style = "" if possible else "dim"
+            table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
+        with VerticalScroll():
+            yield Static(table, markup=False)

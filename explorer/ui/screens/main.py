@@ -1,0 +1,236 @@
+"""The main screen: down the page a reader follows the forward pass, and everything speaks of the step at the cursor."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.events import Key
+
+from explorer.sources.playback import next_pace
+from explorer.sources.source import Source
+from explorer.state.setting_history import Trials
+from explorer.state.view import Phase, View
+from explorer.ui.commands import COMMANDS, NEED_MODELS, available
+from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
+from explorer.ui.screens.asking import Asking
+from explorer.ui.screens.page import too_small
+from explorer.ui.widgets.key_line import Key as Entry
+from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.widgets.kl_strip import KlStrip
+from explorer.ui.widgets.next_tokens import NextTokens
+from explorer.ui.widgets.opening import Opening
+from explorer.ui.widgets.reading_panel import Sentences
+from explorer.ui.widgets.repaint_cache import Across, Down
+from explorer.ui.widgets.space_panel import SPACES, SpacePanel
+from explorer.ui.widgets.status import Status
+from explorer.ui.widgets.title import Title
+from explorer.ui.widgets.token_text import TokenText
+from explorer.words.explanations import explanation_of
+
+
+class Region(Protocol):
+    """A part of the screen that draws itself from the view."""
+
+    def show(self, view: View) -> None: ...
+
+
+class MainScreen(Asking):
+    """Owns the regions; `show` gives them the view, each draws itself."""
+
+    AUTO_FOCUS = "#table"
+    BINDINGS = [  # noqa: RUF012 - Textual's way
+        Binding(command.keys, command.action, command.help, show=False, id=command.action) for command in COMMANDS
+    ]
+
+    def __init__(self, source: Source, view: View) -> None:
+        super().__init__()
+        self.source = source
+        self.view = view
+        self.trials = Trials()
+
+    def compose(self) -> ComposeResult:
+        yield Title()
+        yield Opening()
+        with Down(id="body"):
+            with Across(id="texts"):
+                yield TokenText("dense", id="dense")
+                yield TokenText("pruned", id="pruned")
+            with Across(id="spaces"):
+                for space in SPACES:
+                    yield SpacePanel(space)
+            with Across(id="step"):
+                yield NextTokens(id="table")
+                yield Sentences()
+            yield KlStrip(id="strip")
+            yield Status()
+        yield too_small()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self._regions: list[Region] = [
+            *self.query(TokenText),
+            *self.query(SpacePanel),
+            self.query_one(NextTokens),
+            self.query_one(Sentences),
+            self.query_one(KlStrip),
+            self.query_one(Status),
+        ]
+        super().on_mount()
+
+    def show(self) -> None:
+        """Brings every region up to date with the view; those that show the same as before do nothing."""
+        view = self.view
+        self.trials.notice(view)
+        self.set_class(view.header is None, "-opening")
+        self.query_one(Title).show(view)
+        if view.header is None:
+            self.query_one(Opening).show(view)
+        else:
+            for region in self._regions:
+                region.show(view)
+        self.query_one(KeyLine).show(keys(view))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        return available(action, self.view)
+
+    def on_key(self, event: Key) -> None:
+        """Says what a key that can't be used in a recording would need."""
+        if self.view.live:
+            return
+        command = next((one for one in COMMANDS if event.key in one.keys.split(",")), None)
+        if command is not None and command.when in NEED_MODELS and not command.when(self.view):
+            go_on = " m loads them and goes on from here." if self.view.revivable else ""
+            self.notify(f"This needs the models.{go_on}", title=command.name)
+
+    # Running.
+
+    def action_run(self) -> None:
+        if self.view.running:
+            self.source.pause()
+        else:
+            self.view.follow_newest()
+            self.source.run()
+            self.show()
+
+    def action_step(self) -> None:
+        self.view.follow_newest()
+        self.source.step()
+        self.show()
+
+    def action_pace(self, faster: bool) -> None:
+        playback = self.view.playback
+        if playback is not None:
+            playback.pace = next_pace(playback.pace, faster)
+            self.show()
+
+    def action_loop(self) -> None:
+        playback = self.view.playback
+        if playback is not None:
+            playback.loop = not playback.loop
+            self.show()
+
+    def action_rest(self) -> None:
+        if self.view.playback is not None:
+            self.view.follow_newest()
+            self.view.playback.to_end()
+
+    async def action_quit(self) -> None:
+        await self.app.action_quit()
+
+    def action_retry(self) -> None:
+        self.post_message(RetryAsked())
+
+    # The cursor.
+
+    def action_move(self, steps: int) -> None:
+        self.view.move(steps)
+        self.show()
+
+    def action_first(self) -> None:
+        self._go(1)
+
+    def action_newest(self) -> None:
+        self.view.follow_newest()
+        self.show()
+
+    def action_split(self) -> None:
+        if self.view.split is None:
+            self.notify("The choices have not differed so far.", title="No split")
+        self._go(self.view.split)
+
+    def action_highest(self) -> None:
+        self._go(self.view.highest_kl())
+
+    @on(StepPointed)
+    def point(self, message: StepPointed) -> None:
+        message.stop()
+        self._go(message.step)
+
+    def _go(self, step: int | None) -> None:
+        if step is not None and self.view.newest:
+            self.view.move_to(step)
+            self.show()
+
+    # The table.
+
+    def action_row(self, rows: int) -> None:
+        self.query_one(NextTokens).move(rows)
+
+    def action_fork(self) -> None:
+        self.query_one(NextTokens).confirm()
+
+    @on(TokenChosen)
+    def fork_with(self, message: TokenChosen) -> None:
+        message.stop()
+        if available("fork", self.view):
+            self.ask_fork(message.token_id, message.token, message.record)
+
+    def action_contexts(self) -> None:
+        self.view.own_contexts = not self.view.own_contexts
+        self.show()
+
+    # Looking.
+
+    def action_scale(self) -> None:
+        self.view.log_scale = not self.view.log_scale
+        self.show()
+
+    def action_widen(self, factor: float) -> None:
+        self.view.widen(factor)
+        self.show()
+
+    def action_explain(self) -> None:
+        from explorer.ui.screens.help import Explain
+
+        self.app.push_screen(Explain(explanation_of(self.panel.id or "table")))
+
+    def action_back(self) -> None:
+        if self.zoomed:
+            self.close_zoom()
+        elif self.view.work is not None or self.view.phase is Phase.STARTING:
+            self.source.cancel()
+        elif self.view.returnable and self.view.phase is Phase.FAILED:
+            self.post_message(ReturnAsked())
+        else:
+            self.clear_selection()
+
+
+def keys(view: View) -> list[Entry]:
+    """The last line: what matters now, by weight."""
+    found = sorted((command for command in COMMANDS if command.weight), key=lambda command: -command.weight)
+    entries = []
+    for command in found:
+        if command.action == "models" and not view.revivable:
+            continue
+        label = "pause" if command.action == "run" and view.running else command.label
+        entries.append(Entry(command.shown, label, command.action, command.when(view)))
+    if view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED):
+        entries = [entry for entry in entries if entry.enabled]
+    else:
+        entries.insert(2, Entry("← →", "cursor", "", view.newest > 0))
+        if not view.live:  # what a recording can't do shall not push out what it can
+            entries.sort(key=lambda entry: not entry.enabled)
+    return entries

@@ -1,0 +1,103 @@
+"""What every full screen does: fit its layout to the terminal, zoom a panel, copy, and change its colours."""
+
+from __future__ import annotations
+
+import os
+
+from textual.events import Resize
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from explorer.ui.widgets.line_widget import Drawn
+from explorer.ui.widgets.space_panel import SpacePanel
+from explorer.ui.widgets.token_text import TokenText
+
+LEAST_WIDTH, LEAST_HEIGHT = 60, 16
+FULL_WIDTH, FULL_HEIGHT = 110, 33
+"""From this size on panels stand side by side with charts; below, each takes as little as it can."""
+WIDE = 150
+NOT_COPIED = (
+    "GNU screen passes nothing on to the clipboard. Select with the mouse (mostly with Shift held), or use tmux."
+)
+
+
+class Page(Screen[None]):
+    """A full screen; a subclass composes it and shows what there is to show."""
+
+    HOME = "#table"
+    """The panel that is meant where none is under focus."""
+
+    def show(self) -> None:
+        """Brings every region up to date."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "theme", self._retheme, init=False)
+        self.show()
+
+    def on_resize(self, event: Resize) -> None:
+        width, height = event.size
+        tiny = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        self.set_class(tiny, "-tiny")
+        self.set_class(not tiny and (width < FULL_WIDTH or height < FULL_HEIGHT), "-compact")
+        self.set_class(width >= WIDE, "-wide")
+        self.call_after_refresh(self.show)
+
+    def _retheme(self) -> None:
+        for drawn in self.query(Drawn):
+            drawn.restyle()
+        for text in self.query(TokenText):
+            text.frame()
+
+    @property
+    def panel(self) -> Widget:
+        """The panel under focus."""
+        return self.focused or self.query_one(self.HOME)
+
+    @property
+    def zoomed(self) -> bool:
+        return self.has_class("-zoom")
+
+    def action_zoom(self) -> None:
+        if self.zoomed:
+            self.close_zoom()
+            return
+        panel = self.panel if self.panel.has_class("panel") else self.query_one(self.HOME)
+        panel.add_class("-zoomed")
+        assert panel.parent is not None
+        panel.parent.add_class("-holds")
+        self.add_class("-zoom")
+        panel.focus()
+        self.call_after_refresh(self.show)
+
+    def close_zoom(self) -> None:
+        self.remove_class("-zoom")
+        self.query(".-zoomed").remove_class("-zoomed")
+        self.query(".-holds").remove_class("-holds")
+        self.call_after_refresh(self.show)
+
+    def action_copy(self) -> None:
+        selected = self.get_selected_text()
+        panel = self.panel
+        text = selected or (panel.copy_text() if isinstance(panel, (Drawn, SpacePanel)) else "")
+        self.app.copy_to_clipboard(text)
+        if in_gnu_screen():
+            self.notify(NOT_COPIED, title="Not copied")
+            return
+        what = "The selection" if selected else "The panel"
+        self.notify(f"{what} is on the clipboard, where the terminal allows it.", title="Copied")
+
+
+def in_gnu_screen() -> bool:
+    """GNU screen takes the sequence that copies for its own title and shows it there."""
+    return "STY" in os.environ
+
+
+def too_small() -> Static:
+    """What stands on a terminal that is too small."""
+    return Static(
+        f"phier needs {LEAST_WIDTH} × {LEAST_HEIGHT} cells.\nPlease make the window larger.",
+        id="too-small",
+        markup=False,
+    )

@@ -1,0 +1,45 @@
+"""The prompt editor: a new prompt starts a new run on the same models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Static, TextArea
+
+from explorer.ui.screens.dialog import Dialog
+from explorer.ui.widgets.checkbox import Tick
+from probes.schema.settings import Follow, RunSettings
+
+
+class AskPrompt(Dialog[RunSettings]):
+    """Gives the settings with the edited prompt."""
+
+    title_text = "Prompt"
+    foot = "F2 starts a new run · Tab to the box below · Esc leaves it"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f2", "start", "Start", show=False, priority=True)]
+
+    def __init__(self, settings: RunSettings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def body(self) -> Iterator[Widget]:
+        area = TextArea(self._settings.prompt, soft_wrap=True, tab_behavior="focus", id="prompt")
+        area.move_cursor(area.document.end)
+        yield area
+        yield Tick("send it as it is, without the chat template", self._settings.raw, id="raw")
+        yield Static(
+            "The run begins anew; the present one stays in the recording.", classes="hint", id="verdict", markup=False
+        )
+
+    def action_start(self) -> None:
+        prompt = self.query_one("#prompt", TextArea).text
+        if not prompt and self._settings.follow is not Follow.TEXT:
+            verdict = self.query_one("#verdict", Static)
+            verdict.add_class("fault")
+            verdict.update("A run needs a prompt of at least one character.")
+            return
+        self.dismiss(replace(self._settings, prompt=prompt, raw=self.query_one("#raw", Tick).value))

@@ -1,0 +1,193 @@
+"""The prune setting as text: checked while it is typed, and applied; and the name it is kept under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from explorer.state.saved_settings import NamedSettings
+from explorer.ui.screens.dialog import Dialog, Say
+from explorer.words.token_text import flowing
+from probes.schema.errors import BadInput, PhierError
+
+FIELD_WIDTH = 56
+"""Up to this length a setting stands whole in its field, and carets under it point at the fault."""
+EXAMPLES = (
+    ("wanda:0.5", "half of all weights, by |weight|·activation"),
+    ("magnitude:0.3", "the smallest 30 % of each matrix"),
+    ("sparsegpt:2:4", "two of every four, the rest corrected"),
+    ("wanda:0.5@layers=8-21", "the middle layers only"),
+    ("neurons:0.25", "a quarter of each MLP's neurons"),
+    ("heads:0.25", "a quarter of all key/value groups"),
+    ("drop-attn:4", "the four attentions that change least"),
+    ("drop-mlp@layers=12", "one MLP left out"),
+)
+RUNS_AGAIN = "The same prompt is run again on the new model."
+FORGETS = "⏎ takes it over · Del forgets the name"
+
+
+class AskSetting(Dialog[str]):
+    """Gives a prune setting, METHOD:AMOUNT[@TARGETS] joined by +."""
+
+    title_text = "Prune"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "examples", show=False),
+        Binding("delete", "forget", show=False),
+    ]
+    foot = "⏎ prunes anew · ↓ kept, earlier ones, examples · Esc leaves it"
+
+    def __init__(self, present: str, earlier: Sequence[str], named: NamedSettings) -> None:
+        """`earlier` are settings asked for before, `named` those kept under names."""
+        super().__init__()
+        self._present = present
+        self._store = named
+        self._names: dict[str, str] = {}
+        """A name by each setting that is kept."""
+        self._earlier = [text for text in earlier if text != present]
+
+    def body(self) -> Iterator[Widget]:
+        yield Input(self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
+        yield Static("", id="verdict", classes="hint", markup=False)
+        try:
+            self._names = _names(self._store)
+        except PhierError as problem:
+            self.notify(problem.message, title=problem.title)
+        about = {text: f"“{flowing(name)}”" for text, name in self._names.items()}
+        about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(EXAMPLES)}
+        about |= {text: words for text, words in EXAMPLES if text not in about}
+        yield OptionList(*(Option(_offer(text, words), id=text) for text, words in about.items()), markup=False)
+        yield Static(RUNS_AGAIN, id="about", classes="hint", markup=False)
+
+    @on(Input.Changed)
+    def check(self, event: Input.Changed) -> None:
+        fault = fault_of(event.value)
+        verdict = self.query_one("#verdict", Static)
+        verdict.set_class(bool(fault), "fault")
+        verdict.update(fault or "METHOD:AMOUNT[@TARGETS], joined by +, read left to right.")
+
+    @on(Input.Submitted)
+    def submit(self, event: Input.Submitted) -> None:
+        if not fault_of(event.value):
+            self.dismiss(event.value.strip())
+
+    @on(OptionList.OptionSelected)
+    def take(self, event: OptionList.OptionSelected) -> None:
+        field = self.query_one("#setting", Input)
+        field.value = event.option_id or ""
+        field.focus()
+        field.cursor_position = len(field.value)
+
+    @on(OptionList.OptionHighlighted)
+    @on(events.DescendantFocus)
+    def offer(self) -> None:
+        self.query_one("#about", Static).update(FORGETS if self._under_cursor in self._names else RUNS_AGAIN)
+
+    @property
+    def _under_cursor(self) -> str:
+        """The setting that the list's cursor is on; "" while something else has the focus."""
+        offered = self.query_one(OptionList)
+        chosen = offered.highlighted_option if offered.has_focus else None
+        return (chosen.id if chosen else None) or ""
+
+    def action_examples(self) -> None:
+        self.query_one(OptionList).focus()
+
+    def action_forget(self) -> None:
+        """Lets go of the name of the setting under the list's cursor; the setting itself stays in the list."""
+        setting = self._under_cursor
+        name = self._names.get(setting)
+        if name is None:
+            return
+        try:
+            self._store.forget(name)
+            self._names = _names(self._store)
+        except PhierError as problem:
+            self.app.push_screen(Say(problem.title, problem.message, problem.hint))
+            return
+        other = self._names.get(setting)
+        words = f"“{flowing(other)}”" if other else dict(EXAMPLES).get(setting, "earlier")
+        self.query_one(OptionList).replace_option_prompt(setting, _offer(setting, words))
+        self.query_one("#about", Static).update(f"“{flowing(name)}” is forgotten.")
+
+
+class AskName(Dialog[str]):
+    """Gives the name that the present setting is to be kept under."""
+
+    title_text = "Keep the setting"
+    foot = "⏎ keeps it · Esc leaves it"
+
+    def __init__(self, setting: str, name: str, taken: Mapping[str, str]) -> None:
+        super().__init__()
+        self._setting = setting
+        self._called = name
+        self._taken = taken
+
+    def body(self) -> Iterator[Widget]:
+        yield Static(flowing(self._setting), markup=False)
+        yield Input(self._called, placeholder="a name", id="name", max_length=40)
+        yield Static("", id="verdict", classes="hint", markup=False)
+
+    @on(Input.Changed)
+    def check(self, event: Input.Changed) -> None:
+        other = self._taken.get(event.value.strip())
+        replaces = other is not None and other != self._setting
+        self.query_one("#verdict", Static).update(
+            f"It takes the place of {other}." if replaces else "x lists what is kept, here and in later sittings."
+        )
+
+    @on(Input.Submitted)
+    def submit(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            self.dismiss(event.value.strip())
+
+
+def _names(store: NamedSettings) -> dict[str, str]:
+    """The name kept last by each setting that is kept. Raises `Failure` where the file can't be read."""
+    names: dict[str, str] = {}
+    for name, setting in store.all().items():
+        names.setdefault(setting, name)
+    return names
+
+
+def _offer(setting: str, words: str) -> str:
+    return f"{setting:<25} {words}"
+
+
+def keep_named(screen: Screen[None], named: NamedSettings, setting: str) -> None:
+    """Asks for a name over a screen and keeps the setting under it; a file that can't be used is said."""
+
+    def answered(name: str | None) -> None:
+        if name is None:
+            return
+        try:
+            named.keep(name, setting)
+        except PhierError as problem:
+            screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
+        else:
+            screen.notify(f"{setting} is kept as “{name}”.", title="Kept")
+
+    try:
+        screen.app.push_screen(AskName(setting, named.name_of(setting), named.all()), answered)
+    except PhierError as problem:
+        screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
+
+
+def fault_of(setting: str) -> str:
+    """What is wrong with a prune setting, or "" where nothing is."""
+    from probes.schema.prune_setting import BadSetting, parse
+
+    try:
+        parse(setting)
+    except BadSetting as problem:
+        pointer = problem.pointer.splitlines()[-1] if len(problem.text) <= FIELD_WIDTH else ""
+        return f"{pointer}\n{problem.message} {problem.hint}".strip("\n")
+    except BadInput as problem:
+        return f"{problem.message} {problem.hint}".strip()
+    return ""

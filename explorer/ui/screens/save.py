@@ -1,0 +1,44 @@
+"""Where the recording is to be written instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from textual import on
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from explorer.ui.screens.dialog import Dialog
+
+
+class AskPath(Dialog[Path]):
+    """Gives the path of a file that is not there yet."""
+
+    title_text = "Save the recording elsewhere"
+    foot = "⏎ saves · Esc leaves it"
+
+    def body(self) -> Iterator[Widget]:
+        yield Static("All that was measured goes into this file, and so does what follows.", markup=False)
+        yield Input(placeholder="~/run.jsonl", id="path")
+        yield Static("", id="verdict", classes="hint", markup=False)
+
+    @on(Input.Changed)
+    def check(self, event: Input.Changed) -> None:
+        verdict = self.query_one("#verdict", Static)
+        verdict.set_class(_taken(event.value), "fault")
+        verdict.update(
+            "There is such a file already, and a recording is never overwritten." if _taken(event.value) else ""
+        )
+
+    @on(Input.Submitted)
+    def submit(self, event: Input.Submitted) -> None:
+        if event.value.strip() and not _taken(event.value):
+            self.dismiss(Path(event.value.strip()))
+
+
+def _taken(text: str) -> bool:
+    try:
+        return bool(text.strip()) and Path(text.strip()).expanduser().exists()
+    except (OSError, RuntimeError):  # a name that is no name: saving says what is wrong with it
+        return False

@@ -1,0 +1,164 @@
+"""The settings of a run: sampler, temperatures, steps, context. Checked while they are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+from explorer.cli.options import prompt_for
+from explorer.ui.screens.dialog import Dialog
+from probes.schema.errors import BadInput
+from probes.schema.settings import Follow, RunSettings, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    name: str
+    label: str
+    about: str
+
+
+FIELDS = (
+    Field("follow", "context", "dense, pruned, free or text: which text each model sees"),
+    Field("temperature", "temperature", "0 is greedy"),
+    Field("top_k", "top-k", "0 keeps all tokens"),
+    Field("top_p", "top-p", "1 keeps all tokens"),
+    Field("seed", "seed", "shared by both models, so differences are never luck"),
+    Field("analysis", "analysis temperature", "T of the compared distributions; empty takes the sampler's, or 1"),
+    Field("steps", "steps", "the longest run; empty is 128, or all of a text"),
+    Field("text", "text", "the reference to score, for the context `text`"),
+)
+
+
+class AskSettings(Dialog[RunSettings]):
+    """Gives changed settings; the run begins anew with them."""
+
+    title_text = "Settings"
+    foot = "⏎ starts a new run · Tab to the next · Esc leaves it"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
+
+    def __init__(self, settings: RunSettings, follow: Follow | None = None) -> None:
+        super().__init__()
+        self._settings = settings
+        self._follow = follow or settings.follow
+        self._first = "text" if follow is Follow.TEXT else "follow"
+
+    def body(self) -> Iterator[Widget]:
+        values = written(self._settings) | {"follow": self._follow.value}
+        for field in FIELDS:
+            yield Row(field, values[field.name])
+        yield Static("", id="verdict", classes="hint", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(f"#{self._first}", Input).focus()
+        self.check()
+
+    @on(Input.Changed)
+    def check(self) -> None:
+        fault = self._read()[1]
+        verdict = self.query_one("#verdict", Static)
+        verdict.set_class(bool(fault), "fault")
+        focused = self.focused.id if self.focused else ""
+        about = next((field.about for field in FIELDS if field.name == focused), "")
+        verdict.update(fault or about)
+
+    def on_descendant_focus(self) -> None:
+        self.check()
+
+    @on(Input.Submitted)
+    def submit(self) -> None:
+        settings, fault = self._read()
+        if settings is not None and not fault:
+            self.dismiss(settings)
+
+    def _read(self) -> tuple[RunSettings | None, str]:
+        values = {field.name: self.query_one(f"#{field.name}", Input).value.strip() for field in FIELDS}
+        values["text"] = self.query_one("#text", Input).value
+        try:
+            return read(values, self._settings), ""
+        except BadInput as problem:
+            return None, f"{problem.title}: {problem.message} {problem.hint}".strip()
+
+
+class Row(Horizontal):
+    """A name and its field."""
+
+    def __init__(self, field: Field, value: str) -> None:
+        super().__init__(classes="row")
+        self._field = field
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        yield Label(self._field.label, markup=False)
+        yield Input(self._value, placeholder=self._field.about, id=self._field.name, compact=True)
+
+
+def written(settings: RunSettings) -> dict[str, str]:
+    """The settings as they stand in the fields."""
+    sampling = settings.sampling
+    return {
+        "follow": settings.follow.value,
+        "temperature": _plain(sampling.temperature),
+        "top_k": f"{sampling.top_k}",
+        "top_p": _plain(sampling.top_p),
+        "seed": f"{sampling.seed}",
+        "analysis": "" if settings.analysis_temperature is None else _plain(settings.analysis_temperature),
+        "steps": f"{settings.steps or ''}",
+        "text": settings.text,
+    }
+
+
+def read(values: dict[str, str], before: RunSettings) -> RunSettings:
+    """The settings that the fields say. Raises `BadInput` where one of them can't be used."""
+    try:
+        follow = Follow(values["follow"])
+    except ValueError:
+        modes = ", ".join(Follow)
+        raise BadInput("Context", f"{values['follow']!r} is not a context.", f"Use one of: {modes}.") from None
+    analysis = values["analysis"]
+    return RunSettings(
+        prompt=prompt_for(follow, before.prompt),
+        raw=before.raw,
+        follow=follow,
+        text=values["text"],
+        sampling=Sampling(
+            temperature=_number(values["temperature"], "Temperature"),
+            top_k=_whole(values["top_k"], "Top-k"),
+            top_p=_number(values["top_p"], "Top-p"),
+            seed=_whole(values["seed"], "Seed"),
+        ),
+        analysis_temperature=_number(analysis, "Analysis temperature") if analysis else None,
+        steps=_whole(values["steps"] or "0", "Steps"),
+        top=before.top,
+        chat_template=before.chat_template,
+    )
+
+
+def _plain(value: float) -> str:
+    """All of its digits, and no more."""
+    return repr(value).removesuffix(".0")
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(name, f"{text!r} is not a number.") from None
+
+
+def _whole(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise BadInput(name, f"{text!r} is not a whole number.") from None

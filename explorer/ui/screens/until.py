@@ -1,0 +1,80 @@
+"""Run until: a condition typed, checked while it is typed, with the earlier ones at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from explorer.ui.screens.dialog import Dialog
+from probes.schema.errors import BadInput
+from probes.schema.until import GRAMMAR, parse_until
+
+EXAMPLES = (
+    ("split", "the two choices differ"),
+    ("kl>2", "one step's KL, on the shared text, is above 2 nat"),
+    ("sum.kl>10", "the KL so far adds up to more than 10 nat"),
+    ("survival<0.01", "the two samplers agree with less than 1 %"),
+    ("loop", "either text repeats itself"),
+    ("token=TEXT", "this token is taken"),
+    ("steps=20", "twenty more steps are done"),
+)
+
+
+class AskUntil(Dialog[str]):
+    """Gives a condition of `probes.schema.until.GRAMMAR`."""
+
+    title_text = "Run until"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "examples", show=False)]
+    foot = "⏎ runs · ↓ examples and earlier ones · Esc leaves it"
+
+    def __init__(self, earlier: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._earlier = earlier
+
+    def body(self) -> Iterator[Widget]:
+        yield Input(self._earlier[0] if self._earlier else "split", placeholder=GRAMMAR, id="condition")
+        yield Static("", id="verdict", classes="hint", markup=False)
+        described = dict(EXAMPLES)
+        known = [text for text in self._earlier if text not in described]
+        options = [Option(f"{text:<16}earlier", id=text) for text in known]
+        options += [Option(f"{text:<16}{about}", id=text) for text, about in EXAMPLES]
+        yield OptionList(*options, markup=False)
+
+    @on(Input.Changed)
+    def check(self, event: Input.Changed) -> None:
+        fault = fault_of(event.value)
+        verdict = self.query_one("#verdict", Static)
+        verdict.set_class(bool(fault), "fault")
+        verdict.update(fault or "Stops after the step that meets it.")
+
+    @on(Input.Submitted)
+    def submit(self, event: Input.Submitted) -> None:
+        if not fault_of(event.value):
+            self.dismiss(event.value)  # as it is: a token may be a space
+
+    @on(OptionList.OptionSelected)
+    def take(self, event: OptionList.OptionSelected) -> None:
+        field = self.query_one("#condition", Input)
+        field.value = event.option_id or ""
+        field.focus()
+        if field.value == "token=TEXT":
+            field.value = "token="
+        field.cursor_position = len(field.value)
+
+    def action_examples(self) -> None:
+        self.query_one(OptionList).focus()
+
+
+def fault_of(condition: str) -> str:
+    """What is wrong with a condition, or "" where nothing is."""
+    try:
+        parse_until(condition)
+    except BadInput as problem:
+        return f"{problem.message} {problem.hint}".strip()
+    return ""

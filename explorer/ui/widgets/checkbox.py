@@ -1,0 +1,40 @@
+"""A box to tick, told by its mark and not by its colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+
+from explorer.ui.widgets.line_widget import Drawn, Piece
+
+
+class Tick(Drawn, can_focus=True):
+    """One line: a box and what it means. Space, Enter or a click turns it over."""
+
+    DEFAULT_CSS = "Tick { height: 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "turn", "Turn over", show=False)]
+
+    def __init__(self, label: str, value: bool, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.label = label
+        self.value = value
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        style = self.palette.strong if self.has_focus else self.palette.text
+        return [[(f"[{'x' if self.value else ' '}] {self.label}"[: size.width], style)]]
+
+    def action_turn(self) -> None:
+        self.value = not self.value
+        self.redraw()
+
+    def on_click(self) -> None:
+        self.action_turn()
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    def on_blur(self) -> None:
+        self.redraw()

@@ -1,0 +1,111 @@
+"""Figures in words: a row a figure, local and total side by side where they are two things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual.geometry import Size
+
+from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.words.token_text import fit
+
+VALUE = 8
+"""Cells for a value and the space before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure as it stands in a panel."""
+
+    label: str
+    arrow: str
+    local: str = ""
+    """Of the shared context; empty where the figure is of the two texts as they are."""
+    total: str = ""
+    """Of each model on its own context; empty where there is no such figure, or no second context."""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All rows of a panel, in the order of their weight."""
+
+    name: str
+    """What stands before a single line: "embedding"."""
+    rows: tuple[Row, ...]
+    parted: bool
+    """True shows two columns."""
+
+
+class Readout(Drawn):
+    """As many rows as there is room for; a single line on a small screen."""
+
+    ALLOW_SELECT = True
+
+    DEFAULT_CSS = "Readout { height: auto; }"
+
+    reading: Reading | None = None
+
+    def show(self, reading: Reading) -> None:
+        if reading != self.reading:
+            self.reading = reading
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        width, height = size
+        if self.reading is None:
+            return []
+        if height == 1:
+            return [self._single(self.reading, width)]
+        return self._table(self.reading, width)[:height]
+
+    def _table(self, reading: Reading, width: int) -> list[list[Piece]]:
+        palette = self.palette
+        label = max(8, width - (2 * VALUE - 1 if reading.parted else VALUE + 4))
+        lines: list[list[Piece]] = []
+        if reading.parted:
+            head: list[Piece] = [(" " * label, None)]
+            head += [(_right("local ━", VALUE - 1), palette.local), (_right("total ┅", VALUE), palette.total)]
+            lines.append(head)
+        for row in reading.rows:
+            text = f"{row.label} {row.arrow}"
+            if reading.parted and len(text) + len(row.unit) + 1 < label:
+                text += f" {row.unit}"
+            room = label - (cell_len(row.local) >= VALUE - 1)
+            line: list[Piece] = [(fit(text, room).ljust(label), palette.muted)]
+            if reading.parted:
+                line.append((_right(row.local, VALUE - 1), palette.local))
+                line.append((_right(row.total, VALUE), palette.total))
+            else:
+                line.append((_right(row.local or row.total, VALUE), palette.strong))
+                line.append((f" {row.unit}"[:4], palette.muted))
+            lines.append(line)
+        return lines
+
+    def _single(self, reading: Reading, width: int) -> list[Piece]:
+        """The headline figures in one line, as many as fit."""
+        palette = self.palette
+        line: list[Piece] = [(f" {reading.name:<12}", palette.strong if self._focused else palette.muted)]
+        used = 13
+        for place, row in enumerate(reading.rows):
+            parts: list[Piece] = [(f"{row.label} {row.arrow} ".replace("  ", " "), palette.muted)]
+            if reading.parted and row.local and row.total:
+                parts += [(f"{row.local} local ", palette.local), (f"{row.total} total", palette.total)]
+            else:
+                parts.append((row.local or row.total, palette.strong))
+            size = sum(cell_len(text) for text, _ in parts) + 2
+            if used + size > width and place:
+                break
+            line += [*parts, ("  ", None)]
+            used += size
+        return line
+
+    @property
+    def _focused(self) -> bool:
+        return self.parent is not None and getattr(self.parent, "has_focus", False)
+
+
+def _right(text: str, width: int) -> str:
+    return " " * max(0, width - cell_len(text)) + text

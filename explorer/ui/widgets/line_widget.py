@@ -1,0 +1,231 @@
+"""The base of widgets that draw their own lines, repainting only those that became different."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from itertools import groupby
+from operator import itemgetter
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.geometry import Offset, Region, Size
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from explorer.ui.theme import Palette, palette
+from explorer.ui.widgets.repaint_cache import Settled
+
+REVERSED = Style(reverse=True)
+
+Piece = tuple[str, Style | None]
+Pieces = list[Piece]
+
+
+class Framed(Settled):
+    """A widget with words in its frame."""
+
+    _words: tuple[Text, Text] = (Text(), Text())
+    _entitled: int | None = None
+    """The line whose words are being set."""
+
+    def entitle(self, title: Text, subtitle: Text) -> None:
+        """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of their line."""
+        before, self._words = self._words, (title, subtitle)
+        if _differ(title, before[0]):
+            self._entitled = 0
+            self.border_title = title
+        if _differ(subtitle, before[1]):
+            self._entitled = self.outer_size.height - 1
+            self.border_subtitle = subtitle
+        self._entitled = None
+
+    def _set_dirty(self, *regions: Region) -> None:
+        if self._entitled is not None and not regions:
+            line = Region(0, self._entitled, self.outer_size.width, 1)
+            regions = (line.translate(-self.content_offset),)
+        super()._set_dirty(*regions)
+
+
+class Drawn(Framed):
+    """A widget whose lines come from `draw`, all at once and only when something changed."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
+        self._lines: list[Pieces] | None = None
+        self._strips: dict[int, Strip] = {}
+        self._drawn_for = self._inside = Size(-1, -1)
+        self._corner = Offset(0, 0)
+        """Where the content begins in the widget."""
+        self._palette: Palette | None = None
+        self._base: Style | None = None
+        self._full: dict[Style | None, Style] = {}
+        """Each piece's style on top of the base and as the terminal gets it, once it was needed."""
+        self._edges: tuple[list[Strip], list[Segment], list[Segment]] | None = None
+        """What stands left and right of a line's content, and in which lines."""
+        self._selection: Selection | None = None
+        self._pointed = False
+        """Is the mouse over it? Only then does a line carry the places that a selection is made of: they are a good
+        part of what a line costs."""
+
+    @property
+    def palette(self) -> Palette:
+        if self._palette is None:
+            self._palette = palette(self.app.theme)
+        return self._palette
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        """The lines, each as pieces of text with a style; as many are shown as there is room for."""
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """Draws anew and asks for a repaint of the lines that are different."""
+        before = self._lines
+        self._lines = None
+        if before is None or self._drawn_for != self.outer_size:
+            self._strips.clear()
+            self.refresh()
+            return
+        after = self._draw()
+        height = self._inside.height
+        # Whole lines with their frame, as they are put together and sent as one piece.
+        left, width = -self._corner.x, self._drawn_for.width
+        changed: list[Region] = []
+        for y in range(height):
+            if (before[y] if y < len(before) else []) != (after[y] if y < len(after) else []):
+                self._strips.pop(y, None)
+                if changed and changed[-1].bottom == y:
+                    changed[-1] = changed[-1].grow((0, 0, 1, 0))
+                else:
+                    changed.append(Region(left, y, width, 1))
+        if changed:
+            self.refresh(*changed)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._lines = self._palette = self._base = None
+        self._full.clear()
+        self._strips.clear()
+
+    def restyle(self) -> None:
+        """Draws everything anew, in another theme's colours."""
+        self.notify_style_update()
+        self.refresh()
+
+    def on_enter(self) -> None:
+        if not self._pointed:
+            self._pointed = True
+            if self.allow_select:
+                self._strips.clear()
+                self.refresh()
+
+    def on_leave(self) -> None:
+        self._pointed = False
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self._selection = selection
+        self._strips.clear()
+        super().selection_updated(selection)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        return selection.extract("\n".join(self._text_lines())), "\n"
+
+    def copy_text(self) -> str:
+        """What the copy key takes from this widget."""
+        return "\n".join(self._text_lines()).strip("\n")
+
+    def render_line(self, y: int) -> Strip:
+        self._draw()
+        if (strip := self._strips.get(y)) is None:
+            strip = self._strips[y] = self._strip(y)
+        return strip
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._draw()  # before the frame is made, as drawing may change its words
+        return super().render_lines(crop)
+
+    def renew(self, strips: list[Strip], crop: Region, stale: Collection[int]) -> list[Strip]:
+        """Puts what stood left and right of the old lines around the new ones: nothing else in them has changed."""
+        (width, height), (left, top) = self._inside, self._corner
+        if crop.size != self._drawn_for or not width or not height:
+            return super().renew(strips, crop, stale)
+        if self._edges is None or self._edges[0] is not strips:
+            line = strips[top]
+            self._edges = strips, list(line.crop(0, left)), list(line.crop(left + width))
+        _, before, after = self._edges
+        for y in stale:
+            if top <= y < top + height:
+                strips[y] = self._strip(y - top, before, after)
+            elif 0 <= y < crop.height:
+                [strips[y]] = Widget.render_lines(self, Region(0, y, crop.width, 1))
+        return strips
+
+    def _draw(self) -> list[Pieces]:
+        if self._lines is None or self._drawn_for != self.outer_size:
+            self._drawn_for, self._inside, self._corner = self.outer_size, self.size, self.content_offset
+            self._lines = [list(line) for line in self.draw(self._inside)]
+            self._strips.clear()
+        return self._lines
+
+    def _strip(self, y: int, before: Iterable[Segment] = (), after: Iterable[Segment] = ()) -> Strip:
+        """A line, between what is left and right of it."""
+        lines, width = self._draw(), self._inside.width
+        if self._base is None:
+            self._base = self._filtered(self.rich_style)
+        base, full = self._base, self._full
+        segments, used = [], 0
+        for text, style in lines[y] if y < len(lines) else []:
+            if text:
+                if (whole := full.get(style)) is None:
+                    whole = full[style] = self._filtered(base + style if style else base)
+                segments.append(Segment(text, whole))
+                used += len(text) if text.isascii() else cell_len(text)
+        if used < width:
+            segments.append(Segment(" " * (width - used), base))
+        elif used > width:
+            segments = list(Strip(segments, used).crop(0, width))
+        selection = self._selection
+        if (selection is not None or self._pointed) and self.allow_select:
+            strip = Strip(segments, width)
+            if selection is not None and (span := selection.get_span(y)) is not None:
+                strip = _selected(strip, span)
+            segments = list(strip.apply_offsets(0, y))
+        if before or after:
+            return Strip([*before, *segments, *after], self._drawn_for.width)
+        return Strip(segments, width)
+
+    def _filtered(self, style: Style) -> Style:
+        """A style in the colours that the terminal is given, as Textual's own filters make it."""
+        background = self.background_colors[1]
+        for one in self.get_line_filters():
+            [segment] = one.apply([Segment("x", style)], background)
+            style = segment.style or Style()
+        return style
+
+    def _text_lines(self) -> list[str]:
+        return ["".join(text for text, _ in line).rstrip() for line in self._draw()]
+
+
+def _differ(text: Text, other: Text) -> bool:
+    return text != other or text.style != other.style  # rich compares all but the style of the whole
+
+
+def joined(pieces: Iterable[Piece]) -> Pieces:
+    """The same line in as few pieces as its styles allow."""
+    return [("".join(text for text, _ in run), style) for style, run in groupby(pieces, key=itemgetter(1))]
+
+
+def _selected(strip: Strip, span: tuple[int, int]) -> Strip:
+    """The strip with the cells of a selection in reverse: to be seen on every ground, and without colours."""
+    start, end = span
+    length = strip.cell_length
+    end = length if end == -1 else min(end, length)
+    if start >= end:
+        return strip
+    before, middle, after = strip.crop(0, start), strip.crop(start, end), strip.crop(end, length)
+    chosen = Strip([Segment(segment.text, (segment.style or Style()) + REVERSED) for segment in middle])
+    return Strip.join([before, chosen, after])

@@ -1,0 +1,211 @@
+"""The next-token table: what both models would have written at the cursor, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.geometry import Size
+
+from explorer.state.view import View
+from explorer.ui.messages import TokenChosen
+from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.words import numbers
+from explorer.words.sentences import scored_token
+from explorer.words.token_text import fit, fit_quoted, wrapped
+from probes.schema.record import StepRecord, TopToken
+from probes.schema.summary import log_ratio
+
+PARTS = " ▏▎▍▌▋▊▉█"
+"""A bar's end, in eighths of a cell."""
+
+
+class NextTokens(Drawn, can_focus=True):
+    """The union of both models' top tokens with bars, ranks, log ratio and share of the KL; one row is chosen."""
+
+    ALLOW_SELECT = True
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes="panel")
+        self._rows: tuple[TopToken, ...] = ()
+        self._record: StepRecord | None = None
+        self._state: tuple[object, ...] = ()
+        self._step = -1
+        self._top = 0
+        self.row = 0
+        """The chosen row."""
+        self._own = False
+
+    def show(self, view: View) -> None:
+        record = view.record
+        state = (view.run, view.generation, view.cursor, view.own_contexts, record is None, view.phase)
+        if state == self._state:
+            return
+        if state[:3] != self._state[:3]:
+            self.row = self._top = 0
+        self._state, self._record, self._own = state, record, view.own_contexts
+        self._rows = rows(record, self._own)
+        self.entitle(
+            Text(title(record, self._own, scored=view.scores)),
+            Text("● dense's choice  ○ pruned's" if self._rows else ""),
+        )
+        self.redraw()
+
+    @property
+    def chosen(self) -> TopToken | None:
+        return self._rows[self.row] if self.row < len(self._rows) else None
+
+    def move(self, rows: int) -> None:
+        if self._rows:
+            self.row = max(0, min(len(self._rows) - 1, self.row + rows))
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        width, height = size
+        if not self._rows:
+            said = wrapped(absent(self._record), width - 2)
+            return [[(f" {line}", self.palette.muted)] for line in said]
+        columns = Columns(width)
+        lines: list[list[Piece]] = [columns.head(self.palette.muted)]
+        visible = max(1, height - 1)
+        self._top = max(min(self._top, self.row), self.row - visible + 1)
+        for place, row in enumerate(self._rows[self._top : self._top + visible], start=self._top):
+            lines.append(self._line(columns, row, place == self.row))
+        return lines
+
+    def _line(self, columns: Columns, row: TopToken, chosen: bool) -> list[Piece]:
+        palette, record = self.palette, self._record
+        pieces: list[Piece] = [
+            ("▸" if chosen else " ", palette.strong),
+            (choices(record, row, self._own), palette.text),
+            (fit_quoted(row.token, columns.token), palette.strong if chosen else palette.text),
+            (f" {row.p:.3f} ", palette.text),
+            (bar(row.p, columns.bar), palette.dense),
+            (f" {row.q:.3f} ", palette.text),
+            (bar(row.q, columns.bar), palette.pruned),
+            (ranks(row.rank_dense, row.rank_pruned), palette.muted),
+        ]
+        if columns.wide:
+            ratio = numbers.signed(log_ratio(row.p, row.q))
+            pieces.append((f"{ratio:>8}", palette.muted))
+        pieces.append((f"{numbers.share(row.kl_share):>8}", palette.text))
+        used = sum(len(text) for text, _ in pieces)
+        pieces.append((" " * max(0, columns.width - used), None))
+        return [(text, (style or Style()) + palette.selected) for text, style in pieces] if chosen else pieces
+
+    def on_click(self, event: events.Click) -> None:
+        inside = event.get_content_offset(self) if self.text_selection is None else None
+        if inside is None or not self._rows:
+            return
+        row = self._top + inside.y - 1
+        if not 0 <= row < len(self._rows) or inside.y == 0:
+            return
+        self.row = row
+        self.redraw()
+        if event.chain == 2:
+            self.confirm()
+
+    def confirm(self) -> None:
+        if self.chosen is not None and self._record is not None:
+            self.post_message(TokenChosen(self.chosen.token_id, self.chosen.token, self._record))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self.move(1)
+        event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self.move(-1)
+        event.stop()
+
+
+class Columns:
+    """How wide each column is at a given width: figures are fixed, token and bars share the rest."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.wide = width >= 72
+        fixed = 3 + 7 + 7 + 13 + (8 if self.wide else 0) + 8
+        rest = max(12, width - fixed)
+        self.token = max(8, min(18, rest * 2 // 5))
+        self.bar = max(2, min(40, (rest - self.token) // 2))
+
+    def head(self, style: Style) -> list[Piece]:
+        names = [
+            "   " + fit("token", self.token),
+            fit(" dense p", 7 + self.bar),
+            fit(" pruned q", 7 + self.bar),
+            f"{'rank':^13}",
+        ]
+        if self.wide:
+            names.append(f"{'log p/q':>8}")
+        names.append(f"{'of KL':>8}")
+        return [("".join(names), style)]
+
+
+def bar(share: float, width: int) -> str:
+    """A share of 1 as a bar in eighths of a cell; a visible sliver for anything above a tenth of a percent."""
+    if share != share:
+        return "?" + " " * (width - 1)
+    eighths = round(share * width * 8)
+    if share > 0.001:
+        eighths = max(1, eighths)
+    full, part = divmod(min(eighths, width * 8), 8)
+    return ("█" * full + (PARTS[part] if part else "")).ljust(width)
+
+
+def rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken, ...]:
+    """The table of a step, on one shared context where there is one and unless the own ones are asked for."""
+    if record is None:
+        return ()
+    shared = record.shared
+    if shared is not None and not own_contexts:
+        return shared.top
+    return record.top
+
+
+def title(record: StepRecord | None, own_contexts: bool, *, scored: bool = False) -> str:
+    """Which step the table is of and on which text; of a text that is scored, its token with both probabilities."""
+    if record is None:
+        return "next token"
+    name = f"next token at step {record.step}"
+    if scored and (about := scored_token(record)):
+        return f"{name} · the text has {about}"
+    if record.same_context or not (record.top or record.local):
+        return name
+    if own_contexts or record.local is None:
+        return f"{name} · each on its own text"
+    return f"{name} · both on the dense text"
+
+
+def absent(record: StepRecord | None) -> str:
+    """Why there is no table."""
+    if record is None:
+        return "The next-token table comes with the first step."
+    if record.invalid is not None:
+        return f"The {record.invalid.model} model computed NaN or infinity here, first in {record.invalid.layer}."
+    if record.missing:
+        return "The recording's line for this step can't be read."
+    if record.dense is None and record.pruned is None:
+        return "Both models have ended."
+    if record.dense is None or record.pruned is None:
+        ended = "dense" if record.dense is None else "pruned"
+        return f"The {ended} model has ended: there is nothing to compare."
+    return "This step has no table."
+
+
+def ranks(dense: float, pruned: float) -> str:
+    """Both ranks in 13 cells around their arrow, which moves where one of them is beyond 9 999: the other is small."""
+    first, second = numbers.rank(dense), numbers.rank(pruned)
+    return f"{first:>{max(1, min(5, 10 - len(second)))}} → {second}".ljust(13)
+
+
+def choices(record: StepRecord | None, row: TopToken, own_contexts: bool) -> str:
+    """● where the dense model chose this token, ○ where the pruned one did on the context the table is of."""
+    if record is None:
+        return "  "
+    told = record.same_context or own_contexts or record.local is None
+    dense = record.dense is not None and record.dense.token_id == row.token_id
+    pruned = told and record.pruned is not None and record.pruned.token_id == row.token_id
+    return ("●" if dense else " ") + ("○" if pruned else " ")

@@ -1,0 +1,107 @@
+"""The change to be made: method, amount on a slider, where, and the setting that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.text import Text
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+
+from explorer.state.prune_plan import Treatment, thinned_sublayer
+from explorer.ui.widgets.line_widget import Drawn, Pieces
+from explorer.words.token_text import wrapped
+from probes.schema.prune_setting import Amount, Method, Pattern, Ratio
+
+METHODS = tuple(method for method in Method if method.unstructured or method.structured)
+PATTERNS: tuple[Amount, ...] = (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4))
+STEP = 0.05
+TIGHT = 7
+"""Lines up to which none is left empty."""
+SLIDER = 20
+"""Cells of the slider, and steps from 0 to 1."""
+
+
+class Brush(Drawn):
+    """Shows what the next stroke would do; the slider can be clicked."""
+
+    class Slid(Message):
+        """The slider was put somewhere."""
+
+        def __init__(self, ratio: float) -> None:
+            super().__init__()
+            self.ratio = ratio
+
+    def __init__(self) -> None:
+        super().__init__(id="brush", classes="panel")
+        self.method = Method.WANDA
+        self.amount: Amount = Ratio(0.5)
+        self._where = self._setting = ""
+        self._changed = False
+
+    @property
+    def treatment(self) -> Treatment:
+        return Treatment(self.method, self.amount)
+
+    def show(self, where: str, setting: str, changed: bool) -> None:
+        self._where, self._setting, self._changed = where, setting, changed
+        self.entitle(Text("change"), Text("⏎ applies" if changed else "nothing changed"))
+        self.redraw()
+
+    def slide(self, ratio: float) -> None:
+        self.amount = Ratio(round(min(1.0, max(STEP, ratio)), 4))
+
+    def nudge(self, up: bool) -> None:
+        ratio = self.amount.value if isinstance(self.amount, Ratio) else 0.5
+        self.slide(ratio + (STEP if up else -STEP))
+
+    def next_method(self) -> None:
+        self.method = METHODS[(METHODS.index(self.method) + 1) % len(METHODS)]
+        if self.method.structured and not isinstance(self.amount, Ratio):
+            self.amount = Ratio(0.5)
+
+    def next_pattern(self) -> None:
+        """N:M patterns one after another, then a ratio again; whole neurons and heads know ratios only."""
+        choices = (*(() if self.method.structured else PATTERNS), Ratio(0.5))
+        place = choices.index(self.amount) if self.amount in choices else len(choices) - 1
+        self.amount = choices[(place + 1) % len(choices)]
+
+    def draw(self, size: Size) -> Iterable[Pieces]:
+        palette = self.palette
+        width = max(20, size.width - 1)
+        lines: list[Pieces] = [
+            [(" method  ", palette.muted), (self.method.value, palette.strong), (f"   {self._about()}", palette.muted)],
+            [(" amount  ", palette.muted), *self._slider()],
+            [(" where   ", palette.muted), (self._where, palette.text)],
+            *([[]] if size.height > TIGHT else []),
+        ]
+        words = wrapped(self._setting or "nothing: the model stays dense", width - 1)
+        style = palette.pruned if self._changed else palette.text
+        lines += [[(f" {line}", style)] for line in words]
+        return lines
+
+    def _about(self) -> str:
+        if self.method.structured:
+            return f"whole {self.method}, of {thinned_sublayer(self.method)} cells"
+        if self.method is Method.MAGNITUDE_GLOBAL:
+            return "ranked over each part below"
+        return "m next"
+
+    def _slider(self) -> Pieces:
+        palette = self.palette
+        if not isinstance(self.amount, Ratio):
+            return [(f"{self.amount}", palette.strong), ("   p next pattern", palette.muted)]
+        full = round(self.amount.value * SLIDER)
+        return [
+            ("━" * full, palette.pruned),
+            ("●", palette.strong),
+            ("╌" * (SLIDER - full), palette.faint),
+            (f" {self.amount.value:g}", palette.strong),
+        ]
+
+    def on_click(self, event: events.Click) -> None:
+        inside = event.get_content_offset(self)
+        start = len(" amount  ")
+        if inside is not None and inside.y == 1 and start <= inside.x <= start + SLIDER:
+            self.post_message(self.Slid((inside.x - start) / SLIDER))

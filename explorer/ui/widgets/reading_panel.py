@@ -1,0 +1,46 @@
+"""The reading panel: what the figures of this step say, in two sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.text import Text
+from textual.geometry import Size
+
+from explorer.state.view import View
+from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.words import sentences as reading
+from explorer.words.token_text import fit, wrapped
+
+
+class Sentences(Drawn, can_focus=True):
+    """Two sentences about the step under the cursor."""
+
+    ALLOW_SELECT = True
+
+    def __init__(self) -> None:
+        super().__init__(id="reading", classes="panel")
+        self.entitle(Text("reading"), Text(""))
+        self._sentences = ("", "")
+        self._brief = ""
+
+    def show(self, view: View) -> None:
+        found = reading.sentences(view.record, view.parts_at, scored=view.scores)
+        if found != self._sentences:
+            self._sentences = found
+            self._brief = reading.brief(view.record)
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        width, height = size
+        if height == 1:
+            return [[(f" {fit(self._brief, width - 1)}", self.palette.text)]]
+        first, second = (wrapped(sentence, width - 2) for sentence in self._sentences)
+        lines: list[list[Piece]] = [[(f" {line}", self.palette.text)] for line in first]
+        if len(first) + len(second) < height and second:
+            lines.append([])
+        lines += [[(f" {line}", self.palette.muted)] for line in second]
+        if len(lines) > height:
+            text, style = lines[height - 1][0] if lines[height - 1] else ("", None)
+            lines[height - 1] = [(fit(f"{text} …", width), style)]
+        return lines

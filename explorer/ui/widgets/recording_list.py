@@ -1,0 +1,133 @@
+"""The list of recordings: a line each, the chosen one told in full below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual import events
+from textual.geometry import Size
+
+from explorer.recordings.library import Listed
+from explorer.sources.chosen import Chosen
+from explorer.ui.messages import RecordingChosen
+from explorer.ui.widgets.line_widget import Drawn, Pieces
+from explorer.words import numbers
+from explorer.words.token_text import fit, flowing
+
+DATE, CONTEXT, STEPS, KL, SURVIVAL, SPLIT = 17, 7, 7, 8, 9, 7
+
+
+class RecordingList(Drawn, can_focus=True):
+    """One is chosen, any number can be marked for a comparison."""
+
+    ALLOW_SELECT = True
+
+    def __init__(self) -> None:
+        super().__init__(id="recordings", classes="panel")
+        self._found: Sequence[Listed] | None = None
+        self.row = 0
+        self._top = 0
+        self.marked: list[Chosen] = []
+        """In the order they were marked: the first is the reference of a comparison."""
+
+    def show(self, found: Sequence[Listed] | None) -> None:
+        """Shows these; None says that they are still looked for."""
+        self._found = found
+        self.row = max(0, min(self.row, len(found or ()) - 1))
+        self.redraw()
+
+    @property
+    def chosen(self) -> Listed | None:
+        return self._found[self.row] if self._found and self.row < len(self._found) else None
+
+    def move(self, rows: int) -> None:
+        if self._found:
+            self.row = max(0, min(len(self._found) - 1, self.row + rows))
+            self.redraw()
+
+    def mark(self) -> None:
+        """Marks the chosen one, or takes its mark away."""
+        if self.chosen is None or self.chosen.problem:
+            return
+        run = self.chosen.chosen
+        if run in self.marked:
+            self.marked.remove(run)
+        else:
+            self.marked.append(run)
+        self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Pieces]:
+        width, height = size
+        if self._found is None:
+            return [[(" Looking for recordings …", self.palette.muted)]]
+        if not self._found:
+            return [[(" No recording here. Every run is recorded as it happens.", self.palette.muted)]]
+        columns = _Columns(width)
+        visible = max(1, height - 1)
+        self._top = max(min(self._top, self.row), self.row - visible + 1)
+        lines: list[Pieces] = [[(columns.head(), self.palette.muted)]]
+        shown = enumerate(self._found[self._top : self._top + visible], start=self._top)
+        return [*lines, *(self._line(columns, one, place == self.row) for place, one in shown)]
+
+    def _line(self, columns: _Columns, one: Listed, chosen: bool) -> Pieces:
+        palette = self.palette
+        mark = str(self.marked.index(one.chosen) + 1) if one.chosen in self.marked else " "
+        text = palette.strong if chosen else palette.text
+        pieces: Pieces = [
+            (f"{'▸' if chosen else ' '}{mark} ", palette.split),
+            (fit(f"{one.when:%Y-%m-%d %H:%M}", DATE), palette.muted),
+        ]
+        if one.problem:
+            pieces.append((fit(f"{one.path.name}: {one.problem}", columns.width - DATE - 3), palette.odd))
+        else:
+            pieces += [
+                (columns.cell(flowing(one.models), columns.models), palette.dense),
+                (columns.cell(flowing(one.header.title), columns.setting), palette.pruned),
+                (fit(one.header.settings.follow.value, CONTEXT), palette.muted),
+                (f"{one.steps:>{STEPS - 1}} ", text),
+                (f"{numbers.significant(one.kl):>{KL - 1}} ", text),
+                (f"{numbers.chance(one.survival):>{SURVIVAL - 1}} ", text),
+                (f"{one.first_split or 'none':>{SPLIT - 2}}  ", text),
+                (fit(one.prompt_line, columns.prompt), palette.muted),
+            ]
+        if not chosen:
+            return pieces
+        return [(words, style + palette.selected if style else palette.selected) for words, style in pieces]
+
+    def on_click(self, event: events.Click) -> None:
+        inside = event.get_content_offset(self) if self.text_selection is None else None
+        if inside is None or not self._found or inside.y == 0 or self._top + inside.y > len(self._found):
+            return
+        self.row = self._top + inside.y - 1
+        self.redraw()
+        if event.chain == 2 and self.chosen is not None:
+            self.post_message(RecordingChosen(self.chosen.chosen))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self.move(1)
+        event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self.move(-1)
+        event.stop()
+
+
+class _Columns:
+    """How wide each column is: figures are fixed, names and prompt share the rest."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        rest = max(12, width - 3 - DATE - CONTEXT - STEPS - KL - SURVIVAL - SPLIT)
+        self.setting = min(26, max(12, rest * 4 // 10))
+        self.models = min(24, max(0, rest - self.setting)) if rest >= 24 else 0
+        self.prompt = max(0, rest - self.setting - self.models)
+
+    @staticmethod
+    def cell(text: str, width: int) -> str:
+        """The text with a space after it, in so many cells."""
+        return fit(text, width - 1) + " " if width > 1 else ""
+
+    def head(self) -> str:
+        names = f"   {'recorded':<{DATE}}{self.cell('models', self.models)}{self.cell('setting', self.setting)}"
+        names += f"{'context':<{CONTEXT}}{'steps':>{STEPS - 1}} {'ΣKL':>{KL - 1}} {'survival':>{SURVIVAL - 1}} "
+        return names + f"{'split':>{SPLIT - 2}}  {fit('prompt', self.prompt)}"

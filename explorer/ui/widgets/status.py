@@ -1,0 +1,139 @@
+"""The line above the keys: what is being worked on, why a run stands still, or what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len
+from textual.geometry import Size
+
+from explorer.sources.playback import Playback, told, told_briefly
+from explorer.state.view import Phase, View, Work
+from explorer.ui.theme import Palette
+from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.words import numbers
+from explorer.words import sentences as reading
+from explorer.words.token_text import fit, flowing
+from probes.schema.events import Pause
+
+SO_FAR = 3.0
+"""Seconds from which on slow work says how long it has taken: it shows that something goes on."""
+
+
+class Status(Drawn):
+    """One sentence."""
+
+    DEFAULT_CSS = "Status { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._state: tuple[object, ...] = ()
+        self._view: View | None = None
+
+    def show(self, view: View) -> None:
+        state = (
+            view.phase,
+            view.work,
+            view.pause,
+            view.following,
+            view.behind,
+            view.failure,
+            view.cursor,
+            playing(view),
+            int(view.working_for),
+        )
+        if state != self._state:
+            self._state, self._view = state, view
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        width = size.width
+        view, palette = self._view, self.palette
+        if view is None:
+            return []
+        if view.work is not None:
+            return [[(" ", None), *work_pieces(view, view.work, palette, max(8, min(24, width // 5)))]]
+        text = sentence(view, width - 1)
+        if not text and self.screen.has_class("-compact"):
+            text = reading.sentences(view.record, view.parts_at, scored=view.scores)[1]
+        return [[(f" {fit(text, width - 1)}", palette.muted)]]
+
+
+def sentence(view: View, width: int) -> str:
+    """What a person wants to know right now, beyond the figures, in about so many cells."""
+    if view.phase is Phase.READY:
+        return ""
+    if not view.following:
+        now = "still running" if view.running else "at rest"
+        return f"Looking back: {view.behind} behind the newest step ({now}). End follows again."
+    if view.running:
+        return f"Plays {playing(view)}." if view.playback else ""
+    if view.pause is None:
+        branch = view.branches[view.branches.current]
+        return f"Branch {branch.id}, from step {branch.step} on. Space goes on." if branch.id and view.live else ""
+    reason = flowing(view.pause.reason)
+    if view.playback is not None:
+        ways = play_keys(view.playback)
+        # A long sentence gives way to the keys, which are told nowhere else on the screen.
+        room = width - cell_len(ways) - 1
+        return f"{reason if cell_len(reason) <= room else fit(reason, room)} {ways}".strip()
+    match view.pause.why:
+        case Pause.ASKED:
+            return reason or "Paused. Space goes on."
+        case Pause.UNTIL:
+            return f"Stopped as asked: {reason}"
+        case Pause.STEPS:
+            return reason or "The step limit is reached."
+        case Pause.ENDED:
+            return reason or "The text has ended."
+        case Pause.OPEN:
+            return reason
+        case Pause.INVALID:
+            return reason or "A model computed NaN or infinity."
+
+
+def play_keys(playback: Playback) -> str:
+    """What can be done with a recording that stands still."""
+    return f"Space plays {told_briefly(playback)}; [ ] speed, a {'once' if playback.loop else 'loop'}, e end."
+
+
+def playing(view: View) -> str:
+    """Speed and loop of a recording; "" of a live run."""
+    return told(view.playback) if view.playback is not None else ""
+
+
+def work_text(work: Work, seconds: float = 0.0) -> str:
+    """How far the work is: "45.0 of 112 MB, 8.2 MB/s, 9 s left"; while that can't be said, how long it has taken."""
+    progress = work.progress
+    so_far = f"{numbers.duration(seconds)} so far" if seconds >= SO_FAR else ""
+    if progress.done is None:
+        return so_far
+    if progress.unit == "bytes":
+        parts = [numbers.count(progress.done)]
+        if progress.total:
+            parts = [f"{numbers.count(progress.done)} of {numbers.count(progress.total)}"]
+        if work.rate and work.share != 1:
+            parts.append(f"{numbers.count(work.rate)}/s")
+    elif progress.total:
+        done, total = f"{progress.done:,.0f}", f"{progress.total:,.0f}"
+        parts = [
+            f"{done} of {total} {progress.unit}" if progress.unit else f"{100 * progress.done / progress.total:.0f} %"
+        ]
+    else:
+        parts = [f"{progress.done:,.0f} {progress.unit}".strip()]
+    if work.left is not None:
+        parts.append(f"{numbers.duration(work.left)} left")
+    elif so_far:
+        parts.append(so_far)
+    return ", ".join(parts)
+
+
+def work_pieces(view: View, work: Work, palette: Palette, width: int) -> list[Piece]:
+    """The task, a bar where the whole is known, how far it is, and how to stop it."""
+    pieces: list[Piece] = [(f"{flowing(work.progress.task)}  ", palette.strong)]
+    if work.share is not None:
+        full = round(work.share * width)
+        pieces += [("━" * full, palette.dense), ("╌" * (width - full), palette.faint), ("  ", None)]
+    pieces.append((work_text(work, view.working_for), palette.text))
+    pieces.append(("  Esc cancels", palette.muted))
+    return pieces

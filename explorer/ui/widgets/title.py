@@ -1,0 +1,178 @@
+"""The first line: which two models, how they are run, and where the cursor is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len
+from textual.geometry import Size
+
+from explorer.state.view import Phase, View
+from explorer.ui.widgets.line_widget import Drawn, Piece, Pieces
+from explorer.words.token_text import fit, flowing
+from probes.schema.events import Pause
+from probes.schema.header import RunHeader
+from probes.schema.settings import RunSettings
+
+LEAST_SUMMARY = 14
+"""Cells from which on it is worth saying a part of what was removed."""
+GAP = 2
+"""Cells between two parts."""
+
+
+class Title(Drawn):
+    """One line; what matters least is left out first where it is narrow."""
+
+    DEFAULT_CSS = "Title { height: 1; dock: top; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="title")
+        self._state: tuple[object, ...] = ()
+        self._view: View | None = None
+
+    def show(self, view: View) -> None:
+        speed = f"{view.speed:.1f}" if view.speed else ""
+        state = (
+            view.header,
+            view.phase,
+            view.cursor,
+            view.newest,
+            view.following,
+            speed,
+            view.pause,
+            view.branches.current,
+        )
+        if state != self._state:
+            self._state, self._view = state, view
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        view = self._view
+        if view is None or view.header is None:
+            return [[(" phier", self.palette.strong)]]
+        return [laid_out(self._models(view, view.header), self._place(view, view.header), size.width)]
+
+    def _models(self, view: View, header: RunHeader) -> list[Part]:
+        """The two models, what was removed, and how they are run."""
+        palette = self.palette
+        names: Pieces = [
+            (flowing(header.dense.name), palette.dense),
+            (" ⇄ ", palette.muted),
+            (flowing(header.title), palette.pruned),
+        ]
+        parts = [Part(10, [("phier", palette.strong)]), Part(100, names)]
+        if warnings := len(header.every_warning):
+            parts.append(Part(95, [(f"! {_count(warnings, 'warning')}", palette.strong)]))
+        elif notes := len(header.every_note):
+            parts.append(Part(30, [(f"! {_count(notes, 'note')}", palette.muted)]))
+        if header.prune is not None:
+            parts.append(Part(60, [(header.prune.summary, palette.muted)], least=LEAST_SUMMARY))
+        sampling = header.settings.sampling
+        sampled = "" if sampling.greedy else f" T {sampling.temperature:g} seed {sampling.seed}"
+        whole, brief = how(header.settings), f"{header.settings.follow}{sampled}"
+        parts.append(Part(70, [(brief, palette.text)], instead=[(whole, palette.text)]))
+        if not view.live:
+            parts.append(Part(75, [("recording", palette.muted)]))
+        if len(view.branches) > 1:
+            parts.append(Part(60, [(f"branch {view.branches.current}", palette.muted)]))
+        return parts
+
+    def _place(self, view: View, header: RunHeader) -> list[Part]:
+        """Where the cursor is and what is going on."""
+        palette = self.palette
+        limit = last_step(view, header)
+        parts = [Part(90, [(f"step {view.cursor}/{limit}", palette.strong)])]
+        if view.newest and view.following:
+            parts.append(Part(40, [("following", palette.muted)]))
+        elif view.newest:
+            parts.append(Part(85, [(f"{view.behind} behind", palette.pruned)]))
+        parts.append(Part(80, [(_state(view), palette.strong)]))
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some words of the line."""
+
+    weight: int
+    """The lightest go first where there is no room."""
+    pieces: Pieces
+    least: int = 0
+    """The fewest cells it may be cut to; 0 is never cut."""
+    instead: Pieces = field(default_factory=list)
+    """Longer words for the same, if there is room once everything else is in the line."""
+
+    @property
+    def size(self) -> int:
+        return _size(self.pieces)
+
+
+def laid_out(left: list[Part], right: list[Part], width: int) -> Pieces:
+    """The parts with two cells between them, the left ones to the left, as many as fit by weight."""
+    kept: dict[int, Pieces] = {}
+    room = width - 1
+    everything = (*left, *right)
+    for place, part in sorted(enumerate(everything), key=lambda one: -one[1].weight):
+        if part.size + GAP <= room or not kept:
+            kept[place] = part.pieces
+            room -= part.size + GAP
+        elif part.least and part.least + GAP <= room:
+            (text, style), *_ = part.pieces
+            kept[place] = [(fit(text, room - GAP), style)]
+            room = 0
+    for place, part in enumerate(everything):
+        more = _size(part.instead) - part.size
+        if part.instead and place in kept and more <= room:
+            kept[place] = part.instead
+            room -= more
+    line: Pieces = [(" ", None)]
+    for place, pieces in sorted(kept.items()):
+        if place == len(left):
+            line.append((" " * max(0, room), None))
+            room = 0
+        line += [*pieces, (" " * GAP, None)]
+    return line
+
+
+def last_step(view: View, header: RunHeader) -> int:
+    """The step at which the run pauses: the limit, or that many again each time a person goes on past it."""
+    limit = header.limit
+    if not view.live or view.newest <= limit:
+        return max(limit, view.newest)
+    longest = header.settings.longest
+    return -(-view.newest // longest) * longest if longest == limit else view.newest
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
+
+
+def _size(pieces: Pieces) -> int:
+    return sum(cell_len(text) for text, _ in pieces)
+
+
+def how(settings: RunSettings) -> str:
+    """Context, sampler, and the temperature of the compared distributions."""
+    words = f"{settings.follow} · {settings.sampling}"
+    if settings.sampling.greedy:
+        return f"{words} · T {settings.analysis_t:g}"
+    if settings.analysis_t != settings.sampling.temperature:
+        return f"{words} · analysed at T {settings.analysis_t:g}"
+    return words
+
+
+def _state(view: View) -> str:
+    if view.phase is Phase.RUNNING:
+        return f"▶ {view.speed:.1f}/s" if view.speed else "▶ running"
+    if view.phase is Phase.READY:
+        return "ready"
+    why = view.pause.why if view.pause else Pause.ASKED
+    return {
+        Pause.ASKED: "‖ paused",
+        Pause.UNTIL: "‖ condition met",
+        Pause.ENDED: "■ ended",
+        Pause.STEPS: "■ limit reached",
+        Pause.INVALID: "■ invalid",
+        Pause.OPEN: "■ no end recorded",
+    }[why]

@@ -1,0 +1,248 @@
+"""One model's text: tokens coloured by their KL, the split and the cursor in it, each token to be clicked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.geometry import Size
+
+from explorer.state.view import View
+from explorer.ui.messages import StepPointed
+from explorer.ui.theme import KL_BOUNDS, Palette
+from explorer.ui.widgets.line_widget import Drawn, Piece, Pieces, joined
+from explorer.ui.widgets.word_wrap import Flow, Word
+from explorer.words.figures import Scope, value
+from explorer.words.token_text import quoted
+from probes.schema.record import StepRecord, Taken
+from probes.schema.settings import Follow
+
+SPLIT, END, HALF, FORCED = "┆", "■", "◦", "»"
+"""Marks of the program's own: the first split, the end of a text, a token that is part of a character, a forced one."""
+
+PROMPT_WORDS = re.compile(r"\s*\n|[^\S\n]*\S+|[^\S\n]+")
+"""The prompt in pieces that a line may break between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one step puts into one of the two texts."""
+
+    text: str
+    kl: float | None
+    quiet: bool = False
+    """True for a choice that is the same as the token taken: there is nothing to see."""
+    mark: str = ""
+
+
+class TokenText(Drawn, can_focus=True):
+    """The dense or the pruned model's text. The whole path is laid out once; new steps are added at the end."""
+
+    ALLOW_SELECT = True
+
+    def __init__(self, side: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes="panel text")
+        self.side = side
+        """"dense" or "pruned"."""
+        self._flow = Flow(1)
+        self._tokens: list[Shown] = []
+        self._state: tuple[int, int, int, int] = (-1, -1, -1, -1)
+        self._view: View | None = None
+        self._top = 0
+        self._cursor = 0
+        self._kept: dict[int, tuple[int, Pieces]] = {}
+        """The lines in sight that the cursor is not in, as drawn, each with how many words it had: only a text's last
+        line grows."""
+
+    def show(self, view: View) -> None:
+        self._view = view
+        state = (view.run, view.generation, view.newest, view.cursor)
+        if state == self._state:
+            return
+        if state[:2] != self._state[:2]:
+            self._restart(view)
+        elif view.newest > self._state[2]:
+            self._grow(view)
+        moved = state[3] != self._state[3]
+        self._state = state
+        self._cursor = view.cursor
+        self.frame()
+        if moved or view.following:
+            self._reveal()
+        self.redraw()
+
+    def on_resize(self) -> None:
+        if self._view is not None:
+            self._restart(self._view)
+            self._reveal()
+            self.frame()
+            self.redraw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._kept.clear()
+
+    def copy_text(self) -> str:
+        return "".join(token.text for token in self._tokens)
+
+    def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
+        lines, before, self._kept = self._flow.lines, self._kept, {}
+        for place in range(self._top, min(self._top + size.height, len(lines))):
+            words = lines[place]
+            if words and words[0].step <= self._cursor <= words[-1].step:
+                yield self._pieces(words)
+                continue
+            kept = before.get(place)
+            if kept is None or kept[0] != len(words):
+                kept = len(words), self._pieces(words)
+            self._kept[place] = kept
+            yield kept[1]
+
+    def _pieces(self, words: Sequence[Word]) -> Pieces:
+        palette = self.palette
+        return joined((word.text, self._style(word, palette)) for word in words)
+
+    def _style(self, word: Word, palette: Palette) -> Style | None:
+        if word.step == 0:
+            return palette.muted
+        if word.mark and word.text in (SPLIT, FORCED):
+            return palette.split
+        if word.step == self._cursor:
+            return palette.cursor
+        token = self._tokens[word.step - 1]
+        return palette.quiet if token.quiet else palette.of_kl(token.kl)
+
+    # Laying out.
+
+    def _restart(self, view: View) -> None:
+        self._flow = Flow(self.size.width)
+        self._kept.clear()
+        self._tokens = []
+        self._top = 0
+        if view.header is not None:
+            for word in PROMPT_WORDS.findall(view.header.settings.prompt):
+                self._flow.add(0, word)
+            self._flow.new_line()
+        self._grow(view)
+
+    def _grow(self, view: View) -> None:
+        for record in view.path[len(self._tokens) :]:
+            token = shown(record, self.side, view.follow)
+            self._tokens.append(token)
+            if record.step == record.sum.first_split:
+                self._flow.add(record.step, SPLIT, mark=True)
+            if token.mark:
+                self._flow.add(record.step, token.mark, mark=True)
+            self._flow.add(record.step, token.text)
+
+    def frame(self) -> None:
+        """The frame's words: whose text it is, where the choices first differ, what the colours mean."""
+        view = self._view
+        if view is None:
+            return
+        name = Text(title(self.side, view.follow))
+        split = Text(split_of(view), self.palette.split) if self.side == "dense" else Text("")
+        if self.styles.border_bottom[0]:
+            self.entitle(name, split if self.side == "dense" else legend(self.palette))
+        else:
+            self.entitle(Text("   ").join([name, split] if split else [name]), Text(""))
+
+    def _reveal(self) -> None:
+        """Scrolls so that the cursor's token is in sight, and the end of the text where it is the newest."""
+        height = max(1, self.size.height)
+        last = len(self._flow.lines) - (0 if self._flow.lines[-1] else 1)
+        if self._view is None or self._view.following:
+            self._top = max(0, last - height)
+            return
+        line = self._flow.line_of(self._cursor)
+        if not self._top <= line < self._top + height:
+            self._top = max(0, min(line - height // 2, last - height))
+
+    # The mouse.
+
+    def on_click(self, event: events.Click) -> None:
+        inside = event.get_content_offset(self) if self.text_selection is None else None
+        if inside is None:
+            return
+        line = self._top + inside.y
+        if line >= len(self._flow.lines):
+            return
+        used = 0
+        for word in self._flow.lines[line]:
+            used += word.width
+            if inside.x < used:
+                if word.step:
+                    self.post_message(StepPointed(word.step))
+                return
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._scroll(1)
+        event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._scroll(-1)
+        event.stop()
+
+    def _scroll(self, lines: int) -> None:
+        self._top = max(0, min(self._top + lines, len(self._flow.lines) - 1))
+        self.redraw()
+
+
+def split_of(view: View) -> str:
+    """Where the choices first differ, and how."""
+    if view.split is None:
+        return ""
+    record = view.path[view.split - 1]
+    if record.dense is None or record.pruned is None:
+        return ""
+    return f"┆ split at step {view.split}: {quoted(record.dense.token)} against {quoted(record.pruned.token)}"
+
+
+def legend(palette: Palette) -> Text:
+    """The ramp from like to unlike with its ends in nats."""
+    swatches = [("■", style) for style in palette.ramp]
+    return Text.assemble((f"KL <{KL_BOUNDS[0]:g} ", palette.muted), *swatches, (f" >{KL_BOUNDS[-1]:g}", palette.muted))
+
+
+def title(side: str, follow: Follow) -> str:
+    """Whose text it is, and whether the model wrote it or only commented on it."""
+    match follow, side:
+        case Follow.FREE, _:
+            return f"{side} · the text it wrote"
+        case Follow.TEXT, "dense":
+            return "the given text"
+        case Follow.TEXT, _:
+            return f"{side} · its own choice at each step of the given text"
+    if side == follow:
+        return f"{side} · the text that both read"
+    return f"{side} · its own choice at each step of the {follow} text"
+
+
+def shown(record: StepRecord, side: str, follow: Follow) -> Shown:
+    """What a step puts into the text of one side."""
+    kl = value(record, "p.kl", Scope.LOCAL)
+    if follow is Follow.FREE:
+        if side == "dense":
+            return _written(record.taken, kl)
+        taken = record.taken_pruned if record.taken_pruned or not record.same_context else record.taken
+        return _written(taken, value(record, "p.kl", Scope.TOTAL))
+    if side == ("pruned" if follow is Follow.PRUNED else "dense"):
+        return _written(record.taken, kl)
+    choice = record.dense if side == "dense" else record.pruned
+    if choice is None:
+        return Shown("", kl)
+    return Shown(choice.token, kl, quiet=record.taken is not None and choice.token_id == record.taken.token_id)
+
+
+def _written(taken: Taken | None, kl: float | None) -> Shown:
+    if taken is None:
+        return Shown("", kl)
+    if taken.end:
+        return Shown("", kl, mark=END)
+    if not taken.text:
+        return Shown("", kl, mark=HALF)
+    return Shown(taken.text, kl, mark=FORCED if taken.forced else "")

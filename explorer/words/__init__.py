@@ -1,0 +1,1 @@
+"""Figures and sentences as people read them."""

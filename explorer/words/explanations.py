@@ -1,0 +1,131 @@
+"""What each panel shows: two sentences on what it is, one on how to read it, the formula, the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAPER = "arXiv 2603.24652"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    title: str
+    what: str
+    read: str
+    formula: str
+    source: str
+
+
+EXPLANATIONS = {
+    "embedding": Explanation(
+        "embedding space h",
+        "The hidden state that enters the LM head, after the final norm: the last vector a model has before it becomes "
+        "words. The panel compares the dense model's h with the pruned model's h′ at this step.",
+        "A cosine near 1 (↑) and a small angle (↓) mean that pruning left the direction alone; the length ratio "
+        "says how much it shrank or grew.",
+        "cos = ⟨h, h′⟩ / (‖h‖ ‖h′‖)\n"
+        "turned = ‖Δh − αh‖ / ‖h‖,  rescaled = |α|,  α = ⟨Δh, h⟩ / ‖h‖²\n"
+        "Theorem 1:  1 − cos ≈ ‖Δh⊥‖² / (2‖h‖²)",
+        f"{PAPER}, Theorem 1.",
+    ),
+    "logit": Explanation(
+        "logit space z",
+        "The scores of all tokens before softmax, after any soft cap or scaling the model applies. Softmax "
+        "ignores a constant added to all of them, the raw cosine does not, so the centred cosine is the one that "
+        "means something.",
+        "Trust the centred cosine (↑) and the centred distance (↓); a raw cosine far below it is a shift that "
+        "changes no prediction.",
+        "centred cos = cos(z − mean z, z′ − mean z′)\ndistance = √(mean of (Δz − mean Δz)²),  Δz = z′ − z\n"
+        "raw distance = √(mean of Δz²)",
+        f"{PAPER} shows the raw cosine; both are shown here.",
+    ),
+    "probability": Explanation(
+        "probability space p",
+        "What the models would say next: p of the dense model, q of the pruned one, at the analysis temperature. KL is "
+        "how many nats more the pruned model is surprised, on average, by tokens that the dense one writes; “reverse” "
+        "swaps the two models.",
+        "KL below 0.1 is close, above 1 the two disagree. TV is the most by which the two probabilities of any set of "
+        "tokens differ; 1 − TV is how often two optimally coupled samplers choose the same token. The theorem's "
+        "estimate holds for small changes: far from the true KL, the change is not small.",
+        "KL(p‖q) = Σ p (log p − log q)    reverse = KL(q‖p)\n"
+        "TV = ½ Σ |p − q| = max over sets A of |p(A) − q(A)|    JS ≤ ln 2\n"
+        "Theorem 3:  KL ≈ Var_p(Δz) / (2T²)\n"
+        "Theorem 2:  1 − cos ≈ Var_r(Δz) / (2T²),  r = p² / ‖p‖²\n"
+        "amplified = (1 − cos p) / (1 − cos h), and over 1 − centred cos z",
+        f"{PAPER}, Theorems 2 and 3. Natural logarithms.",
+    ),
+    "accumulated": Explanation(
+        "accumulated over steps",
+        "What the steps up to the cursor add up to. Survival is the chance that two samplers, coupled as well as "
+        "possible along this text, would still have written the same.",
+        "Survival starts at 100 % and falls; at 1 % the pruned model is as good as certain to have diverged. In "
+        "`free`, local adds up pruning alone, on the dense text; total adds up each model on its own text, while both "
+        "write. Drift is total less local over those same steps: “while both” shows the two beside each other if the "
+        "dense text is longer.",
+        "ΣKL = Σ KL(p_t‖q_t)    survival = Π (1 − TV_t)\nhalf-life = t ln 2 / −ln survival, in tokens\n"
+        "NLL = Σ −log p(y) of the tokens y taken, in nats; perplexity (ppl) = exp(NLL / tokens), of q likewise\n"
+        "ppl ratio = pruned / dense = exp(mean of log p(y) − log q(y))",
+        f"{PAPER}; on text that the dense model samples, ΣKL estimates the KL of whole continuations.",
+    ),
+    "table": Explanation(
+        "next token",
+        "What either model would have written at this step: the union of both top lists with both probabilities. "
+        "● marks the dense model's choice, ○ the pruned one's.",
+        "Look for long bars of different length and for ranks that moved; “of KL” says which token the KL comes "
+        "from, and negative shares are tokens that pruning made likelier. Enter forks with the chosen row.",
+        "log p/q > 0: pruning made the token less likely\nof KL = p (log p − log q) / KL(p‖q)",
+        f"The divergence of {PAPER}. In a parted run both read the dense text; c shows each on its own.",
+    ),
+    "text": Explanation(
+        "the two texts",
+        "Each token is coloured by the KL at the step that wrote it, from blue for alike to orange for unlike; "
+        "from 0.25 nat on it is underlined, from 1 nat on bold as well. ┆ marks the first split, ■ an end, ◦ "
+        "half a character.",
+        "In `dense`, `pruned` and `text` one text is read by both models, and a panel titled “its own choice at each "
+        "step” is no text of its own: each token is what that model would put next after the other panel's text so "
+        "far, dim if it is the same token. In `free` each panel is a text that its model wrote, the dense one "
+        "coloured by the local KL, the pruned one by the total. A click moves the cursor.",
+        "blue  < 0.02 · 0.05 · 0.1 · 0.25 · 0.5 · 1 · 2 <  orange   (nats)",
+        f"The divergence of {PAPER}. Control, direction and invisible characters appear as marks.",
+    ),
+    "reading": Explanation(
+        "reading",
+        "Two sentences computed from the figures of this step by fixed rules. They say no more than the figures do.",
+        "The first is about the step, the second about the run. A token is named only if it holds a tenth of the KL; "
+        "else the change is spread, and the entropies say how flat both distributions are.",
+        "alike < 0.01 < nearly < 0.1 < a little < 0.5 < clearly < 2 < very   (nats)\n"
+        "“nearly all drift”: (total − local) / total > 0.9",
+        f"The figures of {PAPER}; the rules are in explorer/words/sentences.py.",
+    ),
+    "layers": Explanation(
+        "layers",
+        "The pruned model layer by layer: the share of zeros in each sublayer and each of its matrices, as measured in "
+        "its weights. A dot is dense; a dropped sublayer no longer runs.",
+        "Choose cells with the arrows, r (a range) or a (all layers); space gives them the method "
+        "and amount beside, d drops them, 0 restores them. Changes are marked until Enter applies them.",
+        "share = zeros / weights of the matrix",
+        "Counted in the weights, not taken from the setting.",
+    ),
+    "before-after": Explanation(
+        "before → after",
+        "The accumulated figures of the setting before and of the present one, over the same steps and forced tokens. "
+        "One pair is over all that both have measured, the other up to where the cursor was.",
+        "↓ and ↑ say which way is closer to the dense model. “by ΣKL” says whether the present setting is better or "
+        "worse. If one setting has fewer steps, the frame says how many are compared.",
+        "worse: ΣKL after > ΣKL before, on the shared context",
+        "The sums are those of the accumulated panel.",
+    ),
+    "strip": Explanation(
+        "KL by step",
+        "One bar a step, or the largest KL of the steps that share a cell. The scale is fixed, 0.005 to 5 nats "
+        "by powers of ten, so that a bar's height means the same in every run.",
+        "Tall orange bars are where the models part; click or drag to look there.",
+        "bar = log(KL / 0.005) / log(1000)",
+        f"The divergence of {PAPER}; in `free` the local one, of both models on the dense text.",
+    ),
+}
+
+
+def explanation_of(panel: str) -> Explanation:
+    """What a panel with this id shows."""
+    return EXPLANATIONS["text" if panel in ("dense", "pruned") else panel]

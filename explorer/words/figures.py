@@ -1,0 +1,130 @@
+"""Every figure a panel can show: its name for newcomers, its unit, which way is better, where it is in a record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from explorer.words import numbers
+from probes.schema.record import StepRecord
+
+
+class Scope(StrEnum):
+    """Which comparison a figure is of."""
+
+    LOCAL = "local"
+    """Both models on one shared context: pruning alone."""
+    TOTAL = "total"
+    """Each model on its own context: pruning and drift together. Differs from local in `free` only."""
+
+
+class Better(StrEnum):
+    """Which way the pruned model is closer to the dense one, as a quiet arrow."""
+
+    HIGHER = "↑"
+    LOWER = "↓"
+    NEITHER = " "
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    key: str
+    """Its dotted name in the record: "p.kl"."""
+    label: str
+    """In words a newcomer reads."""
+    better: Better
+    write: Callable[[float], str]
+    unit: str = ""
+
+
+_ALL = (
+    Figure("h.cos", "cosine", Better.HIGHER, numbers.cosine),
+    Figure("h.angle", "angle", Better.LOWER, numbers.degrees),
+    Figure("h.length_ratio", "length", Better.NEITHER, numbers.times),
+    Figure("h.orthogonal", "turned", Better.LOWER, numbers.percent),
+    Figure("h.parallel", "rescaled", Better.LOWER, numbers.percent),
+    Figure("h.gap", "1 − cosine", Better.LOWER, numbers.significant),
+    Figure("h.cos_estimate", "Theorem 1", Better.LOWER, numbers.significant),
+    Figure("h.ratio", "est. / true", Better.NEITHER, numbers.times),
+    Figure("z.cos_centred", "centred cos", Better.HIGHER, numbers.cosine),
+    Figure("z.cos", "raw cos", Better.HIGHER, numbers.cosine),
+    Figure("z.rms_centred", "distance", Better.LOWER, numbers.significant, "rms"),
+    Figure("z.rms", "raw dist.", Better.LOWER, numbers.significant, "rms"),
+    Figure("z.top5_rms", "of top 5", Better.LOWER, numbers.significant, "rms"),
+    Figure("z.mean_abs", "mean |Δz|", Better.LOWER, numbers.significant),
+    Figure("z.max_abs", "largest |Δz|", Better.LOWER, numbers.significant),
+    Figure("z.l2", "‖Δz‖", Better.LOWER, numbers.significant),
+    Figure("z.orthogonal", "turned", Better.LOWER, numbers.percent),
+    Figure("z.parallel", "rescaled", Better.LOWER, numbers.percent),
+    Figure("p.kl", "KL", Better.LOWER, numbers.significant, "nat"),
+    Figure("p.kl_reverse", "reverse", Better.LOWER, numbers.significant, "nat"),
+    Figure("p.tv", "TV", Better.LOWER, numbers.significant),
+    Figure("p.cos", "cosine", Better.HIGHER, numbers.cosine),
+    Figure("p.kl_estimate", "Theorem 3", Better.LOWER, numbers.significant, "nat"),
+    Figure("p.kl_ratio", "est. / true", Better.NEITHER, numbers.times),
+    Figure("p.cos_ratio", "est. / true", Better.NEITHER, numbers.times),
+    Figure("p.js", "JS", Better.LOWER, numbers.significant, "nat"),
+    Figure("p.gap", "1 − cosine", Better.LOWER, numbers.significant),
+    Figure("p.cos_estimate", "Theorem 2", Better.LOWER, numbers.significant),
+    Figure("p.entropy_dense", "entropy dense", Better.NEITHER, numbers.significant, "nat"),
+    Figure("p.entropy_pruned", "entropy pruned", Better.NEITHER, numbers.significant, "nat"),
+    Figure("p.rank_dense_in_pruned", "1st of p in q", Better.LOWER, numbers.rank),
+    Figure("p.rank_pruned_in_dense", "1st of q in p", Better.LOWER, numbers.rank),
+    Figure("p.topk_overlap", "top-k shared", Better.HIGHER, numbers.percent),
+    Figure("p.amplification_h", "amplified from h", Better.NEITHER, numbers.times),
+    Figure("p.amplification_z", "amplified from z", Better.NEITHER, numbers.times),
+    Figure("sum.kl", "ΣKL", Better.LOWER, numbers.significant, "nat"),
+    Figure("sum.survival", "survival", Better.HIGHER, numbers.chance),
+)
+FIGURES = {figure.key: figure for figure in _ALL}
+
+_RATIOS = {
+    "h.ratio": ("h.cos_estimate", "h.gap"),
+    "p.kl_ratio": ("p.kl_estimate", "p.kl"),
+    "p.cos_ratio": ("p.cos_estimate", "p.gap"),
+    "p.amplification_h": ("p.gap", "h.gap"),
+    "p.amplification_z": ("p.gap", "z.gap"),
+}
+"""Figures that are one figure over another: an estimate over what it estimates, a space over an earlier one."""
+FLOAT_NOISE = 1e-6
+"""Below this a measured 1 - cosine is rounding, and dividing by it says nothing."""
+
+
+def value(record: StepRecord, key: str, scope: Scope) -> float | None:
+    """One figure of a step, or None where the step has none."""
+    group, _, name = key.partition(".")
+    if group == "sum":
+        return _sum(record, name, scope)
+    if key in _RATIOS:
+        return _ratio(record, *_RATIOS[key], scope)
+    source = record.local if scope is Scope.LOCAL and record.local is not None else record
+    if scope is Scope.LOCAL and source is record and not record.same_context:
+        return None
+    figures = getattr(source, group)
+    if figures is None:
+        return None
+    if name == "gap":
+        return 1.0 - float(figures.cos_centred if group == "z" else figures.cos)
+    return float(getattr(figures, name))
+
+
+def text(record: StepRecord, key: str, scope: Scope) -> str:
+    """One figure of a step as it stands on the screen, without its unit."""
+    found = value(record, key, scope)
+    return numbers.NONE if found is None else FIGURES[key].write(found)
+
+
+def _sum(record: StepRecord, name: str, scope: Scope) -> float:
+    if name == "kl" and scope is Scope.LOCAL:
+        return record.sum.kl_local
+    return float(getattr(record.sum, name))
+
+
+def _ratio(record: StepRecord, above: str, below: str, scope: Scope) -> float | None:
+    """One figure over another; undefined where the other is float noise."""
+    numerator, denominator = value(record, above, scope), value(record, below, scope)
+    if numerator is None or denominator is None:
+        return None
+    return numerator / denominator if denominator > FLOAT_NOISE else math.nan

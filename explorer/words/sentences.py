@@ -1,0 +1,163 @@
+"""Two plain sentences about a step, computed from its record by rules that claim no more than the figures do."""
+
+from __future__ import annotations
+
+import math
+
+from explorer.words import numbers
+from explorer.words.token_text import quoted
+from probes.schema.record import Comparison, StepRecord, TopToken
+
+NOTHING = (
+    "Both models have read the prompt; nothing is generated yet.",
+    "Space runs them, n measures a single step.",
+)
+CLOSE = 0.1
+"""Below this KL, in nats, the first choices say more than the token that carries it."""
+NAMED = 0.1
+"""The share of the KL from which on a token is named as what changed."""
+WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little different"), (2.0, "clearly different"))
+"""The words for a KL below a bound."""
+
+
+def sentences(record: StepRecord | None, parts_at: int | None = None, *, scored: bool = False) -> tuple[str, str]:
+    """What happens at this step, and how it stands in the run, whose texts part at that step. The second may be
+    empty. Of a text that is scored it is about its token."""
+    if record is None:
+        return NOTHING
+    if scored and (about := scored_token(record)):
+        return step(record), f"The text goes on with {about}."
+    return step(record), context(record, parts_at)
+
+
+def scored_token(record: StepRecord | None) -> str:
+    """The token that a given text has here, and how likely either model finds it; "" if it can't be said."""
+    taken = record.taken if record is not None else None
+    if taken is None:
+        return ""
+    p, q = (numbers.significant(share) for share in (taken.p, taken.q))
+    return f"{quoted(taken.token)}: dense p {p}, pruned q {q}"
+
+
+def step(record: StepRecord) -> str:
+    """The step itself, on one shared context where there is one."""
+    if record.invalid is not None:
+        return (
+            f"The {record.invalid.model} model computed NaN or infinity here, first in {record.invalid.layer}, "
+            "so this step has no figures."
+        )
+    if record.missing:
+        return "The recording's line for this step can't be read; the steps after it are in their places."
+    shared = record.shared
+    if shared is None:
+        return _nothing_shared(record)
+    where = "" if record.same_context else "On the same text "
+    kl = shared.p.kl
+    if math.isinf(kl):
+        model = "the pruned model" if where else "The pruned model"
+        return f"{where}{model} rules out a token that the dense one finds possible: the KL is infinite."
+    if math.isnan(kl):
+        return "The KL of this step is undefined."
+    how = _word(kl).replace("different", "differently")
+    subject = "the two models" if where else "The two models"
+    return f"{where}{subject} predict {how} (KL {numbers.significant(kl)} nat){_detail(shared)}."
+
+
+def brief(record: StepRecord | None) -> str:
+    """The first sentence for a single line."""
+    shared = record.shared if record is not None else None
+    if shared is None or not math.isfinite(shared.p.kl):
+        return sentences(record)[0]
+    detail = _detail(shared, with_share=False)
+    return f"{_word(shared.p.kl).capitalize()}, KL {numbers.significant(shared.p.kl)}{detail}."
+
+
+def _word(kl: float) -> str:
+    """How far apart two predictions with this KL are."""
+    for bound, word in WORDS:
+        if kl < bound:
+            return word
+    return "very different"
+
+
+def context(record: StepRecord, parts_at: int | None = None) -> str:
+    """How the step stands in the run, whose texts part at that step."""
+    if not record.same_context and record.p is not None and record.local is not None:
+        return _drift(record.p.kl, record.local.p.kl, parts_at)
+    if record.sum.first_split == record.step and record.dense and record.pruned:
+        choices = f"{quoted(record.dense.token)} against {quoted(record.pruned.token)}"
+        own = " From here each text goes its own way." if record.parts else ""
+        return f"The first different choices: {choices}.{own}"
+    if record.parts and record.taken and record.taken_pruned:
+        tokens = f"{quoted(record.taken.token)} and {quoted(record.taken_pruned.token)}"
+        return f"The texts take {tokens}: from here each goes its own way."
+    if record.invalid is not None or record.shared is None:
+        return ""
+    if record.pruned is None:
+        return "The pruned text has ended; the local figures go on."
+    chance = numbers.chance(record.sum.survival)
+    if record.sum.first_split is None:
+        return f"All choices agree so far; two samplers would still agree with a chance of {chance}."
+    agreed = numbers.percent(record.sum.agree_rate)
+    return f"So far {agreed} of the first choices agree; two samplers still would with a chance of {chance}."
+
+
+def _nothing_shared(record: StepRecord) -> str:
+    if record.dense is None and record.pruned is None:
+        return "Both models have ended."
+    if record.dense is None:
+        return "The dense model has ended; the pruned one goes on alone, so there is nothing to compare."
+    if record.pruned is None:
+        return "The pruned model has ended; the dense one goes on alone, so there is nothing to compare."
+    return "The two models saw different texts and were not compared on a shared one."
+
+
+def _detail(shared: Comparison, *, with_share: bool = True) -> str:
+    """The first choices, or the token that carries most of the KL."""
+    if not shared.top:
+        return ""
+    dense = min(shared.top, key=lambda row: row.rank_dense)
+    pruned = min(shared.top, key=lambda row: row.rank_pruned)
+    same = dense.token_id == pruned.token_id
+    if shared.p.kl < CLOSE:
+        if same:
+            return f"; both find {quoted(dense.token)} most likely"
+        return f", though the first places are swapped: {quoted(dense.token)}, {quoted(pruned.token)}"
+    worst = max(shared.top, key=lambda row: row.kl_share)
+    if worst.kl_share < NAMED:
+        spread = ": the change is spread over many tokens"
+        return f"{spread}, none holds a tenth of the KL ({_flatness(shared)})" if with_share else spread
+    change = _change(worst)
+    if not change:
+        return ""
+    return f": {change}, {numbers.share(worst.kl_share)} of the KL" if with_share else f": {change}"
+
+
+def _flatness(shared: Comparison) -> str:
+    """How many tokens each model hesitates between: its entropy."""
+    dense, pruned = (numbers.significant(h, 2) for h in (shared.p.entropy_dense, shared.p.entropy_pruned))
+    return f"entropies: dense {dense}, pruned {pruned} nat"
+
+
+def _change(row: TopToken) -> str:
+    if row.q <= 0 or row.p <= 0:
+        return ""
+    ratio = row.p / row.q
+    if ratio < 1.05:
+        return ""
+    factor = numbers.significant(ratio, 2)
+    return f"pruning made {quoted(row.token)} {factor} times less likely"
+
+
+def _drift(total: float, local: float, parts_at: int | None) -> str:
+    where = "earlier" if parts_at is None else f"at step {parts_at}"
+    if not (math.isfinite(total) and math.isfinite(local)):
+        return f"The texts parted {where}."
+    if total <= local:
+        figure = f"total {numbers.significant(total)}"
+        return f"The texts parted {where}, yet on their own they are no further apart ({figure})."
+    share = (total - local) / total
+    if share >= 0.5:
+        how = "nearly all" if share > 0.9 else "mostly"
+        return f"The texts parted {where}, so the total of {numbers.significant(total)} is {how} drift."
+    return f"The texts parted {where}, but most of the total of {numbers.significant(total)} is pruning itself."

@@ -1,0 +1,71 @@
+"""Tokens on a screen: whatever a model wrote is data, shown so that it can neither act nor hide."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from rich.cells import cell_len, split_graphemes
+from rich.console import Console
+from rich.text import Text
+
+from probes.schema.foreign_text import mark
+
+_ELIDED = ("\ufe0e", "\ufe0f")
+"""Variation selectors: they choose a glyph and terminals disagree on its width."""
+_QUOTED = re.compile(r'"[^"]*"')
+_HELD = "\ue000"
+"""Stands for a space at which no line ends; `flowing` leaves no such character in what is shown."""
+
+
+def flowing(text: str) -> str:
+    """The text as part of a line: controls, directions and invisible characters as marks, nothing zero-width alone."""
+    if text.isascii() and text.isprintable():
+        return text
+    stripped = "".join(character for character in text if character not in _ELIDED)
+    shown = "".join(mark(character) for character in (stripped or text))
+    return f"◌{shown}" if shown and cell_len(shown[0]) == 0 else shown
+
+
+def quoted(token: str) -> str:
+    """The token alone in quotation marks, so that its spaces can be seen."""
+    return f'"{flowing(token)}"'
+
+
+def fit(text: str, width: int) -> str:
+    """The text in exactly so many cells: padded, or cut with an ellipsis; wide characters are never halved."""
+    if width <= 0:
+        return ""
+    size = cell_len(text)
+    if size <= width:
+        return text + " " * (width - size)
+    kept, used = [], 0
+    for start, end, cells in split_graphemes(text)[0]:
+        if used + cells > width - 1:
+            break
+        kept.append(text[start:end])
+        used += cells
+    return "".join(kept) + "…" + " " * (width - 1 - used)
+
+
+def fit_quoted(token: str, width: int) -> str:
+    """`quoted`, in exactly so many cells; a token that is cut keeps its closing mark."""
+    whole = quoted(token)
+    if cell_len(whole) <= width or width < 4:
+        return fit(whole, width)
+    return fit(fit(whole, width - 1).rstrip() + '"', width)
+
+
+def wrapped(sentence: str, width: int) -> list[str]:
+    """A sentence in lines of at most so many cells, that end between words; what is in quotation marks is one word.
+    None of an empty one."""
+    if not sentence:
+        return []
+    held = _QUOTED.sub(lambda found: found[0].replace(" ", _HELD), sentence)
+    lines = Text(held).wrap(_console(), max(2, width))
+    return [words.replace(_HELD, " ") for line in lines if (words := line.plain.strip())]
+
+
+@cache
+def _console() -> Console:
+    return Console()

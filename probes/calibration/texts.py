@@ -1,0 +1,130 @@
+"""Where calibration text is read from: a text file, JSON, JSON Lines, or a data set of the hub."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+
+from probes.models.spec_check import expanded, nearby
+from probes.schema.errors import BadInput, Failure
+from probes.system.progress import Work
+
+FIELD = "text"
+"""The field of a JSON object or a data set's row that holds the text."""
+_JSON_NAMES = (".json", ".jsonl", ".ndjson")
+"""How files end whose content has to be JSON; others are read as JSON only if they are."""
+_DATASET = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
+_HINT = "Name a text file, a JSON or JSON Lines file, or a data set as owner/name or owner/name:configuration."
+
+
+def read_texts(source: str, work: Work) -> Iterator[str]:
+    """The texts of a source, one after another, read as they are needed.
+
+    A file of JSON Lines holds an object a line with its text in the field "text"; a file that is JSON as a whole holds
+    one such object, or a list of them or of texts. Which of them a file is, its content says, not its name; any other
+    file is one text.
+    What is no file is taken for a data set's id on the hub, read from its "train" split with the package `datasets`.
+    Raises `BadInput` where there is no such source, and `Failure` where the hub does not give it.
+    """
+    path = check_source(source)
+    return _read_dataset(source, work) if path is None else _read_file(path, work)
+
+
+def check_source(source: str) -> Path | None:
+    """The file that holds the texts; None for what may be a data set. Raises `BadInput` if it is neither."""
+    path = expanded(source)
+    if os.path.isdir(path):
+        raise BadInput("Calibration text", f"{source} is a folder.", _HINT)
+    if os.path.exists(path):
+        return path
+    named_as_file = path.suffix and ":" not in source  # a configuration may have a dot: wikimedia/wikipedia:20231101.en
+    if source.count("/") != 1 or named_as_file or not _DATASET.fullmatch(source):
+        raise BadInput("Calibration text", f"There is no file {source}.", f"{nearby(path)}{_HINT}")
+    return None
+
+
+def _read_file(path: Path, work: Work) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            begun = list(_to_first_words(file))
+            if begun and isinstance(_parsed(begun[-1]), dict):
+                yield from _read_lines(path, chain(begun, file), work)
+                return
+            text = "".join(begun) + file.read()
+    except UnicodeDecodeError as problem:
+        raise BadInput("Calibration text", f"{path} is not UTF-8 text (byte {problem.start}).", _HINT) from problem
+    except OSError as problem:
+        raise BadInput("Calibration text", f"{path} can't be read ({problem.strerror}).", _HINT) from problem
+    whole = _parsed(text) if text.lstrip()[:1] in ("{", "[") else None
+    if isinstance(whole, dict | list):
+        yield from _entries(whole, path.name)
+    elif path.suffix.lower() in _JSON_NAMES and text.strip():
+        raise BadInput(
+            "Calibration text", f"{path.name} is neither JSON nor JSON Lines: it begins with no object.", _HINT
+        )
+    else:
+        yield text
+
+
+def _parsed(text: str) -> object:
+    """What the text is as JSON; None if it is something else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _to_first_words(lines: Iterable[str]) -> Iterator[str]:
+    """The lines up to the first one that is not blank."""
+    for line in lines:
+        yield line
+        if line.strip():
+            return
+
+
+def _read_lines(path: Path, lines: Iterable[str], work: Work) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        work.check(f"Reading {path.name}")
+        if line.strip():
+            row = _parsed(line)
+            if row is None:
+                raise BadInput("Calibration text", f"Line {number} of {path.name} is not JSON.", _HINT)
+            yield _field(row, f"Line {number} of {path.name}")
+
+
+def _entries(whole: dict[str, object] | list[object], name: str) -> Iterator[str]:
+    for number, entry in enumerate(whole if isinstance(whole, list) else [whole], 1):
+        yield entry if isinstance(entry, str) else _field(entry, f"Entry {number} of {name}")
+
+
+def _read_dataset(source: str, work: Work) -> Iterator[str]:
+    name, _, configuration = source.partition(":")
+    try:
+        load_dataset = importlib.import_module("datasets").load_dataset
+    except ModuleNotFoundError as problem:
+        raise BadInput(
+            "Calibration text",
+            f"There is no file {source}, and reading a data set needs the package `datasets`.",
+            "Install it with `pip install datasets`, or name a text file.",
+        ) from problem
+    work.tell(f"Fetching {source}")
+    try:
+        rows = load_dataset(name, configuration or None, split="train", streaming=True)
+        for row in rows:
+            work.check(f"Reading {source}")
+            yield _field(row, f"A row of {source}")
+    except (OSError, ValueError, RuntimeError) as problem:
+        said = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise Failure("Calibration text", f"{source} was not brought: {said}", _HINT) from problem
+
+
+def _field(row: object, where: str) -> str:
+    text = row.get(FIELD) if isinstance(row, Mapping) else None
+    if not isinstance(text, str):
+        raise BadInput("Calibration text", f"{where} has no field {FIELD!r} with a text.", _HINT)
+    return text

@@ -1,0 +1,1 @@
+"""Models made elsewhere: read, measured, compared, saved."""

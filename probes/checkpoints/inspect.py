@@ -1,0 +1,92 @@
+"""What a folder holds, whoever made it: its format, its drops, its zeros, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
+
+from probes.checkpoints import provenance
+from probes.checkpoints.foreign import obeyed
+from probes.checkpoints.missing import measure
+from probes.models import quantised
+from probes.models.loaded import Loaded, load, with_fingerprint
+from probes.models.naming import names_apart
+from probes.schema.events import WorkProgressed
+from probes.schema.header import ModelInfo, PruneReport
+from probes.system.progress import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found."""
+
+    model: ModelInfo
+    format: str
+    """"safetensors", or how it is quantised."""
+    report: PruneReport
+    """What was measured, with what is to be known of the files of both models."""
+    against: ModelInfo | None
+    provenance: provenance.Provenance | None
+    """What its `phier.json` says; None where it has none."""
+    unchanged: bool | None
+    """Are the weights those that `phier.json` speaks of? None where that can't be told: no such file, or another dtype
+    than it was written in."""
+
+
+def inspect(
+    spec: str,
+    against: str = "",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    progress: Callable[[WorkProgressed], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Inspection:
+    """Loads a model and measures it, held against a dense one where `against` names it. Raises what `load` raises."""
+    work = Work(progress, cancelled)
+
+    names = names_apart(spec, against) if against else ("", "")
+
+    def loaded(spec: str, name: str, *, drops_obeyed: bool) -> Loaded:
+        return load(
+            spec,
+            name=name,
+            device=device,
+            dtype=dtype,
+            tokenizer=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE())),  # nothing is read with it
+            trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+            drops_obeyed=drops_obeyed,
+            progress=progress,
+            cancelled=cancelled,
+        )
+
+    dense = loaded(against, names[1], drops_obeyed=False) if against else None
+    found = obeyed(loaded(spec, names[0], drops_obeyed=True), work)
+    model = with_fingerprint(found.plain)
+    said = provenance.read(model.files[0].parent) if model.files else None
+    comparable = said is not None and said.dense.dtype == model.info.dtype and bool(model.info.fingerprint)
+    report = measure(found, dense, work)
+    both = [model, *([dense] if dense else [])]
+    return Inspection(
+        model=model.info,
+        format=quantised.described(model.model) or _stored(model),
+        report=replace(
+            report,
+            notes=tuple(dict.fromkeys((*(note for one in both for note in one.notes), *report.notes))),
+            warnings=(*(warning for one in both for warning in one.warnings), *report.warnings),
+        ),
+        against=with_fingerprint(dense).info if dense else None,
+        provenance=said,
+        unchanged=said.fingerprint == model.info.fingerprint if said and comparable else None,
+    )
+
+
+def _stored(model: Loaded) -> str:
+    return model.files[0].suffix.removeprefix(".") if model.files else ""

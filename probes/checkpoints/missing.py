@@ -1,0 +1,220 @@
+"""What a model that was made elsewhere lacks: counted in its weights, and told as of a model made here.
+
+Layers are numbered as the dense model numbers them wherever the weights tell which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from probes.checkpoints.computed import differing, largest_difference, listed
+from probes.checkpoints.foreign import Elsewhere
+from probes.checkpoints.layer_alignment import aligned
+from probes.checkpoints.weight_diff import (
+    Compared,
+    compare,
+    count,
+    count_others,
+    matrices_of,
+    tensors,
+    within,
+    zeros_in,
+)
+from probes.models import quantised
+from probes.models.loaded import Loaded
+from probes.schema.errors import BadInput
+from probes.schema.header import PruneReport
+from probes.schema.prune_setting import ranges
+from probes.system.progress import Work
+from probes.twin.anatomy import Anatomy, dissect
+
+
+def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
+    """Zeros and N:M patterns, dropped sublayers, and against a dense model missing layers and tensors that differ.
+
+    The report's setting is "": whatever was done, was done elsewhere. Raises `Cancelled`.
+    """
+    anatomy = _anatomy(found.plain)
+    layers = _Layers.of(found, anatomy, dense)
+    report = _counted(found, anatomy, layers, work)
+    if dense is None:
+        return report
+    aside = anatomy.aside if anatomy else ()
+    held = compare(found.plain.model, dense.model, layers.named, (*found.silent, *aside), layers.paths, work)
+    otherwise = differing(found.plain.model, dense.model, layers.numbers, reshaped=bool(held.reshaped))
+    narrow = any(one.narrower for one in held.reshaped if layers.has(one.name))
+    shape = ", ".join(part for part in (layers.shape, "narrower" if narrow else "") if part)
+    return replace(
+        report,
+        zeroed_before=zeros_in(dense.model, layers.named, report.matrices) if report.zeroed else 0,
+        compared=held.count,
+        tensors=held.differing,
+        shape=shape,
+        notes=(*report.notes, *layers.notes, *_of_shapes(held, found.plain, dense), *_of_names(held, found.plain)),
+        warnings=_of_settings(otherwise) or _of_identity(found.loaded, dense, report, held, shape),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """How the second model's layers stand to the dense model's."""
+
+    numbers: Mapping[int, int] | None
+    """The dense layer that each layer is; None where it can't be told."""
+    gone: tuple[str, ...] = ()
+    gone_parameters: int = 0
+    named: Mapping[str, str] = field(default_factory=dict)
+    """The dense model's names for the tensors of the second one's layers."""
+    shape: str = ""
+    notes: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    """The dense model's, of which the second one has no counterpart: layers that are gone, and what no text enters."""
+
+    @classmethod
+    def of(cls, found: Elsewhere, anatomy: Anatomy | None, dense: Loaded | None) -> _Layers:
+        theirs = _anatomy(dense) if dense else None
+        if dense is None or theirs is None:
+            return cls(None)
+        few, many = found.plain.info.layers if anatomy is None else len(anatomy.blocks), len(theirs.blocks)
+        names, aside = {block.layer: block.name for block in theirs.blocks}, theirs.aside
+        if few == 0:
+            return cls(None, shape=f"0 of {many} layers", paths=(*aside, *names.values()))
+        if anatomy is None:
+            return cls(None, paths=aside)
+        numbers = aligned(found.plain.model, anatomy, dense.model, theirs)
+        if numbers is None:
+            how = f"{few} of {many} layers" if few < many else f"{few} layers instead of {many}"
+            return cls(
+                None,
+                shape=how,
+                notes=(f"It has {how}; its weights don't tell which of the dense layers those are.",),
+                paths=(*aside, *list(names.values())[few:]),
+            )
+        gone = sorted(names.keys() - set(numbers.values()))
+        missing = [p for layer in gone for p in dense.model.get_submodule(names[layer]).parameters()]
+        note = f"It has {few} of the dense model's {many} layers; gone: {ranges(gone)}."
+        return cls(
+            numbers,
+            tuple(f"block {layer}" for layer in gone),
+            sum(parameter.numel() for parameter in missing),
+            {
+                name: f"{names[numbers[block.layer]]}.{name.removeprefix(f'{block.name}.')}"
+                for block in anatomy.blocks
+                for name in tensors(found.plain.model)
+                if name.startswith(f"{block.name}.")
+            },
+            notes=(note,) if gone else (),
+            paths=(*aside, *(names[layer] for layer in gone)),
+        )
+
+    def number(self, layer: int) -> int:
+        """The dense model's number of a layer; its own where that can't be told."""
+        return layer if self.numbers is None else self.numbers[layer]
+
+    def has(self, name: str) -> bool:
+        """Does the tensor belong to one of the layers?"""
+        return name in self.named
+
+
+def _anatomy(loaded: Loaded) -> Anatomy | None:
+    """None where no layer holds a matrix that can be read, as in some quantised formats."""
+    try:
+        return dissect(loaded.model)
+    except BadInput:
+        return None
+
+
+def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: Work) -> PruneReport:
+    """The zeros in all that runs, and notes on what could not be counted."""
+    notes = [*_of_format(found), *_of_absent(found.plain)]
+    if anatomy is None:
+        notes.append("Its layers hold no plain matrices: zeros can't be counted in them.")
+        return PruneReport("", 0, 0, notes=tuple(notes))
+    running = [matrix for matrix in anatomy.matrices if not within(matrix.name, found.silent)]
+    matrices, uncounted = count(found.plain.model, running, work)
+    linear, known = matrices_of(found.plain.model, anatomy)
+    if uncounted + linear - known:
+        notes.append(
+            f"{uncounted + linear - known} of {linear} matrices hold no plain numbers: zeros can't be counted in them."
+        )
+    notes += anatomy.notes
+    known_by_name = {matrix.name for matrix in anatomy.matrices}
+    others = [
+        name for name in anatomy.unreachable
+        if name.rpartition(".")[0] not in known_by_name and not within(name, found.silent)
+    ]  # fmt: skip
+    experts = count_others(found.plain.model, anatomy, others)
+    matrices += experts
+    unreached = [name for name in others if name.removesuffix(".weight") not in {one.name for one in experts}]
+    if unreached:
+        notes.append(f"Zeros are not counted in {len(unreached)} tensors such as {unreached[0]}.")
+    dropped = [f"{name.split()[0]} {layers.number(int(name.split()[1]))}" for name in found.dropped]
+    return PruneReport(
+        setting="",
+        zeroed=sum(matrix.zeros for matrix in matrices),
+        targeted=sum(matrix.rows * matrix.columns for matrix in matrices),
+        dropped=tuple(sorted((*dropped, *layers.gone), key=lambda name: (name.split()[0], int(name.split()[1])))),
+        dropped_parameters=found.dropped_parameters + layers.gone_parameters,
+        matrices=tuple(replace(matrix, layer=layers.number(matrix.layer)) for matrix in matrices),
+        notes=tuple(notes),
+    )
+
+
+def _of_format(found: Elsewhere) -> list[str]:
+    how = quantised.described(found.plain.model)
+    return [f"It is quantised ({how}): what is measured are the weights it computes with."] if how else []
+
+
+def _of_absent(loaded: Loaded) -> list[str]:
+    return [f"{len(loaded.absent)} tensors of dropped sublayers are in no file."] if loaded.absent else []
+
+
+def _of_shapes(held: Compared, ours: Loaded, dense: Loaded) -> list[str]:
+    if not held.reshaped:
+        return []
+    one = next((found for found in held.reshaped if len(found.ours) > 1), held.reshaped[0])
+    return [
+        f"{len(held.reshaped)} of {held.count} tensors have another shape than {dense.info.name}'s: {one.name} is "
+        f"{' × '.join(map(str, one.ours))} instead of {' × '.join(map(str, one.dense))}; "
+        f"{ours.info.parameters:,} parameters in all instead of {dense.info.parameters:,}."
+    ]
+
+
+def _of_names(held: Compared, ours: Loaded) -> list[str]:
+    notes = []
+    if held.unreadable:
+        one = held.unreadable[0]
+        notes.append(f"No plain numbers to compare are in {len(held.unreadable)} tensors, {one} among them.")
+    if quantised.described(ours.model):
+        return notes
+    if held.extra:
+        notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, {held.extra[0]} among them.")
+    if held.lacking:
+        notes.append(
+            f"{len(held.lacking)} of the dense model's tensors have no counterpart in it, {held.lacking[0]} among them."
+        )
+    return notes
+
+
+def _of_settings(otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """The warning that not only the weights differ."""
+    if not otherwise:
+        return ()
+    return (f"The second model computes otherwise than the dense one: {listed(otherwise)}. The figures hold that too.",)
+
+
+def _of_identity(ours: Loaded, dense: Loaded, report: PruneReport, held: Compared, shape: str) -> tuple[str, ...]:
+    """The warning that nothing at all was removed: only if both models answer alike, too."""
+    if held.differing or held.unreadable or held.extra or held.lacking or report.dropped or shape:
+        return ()
+    apart = largest_difference(ours.model, dense.model)
+    if apart:
+        return (
+            f"All {held.count} tensors and the configuration are the dense model's, yet the two answer differently: "
+            f"logits are up to {apart:.3g} apart. What differs is in the code that they run, or in what it keeps.",
+        )
+    return (
+        f"The second model is the dense model: all {held.count} tensors are the same to the last bit, "
+        "and no sublayer is dropped. Every figure will be 0.",
+    )

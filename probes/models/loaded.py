@@ -1,0 +1,234 @@
+"""Loads causal language models from where people keep them.
+
+A model is named by "demo", a hub id ("owner/name", "owner/name@revision"), a folder, or a .gguf file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from probes import early
+from probes.early import check_placing
+from probes.models import adapter, unread
+from probes.models.aligned import align
+from probes.models.bitmask import unpacked_folder
+from probes.models.fingerprint import fingerprint
+from probes.models.locate import find, weight_files
+from probes.models.prompting import chat_end_ids
+from probes.models.quiet_libraries import marked_output
+from probes.models.read import named_drops, read_model, read_settings, read_tokenizer
+from probes.models.stages import stage
+from probes.models.tokens import TextStream, TokenText
+from probes.schema.errors import BadInput
+from probes.schema.events import WorkProgressed
+from probes.schema.foreign_text import visible
+from probes.schema.header import ModelInfo
+from probes.schema.settings import RunSettings
+from probes.system.cache_folder import Unkept, recall, remember, signature_of
+from probes.system.progress import Work
+
+__all__ = [
+    "DTYPES",
+    "Loaded",
+    "TextStream",
+    "TokenText",
+    "end_ids",
+    "fingerprint",
+    "has_device",
+    "load",
+    "named_drops",
+    "with_fingerprint",
+]
+
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in early.DTYPES}
+"""What --dtype takes besides "auto"."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A model ready to be read: in evaluation mode, wanting no gradients."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    info: ModelInfo
+    files: tuple[Path, ...] = ()
+    """Where the weights came from."""
+    absent: tuple[str, ...] = ()
+    """Tensors that are in none of them, all of layers with a sublayer that is named as dropped."""
+    notes: tuple[str, ...] = ()
+    """Facts about how it was loaded, in sentences."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that nobody may miss: its files hold tensors that it does not use."""
+
+
+@marked_output()
+def load(
+    spec: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    device_map: str | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    thorough: bool = False,
+    drops_obeyed: bool = False,
+    name: str = "",
+    progress: Callable[[WorkProgressed], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Loaded:
+    """Loads the causal LM that `spec` names, with its tokenizer, telling its progress.
+
+    `device` is "auto" (the first of CUDA, MPS, CPU that is there) or one by name; `dtype` is "auto" (float32 on a
+    CPU, the checkpoint's own elsewhere) or a torch name; `device_map` hands the placing to accelerate ("auto",
+    "balanced", …). `tokenizer` is taken where the model has none. Code that comes with a model, and pickled weights,
+    are refused unless allowed by name. `thorough` hashes the program's own copies instead of trusting their sizes
+    and times. A configuration that names dropped sublayers is refused, since nothing here would drop them, unless
+    `drops_obeyed` says that the caller does (`named_drops`). `info.fingerprint` is "" unless it is known from an
+    earlier start; see `with_fingerprint`.
+
+    Raises `BadInput` where the model can't be used, `Failure` where it could not be brought or does not fit,
+    `Cancelled` where `cancelled` says so.
+    """
+    work = Work(progress, cancelled)
+    target = _device(device, device_map)
+    wanted = _dtype(dtype, target)
+    with stage("Model not found", f"{visible(spec, 300)} can't be opened", "Name another folder, file or hub id."):
+        place = find(
+            spec,
+            work,
+            gguf_dtype="float32" if wanted is None else str(wanted).removeprefix("torch."),
+            remote_code=trust_remote_code,
+            pickle=allow_pickle,
+            thorough=thorough,
+        )
+        adapter.refuse_alone(place.folder, place.name)
+        folder = unpacked_folder(place.folder, place.name, work)
+        place = replace(place, name=name or place.name)
+        files = weight_files(folder)
+    config = read_settings(
+        folder,
+        files,
+        place.name,
+        remote_code=trust_remote_code,
+        pickle=allow_pickle,
+        drops_obeyed=drops_obeyed,
+    )
+    own = read_tokenizer(place.folder, config, remote_code=trust_remote_code) or tokenizer
+    if own is None:
+        raise BadInput(
+            "No tokenizer",
+            f"{place.name} has no tokenizer in {visible(str(place.folder))} that turns text into tokens.",
+            "Add its tokenizer.json, or name it as the second model of one that has the tokenizer.",
+        )
+    read = read_model(
+        folder,
+        config,
+        files,
+        place.name,
+        device=target,
+        dtype=wanted,
+        device_map=device_map,
+        remote_code=trust_remote_code,
+        pickle=allow_pickle,
+        drops_obeyed=drops_obeyed,
+        work=work,
+    )
+    model = read.model
+    align(model)
+    known = recall("fingerprint", signature_of(files, str(model.dtype)))
+    info = _info(model, place.name, spec, place.revision, known)
+    warnings = (*read.warnings, *adapter.warnings_beside(place.folder, place.name))
+    notes = (*read.notes, *unread.beside(folder, files, place.name), *work.notes)
+    return Loaded(model, own, info, files, read.absent, notes, warnings)
+
+
+def has_device(name: str) -> bool:
+    """Can a model be put on this device here?"""
+    try:
+        _device(name, None)
+    except BadInput:
+        return False
+    return True
+
+
+def with_fingerprint(loaded: Loaded) -> Loaded:
+    """The same with `info.fingerprint` filled in: taken now, and known at later starts while the files stay as they
+    are. The model must still be as it was loaded."""
+    if loaded.info.fingerprint:
+        return loaded
+    taken = fingerprint(loaded.model)
+    notes = loaded.notes
+    if taken and loaded.files:
+        try:
+            remember("fingerprint", signature_of(loaded.files, str(loaded.model.dtype)), taken)
+        except Unkept as problem:
+            notes = (*notes, problem.message)
+    return replace(loaded, info=replace(loaded.info, fingerprint=taken), notes=notes)
+
+
+def end_ids(loaded: Loaded, settings: RunSettings) -> frozenset[int]:
+    """Every token that ends this model's text: its configurations', its tokenizer's, its chat template's if used.
+
+    A configuration may name an end by default that its tokenizer uses as an ordinary token; such an id is left out.
+    """
+    tokenizer = loaded.tokenizer
+    named: set[int] = set()
+    for source in (loaded.model.generation_config, loaded.model.config, loaded.model.config.get_text_config()):
+        named |= _ids(getattr(source, "eos_token_id", None))
+    own = _ids(tokenizer.eos_token_id) | chat_end_ids(tokenizer, settings)
+    added = tokenizer.added_tokens_decoder
+    special = {token_id for token_id in named if token_id in added and added[token_id].special}
+    found = own | special if own else named
+    return frozenset(token_id for token_id in found if 0 <= token_id < loaded.info.vocabulary)
+
+
+def _device(name: str, device_map: str | None) -> torch.device:
+    check_placing(device=name, device_map=device_map)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": torch.cuda.device_count()}[device.type]
+    if (device.index or 0) >= there:
+        raise BadInput("Device", f"This machine has no {name}.", "Use --device auto or cpu.")
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype | None:
+    """None where the checkpoint decides."""
+    check_placing(dtype=name)
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else None
+    return DTYPES[name]
+
+
+def _info(model: PreTrainedModel, name: str, spec: str, revision: str, known: str) -> ModelInfo:
+    config = model.config.get_text_config(decoder=True)
+    distinct = {id(parameter): parameter.numel() for parameter in model.parameters()}
+    placed = getattr(model, "hf_device_map", None)
+    devices = sorted({str(device) for device in placed.values()}) if placed else [str(model.device)]
+    return ModelInfo(
+        name=name,
+        spec=spec,
+        revision=revision,
+        fingerprint=known,
+        architecture=type(model).__name__,
+        layers=int(config.num_hidden_layers),
+        hidden=int(config.hidden_size),
+        vocabulary=int(config.vocab_size),
+        parameters=sum(distinct.values()),
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=",".join(devices),
+    )
+
+
+def _ids(named: object) -> set[int]:
+    """A configuration names one id, several, or none."""
+    if isinstance(named, int):
+        return {named}
+    return {token_id for token_id in named if isinstance(token_id, int)} if isinstance(named, Iterable) else set()

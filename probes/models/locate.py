@@ -1,0 +1,173 @@
+"""From what a person names to a folder on this disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from tqdm.std import tqdm
+
+from probes.models import demo
+from probes.models.adapter import is_weights
+from probes.models.gguf import converted
+from probes.models.naming import name_of, revision_of
+from probes.models.spec_check import LOCAL, LONGEST_SPEC, check_spec, hub_hint
+from probes.schema.errors import BadInput, Failure
+from probes.schema.foreign_text import said, visible
+from probes.system.progress import Work
+
+_TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__[:1])
+"""What the hub's client lets through; the last is its HTTP library's, which its versions differ in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model's files are."""
+
+    folder: Path
+    name: str
+    """Short, for titles."""
+    revision: str = ""
+    """The hub commit, or "" where there is none."""
+
+
+def find(spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: bool, thorough: bool = False) -> Place:
+    """The folder of "demo", of a local folder or .gguf file, or of a hub id ("owner/name", "owner/name@revision").
+
+    A hub id already in the hub's cache needs no network where HF_HUB_OFFLINE is set or the hub can't be reached.
+    Raises `BadInput` where there is no such model and `Failure` where it can't be brought here.
+    """
+    path = check_spec(spec)
+    if spec == "demo":
+        return Place(demo.demo_folder(work, dtype=gguf_dtype, thorough=thorough), demo.NAME)
+    if path is not None and path.is_dir():
+        single = _only_gguf(path)
+        if single is None:
+            return Place(path, name_of(spec), revision_of(path))
+        path = single
+    if path is not None:
+        path = path.absolute()  # and not where a link leads, such as to a file that is called by its hash
+        return Place(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
+    return _from_hub(spec, work, remote_code=remote_code, pickle=pickle)
+
+
+def configuration(folder: Path) -> dict[str, object]:
+    """The folder's config.json. Raises `BadInput` where there is none or it is not one of a model."""
+    file = folder / "config.json"
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        names = ", ".join(visible(name, 100) for name in sorted(path.name for path in folder.iterdir())[:5])
+        lacks = f"{visible(str(folder))} has no config.json; it holds {names or 'nothing'}."
+        raise BadInput("Not a model", lacks, LOCAL) from None
+    except (OSError, ValueError, RecursionError) as problem:
+        raise BadInput("Not a model", f"{visible(str(file))} can't be read: {said(problem)}", LOCAL) from problem
+    if not isinstance(found, dict):
+        raise BadInput("Not a model", f"{visible(str(file))} is not a model's configuration.", LOCAL)
+    return found
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files that hold the weights: the index's where there is one, safetensors before pickles."""
+    for name, pattern in (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin")):
+        index = folder / f"{name}.index.json"
+        if (folder / name).exists():
+            return (folder / name,)
+        if index.exists():
+            return _named_in(index)
+        if found := tuple(path for path in sorted(folder.glob(pattern)) if is_weights(path)):
+            return found
+    return ()
+
+
+def _named_in(index: Path) -> tuple[Path, ...]:
+    """The files that an index of shards names."""
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        files = tuple(index.parent / name for name in names)
+        absent = [file for file in files if not file.is_file()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        unread = f"{visible(str(index))} can't be read: {said(problem)}"
+        raise BadInput("Broken index", unread, "Fetch it again.") from problem
+    if absent:
+        folder, name = visible(str(index.parent)), visible(str(absent[0].relative_to(index.parent)), 200)
+        raise BadInput("Weights missing", f"{folder} has no {name}.", "Fetch the missing files.")
+    return files
+
+
+def _only_gguf(folder: Path) -> Path | None:
+    """The one .gguf file of a folder that holds nothing else a model could be loaded from."""
+    if (folder / "config.json").exists():
+        return None
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) > 1:
+        names = ", ".join(visible(file.name, 100) for file in files[:5])
+        raise BadInput("Which file?", f"{visible(str(folder))} holds several GGUF files: {names}.", "Name one of them.")
+    return files[0] if files else None
+
+
+def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Place:
+    name, _, revision = spec.partition("@")
+    task = f"Fetching {name}"
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
+    wanted += ["*.bin"] if pickle else []
+    wanted += ["*.py"] if remote_code else []
+
+    brought: dict[int, float] = {}
+
+    class Bar(tqdm):  # type: ignore[misc]  # tqdm ships no types
+        """Tells how many bytes have come, instead of drawing it."""
+
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            self._bytes = kwargs.get("unit") == "B"
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            work.check(task)
+            if self._bytes:
+                # The hub counts what arrived and what was written in a bar each; the one ahead is shown.
+                brought[id(self)] = brought.get(id(self), 0) + (n or 0)
+                work.tell(task, max(brought.values()), self.total or None, "bytes")
+
+    hint = hub_hint(spec)
+    work.tell(task)
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision or None,
+            allow_patterns=wanted,
+            ignore_patterns=["*/*.safetensors", "*/*.bin"],
+            local_files_only=constants.HF_HUB_OFFLINE,
+            tqdm_class=Bar,
+        )
+    except HFValidationError as problem:
+        raise BadInput(
+            "Model not found", f"{visible(spec, LONGEST_SPEC)} is no file, folder or hub id.", hint
+        ) from problem
+    except GatedRepoError as problem:
+        raise BadInput(
+            "Model is gated",
+            f"{name} asks for its terms to be accepted on the hub first.",
+            "Log in with `hf auth login`.",
+        ) from problem
+    except RevisionNotFoundError as problem:
+        raise BadInput("Model not found", f"{name} has no revision {revision}.", hint) from problem
+    except RepositoryNotFoundError as problem:
+        raise BadInput("Model not found", f"The hub has no model {name}, or it is private.", hint) from problem
+    except LocalEntryNotFoundError as problem:
+        offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub can't be reached"
+        raise Failure("Model not here", f"{name} is not in the hub's cache, and {offline}.", hint) from problem
+    except _TRANSPORT as problem:
+        raise Failure("Model not fetched", f"Fetching {name} failed: {said(problem)}", hint) from problem
+    return Place(Path(folder), name.rsplit("/", 1)[-1], revision=Path(folder).name)

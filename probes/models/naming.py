@@ -1,0 +1,70 @@
+"""What a model is called: short, and long enough to tell two apart. Free of torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from probes.models.spec_check import expanded
+from probes.schema.foreign_text import visible
+
+DEMO = "SmolLM2-135M-Instruct"
+_LONGEST = 120
+"""Characters shown of a name."""
+
+
+def name_of(spec: str) -> str:
+    """The usual name: of a folder or file its own, of the hub's models, also in the hub's cache, the repository's."""
+    return _names(spec)[0]
+
+
+def revision_of(folder: Path) -> str:
+    """The commit of a folder in the hub's cache; "" for any other."""
+    held = _in_hub_cache(folder)
+    return held[1] if held else ""
+
+
+def names_apart(one: str, other: str) -> tuple[str, str]:
+    """What two models are called: their usual names, or if these are equal, as much more as tells them apart."""
+    ours, theirs = _names(one), _names(other)
+    for n in range(max(len(ours), len(theirs))):
+        pair = ours[min(n, len(ours) - 1)], theirs[min(n, len(theirs) - 1)]
+        if pair[0] != pair[1]:
+            return pair
+    return ours[0], theirs[0]
+
+
+def is_local(spec: str) -> bool:
+    """Is it a file or folder here?"""
+    return os.path.exists(expanded(spec))
+
+
+def _names(spec: str) -> list[str]:
+    """From the usual name to one that says all."""
+    if spec == "demo":
+        return [DEMO]
+    if not is_local(spec):
+        repository = spec.partition("@")[0]
+        found = [repository.rsplit("/", 1)[-1], repository, spec]
+    else:
+        path = expanded(spec)
+        path = path.resolve() if path.is_dir() else path.absolute()
+        held = _in_hub_cache(path if path.is_dir() else path.parent)
+        if held:
+            repository, revision = held
+            short = repository.rsplit("/", 1)[-1] if path.is_dir() else path.stem
+            found = [short, repository, f"{repository}@{revision[:12]}", f"{repository}@{revision[:12]}/{path.name}"]
+        else:
+            parts = path.parts
+            tails = ["/".join(parts[-length:]) for length in range(1, len(parts))]
+            found = tails if path.is_dir() else [path.stem, *tails]
+    return [visible(name, _LONGEST) for name in found] or [visible(spec, _LONGEST)]
+
+
+def _in_hub_cache(folder: Path) -> tuple[str, str] | None:
+    """Repository and commit of …/models--OWNER--NAME/snapshots/COMMIT."""
+    repository, snapshots, commit = ("", "", "", *folder.resolve().parts)[-3:]
+    if snapshots != "snapshots" or not repository.startswith("models--") or not re.fullmatch(r"[0-9a-f]{40}", commit):
+        return None
+    return repository.removeprefix("models--").replace("--", "/"), commit

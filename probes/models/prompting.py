@@ -1,0 +1,282 @@
+"""What both models read before the first step: the prompt, in the chat template or as it is, and a text to score.
+
+It is read once a run: a template may hold the date, so a second rendering could give other tokens than those that the
+models have seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from probes.models.tokens import TokenText, encode
+from probes.schema.errors import BadInput
+from probes.schema.foreign_text import visible
+from probes.schema.header import RunHeader
+from probes.schema.settings import Follow, RunSettings
+
+DATE_NOTE = (
+    "The chat template can write the date into the prompt, so the same prompt may be other tokens on another day; "
+    "a recording is continued on the recorded ones."
+)
+_DATE = "strftime_now"
+"""The function through which a template gets the present time."""
+_MARK = "phierprompt"
+"""A prompt that no template contains: where it is missing from the rendered text, the template dropped it."""
+_WRITTEN_OUT = re.compile(rf"""['"]text['"]\s*:\s*['"]{_MARK}""")
+"""What a template for texts makes of a list of parts: its Python or JSON, punctuation and all."""
+_SHOWN = 200
+"""Characters of a template's own message that are shown."""
+
+Turns = list[dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What both models read before the first step of a run."""
+
+    text: str
+    """The prompt after the chat template."""
+    ids: tuple[int, ...]
+    text_ids: tuple[int, ...] = ()
+    """The tokens of the text to score; empty unless one is followed."""
+    notes: tuple[str, ...] = ()
+    """Sentences that a reader of the figures should know."""
+
+
+def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Prompt:
+    """The prompt, and the text to score if one is followed, as text and as ids.
+
+    The chat template, if the tokenizer has one, gets a user's turn and opens the answer; a raw prompt is read as it is,
+    without a look at the template. Special tokens are there once: a template writes its own, plain text gets the
+    tokenizer's. Raises `BadInput` if nothing is left to read, or if the template can't take the prompt.
+    """
+    if settings.follow is Follow.TEXT and not settings.prompt:
+        return _text_alone(tokenizer, settings.text)
+    template = _template(tokenizer, settings)
+    if template is None:
+        prompt = _raw(tokenizer, settings.prompt)
+    else:
+        if not settings.prompt.strip():
+            raise BadInput("Empty prompt", "The prompt is empty.", "Type at least one word.")
+        text = _in_template(tokenizer, template, settings.prompt)
+        notes = (DATE_NOTE,) if _DATE in template else ()
+        prompt = Prompt(text, tuple(encode(tokenizer, text, special=False)), notes=notes)
+    if not prompt.ids:
+        raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
+    if settings.follow is not Follow.TEXT:
+        return prompt
+    return replace(prompt, text_ids=_text_after(tokenizer, prompt, settings.text))
+
+
+def recorded_prompt(tokenizer: PreTrainedTokenizerBase, header: RunHeader) -> Prompt:
+    """What a recorded run read, to go on from it: the recorded ids, whatever the template would give today.
+
+    Raises `BadInput` if this tokenizer makes other tokens of the recorded text, and what `read_prompt` raises if the
+    recording holds no ids.
+    """
+    ids = header.prompt_ids
+    if not ids:
+        return read_prompt(tokenizer, header.settings)
+    try:
+        now = read_prompt(tokenizer, header.settings)
+    except BadInput:  # a template that has changed, and can't take the prompt any more
+        now = Prompt("", ())
+    if ids != now.ids and list(ids) != encode(tokenizer, header.prompt_text, special=False):
+        raise BadInput(
+            "Another prompt",
+            f"The recorded prompt is {len(ids):,} tokens, and this tokenizer makes others of the same text.",
+            "Put the recorded tokenizer back, or begin a new run.",
+        )
+    was = Prompt(header.prompt_text, ids, header.text_ids, now.notes)
+    if header.settings.follow is not Follow.TEXT or was.text_ids:
+        return was
+    same = now.ids == ids
+    return replace(was, text_ids=now.text_ids if same else _text_after(tokenizer, was, header.settings.text))
+
+
+def chat_end_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> frozenset[int]:
+    """The special token that the chat template in use puts after an answer, if it puts one."""
+    answer = "yes"
+    try:
+        template = _template(tokenizer, settings)
+        if template is None:
+            return frozenset()
+        text = next((text for text in _conversations(tokenizer, template, "no", answer) if answer in text), "")
+    except BadInput:
+        return frozenset()  # a template for other turns than these; the configurations name the ends then
+    after = text[text.rindex(answer) + len(answer) :] if text else ""
+    ids = encode(tokenizer, after.lstrip(), special=False)
+    added = tokenizer.added_tokens_decoder
+    return frozenset(token_id for token_id in ids[:1] if token_id in added and added[token_id].special)
+
+
+# Without a template -------------------------------------------------------------------------------------------
+
+
+def _raw(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Prompt:
+    ids = encode(tokenizer, prompt, special=True)
+    first = tokenizer.bos_token_id
+    if first is not None and ids[:2] == [first, first]:
+        ids = ids[1:]
+    begun = first is not None and ids[:1] == [first] and not prompt.startswith(str(tokenizer.bos_token))
+    return Prompt(f"{tokenizer.bos_token}{prompt}" if begun else prompt, tuple(ids))
+
+
+def _text_after(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> tuple[int, ...]:
+    """The text's ids, as they continue the prompt.
+
+    The text is tokenised with the prompt before it, so that its first token is what a model would write there; if that
+    would change the prompt's own last token, it is tokenised alone.
+    """
+    before = list(prompt.ids)
+    whole = encode(tokenizer, prompt.text + text, special=False)
+    ids = whole[len(before) :] if whole[: len(before)] == before else []
+    return tuple(_some(ids or encode(tokenizer, text, special=False)))
+
+
+def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
+    """A text with no prompt: what begins a text is read, then every token of it is scored."""
+    ids = _some(encode(tokenizer, text, special=False))
+    begin = _begin(tokenizer, text, ids)
+    if begin is None:
+        if not ids[1:]:
+            raise BadInput(
+                "Text too short",
+                "The text is one token, and the tokenizer has none to read before it.",
+                "Give a longer text, or a prompt before it.",
+            )
+        first = TokenText(tokenizer).piece(ids[0])
+        note = (
+            f"The text's first token, “{visible(first, _SHOWN)}”, is read but not scored: the tokenizer has no token "
+            "that begins a text."
+        )
+        return Prompt(first, (ids[0],), tuple(ids[1:]), (note,))
+    if ids[0] == begin and ids[1:]:
+        ids = ids[1:]  # the text brings what begins it
+    piece = TokenText(tokenizer).piece(begin)
+    note = f"The text's first token is scored after “{visible(piece, _SHOWN)}”; no prompt is before the text."
+    return Prompt(piece, (begin,), tuple(ids), (note,))
+
+
+def _begin(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> int | None:
+    """The token that the tokenizer puts before a text; else the one that begins or ends texts; None if it has none."""
+    first = encode(tokenizer, text, special=True)[0]
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    if first != ids[0]:
+        return first
+    return next((token_id for token_id in named if isinstance(token_id, int)), None)
+
+
+def _some(ids: list[int]) -> list[int]:
+    if not ids:
+        raise BadInput("Empty text", "The text to score has no tokens.", "Give at least one word.")
+    return ids
+
+
+# With a template ----------------------------------------------------------------------------------------------
+
+
+def _template(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> str | None:
+    """The Jinja source of the chat template in use; None if the prompt is read as it is."""
+    if settings.raw:
+        return None
+    held, asked = tokenizer.chat_template, settings.chat_template
+    named: dict[str, str] = held if isinstance(held, dict) else {"default": held} if held else {}
+    if not named and not asked:
+        return None
+    names = ", ".join(visible(str(name), _SHOWN) for name in named)
+    if asked in named or (not asked and "default" in named):
+        return str(named[asked or "default"])
+    if asked and not named:
+        raise BadInput("Chat template", "The model has no chat template to choose.", "Leave --chat-template out.")
+    if asked:
+        raise BadInput(
+            "Chat template",
+            f"The model has no chat template {visible(asked, _SHOWN)!r}.",
+            f"Choose one of these with --chat-template: {names}.",
+        )
+    raise BadInput(
+        "Chat template",
+        f"The model has several chat templates, and none of them is the default: {names}.",
+        "Choose one with --chat-template NAME, or send the prompt as it is with --raw.",
+    )
+
+
+def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, prompt: str) -> str:
+    """The rendered conversation, with the prompt's words in it.
+
+    Some templates take a turn as a text, others as a list of parts, and those drop a text without an error. Raises
+    `BadInput` if neither form brings the whole prompt into the text.
+    """
+    problem: BadInput | None = None
+    for form in _FORMS:
+        try:
+            tried = _render(tokenizer, template, [_turn("user", _MARK, form)], open_answer=True).casefold()
+            if _MARK in tried and not _WRITTEN_OUT.search(tried):
+                text = _render(tokenizer, template, [_turn("user", prompt, form)], open_answer=True)
+                if _holds(text, prompt):
+                    return text
+        except BadInput as found:
+            problem = problem or found
+    raise problem or BadInput(
+        "Chat template",
+        "The model's chat template drops the prompt or a part of it.",
+        "Send the prompt as it is with --raw, or choose another template with --chat-template.",
+    )
+
+
+def _conversations(tokenizer: PreTrainedTokenizerBase, template: str, asked: str, answer: str) -> list[str]:
+    """A question and its answer, in every form that the template takes. Raises `BadInput` if it takes none."""
+    found, problem = [], None
+    for form in _FORMS:
+        turns = [_turn("user", asked, form), _turn("assistant", answer, form)]
+        try:
+            found.append(_render(tokenizer, template, turns, open_answer=False))
+        except BadInput as refused:
+            problem = refused
+    if not found and problem is not None:
+        raise problem
+    return found
+
+
+def _holds(text: str, prompt: str) -> bool:
+    """Are the prompt's words in the text, in their order? What is between them may be escaped or trimmed."""
+    text, at = text.casefold(), 0
+    for word in re.findall(r"\w+", prompt.casefold()) or prompt.casefold().split():
+        at = text.find(word, at)
+        if at < 0:
+            return False
+        at += len(word)
+    return True
+
+
+def _turn(role: str, content: str, form: Callable[[str], object]) -> dict[str, object]:
+    return {"role": role, "content": form(content)}
+
+
+def _parts(content: str) -> object:
+    return [{"type": "text", "text": content}]
+
+
+_FORMS: tuple[Callable[[str], object], ...] = (str, _parts)
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, template: str, turns: Turns, *, open_answer: bool) -> str:
+    conversation: Any = turns  # its types know turns that are texts, and not lists of parts
+    try:
+        text = tokenizer.apply_chat_template(
+            conversation, chat_template=template, tokenize=False, add_generation_prompt=open_answer
+        )
+    except Exception as problem:  # a template is a program: it can raise anything
+        said = visible(str(problem), _SHOWN) or type(problem).__name__
+        raise BadInput(
+            "Chat template",
+            f"The model's chat template can't take this prompt ({said}).",
+            "Send the prompt as it is with --raw, or choose another template with --chat-template.",
+        ) from problem
+    return str(text)

@@ -1,0 +1,319 @@
+"""From a folder to a model and a tokenizer in memory, or a sentence that says why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import psutil
+import torch
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
+
+from probes.models import adapter, unread
+from probes.models.configured import doubtful, read_configuration
+from probes.models.locate import configuration
+from probes.models.quantised import check_readable, settle, unheard, unknown
+from probes.models.quiet_libraries import reporting
+from probes.models.stages import SMALLER, stage
+from probes.schema.errors import BadInput, Failure
+from probes.schema.foreign_text import visible
+from probes.system.progress import Work
+
+_TRIED = 8
+"""Words of a tokenizer that are tried before it is held to turn nothing into tokens."""
+_STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+"""Bytes of one number, by safetensors' name for its type; all others take one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """A model as it was read."""
+
+    model: PreTrainedModel
+    absent: tuple[str, ...]
+    """Tensors that are in no file."""
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_settings(
+    folder: Path, files: Sequence[Path], name: str, *, remote_code: bool, pickle: bool, drops_obeyed: bool
+) -> PreTrainedConfig:
+    """The folder's configuration. Raises `BadInput` unless it is one of a causal language model that may be read as it
+    is, without running the code that it brings."""
+    found = configuration(folder)
+    _refuse_foreign_code(found, name, remote_code)
+    check_readable(found, name)
+    if not (remote_code or drops_obeyed):
+        _refuse_drops(found, name)
+    _refuse_pickles(folder, files, name, pickle)
+    size = sum(file.stat().st_size for file in files)
+    if not size:
+        raise BadInput("Broken weights", f"{visible(str(files[0]))} is empty.", "Fetch it again.")
+    return read_configuration(folder, found, name, tensors=_count(files), size=size, remote_code=remote_code)
+
+
+def named_drops(config: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
+    """The layers whose "attn" and "mlp" a configuration names as dropped, as LLM-Drop writes them.
+
+    Its lists hold layer numbers, or one entry a layer that is true where the sublayer is dropped; null is not.
+    """
+    dropped = {}
+    for sublayer, key in (("attn", "drop_attn_list"), ("mlp", "drop_mlp_list")):
+        listed = config.get(key)
+        entries = list(enumerate(listed)) if isinstance(listed, list) else []
+        numbers = [(at, entry) for at, entry in entries if isinstance(entry, int) and entry is not False]
+        dropped[sublayer] = tuple(sorted({at if entry is True else entry for at, entry in numbers}))
+    return dropped
+
+
+def read_model(
+    folder: Path,
+    config: PreTrainedConfig,
+    files: Sequence[Path],
+    name: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    device_map: str | None,
+    remote_code: bool,
+    pickle: bool,
+    drops_obeyed: bool = False,
+    work: Work,
+) -> Read:
+    """The folder's causal LM on `device` (or placed by `device_map`); `dtype` None keeps the checkpoint's own.
+
+    With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped.
+    Raises `BadInput` where the folder holds no model, or not all of it, and `Failure` where memory is too small.
+    """
+    needed = bytes_needed(files, dtype)
+    if device_map is None:
+        _refuse_too_large(needed, device, name)
+    placed = device_map if device_map is not None else None if device.type == "cpu" else {"": device}
+    task = f"Loading {name}"
+    found = configuration(folder)
+    hint = "Name another model." if device_map is None else "Use a device map such as auto or balanced."
+    hint = f"{doubtful(found)}{hint}"
+    failed = f"{name} can't be loaded from {visible(str(files[0] if len(files) == 1 else folder))}"
+    loading = stage("Model not loaded", failed, hint, memory=lambda: _too_large(name, needed))
+    with (
+        unheard(found),
+        reporting(work, task),
+        loading,
+        _tensors_only(failed),
+        adapter.left_off(),
+        unread.collected() as left,
+    ):
+        work.tell(task)
+        read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
+            folder,
+            config=config,
+            dtype=dtype or "auto",
+            device_map=placed,
+            use_safetensors=None if pickle else True,
+            trust_remote_code=remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+        model, report = read
+        if isinstance(model, PreTrainedModel):
+            settle(model)
+    if not isinstance(model, PreTrainedModel):
+        raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
+    left.unused.update((str(key) for key in _several(report.get("unexpected_keys"))), unread.noted(folder))
+    notes, warnings = unread.told(left, model, files, name)
+    absent = _absent(report, name, named_drops(found) if drops_obeyed else {}, _head(model))
+    model.requires_grad_(False)
+    model.eval()
+    return Read(model, absent, notes, (*warnings, *unknown(model, name)))
+
+
+def read_tokenizer(folder: Path, config: PreTrainedConfig, *, remote_code: bool) -> PreTrainedTokenizerBase | None:
+    """The folder's tokenizer; None where it has none, or one that turns text into nothing."""
+    files = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
+    if not any((folder / file).exists() for file in files):
+        return None
+    with stage("Tokenizer not loaded", f"The tokenizer in {visible(str(folder))} can't be read", "Fetch it again."):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, config=config, trust_remote_code=remote_code, local_files_only=True
+        )
+        usable = isinstance(tokenizer, PreTrainedTokenizerBase) and _has_words(tokenizer)
+    return tokenizer if usable else None
+
+
+def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Can it turn any text into tokens? Its words need not be English: one of them is tried."""
+    special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    known = [token_id for token_id in tokenizer.get_vocab().values() if token_id not in special]
+    for text in ("a word", *(tokenizer.decode([token_id]) for token_id in known[:_TRIED])):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        if any(token_id != tokenizer.unk_token_id for token_id in ids):
+            return True
+    return False
+
+
+def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
+    """Bytes that the weights take in memory in this dtype, from the files' headers; their size on disk for pickles."""
+    total = 0
+    for file in files:
+        total += _tensor_bytes(file, dtype) if file.suffix == ".safetensors" else file.stat().st_size
+    return total
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that is free on this device now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+@contextmanager
+def _tensors_only(failed: str) -> Iterator[None]:
+    """Raises `BadInput` for a pickle of something else than tensors, which torch refuses with advice for programs."""
+    try:
+        yield
+    except UnpicklingError as problem:
+        raise BadInput(
+            "Pickled weights",
+            f"{failed}: it holds more than tensors, and other objects could run code.",
+            "Save it again by save_pretrained, which writes safetensors.",
+        ) from problem
+
+
+def _refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool) -> None:
+    kind = config.get("model_type")
+    known = isinstance(kind, str) and kind in CONFIG_MAPPING
+    if config.get("auto_map") and not known and not allowed:
+        raise BadInput(
+            "Code of its own",
+            f"{name} comes with Python code that would run on this machine.",
+            "Read that code, then allow it with --trust-remote-code.",
+        )
+
+
+def _refuse_drops(config: Mapping[str, object], name: str) -> None:
+    """Only the code that comes with such a model obeys these lists."""
+    drops = [
+        f"drop-{kind}@layers={','.join(map(str, layers))}" for kind, layers in named_drops(config).items() if layers
+    ]
+    if drops:
+        raise BadInput(
+            "Dropped by its own code",
+            f"{name} names sublayers as dropped, which only its own code obeys: read plainly, it would drop nothing.",
+            f"Drop them here, from the model it was made of: --prune {'+'.join(drops)}",
+        )
+
+
+def _refuse_pickles(folder: Path, files: Sequence[Path], name: str, allowed: bool) -> None:
+    if not files:
+        raise BadInput(
+            "No weights",
+            f"{name} has no safetensors weights in {visible(str(folder))}.",
+            "Name a folder or file that holds them.",
+        )
+    if files[0].suffix != ".safetensors" and not allowed:
+        raise BadInput(
+            "Pickled weights",
+            f"{name} has its weights in {visible(files[0].name, 100)}, a format that can run code when it is opened.",
+            "Use safetensors, or allow it with --allow-pickle where you trust the source.",
+        )
+
+
+def _refuse_too_large(needed: int, device: torch.device, name: str) -> None:
+    free = available_bytes(device)
+    if needed > free:
+        raise _too_large(name, needed, free, device)
+
+
+def _too_large(name: str, needed: int, free: int | None = None, device: torch.device | None = None) -> Failure:
+    there = f", and {free / 1e9:.1f} GB are free on {device}" if free is not None else ""
+    return Failure("Out of memory", f"{name} needs {needed / 1e9:.1f} GB for its weights{there}.", SMALLER)
+
+
+def _absent(
+    report: Mapping[str, object], name: str, dropped: Mapping[str, Sequence[int]], head: Set[str]
+) -> tuple[str, ...]:
+    """The tensors that are in no file, all of layers that have a dropped sublayer; raises `BadInput` for any other.
+
+    A weight that is in no file would be random, and every figure with it. `head` are those of the LM head.
+    """
+    missing = sorted(str(key) for key in _several(report.get("missing_keys")))
+    layers = {str(layer) for found in dropped.values() for layer in found}
+    if absent := [key for key in missing if not layers & set(key.split("."))]:
+        if set(absent) <= head:
+            raise BadInput(
+                "Not a language model",
+                f"{name}'s files hold no LM head ({absent[0]}): it is an embedding or base model.",
+                "Name a causal language model.",
+            )
+        raise BadInput(
+            "Weights missing",
+            f"{name}'s files lack {len(absent)} of the model's tensors, {absent[0]} among them.",
+            "Fetch the model again.",
+        )
+    for key, stored, expected in sorted(_several(report.get("mismatched_keys")), key=str):
+        raise BadInput(
+            "Weights don't fit",
+            f"{visible(str(key), 200)} is {_shape(stored)} in the files of {name}, but its config.json makes it "
+            f"{_shape(expected)}.",
+            "Correct the configuration, or fetch the model again.",
+        )
+    for message in _several(report.get("error_msgs")):
+        raise BadInput("Weights don't fit", f"{name}'s weights don't fit its config.json: {visible(str(message), 600)}")
+    return tuple(missing)
+
+
+def _head(model: PreTrainedModel) -> frozenset[str]:
+    """The names of the LM head's tensors."""
+    head = model.get_output_embeddings()
+    path = next((name for name, module in model.named_modules() if module is head), "")
+    return (
+        frozenset(f"{path}.{name}" for name, _ in head.named_parameters()) if path and head is not None else frozenset()
+    )
+
+
+def _several(found: object) -> Sequence[Any]:
+    return list(found) if isinstance(found, list | tuple | set | frozenset) else []
+
+
+def _shape(size: Sequence[int]) -> str:
+    return " × ".join(map(str, size)) or "a single number"
+
+
+def _count(files: Sequence[Path]) -> int:
+    """How many tensors the files hold; of pickles, how many could be in them."""
+    return sum(len(_header(file)) if file.suffix == ".safetensors" else file.stat().st_size // 64 for file in files)
+
+
+def _tensor_bytes(file: Path, dtype: torch.dtype | None) -> int:
+    total = 0
+    try:
+        for entry in _header(file).values():
+            start, end = entry["data_offsets"]
+            stored = _STORED.get(entry["dtype"], 1)
+            floating = "F" in entry["dtype"] and stored > 1
+            total += (end - start) * (dtype.itemsize if dtype and floating else stored) // stored
+    except (ValueError, KeyError, TypeError) as problem:
+        raise _not_whole(file) from problem
+    return total
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """What a safetensors file says of each of its tensors, by name."""
+    try:
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        return {key: entry for key, entry in header.items() if key != "__metadata__"}
+    except (OSError, ValueError, AttributeError, MemoryError, OverflowError, RecursionError) as problem:
+        raise _not_whole(file) from problem
+
+
+def _not_whole(file: Path) -> BadInput:
+    return BadInput("Broken weights", f"{visible(str(file))} is no whole safetensors file.", "Fetch it again.")

@@ -1,0 +1,76 @@
+"""What a model's name says before anything is loaded. Free of torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from probes.models.adapter import refuse_alone
+from probes.schema.errors import BadInput
+from probes.schema.foreign_text import visible
+from probes.schema.nearest import did_you_mean
+
+LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
+LONGEST_SPEC = 300
+"""Characters shown of what was asked for."""
+
+
+def check_spec(spec: str) -> Path | None:
+    """The file or folder that is named, or None for "demo" and what may be a hub id.
+
+    Raises `BadInput` if it is neither: a file that is missing, or one that holds no model.
+    """
+    if not spec.strip():
+        raise BadInput("No model", "The model's name is empty.", LOCAL)
+    if spec == "demo":
+        return None
+    path, shown = expanded(spec), visible(spec, LONGEST_SPEC)
+    if os.path.isdir(path):  # which, unlike pathlib's, is False for a name that is too long
+        refuse_alone(path, visible(path.resolve().name, 100))
+        if not (path / "config.json").exists() and not any(path.glob("*.gguf")):
+            names = ", ".join(visible(name, 100) for name in sorted(os.listdir(path))[:5]) or "nothing"
+            raise BadInput("Not a model", f"{shown} has no config.json; it holds {names}.", LOCAL)
+        return path
+    if os.path.isfile(path):
+        if path.suffix.lower() != ".gguf":
+            raise BadInput("Not a model", f"{shown} is a file, but not a .gguf file.", LOCAL)
+        return path
+    if _looks_like_path(spec):
+        raise BadInput("Model not found", f"There is no file or folder {shown}.", f"{nearby(path)}{LOCAL}")
+    return None
+
+
+def hub_hint(spec: str) -> str:
+    """What to do if the hub has no model of this name."""
+    return f"{did_you_mean(spec, ['demo']) or nearby(Path(spec))}{LOCAL}"
+
+
+def expanded(name: str) -> Path:
+    """The path with the home of a user who is known."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def nearby(path: Path) -> str:
+    """`Did you mean X?` and a space, if a file or folder beside the missing one is called nearly the same; else ""."""
+    while path != path.parent and not os.path.isdir(path.parent):
+        path = path.parent
+    try:
+        beside = {entry.name: str(entry) for entry in path.parent.iterdir()}
+    except OSError:
+        return ""
+    said = did_you_mean(path.name, beside)
+    name = said.removeprefix("Did you mean ").removesuffix("? ")
+    return f"Did you mean {visible(beside[name])}? " if said else ""
+
+
+def _looks_like_path(spec: str) -> bool:
+    return (
+        spec.startswith((".", "/", "~"))
+        or "\\" in spec
+        or spec.count("/") > 1
+        or spec.lower().endswith((".gguf", ".safetensors", ".bin"))
+        or (os.sep in spec and os.path.isdir(Path(spec).parent))
+    )

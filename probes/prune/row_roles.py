@@ -1,0 +1,179 @@
+"""Finds which rows of a sublayer's matrices make which of its features, by disturbing the rows and looking.
+
+Projections are laid out in many ways (q, k and v apart, one after another, or interleaved by head; gate and up in
+one matrix). Instead of a table of architectures: noise is added to some of a matrix's outputs, and the features that
+enter the sublayer's last matrix are compared with those of an undisturbed pass. Rows are disturbed in the dense
+model, as rows of a pruned one may reach nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from probes.prune.block_walk import first_of
+from probes.twin.anatomy import Matrix, Sublayer, probe_ids
+from probes.twin.twin import Twin
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """How an attention's features, and the rows of its matrices, are shared out among its heads."""
+
+    groups: tuple[tuple[int, ...], ...]
+    """Heads that read the same keys and values; single heads where all of them do."""
+    size: int
+    """Features a head."""
+    served: Mapping[str, tuple[frozenset[int], ...]]
+    """By matrix: the heads that each run of `size` of its rows serves. A matrix of another layout is missing."""
+
+
+def writer(model: PreTrainedModel, sublayer: Sublayer, matrices: Sequence[Matrix]) -> Matrix | None:
+    """The one of a sublayer's matrices whose output is the sublayer's output; None where there is none.
+
+    BLOOM's sublayers add the residual themselves; that is seen through.
+    """
+    if sublayer.beside:
+        return None
+    last: list[tuple[Matrix, Tensor]] = []
+    found: list[Matrix] = []
+
+    def wrote(matrix: Matrix) -> Callable[..., None]:
+        def look(_module: nn.Module, _args: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                last.append((matrix, output))
+
+        return look
+
+    def left(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
+        if last:
+            matrix, written = last[-1]
+            beside = [value for value in (*args[1:], kwargs.get("residual")) if isinstance(value, Tensor)]
+            out = first_of(output)
+            if out.data_ptr() == written.data_ptr() or any(_is_sum(out, written, other) for other in beside):
+                found.append(matrix)
+        raise _Seen
+
+    with ExitStack() as stack:
+        for matrix in matrices:
+            stack.callback(model.get_submodule(matrix.name).register_forward_hook(wrote(matrix)).remove)
+        end = model.get_submodule(sublayer.modules[-1])
+        stack.callback(end.register_forward_hook(left, with_kwargs=True).remove)
+        _look(model)
+    return found[0] if found else None
+
+
+def neurons_of_rows(twin: Twin, written_by: Matrix, source: Matrix) -> Tensor | None:
+    """Which neuron each row of a matrix makes, (rows,); None where its rows make no neurons, or in no known order.
+
+    Neurons are the features that enter the writing matrix. A fused matrix has several rows for each: one set after
+    another, or side by side.
+    """
+    neurons, rows = twin.weight(written_by.name).shape[1], twin.weight(source.name).shape[0]
+    if rows % neurons:
+        return None
+    some = torch.rand(neurons, generator=torch.Generator().manual_seed(0)) < 0.5
+    for order in (torch.arange(rows) % neurons, torch.arange(rows) // (rows // neurons)):
+        changed = _changed(twin.dense, written_by, source, some[order])
+        if changed is not None and changed.any() and not (changed & ~some).any():
+            return order
+    return None
+
+
+def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | None:
+    """How an attention is made of heads; None where its features don't divide into them."""
+    features = twin.weight(written_by.name).shape[1]
+    config = twin.dense.config.get_text_config(decoder=True)
+    number = getattr(config, "num_attention_heads", None)
+    if not isinstance(number, int) or features % number:
+        return None
+    size = features // number
+    served: dict[str, tuple[frozenset[int], ...]] = {}
+    for source in sources:
+        if twin.weight(source.name).shape[0] % size == 0:
+            runs = _served(twin, written_by, source, size)
+            if runs is not None:
+                served[source.name] = runs
+    if number > 1 and not any(0 < len(among) < number for runs in served.values() for among in runs):
+        return None  # all rows serve everything: what is written is no heads side by side
+    groups = _joined(number, [among for runs in served.values() for among in runs])
+    return Heads(groups if len(groups) > 1 else tuple((head,) for head in range(number)), size, served)
+
+
+def _served(twin: Twin, written_by: Matrix, source: Matrix, size: int) -> tuple[frozenset[int], ...] | None:
+    rows = torch.arange(twin.weight(source.name).shape[0]) // size
+    found = []
+    for run in range(int(rows[-1]) + 1):
+        changed = _changed(twin.dense, written_by, source, rows == run)
+        if changed is None:
+            return None
+        found.append(frozenset(changed.view(-1, size).any(1).nonzero().flatten().tolist()))
+    return tuple(found)
+
+
+def _joined(number: int, sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:
+    """Heads that are served together by any rows are one group."""
+    group = list(range(number))
+    for together in sets:
+        joined = {group[head] for head in together}
+        group = [min(joined) if own in joined else own for own in group]
+    return tuple(tuple(head for head in range(number) if group[head] == own) for own in sorted(set(group)))
+
+
+class _Seen(BaseException):
+    """Ends a forward pass that has shown what was asked."""
+
+
+def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: Tensor) -> Tensor | None:
+    """Which features that enter the writing matrix change when these outputs of another are disturbed.
+
+    None if the other does not answer with one number a row, as where its rows are shared out among groups of inputs.
+    """
+    plain = _features(model, written_by)
+    noise = torch.Generator().manual_seed(1)
+    unlike: list[object] = []
+
+    def disturb(_module: nn.Module, _args: object, output: object) -> object:
+        if not isinstance(output, Tensor) or output.shape[-1] != len(rows):
+            unlike.append(output)
+            return output
+        added = torch.randn(output.shape, generator=noise).to(output) * (1 + output.abs().mean())
+        return torch.where(rows.to(output.device), output + added, output)
+
+    handle = model.get_submodule(source.name).register_forward_hook(disturb)
+    try:
+        disturbed = _features(model, written_by)
+    finally:
+        handle.remove()
+    return None if unlike else (plain != disturbed).any(0).cpu()
+
+
+def _features(model: PreTrainedModel, written_by: Matrix) -> Tensor:
+    """What enters a matrix on a few tokens, (tokens, features)."""
+    seen: list[Tensor] = []
+
+    def look(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        seen.append(args[0].reshape(-1, args[0].shape[-1]).clone())
+        raise _Seen
+
+    handle = model.get_submodule(written_by.name).register_forward_pre_hook(look)
+    try:
+        _look(model)
+    finally:
+        handle.remove()
+    return seen[0]
+
+
+@torch.no_grad()
+def _look(model: PreTrainedModel) -> None:
+    with suppress(_Seen):
+        model(input_ids=probe_ids(model), use_cache=False)
+
+
+def _is_sum(out: Tensor, a: Tensor, b: Tensor) -> bool:
+    return out.shape == a.shape == b.shape and torch.equal(out, a + b)

@@ -1,0 +1,143 @@
+"""Finished prunings, kept in the cache folder: what took calibration once need not take it at the next start.
+
+A kept state is found by everything it depends on: the dense weights and configuration, the setting, tables it names,
+the calibration text, and the version of the methods. It holds mask bits, and for corrected matrices the weights that
+are left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from probes.models.fingerprint import configuration
+from probes.models.loaded import Loaded, with_fingerprint
+from probes.prune.allocation import table_text
+from probes.schema.header import Calibration
+from probes.schema.prune_setting import Setting, Table
+from probes.system.cache_folder import Unkept, cache_folder
+from probes.system.kept_folder import intact, keep
+from probes.system.progress import Work
+from probes.twin.twin import Twin
+from probes.twin.twin_state import Change, State, count_kept, unpacked
+
+VERSION = 5
+"""Grows whenever any method would decide otherwise than before."""
+MOST = 4 << 30
+"""Bytes that all kept prunings may take together; the oldest go first."""
+_FILE = "pruned.safetensors"
+
+
+def place_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: int) -> Path | None:
+    """The folder where a pruning of this kind is kept; None where the dense weights have no fingerprint."""
+    mark = with_fingerprint(dense).info.fingerprint
+    if not mark:
+        return None
+    tables = [table_text(part.amount.path) for part in setting.parts if isinstance(part.amount, Table)]
+    depends = [VERSION, mark, configuration(dense.model), str(setting), tables, calibration.sha256, seed]
+    return cache_folder() / "pruned" / hashlib.sha256(json.dumps(depends).encode()).hexdigest()
+
+
+def read(place: Path, twin: Twin, work: Work) -> tuple[State, list[str]] | None:
+    """The kept state and its notes; None where nothing is kept there, or it is no longer whole."""
+    if not intact(place, work):
+        return None
+    try:
+        with safe_open(place / _FILE, framework="pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            changes = {name: _change(twin, name, file.get_tensor, kinds) for name, kinds in facts["matrices"].items()}
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None  # not what this version writes: it is carried out again, and overwritten
+    with suppress(OSError):  # on a read-only disk nothing is let go either
+        place.touch()
+    notes = [str(note) for note in facts["notes"]]
+    return State(changes, frozenset(facts["dropped"])), [
+        f"The masks were kept from an earlier start, where they took {facts['seconds']:.1f} s.",
+        *notes,
+    ]
+
+
+def write(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work) -> None:
+    """Keeps the twin's present state, and lets the oldest go if all take too much room.
+
+    A state that would need all of that room is not kept, as every other one would have to go for it. That is noted,
+    as is a disk that does not take it.
+    """
+    needed = _bytes(twin)
+    if needed > MOST:
+        work.note(
+            f"The masks and weights of this setting take {needed / 1e9:.1f} GB and were not kept for later starts, "
+            f"because all that is kept together may take {MOST / 1e9:.1f} GB."
+        )
+        return
+    tensors: dict[str, Tensor] = {}
+    matrices: dict[str, list[str]] = {}
+    for name, change in twin.state.changes.items():
+        found = {"kept": torch.from_numpy(change.kept)}
+        if change.whole is not None:
+            found["whole"] = torch.from_numpy(change.whole)
+        if change.weight is not None:
+            weight = twin.weight(name)
+            found["left"] = weight[weight != 0].cpu()
+        matrices[name] = list(found)
+        tensors |= {f"{name}|{kind}": tensor for kind, tensor in found.items()}
+    facts = {"matrices": matrices, "dropped": sorted(twin.state.dropped), "notes": notes, "seconds": seconds}
+
+    def build(folder: Path) -> None:
+        save_file(tensors, folder / _FILE, metadata={"facts": json.dumps(facts)})
+
+    try:
+        keep(place, build, work, "Keeping the masks")
+    except Unkept as problem:
+        work.note(problem.message)
+        return
+    with suppress(OSError):  # another program may be removing the same folders
+        _make_room(place)
+
+
+def _bytes(twin: Twin) -> int:
+    """What the twin's state takes on the disk: mask bits, and of corrected matrices the weights that are left."""
+    total = 0
+    for change in twin.state.changes.values():
+        total += change.kept.nbytes + (0 if change.whole is None else change.whole.nbytes)
+        if change.weight is not None:
+            total += count_kept(change.kept, change.weight.numel()) * change.weight.element_size()
+    return total
+
+
+def _change(twin: Twin, name: str, tensor: Callable[[str], Tensor], kinds: list[str]) -> Change:
+    found = {kind: tensor(f"{name}|{kind}") for kind in kinds}
+    dense = twin.dense_weight(name)
+    bits = found["kept"].numpy()
+    if bits.dtype != np.uint8 or bits.size != -(-dense.numel() // 8):
+        raise ValueError(f"{name} has another shape")
+    weight = None
+    if "left" in found:
+        here = unpacked(bits, dense.shape).to(dense.device)
+        filled = torch.zeros_like(dense, memory_format=torch.contiguous_format)
+        filled[here] = found["left"].to(dense)
+        weight = twin.stored(name, filled)
+    whole = found["whole"].numpy() if "whole" in found else None
+    return Change(bits, weight, whole)
+
+
+def _make_room(newest: Path) -> None:
+    folders = sorted((path for path in newest.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
+    total = sum(sizes.values())
+    for folder in folders:
+        if total <= MOST:
+            break
+        if folder != newest:
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= sizes[folder]

@@ -1,0 +1,11 @@
+"""Session files: a run recorded while it happens, and read again without torch and without the models.
+
+`lines` says what is in a file, `writer` and `folder` make one, `reader` and `runs` give back what one holds.
+"""
+
+from probes.recording.folder import sessions_folder
+from probes.recording.reader import Session, read
+from probes.recording.runs import RecordedRun
+from probes.recording.writer import SessionWriter
+
+__all__ = ["RecordedRun", "Session", "SessionWriter", "read", "sessions_folder"]

@@ -1,0 +1,42 @@
+"""Where recordings are kept, and what they are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+import platformdirs
+
+from probes.schema.header import RunHeader
+
+FOLDER_VARIABLE = "PHIER_SESSIONS"
+"""The environment variable that names another folder."""
+SUFFIX = ".jsonl"
+
+
+def sessions_folder() -> Path:
+    """The folder of recordings: `PHIER_SESSIONS`, or `sessions` in the user's data folder. It need not exist."""
+    named = os.environ.get(FOLDER_VARIABLE, "")
+    return Path(named).expanduser() if named else platformdirs.user_data_path("phier", appauthor=False) / "sessions"
+
+
+def new_path(folder: Path, header: RunHeader, now: datetime) -> Path:
+    """A name that is not taken: date and time, model, setting and context."""
+    words = (f"{now:%Y-%m-%d_%H-%M-%S}", header.dense.name, header.title, header.settings.follow.value)
+    stem = "_".join(filter(None, map(_plain, words)))
+    path = folder / f"{stem}{SUFFIX}"
+    return beside(path) if path.exists() else path
+
+
+def beside(path: Path) -> Path:
+    """A name that is not taken, beside a file: with a number."""
+    copies = (path.with_name(f"{path.stem}_{copy}{path.suffix}") for copy in count(2))
+    return next(copy for copy in copies if not copy.exists())
+
+
+def _plain(words: str) -> str:
+    """The words as part of a file name on any system."""
+    return re.sub(r"[^\w.+-]+", "-", words.rsplit("/", 1)[-1], flags=re.ASCII).strip("-.")[:60]

@@ -1,0 +1,299 @@
+"""The lines of a session file: what each event is written as, and how a line is read again.
+
+A file is JSON Lines: one object a line, in the order in which things happened, each with a `kind`. A new kind, or a
+new key in a known one, does not change the format's number; a reader passes over what it doesn't know.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from probes.schema.as_json import json_of
+from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Cell, Count, Figure, Place
+from probes.schema.branches import Branch
+from probes.schema.errors import PhierError
+from probes.schema.events import (
+    BranchOpened,
+    BranchSelected,
+    Event,
+    Explained,
+    Failed,
+    Noticed,
+    Pause,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepMeasured,
+    WorkProgressed,
+)
+from probes.schema.foreign_text import visible
+from probes.schema.header import RunHeader
+from probes.schema.record import Invalid, StepRecord, from_jsonable, to_jsonable
+
+FORMAT = 1
+"""The number of the format that is written. It grows only when an older reader would misread a line it knows."""
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some programs put before the first line of a text file; where files are joined it may stand before others."""
+
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From an older format's number to what turns one of its lines into one of the next format."""
+
+MOST_ROWS, MOST_COLUMNS = 10_000, 100
+"""Rows of one explanation, and values of one of its rows."""
+_MOST_MADE_UP = 4_000_000
+"""Layers of a model times the matrices that are reported: a layer view has as many rows at most."""
+
+Recorded = RunStarted | BranchOpened | BranchSelected | StepMeasured | Explained | RunResumed | RunPaused | Failed
+"""The events that a file holds: all but the progress of slow work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One readable line."""
+
+    at: float
+    """Seconds since the recording began."""
+    event: Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A line of a kind that this version does not know."""
+
+    kind: str
+
+
+class Unreadable(ValueError):
+    """A line that is damaged, or that no version of the program wrote; says what is wrong with it."""
+
+
+def encode(event: Event, at: float) -> bytes:
+    """The event's line with its end of line; b"" for progress and notices, which are not recorded."""
+    body = _body(event)
+    if body is None:
+        return b""
+    kind, *rest = body.items()
+    line = dict([kind, ("at", round(at, 3)), *rest])
+    return json_of(line) + b"\n"  # a token that is half a surrogate pair still has its id beside it
+
+
+def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
+    """What a line says, and the format that it and the lines after it are in. Raises `Unreadable`.
+
+    `version` is the format of the header before it; a header brings its own. A line of a newer format is read as far
+    as it can be understood.
+    """
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
+    try:
+        envelope = _ENVELOPE.decode(raw)
+        if envelope.format is not None:
+            version = envelope.format
+        if version < FORMAT:
+            plain = msgspec.json.decode(raw)
+            for step in range(version, FORMAT):
+                plain = UPGRADES[step](plain)
+            raw = msgspec.json.encode(plain)
+            envelope = _ENVELOPE.decode(raw)
+        if envelope.kind == "step":
+            event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
+        elif envelope.kind in _KINDS:
+            plain = msgspec.json.decode(raw)
+            event = msgspec.convert(_shown(plain), _KINDS[envelope.kind]).event()
+            if isinstance(event, RunStarted):
+                event = replace(event, header=_as_read(event.header, plain["header"]))
+        else:
+            return Unknown(envelope.kind), version
+    except (msgspec.MsgspecError, PhierError, LookupError, TypeError, ValueError, RecursionError) as problem:
+        raise Unreadable(visible(str(problem), _LONGEST_REASON)) from problem
+    return Line(envelope.at, event), version
+
+
+def _body(event: Event) -> dict[str, Any] | None:
+    """The event as plain data, its kind first."""
+    match event:
+        case StepMeasured():
+            return {
+                "kind": "step",
+                "run": event.run,
+                "branch": event.branch,
+                "seconds": round(event.seconds, 6),
+                **to_jsonable(event.record),
+            }
+        case RunStarted():
+            header = msgspec.to_builtins(event.header)
+            return {"kind": "header", "format": FORMAT, "run": event.run, "header": header}
+        case BranchOpened():
+            return {"kind": "branch", "run": event.run, "opened": msgspec.to_builtins(event.branch)}
+        case BranchSelected():
+            return {"kind": "selected", "run": event.run, "branch": event.branch}
+        case RunResumed():
+            return {"kind": "resumed", "run": event.run, "until": list(event.until)}
+        case RunPaused():
+            return {"kind": "paused", "run": event.run, "why": event.why.value, "reason": event.reason}
+        case Explained():
+            return {"kind": "explained", **to_jsonable(event)}
+        case Failed():
+            return {"kind": "failed", "title": event.title, "message": event.message, "hint": event.hint}
+        case WorkProgressed() | Noticed():
+            return None
+
+
+def _step(raw: bytes) -> StepRecord:
+    record = from_jsonable(msgspec.json.decode(raw)) if b'"nonfinite"' in raw else _RECORD.decode(raw)
+    split = record.sum.first_split
+    if split is not None and split > record.step:
+        raise ValueError(f"the first split, step {split}, is after this step, {record.step} - at `$.sum.first_split`")
+    if record.invalid is None:
+        return record
+    model, layer = (visible(text, LONGEST_TEXT) for text in (record.invalid.model, record.invalid.layer))
+    return replace(record, invalid=Invalid(model, layer))
+
+
+def _shown(plain: dict[str, Any], depth: int = 2) -> dict[str, Any]:
+    """The same line with all text made visible and cut to a length.
+
+    Looking at every name of every matrix takes several times as long as reading the line, so a part of it is left as it
+    is where its JSON has nothing that would be changed.
+    """
+    return {
+        visible(key, LONGEST_TEXT): _shown(value, depth - 1)
+        if depth > 1 and isinstance(value, dict)
+        else value
+        if _is_plain(value)
+        else _visible(value)
+        for key, value in plain.items()
+    }
+
+
+def _is_plain(node: Any) -> bool:
+    """Does its JSON show that all of its text is short and printable ASCII?"""
+    raw = msgspec.json.encode(node)
+    return raw.isascii() and not (b"\\" in raw or b"\x7f" in raw or _LONG.search(raw))
+
+
+def _visible(node: Any) -> Any:
+    """The same data with all text made visible and cut to a length."""
+    if isinstance(node, str):
+        return visible(node, LONGEST_TEXT)
+    if isinstance(node, dict):
+        return {visible(key, LONGEST_TEXT): _visible(value) for key, value in node.items()}
+    return [_visible(item) for item in node] if isinstance(node, list) else node
+
+
+def _as_read(header: RunHeader, plain: dict[str, Any]) -> RunHeader:
+    """The header with its prompt and text as the models read them: they are data, shown by the rules for tokens."""
+    written = plain["settings"]
+    settings = replace(header.settings, prompt=written["prompt"], text=written.get("text", ""))
+    return replace(header, settings=settings, prompt_text=plain["prompt_text"])
+
+
+class _Envelope(msgspec.Struct):
+    """What every line may have; the rest of the line is skipped, not built."""
+
+    kind: str
+    run: Count = 0
+    branch: Count = 0
+    at: Figure = 0.0
+    seconds: Figure = 0.0
+    format: int | None = None
+
+
+class _Header(msgspec.Struct):
+    run: Count
+    header: RunHeader
+
+    def event(self) -> Recorded:
+        report = self.header.prune
+        if report is not None:
+            matrices, layers = len(report.matrices), self.header.dense.layers
+            if matrices > MOST_MATRICES or matrices * layers > _MOST_MADE_UP:
+                raise ValueError(f"too many matrices: {matrices:,} of {layers:,} layers")
+            if max(len(report.tensors), len(report.notes)) > MOST_NAMES:
+                raise ValueError(f"more than {MOST_NAMES:,} tensors or notes")
+        return RunStarted(self.run, self.header)
+
+
+class _Opened(msgspec.Struct):
+    run: Count
+    opened: Branch
+
+    def event(self) -> Recorded:
+        return BranchOpened(self.run, self.opened)
+
+
+class _Selected(msgspec.Struct):
+    run: Count
+    branch: Count
+
+    def event(self) -> Recorded:
+        return BranchSelected(self.run, self.branch)
+
+
+class _Resumed(msgspec.Struct):
+    run: Count
+    until: tuple[str, ...] = ()
+
+    def event(self) -> Recorded:
+        return RunResumed(self.run, self.until)
+
+
+class _Paused(msgspec.Struct):
+    run: Count
+    why: Pause
+    reason: str = ""
+
+    def event(self) -> Recorded:
+        return RunPaused(self.run, self.why, self.reason)
+
+
+class _Failed(msgspec.Struct):
+    title: str
+    message: str
+    hint: str = ""
+
+    def event(self) -> Recorded:
+        return Failed(self.title, self.message, self.hint)
+
+
+class _Explained(msgspec.Struct):
+    run: Count
+    branch: Count
+    step: Place
+    what: str
+    rows: Annotated[tuple[Annotated[dict[str, Cell], Meta(max_length=MOST_COLUMNS)], ...], Meta(max_length=MOST_ROWS)]
+    through: Place | None = None
+    nonfinite: dict[str, str] = {}
+
+    def event(self) -> Recorded:
+        rows = [dict(row) for row in self.rows]
+        for path, text in self.nonfinite.items():
+            _, place, column = path.split(".", 2)
+            row, number = rows[int(place)], float(text)
+            if math.isfinite(number) or row[column] is not None:
+                raise ValueError(f"`nonfinite` names {path!r}, which can't be put back")
+            row[column] = number
+        return Explained(self.run, self.branch, self.step, self.what, tuple(rows), self.through)
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_RECORD = msgspec.json.Decoder(StepRecord)
+_KINDS: Mapping[str, type[Any]] = {
+    "header": _Header,
+    "branch": _Opened,
+    "selected": _Selected,
+    "resumed": _Resumed,
+    "paused": _Paused,
+    "failed": _Failed,
+    "explained": _Explained,
+}
+_LONG = re.compile(rb'"[^"]{%d}' % (LONGEST_TEXT + 1))
+_LONGEST_REASON = 200
+"""Characters of what is said to be wrong with a line."""

@@ -1,0 +1,268 @@
+"""Reads session files of any condition: what can be read is given, what can't is counted and said."""
+
+from __future__ import annotations
+
+import gc
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from probes.recording.lines import BYTE_ORDER_MARK, FORMAT, Line, Unknown, Unreadable, decode
+from probes.recording.runs import RecordedRun, unknown_header
+from probes.schema.errors import BadInput, Failure
+from probes.schema.events import Failed, RunStarted
+from probes.schema.foreign_text import visible
+
+LONGEST_LINE = 16 * 2**20
+"""Bytes; a longer line is passed over without being held in memory. A step takes some 5,000."""
+NONSENSE = 64 * 2**20
+"""Bytes; after so many without one readable line, or within one line, the rest of a file is left alone."""
+
+_OPENING = b'{"kind":'
+"""What every line that is written begins with."""
+NAMED = 8
+"""Lines that can't be read of which the numbers are said."""
+WATCHED_EVERY = 500
+"""Lines between two calls of `watch`."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What a file holds, and what of it could not be read."""
+
+    path: Path
+    runs: list[RecordedRun] = field(default_factory=list)
+    """One for each prompt, context or prune setting of the sitting, in order; at least one."""
+    format: int = FORMAT
+    """The newest format that a header in it names."""
+    damaged: int = 0
+    """Lines that could not be read, or that have no place because what they follow is lost."""
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    """The number of each of the first such lines, from 1, and what is wrong with it."""
+    cut: bool = False
+    """True where the last line is incomplete: the recording was interrupted while it was written."""
+    headless: int = 0
+    """Runs whose header could not be read."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Lines of kinds that this version does not know, by kind."""
+    chosen: int | None = None
+    """The place of the run that is meant, from 1; None for the last one."""
+
+    @property
+    def run(self) -> RecordedRun:
+        """The run that is meant: the chosen one, or the last."""
+        return self.last if self.chosen is None else self.runs[self.chosen - 1]
+
+    def choose(self, place: int) -> None:
+        """Means the run at that place, from 1. Raises `BadInput` where there is none."""
+        if not 1 <= place <= len(self.runs):
+            name = _name(self.path)
+            held = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+            raise BadInput(
+                "No such run", f"{name} holds {held}; there is no run {place}.", f"`phier sessions {name}` lists them."
+            )
+        self.chosen = place
+
+    @property
+    def last(self) -> RecordedRun:
+        """The last run that has steps, or the last one where none has."""
+        return next((run for run in reversed(self.runs) if run.steps), self.runs[-1])
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know about the file's condition, in sentences; empty for a sound file."""
+        found = []
+        if self.format > FORMAT:
+            found.append(
+                f"The recording is in format {self.format}, of a newer phier; this one reads format {FORMAT} and shows "
+                "what it knows."
+            )
+        if self.headless:
+            found.append("The header can't be read: which models these were is not known.")
+        if self.damaged:
+            found.append(self._passed_over())
+        if missing := [step for run in self.runs for step in run.missing]:
+            found.append(f"Nothing is known of {_steps(missing)}.")
+        if self.cut:
+            found.append("The last line is incomplete: the recording was cut off there.")
+        if self.unknown:
+            kinds = ", ".join(sorted(self.unknown)[:5])
+            found.append(f"{_lines(self.unknown.total())} of a kind this version does not know ({kinds}).")
+        return found
+
+    def _passed_over(self) -> str:
+        """Which lines could not be read, with what is wrong with the first."""
+        listed = ", ".join(f"{number:,}" for number, _ in self.faults[:NAMED])
+        number, reason = self.faults[0]
+        if self.damaged == 1:
+            return f"Line {listed} can't be read and is passed over: {reason}."
+        more = ", …" if self.damaged > NAMED else ""
+        return f"{_lines(self.damaged)} can't be read and are passed over ({listed}{more}). Line {number:,}: {reason}."
+
+
+def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
+    """Reads a session file whole, whatever its condition.
+
+    `watch` is told now and then how many bytes are read, and may raise `Cancelled`.
+
+    Raises `BadInput` where there is no such file, where it can't be opened, and where nothing in it is a recording's,
+    and `Failure` where its disk gives no more.
+    A damaged line is passed over; a line lost between two steps leaves an empty step. Memory grows with the readable
+    steps, never with a single line.
+    """
+    session = Session(path)
+    reading = _Reading(session)
+    with _opened(path) as file, _collector_at_rest():
+        nonsense, opening = 0, b""
+        for count, raw in enumerate(_lines_of(file), 1):
+            opening = raw or b"" if count == 1 else b""
+            reading.take(raw)
+            if watch is not None and count % WATCHED_EVERY == 0:
+                watch(file.tell())
+            if not session.runs:
+                nonsense += len(raw or b"") or LONGEST_LINE
+                if nonsense > NONSENSE:
+                    break
+    if not session.runs:
+        what = "is not a recording: it has no line of a recorded session"
+        if session.cut and _begins(opening):
+            what = "was cut off within its first line"
+        raise BadInput("Not a recording", f"{_name(path)} {what}.", "Choose another file.")
+    return session
+
+
+class _Reading:
+    """Sorts lines into runs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._version = FORMAT
+        self._line = 0
+        """The number of the line that is taken, from 1."""
+        self._by_number: dict[int, RecordedRun] = {}
+        self._lost = 0
+        """Lines lost since the last header that was read."""
+
+    def take(self, raw: bytes | None) -> None:
+        """Takes a raw line; None stands for one that was too long."""
+        session = self._session
+        self._line += 1
+        if raw is not None and not raw.strip():
+            return
+        try:
+            if raw is None:
+                raise Unreadable(f"it is longer than {LONGEST_LINE:,} bytes")
+            found, self._version = decode(raw, self._version)
+        except Unreadable as problem:
+            if raw is not None and not raw.endswith(b"\n"):
+                session.cut = True
+            else:
+                self._lose(str(problem))
+            return
+        session.format = max(session.format, self._version)
+        if isinstance(found, Unknown):
+            if session.runs:
+                session.unknown[visible(found.kind, 40)] += 1
+        elif isinstance(found.event, RunStarted):
+            self._begin(found.event, found.at)
+        elif reason := self._run_of(found).add(found):
+            self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        self._session.damaged += 1
+        if len(self._session.faults) < NAMED:
+            self._session.faults.append((self._line, reason))
+        self._lost += 1
+        if self._session.runs:
+            self._session.runs[-1].lost += 1
+
+    def _begin(self, event: RunStarted, at: float) -> RecordedRun:
+        run = RecordedRun(event.run, event.header, [Line(at, event)], place=len(self._session.runs) + 1)
+        self._session.runs.append(run)
+        self._by_number[event.run] = run
+        return run
+
+    def _run_of(self, line: Line) -> RecordedRun:
+        event = line.event
+        if isinstance(event, Failed):
+            number = self._session.runs[-1].number if self._session.runs else 0
+        else:
+            number = event.run
+        if number not in self._by_number:
+            self._session.headless += 1
+            self._begin(RunStarted(number, unknown_header()), line.at).lost = self._lost
+        return self._by_number[number]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, once it is known to be a plain one: opening a pipe would wait for ever."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadInput("Not a file", f"{_name(path)} is not a file that can be read.", "Choose a recording.")
+        file = path.open("rb")
+    except FileNotFoundError as problem:
+        raise BadInput("No such file", f"There is no {_name(path)}.", "Check its name.") from problem
+    except OSError as problem:
+        raise BadInput(
+            "Can't open", f"{_name(path)} can't be opened: {problem.strerror}.", "Check who may read it."
+        ) from problem
+    with file:
+        try:
+            yield file
+        except OSError as problem:
+            raise Failure(
+                "Can't read", f"{_name(path)} can't be read: {problem.strerror or problem}.", "Check its disk."
+            ) from problem
+
+
+def _name(path: Path) -> str:
+    return visible(str(path))
+
+
+def _lines_of(file: BinaryIO) -> Iterator[bytes | None]:
+    """The lines, None in place of one that is too long."""
+    while raw := file.readline(LONGEST_LINE):
+        if len(raw) < LONGEST_LINE or raw.endswith(b"\n"):
+            yield raw
+            continue
+        skipped = len(raw)
+        while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+            skipped += len(rest)
+            if skipped > NONSENSE:
+                yield None
+                return
+        yield None
+
+
+def _begins(raw: bytes) -> bool:
+    """Is this how a session file begins, as far as it goes?"""
+    start = raw.removeprefix(BYTE_ORDER_MARK).lstrip()[: len(_OPENING)]
+    return bool(start) and _OPENING.startswith(start)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Nothing that is read can be garbage yet; looking for it would take twice as long as reading."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
+
+
+def _steps(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"step {numbers[0]}"
+    shown = ", ".join(map(str, numbers[:8]))
+    return f"steps {shown}{', …' if len(numbers) > 8 else ''}"

@@ -1,0 +1,177 @@
+"""The runs that a session file holds, built from its lines; lines that are lost leave a gap and nothing worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from probes.recording.lines import Line
+from probes.schema.branches import Branch, Branches
+from probes.schema.events import (
+    BranchOpened,
+    BranchSelected,
+    Explained,
+    Failed,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepMeasured,
+)
+from probes.schema.header import ModelInfo, RunHeader
+from probes.schema.record import StepRecord, Sums
+from probes.schema.settings import RunSettings
+
+MOST_SHARED = 10_000_000
+"""Steps that the lines of one run may repeat: a short one can ask for a copy of a long path, or to see it again."""
+MOST_BRANCHES, DEEPEST = 1_000, 200
+"""Branches of one run, and of these such as lead one to the next."""
+MOST_KINDS, MOST_COLUMNS = 50, 200
+"""Kinds of explanations in one run, each a table of its own, and the columns of each."""
+
+
+@dataclass(slots=True)
+class RecordedRun:
+    """One run of a session: from its header to the next one's."""
+
+    number: int
+    """As the file numbers it."""
+    header: RunHeader
+    lines: list[Line]
+    """Everything that happened, in order; the first is the `RunStarted`."""
+    place: int = 1
+    """Its place among the runs of the file, from 1."""
+    branches: Branches = field(default_factory=Branches)
+    """All paths; the current one is the one that was shown last."""
+    seconds: dict[tuple[int, int], float] = field(default_factory=dict)
+    """How long measuring a step took, by branch and step."""
+    explanations: list[Explained] = field(default_factory=list)
+    lost: int = 0
+    """Lines of this run that could not be read and may have been steps."""
+    missing: list[int] = field(default_factory=list)
+    """Numbers of the steps that such a line leaves empty."""
+    shared: int = 0
+    """Steps that the branches repeat of their parents, and those shown again where an earlier branch is."""
+    _depths: dict[int, int] = field(default_factory=lambda: {0: 0})
+    """How many branches each branch has before it."""
+    _kinds: dict[str, set[str]] = field(default_factory=dict)
+    """The columns of the explanations of each kind."""
+
+    @property
+    def headless(self) -> bool:
+        """True where the header is lost: which models, prompt and settings these were is then not known."""
+        return self.header == unknown_header()
+
+    @property
+    def steps(self) -> int:
+        """Steps measured on all branches."""
+        return len(self.seconds)
+
+    @property
+    def path(self) -> list[StepRecord]:
+        """The steps of the branch that was shown last."""
+        return self.branches.path()
+
+    def add(self, line: Line) -> str:
+        """Takes a line of this run; says why where it has no place in it, else ""."""
+        event = line.event
+        match event:
+            case StepMeasured():
+                if not self._reach(event.branch, event.record.step):
+                    return f"step {event.record.step} of branch {event.branch} does not follow"
+                self.branches.add(event.branch, event.record)
+                self.seconds[event.branch, event.record.step] = event.seconds
+            case BranchOpened(branch=branch):
+                if refused := self._open(branch):
+                    return refused
+            case BranchSelected():
+                if event.branch not in self.branches:
+                    return f"there is no branch {event.branch}"
+                if not self._repeats(len(self.branches.path(event.branch))):
+                    return f"branches are shown again for more than {MOST_SHARED:,} steps"
+                self.branches.current = event.branch
+            case Explained():
+                columns = self._kinds.get(event.what, set()).union(*event.rows)
+                if len(columns) > MOST_COLUMNS or (len(self._kinds) >= MOST_KINDS and event.what not in self._kinds):
+                    return f"it explains more than {MOST_KINDS} things, or has more than {MOST_COLUMNS} columns"
+                self._kinds[event.what] = columns
+                self.explanations.append(event)
+            case RunStarted() | RunResumed() | RunPaused() | Failed():
+                pass
+        self.lines.append(line)
+        return ""
+
+    def _open(self, branch: Branch) -> str:
+        """Opens a branch; says why where there can be none such, else ""."""
+        if branch.parent is None or branch.id in self.branches:
+            return f"there is a branch {branch.id} already"
+        if not self._reach(branch.parent, branch.step, beyond=True):
+            return f"branch {branch.id} leaves at a step that its parent never reached"
+        depth = self._depths[branch.parent] + 1
+        if depth > DEEPEST or len(self.branches) > MOST_BRANCHES or not self._repeats(branch.step - 1):
+            return f"more than {MOST_BRANCHES:,} branches, {DEEPEST} in a row, or {MOST_SHARED:,} steps they repeat"
+        self._depths[branch.id] = depth
+        self.branches.open(branch)
+        return ""
+
+    def _repeats(self, steps: int) -> bool:
+        """Counts steps that are repeated; False where these are too many."""
+        self.shared += steps
+        return self.shared <= MOST_SHARED
+
+    def _reach(self, branch: int, step: int, *, beyond: bool = False) -> bool:
+        """Makes `step` the branch's next one, with an empty step for each lost line that may have been one.
+
+        `beyond` allows a step that the branch already has.
+        """
+        if branch not in self.branches:
+            return False
+        path = self.branches.path(branch)
+        if beyond and 1 <= step <= len(path):
+            return True
+        gap = step - 1 - len(path)
+        if not 0 <= gap <= self.lost:
+            return False
+        for _ in range(gap):
+            record = empty_step(path)
+            self.branches.add(branch, record)
+            self.lines.append(Line(self.lines[-1].at, StepMeasured(self.number, branch, record)))
+            self.missing.append(record.step)
+        self.lost -= gap
+        return True
+
+
+def empty_step(path: list[StepRecord]) -> StepRecord:
+    """What stands for the step after a path when its line can't be read: no figures, the sums as they were."""
+    before = path[-1] if path else None
+    return StepRecord(
+        step=len(path) + 1,
+        dense=None,
+        pruned=None,
+        taken=None,
+        taken_pruned=None,
+        same_context=before.same_context if before else True,
+        agree=None,
+        h=None,
+        z=None,
+        p=None,
+        local=None,
+        sum=before.sum if before else Sums(0.0, 0.0, 0.0, 1.0, 1.0, None),
+        top=(),
+    )
+
+
+def unknown_header() -> RunHeader:
+    """What stands for a header that can't be read."""
+    model = ModelInfo(
+        name="unknown",
+        spec="",
+        revision="",
+        fingerprint="",
+        architecture="",
+        layers=0,
+        hidden=0,
+        vocabulary=0,
+        parameters=0,
+        dtype="",
+        device="",
+    )
+    return RunHeader(model, model, None, RunSettings(""), "")

@@ -1,0 +1,166 @@
+"""Writes a session file: every event is a line, and every line is on the disk before the call returns.
+
+Each line is one `write` and one `fdatasync`, so that a killed program loses nothing and a power cut at most the line
+it interrupts. Measured on ext4 on a virtual disk, a step of 4 kB: 0.01 ms to write, 0.25 ms with the sync (4 ms once
+in a hundred); a decoding step of two small models on a CPU takes 100 ms and more. Where the sync costs too much
+(network folders), `sync_every` lets lines wait for it; the operating system has them all the same, and they outlive
+the program.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from probes.recording.lines import encode
+from probes.schema.errors import BadInput, Failure
+from probes.schema.events import Event
+from probes.schema.foreign_text import visible
+
+
+class Spoiled(Failure):
+    """The file is not what was written any more: another program has cut, overwritten, replaced or deleted it."""
+
+
+REFUSED = "Recording paused"
+"""The title of the failure when the disk takes no more."""
+_to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+_LOOKED_AT = 256
+"""Bytes at the beginning of a file in which another program's are noticed."""
+
+
+class SessionWriter:
+    """Appends to a new file; never overwrites one.
+
+    Raises `BadInput` where the file exists and `Failure` where it can't be made. `sync_every` is the longest time in
+    seconds that a line may wait for the disk; 0 lets none wait.
+    """
+
+    def __init__(self, path: Path, *, sync_every: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = path
+        self._clock = clock
+        self._began = self._synced = clock()
+        self._sync_every = sync_every
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise _failure(path, problem) from problem
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        except FileExistsError as problem:
+            raise BadInput(
+                "File exists",
+                f"{visible(str(path))} exists already, and a recording is never overwritten.",
+                "Give another name.",
+            ) from problem
+        except OSError as problem:
+            raise _failure(path, problem) from problem
+        self._good = 0
+        """Bytes that are whole lines."""
+        self._torn = False
+        """True while a part of a line that failed may stand behind them."""
+        self._begins = b""
+        """The first bytes of the file."""
+        _sync_folder(path.parent)
+
+    def write(self, event: Event) -> None:
+        """Appends an event. Raises `Failure` where it can't be kept; the file then ends with the line before it."""
+        self.append(encode(event, self._clock() - self._began))
+
+    def append(self, lines: bytes) -> None:
+        """Appends whole lines, all or none of them. Raises `Failure`."""
+        if not lines:
+            return
+        try:
+            if self._torn:
+                self._cut_back()
+            self.check()
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            now = self._clock()
+            if now - self._synced >= self._sync_every:
+                _to_disk(self._file)
+                self._synced = now
+        except OSError as problem:
+            self._torn = True
+            with suppress(OSError):  # a disk that refuses this as well is asked again before the next line
+                self._cut_back()
+            raise _failure(self.path, problem) from problem
+        self._good += len(lines)
+        self._begins = self._begins or lines[:_LOOKED_AT]
+
+    def check(self) -> None:
+        """Raises `Spoiled` where the file is no longer the one that was written, or no longer as it was written."""
+        if self._file < 0:
+            return
+        try:
+            mine, there = os.fstat(self._file), os.stat(self.path)
+            begins = os.pread(self._file, len(self._begins), 0)
+        except FileNotFoundError:
+            raise self._spoiled("was deleted") from None
+        except OSError as problem:
+            raise _failure(self.path, problem) from problem
+        if (mine.st_ino, mine.st_dev) != (there.st_ino, there.st_dev):
+            raise self._spoiled("was replaced by another file")
+        if mine.st_size < self._good:
+            raise self._spoiled("was cut")
+        if mine.st_size > self._good or begins != self._begins:
+            raise self._spoiled("was written to")
+
+    def _spoiled(self, what: str) -> Spoiled:
+        name = visible(str(self.path))
+        return Spoiled(
+            REFUSED,
+            f"{name} {what} by another program while it was recorded. What is measured stays in memory.",
+            "Save it elsewhere.",
+        )
+
+    def close(self) -> None:
+        """Brings what is left to the disk; may be called twice. Raises `Failure` where the disk refuses it."""
+        file, self._file = self._file, -1
+        if file < 0:
+            return
+        try:
+            _to_disk(file)
+        except OSError as problem:
+            raise _failure(self.path, problem) from problem
+        finally:
+            os.close(file)
+
+    def __enter__(self) -> SessionWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cut_back(self) -> None:
+        """Takes away the torn end of a write that failed; a reader would pass over it all the same."""
+        if os.fstat(self._file).st_size > self._good:  # never longer: another program may have cut it
+            os.ftruncate(self._file, self._good)
+        self._torn = False
+
+
+def _failure(path: Path, problem: OSError) -> Failure:
+    reason = problem.strerror or str(problem)
+    return Failure(
+        REFUSED,
+        f"{visible(str(path))} can't be written: {reason}. What is measured stays in memory.",
+        "Make room there, or save it elsewhere.",
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Brings the new file's name to the disk, on systems that open folders."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

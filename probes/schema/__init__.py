@@ -1,0 +1,1 @@
+"""Frozen data without torch: all that the explorer needs at start."""

@@ -1,0 +1,268 @@
+"""Prune settings as text: `METHOD:AMOUNT[@TARGETS]`, joined by `+`, read left to right. Free of torch.
+
+The same text is the command-line option, the screen's title, the session's header and the Python argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from probes.schema.errors import BadInput
+from probes.schema.nearest import did_you_mean
+from probes.schema.prune_methods import Amount, Count, Method, Owl, Pattern, Ratio, Table
+
+__all__ = [
+    "Amount",
+    "BadSetting",
+    "Count",
+    "Method",
+    "Owl",
+    "Part",
+    "Pattern",
+    "Ratio",
+    "Setting",
+    "Table",
+    "Targets",
+    "parse",
+    "ranges",
+]
+
+GRAMMAR = "METHOD:AMOUNT[@TARGETS], joined by +"
+EXAMPLES = "wanda:0.5, magnitude:2:4@mlp, sparsegpt:0.5@layers=8-21, drop-attn@layers=20,22, drop-block:3"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Which matrices or layers a part speaks of; what is not named is not limited."""
+
+    sublayer: str = ""
+    """"attn", "mlp", or "" for both."""
+    layers: tuple[int, ...] | None = None
+    """Counted from 0, ascending; None for all."""
+    names: tuple[str, ...] = ()
+    """Last parts of matrix names ("up_proj"), or whole names; () for all."""
+
+    def __str__(self) -> str:
+        parts = [self.sublayer] if self.sublayer else []
+        if self.layers is not None:
+            parts.append(f"layers={ranges(self.layers)}")
+        if self.names:
+            parts.append(f"name={','.join(self.names)}")
+        return "".join(f"@{part}" for part in parts)
+
+    def has(self, name: str, layer: int, sublayer: str) -> bool:
+        """Is the matrix of this name, in this layer and sublayer, a target?"""
+        if self.sublayer and sublayer != self.sublayer:
+            return False
+        if self.layers is not None and layer not in self.layers:
+            return False
+        return not self.names or any(name == wanted or name.endswith(f".{wanted}") for wanted in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One method, how much of it, and where."""
+
+    method: Method
+    amount: Amount | None
+    """None for a drop whose layers are named, and for `dense`."""
+    targets: Targets = Targets()
+
+    @property
+    def calibrated(self) -> bool:
+        """True where carrying it out takes calibration text."""
+        if self.method.drops:
+            return self.amount is not None
+        measured = (Method.WANDA, Method.WANDA_ONEPASS, Method.SPARSEGPT, Method.NEURONS, Method.HEADS)
+        return self.method in measured or isinstance(self.amount, Owl)
+
+    def __str__(self) -> str:
+        amount = "" if self.amount is None else f":{self.amount}"
+        return f"{self.method}{amount}{self.targets}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Parts, read left to right; where two decide the same matrix, the later one does."""
+
+    parts: tuple[Part, ...]
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.parts))
+
+
+class BadSetting(BadInput):
+    """A setting that can't be read; knows which of its characters are at fault."""
+
+    def __init__(self, text: str, start: int, end: int, reason: str, hint: str) -> None:
+        super().__init__("Prune setting", reason, hint)
+        self.text = text
+        self.start = start
+        self.end = end
+        """The offending part is `text[start:end]`; where something is missing, the place it belongs at."""
+
+    @property
+    def pointer(self) -> str:
+        """The setting, and under it a line of carets at the offending part."""
+        return f"{self.text}\n{' ' * self.start}{'^' * max(1, self.end - self.start)}"
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.message} {self.hint}\n\n{self.pointer}"
+
+
+def parse(text: str) -> Setting:
+    """Reads a setting. Raises `BadSetting`, which points at the offending part."""
+    text = text.strip()
+    if not text:
+        raise BadSetting(text, 0, 0, "The setting is empty.", f"It is {GRAMMAR}: {EXAMPLES}.")
+    parts, start = [], 0
+    for piece in text.split("+"):
+        parts.append(_Piece(text, start, piece).part())
+        start += len(piece) + 1
+    return Setting(tuple(parts))
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers as text, neighbours joined: "3,8-21"."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+
+
+_PATTERN = re.compile(r"(\d{1,9}):(\d{1,9})")
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_WHOLE = re.compile(r"\d{1,9}")
+_LAYERS_MOST = 10_000
+_AMOUNTS = {
+    "weights": "Use a ratio such as 0.5, a pattern such as 2:4, owl=0.5 or table=FILE.",
+    "whole": "Use a ratio such as 0.25.",
+    "drops": "Use a number of layers such as 4, or name them: @layers=20,22.",
+}
+
+
+class _Piece:
+    """One part of a setting, being read; knows where in the whole text it stands."""
+
+    def __init__(self, text: str, start: int, piece: str) -> None:
+        self._text = text
+        self._piece = piece
+        self._start = start
+
+    def part(self) -> Part:
+        what, *targets = self._piece.split("@")
+        name, colon, amount = what.partition(":")
+        method = self._method(name)
+        chosen = self._targets(method, len(what), targets)
+        if method is Method.DENSE:
+            if colon:
+                self._fault(len(name), len(what), "dense takes no amount.", "Name what to give back: dense@layers=3.")
+        elif colon:
+            return Part(method, self._amount(method, len(name) + 1, amount), chosen)
+        elif not (method.drops and chosen.layers is not None):
+            self._fault(len(what), len(what), f"{method} needs an amount.", _hint(method))
+        return Part(method, None, chosen)
+
+    def _method(self, name: str) -> Method:
+        try:
+            return Method(name.strip().lower())
+        except ValueError:
+            reason = f"{name.strip()!r} is not a method." if name.strip() else "A method is missing here."
+            near = did_you_mean(name.strip().lower(), Method)
+            self._fault(0, len(name), reason, f"{near}Methods: {', '.join(Method)}.")
+
+    def _amount(self, method: Method, at: int, text: str) -> Amount:
+        end = at + len(text)
+        amount = text.strip()
+        if not amount:
+            self._fault(at, end, "The amount is missing.", _hint(method))
+        if method.unstructured:
+            if found := _PATTERN.fullmatch(amount):
+                keep, group = int(found[1]), int(found[2])
+                if not 1 <= keep < group:
+                    self._fault(at, end, f"{amount} removes nothing, or everything.", "N:M keeps N of every M: 2:4.")
+                return Pattern(keep, group)
+            if amount.startswith("table="):
+                if not amount.removeprefix("table="):
+                    self._fault(at, end, "The table has no file name.", "Use table=FILE.")
+                if method is Method.MAGNITUDE_GLOBAL:
+                    self._fault(at, end, "magnitude-global ranks all targets together.", "Use magnitude with a table.")
+                return Table(amount.removeprefix("table="))
+            if amount.startswith("owl="):
+                if method in (Method.MAGNITUDE_GLOBAL, Method.RANDOM):
+                    self._fault(at, end, f"{method} has no ratio by layer.", "Use owl= with wanda or sparsegpt.")
+                return Owl(self._ratio(method, amount.removeprefix("owl="), at, end))
+        elif _PATTERN.fullmatch(amount):
+            self._fault(at, end, f"{method} knows no N:M pattern.", _hint(method))
+        if method.drops and _WHOLE.fullmatch(amount):
+            if int(amount) == 0:
+                self._fault(at, end, "Dropping 0 layers removes nothing.", _hint(method))
+            return Count(int(amount))
+        return Ratio(self._ratio(method, amount, at, end))
+
+    def _ratio(self, method: Method, text: str, at: int, end: int) -> float:
+        try:
+            ratio = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            self._fault(at, end, f"{text!r} is not an amount.", _hint(method))
+        if ratio == 0:
+            self._fault(at, end, "A ratio of 0 removes nothing.", _hint(method))
+        if not 0 < ratio <= 1:
+            self._fault(at, end, f"{text} is not a ratio: it lies between 0 and 1.", _hint(method))
+        if method.drops and ratio == 1:
+            self._fault(at, end, "All layers can't be dropped by a ratio.", "Name them: @layers=0-29.")
+        # As the text says it, so that reading it again gives the same setting.
+        return float(f"{ratio:g}")
+
+    def _targets(self, method: Method, at: int, texts: list[str]) -> Targets:
+        sublayer = ""
+        layers: tuple[int, ...] | None = None
+        names: tuple[str, ...] = ()
+        for text in texts:
+            at += 1
+            end = at + len(text)
+            key, _, value = text.strip().partition("=")
+            if text.strip() in ("attn", "mlp"):
+                if sublayer:
+                    self._fault(at, end, "The sublayer is named twice.", "Without @attn or @mlp both are targets.")
+                if not (method.unstructured or method is Method.DENSE):
+                    self._fault(at, end, f"{method} says which sublayer it is about.", f"Leave @{text.strip()} out.")
+                sublayer = text.strip()
+            elif key == "layers" and layers is None:
+                layers = self._layers(value, end - len(value))
+            elif key == "name" and not names and (method.unstructured or method is Method.DENSE):
+                names = tuple(sorted({name.strip() for name in value.split(",") if name.strip()}))
+                if not names:
+                    self._fault(at, end, "No name is given.", "Use @name=up_proj, or several with commas between.")
+            else:
+                reason = f"{text.strip()!r} is not a target here." if text.strip() else "A target is missing after @."
+                near = did_you_mean(key, ("attn", "mlp", "layers", "name"))
+                self._fault(at, end, reason, f"{near}Targets: @attn, @mlp, @layers=8-21, @layers=20,22, @name=up_proj.")
+            at = end
+        return Targets(sublayer, layers, names)
+
+    def _layers(self, text: str, at: int) -> tuple[int, ...]:
+        found: set[int] = set()
+        for piece in text.split(","):
+            match = _RANGE.fullmatch(piece.strip())
+            low = int(match[1]) if match else 0
+            high = int(match[2] or match[1]) if match else -1
+            if not low <= high < _LAYERS_MOST:
+                reason = f"{piece.strip()!r} is not a layer." if piece.strip() else "A layer is missing here."
+                self._fault(at, at + len(piece), reason, "Use numbers from 0, with commas and ranges: 3,8-21.")
+            found.update(range(low, high + 1))
+            at += len(piece) + 1
+        return tuple(sorted(found))
+
+    def _fault(self, start: int, end: int, reason: str, hint: str) -> NoReturn:
+        raise BadSetting(self._text, self._start + start, self._start + end, reason, hint)
+
+
+def _hint(method: Method) -> str:
+    return _AMOUNTS["drops" if method.drops else "whole" if method.structured else "weights"]

@@ -1,0 +1,131 @@
+"""What a person asks of a run, as plain data: contexts, sampling, when to stop."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+
+from probes.schema.errors import BadInput
+
+
+class Follow(StrEnum):
+    """Which context each model sees."""
+
+    DENSE = "dense"
+    """Both see the dense model's tokens: pruning alone, on the dense model's path."""
+    PRUNED = "pruned"
+    """Both see the pruned model's tokens: pruning alone, on the path a deployment would take."""
+    FREE = "free"
+    """Each sees its own: what a user of the pruned model sees."""
+    TEXT = "text"
+    """Both see a given text: scoring, no sampling."""
+
+
+STEPS = 128
+"""The longest run unless another is asked for."""
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair: what Python makes of a byte that is no UTF-8, and no tokenizer reads."""
+
+LEAST_TEMPERATURE = 1e-6
+"""Below it, logits divided by the temperature leave no digits for what they differ by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How both models choose their tokens. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    """0 keeps all tokens."""
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature != 0 and not LEAST_TEMPERATURE <= self.temperature < math.inf:
+            raise BadInput(
+                "Temperature",
+                f"{self.temperature} is not a temperature.",
+                f"Use 0 for greedy, or {LEAST_TEMPERATURE:g} and above.",
+            )
+        if self.top_k < 0:
+            raise BadInput("Top-k", f"{self.top_k} is not a number of tokens.", "Use 0 for all, or 1 and up.")
+        if not 0 < self.top_p <= 1:
+            raise BadInput("Top-p", f"{self.top_p} is not a share.", "Use a number above 0 and at most 1.")
+        if not 0 <= self.seed < 2**64:
+            raise BadInput("Seed", f"{self.seed} is not a seed.", "Use a whole number from 0 to 2^64 - 1.")
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+    def __str__(self) -> str:
+        if self.greedy:
+            return "greedy"
+        parts = [f"T {self.temperature:g}"]
+        if self.top_k:
+            parts.append(f"top-k {self.top_k}")
+        if self.top_p < 1:
+            parts.append(f"top-p {self.top_p:g}")
+        parts.append(f"seed {self.seed}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Everything that decides a run's figures, apart from the two models."""
+
+    prompt: str
+    """May be empty if a text is followed: then nothing but the text is read."""
+    raw: bool = False
+    """True sends the prompt as it is; False puts it into the chat template where the tokenizer has one."""
+    follow: Follow = Follow.DENSE
+    text: str = ""
+    """The reference text to score, used when `follow` is `text`."""
+    sampling: Sampling = Sampling()
+    analysis_temperature: float | None = None
+    """T of the compared distributions; None takes the sampling temperature, or 1 when greedy."""
+    steps: int = 0
+    """The longest run, in steps; 0 is 128, or all of a text that is followed."""
+    top: int = 10
+    """How many of each model's likeliest tokens a step keeps."""
+    chat_template: str = ""
+    """Which chat template the prompt goes into, of a tokenizer that has several by name; "" is its default."""
+
+    def __post_init__(self) -> None:
+        for name, text in (("prompt", self.prompt), ("text", self.text)):
+            if not text.isascii() and _HALF.search(text):
+                raise BadInput(
+                    f"{name.capitalize()} is no text",
+                    f"The {name} holds bytes that are no UTF-8.",
+                    "Convert it to UTF-8, or leave those bytes out.",
+                )
+        if self.analysis_temperature is not None and not (LEAST_TEMPERATURE <= self.analysis_temperature < math.inf):
+            raise BadInput(
+                "Analysis temperature",
+                f"{self.analysis_temperature} can't be used.",
+                f"Use a number of at least {LEAST_TEMPERATURE:g}.",
+            )
+        if self.steps < 0:
+            raise BadInput("Steps", f"{self.steps} steps can't be run.", "Use 1 or more.")
+        if self.top < 1:
+            raise BadInput("Top", f"{self.top} tokens can't be kept.", "Use 1 or more.")
+        if self.follow is Follow.TEXT and not self.text:
+            raise BadInput(
+                "No text", "Following a text needs the text.", "Give it (--text), or choose another context."
+            )
+
+    @property
+    def longest(self) -> int:
+        """The longest run, in steps; a text has its own end."""
+        return self.steps or (sys.maxsize if self.follow is Follow.TEXT else STEPS)
+
+    @property
+    def analysis_t(self) -> float:
+        """The T in use."""
+        if self.analysis_temperature is not None:
+            return self.analysis_temperature
+        return 1.0 if self.sampling.greedy else self.sampling.temperature

@@ -1,0 +1,1 @@
+"""Both models stepped side by side, and compared."""

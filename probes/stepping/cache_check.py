@@ -1,0 +1,108 @@
+"""Can a model be read token by token? Its logits must then be those of reading all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from probes.models.loaded import Loaded
+from probes.models.rotary import Rotary
+from probes.models.stages import stage
+from probes.schema.errors import BadInput
+from probes.stepping.cached_model import Track
+
+TESTED = frozenset(
+    (
+        *("bloom", "falcon", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mamba", "mistral", "mixtral"),
+        *("olmo2", "opt", "phi", "phi3", "qwen2", "qwen3"),
+    )
+)
+"""Architectures that tests of this project step, by transformers' name: their models are not tried again, unless their
+rotary factors change with the context's length."""
+_READ = 6
+_SHORT = 4
+"""A sliding window, and the length at which rotary factors change, while a model is tried: reading past the model's own
+ones could take minutes."""
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+_COARSE = 0.2
+"""Largest difference in parts of the largest logit: what rounding can do, of a dtype of full and of half precision."""
+_HINT = "Use a causal model with a cache that transformers can crop, copy or start anew."
+
+
+@torch.inference_mode()
+def check_steppable(loaded: Loaded) -> None:
+    """Reads a few tokens step by step, with its cache, in one row and in two, and at once.
+
+    They go past a sliding window, and past the length at which rotary factors change, both made short for this.
+
+    Raises `BadInput` where the two differ, as of a model that sees tokens to come, counts its positions from elsewhere,
+    or keeps what it has read where no other context can be read, and where it fails.
+    """
+    model = loaded.model
+    config = model.config.get_text_config(decoder=True)
+    rotary = Rotary(model)
+    failed = f"{loaded.info.name} is a {type(model).__name__}, and reading it token by token failed"
+    if config.model_type in TESTED and type(model).__module__.startswith("transformers.") and not rotary:
+        with stage("Can't be stepped", failed, _HINT):
+            Track(model).read([[0]])  # its configuration may still not fit its weights
+        return
+    with stage("Can't be stepped", failed, _HINT), _short_window(config), rotary.shortened(_SHORT):
+        worst = _difference(model, rotary)
+    if worst > _TOLERANCE.get(model.dtype, _COARSE):
+        raise _refusal(loaded, "its logits token by token are others than those of reading all at once")
+
+
+def _difference(model: PreTrainedModel, rotary: Rotary) -> float:
+    """The largest difference of any logit, in parts of the largest; 0 of a model that is not finite, which is told
+    where it is met."""
+    track = Track(model)
+    numbers = torch.Generator().manual_seed(0)
+    drawn = torch.randint(track.vocabulary, (_READ + 2,), generator=numbers).tolist()
+    ids, ends = drawn[:_READ], drawn[_READ:]
+    differences = []
+    for length in (3, 4, 5, _READ, 3):
+        # What is said after the first tokens depends on those to come only if the rotary factors do.
+        expected = _at_once(model, ids[:length] if rotary else ids, track, rotary)[length - 1]
+        differences.append(_apart(track.read([ids[:length]]).logits[0], expected))
+    both = track.read([[*ids, end] for end in ends])
+    for row, end in enumerate(ends):
+        differences.append(_apart(both.logits[row], _at_once(model, [*ids, end], track, rotary)[-1]))
+    return max(differences)
+
+
+def _at_once(model: PreTrainedModel, ids: list[int], track: Track, rotary: Rotary) -> torch.Tensor:
+    rotary.restore()
+    logits = model(input_ids=torch.tensor([ids], device=track.device)).logits[0]
+    assert isinstance(logits, torch.Tensor)
+    return logits
+
+
+@contextmanager
+def _short_window(config: PreTrainedConfig) -> Iterator[None]:
+    """Gives the layers that look back a limited number of tokens a smaller one for a while."""
+    own = getattr(config, "sliding_window", None)
+    if not isinstance(own, int) or own <= _SHORT:
+        yield
+        return
+    try:
+        config.sliding_window = _SHORT
+        yield
+    finally:
+        config.sliding_window = own
+
+
+def _apart(logits: torch.Tensor, expected: torch.Tensor) -> float:
+    if not bool(torch.isfinite(expected).all()):
+        return 0.0
+    return float((logits - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
+
+
+def _refusal(loaded: Loaded, why: str) -> BadInput:
+    return BadInput(
+        "Can't be stepped",
+        f"{loaded.info.name} is a {type(loaded.model).__name__}, and {why}.",
+        _HINT,
+    )

@@ -1,0 +1,203 @@
+"""One model, its KV cache, and what it answers to a context.
+
+A track is told which contexts to read and does the least work that gets there: it keeps what the cache already
+holds of them, crops the rest, fills in what is missing and feeds the last token alone. Stepping, stepping back,
+forking and changing branches are therefore all the same call. The last token is always fed alone, so that a step has
+the same shapes however it was reached, and cropping back to it gives bit-identical logits. Where several tokens were
+missing, as on another branch, they are read in one piece: other shapes, which can move a logit's last bits.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from probes.models.kv_cache import cache_name, is_recurrent, new_cache
+from probes.models.rotary import Rotary
+from probes.schema.errors import Cancelled, Failure
+
+Context = Sequence[int]
+FILL = 512
+"""Tokens a prefill feeds at once, so that it can be cancelled and needs bounded memory; a recurrent model reads all."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says about the next token, one row a context."""
+
+    hidden: Tensor
+    """(rows, d): the state that enters the LM head."""
+    logits: Tensor
+    """(rows, V): the model's own output."""
+
+    @cached_property
+    def finite(self) -> bool:
+        ends = [end for values in (self.logits, self.hidden) for end in values.aminmax()]  # a nan is both
+        return bool(torch.isfinite(torch.stack(ends)).all())
+
+
+class Track:
+    """A causal language model with the KV cache of one or more contexts of equal length."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+        head = model.get_output_embeddings()
+        if not isinstance(head, nn.Module):
+            raise Failure("No LM head", f"{type(model).__name__} has no output embeddings to read the hidden state at.")
+        self._head = head
+        accepted = inspect.signature(model.forward).parameters
+        self._cache_name = cache_name(model)
+        self._recurrent = is_recurrent(model)
+        self._rotary = Rotary(model)
+        self._scale: tuple[int, ...] = ()
+        self._takes_positions = "position_ids" in accepted
+        self._keeps_last = "logits_to_keep" in accepted
+        embeddings = next(model.get_input_embeddings().parameters())
+        self.device: torch.device = embeddings.device
+        answered = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
+        self.vocabulary = min(int(embeddings.shape[0]), int(answered))
+        """Tokens that the model can both read and answer: the ids below it."""
+        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self._hidden: Tensor | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Empties the cache."""
+        self._rows: list[list[int]] = [[]]
+        self._cache = new_cache(self.model)
+
+    @torch.inference_mode()
+    def read(
+        self,
+        contexts: Sequence[Context],
+        *,
+        filled: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Answer:
+        """What the model says after each context; they are of one length, and of at least one token.
+
+        On a GPU it may still be computing: `join` before anything is done with the answer. `filled(done, total)` is
+        told of a prefill's progress in tokens; `cancelled()` is asked between its pieces.
+        Raises `Cancelled`, or `Failure` where memory runs out; the track can be used again after both.
+        """
+        length = len(contexts[0])
+        if not length or any(len(context) != length for context in contexts):
+            raise ValueError("contexts of one length, of at least one token, are read together")
+        try:
+            with self._on_stream(), self._rotary.told(length) if self._rotary else nullcontext():
+                held = self._hold(contexts)
+                fill = length if self._recurrent else FILL
+                for start in range(held, length - 1, fill):
+                    if cancelled is not None and cancelled():
+                        raise Cancelled("Reading the prompt")
+                    self._feed(contexts, start, min(start + fill, length - 1))
+                    if filled is not None:
+                        filled(min(start + fill, length - 1), length)
+                logits = self._feed(contexts, length - 1, length)
+                assert self._hidden is not None
+                # Of a model on several devices, the logits may have been brought to another one than the last block's.
+                return Answer(self._hidden[:, -1].to(logits.device), logits[:, -1])
+        except torch.OutOfMemoryError as problem:
+            self.forget()
+            raise Failure(
+                "Out of memory",
+                f"Reading {len(contexts)} × {length} tokens needed more memory than {self.device} has: {problem}",
+                "Use a smaller dtype (--dtype bfloat16), spread the model (--device-map auto), or a shorter prompt.",
+            ) from problem
+        except BaseException:
+            self.forget()
+            raise
+
+    def join(self) -> None:
+        """On a GPU, whatever is started from here on waits there for what this track has read; nobody waits here."""
+        if self._stream is not None:
+            torch.cuda.current_stream(self.device).wait_stream(self._stream)
+
+    def first_nonfinite(self, contexts: Sequence[Context]) -> str:
+        """The first module, in the order of the forward pass, whose output is not finite; "" where all are."""
+        found: list[str] = []
+
+        def watch(name: str) -> Callable[[nn.Module, object, object], None]:
+            def look(_module: nn.Module, _inputs: object, output: object) -> None:
+                value = output[0] if isinstance(output, tuple) and output else output
+                if not found and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
+                    found.append(name)
+
+            return look
+
+        handles = [module.register_forward_hook(watch(name)) for name, module in self.model.named_modules() if name]
+        self.forget()
+        try:
+            self.read(contexts)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found[0] if found else ""
+
+    def _hold(self, contexts: Sequence[Context]) -> int:
+        """Brings the cache to the longest part of the contexts that it can keep; its length."""
+        scale, self._scale = self._scale, self._rotary.scale(len(contexts[0]))
+        if scale != self._scale:
+            self.forget()  # its keys are rotated by other factors than those of a context of this length
+        want = [list(context[:-1]) for context in contexts]
+        same_rows = len(self._rows) == len(want)
+        keep = min(_shared(self._rows[i if same_rows else 0], row) for i, row in enumerate(want))
+        surplus = len(self._rows[0]) - keep
+        if self._recurrent and (surplus or not same_rows or keep < len(want[0])):
+            keep = 0  # such a state is neither taken back nor copied, and some take in no more than a token at a time
+        elif surplus:
+            self._cache.crop(-surplus)
+        if keep == 0:
+            self.forget()
+        elif not same_rows:
+            if len(self._rows) > 1:
+                self._cache.batch_select_indices(torch.tensor([0], device=self.device))
+            if len(want) > 1:
+                self._cache.batch_repeat_interleave(len(want))
+        self._rows = [row[:keep] for row in want]
+        return keep
+
+    def _feed(self, contexts: Sequence[Context], start: int, end: int) -> Tensor:
+        ids = torch.tensor([list(context[start:end]) for context in contexts], device=self.device)
+        extra: dict[str, object] = {self._cache_name: self._cache}
+        if self._takes_positions:
+            extra["position_ids"] = torch.arange(start, end, device=self.device).expand(len(contexts), -1)
+        if self._keeps_last:
+            extra["logits_to_keep"] = 1
+
+        def capture(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            self._hidden = inputs[0]
+
+        handle = self._head.register_forward_pre_hook(capture)
+        self._hidden = None
+        try:
+            logits = self.model(input_ids=ids, use_cache=True, **extra).logits
+        finally:
+            handle.remove()
+        if self._hidden is None:
+            raise Failure("Hidden state", f"{type(self.model).__name__} never ran its LM head, so h can't be read.")
+        for row, context in zip(self._rows, contexts, strict=True):
+            row.extend(context[start:end])
+        assert isinstance(logits, Tensor)
+        return logits
+
+    def _on_stream(self) -> AbstractContextManager[object]:
+        if self._stream is None:
+            return nullcontext()
+        self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        return torch.cuda.stream(self._stream)
+
+
+def _shared(a: Context, b: Context) -> int:
+    """Length of the longest common beginning."""
+    size = min(len(a), len(b))
+    if a[:size] == b[:size]:
+        return size
+    return next(i for i in range(size) if a[i] != b[i])

@@ -1,0 +1,374 @@
+"""Steps a dense and a pruned model in lockstep and records what differs.
+
+Each step reads both models at their contexts, compares them in the three spaces, lets both choose with shared
+randomness, and appends what the followed context takes. In `free`, once the contexts have parted, the pruned model
+reads both in one batch of two, so that what pruning does on the shared (dense) context is told apart from what comes of
+the contexts having parted.
+
+The two passes are independent until the tokens are chosen. On GPUs they run at once, each on its own stream. On a CPU
+one follows the other with all threads: two at once on half of them each were not faster, because the many short
+operations of a single token's pass make the two Python threads wait for one another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from probes.models.rotary import Rotary
+from probes.schema.errors import BadInput
+from probes.schema.record import Choice, Comparison, Invalid, Side, StepRecord, Taken
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.summary import Accumulator
+from probes.stepping.cached_model import Answer, Track
+from probes.stepping.sampling import Sampler
+from probes.stepping.spaces import Distribution, compare, new_scratch
+
+LOCAL_TOP = 5
+"""Likeliest tokens of each model that the shared context keeps beside the full table, so that a step stays small."""
+
+
+class Stream(Protocol):
+    """Turns token ids into the text they add, one by one."""
+
+    def push(self, token_id: int) -> str:
+        """What the text grows by; "" while a character is incomplete."""
+
+
+class Tokens(Protocol):
+    """A tokenizer, as far as stepping needs it."""
+
+    def piece(self, token_id: int) -> str:
+        """The token alone, as text."""
+
+    def stream(self, ids: Sequence[int]) -> Stream:
+        """A stream that stands after these ids."""
+
+
+class Lockstep:
+    """Both models on one prompt: `step()` measures the next step, `seek()` goes anywhere a path has been.
+
+    `ends_dense` and `ends_pruned` are the token ids that end each model's text. `text_ids` is what both read in
+    `text`. Both distributions are over the ids below `vocabulary` that both models have; `foreign` are those among them
+    that no context may hold, because they are other tokens to the second model. Not safe to be used from several
+    threads at once.
+    """
+
+    def __init__(
+        self,
+        dense: PreTrainedModel,
+        pruned: PreTrainedModel,
+        tokens: Tokens,
+        prompt_ids: Sequence[int],
+        settings: RunSettings,
+        *,
+        ends_dense: frozenset[int] = frozenset(),
+        ends_pruned: frozenset[int] = frozenset(),
+        text_ids: Sequence[int] = (),
+        vocabulary: int | None = None,
+        foreign: frozenset[int] = frozenset(),
+    ) -> None:
+        if not prompt_ids:
+            raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
+        if settings.follow is Follow.TEXT and not text_ids:
+            raise BadInput("Empty text", "The text to score has no tokens.", "Give a text, or choose another context.")
+        self.settings = settings
+        self.prompt_ids = list(prompt_ids)
+        self._tokens = tokens
+        self._text_ids = list(text_ids)
+        self._ends = {Follow.PRUNED: ends_pruned, Follow.TEXT: frozenset[int]()}.get(settings.follow, ends_dense)
+        self._ends_pruned = ends_pruned
+        self._dense, self._pruned = Track(dense), Track(pruned)
+        self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
+        self._foreign = foreign
+        self._check_known(self.prompt_ids, "The prompt has")
+        self._check_known(self._text_ids, "The text has")
+        self._sampler = Sampler(settings.sampling)
+        self._scratch: Tensor | None = None
+        longest = longest_context(dense, pruned)
+        room = longest - len(self.prompt_ids)
+        if room < 1:
+            raise BadInput(
+                "Prompt too long",
+                f"The prompt has {len(self.prompt_ids):,} tokens and the models read at most {longest:,}.",
+                "Shorten the prompt.",
+            )
+        self.limit = min(room + 1, len(self._text_ids)) if self._text_ids else room + 1
+        """How many steps there can be: the models' longest context, or the text's length."""
+        self.seek(())
+
+    def close(self) -> None:
+        """Lets the caches go."""
+        self._dense.forget()
+        self._pruned.forget()
+
+    def __enter__(self) -> Lockstep:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[StepRecord]:
+        """Steps until the end, at most as many as the settings say."""
+        while not self.finished and len(self._path) < self.settings.longest:
+            yield self.step()
+
+    @property
+    def path(self) -> Sequence[StepRecord]:
+        """The steps that led here."""
+        return self._path
+
+    @property
+    def finished(self) -> bool:
+        """True where no further step can be measured on this path."""
+        return len(self._path) >= self.limit or self.ended
+
+    @property
+    def text_left(self) -> int:
+        """Tokens of the text to score that have not been scored."""
+        return max(0, len(self._text_ids) - len(self._path))
+
+    @property
+    def ended(self) -> bool:
+        """True where the text has ended, or a model that should have chosen could not (`stuck`)."""
+        if self.stuck:
+            return True
+        return self._dense_ended and (self._pruned_ended or self.settings.follow is not Follow.FREE)
+
+    def seek(self, path: Sequence[StepRecord]) -> None:
+        """Stands after these steps, wherever they lead: the next `step()` measures the one that follows them.
+
+        The records are taken as they are; only their tokens are read again, and only where the caches don't hold
+        them. Stepping on after the first n steps of the path it is on gives its step n + 1 again, bit for bit; on
+        another branch, of a recurrent model, and back over a length at which rotary factors change, up to what `Track`
+        says of tokens that are read in one piece.
+        """
+        self._path = list(path)
+        self._sums = Accumulator.after(self._path)
+        self._dense_ids = list(self.prompt_ids)
+        self._pruned_ids = list(self.prompt_ids) if self.settings.follow is Follow.FREE else self._dense_ids
+        self._dense_ended = self._pruned_ended = self.stuck = False
+        for record in self._path:
+            self._append(record)
+        self._stream = self._tokens.stream(self._dense_ids)
+        self._stream_pruned = self._tokens.stream(self._pruned_ids)
+
+    def prefill(
+        self,
+        filled: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Reads what the contexts hold so far, so that the next step is a single token's.
+
+        `filled(done, total)` is told how far it is, in tokens, each counted once a model.
+        """
+        self._read(filled, cancelled)
+
+    def step(self, *, dense: int | None = None, pruned: int | None = None) -> StepRecord:
+        """Measures the next step. `dense` and `pruned` force a token on the dense and the pruned context.
+
+        Where both models share one context, one token is forced on it, whichever is given; `free` takes either or
+        both. Raises ValueError once `finished`, `BadInput` where a model lacks the token.
+        """
+        self._check_known([token for token in (dense, pruned) if token is not None], "The fork asks for")
+        if self.finished:
+            raise ValueError("the run has ended")
+        answer, answer_pruned = self._read()
+        record = self._measure(len(self._path) + 1, answer, answer_pruned, dense, pruned)
+        self._path.append(record)
+        self._append(record)
+        return record
+
+    def _check_known(self, ids: Sequence[int], where: str) -> None:
+        """Special tokens may be one model's alone, and a template may use them though no text contains them."""
+        lacking = next((token for token in ids if not 0 <= token < self._vocabulary or token in self._foreign), None)
+        if lacking is not None:
+            why = f"and the models and the tokenizer share the first {self._vocabulary:,} tokens only"
+            if lacking in self._foreign:
+                why = "which is another token to the second model"
+            raise BadInput(
+                "Unknown token",
+                f"{where} {self._tokens.piece(lacking) if lacking >= 0 else ''!r} (token {lacking:,}), {why}.",
+                "Choose another one; where the chat template brings it, send the prompt without that (--raw).",
+            )
+
+    # Reading --------------------------------------------------------------------------------------------------
+
+    def _read(
+        self,
+        filled: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> tuple[Answer | None, Answer]:
+        """The dense answer (None once it has ended), and the pruned one: row 0 on the dense context, the last row
+        on its own. Joined only once both have been started, so that on one GPU neither waits for the other."""
+        contexts = self._pruned_contexts()
+        before = 0 if self._dense_ended else len(self._dense_ids)
+        whole = before + len(contexts[0])
+
+        def after(count: int) -> Callable[[int, int], None] | None:
+            return filled and (lambda done, _: filled(count + done, whole))
+
+        answer = None
+        if not self._dense_ended:
+            answer = self._dense.read([self._dense_ids], filled=after(0), cancelled=cancelled)
+        answer_pruned = self._pruned.read(contexts, filled=after(before), cancelled=cancelled)
+        self._dense.join()
+        self._pruned.join()
+        return answer, answer_pruned
+
+    def _pruned_contexts(self) -> list[list[int]]:
+        if self._dense_ids == self._pruned_ids:
+            return [self._dense_ids]
+        # A context that has ended is fed its last token again and its answer left aside: the batch keeps its shape,
+        # and stepping back past the end needs no second reading.
+        length = max(len(self._dense_ids), len(self._pruned_ids))
+        return [ids + ids[-1:] * (length - len(ids)) for ids in (self._dense_ids, self._pruned_ids)]
+
+    # Measuring ------------------------------------------------------------------------------------------------
+
+    def _measure(
+        self, step: int, answer: Answer | None, answer_pruned: Answer, dense: int | None, pruned: int | None
+    ) -> StepRecord:
+        # Of equal contexts one can have ended alone, by a token that ends one model's text only.
+        same = self._dense_ids == self._pruned_ids and self._dense_ended == self._pruned_ended
+        answer, answer_pruned = _alike(answer, answer_pruned, self._vocabulary)
+        invalid = self._invalid(answer, answer_pruned)
+        # p: dense on its context; q: pruned on that same context; q_own: pruned on its own one, while it writes.
+        p = self._distribution(answer, 0)
+        q = self._distribution(answer_pruned, 0)
+        q_own = None if self._pruned_ended else q if same else self._distribution(answer_pruned, -1)
+        plain = self._compare(answer, answer_pruned, p, q_own, row=-1)
+        local = None if same else self._compare(answer, answer_pruned, p, q, row=0)
+
+        chosen = self._sampler.choose(p.z, step) if p else None
+        chosen_pruned = self._sampler.choose(q_own.z, step) if q_own else None
+        y, y_pruned = self._next_tokens(step, chosen, chosen_pruned, dense, pruned)
+        free = self.settings.follow is Follow.FREE
+        forced = dense is not None or (pruned is not None and not free)
+        record = StepRecord(
+            step=step,
+            dense=self._choice(chosen, p, q_own or q),
+            pruned=self._choice(chosen_pruned, p, q_own),
+            taken=self._taken(y, p, q, self._stream, self._ends, forced),
+            taken_pruned=self._taken(y_pruned, p, q_own, self._stream_pruned, self._ends_pruned, pruned is not None),
+            same_context=same,
+            agree=plain.p.rank_dense_in_pruned == 1 if plain else None,
+            h=plain.h if plain else None,
+            z=plain.z if plain else None,
+            p=plain.p if plain else None,
+            local=local,
+            sum=self._sums.sums,
+            top=plain.top if plain else (),
+            invalid=invalid,
+            tied=_tied(p, q_own),
+        )
+        exact = (-p.log_at(y), -q.log_at(y)) if p and q and y is not None else None
+        return replace(record, sum=self._sums.add_record(record, exact))
+
+    def _next_tokens(
+        self, step: int, chosen: int | None, chosen_pruned: int | None, dense: int | None, pruned: int | None
+    ) -> tuple[int | None, int | None]:
+        """What the dense (or the shared) context takes, and what the pruned model's own context takes (`free`)."""
+        if self.settings.follow is Follow.FREE:
+            y = chosen if dense is None or self._dense_ended else dense
+            y_pruned = chosen_pruned if pruned is None or self._pruned_ended else pruned
+            return y, y_pruned
+        forced = pruned if dense is None else dense
+        if forced is not None:
+            return forced, None
+        if self.settings.follow is Follow.TEXT:
+            return self._text_ids[step - 1], None
+        return (chosen if self.settings.follow is Follow.DENSE else chosen_pruned), None
+
+    def _append(self, record: StepRecord) -> None:
+        """Lets the contexts grow by what a step took, and notes what has ended."""
+        free = self.settings.follow is Follow.FREE
+        if not self._dense_ended:
+            if record.taken is None:
+                self.stuck = True
+            else:
+                self._dense_ids.append(record.taken.token_id)
+                self._dense_ended = record.taken.end
+        if free and not self._pruned_ended:
+            if record.taken_pruned is None:
+                self.stuck = True
+            else:
+                self._pruned_ids.append(record.taken_pruned.token_id)
+                self._pruned_ended = record.taken_pruned.end
+
+    def _distribution(self, answer: Answer | None, row: int) -> Distribution | None:
+        if answer is None or not answer.finite:
+            return None
+        return Distribution(answer.logits[row], self.settings.analysis_t)
+
+    def _compare(
+        self, answer: Answer | None, answer_pruned: Answer, p: Distribution | None, q: Distribution | None, row: int
+    ) -> Comparison | None:
+        if answer is None or p is None or q is None:
+            return None
+        if self._scratch is None:
+            self._scratch = new_scratch(p)
+        hidden, hidden_pruned = answer.hidden[0], answer_pruned.hidden[row]
+        return compare(
+            hidden,
+            hidden_pruned,
+            p,
+            q,
+            top=self.settings.top,
+            listed=None if row else LOCAL_TOP,
+            piece=self._tokens.piece,
+            scratch=self._scratch,
+        )
+
+    def _choice(self, token: int | None, p: Distribution | None, q: Distribution | None) -> Choice | None:
+        if token is None:
+            return None
+        return Choice(token, self._tokens.piece(token), p.at(token) if p else math.nan, q.at(token) if q else math.nan)
+
+    def _taken(
+        self,
+        token: int | None,
+        p: Distribution | None,
+        q: Distribution | None,
+        stream: Stream,
+        ends: frozenset[int],
+        forced: bool,
+    ) -> Taken | None:
+        choice = self._choice(token, p, q)
+        if choice is None:
+            return None
+        end = choice.token_id in ends
+        text = stream.push(choice.token_id)
+        return Taken(choice.token_id, choice.token, choice.p, choice.q, text, forced, end)
+
+    def _invalid(self, answer: Answer | None, answer_pruned: Answer) -> Invalid | None:
+        """Which model's answer is not finite, and at which module that began; the dense model is looked at first."""
+        if answer is not None and not answer.finite:
+            return Invalid("dense", self._dense.first_nonfinite([self._dense_ids]))
+        if not answer_pruned.finite:
+            return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
+        return None
+
+
+def _tied(p: Distribution | None, q: Distribution | None) -> tuple[Side, ...]:
+    sides: tuple[tuple[Side, Distribution | None], ...] = (("dense", p), ("pruned", q))
+    return tuple(side for side, one in sides if one is not None and one.tied)
+
+
+def _alike(answer: Answer | None, answer_pruned: Answer, vocabulary: int) -> tuple[Answer | None, Answer]:
+    """Both answers on one device and over the tokens they share, without the rows that pad a vocabulary at its end."""
+    device = (answer or answer_pruned).logits.device
+    shared = Answer(answer_pruned.hidden.to(device), answer_pruned.logits[:, :vocabulary].to(device))
+    return answer and Answer(answer.hidden, answer.logits[:, :vocabulary]), shared
+
+
+def longest_context(*models: PreTrainedModel) -> int:
+    """Tokens that every model can read: beyond its trained positions a model fails or answers nonsense."""
+    sizes = [(m, getattr(m.config.get_text_config(decoder=True), "max_position_embeddings", None)) for m in models]
+    known = (int(size * Rotary(m).stretch) for m, size in sizes if isinstance(size, int) and size > 0)
+    return min(known, default=2**31)

@@ -1,0 +1,231 @@
+"""Measures recorded steps again, along the tokens they took, and says how far the figures are from the recorded ones.
+
+Whoever goes on from a recording has to know that the models in memory are the ones that were recorded: weights can
+have changed, a library can compute differently. Names and hashes tell that the models are the same, `retrace` that
+they still give the same figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from probes.schema.errors import BadInput, Cancelled
+from probes.schema.header import RunHeader
+from probes.schema.record import Choice, Comparison, StepRecord, Taken
+from probes.schema.settings import Follow
+
+if TYPE_CHECKING:
+    from probes.stepping.lockstep import Lockstep
+
+TOLERANCE = 1e-4
+"""Two figures agree within this much, times the recorded one where that is above 1. On one machine they are equal to
+the last bit; other shapes or threads move logits by some 5e-5."""
+
+TASK = "Measuring the recorded steps again"
+
+_DERIVED = frozenset({"angle", "rank_dense_in_pruned", "rank_pruned_in_dense", "topk_overlap"})
+"""Not compared: the angle is the cosine's and as good as undefined near 0°, the others jump at near-ties."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure that is not what was recorded."""
+
+    step: int
+    figure: str
+    """Its dotted name: "p.kl", "local.z.rms"; "dense.token_id" and "pruned.token_id" for a choice."""
+    recorded: float | None
+    here: float | None
+    """None where the step has no such figure."""
+
+    @property
+    def size(self) -> float:
+        """As a share of the recorded figure where that is above 1; infinite between a figure and none."""
+        if self.figure.endswith("token_id") or self.recorded is None or self.here is None:
+            return math.inf
+        if not (math.isfinite(self.recorded) and math.isfinite(self.here)):
+            return math.inf
+        return abs(self.here - self.recorded) / max(1.0, abs(self.recorded))
+
+    def __str__(self) -> str:
+        return f"{self.figure} of step {self.step} was {_shown(self.recorded)} and is {_shown(self.here)} here"
+
+
+@dataclass(frozen=True, slots=True)
+class Retraced:
+    """Recorded steps, measured again."""
+
+    path: tuple[StepRecord, ...]
+    """What was measured here, along the recorded tokens."""
+    differences: tuple[Difference, ...]
+    """Of each step the largest, where there is one."""
+
+    @property
+    def beyond(self) -> tuple[Difference, ...]:
+        """Those that are more than `TOLERANCE`."""
+        return tuple(found for found in self.differences if found.size > TOLERANCE)
+
+    @property
+    def largest(self) -> Difference | None:
+        return max(self.differences, key=lambda found: found.size, default=None)
+
+    def __str__(self) -> str:
+        """The outcome in a sentence or two."""
+        steps, largest = _steps(len(self.path)), self.largest
+        if largest is None:
+            return f"{steps} measured again: every figure is the recorded one, to the last bit."
+        if not self.beyond:
+            return f"{steps} measured again: all figures as recorded within {TOLERANCE:g}; at most, {largest}."
+        first = self.beyond[0]
+        more = "" if largest == first else f" The furthest: {largest}."
+        return f"{len(self.beyond)} of {steps} differ from the recording by more than {TOLERANCE:g}. {first}.{more}"
+
+
+def retrace(
+    lockstep: Lockstep,
+    recorded: Sequence[StepRecord],
+    told: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Retraced:
+    """Measures the recorded steps on a lockstep that stands before its first step, and stands after them.
+
+    Raises `BadInput` where a step's token is unknown because its line is lost, or where the models read no further;
+    `Cancelled` where `cancelled` says so.
+    """
+    path: list[StepRecord] = []
+    differences: list[Difference] = []
+    for record in recorded:
+        if cancelled is not None and cancelled():
+            raise Cancelled("Measuring the recorded steps")
+        if record.missing:
+            raise BadInput(
+                "A step is missing",
+                f"The recording's line of step {record.step} can't be read, so its token is unknown.",
+                f"Put the cursor before step {record.step}, and go on from there.",
+            )
+        if lockstep.finished:
+            raise BadInput(
+                "Not the recorded path",
+                f"The models end before step {record.step} on the recorded tokens.",
+                f"Put the cursor before step {record.step}, and go on from there.",
+            )
+        here = _named(lockstep.step(dense=_token(record.taken), pruned=_token(record.taken_pruned)), record, lockstep)
+        path.append(here)
+        differences += _largest(record, here)
+        if told is not None:
+            told(len(path), len(recorded))
+    lockstep.seek(path)
+    return Retraced(tuple(path), tuple(differences))
+
+
+def check_same_models(recorded: RunHeader, here: RunHeader) -> tuple[str, ...]:
+    """Raises `BadInput` where the models are not the recorded ones, as far as hashes tell.
+
+    Returns sentences on what is another and may be so: on another processor, calibrated masks differ in some weights
+    of a thousand, block after block a little more, which moves figures of single steps by a tenth.
+    """
+    for role, was, found in (("dense", recorded.dense, here.dense), ("pruned", recorded.pruned, here.pruned)):
+        same_kind = (was.dtype, was.architecture) == (found.dtype, found.architecture)
+        if was.fingerprint and found.fingerprint and was.fingerprint != found.fingerprint and same_kind:
+            raise BadInput(
+                "Another model",
+                f"The weights of {found.spec} are not those of the recorded {role} model: their SHA-256 begins with "
+                f"{found.fingerprint[:8]}, the recorded one with {was.fingerprint[:8]}.",
+                "Put the recorded weights back, or begin a new run on these.",
+            )
+        if was.vocabulary != found.vocabulary or was.layers != found.layers:
+            raise BadInput(
+                "Another model",
+                f"{found.spec} has {found.layers} layers and {found.vocabulary:,} tokens; the recorded {role} model "
+                f"had {was.layers} and {was.vocabulary:,}.",
+                "Put the recorded model back, or begin a new run on this one.",
+            )
+    return tuple(_notes(recorded, here))
+
+
+def _notes(recorded: RunHeader, here: RunHeader) -> Iterator[str]:
+    for role, was, found in (("dense", recorded.dense, here.dense), ("pruned", recorded.pruned, here.pruned)):
+        if was.dtype != found.dtype:
+            yield f"The {role} model is in {found.dtype} here and was recorded in {was.dtype}."
+        if was.device != found.device:
+            yield f"The {role} model is on {found.device} here and was recorded on {was.device}."
+    was_pruned, is_pruned = recorded.prune, here.prune
+    if was_pruned and is_pruned and was_pruned.mask_hash and was_pruned.mask_hash != is_pruned.mask_hash:
+        if was_pruned.calibration and is_pruned.calibration:
+            if was_pruned.calibration.sha256 != is_pruned.calibration.sha256:
+                yield "The setting is calibrated on another text here than when it was recorded."
+                return
+            yield (
+                "The setting removes other weights here than when it was recorded: a calibrated method decides close "
+                "calls by the last digits of what it measured, which differ between processors."
+            )
+            return
+        yield "The setting removes other weights here than when it was recorded."
+
+
+def _named(here: StepRecord, recorded: StepRecord, lockstep: Lockstep) -> StepRecord:
+    """The step with only those tokens named as forced that a person forced, or that no model would take here."""
+    follow = lockstep.settings.follow
+    own = here.pruned if follow is Follow.PRUNED else here.dense
+    taken, taken_pruned = here.taken, here.taken_pruned
+    if taken is not None and follow is not Follow.TEXT:
+        taken = replace(taken, forced=_was_forced(recorded.taken, own, taken))
+    elif taken is not None and recorded.taken is not None:
+        taken = replace(taken, forced=recorded.taken.forced)
+    if taken_pruned is not None:
+        taken_pruned = replace(taken_pruned, forced=_was_forced(recorded.taken_pruned, here.pruned, taken_pruned))
+    return replace(here, taken=taken, taken_pruned=taken_pruned)
+
+
+def _was_forced(recorded: Taken | None, own: Choice | None, taken: Taken) -> bool:
+    return (recorded is not None and recorded.forced) or own is None or own.token_id != taken.token_id
+
+
+def _token(taken: Taken | None) -> int | None:
+    return None if taken is None else taken.token_id
+
+
+def _largest(recorded: StepRecord, here: StepRecord) -> list[Difference]:
+    found = [one for one in _differences(recorded, here) if one.size > 0]
+    return [max(found, key=lambda one: one.size)] if found else []
+
+
+def _differences(recorded: StepRecord, here: StepRecord) -> Iterator[Difference]:
+    for name, was, found in (("dense", recorded.dense, here.dense), ("pruned", recorded.pruned, here.pruned)):
+        ids = (None if was is None else was.token_id, None if found is None else found.token_id)
+        if ids[0] != ids[1]:
+            yield Difference(here.step, f"{name}.token_id", *ids)
+    then, now = _figures(recorded), _figures(here)
+    for figure in sorted(then.keys() | now.keys()):
+        a, b = then.get(figure), now.get(figure)
+        same = a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b))
+        if not same:
+            yield Difference(here.step, figure, a, b)
+
+
+def _figures(record: StepRecord) -> dict[str, float]:
+    found: dict[str, float] = {}
+
+    def take(holder: StepRecord | Comparison, before: str) -> None:
+        for group in ("h", "z", "p"):
+            values = getattr(holder, group)
+            if values is not None:
+                for field in fields(values):
+                    if field.name not in _DERIVED:
+                        found[f"{before}{group}.{field.name}"] = getattr(values, field.name)
+
+    take(record, "")
+    if record.local is not None:
+        take(record.local, "local.")
+    return found
+
+
+def _shown(figure: float | None) -> str:
+    return "absent" if figure is None else f"{figure:.6g}"
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"

@@ -1,0 +1,1 @@
+"""Progress, files, folders, processes and memory."""

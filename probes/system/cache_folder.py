@@ -1,0 +1,146 @@
+"""The folder where downloads and conversions are kept, the locks on it, and digests that need not be taken twice.
+
+The cache is a convenience: a disk that takes nothing raises `Unkept`, which callers turn into a note and go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+from safetensors import SafetensorError
+
+from probes.schema.errors import Failure
+from probes.system.progress import Work
+
+CHUNK = 1 << 22
+"""Bytes hashed between two looks at whether to stop."""
+
+
+class Unkept(Failure):
+    """The cache folder takes nothing: it is full, read-only, or no folder."""
+
+    def __init__(self, problem: Exception) -> None:
+        self.reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
+        super().__init__(
+            "Not kept",
+            f"The cache folder {cache_folder()} can't be written ({self.reason}), so nothing is kept for later starts.",
+            "Free some space there, or name another folder in PHIER_CACHE.",
+        )
+
+
+def cache_folder() -> Path:
+    """The program's cache folder: PHIER_CACHE if it is set, else the platform's own place. It need not exist."""
+    folder = Path(os.environ.get("PHIER_CACHE") or user_cache_path("phier", appauthor=False))
+    try:
+        return folder.expanduser()
+    except RuntimeError:  # the home of a user who is unknown here
+        return folder
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Turns a disk's refusal into `Unkept`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as problem:  # the second is how safetensors passes on the first
+        raise Unkept(problem) from problem
+
+
+@contextmanager
+def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
+    """Holds the lock of `path` for one process at a time; `waiting` is what a person reads meanwhile.
+
+    The lock is let go by the system when its process ends, however it ends. Raises OSError if the disk takes none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    while True:
+        try:
+            lock.acquire(timeout=0.2)
+            break
+        except Timeout:
+            work.tell(waiting)
+        except NotImplementedError as problem:  # a file system without locks
+            raise OSError(str(problem)) from problem
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256(path: Path, work: Work, task: str) -> str:
+    """SHA-256 of a file's bytes, hex; taken once for a path, size and time of change, and remembered."""
+    signature = signature_of([path])
+    known = recall("sha256", signature)
+    if known:
+        return known
+    digest = hash_file(path, work, task)
+    try:
+        remember("sha256", signature, digest)
+    except Unkept as problem:
+        work.note(problem.message)
+    return digest
+
+
+def hash_file(path: Path, work: Work, task: str) -> str:
+    """SHA-256 of a file's bytes, hex, read now."""
+    digest = hashlib.sha256()
+    total = path.stat().st_size
+    done = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            work.tell(task, done, total, "bytes")
+    return digest.hexdigest()
+
+
+def signature_of(paths: Sequence[Path], *more: str) -> str:
+    """Tells files apart without reading them: where they are, how long they are, when they last changed."""
+    parts = []
+    for path in sorted(path.resolve() for path in paths):
+        found = path.stat()
+        parts.append([str(path), found.st_size, found.st_mtime_ns])
+    return hashlib.sha256(json.dumps([parts, more]).encode()).hexdigest()
+
+
+def recall(kind: str, signature: str) -> str:
+    """What was remembered of these files, or ""."""
+    try:
+        return (cache_folder() / "digests" / f"{kind}-{signature}").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""  # not remembered, or no longer readable: the caller takes it again
+
+
+def remember(kind: str, signature: str, digest: str) -> None:
+    """Keeps a digest for later starts. Raises `Unkept` if the disk takes none."""
+    with keeping():
+        replace_file(cache_folder() / "digests" / f"{kind}-{signature}", digest)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a small file so that a reader, or a cut of the power, finds the old one or the new one, never half.
+
+    Raises OSError if it can't be written; the file is then what it was.
+    """
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,138 @@
+"""Folders that are written once, as a whole or not at all, and checked before every use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from probes.schema.errors import Failure
+from probes.system.cache_folder import Unkept, cache_folder, hash_file, keeping, locked, replace_file
+from probes.system.progress import Work
+
+_MANIFEST = "manifest.json"
+
+
+def keep(folder: Path, build: Callable[[Path], None], work: Work, task: str, *, thorough: bool = False) -> Path:
+    """`folder` as `build` made it: now, if it is missing or damaged, and by one process only.
+
+    `build` fills an empty folder beside it, which takes its place in one move once it is complete. A copy is taken
+    for whole where every file has the size and the time of change it was written with; a file whose time differs is
+    hashed, and with `thorough` all are. Raises `Unkept` if the disk does not take it.
+    """
+    if intact(folder, work, thorough=thorough):
+        return folder
+    with keeping(), locked(folder, work, f"Waiting for another phier: {task}"):
+        if intact(folder, work, thorough=thorough):
+            return folder
+        for leftover in [folder, *folder.parent.glob(f"{folder.name}.part-*")]:
+            _remove(leftover)
+        part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
+        part.mkdir(parents=True)
+        try:
+            build(part)
+            _seal(part, work, task)
+            part.replace(folder)
+        finally:
+            with suppress(OSError):  # what went wrong before is what is reported
+                _remove(part)
+    return folder
+
+
+def kept_or_temporary(place: Path, make: Callable[[Path], Path], work: Work) -> Path:
+    """`make(place)`; if the cache folder takes nothing, the same in a folder that goes when the program ends.
+
+    For what the work can't do without. A note says where it is. Raises `Failure` if that folder takes none either.
+    """
+    try:
+        return make(place)
+    except Unkept as problem:
+        refused = problem
+    try:
+        made = make(_temporary() / place.name)
+    except (Unkept, OSError) as problem:
+        raise Failure(
+            "No room for a copy",
+            f"{place.name} is needed as a copy, and neither {cache_folder()} ({refused.reason}) nor "
+            f"{tempfile.gettempdir()} ({_reason(problem)}) takes it.",
+            "Free some space, or name folders with room in PHIER_CACHE or TMPDIR.",
+        ) from problem
+    work.note(f"{refused.message} {place.name} is in {made.parent} until the program ends.")
+    return made
+
+
+@cache
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="phier-", ignore_cleanup_errors=True)
+
+
+def _temporary() -> Path:
+    return Path(_temporary_folder().name)
+
+
+def _reason(problem: Unkept | OSError) -> str:
+    return problem.reason if isinstance(problem, Unkept) else problem.strerror or str(problem)
+
+
+def intact(folder: Path, work: Work, *, thorough: bool = False) -> bool:
+    """True where the folder is what its manifest says."""
+    try:
+        return _intact(folder, work, thorough)
+    except OSError:
+        return False  # missing, unreadable, or just being removed by another program
+
+
+def _intact(folder: Path, work: Work, thorough: bool) -> bool:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        written = {str(name): (int(size), int(when), str(digest)) for name, (size, when, digest) in manifest.items()}
+    except (ValueError, TypeError, AttributeError):
+        return False  # cut short or overwritten: whatever it was, it is made anew
+    if written.keys() != {path.name for path in _files(folder)}:
+        return False
+    moved = False
+    for name, (size, when, digest) in written.items():
+        found = (folder / name).stat()
+        if found.st_size != size:
+            return False
+        if thorough or found.st_mtime_ns != when:
+            if hash_file(folder / name, work, f"Checking {folder.name}") != digest:
+                return False
+            moved = moved or found.st_mtime_ns != when
+    if moved:
+        with suppress(OSError):  # on a read-only disk it is hashed again next time
+            _write_manifest(folder, {name: digest for name, (_, _, digest) in written.items()})
+    return True
+
+
+def _seal(folder: Path, work: Work, task: str) -> None:
+    digests = {path.name: hash_file(path, work, task) for path in _files(folder)}
+    for path in _files(folder):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    _write_manifest(folder, digests)
+
+
+def _write_manifest(folder: Path, digests: dict[str, str]) -> None:
+    entries = {}
+    for name, digest in sorted(digests.items()):
+        found = (folder / name).stat()
+        entries[name] = [found.st_size, found.st_mtime_ns, digest]
+    replace_file(folder / _MANIFEST, json.dumps(entries, indent=1))
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder or a file, whichever it is, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != _MANIFEST)

@@ -1,0 +1,79 @@
+"""Another program, run so that it can be watched and stopped at any moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes.system.progress import Work
+
+PATIENCE = 2.0
+"""Seconds that a program which is asked to end gets for it."""
+UNWRITTEN = 74
+"""The code by which a program of this package says that the disk did not take what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a finished program left."""
+
+    code: int
+    log: str
+    """All it said, on both streams."""
+
+    @property
+    def last_words(self) -> str:
+        """The last line that calls itself an error, or the last that says anything; of a killed program, that."""
+        if self.code < 0:
+            return f"it was ended by signal {-self.code}, as happens when memory runs out"
+        lines = [line.strip() for line in self.log.replace("\r", "\n").splitlines() if line.strip()]
+        if not lines:
+            return f"it ended with code {self.code} and said nothing"
+        return next((line for line in reversed(lines) if line.lower().startswith("error")), lines[-1])
+
+
+def run(
+    command: Sequence[str],
+    work: Work,
+    task: str,
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    watch: Callable[[], None] | None = None,
+    every: float = 0.1,
+) -> Ended:
+    """Runs `command` to its end, calling `watch` every so many seconds. Cancelled work ends the program.
+
+    Its output goes to the file `log` and never to the terminal, which belongs to somebody else.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
+    try:
+        while process.poll() is None:
+            work.check(task)
+            if watch is not None:
+                watch()
+            time.sleep(every)
+    finally:
+        if process.poll() is None:
+            _stop(process)
+    return Ended(process.returncode, log.read_text("utf-8", "replace"))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

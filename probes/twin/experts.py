@@ -1,0 +1,56 @@
+"""Finds the experts of a mixture in a block, and what chooses among them, by structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from probes.models.kv_cache import is_mixer
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def routing(block: nn.Module, linear: Sequence[str], attention: Sequence[str]) -> set[str]:
+    """Which of a block's linear layers, by path within it, choose among experts or weigh a shared one.
+
+    They stand beside the experts and answer with one number for each of them, or with a single one. `attention` are
+    paths within the block where no experts are looked for.
+    """
+    found: set[str] = set()
+    for path, number in _experts(block, attention):
+        beside = path.rpartition(".")[0]
+        for name in linear:
+            near = not beside or name.startswith(f"{beside}.")
+            if near and not _under(name, [path, *attention]) and _answers(block.get_submodule(name)) in (1, number):
+                found.add(name)
+    return found
+
+
+def experts_in(unreachable: Sequence[str]) -> bool:
+    """Are there experts among the weights, by name, that no matrix method reaches?"""
+    return any("expert" in name for name in unreachable)
+
+
+def _experts(block: nn.Module, attention: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """What holds the experts, stacked in one tensor or as a list of modules, and how many they are."""
+    for path, module in block.named_modules():
+        if not path or _under(path, attention) or is_mixer(module) or isinstance(module, _CONVOLUTIONS):
+            continue
+        stacked = [parameter.shape[0] for parameter in module.parameters(recurse=False) if parameter.dim() == 3]
+        if stacked:
+            yield path, stacked[0]
+        elif isinstance(module, nn.ModuleList) and len(module) > 1 and any(p.dim() == 2 for p in module.parameters()):
+            yield path, len(module)
+
+
+def _answers(module: nn.Module) -> int:
+    """How many numbers a linear layer answers with."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight.shape[1] if isinstance(module, Conv1D) else weight.shape[0]
+
+
+def _under(path: str, roots: Sequence[str]) -> bool:
+    return any(path == root or path.startswith(f"{root}.") for root in roots)

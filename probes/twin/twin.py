@@ -1,0 +1,348 @@
+"""A pruned model that is the dense one with some submodules replaced: every untouched tensor is the dense tensor.
+
+Dropping a sublayer costs no memory, masking costs the masked matrices only, and giving something back is pointing
+at the dense tensor or module again, so it is exact to the bit.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from probes.models.rotary import changing_buffers
+from probes.schema.errors import BadInput, Failure
+from probes.schema.header import Calibration, MatrixReport, PruneReport
+from probes.schema.prune_setting import ranges
+from probes.system.memory import let_go
+from probes.twin.anatomy import Anatomy, Matrix, dissect
+from probes.twin.dropping import StandIns, put, stand_ins
+from probes.twin.twin_state import Bits, Change, State, packed, unpacked
+
+
+def share(model: PreTrainedModel) -> PreTrainedModel:
+    """A second module graph whose parameters and buffers are the first one's own tensors, tying included.
+
+    Buffers that a forward pass writes to are copied: both models may be reading at once.
+    """
+    own = {id(buffer) for buffer in changing_buffers(model)}
+    kept: list[object] = [*model.parameters(), *(buffer for buffer in model.buffers() if id(buffer) not in own)]
+    for module in model.modules():
+        hook = getattr(module, "_hf_hook", None)  # accelerate's, where weights move in and out of the device
+        for inner in getattr(hook, "hooks", (hook,)):
+            kept += [store for store in (getattr(inner, name, None) for name in _HELD_BY_HOOKS) if store is not None]
+    twin = copy.deepcopy(model, {id(thing): thing for thing in kept})
+    assert isinstance(twin, PreTrainedModel)
+    return twin
+
+
+_HELD_BY_HOOKS = ("weights_map", "tied_params_map")
+
+
+class Twin:
+    """The dense model and its pruned twin; every change of the twin goes through here.
+
+    Matrices are named by their module path. Not safe to be changed while another thread runs the model.
+    """
+
+    def __init__(self, dense: PreTrainedModel) -> None:
+        self.dense = dense
+        self.anatomy: Anatomy = dissect(dense)
+        self.model = share(dense)
+        self._matrices = {matrix.name: matrix for matrix in self.anatomy.matrices}
+        self._dense_modules = dict(dense.named_modules())
+        self._own = dict(self.model.named_modules())
+        """The twin's own modules by path, whatever stands in their place now."""
+        self._silenced: dict[str, nn.Module] = {}
+        """What dropping took out of the graph, by path."""
+        self._known_stand_ins: StandIns | None = None
+        self._dense_zeros: dict[str, int] = {}
+        """Of dense matrices, once they were counted."""
+        self._state = State()
+
+    # Matrices -------------------------------------------------------------------------------------------------
+
+    def dense_weight(self, name: str) -> Tensor:
+        """The dense matrix, (outputs, inputs): a view of the dense model's own tensor."""
+        return self._as_rows(name, _weight(self.dense.get_submodule(name)))
+
+    def weight(self, name: str) -> Tensor:
+        """The twin's matrix as it is now, (outputs, inputs), even while its sublayer is dropped."""
+        return self._as_rows(name, _weight(self._own[name]))
+
+    def mask(self, name: str, keep: Tensor) -> None:
+        """The dense matrix with zeros where `keep`, (outputs, inputs), is False, and where `thin` has put them.
+
+        Raises `BadInput` where the weight is not at hand, because a device map has moved it away.
+        """
+        whole = self._whole(name)
+        self._change(name, Change(packed(keep if whole is None else keep & whole), whole=self._whole_bits(name)))
+
+    def replace(self, name: str, weight: Tensor) -> None:
+        """Gives a matrix another weight, (outputs, inputs), with zeros where `thin` has put them.
+
+        The tensor is the twin's from now on. Raises ValueError where shape or dtype differ from the dense matrix's.
+        """
+        dense, whole = self.dense_weight(name), self._whole(name)
+        if weight.shape != dense.shape or weight.dtype != dense.dtype:
+            raise ValueError(f"{name} can't be given a {tuple(weight.shape)} weight of {weight.dtype}")
+        weight = weight.detach() if whole is None else torch.where(whole, weight.detach(), 0)
+        self._change(name, Change(packed(weight != 0), self.stored(name, weight), self._whole_bits(name)))
+
+    def thin(self, name: str, keep: Tensor) -> None:
+        """Zeroes whole features on top of what the matrix is now; a later `mask` or `replace` keeps these zeros."""
+        whole = self._whole(name)
+        bits = packed(keep if whole is None else keep & whole)
+        weight = torch.where(keep, self.weight(name), 0)
+        before = self._state.changes.get(name)
+        if before is None or before.weight is None:
+            change = Change(packed(keep if before is None else keep & self._unpacked(name, before.kept)), whole=bits)
+        else:
+            change = Change(packed(weight != 0), self.stored(name, weight), bits)
+        self._change(name, change)
+
+    def stored(self, name: str, weight: Tensor) -> nn.Parameter:
+        """A matrix, (outputs, inputs), as a parameter in the layout this one is stored in."""
+        return nn.Parameter(self._as_rows(name, weight).contiguous(), requires_grad=False)
+
+    def fill(self, name: str) -> None:
+        """Gives a matrix all of its dense weights back but those that `thin` has zeroed."""
+        whole = self._whole(name)
+        if whole is not None:
+            self.mask(name, whole)
+        elif name in self._state.changes:
+            self._give_back(name)
+
+    def base(self, name: str) -> Tensor:
+        """What a method starts from: the dense matrix, (outputs, inputs), with zeros where `thin` has put them."""
+        dense, whole = self.dense_weight(name), self._whole(name)
+        return dense if whole is None else torch.where(whole, dense, 0)
+
+    # Sublayers ------------------------------------------------------------------------------------------------
+
+    def drop(self, *what: str) -> None:
+        """Takes sublayers or blocks out: "attn 20", "mlp 3", "block 7". Their residual passes through unchanged.
+
+        Raises `BadInput` where there is no such sublayer or it is dropped already, and `Failure` where the
+        architecture would not do what dropping says.
+        """
+        for name in what:
+            self._check(name)
+        self._go_without(self._state.dropped | set(what))
+
+    def droppable(self, kind: str) -> tuple[str, ...]:
+        """All names of a kind ("attn", "mlp", "block") that can be dropped from this architecture, in layer order."""
+        names = (f"{kind} {block.layer}" for block in self.anatomy.blocks)
+        return tuple(name for name in names if name in self._stand_ins)
+
+    @property
+    def dropped_parameters(self) -> int:
+        """How many of the dense model's parameters the twin does not use because what holds them is dropped."""
+        used = {id(parameter) for parameter in self.dense.parameters()}
+        paths = {path for name in self._state.dropped for path in self._stand_ins[name]}
+        gone = {id(p): p.numel() for path in paths for p in self.dense.get_submodule(path).parameters()}
+        return sum(size for key, size in gone.items() if key in used)
+
+    @property
+    def in_use(self) -> tuple[Matrix, ...]:
+        """The matrices that run: those of no dropped sublayer."""
+        gone = self._state.dropped
+        return tuple(
+            matrix
+            for matrix in self.anatomy.matrices
+            if not {f"block {matrix.layer}", f"{matrix.sublayer} {matrix.layer}"} & gone
+        )
+
+    # Back and forth -------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """What differs from the dense model now; `go` comes back to it."""
+        return self._state
+
+    def go(self, state: State) -> None:
+        """Makes the twin exactly what it was when it had this state."""
+        self._give_back(*self._state.changes.keys() - state.changes.keys())
+        for name, change in state.changes.items():
+            if change is not self._state.changes.get(name):
+                self._change(name, change)
+        self._go_without(state.dropped)
+
+    def restore(self, *what: str) -> None:
+        """Gives matrices (by name) and sublayers ("attn 20") back; without arguments, everything.
+
+        Raises `BadInput` where one of them is the dense model's already.
+        """
+        same = [name for name in what if name not in self._state.changes and name not in self._state.dropped]
+        if same:
+            raise BadInput(
+                "Nothing to restore", f"{same[0]} is as it is in the dense model.", "Choose what was pruned."
+            )
+        changes = {name: change for name, change in self._state.changes.items() if what and name not in what}
+        self.go(State(changes, self._state.dropped - set(what) if what else frozenset()))
+
+    # What was removed -----------------------------------------------------------------------------------------
+
+    def measure(
+        self,
+        setting: str = "",
+        *,
+        targets: Iterable[str] | None = None,
+        all_listed: bool = False,
+        seconds: float = 0.0,
+        calibration: Calibration | None = None,
+        notes: Iterable[str] = (),
+    ) -> PruneReport:
+        """What was really removed, counted in the weights of the target matrices (by default all that differ).
+
+        With `all_listed` the report's `matrices` are all there are, not the targets alone.
+        """
+        names = set(self._state.changes if targets is None else targets)
+        matrices = tuple(
+            self._count(m)
+            for m in self.anatomy.matrices
+            if m.name in names or (all_listed and not self.weight(m.name).is_meta)
+        )
+        counted = [matrix for matrix in matrices if matrix.name in names]
+        return PruneReport(
+            setting=setting,
+            zeroed=sum(matrix.zeros for matrix in counted),
+            targeted=sum(matrix.rows * matrix.columns for matrix in counted),
+            dropped=tuple(sorted(self._state.dropped, key=lambda name: (name.split()[0], int(name.split()[1])))),
+            dropped_parameters=self.dropped_parameters,
+            mask_hash=self._state.hash,
+            seconds=seconds,
+            calibration=calibration,
+            matrices=matrices,
+            notes=tuple(notes),
+            zeroed_before=sum(self._zeros_before(matrix.name) for matrix in counted),
+            in_layers=self._in_layers if self.anatomy.unreachable else 0,
+        )
+
+    @property
+    def _in_layers(self) -> int:
+        reached = (f"{matrix.name}.weight" for matrix in self.anatomy.matrices)
+        return sum(self.dense.get_parameter(name).numel() for name in (*reached, *self.anatomy.unreachable))
+
+    def _count(self, matrix: Matrix) -> MatrixReport:
+        weight = self.weight(matrix.name)
+        changed = matrix.name in self._state.changes
+        zeros = _zeros(weight) if changed else self._zeros_before(matrix.name)
+        return MatrixReport(matrix.name, matrix.layer, matrix.sublayer, weight.shape[0], weight.shape[1], zeros)
+
+    def _zeros_before(self, name: str) -> int:
+        """How many zeros a matrix has in the dense model."""
+        if name not in self._dense_zeros:
+            self._dense_zeros[name] = _zeros(self.dense_weight(name))
+        return self._dense_zeros[name]
+
+    # Helpers --------------------------------------------------------------------------------------------------
+
+    def _change(self, name: str, change: Change) -> None:
+        dense = self.dense_weight(name)
+        if dense.is_meta:
+            raise BadInput(
+                "Weights elsewhere",
+                f"A device map keeps the weights of {name} off the device, so they can't be pruned in place.",
+                "Load the model without --device-map, or prune it and save the folder first.",
+            )
+        before = self._state.changes.get(name)
+        if change.weight is not None:
+            weight = change.weight
+            if weight.device != dense.device:  # it has waited on the host
+                weight = nn.Parameter(weight.detach().to(dense.device), requires_grad=False)
+            self._own[name].weight = weight
+        else:
+            if before is None or before.weight is not None:
+                mine = torch.empty_like(_weight(self.dense.get_submodule(name)))
+                self._own[name].weight = nn.Parameter(mine, requires_grad=False)
+            # `where` and not a product: nothing times infinity is not nothing.
+            kept = torch.where(self._unpacked(name, change.kept), dense, 0)
+            self.weight(name).data.copy_(kept)
+        self._state = replace(self._state, changes={**self._state.changes, name: change})
+
+    def _give_back(self, *names: str) -> None:
+        if not names:
+            return
+        gone: list[object] = [self._own[name].weight for name in names]
+        for name in names:
+            self._own[name].weight = self._dense_modules[name].weight
+        given = set(names)
+        rest = {name: change for name, change in self._state.changes.items() if name not in given}
+        self._state = replace(self._state, changes=rest)
+        let_go(gone)
+
+    def _whole_bits(self, name: str) -> Bits | None:
+        change = self._state.changes.get(name)
+        return None if change is None else change.whole
+
+    def _whole(self, name: str) -> Tensor | None:
+        bits = self._whole_bits(name)
+        return None if bits is None else self._unpacked(name, bits)
+
+    def _unpacked(self, name: str, bits: Bits) -> Tensor:
+        dense = self.dense_weight(name)
+        return unpacked(bits, dense.shape).to(dense.device)
+
+    def _as_rows(self, name: str, stored: Tensor) -> Tensor:
+        return stored.t() if self._matrices[name].transposed else stored
+
+    @property
+    def _stand_ins(self) -> StandIns:
+        """Found out at the first drop, on the twin as the dense model is: no mask changes what a sublayer returns."""
+        if self._known_stand_ins is None:
+            self._known_stand_ins = stand_ins(self.model, self.anatomy)
+        return self._known_stand_ins
+
+    def _check(self, name: str) -> None:
+        kind, _, number = name.partition(" ")
+        layers = [block.layer for block in self.anatomy.blocks]
+        if kind not in ("attn", "mlp", "block") or not number.isdigit() or int(number) > layers[-1]:
+            raise BadInput(
+                "No such sublayer",
+                f"{name!r} is not in a model of {len(layers)} layers.",
+                f"Layers count from 0 to {layers[-1]}.",
+            )
+        block = self.anatomy.block(int(number))
+        if block is None:
+            raise BadInput(
+                "No such sublayer", f"Text does not run through layer {number}.", f"Layers in use: {ranges(layers)}."
+            )
+        if {name, f"block {number}"} & self._state.dropped:
+            raise BadInput("Dropped twice", f"{name} is dropped already.", "Name it once.")
+        if kind != "block" and block.sublayer(kind) is None:
+            raise BadInput(
+                "No such sublayer",
+                f"Layer {number} of {type(self.dense).__name__} has no {kind} that stands on its own.",
+                f"Drop the whole layer with drop-block@layers={number}.",
+            )
+        if name not in self._stand_ins:
+            raise Failure(
+                "Can't drop",
+                f"Without {name}, layer {number} of {type(self.dense).__name__} does not hand its input on unchanged.",
+                "Drop the block instead." if kind != "block" else "This architecture's blocks can't be dropped.",
+            )
+
+    def _go_without(self, dropped: frozenset[str]) -> None:
+        if dropped == self._state.dropped:
+            return
+        put(self.model, dict(reversed(self._silenced.items())))
+        # Blocks go last and come back first: what is dropped within them is dropped out of sight.
+        self._silenced = {}
+        for name in sorted(dropped, key=lambda name: name.startswith("block")):
+            self._silenced |= put(self.model, self._stand_ins[name])
+        self._state = replace(self._state, dropped=dropped)
+
+
+def _zeros(weight: Tensor) -> int:
+    return weight.numel() - int(torch.count_nonzero(weight))
+
+
+def _weight(module: nn.Module) -> Tensor:
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight

@@ -1,0 +1,49 @@
+"""The live table of `phier run`: the KL of a row is what the ΣKL beside it adds up."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from explorer.cli.live_table import LiveTable
+from probes.schema.events import RunStarted, StepMeasured
+from probes.schema.settings import Follow
+from tests.support.stage import scripted
+
+
+def table(follow: Follow, steps: int) -> list[list[str]]:
+    """The heading and the rows, in columns after the two tokens."""
+    out = io.StringIO()
+    shown = LiveTable(Console(file=out, width=160))
+    source = scripted(follow)
+    source.open(lambda event: shown(event) if isinstance(event, (RunStarted, StepMeasured)) else None)
+    source.advance(steps)
+    return [line.split() for line in out.getvalue().splitlines() if line.strip()][3:]
+
+
+@pytest.mark.parametrize("follow", [Follow.DENSE, Follow.FREE])
+def test_the_kl_of_a_row_is_what_the_sum_beside_it_grows_by(follow: Follow) -> None:
+    records = scripted(follow).records(24)
+    rows = table(follow, 24)[-24:]
+    own = follow is Follow.FREE
+    before = 0.0
+    for record, row in zip(records, rows, strict=True):
+        figures = row[-6:] if own else row[-5:]
+        assert record.shared is not None
+        assert float(figures[2]) == pytest.approx(record.shared.p.kl, rel=0.01)
+        assert float(figures[3]) == pytest.approx(before + record.shared.p.kl, rel=0.01)
+        before = record.sum.kl_local
+        if own:
+            assert record.p is not None
+            assert float(figures[5]) == pytest.approx(record.p.kl, rel=0.01)
+
+
+def test_only_a_run_of_two_texts_has_a_second_kl() -> None:
+    heads = {follow: " ".join(table(follow, 1)[-2]) for follow in (Follow.DENSE, Follow.FREE, Follow.TEXT)}
+    assert [("own KL" in head, "local" in head) for head in heads.values()] == [
+        (False, False),
+        (True, False),
+        (False, False),
+    ]

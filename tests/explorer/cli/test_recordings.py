@@ -1,0 +1,114 @@
+"""The commands on recordings, run as a person runs them: without torch, with exit codes and sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from explorer.recordings.shipped import shipped_folder
+from tests.support.records import session_events, write_events
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = None
+from explorer.cli.main import phier
+phier()
+"""
+
+
+def phier(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command on a machine that has no torch, with `folder` as the working folder and that of recordings."""
+    root = str(Path(__file__).parents[3])
+    environment = {**os.environ, "PYTHONPATH": root, "PHIER_SESSIONS": str(folder), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *map(str, words)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    return (
+        write_events(tmp_path / "mild.jsonl", session_events(20, setting="wanda:0.2")),
+        write_events(tmp_path / "hard.jsonl", session_events(24, setting="wanda:0.9")),
+    )
+
+
+def test_sessions_lists_and_searches_what_the_folder_holds(two: tuple[Path, Path], tmp_path: Path) -> None:
+    everything = phier("sessions", folder=tmp_path)
+    assert everything.returncode == 0
+    assert "mild.jsonl" in everything.stdout
+    assert "hard.jsonl" in everything.stdout
+    assert "collapse.jsonl" in everything.stdout
+    found = phier("sessions", "wanda:0.9", folder=tmp_path).stdout
+    assert "hard.jsonl" in found
+    assert "mild.jsonl" not in found
+
+
+def test_words_that_no_recording_has_are_answered_with_a_sentence(tmp_path: Path) -> None:
+    done = phier("sessions", "zzz", "\x1b[31m", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == 'No recording matches "zzz ␛[31m".\n'
+
+
+def test_compare_prints_a_table_or_one_object(two: tuple[Path, Path], tmp_path: Path) -> None:
+    table = phier("compare", *two, folder=tmp_path)
+    assert table.returncode == 0
+    assert "wanda:0.2" in table.stdout
+    assert "over 20 steps" in table.stdout
+    found = json.loads(phier("compare", *two, "--json", folder=tmp_path).stdout)
+    assert found["common_steps"] == 20
+    assert [one["setting"] for one in found["recordings"]] == ["wanda:0.2", "wanda:0.9"]
+
+
+@pytest.mark.parametrize("to", ["csv", "parquet", "jsonl", "svg", "png", "pdf", "html"])
+def test_export_writes_beside_the_person_and_names_each_file(two: tuple[Path, Path], tmp_path: Path, to: str) -> None:
+    figures = ("--figures", "sums", "--no-caption") if to in ("svg", "png", "pdf") else ()
+    done = phier("export", *two, "--to", to, "--out", "out/x", *figures, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    named = [tmp_path / line for line in done.stdout.split()]
+    assert sorted(named) == sorted((tmp_path / "out").iterdir())
+    assert all(path.stat().st_size for path in named)
+
+
+def test_bad_input_is_a_sentence_and_exit_code_2(two: tuple[Path, Path], tmp_path: Path) -> None:
+    for words in (
+        ("compare", two[0]),
+        ("compare", two[0], tmp_path / "none.jsonl"),
+        ("export", two[0], "--to", "xls"),
+        ("export", tmp_path / "none.jsonl", "--to", "csv"),
+        ("export", two[0], "--to", "svg", "--figures", "none"),
+    ):
+        done = phier(*words, folder=tmp_path)
+        assert done.returncode == 2, words
+        assert done.stderr.strip()
+        assert "Traceback" not in done.stderr
+        assert not done.stdout
+
+
+def test_the_shipped_recordings_are_found_from_anywhere(tmp_path: Path) -> None:
+    done = phier("compare", *sorted(shipped_folder().glob("*.jsonl")), folder=tmp_path)
+    assert done.returncode == 0
+    assert "wanda:0.05" in done.stdout
+
+
+def test_what_a_file_calls_its_models_is_shown_and_never_obeyed(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07[/bold][red]"
+    paths = [
+        write_events(tmp_path / f"{name}.jsonl", session_events(4, setting=evil + name)) for name in ("one", "two")
+    ]
+    for words in (("sessions", "one"), ("compare", *paths)):
+        done = phier(*words, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout
+        assert "\x07" not in done.stdout
+        assert "[/bold][red]one" in done.stdout

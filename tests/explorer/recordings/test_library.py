@@ -1,0 +1,116 @@
+"""The list of recordings tells of each what its last step says, whatever condition the files are in."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from explorer.recordings.library import listed, matching, recordings
+from probes.recording import read
+from probes.recording.lines import encode
+from probes.schema.events import Event, RunStarted, StepMeasured
+from tests.support.records import layers, records, session_events, write_events
+
+
+def dated(events: list[Event], when: str) -> list[Event]:
+    return [replace(e, header=replace(e.header, started=when)) if isinstance(e, RunStarted) else e for e in events]
+
+
+def test_a_recording_is_listed_with_what_its_last_step_says(tmp_path: Path) -> None:
+    events = dated(session_events(40), "2026-02-03T10:20:30+00:00")
+    one = listed(write_events(tmp_path / "run.jsonl", events))
+    last = records(events)[-1]
+    assert one.when == datetime(2026, 2, 3, 10, 20, 30, tzinfo=UTC)
+    assert (one.models, one.setting) == ("SmolLM2-135M-Instruct", "wanda:0.5")
+    assert one.prompt.startswith("Natalia")
+    assert (one.runs, one.steps) == (1, 40)
+    assert (one.kl, one.kl_total) == (last.sum.kl_local, last.sum.kl)
+    assert (one.survival, one.first_split) == (last.sum.survival, last.sum.first_split)
+    assert one.problem == ""
+
+
+def test_the_last_run_of_several_is_the_one_listed(tmp_path: Path) -> None:
+    second = [replace(e, run=2) for e in session_events(5, setting="wanda:0.2") if hasattr(e, "run")]
+    events = [*session_events(9), *second]
+    one = listed(write_events(tmp_path / "run.jsonl", events))
+    assert (one.runs, one.steps, one.setting) == (2, 5, "wanda:0.2")
+    assert one.kl == read(one.path).last.path[-1].sum.kl_local
+
+
+def test_a_run_that_has_no_step_yet_is_listed_by_its_header(tmp_path: Path) -> None:
+    one = listed(write_events(tmp_path / "run.jsonl", session_events(5)[:1]))
+    assert (one.steps, one.setting, one.problem) == (0, "wanda:0.5", "")
+
+
+def test_a_cut_or_damaged_end_costs_only_itself(tmp_path: Path) -> None:
+    raw = [encode(event, 0.0) for event in session_events(9) if isinstance(event, (RunStarted, StepMeasured))]
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"".join(raw[:-1]) + b"\xff\x00{}\n" + raw[-1][:700])
+    assert listed(path).steps == 8
+
+
+def test_the_last_step_is_found_behind_long_lines_of_another_kind(tmp_path: Path) -> None:
+    events = [*session_events(6), *(layers(1, 6, count=400) for _ in range(20))]
+    path = write_events(tmp_path / "run.jsonl", events)
+    assert path.stat().st_size > 300_000
+    assert listed(path).steps == 6
+
+
+def test_a_lost_header_leaves_the_figures(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"{}\n" + b"".join(encode(event, 0.0) for event in session_events(6)[1:]))
+    one = listed(path)
+    assert (one.steps, one.models) == (6, "unknown ⇄ unknown")
+
+
+def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "run.jsonl", session_events(5))
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert (listed(path).setting, listed(path).steps) == ("wanda:0.5", 5)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"", "empty"), (b"Dear diary\n", "no line of a recorded session"), (b"\n" * 99, "no line of a recorded session")],
+)
+def test_what_is_no_recording_is_listed_as_such(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_bytes(content)
+    assert problem in listed(path).problem
+
+
+def test_what_can_not_be_opened_is_listed_as_such(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    assert "not a file" in listed(pipe).problem
+    assert "can't be read" in listed(tmp_path / "none.jsonl").problem
+
+
+def test_a_folder_is_listed_newest_first(tmp_path: Path) -> None:
+    for day in (3, 1, 2):
+        write_events(tmp_path / f"{day}.jsonl", dated(session_events(3), f"2026-05-0{day}T00:00:00+00:00"))
+    (tmp_path / "notes.txt").write_text("not listed")
+    assert [one.path.stem for one in recordings(tmp_path, tmp_path / "none")] == ["3", "2", "1"]
+
+
+def test_a_list_is_searched_by_all_that_is_shown_of_it(tmp_path: Path) -> None:
+    for name, setting, seed in (("a", "wanda:0.5", 4), ("b", "magnitude:0.3", None)):
+        events = dated(session_events(3, setting=setting, seed=seed), "2026-05-01T12:00:00+00:00")
+        write_events(tmp_path / f"{name}.jsonl", events)
+    found = recordings(tmp_path)
+    for words, names in (
+        ("", "ab"),
+        ("wanda", "a"),
+        ("MAGNITUDE smollm2", "b"),
+        ("2026-05 natalia clips", "ab"),
+        ("seed 4", "a"),
+        ("greedy free", "b"),
+        ("a.jsonl", "a"),
+        ("wanda magnitude", ""),
+    ):
+        assert sorted(one.path.stem for one in matching(found, words)) == list(names), words

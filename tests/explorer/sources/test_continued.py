@@ -1,0 +1,224 @@
+"""Going on from a recording: its models are what was recorded, give its figures again, and step on from the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from explorer.sources.continued import ResumedSource, wanted_of
+from explorer.sources.launcher import ModelsToAsk
+from explorer.sources.recorder import RecordedSource
+from explorer.sources.replay import ReplaySource
+from explorer.sources.source import Source
+from explorer.ui.app import ExplorerApp
+from probes.recording import read
+from probes.recording.runs import unknown_header
+from probes.schema.errors import BadInput, Failure
+from probes.schema.events import Failed, Pause, RunPaused, RunStarted, StepMeasured, WorkProgressed
+from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
+from probes.schema.record import StepRecord
+from probes.schema.settings import RunSettings
+from probes.schema.spec import CalibrationWanted, Wanted
+from tests.explorer.sources.test_live import INFO, SETTINGS, Listener, TinyPair, expected
+from tests.explorer.ui.test_recordings_screen import opened, record
+from tests.support.stage import MIDDLE, Clock, press, screen_text, settle
+
+HEADER = RunHeader(INFO, INFO, None, SETTINGS, SETTINGS.prompt)
+GIVEN = Wanted(prune="wanda:0.5")
+
+
+def resumed(
+    path: Sequence[StepRecord], header: RunHeader = HEADER, load: Callable[[], object] = TinyPair
+) -> tuple[ResumedSource, Listener]:
+    heard = Listener()
+    source = ResumedSource(lambda _progress, _cancelled: load(), header, path)  # type: ignore[arg-type, return-value]
+    source.open(heard)
+    return source, heard
+
+
+def test_the_recorded_steps_are_measured_again_and_the_next_ones_follow() -> None:
+    source, heard = resumed(expected(5))
+    paused = heard.wait(RunPaused)
+    assert paused.why is Pause.ASKED
+    assert paused.reason == "5 steps measured again: every figure is the recorded one, to the last bit."
+    assert heard.steps() == expected(5)
+    source.step()
+    heard.wait(StepMeasured, 6)
+    assert heard.steps() == expected(6)
+    assert not heard.of(Failed)
+    source.close()
+
+
+def test_nothing_of_the_run_is_shown_before_it_is_verified() -> None:
+    source, heard = resumed(expected(3))
+    heard.wait(RunPaused)
+    kinds = [type(event) for event in heard.events]
+    assert WorkProgressed in kinds[: kinds.index(RunStarted)]
+    assert WorkProgressed not in kinds[kinds.index(RunStarted) :]
+    source.close()
+
+
+def test_models_with_other_figures_are_told_loudly_and_shown_as_they_are() -> None:
+    source, heard = resumed(expected(4), load=lambda: TinyPair(0.5))
+    failure = heard.wait(Failed)
+    assert failure.title == "Not the recorded figures"
+    assert "of step 1 was" in failure.message
+    assert heard.steps() != expected(4)
+    assert [r.taken and r.taken.token_id for r in heard.steps()] == [r.taken and r.taken.token_id for r in expected(4)]
+    source.close()
+
+
+def test_another_model_is_refused_and_nothing_begins() -> None:
+    header = replace(HEADER, dense=replace(INFO, layers=4))
+    source, heard = resumed(expected(2), header)
+    assert heard.wait(Failed).title == "Another model"
+    assert not heard.of(RunStarted)
+    source.close()
+
+
+def test_loading_again_after_a_failure_begins_at_the_same_step() -> None:
+    tries: list[int] = []
+
+    def load() -> TinyPair:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Failure("Model not found", "The folder is gone.", "Put it back.")
+        return TinyPair()
+
+    source, heard = resumed(expected(3), load=load)
+    heard.wait(Failed)
+    source.open(heard)
+    heard.wait(RunPaused)
+    assert heard.steps() == expected(3)
+    source.close()
+
+
+def test_before_the_first_step_there_is_nothing_to_verify() -> None:
+    source, heard = resumed([])
+    assert heard.wait(RunPaused).reason == "No recorded step before the cursor."
+    source.close()
+
+
+# What has to be loaded.
+
+HALF = PruneReport("wanda:0.5", 5, 10, calibration=Calibration("demo", 32, 128, 0, "c"))
+
+
+def header(dense: ModelInfo = INFO, pruned: ModelInfo = INFO, prune: PruneReport | None = HALF) -> RunHeader:
+    return RunHeader(dense, pruned, prune, RunSettings("go"), "go")
+
+
+def test_a_twin_made_here_is_made_again_on_the_same_calibration() -> None:
+    assert wanted_of(header(), GIVEN) == Wanted(
+        dense="tiny", prune="wanda:0.5", device="cpu", dtype="float32", calibration=CalibrationWanted("", 32, 128, 0)
+    )
+    text = replace(HALF, calibration=Calibration("notes.txt", 8, 64, None, "c"))
+    assert wanted_of(header(prune=text), GIVEN).calibration == CalibrationWanted("notes.txt", 8, 64, None)
+
+
+def test_a_second_model_made_elsewhere_is_loaded_at_its_recorded_commit() -> None:
+    other = replace(INFO, spec="owner/pruned", revision="abc")
+    wanted = wanted_of(header(pruned=other, prune=None), GIVEN)
+    assert (wanted.pruned, wanted.prune) == ("owner/pruned@abc", "")
+
+
+def test_the_place_is_the_recorded_one_unless_another_is_asked_for() -> None:
+    assert wanted_of(header(replace(INFO, device="cuda:1")), GIVEN).device == "cuda:1"
+    assert wanted_of(header(replace(INFO, device="cuda:1")), replace(GIVEN, device="cpu")).device == "cpu"
+    spread = wanted_of(header(replace(INFO, device="cuda:0,cuda:1")), GIVEN)
+    assert (spread.device, spread.device_map) == ("auto", "auto")
+    mapped = wanted_of(header(), replace(GIVEN, device_map="balanced"))
+    assert (mapped.device, mapped.device_map) == ("auto", "balanced")
+
+
+def test_what_is_allowed_is_never_taken_from_the_recording() -> None:
+    assert not wanted_of(header(), GIVEN).trust_remote_code
+    assert wanted_of(header(), replace(GIVEN, trust_remote_code=True, allow_pickle=True)).allow_pickle
+
+
+def test_a_recording_that_names_no_models_is_refused() -> None:
+    with pytest.raises(BadInput, match="does not say which models"):
+        wanted_of(unknown_header(), GIVEN)
+
+
+# On the screen.
+
+
+class Refusing(ResumedSource):
+    """Models that are not there."""
+
+    def __init__(self) -> None:
+        def load(*_: object) -> object:
+            raise BadInput("Model not found", "There is no folder pruned-42.", "Put it back.")
+
+        super().__init__(load, HEADER, [])  # type: ignore[arg-type]
+
+
+async def test_escape_goes_back_to_the_recording_where_its_models_are_gone(tmp_path: Path) -> None:
+    record(tmp_path / "half.jsonl", "wanda:0.5", 30)
+    made: list[Source] = []
+
+    def revive(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
+        made.append(Refusing())
+        return made[-1]
+
+    app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), revive=revive, clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await opened(app, pilot)
+        await press(pilot, "home", "right", "right", "m")
+        for _ in range(100):
+            await pilot.pause(0.05)
+            if app.view.failure is not None:
+                break
+        await settle(pilot)
+        shown = screen_text(app)
+        assert "There is no folder pruned-42." in shown
+        assert "Esc goes back to the recording" in shown
+        await press(pilot, "escape")
+        assert app.source is not made[0]
+        assert (app.view.cursor, app.view.newest) == (3, 30)
+        await press(pilot, "right")
+        assert app.view.cursor == 4
+
+
+async def test_a_recording_without_models_says_so_and_stays(tmp_path: Path) -> None:
+    record(tmp_path / "half.jsonl", "wanda:0.5", 5)
+
+    def revive(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
+        raise BadInput("Models unknown", "The recording does not say which models.", "Begin a new run.")
+
+    app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), revive=revive, clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await opened(app, pilot)
+        await press(pilot, "m")
+        assert "does not say which models" in screen_text(app)
+        assert app.view.newest == 5
+
+
+# Recorded in its turn.
+
+
+def test_a_run_gone_on_from_is_a_recording_of_its_own(tmp_path: Path) -> None:
+    heard = Listener()
+    inner = ResumedSource(lambda _progress, _cancelled: TinyPair(), HEADER, expected(3))  # type: ignore[arg-type, return-value]
+    source = RecordedSource(inner, tmp_path / "on.jsonl")
+    source.open(heard)
+    heard.wait(RunPaused)
+    source.step()
+    heard.wait(StepMeasured, 4)
+    source.close()
+    assert read(tmp_path / "on.jsonl").last.path == expected(4)
+
+
+def test_only_the_first_run_takes_the_named_file(tmp_path: Path) -> None:
+    models = ModelsToAsk(GIVEN, SETTINGS, tmp_path / "mine.jsonl")
+    first, second = models.run(), models.run()
+    assert isinstance(first, RecordedSource)
+    assert isinstance(second, RecordedSource)
+    assert models.unsaved() == ""
+    first.recorder(RunStarted(1, HEADER))
+    assert first.recorder.path == tmp_path / "mine.jsonl"
+    first.close()

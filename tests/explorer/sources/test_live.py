@@ -1,0 +1,430 @@
+"""Live models behind the source interface: what is asked for arrives as events, in order, and nothing else does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import pytest
+
+from explorer.sources.live import IMPORTING, READ_AHEAD, LiveSource, loader
+from probes.models.prompting import Prompt
+from probes.schema.branches import Branches
+from probes.schema.errors import BadInput, Cancelled
+from probes.schema.events import (
+    BranchOpened,
+    BranchSelected,
+    Event,
+    Failed,
+    Pause,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepMeasured,
+    WorkProgressed,
+)
+from probes.schema.header import ModelInfo, RunHeader
+from probes.schema.record import StepRecord
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.spec import Wanted
+from probes.stepping.lockstep import Lockstep
+from tests.probes.stepping.test_lockstep import PROMPT, Words, damaged
+from tests.support.tiny import tiny
+
+E = TypeVar("E")
+INFO = ModelInfo("tiny", "tiny", "", "", "Tiny", 3, 32, 128, 1000, "float32", "cpu")
+
+
+class TinyPair:
+    """As much of a pair as a source asks for, on tiny models."""
+
+    twin = None
+
+    def __init__(self, noise: float = 0.3) -> None:
+        self.dense = tiny("llama")
+        self.pruned = damaged(self.dense, noise)
+        self.made_by = str(noise)
+
+    def prompt(self, settings: RunSettings) -> Prompt:
+        return Prompt(settings.prompt, tuple(PROMPT) if settings.prompt else ())
+
+    def recorded_prompt(self, header: RunHeader) -> Prompt:
+        return Prompt(header.prompt_text, header.prompt_ids or tuple(PROMPT))
+
+    def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
+        return Lockstep(self.dense, self.pruned, Words(), (prompt or self.prompt(settings)).ids, settings)
+
+    def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
+        return RunHeader(INFO, INFO, None, settings, prompt.text, prompt.ids)
+
+    def repruned(
+        self, setting: str, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
+    ) -> TinyPair:
+        if setting == "slow":
+            while not cancelled():
+                progress(WorkProgressed("Calibrating", 1, 2))
+                time.sleep(0.005)
+            raise Cancelled("Calibrating")
+        return TinyPair(float(setting))
+
+
+class Listener:
+    """Keeps every event and waits for those a test is after."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._arrived = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        with self._arrived:
+            self.events.append(event)
+            self._arrived.notify_all()
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def wait(self, kind: type[E], count: int = 1) -> E:
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.of(kind)) >= count, timeout=20)
+        assert arrived, f"no {count} × {kind.__name__} in {[type(event).__name__ for event in self.events]}"
+        return self.of(kind)[count - 1]
+
+    def steps(self) -> list[StepRecord]:
+        return [event.record for event in self.of(StepMeasured)]
+
+
+SETTINGS = RunSettings("go", follow=Follow.FREE, steps=12)
+
+
+@pytest.fixture
+def heard() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def source(heard: Listener) -> Iterator[LiveSource]:
+    live = LiveSource(lambda _progress, _cancelled: TinyPair(), SETTINGS)  # type: ignore[arg-type, return-value]
+    live.open(heard)
+    heard.wait(RunStarted)
+    yield live
+    live.close()
+
+
+def expected(count: int) -> list[StepRecord]:
+    with TinyPair().lockstep(SETTINGS) as lockstep:
+        return [lockstep.step() for _ in range(count)]
+
+
+def test_nothing_is_shown_before_it_is_asked_for(source: LiveSource, heard: Listener) -> None:
+    time.sleep(0.3)
+    assert not heard.of(StepMeasured)
+    source.step()
+    assert heard.of(StepMeasured), "a step that was read ahead is there at once"
+    assert heard.steps() == expected(1)
+
+
+def test_single_steps_come_in_order_and_each_once(source: LiveSource, heard: Listener) -> None:
+    for _ in range(READ_AHEAD + 3):
+        source.step()
+    heard.wait(StepMeasured, READ_AHEAD + 3)
+    time.sleep(0.1)
+    assert heard.steps() == expected(READ_AHEAD + 3)
+
+
+def test_a_run_goes_to_its_limit_and_can_go_on(source: LiveSource, heard: Listener) -> None:
+    source.run()
+    assert heard.wait(RunPaused).why is Pause.STEPS
+    assert heard.steps() == expected(12)
+    source.run(["steps=2"])
+    heard.wait(RunPaused, 2)
+    assert len(heard.steps()) == 14
+
+
+def test_a_condition_stops_the_run_where_it_is_met(source: LiveSource, heard: Listener) -> None:
+    split = next(r.step for r in expected(12) if r.split)
+    source.run(["split"])
+    paused = heard.wait(RunPaused)
+    assert paused.why is Pause.UNTIL
+    assert f"step {split}" in paused.reason
+    assert len(heard.steps()) == split
+
+
+def test_pausing_stops_and_running_resumes(source: LiveSource, heard: Listener) -> None:
+    source.run(["steps=200"])
+    heard.wait(StepMeasured, 3)
+    source.pause()
+    heard.wait(RunPaused)
+    seen = len(heard.steps())
+    time.sleep(0.2)
+    assert len(heard.steps()) == seen
+    source.run(["steps=1"])
+    heard.wait(RunPaused, 2)
+    assert len(heard.of(RunResumed)) == 2
+    assert [r.step for r in heard.steps()] == list(range(1, seen + 2))
+
+
+def test_a_fork_discards_what_was_read_ahead_and_the_old_branch_stays(source: LiveSource, heard: Listener) -> None:
+    for _ in range(5):
+        source.step()
+    heard.wait(StepMeasured, 5)
+    source.fork(3, dense=77)
+    opened = heard.wait(BranchOpened)
+    heard.wait(StepMeasured, 6)
+    assert (opened.branch.parent, opened.branch.step, opened.branch.dense) == (0, 3, 77)
+    source.step()
+    heard.wait(StepMeasured, 7)
+    source.select(0)
+    heard.wait(BranchSelected)
+    source.step()
+    heard.wait(StepMeasured, 8)
+    branches = Branches()
+    for event in heard.events:
+        if isinstance(event, BranchOpened):
+            branches.open(event.branch)
+        elif isinstance(event, BranchSelected):
+            branches.current = event.branch
+        elif isinstance(event, StepMeasured):
+            branches.add(event.branch, event.record)
+    fork = branches.path(1)
+    assert fork[:2] == expected(5)[:2]
+    assert (fork[2].taken.token_id, fork[2].taken.forced, len(fork)) == (77, True, 4)
+    assert [r.taken.token_id for r in branches.path(0)] == [r.taken.token_id for r in expected(6)]
+
+
+def test_a_new_setting_begins_a_new_run_and_a_bad_one_keeps_the_old(source: LiveSource, heard: Listener) -> None:
+    source.step()
+    heard.wait(StepMeasured)
+    source.restart(RunSettings(""))
+    assert heard.wait(Failed).title == "Empty prompt"
+    source.step()
+    assert heard.wait(StepMeasured, 2).record == expected(2)[1]
+    source.restart(RunSettings("again", steps=3))
+    assert heard.wait(RunStarted, 2).run == 2
+    source.run()
+    heard.wait(RunPaused)
+    assert [event.record.step for event in heard.of(StepMeasured) if event.run == 2] == [1, 2, 3]
+
+
+def test_another_prune_setting_replaces_the_pruned_model(source: LiveSource, heard: Listener) -> None:
+    for _ in range(5):
+        source.step()
+    heard.wait(StepMeasured, 5)
+    source.prune("0.0")
+    heard.wait(RunStarted, 2)
+    heard.wait(RunPaused)
+    again = [event.record for event in heard.of(StepMeasured) if event.run == 2]
+    assert [record.step for record in again] == [1, 2, 3, 4, 5], "the same steps are measured again"
+    assert again[-1].sum.kl == 0
+
+
+def test_a_token_that_was_forced_is_forced_again_under_another_prune_setting(
+    source: LiveSource, heard: Listener
+) -> None:
+    for _ in range(4):
+        source.step()
+    heard.wait(StepMeasured, 4)
+    source.fork(3, dense=7)
+    heard.wait(StepMeasured, 5)
+    source.step()
+    heard.wait(StepMeasured, 6)
+    source.prune("0.0")
+    heard.wait(RunStarted, 2)
+    heard.wait(RunPaused)
+    again = [event.record.taken for event in heard.of(StepMeasured) if event.run == 2]
+    assert [(taken.token_id, taken.forced) for taken in again if taken is not None and taken.forced] == [(7, True)]
+    assert len(again) == 4
+    assert again[2] is not None
+    assert again[2].forced
+
+
+def test_pruning_can_be_cancelled_and_changes_nothing(source: LiveSource, heard: Listener) -> None:
+    source.step()
+    heard.wait(StepMeasured)
+    source.prune("slow")
+    heard.wait(WorkProgressed, 8)
+    source.cancel()
+    assert heard.wait(Failed).title == "Cancelled"
+    source.step()
+    assert heard.wait(StepMeasured, 2).record == expected(2)[1]
+
+
+def test_impossible_wishes_are_refused_in_words(source: LiveSource, heard: Listener) -> None:
+    source.fork(99, dense=1)
+    source.select(7)
+    source.run(["whenever"])
+    heard.wait(Failed, 3)
+    assert [event.title for event in heard.of(Failed)] == ["Fork", "Branch", "Run until"]
+    source.step()
+    heard.wait(StepMeasured)
+
+
+def test_a_failure_while_stepping_is_told_once_and_not_tried_again_unasked(heard: Listener) -> None:
+    pair = TinyPair()
+    live = LiveSource(lambda _progress, _cancelled: pair, SETTINGS)  # type: ignore[arg-type, return-value]
+    live.open(heard)
+    heard.wait(RunStarted)
+    source_step = live._lockstep.step
+
+    def fail(**_forced: int) -> StepRecord:
+        raise RuntimeError("no luck")
+
+    live._lockstep.step = fail
+    live.run(["steps=40"])
+    assert "no luck" in heard.wait(Failed).message
+    time.sleep(0.2)
+    assert len(heard.of(Failed)) == 1
+    live._lockstep.step = source_step
+    seen = len(heard.steps())
+    live.run(["steps=1"])
+    heard.wait(StepMeasured, seen + 1)
+    assert [r.step for r in heard.steps()] == list(range(1, seen + 2))
+    live.close()
+
+
+def test_a_model_that_can_not_be_loaded_is_a_failure_in_words(heard: Listener) -> None:
+    def refuse(_progress: object, _cancelled: object) -> TinyPair:
+        raise BadInput("No such model", "There is no model there.", "Name a folder.")
+
+    live = LiveSource(refuse, SETTINGS)  # type: ignore[arg-type]
+    live.open(heard)
+    assert heard.wait(Failed).hint == "Name a folder."
+    live.step()
+    live.close()
+
+
+def test_closing_takes_less_than_a_second_even_while_loading(heard: Listener) -> None:
+    def slow(progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]) -> TinyPair:
+        while not cancelled():
+            progress(WorkProgressed("Loading", 1, 100))
+            time.sleep(0.01)
+        raise Cancelled("Loading")
+
+    live = LiveSource(slow, SETTINGS)  # type: ignore[arg-type]
+    live.open(heard)
+    heard.wait(WorkProgressed)
+    begun = time.monotonic()
+    live.close()
+    assert time.monotonic() - begun < 1
+    assert not live._worker.is_alive()
+
+
+def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(heard: Listener) -> None:
+    live = LiveSource(lambda progress, cancelled: TinyPair(), replace(SETTINGS, steps=6))
+    live.open(heard)
+    live.run()
+    heard.wait(RunPaused)
+    live.run()
+    heard.wait(RunPaused, 2)
+    assert len(heard.steps()) == 12
+    live.prune("0.5")
+    paused = heard.wait(RunPaused, 3)
+    live.close()
+    assert len(heard.steps()) == 24
+    assert (paused.why, paused.reason) == (Pause.ASKED, "The same 12 steps are measured under this setting.")
+
+
+def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) -> None:
+    class OtherDay(TinyPair):
+        def __init__(self) -> None:
+            super().__init__()
+            self.days = 0
+
+        def prompt(self, settings: RunSettings) -> Prompt:
+            self.days += 1
+            return Prompt(f"day {self.days}", (self.days, *PROMPT))
+
+    live = LiveSource(lambda progress, cancelled: OtherDay(), replace(SETTINGS, steps=2))
+    live.open(heard)
+    live.run()
+    heard.wait(RunPaused)
+    live.prune("0.5")
+    heard.wait(RunPaused, 2)
+    live.close()
+    first, second = heard.of(RunStarted)
+    assert first.header.prompt_ids == second.header.prompt_ids == (1, *PROMPT)
+    assert [step.dense and step.dense.p for step in heard.steps()[:2]] == [
+        step.dense and step.dense.p for step in heard.steps()[2:]
+    ]
+
+
+def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:
+    class Ending(TinyPair):
+        def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
+            return Lockstep(self.dense, self.pruned, Words(), PROMPT, settings, ends_dense=frozenset(range(128)))
+
+    live = LiveSource(lambda progress, cancelled: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))
+    live.open(heard)
+    live.run()
+    heard.wait(RunPaused)
+    live.fork(3, dense=7)
+    assert "has ended before step 3" in heard.wait(Failed).message
+    assert not heard.of(BranchOpened)
+    live.fork(3, dense=7, pruned=8)
+    assert heard.wait(BranchOpened).branch.label == "step 3: '8 ' on pruned"
+    live.close()
+
+
+def test_a_pause_right_after_a_run_was_asked_for_is_not_lost(heard: Listener) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(progress: object, cancelled: object) -> TinyPair:
+        entered.set()
+        go_on.wait(10)
+        return TinyPair()
+
+    live = LiveSource(slow, SETTINGS)  # type: ignore[arg-type]
+    live.open(heard)
+    entered.wait(10)
+    live.run()
+    live.pause()
+    go_on.set()
+    heard.wait(RunStarted)
+    live.step()
+    heard.wait(StepMeasured)
+    live.close()
+    assert not heard.of(RunResumed)
+    assert len(heard.steps()) == 1
+
+
+def test_what_is_asked_for_is_shown_before_the_step_under_way_is_done(source: LiveSource, heard: Listener) -> None:
+    source._lock.acquire()  # the measuring thread is busy and can release nothing
+    try:
+        before = len(heard.of(WorkProgressed))
+        source.prune("0.5")
+        assert heard.of(WorkProgressed)[before].task == "Pruning by 0.5"
+        source.restart(RunSettings("again", steps=3))
+        assert heard.of(WorkProgressed)[-1].task == "Reading the prompt"
+    finally:
+        source._lock.release()
+    heard.wait(RunStarted, 3)
+
+
+def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: Listener) -> None:
+    class Careful(TinyPair):
+        def repruned(
+            self, setting: str, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
+        ) -> TinyPair:
+            if cancelled():
+                raise Cancelled("Calibrating")
+            return super().repruned(setting, progress, cancelled)
+
+    live = LiveSource(lambda _progress, _cancelled: Careful(), SETTINGS)  # type: ignore[arg-type, return-value]
+    live.open(heard)
+    heard.wait(RunStarted)
+    with live._lock:
+        live.prune("0.5")
+        live.cancel()
+    assert heard.wait(Failed).title == "Cancelled"
+    live.prune("0.5")
+    heard.wait(RunStarted, 2)
+    live.close()
+
+
+def test_loading_says_at_once_what_it_does_and_can_be_cancelled() -> None:
+    told: list[WorkProgressed] = []
+    with pytest.raises(Cancelled):
+        loader(Wanted(dense="nowhere", prune="wanda:0.5"))(told.append, lambda: True)
+    assert [event.task for event in told] == [IMPORTING]

@@ -1,0 +1,310 @@
+"""The recorder keeps an event before it shows it, and loses none when the disk refuses it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from explorer.sources.recorder import RETRY_AFTER, RecordedSource, Recorder
+from explorer.sources.source import Source
+from explorer.sources.toy.source import ScriptedSource
+from probes.recording import SessionWriter, read
+from probes.schema.errors import BadInput, Failure
+from probes.schema.events import Event, Failed, WorkProgressed
+from probes.schema.record import to_jsonable
+from tests.support.records import records, session_events, settings
+
+EVENTS = session_events(12, fork_at=5)
+WRITER = """
+import sys
+from pathlib import Path
+from explorer.sources.recorder import RecordedSource
+from explorer.sources.toy.source import ScriptedSource
+from probes.schema.events import StepMeasured
+from tests.support.records import settings
+
+def shown(event):
+    if isinstance(event, StepMeasured):
+        print(event.record.step, flush=True)
+
+source = ScriptedSource(settings(steps=100_000))
+recorded = RecordedSource(source, Path(sys.argv[1]))
+recorded.open(shown)
+while True:
+    recorded.step()
+"""
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """While this list holds a sentence, no disk takes a line."""
+    why: list[str] = []
+    real = SessionWriter.append
+
+    def append(self: SessionWriter, lines: bytes) -> None:
+        if why:
+            raise Failure("Recording paused", why[0], "Make room.")
+        real(self, lines)
+
+    monkeypatch.setattr(SessionWriter, "append", append)
+    return why
+
+
+def test_an_event_is_in_the_file_before_it_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    shown: list[Event] = []
+
+    def show(event: Event) -> None:
+        shown.append(event)
+        assert [line.event for line in read(path).last.lines] == shown
+
+    recorder = Recorder(show, path)
+    for event in EVENTS:
+        recorder(event)
+    assert shown == EVENTS
+    assert recorder.close() == ""
+
+
+def test_no_file_is_made_before_a_run_starts(tmp_path: Path) -> None:
+    shown: list[Event] = []
+    recorder = Recorder(shown.append, folder=tmp_path)
+    recorder(WorkProgressed("Loading"))
+    recorder(Failed("Not found", "There is no such model."))
+    assert recorder.close() == ""
+    assert list(tmp_path.iterdir()) == []
+    assert len(shown) == 2
+
+
+def test_the_file_is_named_by_date_model_setting_and_context(tmp_path: Path) -> None:
+    recorder = Recorder(lambda _event: None, folder=tmp_path / "sessions")
+    recorder(EVENTS[0])
+    assert recorder.path is not None
+    assert recorder.path.parent == tmp_path / "sessions"
+    assert recorder.path.name.endswith("_SmolLM2-135M-Instruct_wanda-0.5_free.jsonl")
+
+
+def test_a_file_that_exists_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text("mine")
+    with pytest.raises(BadInput, match="never overwritten"):
+        RecordedSource(ScriptedSource(settings()), path)
+
+
+def test_a_refusing_disk_is_told_once_and_loses_nothing(tmp_path: Path, refusing: list[str]) -> None:
+    path, shown, clock = tmp_path / "run.jsonl", list[Event](), Clock()
+    recorder = Recorder(shown.append, path, clock=clock)
+    for event in EVENTS[:4]:
+        recorder(event)
+    refusing.append("No space left on device.")
+    for event in EVENTS[4:8]:
+        clock.now += 2 * RETRY_AFTER
+        recorder(event)
+    assert shown == [*EVENTS[:5], Failed("Recording paused", "No space left on device.", "Make room."), *EVENTS[5:8]]
+    assert recorder.unsaved() == "4 lines are not recorded: No space left on device."
+    assert [line.event for line in read(path).last.lines] == EVENTS[:4]
+    refusing.clear()
+    clock.now += 2 * RETRY_AFTER
+    recorder(EVENTS[8])
+    assert recorder.unsaved() == ""
+    assert [line.event for line in read(path).last.lines] == EVENTS[:9]
+
+
+def test_a_refusing_disk_is_not_asked_at_every_step(tmp_path: Path, refusing: list[str]) -> None:
+    clock = Clock()
+    recorder = Recorder(lambda _event: None, tmp_path / "run.jsonl", clock=clock)
+    refusing.append("No space left on device.")
+    recorder(EVENTS[0])
+    refusing.clear()
+    recorder(EVENTS[1])
+    assert recorder.unsaved().startswith("2 lines are")
+    clock.now = RETRY_AFTER
+    recorder(EVENTS[2])
+    assert recorder.unsaved() == ""
+
+
+def test_closing_tries_once_more(tmp_path: Path, refusing: list[str]) -> None:
+    path = tmp_path / "run.jsonl"
+    recorder = Recorder(lambda _event: None, path)
+    refusing.append("No space left on device.")
+    for event in EVENTS:
+        recorder(event)
+    assert recorder.close() == f"{len(EVENTS)} lines are not recorded: No space left on device."
+    refusing.clear()
+    assert recorder.close() == ""
+    assert [line.event for line in read(path).last.lines] == EVENTS
+
+
+def test_what_one_disk_refused_can_be_saved_on_another(tmp_path: Path, refusing: list[str]) -> None:
+    first, second = tmp_path / "full.jsonl", tmp_path / "roomy.jsonl"
+    recorder = Recorder(lambda _event: None, first)
+    for event in EVENTS[:6]:
+        recorder(event)
+    refusing.append("No space left on device.")
+    for event in EVENTS[6:9]:
+        recorder(event)
+    with pytest.raises(Failure):
+        recorder.save(second)
+    assert not second.exists()
+    refusing.clear()
+    recorder.save(second)
+    assert recorder.path == second
+    for event in EVENTS[9:]:
+        recorder(event)
+    assert recorder.close() == ""
+    assert [line.event for line in read(second).last.lines] == EVENTS
+    assert [line.event for line in read(first).last.lines] == EVENTS[:6]
+
+
+@pytest.mark.parametrize("at", [5, len(EVENTS)])
+def test_a_file_that_another_program_spoils_is_written_whole_beside_it(tmp_path: Path, at: int) -> None:
+    path, told = tmp_path / "run.jsonl", list[Event]()
+    recorder = Recorder(told.append, path)
+    for place, event in enumerate(EVENTS):
+        if place == at:
+            path.write_text("")
+        recorder(event)
+    if at == len(EVENTS):
+        path.write_text("")
+    assert recorder.close() == ""
+    assert path.read_text() == ""
+    assert recorder.path == tmp_path / "run_2.jsonl"
+    assert [line.event for line in read(recorder.path).last.lines] == EVENTS
+    (moved,) = (event for event in told if isinstance(event, Failed))
+    assert moved.title == "Recording moved"
+    assert moved.message.startswith(f"{path} was cut by another program while it was recorded.")
+    assert str(recorder.path) in moved.message
+
+
+def test_two_threads_record_in_the_order_they_are_shown(tmp_path: Path) -> None:
+    path, shown = tmp_path / "run.jsonl", list[Event]()
+    recorder = Recorder(shown.append, path)
+    recorder(EVENTS[0])
+    threads = [
+        threading.Thread(target=lambda name=name: [recorder(Failed(name, str(i))) for i in range(50)])
+        for name in ("a", "b")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [line.event for line in read(path).last.lines] == shown
+    assert len(shown) == 101
+
+
+def test_a_recorded_source_asks_what_it_is_asked(tmp_path: Path) -> None:
+    inner = ScriptedSource(settings())
+    shown: list[Event] = []
+    source: Source = RecordedSource(inner, tmp_path / "run.jsonl")
+    source.open(shown.append)
+    source.step()
+    source.run(["steps=3"])
+    source.pause()
+    source.cancel()
+    source.fork(1, dense=3)
+    source.select(0)
+    source.restart(settings(steps=3))
+    source.prune("wanda:0.2")
+    source.close()
+    assert inner.asked == [
+        "step", "run steps=3", "pause", "cancel", "fork 1 dense=3 pruned=None", "select 0", "restart",
+        "prune wanda:0.2",
+    ]  # fmt: skip
+    assert source.live
+    session = read(tmp_path / "run.jsonl")
+    assert [line.event for run in session.runs for line in run.lines] == shown
+
+
+@pytest.mark.parametrize("after", [1, 7, 30])
+def test_a_kill_loses_nothing_that_was_shown(tmp_path: Path, after: int) -> None:
+    path = tmp_path / "run.jsonl"
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        shown = 0
+        while shown < after:
+            shown = int(writer.stdout.readline())
+        writer.send_signal(signal.SIGKILL)
+        for line in writer.stdout:
+            shown = int(line) if line.endswith("\n") else shown
+        assert writer.wait() == -signal.SIGKILL
+    session = read(path)
+    assert session.damaged == 0
+    assert len(session.last.path) - shown in (0, 1)
+    assert session.last.path == records(session_events(len(session.last.path)))[: len(session.last.path)]
+
+
+def test_a_kill_in_the_middle_of_a_real_run_loses_at_most_the_step_in_flight(tmp_path: Path) -> None:
+    from tests.support.tiny import byte_tokenizer, save, tiny
+
+    tokenizer = byte_tokenizer()
+    folder = save(tmp_path / "tiny", tiny("llama", vocab_size=len(tokenizer), eos_token_id=None), tokenizer)
+    path, run = tmp_path / "run.jsonl", "from explorer.cli.main import phier; phier()"
+    options = ["--dense", str(folder), "--prune", "magnitude:0.5", "--prompt", "go", "--follow", "free"]
+    command = [sys.executable, "-c", run, "run", *options, "--steps", "200", "--session", str(path), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        shown = [running.stdout.readline() for _ in range(9)]
+        running.send_signal(signal.SIGKILL)
+        shown += [line for line in running.stdout if line.endswith(b"\n")]
+        assert running.wait() == -signal.SIGKILL
+    session = read(path)
+    assert session.damaged == 0
+    assert session.last.header.title == "magnitude:0.5"
+    assert 0 <= len(session.last.path) - len(shown) <= 1
+    assert [json.loads(line)["p"] for line in shown] == [
+        to_jsonable(record)["p"] for record in session.last.path[: len(shown)]
+    ]
+
+
+def test_a_named_file_that_can_not_be_made_is_known_before_anything_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    recorder = Recorder(lambda _event: None, tmp_path / "file" / "below.jsonl")
+    with pytest.raises(Failure):
+        recorder.prepare()
+
+
+def test_a_file_that_nothing_came_into_is_taken_away_again(tmp_path: Path) -> None:
+    recorder = Recorder(lambda _event: None, tmp_path / "run.jsonl")
+    recorder.prepare()
+    assert (tmp_path / "run.jsonl").exists()
+    assert recorder.close() == ""
+    assert not (tmp_path / "run.jsonl").exists()
+
+
+def test_what_the_disk_refused_is_rescued_to_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path / "own"))
+    recorder = Recorder(lambda _event: None, tmp_path / "run.jsonl")
+    recorder.prepare()
+    append = SessionWriter.append
+
+    def full(self: SessionWriter, line: bytes) -> None:
+        if self.path.parent == tmp_path:
+            raise Failure("Recording paused", "It is full.", "Make room.")
+        append(self, line)
+
+    monkeypatch.setattr(SessionWriter, "append", full)
+    for event in EVENTS:
+        recorder(event)
+    assert recorder.close()
+    saved = recorder.rescue()
+    assert saved is not None
+    assert saved.parent == tmp_path / "own"
+    sound = Recorder(lambda _event: None, tmp_path / "own" / "sound.jsonl")
+    for event in EVENTS:
+        sound(event)
+    sound.close()
+    assert read(saved).last.path == read(tmp_path / "own" / "sound.jsonl").last.path

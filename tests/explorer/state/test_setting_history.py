@@ -1,0 +1,76 @@
+"""Before and after speak of the same steps of two settings, and say which of the two is closer to the dense model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from explorer.state.setting_history import Trials, stretch
+from explorer.state.view import View
+from explorer.ui.widgets.before_after import BeforeAfter
+from probes.schema.record import Invalid, StepRecord
+from probes.schema.settings import Follow
+from tests.support.stage import on_stage, press, scripted
+
+
+def path(setting: str, steps: int, follow: Follow = Follow.DENSE) -> list[StepRecord]:
+    return scripted(follow, setting=setting).records(steps)
+
+
+def kl(records: list[StepRecord], steps: set[int]) -> float:
+    return sum(record.shared.p.kl for record in records if record.shared and record.step in steps)
+
+
+def test_the_verdict_follows_the_kl_on_the_shared_context() -> None:
+    mild, strong = path("wanda:0.3", 9), path("wanda:0.5", 9)
+    assert stretch(strong, mild).verdict == "better"
+    assert stretch(mild, strong).verdict == "worse"
+    assert stretch(mild, mild).verdict == "no change"
+
+
+def test_a_step_without_figures_on_one_side_is_left_out_on_both() -> None:
+    before, after = path("wanda:0.5", 12), path("wanda:0.3", 12)
+    after[6] = replace(after[6], invalid=Invalid("pruned", "layer"), h=None, z=None, p=None, local=None)
+    found = stretch(before, after)
+    both = set(range(1, 13)) - {7}
+    assert found.steps == 11
+    assert found.before.kl_local_sum == pytest.approx(kl(before, both), rel=1e-12)
+    assert found.after.kl_local_sum == pytest.approx(kl(after, both), rel=1e-12)
+
+
+def test_the_total_adds_up_steps_at_which_both_settings_have_both_texts() -> None:
+    before, after = path("wanda:0.5", 30, Follow.FREE), path("wanda:0.4", 30, Follow.FREE)
+    before[-5:] = [replace(one, h=None, z=None, p=None, taken_pruned=None, pruned=None) for one in before[-5:]]
+    found = stretch(before, after)
+    assert found.own is not None
+    sums = [sum(one.p.kl for one in records[:25] if one.p) for records in (before, after)]
+    assert found.own == pytest.approx(sums)
+    assert stretch(before[:9], after[:9]).own is None, "one text so far: there is no second sum"
+
+
+def test_an_undefined_sum_is_neither_better_nor_worse() -> None:
+    before = path("wanda:0.5", 3)
+    undefined = replace(before[1], p=replace(before[1].p, kl=math.nan))  # type: ignore[type-var]
+    assert stretch(before, [before[0], undefined, before[2]]).verdict == "undefined"
+
+
+async def test_an_early_flip_compares_and_names_the_steps_that_both_have() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 32) as (app, pilot):
+        await press(pilot, "w", "d")
+        source.pace = 1e9  # from here on steps come when they are asked for
+        await press(pilot, "enter")
+        source.advance(5)
+        await press(pilot, "?", "escape")
+        panel = app.screen.query_one(BeforeAfter)
+        assert "Measuring the same steps again: 5 of 32" in " ".join("\n".join(panel._text_lines()).split())
+        source.pace = None
+        await press(pilot, "v")
+        assert "the same 5 of 32 steps of both" in str(panel._words[1])
+        assert "all 5" in "\n".join(panel._text_lines())
+
+
+def test_nothing_is_measured_again_before_a_change() -> None:
+    assert Trials().still_measured(View()) is None

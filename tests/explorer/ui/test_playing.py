@@ -1,0 +1,174 @@
+"""Playing a recording: speed, loop, everything at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from textual.pilot import Pilot
+
+from explorer.recordings.shipped import shipped_folder
+from explorer.sources.playback import PACES, Pace, Playback, next_pace, told
+from explorer.sources.replay import ReplaySource
+from explorer.state.view import View
+from explorer.ui.app import ExplorerApp
+from explorer.ui.widgets.status import sentence
+from probes.schema.events import Event, Pause, RunPaused, RunStarted, StepMeasured
+from tests.support.records import session_events, write_events
+from tests.support.stage import MIDDLE, SMALL, Clock, on_stage, press, scripted, settle, text_of
+
+
+def recording(tmp_path: Path, seconds: float = 0.16) -> Path:
+    """Twelve steps, each of which took so long."""
+    events: list[Event] = [
+        replace(event, seconds=seconds) if isinstance(event, StepMeasured) else event for event in session_events(12)
+    ]
+    return write_events(tmp_path / "run.jsonl", events)
+
+
+@asynccontextmanager
+async def playing(
+    source: ReplaySource, size: tuple[int, int] = MIDDLE
+) -> AsyncIterator[tuple[ExplorerApp, Pilot[int]]]:
+    """The app once the recording is read and, where it was opened to look at, shown."""
+    app = ExplorerApp(source, clock=Clock())
+    async with app.run_test(size=size) as pilot:
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if app.view.header is not None and (source._play or app.view.pause is not None):
+                break
+        await settle(pilot)
+        yield app, pilot
+
+
+def test_a_live_source_is_not_played() -> None:
+    assert isinstance(ReplaySource(Path("run.jsonl")), Playback)
+    assert not isinstance(scripted(), Playback)
+
+
+MEASURED = 6.2
+
+
+@pytest.mark.parametrize(
+    ("chosen", "faster", "after"),
+    [
+        (None, True, 8.0),
+        (None, False, 4.0),
+        (8.0, True, 16.0),
+        (8.0, False, None),
+        (4.0, True, None),
+        (5.0, False, 4.0),
+        (32.0, True, 32.0),
+        (100.0, True, 100.0),
+        (1.0, False, 1.0),
+    ],
+)
+def test_faster_is_faster_and_slower_is_slower(chosen: float | None, faster: bool, after: float | None) -> None:
+    assert next_pace(Pace(chosen, MEASURED), faster) == Pace(after, MEASURED)
+
+
+@pytest.mark.parametrize("measured", [0.2, 1.0, 6.2, 8.0, 500.0, math.inf])
+def test_every_press_changes_the_speed_until_there_is_no_other(measured: float) -> None:
+    """Wherever the recording's own speed stands among the paces."""
+    pace = Pace(None, measured)
+    for faster in (True, False):
+        rates = [pace.rate]
+        while (after := next_pace(pace, faster)) != pace:
+            pace = after
+            rates.append(pace.rate)
+        assert rates == sorted(set(rates), reverse=not faster)
+        assert rates[-1] == (max if faster else min)(*PACES, measured)
+
+
+def test_the_speed_is_told_in_words(tmp_path: Path) -> None:
+    source = ReplaySource(recording(tmp_path))
+    assert told(source) == "as fast as measured"
+    source.pace = Pace(1.0)
+    assert told(source) == "1 step a second"
+    source.pace, source.loop = Pace(2.0), True
+    assert told(source) == "2 steps a second, over and over"
+
+
+async def test_brackets_change_the_speed_and_a_plays_again_and_again(tmp_path: Path) -> None:
+    source = ReplaySource(recording(tmp_path, seconds=0.4), play=True)
+    async with playing(source) as (app, pilot):
+        await press(pilot, "space", "left_square_bracket")
+        assert source.pace == Pace(2.0, 2.5)
+        assert text_of(app, "Status").strip() == "Plays 2 steps a second."
+        await press(pilot, "left_square_bracket")
+        assert text_of(app, "Status").strip() == "Plays 1 step a second."
+        await press(pilot, "a")
+        assert source.loop
+        assert text_of(app, "Status").strip() == "Plays 1 step a second, over and over."
+        await press(pilot, "right_square_bracket", "right_square_bracket")
+        assert source.pace == Pace(None, 2.5)
+        await press(pilot, "right_square_bracket")
+        assert source.pace == Pace(4.0, 2.5)
+
+
+async def test_e_shows_the_rest_at_once(tmp_path: Path) -> None:
+    async with playing(ReplaySource(recording(tmp_path), play=True)) as (app, pilot):
+        await press(pilot, "n", "n", "left", "e")
+        assert app.view.cursor == 12
+
+
+async def test_a_recording_opens_at_the_last_step_that_has_figures() -> None:
+    """The dense text of this one ends at step 65, so that the 31 steps after it compare nothing."""
+    async with playing(ReplaySource(shipped_folder() / "dropped-attention.jsonl")) as (app, pilot):
+        assert (app.view.cursor, app.view.newest) == (65, 96)
+        assert app.view.record is not None
+        assert app.view.record.shared is not None
+        await press(pilot, "end")
+        assert (app.view.cursor, app.view.following) == (96, True)
+
+
+async def test_a_recording_with_figures_to_the_end_opens_there() -> None:
+    async with playing(ReplaySource(shipped_folder() / "collapse.jsonl")) as (app, _):
+        assert (app.view.cursor, app.view.following) == (65, True)
+
+
+async def test_a_recording_that_is_played_is_followed_to_its_newest_step() -> None:
+    source = ReplaySource(shipped_folder() / "dropped-attention.jsonl", play=True, pace=10_000.0)
+    async with playing(source) as (app, pilot):
+        await press(pilot, "space")
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if app.view.pause is not None:
+                break
+        assert (app.view.cursor, app.view.following) == (96, True)
+
+
+async def test_a_live_run_knows_no_speed() -> None:
+    source = scripted()
+    async with on_stage(source, 5) as (_, pilot):
+        await press(pilot, "right_square_bracket", "a", "e")
+        assert source.pace is None
+        assert source.asked == []
+
+
+async def test_the_keys_that_play_are_all_told_on_a_small_terminal(tmp_path: Path) -> None:
+    async with playing(ReplaySource(recording(tmp_path)), size=SMALL) as (app, pilot):
+        for loop in ("a loop", "a once"):
+            shown = text_of(app, "Status").rstrip()
+            assert shown.endswith(f"Space plays as measured; [ ] speed, {loop}, e end.")
+            await press(pilot, "a")
+
+
+@pytest.mark.parametrize("pace", [None, 1.0, 32.0])
+@pytest.mark.parametrize("reason", ["", "The text ended at step 65.", "KL 2.31 at step 14 is above 2. " * 4])
+def test_a_long_reason_gives_way_to_the_keys(tmp_path: Path, reason: str, pace: float | None) -> None:
+    view = View(live=False, playback=ReplaySource(tmp_path, pace=pace))
+    for event in session_events(3):
+        if isinstance(event, (RunStarted, StepMeasured)):
+            view.apply(event)
+    view.apply(RunPaused(1, Pause.ENDED, reason))
+    said = sentence(view, 79)
+    assert cell_len(said) <= 79
+    assert said.endswith("; [ ] speed, a loop, e end.")
+    assert said.startswith(reason[:20])
+    assert "The text ended at step 65." in said or not reason.startswith("The text")

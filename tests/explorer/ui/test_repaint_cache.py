@@ -1,0 +1,104 @@
+"""Lines that are put together from what was there before are those that would be made from nothing."""
+
+from __future__ import annotations
+
+import pytest
+from rich.color import Color
+from rich.segment import Segment
+from textual._styles_cache import StylesCache
+from textual.geometry import Offset
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from explorer.ui.app import ExplorerApp
+from explorer.ui.widgets.chart import Chart
+from explorer.ui.widgets.line_widget import Drawn
+from explorer.ui.widgets.repaint_cache import Settled
+from explorer.ui.widgets.token_text import TokenText
+from probes.schema.settings import Follow
+from tests.support.stage import LARGE, MIDDLE, SMALL, on_stage, press, scripted
+
+KEYS = ("left", "left", "down", "tab", "n", "g", "down", "z", "n", "z", "end", "t", "n", "t", "right", "v", "n", "x")
+"""Changes of every kind: the cursor, a row, the focus, a step, jumps, a zoom, themes, contexts, a dialog."""
+
+
+def segments(strips: list[Strip]) -> list[list[Segment]]:
+    return [list(strip.simplify()) for strip in strips]
+
+
+def made_anew(widget: Widget) -> list[list[Segment]]:
+    """Its lines as Textual makes them with nothing remembered; what it remembers is left alone."""
+    remembered = dict(vars(widget))
+    widget._styles_cache = StylesCache()
+    if isinstance(widget, Drawn):
+        widget._lines = widget._base = None
+        widget._full, widget._strips = {}, {}
+    if isinstance(widget, TokenText):
+        widget._kept = {}
+    found = segments(Widget.render_lines(widget, widget.outer_size.region))
+    vars(widget).update(remembered)
+    return found
+
+
+def in_sight(app: ExplorerApp) -> list[Settled]:
+    return [widget for widget in app.screen._compositor.visible_widgets if isinstance(widget, Settled)]
+
+
+@pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE])
+@pytest.mark.parametrize("colours", [True, False])
+async def test_what_is_shown_is_what_would_be_made_anew(
+    size: tuple[int, int], colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not colours:
+        monkeypatch.setenv("NO_COLOR", "1")
+    reused = 0
+    async with on_stage(scripted(Follow.FREE), steps=40, size=size) as (app, pilot):
+        for key in KEYS:
+            before = {widget: widget._given for widget in in_sight(app)}
+            await press(pilot, key)
+            for widget in in_sight(app):
+                was, given = before.get(widget), widget._given
+                assert given is not None
+                reused += was is not None and was[2] is given[2]
+                assert segments(given[2]) == made_anew(widget), (key, widget)
+    assert reused > 10 * len(KEYS)
+
+
+@pytest.mark.parametrize("colours", [True, False])
+async def test_a_selection_is_seen_on_every_ground(colours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not colours:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with on_stage(scripted(Follow.FREE), steps=40) as (app, pilot):
+        text = app.main.query_one("#dense", TokenText)
+        app.screen.selections = {text: Selection(Offset(2, 1), Offset(9, 2))}
+        for key in ("n", "left", "t", "n"):
+            await press(pilot, key)
+            assert text._given is not None
+            lines = segments(text._given[2])
+            assert lines == made_anew(text), key
+            chosen = ["".join(s.text for s in line if s.style and s.style.reverse) for line in lines[2:4]]
+            left = text.content_offset.x
+            whole = ["".join(s.text for s in line)[left:-left] for line in lines[2:4]]
+            assert (chosen[0].rstrip(), chosen[1]) == (whole[0][2:].rstrip(), whole[1][:9])
+
+
+async def test_the_frames_words_follow_the_theme() -> None:
+    async with on_stage(scripted(Follow.FREE), steps=40) as (app, pilot):
+        text = app.main.query_one("#dense", TokenText)
+        for _ in range(4):
+            assert text._given is not None
+            [split] = [s for line in text._given[2] for s in line if s.text.startswith("┆ split")]
+            assert split.style is not None
+            assert split.style.color == (text.palette.split.color or Color.default())
+            await press(pilot, "t")
+
+
+async def test_a_step_more_among_thousands_makes_few_lines_anew() -> None:
+    """Of charts as high as a screen, those lines that a dot has moved in."""
+    async with on_stage(scripted(Follow.FREE, steps=4000), steps=3000, size=LARGE) as (app, pilot):
+        charts = [chart for chart in app.main.query(Chart) if chart.display]
+        before = {chart: chart._lines for chart in charts}
+        await press(pilot, "n")
+        assert app.view.newest == 3001
+        assert sum(before[chart] is not chart._lines for chart in charts) < len(charts)

@@ -1,0 +1,83 @@
+"""Tokens are data: whatever a model writes, a line stays a line and its width is known."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from explorer.words.token_text import fit, fit_quoted, flowing, quoted, wrapped
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (" half", " half"),
+        ("\x1b[31m", "␛[31m"),
+        ("a\nb", "a↵b"),
+        ("\t", "⇥"),
+        ("\x7f", "␡"),
+        ("\x9b", "⟨009B⟩"),
+        ("\u202eabc", "⟨202E⟩abc"),
+        ("\u200b", "⟨200B⟩"),
+        ("\u0301", "◌\u0301"),
+        ("e\u0301", "e\u0301"),
+        ("❤\ufe0f", "❤"),
+        ("\ufe0f", "⟨FE0F⟩"),
+        ("\ud800", "⟨D800⟩"),
+        ("\u2028", "⟨2028⟩"),
+        ("\u00a0", " "),
+        ("字", "字"),
+        ("[bold]", "[bold]"),
+        ("\ufffd", "\ufffd"),
+    ],
+)
+def test_what_could_act_or_hide_is_shown_as_a_mark(text: str, shown: str) -> None:
+    assert flowing(text) == shown
+
+
+@given(st.text())
+def test_nothing_that_acts_on_a_terminal_is_left(text: str) -> None:
+    kinds = {unicodedata.category(character) for character in flowing(text)}
+    assert not kinds & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+@given(st.text(min_size=1))
+def test_no_token_is_invisible(text: str) -> None:
+    assert cell_len(flowing(text)) > 0
+
+
+@given(st.text(), st.integers(1, 20))
+def test_fitted_text_takes_exactly_its_cells(text: str, width: int) -> None:
+    assert cell_len(fit(flowing(text), width)) == width
+    assert cell_len(fit_quoted(text, width)) == width
+
+
+def test_a_cut_never_halves_a_wide_character() -> None:
+    assert fit("字字字", 4) == "字… "
+
+
+def test_quotes_show_the_spaces_of_a_token() -> None:
+    assert quoted(" half") == '" half"'
+    assert fit_quoted(" incomprehensible", 9) == '" incom…"'
+
+
+@given(st.text(), st.integers(2, 40))
+def test_wrapped_lines_fit_and_lose_nothing_but_spaces(text: str, width: int) -> None:
+    shown = flowing(text)
+    lines = wrapped(shown, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(shown.split())
+
+
+def test_a_token_in_a_sentence_is_not_taken_apart_at_its_spaces() -> None:
+    sentence = f"The texts take {quoted('  ')} and {quoted(' sold')}: from here each goes its own way."
+    for width in range(12, 80):
+        told = "\n".join(wrapped(sentence, width))
+        assert '"  "' in told
+        assert '" sold"' in told
+    assert wrapped(f"both find {quoted('字字字字')} most", 20) == ['both find "字字字字"', "most"]
+    assert wrapped("", 20) == []

@@ -1,0 +1,163 @@
+"""A line says what its event said, whatever the models computed and wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probes.recording import lines
+from probes.recording.lines import FORMAT, Line, Unknown, Unreadable, decode, encode
+from probes.schema.branches import Branch
+from probes.schema.events import (
+    BranchOpened,
+    BranchSelected,
+    Cell,
+    Event,
+    Explained,
+    Failed,
+    Pause,
+    RunPaused,
+    RunResumed,
+    StepMeasured,
+    WorkProgressed,
+)
+from probes.schema.foreign_text import visible
+from probes.schema.record import StepRecord
+from tests.support.records import FIGURES, RECORDS, TEXTS, records, session_events
+
+SHOWN = TEXTS.map(visible)
+
+
+def through(event: Event) -> Event:
+    raw = encode(event, 2.5)
+    assert raw.endswith(b"\n")
+    assert raw.count(b"\n") == 1
+    found, version = decode(raw, FORMAT)
+    assert isinstance(found, Line)
+    assert (found.at, version) == (2.5, FORMAT)
+    return found.event
+
+
+@settings(max_examples=300, deadline=None)
+@given(RECORDS)
+def test_any_record_comes_back_as_it_was(record: StepRecord) -> None:
+    back = through(StepMeasured(3, 1, record, 0.25))
+    # repr, because nan is not equal to itself; -0.0 and every digit are told apart as well
+    assert repr(back) == repr(StepMeasured(3, 1, record, 0.25))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(SHOWN, st.none() | st.booleans() | FIGURES | st.integers(-(2**63), 2**63 - 1) | SHOWN))
+def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
+    event = Explained(1, 2, 3, "heal", ({"layer": 0}, row), through=9)
+    assert repr(through(event)) == repr(event)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        session_events(1)[0],
+        BranchOpened(1, Branch(2, 0, 5, dense=7, label='"x" forced at 5')),
+        BranchSelected(1, 0),
+        RunResumed(1, ("kl>2", "split")),
+        RunPaused(1, Pause.UNTIL, "KL 2.31 at step 14 is above 2."),
+        Failed("Out of memory", "It takes 3 GB more.", "Use bfloat16."),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_every_other_event_comes_back_as_it_was(event: Event) -> None:
+    assert through(event) == event
+
+
+def test_the_progress_of_slow_work_is_not_recorded() -> None:
+    assert encode(WorkProgressed("Loading"), 0.0) == b""
+
+
+def test_a_line_is_plain_json_that_names_its_kind_first() -> None:
+    raw = encode(session_events(1)[2], 1.0)
+    assert raw.startswith(b'{"kind":"step",')
+    plain = json.loads(raw, parse_constant=pytest.fail)
+    assert {"run", "branch", "seconds", "at", "step", "dense", "pruned", "h", "z", "p", "sum", "top"} <= set(plain)
+
+
+def test_half_a_surrogate_pair_is_recorded_as_a_replacement_character() -> None:
+    record = records(session_events(1))[0]
+    assert record.dense is not None
+    odd = replace(record, dense=replace(record.dense, token="a\ud83d"))
+    back = through(StepMeasured(1, 0, odd))
+    assert isinstance(back, StepMeasured)
+    assert back.record.dense == replace(record.dense, token="a\ufffd")
+
+
+def test_an_unknown_key_is_passed_over_and_an_unknown_kind_is_named() -> None:
+    event = session_events(1)[2]
+    plain = json.loads(encode(event, 0.0)) | {"colour": [{"of": "magic"}]}
+    plain["p"]["renyi"] = 0.5
+    found, _ = decode(json.dumps(plain).encode(), FORMAT)
+    assert isinstance(found, Line)
+    assert found.event == event
+    assert decode(b'{"kind":"aura","run":1,"colours":{"deep":[1]}}', FORMAT) == (Unknown("aura"), FORMAT)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"kind":7}',
+        b'{"kind":"step"}',
+        b'{"kind":"step","run":1,"branch":0,"step":1}',
+        b'{"kind":"header","format":1,"run":1,"header":{}}',
+        b'{"kind":"header","format":1e400}',
+        b'{"kind":"header","format":' + b"9" * 5000 + b"}",
+        b'{"kind":"paused","run":1,"why":"boredom"}',
+        b'{"kind":"explained","run":1,"branch":0,"step":1,"what":"x","rows":[],"nonfinite":{"rows.9.a":"inf"}}',
+        b'{"kind":"explained","run":1,"branch":0,"step":1,"what":"x","rows":[{}],"nonfinite":{"x":"inf"}}',
+        b'{"kind":"aura","deep":' + b"[" * 100_000,
+        b'{"kind":"step","deep":' + b'{"a":' * 100_000,
+        b"\xff\xfe",
+        b"\x00" * 100,
+    ],
+    ids=lambda raw: repr(raw[:40]),
+)
+def test_what_is_no_line_is_unreadable_and_nothing_worse(raw: bytes) -> None:
+    with pytest.raises(Unreadable):
+        decode(raw, FORMAT)
+
+
+def test_settings_that_no_run_can_have_make_a_header_unreadable() -> None:
+    plain = json.loads(encode(session_events(1)[0], 0.0))
+    plain["header"]["settings"]["sampling"]["temperature"] = -1.0
+    with pytest.raises(Unreadable, match="temperature"):
+        decode(json.dumps(plain).encode(), FORMAT)
+
+
+def test_a_line_of_an_older_format_is_upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def renamed(line: dict[str, object]) -> dict[str, object]:
+        return {**line, "branch": line["path"]}
+
+    monkeypatch.setattr(lines, "UPGRADES", {FORMAT - 1: renamed})
+    found, version = decode(b'{"kind":"selected","run":1,"path":4}', FORMAT - 1)
+    assert found == Line(0.0, BranchSelected(1, 4))
+    assert version == FORMAT - 1
+
+
+def test_a_format_without_an_upgrade_is_unreadable() -> None:
+    with pytest.raises(Unreadable):
+        decode(b'{"kind":"selected","run":1,"branch":4}', FORMAT - 1)
+
+
+def test_infinite_and_undefined_figures_are_null_in_the_file_and_named() -> None:
+    record = records(session_events(1))[0]
+    assert record.p is not None
+    odd = replace(record, p=replace(record.p, kl=math.inf))
+    plain = json.loads(encode(StepMeasured(1, 0, odd), 0.0), parse_constant=pytest.fail)
+    assert plain["p"]["kl"] is None
+    assert plain["nonfinite"] == {"p.kl": "inf"}

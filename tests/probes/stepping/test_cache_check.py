@@ -1,0 +1,127 @@
+"""Models whose figures would be wrong are refused, and all others are read as transformers reads them at once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    JambaConfig,
+    JambaForCausalLM,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaForCausalLM,
+    StableLmConfig,
+    StableLmForCausalLM,
+)
+
+from probes.models.loaded import Loaded
+from probes.schema.errors import BadInput
+from probes.schema.header import ModelInfo
+from probes.stepping.cache_check import TESTED, check_steppable
+from probes.stepping.cached_model import Track
+from tests.support.tiny import ARCHITECTURES, MORE, tiny
+
+SIZES = {
+    "vocab_size": 128,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 900,
+    "pad_token_id": 1,
+}
+JAMBA = {
+    "num_key_value_heads": 2,
+    "attn_layer_period": 2,
+    "attn_layer_offset": 1,
+    "num_experts": 2,
+    "num_experts_per_tok": 1,
+    "expert_layer_period": 2,
+    "expert_layer_offset": 1,
+    "use_mamba_kernels": False,
+}
+
+
+def spread(model: PreTrainedModel) -> PreTrainedModel:
+    """Weights large enough for every token to matter."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and not name.endswith("A_log"):
+                parameter.normal_(std=0.2, generator=generator)
+    return model.requires_grad_(False).eval()
+
+
+def loaded(model: PreTrainedModel) -> Loaded:
+    info = ModelInfo("m", "m", "", "", type(model).__name__, 2, 32, 128, 1, "float32", "cpu")
+    return Loaded(model, None, info)  # type: ignore[arg-type]
+
+
+def test_what_is_not_tried_out_is_what_other_tests_step() -> None:
+    assert {tiny(name).config.model_type for name in (*ARCHITECTURES, *MORE)} == TESTED
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *MORE])
+def test_architectures_that_are_known_would_pass(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probes.stepping.cache_check.TESTED", frozenset())
+    check_steppable(loaded(tiny(architecture)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: StableLmForCausalLM(StableLmConfig(**SIZES, num_key_value_heads=4)),
+        lambda: JambaForCausalLM(JambaConfig(**SIZES, **JAMBA)),
+        lambda: BertLMHeadModel(BertConfig(**SIZES, is_decoder=True)),
+    ],
+    ids=["stablelm", "jamba", "bert as a decoder"],
+)
+def test_others_that_are_read_rightly_are_let_through(model) -> None:
+    check_steppable(loaded(spread(model())))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [lambda: BertLMHeadModel(BertConfig(**SIZES)), lambda: RobertaForCausalLM(RobertaConfig(**SIZES, is_decoder=True))],
+    ids=["sees tokens to come", "counts positions from elsewhere"],
+)
+def test_models_that_would_be_read_wrongly_are_refused(model) -> None:
+    with pytest.raises(BadInput, match=r"^Can't be stepped: m is a .*token by token"):
+        check_steppable(loaded(spread(model())))
+
+
+def test_a_model_that_fails_is_refused_with_what_it_says() -> None:
+    model = spread(StableLmForCausalLM(StableLmConfig(**SIZES, num_key_value_heads=4)))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("a cache of its own is needed\nand more")
+
+    model.model.layers[1].register_forward_pre_hook(refuse)
+    with pytest.raises(BadInput, match=r"failed: a cache of its own is needed and more\. "):
+        check_steppable(loaded(model))
+
+
+@pytest.mark.parametrize("name", ["mamba", "jamba"])
+def test_a_recurrent_model_is_read_as_at_once_however_its_context_came(name: str) -> None:
+    model = tiny("mamba") if name == "mamba" else spread(JambaForCausalLM(JambaConfig(**SIZES, **JAMBA)))
+    ids = torch.randint(2, 128, (700,), generator=torch.Generator().manual_seed(1)).tolist()
+    track = Track(model)
+
+    def check(*contexts: list[int]) -> None:
+        answer = track.read(contexts)
+        for row, context in enumerate(contexts):
+            with torch.inference_mode():
+                expected = model(input_ids=torch.tensor([context])).logits[0, -1]
+            # What went wrong before, a state that was left out of account, is a hundred times as much.
+            assert float((answer.logits[row] - expected).abs().max()) < 1e-5 * float(expected.abs().max())
+
+    check(ids)  # more than a piece of the prefill
+    check(ids[:20])
+    check(ids[:21])
+    check(ids[:30])  # several tokens further
+    check([*ids[:30], 5], [*ids[:30], 9])  # two rows out of one
+    check([*ids[:30], 5, 6], [*ids[:30], 9, 7])
+    check([*ids[:20], 3], [*ids[:20], 4])  # two others
+    check(ids[:25])

@@ -1,0 +1,102 @@
+"""How many threads a CPU computes with."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from probes.pair import load_pair
+from probes.schema.errors import BadInput
+from probes.schema.spec import Wanted
+from probes.system import threads
+from probes.system.threads import fastest, measured, use_threads
+from tests.support.tiny import byte_tokenizer, save, tiny
+
+
+@pytest.fixture(autouse=True)
+def _four_by_default(monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "_settled", {})
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    return tiny("llama", hidden_size=256, intermediate_size=512, vocab_size=len(byte_tokenizer()))
+
+
+def taking(monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> list[list[int]]:
+    """Makes each number of threads take these seconds; returns what is tried."""
+    tried: list[list[int]] = []
+
+    def pretend(numbers, work):
+        tried.append(list(numbers))
+        work()
+        return {number: seconds[number] for number in numbers}
+
+    monkeypatch.setattr(threads, "measured", pretend)
+    return tried
+
+
+def test_a_busy_machine_gets_fewer_threads_and_a_sentence(wide, monkeypatch):
+    tried = taking(monkeypatch, {1: 0.5, 2: 1.0, 4: 3.0})
+    said = use_threads(wide)
+    assert torch.get_num_threads() == 1
+    assert said == (
+        "The models compute with 1 thread: when they were loaded, 4 were 6.0 times slower. "
+        "--threads 4 uses 4 nevertheless."
+    )
+    assert use_threads(wide) == said, "the second model of a process is not measured again"
+    assert tried == [[1, 2, 4]]
+
+
+def test_the_default_stays_unless_another_number_is_clearly_faster(wide, monkeypatch):
+    taking(monkeypatch, {1: 1.0, 2: 0.9, 4: 1.1})
+    assert use_threads(wide) == ""
+    assert torch.get_num_threads() == 4
+    assert fastest({1: 1.0, 4: 1.2}, 4) == 4
+    assert fastest({1: 1.0, 4: 1.3}, 4) == 1
+
+
+def test_what_is_asked_for_is_used_and_nothing_measured(wide, monkeypatch):
+    tried = taking(monkeypatch, {})
+    assert use_threads(wide, 3) == ""
+    assert torch.get_num_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert use_threads(wide) == ""
+    assert torch.get_num_threads() == 3
+    assert not tried
+
+
+def test_matrices_that_one_thread_multiplies_are_not_measured(monkeypatch):
+    tried = taking(monkeypatch, {})
+    assert use_threads(tiny("llama")) == ""
+    assert (torch.get_num_threads(), tried) == (4, [])
+
+
+def test_a_measurement_tries_all_numbers_in_turn_and_puts_the_old_one_back():
+    seen: list[int] = []
+    found = measured([1, 2], lambda: seen.append(torch.get_num_threads()))
+    assert seen == [1, 2] * 7
+    assert found.keys() == {1, 2}
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize("number", [-1, 10_000_000])
+def test_numbers_that_the_machine_does_not_have_are_refused(number):
+    with pytest.raises(BadInput, match=f"Threads: {number} threads can't be used: this machine has {os.cpu_count()}"):
+        Wanted(prune="wanda:0.5", threads=number)
+
+
+def test_the_sentence_is_a_note_of_the_pair_and_the_number_is_handed_through(wide, monkeypatch, tmp_path):
+    folder = save(tmp_path / "dense", wide, byte_tokenizer())
+    taking(monkeypatch, {1: 0.5, 2: 1.0, 4: 3.0})
+    pair = load_pair(Wanted(dense=str(folder), prune="magnitude:0.5"))
+    assert any("--threads 4" in note for note in pair.every_note)
+    load_pair(Wanted(dense=str(folder), prune="magnitude:0.5", threads=2))
+    assert torch.get_num_threads() == 2

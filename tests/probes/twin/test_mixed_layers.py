@@ -1,0 +1,131 @@
+"""Drops in models whose layers are not all alike, against the same model with hooks that do the same."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from probes.prune.importance import least_important
+from probes.schema.errors import BadInput, Failure
+from probes.schema.prune_setting import parse
+from probes.stepping.cached_model import Track
+from probes.system.progress import Work
+from probes.twin.anatomy import Anatomy, dissect
+from probes.twin.twin import Twin
+from tests.support.mixed_layers import HYBRIDS, mixed
+
+IDS = [5, 17, 99, 3, 42, 8, 61, 20, 33]
+
+
+def at_once(model: PreTrainedModel) -> Tensor:
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([IDS]), use_cache=False).logits[0]
+
+
+def stepped(model: PreTrainedModel) -> Tensor:
+    """The logits after each beginning of the text, through the cache, with a step back."""
+    track = Track(model)
+    forth = [track.read([IDS[:n]]).logits[0] for n in range(5, len(IDS) + 1)]
+    return torch.stack([*forth, *(track.read([IDS[:n]]).logits[0] for n in (7,))])
+
+
+def hooked(dense: PreTrainedModel, anatomy: Anatomy, names: Sequence[str]) -> PreTrainedModel:
+    """A plain model that runs everything, and in which hooks throw away what the dropped parts add."""
+    model = copy.deepcopy(dense)
+    for name in names:
+        kind, _, layer = name.partition(" ")
+        block = anatomy.block(int(layer))
+        assert block is not None
+        part = block.sublayer(kind) if kind != "block" else None
+        for path in part.modules if part else (block.name,):
+            model.get_submodule(path).register_forward_hook(_passing if part is None else _silent, with_kwargs=True)
+    return model
+
+
+def _passing(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], out: object) -> object:
+    hidden = args[0] if args else kwargs["hidden_states"]
+    return (hidden, *out[1:]) if isinstance(out, tuple) else hidden
+
+
+def _silent(_module: nn.Module, _args: object, _kwargs: object, out: object) -> object:
+    if isinstance(out, tuple):
+        return (torch.zeros_like(out[0]), *out[1:])
+    assert isinstance(out, Tensor)
+    return torch.zeros_like(out)
+
+
+@pytest.mark.parametrize("architecture", HYBRIDS)
+def test_a_hybrid_without_some_of_its_parts_is_the_plain_model_that_ignores_them(architecture: str) -> None:
+    dense = mixed(architecture)
+    anatomy = dissect(dense)
+    first = next(block for block in anatomy.blocks if block.attn)
+    last = anatomy.blocks[-1]
+    mlps = [str(sublayer) for sublayer in anatomy.sublayers if sublayer.kind == "mlp"]
+    attentions = [str(sublayer) for sublayer in anatomy.sublayers if sublayer.kind == "attn"]
+    for dropped in (
+        [str(first.attn)],
+        attentions,
+        mlps[:2],
+        ["block 0"],
+        [f"block {first.layer}", f"block {last.layer}"],
+    ):
+        twin = Twin(dense)
+        twin.drop(*dropped)
+        reference = hooked(dense, anatomy, dropped)
+        torch.testing.assert_close(at_once(twin.model), at_once(reference), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(stepped(twin.model), stepped(reference), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("architecture", HYBRIDS)
+def test_every_attention_and_mlp_beside_a_mixer_can_be_dropped(architecture: str) -> None:
+    twin = Twin(mixed(architecture))
+    for kind in ("attn", "mlp"):
+        assert twin.droppable(kind) == tuple(str(s) for s in twin.anatomy.sublayers if s.kind == kind)
+    assert len(twin.droppable("block")) == len(twin.anatomy.blocks)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+def test_an_attention_that_adds_its_input_itself_is_refused_in_a_sentence(architecture: str) -> None:
+    twin = Twin(mixed(architecture))
+    with pytest.raises(Failure, match=r"Without attn 1, layer 1 of .* Drop the block instead"):
+        twin.drop("attn 1")
+    reference = hooked(twin.dense, twin.anatomy, ["block 1"])
+    twin.drop("block 1")
+    torch.testing.assert_close(at_once(twin.model), at_once(reference))
+    torch.testing.assert_close(stepped(twin.model), stepped(reference), rtol=1e-4, atol=1e-4)
+
+
+def test_streams_that_mix_by_themselves_are_dropped_by_the_block() -> None:
+    twin = Twin(mixed("deepseek_v4"))
+    with pytest.raises(Failure, match="Drop the block instead"):
+        twin.drop("attn 1")
+    twin.drop("block 1")
+    torch.testing.assert_close(stepped(twin.model), stepped(hooked(twin.dense, twin.anatomy, ["block 1"])))
+
+
+def test_an_mlp_and_the_experts_beside_it_are_one_mlp() -> None:
+    model = mixed("granitemoehybrid")
+    mlp = dissect(model).blocks[0].mlp
+    assert mlp is not None
+    assert [path.rpartition(".")[2] for path in mlp.modules] == ["block_sparse_moe", "shared_mlp"]
+    with pytest.raises(BadInput, match="no attn that stands on its own"):
+        Twin(model).drop("attn 0")
+
+
+@pytest.mark.parametrize("architecture", ["deepseek_v4", "bert", "granitemoehybrid", "jamba"])
+def test_the_block_that_changes_the_stream_least_is_found_whatever_is_in_it(architecture: str) -> None:
+    twin = Twin(mixed(architecture))
+    found = least_important(twin, parse("drop-block:1").parts[0], lambda: torch.tensor([IDS]), Work())
+    assert found[0] in twin.droppable("block")
+
+
+@pytest.mark.parametrize("setting", ["drop-attn:1", "drop-mlp:1"])
+@pytest.mark.parametrize("architecture", ["deepseek_v4", "bert"])
+def test_a_count_of_what_can_not_be_dropped_names_what_can(architecture: str, setting: str) -> None:
+    with pytest.raises(BadInput, match=r"adds to the residual stream on its own\. Drop whole blocks"):
+        least_important(Twin(mixed(architecture)), parse(setting).parts[0], lambda: torch.tensor([IDS]), Work())

@@ -1,0 +1,125 @@
+"""Recorded material for tests: whole sessions from the scripted source, and random records for properties."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from explorer.sources.toy.source import Accidents, ScriptedSource
+from probes.recording.lines import encode
+from probes.schema.bounds import HUGE, MOST
+from probes.schema.events import Event, Explained, StepMeasured
+from probes.schema.foreign_text import visible
+from probes.schema.record import (
+    Choice,
+    Comparison,
+    HiddenFigures,
+    Invalid,
+    LogitFigures,
+    ProbabilityFigures,
+    StepRecord,
+    Sums,
+    Taken,
+    TopToken,
+)
+from probes.schema.settings import Follow, RunSettings, Sampling
+
+PROMPT = "Natalia sold clips to 48 of her friends in April. How many clips did she sell?"
+HOSTILE = (
+    "</script><img src=x onerror=alert(1)>",
+    "\u2028\u2029",
+    "<b>&amp;",
+    "\x1b[31m\x00\x07",
+    "]]>-->",
+    "=1+1",
+    '"\\',
+    "\n\r\t",
+    "\u202eabc\ufffd字🌍",
+)
+"""What a vocabulary may hold that a page, a table or a terminal must not act upon."""
+
+
+def settings(follow: Follow = Follow.FREE, *, steps: int = 64, seed: int | None = None) -> RunSettings:
+    sampling = Sampling() if seed is None else Sampling(temperature=0.8, seed=seed)
+    text = "So she sold 72 clips." if follow is Follow.TEXT else ""
+    return RunSettings(PROMPT, follow=follow, text=text, steps=steps, sampling=sampling, top=5)
+
+
+def session_events(
+    steps: int = 24,
+    *,
+    follow: Follow = Follow.FREE,
+    setting: str = "wanda:0.5",
+    seed: int | None = None,
+    accidents: Accidents | None = None,
+    fork_at: int | None = None,
+) -> list[Event]:
+    """What a source tells over one run; with `fork_at`, a branch that leaves there and goes on for a few steps."""
+    events: list[Event] = []
+    source = ScriptedSource(settings(follow, steps=steps, seed=seed), setting=setting, accidents=accidents)
+    source.open(events.append)
+    source.run(["steps=1000"])
+    source.advance(steps)
+    if fork_at is not None:
+        last = [event.record for event in events if isinstance(event, StepMeasured)][fork_at - 1]
+        source.fork(fork_at, dense=last.top[1].token_id if last.top else 7)
+        source.advance(4)
+        events.append(layers(1, fork_at))
+        source.select(0)
+    return events
+
+
+def layers(run: int, step: int, count: int = 3) -> Explained:
+    """Rows as a layer view computes them."""
+    rows = tuple({"layer": layer, "h.cos": 1 - layer / 10, "p.kl": layer * 0.1} for layer in range(count))
+    return Explained(run, 0, step, "layers", rows)
+
+
+def records(events: Sequence[Event]) -> list[StepRecord]:
+    return [event.record for event in events if isinstance(event, StepMeasured)]
+
+
+def write_events(path: Path, events: Sequence[Event], *, every: float = 0.5) -> Path:
+    """A session file of these events, `every` seconds apart."""
+    path.write_bytes(b"".join(encode(event, index * every) for index, event in enumerate(events)))
+    return path
+
+
+def _within(low: float, high: float) -> st.SearchStrategy[float]:
+    """Any figure of that range, and what is not finite."""
+    return st.floats(low, high) | st.sampled_from((math.inf, -math.inf, math.nan))
+
+
+FIGURES, AMOUNTS, SHARES, COSINES = _within(-HUGE, HUGE), _within(0, HUGE), _within(0, 1), _within(-1, 1)
+INTS, PLACES = st.integers(0, MOST), st.integers(1, MOST)
+TEXTS = st.text(max_size=8) | st.sampled_from(HOSTILE)
+_H = st.builds(HiddenFigures, COSINES, _within(0, 180), *[AMOUNTS] * 4)
+_Z = st.builds(LogitFigures, COSINES, COSINES, *[AMOUNTS] * 8)
+_P = st.builds(ProbabilityFigures, *[AMOUNTS] * 3, SHARES, COSINES, *[AMOUNTS] * 4, PLACES, PLACES, SHARES)
+_CHOICE = st.builds(Choice, INTS, TEXTS, SHARES, SHARES)
+_TAKEN = st.builds(Taken, INTS, TEXTS, SHARES, SHARES, TEXTS, st.booleans(), st.booleans())
+_TOP = st.lists(
+    st.builds(TopToken, INTS, TEXTS, SHARES, SHARES, FIGURES, FIGURES, PLACES, PLACES, FIGURES), max_size=3
+).map(tuple)
+RECORDS = st.builds(
+    StepRecord,
+    step=PLACES,
+    dense=st.none() | _CHOICE,
+    pruned=st.none() | _CHOICE,
+    taken=st.none() | _TAKEN,
+    taken_pruned=st.none() | _TAKEN,
+    same_context=st.booleans(),
+    agree=st.none() | st.booleans(),
+    h=st.none() | _H,
+    z=st.none() | _Z,
+    p=st.none() | _P,
+    local=st.none() | st.builds(Comparison, _H, _Z, _P, _TOP),
+    sum=st.builds(Sums, AMOUNTS, AMOUNTS, FIGURES, SHARES, SHARES, st.none() | PLACES, st.none() | AMOUNTS),
+    top=_TOP,
+    invalid=st.none() | st.builds(Invalid, st.sampled_from(("dense", "pruned")), TEXTS.map(visible)),
+    tied=st.sampled_from(((), ("dense",), ("pruned",), ("dense", "pruned"))),
+).filter(lambda record: (record.sum.first_split or 1) <= record.step)
+"""Any record within the bounds of a recording; nothing in it need agree with anything else."""

@@ -1,0 +1,76 @@
+"""The explorer on a scripted source with a clock that only moves when it is looked at: what the screen tests share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from textual.pilot import Pilot
+
+from explorer.sources.toy.source import ScriptedSource
+from explorer.ui import theme
+from explorer.ui.app import ExplorerApp
+from explorer.ui.widgets.line_widget import Drawn
+from probes.schema.settings import Follow, RunSettings
+
+SMALL, MIDDLE, LARGE = (80, 24), (120, 36), (160, 45)
+PROMPT = "How many clips did Natalia sell?"
+
+
+class Clock:
+    """Every look at it is a tenth of a second later than the one before."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.1
+        return self.now
+
+
+def explorer(source: ScriptedSource, theme_name: str = theme.DARK) -> ExplorerApp:
+    return ExplorerApp(source, theme_name=theme_name, clock=Clock())
+
+
+def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: object) -> ScriptedSource:
+    text = "So she sold 72 clips." if follow is Follow.TEXT else ""
+    return ScriptedSource(RunSettings(PROMPT, follow=follow, text=text, steps=steps), **more)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def on_stage(
+    source: ScriptedSource, steps: int = 0, size: tuple[int, int] = MIDDLE
+) -> AsyncIterator[tuple[ExplorerApp, Pilot[int]]]:
+    """The running app after that many steps, at rest."""
+    app = explorer(source)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        if steps:
+            source.advance(steps)
+        await settle(pilot)
+        yield app, pilot
+
+
+async def settle(pilot: Pilot[int]) -> None:
+    """Until what arrived is on the screen."""
+    await pilot.pause()
+    await pilot.pause()
+
+
+async def press(pilot: Pilot[int], *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+    await settle(pilot)
+
+
+def text_of(app: ExplorerApp, selector: str) -> str:
+    """What a region shows, as plain lines."""
+    region = app.main.query_one(selector)
+    drawn = region if isinstance(region, Drawn) else region.query(Drawn).first()
+    return "\n".join(drawn._text_lines())
+
+
+def screen_text(app: ExplorerApp) -> str:
+    """The whole screen as plain lines."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text.rstrip() for strip in strips)
