@@ -3,7 +3,7 @@
 #   make run      opens the explorer on the demo model, which the first start fetches
 #                 options go into ARGS: make run ARGS="--prune magnitude:0.6 --follow free"
 #   make test     runs all tests on all cores; a choice of them with TESTS: make test TESTS="tests/probes -k spaces"
-#   make check    looks at types, lint and formatting
+#   make check    looks at types, lint, formatting, and which folder imports which
 #   make clean    removes .venv and what tools have left; models in the cache folder stay
 
 PYTHON ?= python3
@@ -30,6 +30,7 @@ check: .venv/installed-for-tests
 	$(BIN)/python -m mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

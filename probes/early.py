@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from probes.calibration.texts import check_source
+from probes.models.placing import check_placing
 from probes.models.spec_check import check_spec, expanded, nearby
 from probes.schema.errors import BadInput
-from probes.schema.foreign_text import said
-from probes.schema.nearest import did_you_mean
 from probes.schema.prune_setting import Setting, Table, parse, ranges
 from probes.schema.spec import Wanted
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
-"""What --dtype takes besides "auto"."""
-_DEVICES = ("auto", "cpu", "cuda", "mps")
-_DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 _DEMO_LAYERS = 30
 
 
@@ -36,33 +30,6 @@ def check_early(wanted: Wanted) -> None:
         setting = parse(wanted.prune)
         _check_tables(setting)
         _check_layers(setting, wanted.dense, folder)
-
-
-def check_placing(device: str = "auto", dtype: str = "auto", device_map: str | None = None) -> None:
-    """Raises `BadInput` for names that no device, dtype or device map has."""
-    if device_map and device != "auto":
-        raise BadInput("Device", "A device map places the model itself.", "Give --device or --device-map, not both.")
-    if device != "auto" and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
-        hint = f"{did_you_mean(device, _DEVICES)}Use auto, cpu, cuda, cuda:N or mps."
-        raise BadInput("Device", f"{device!r} is not a device.", hint)
-    if dtype not in ("auto", *DTYPES):
-        hint = f"{did_you_mean(dtype, ('auto', *DTYPES))}Use auto, {', '.join(DTYPES)}."
-        raise BadInput("Dtype", f"{dtype!r} is not a dtype to load with.", hint)
-    if device_map and device_map not in _DEVICE_MAPS and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device_map):
-        hint = f"{did_you_mean(device_map, _DEVICE_MAPS)}Use {', '.join(_DEVICE_MAPS)}, or a device."
-        raise BadInput("Device map", f"{device_map!r} is not a device map.", hint)
-
-
-def check_free(folder: Path) -> None:
-    """Raises `BadInput` unless the folder is new or empty."""
-    try:
-        if folder.is_dir() and not any(folder.iterdir()):
-            return
-        taken = folder.exists() or folder.is_symlink()
-    except OSError as problem:
-        raise BadInput("Folder", f"{folder} can't be used: {said(problem)}", "Name another folder.") from problem
-    if taken:
-        raise BadInput("Folder is taken", f"{folder} holds something already.", "Name a folder that is new or empty.")
 
 
 def _check_tables(setting: Setting) -> None:

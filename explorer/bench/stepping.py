@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from explorer.cli.options import NATALIA
+from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.events import WorkProgressed
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import Wanted
@@ -35,7 +35,7 @@ class Bench:
 
 
 def bench(
-    wanted: Wanted, progress: Progress | None = None, *, prompt: str = NATALIA, steps: int = 32, rounds: int = 9
+    wanted: Wanted, progress: Progress | None = None, *, prompt: str = DEFAULT_PROMPT, steps: int = 32, rounds: int = 9
 ) -> Bench:
     """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
     from explorer.bench.interface import measure

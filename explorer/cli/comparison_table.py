@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text as Styled
 
-from explorer.recordings.comparison import Compared, Row, Text
+from explorer.recordings.comparison import Compared, Row, Text, is_share, points
 from explorer.words import numbers
 from explorer.words.token_text import flowing, quoted
 from probes.schema.record import to_jsonable
@@ -17,9 +17,6 @@ from probes.schema.record import to_jsonable
 STYLES = ("bold blue", "bold dark_orange", "bold", "bold cyan", "bold magenta")
 _AROUND = 6
 """Tokens that are shown before and after the place where texts part."""
-_SHARES = ("survival", "same top-1")
-_LEAST_POINTS = 0.0005
-"""A difference of shares is told in points from here on; a smaller one would look like none."""
 
 
 def print_compared(compared: Compared, console: Console) -> None:
@@ -99,16 +96,6 @@ def written(row: Row, value: float | None) -> str:
     if isinstance(value, int):
         return str(value)
     return numbers.chance(value) if is_share(row) else numbers.significant(value, 4)
-
-
-def is_share(row: Row) -> bool:
-    """Is it a part of a whole, told in percent?"""
-    return row.name in _SHARES
-
-
-def points(value: float, digits: int = 3) -> str:
-    """A difference of two shares, without its sign: in percentage points."""
-    return f"{numbers.significant(100 * value, digits)} pt" if value >= _LEAST_POINTS else numbers.significant(value)
 
 
 def _difference(row: Row, value: float | None) -> str:

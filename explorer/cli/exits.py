@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,12 +12,11 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from explorer.cli.standard_streams import ReaderGone
+from explorer.sources.shown_errors import take_shown
 from probes.schema.errors import PhierError
 from probes.schema.foreign_text import said, visible
 
 _DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
-_BEHIND: deque[BaseException] = deque(maxlen=8)
-"""The latest errors that were shown on a screen, which leaves no place for a traceback."""
 
 
 class Debuggable(TyperCommand):
@@ -48,13 +46,8 @@ def told() -> Iterator[None]:
         typer.echo(f"Unexpected error: {said(problem)} Run it with --debug to see where.", err=True)
         raise typer.Exit(1) from None
     finally:
-        while _BEHIND:
-            _trace(_BEHIND.popleft())
-
-
-def remember_shown(problem: BaseException) -> None:
-    """Keeps an error that a screen has shown, so that --debug can show its traceback when the screen closes."""
-    _BEHIND.append(problem)
+        for shown in take_shown():
+            _trace(shown)
 
 
 def _asked(_context: object, _option: object, value: bool) -> bool:

@@ -20,6 +20,7 @@ from explorer.cli.recordings import add_to
 from explorer.cli.standard_streams import safe_streams
 from explorer.sources.source import Source
 from explorer.ui.splash import Splash
+from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE, prompt_for
 from probes.early import check_early
 from probes.models.spec_check import nearby
 from probes.schema.errors import BadInput
@@ -157,9 +158,9 @@ def bench(
             raise BadInput("Bench", "Only one setting can be stepped.", "Give --prune once, or use methods.")
         for setting in prune:
             check_early(Wanted(dense=dense, prune=setting))
-        wanted = Wanted(dense=dense, prune=prune[0] if prune else o.DEFAULT_PRUNE, threads=threads)
+        wanted = Wanted(dense=dense, prune=prune[0] if prune else DEFAULT_PRUNE, threads=threads)
         check_early(wanted)
-        text = _given(o.NATALIA if prompt is None else prompt)
+        text = _given(DEFAULT_PROMPT if prompt is None else prompt)
         from rich.console import Console
 
         from explorer.bench import pruning, stepping
@@ -328,7 +329,7 @@ def _settings(
     if raw and chat_template:
         raise BadInput("Chat template", "A raw prompt goes into none.", "Give --raw or --chat-template, not both.")
     scores = follow is Follow.TEXT
-    asked = o.prompt_for(follow, o.NATALIA) if prompt is None else _given(prompt)
+    asked = prompt_for(follow, DEFAULT_PROMPT) if prompt is None else _given(prompt)
     if not asked and not scores:
         raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
     return RunSettings(
@@ -374,7 +375,7 @@ def _wanted(
     return Wanted(
         dense=dense,
         pruned=pruned,
-        prune=prune or ("" if pruned else o.DEFAULT_PRUNE),
+        prune=prune or ("" if pruned else DEFAULT_PRUNE),
         device=device,
         dtype=dtype,
         device_map=device_map,

@@ -6,14 +6,9 @@ from typing import Annotated
 
 import typer
 
+from explorer.words.defaults import DEFAULT_PRUNE
 from probes.schema.settings import Follow
 from probes.schema.until import GRAMMAR
-
-NATALIA = (
-    "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "
-    "How many clips did Natalia sell altogether in April and May?"
-)
-"""The prompt when none is given: short, with one right answer, and mild pruning already breaks it."""
 
 
 def _print_version(asked: bool) -> None:
@@ -28,16 +23,6 @@ Version = Annotated[
     bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
 ]
 
-
-def prompt_for(follow: Follow, prompt: str) -> str:
-    """The prompt in another context: the default one never stands before a text to score, and is back after it."""
-    if follow is Follow.TEXT:
-        return "" if prompt == NATALIA else prompt
-    return prompt or NATALIA
-
-
-DEFAULT_PRUNE = "wanda:0.5"
-"""The setting when neither a setting nor a second model is named."""
 
 _MODELS, _RUN, _SAMPLER, _CALIBRATION = "Models", "Run", "Sampler", "Calibration"
 

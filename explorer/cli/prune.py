@@ -10,9 +10,11 @@ import typer
 from explorer.cli import options as o
 from explorer.cli.exits import told
 from explorer.cli.given import refuse_empty, refuse_idle_calibration
-from probes.early import check_early, check_free, check_placing
+from probes.early import check_early
+from probes.models.placing import check_placing
 from probes.models.spec_check import check_spec
 from probes.schema.spec import CalibrationWanted, Wanted
+from probes.system.free_folder import check_free
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from explorer.sources.chosen import Chosen, read_chosen
+from explorer.words import numbers
 from probes.recording import RecordedRun
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
@@ -19,6 +20,10 @@ from probes.schema.settings import Follow
 from probes.schema.summary import Spread, Summary, summarise
 
 Figure = Callable[[Summary], float | None]
+
+_SHARES = ("survival", "same top-1")
+_LEAST_POINTS = 0.0005
+"""A difference of shares is told in points from here on; a smaller one would look like none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,3 +323,13 @@ def _less(value: float | None, first: float | None) -> float | None:
     if value is None or first is None:
         return None
     return 0.0 if value == first else value - first if not math.isnan(value - first) else math.nan
+
+
+def is_share(row: Row) -> bool:
+    """Is it a part of a whole, told in percent?"""
+    return row.name in _SHARES
+
+
+def points(value: float, digits: int = 3) -> str:
+    """A difference of two shares, without its sign: in percentage points."""
+    return f"{numbers.significant(100 * value, digits)} pt" if value >= _LEAST_POINTS else numbers.significant(value)

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from explorer.cli.exits import remember_shown
 from explorer.sources.ending import why_ended
 from explorer.sources.measured import FREELY, Forced, Measured, forced_at
+from explorer.sources.shown_errors import remember_shown
 from explorer.sources.source import Sink, Token
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput, Cancelled, PhierError

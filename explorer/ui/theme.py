@@ -6,7 +6,6 @@ meaning alone: the ramp goes with underlines, series with line styles, the model
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,18 +13,10 @@ from rich.color import Color
 from rich.style import Style
 from textual.theme import Theme
 
-KL_BOUNDS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-"""Where the ramp's levels begin, in nats; level 0 is below the first."""
-UNDERLINED, BOLD = 4, 6
-"""From these levels on a token is underlined (0.25 nat), then bold as well (1 nat)."""
+from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
 
 DARK, LIGHT, TERMINAL = "phier-dark", "phier-light", "phier-terminal"
 NAMES = (DARK, LIGHT, TERMINAL)
-
-
-def level(kl: float | None) -> int | None:
-    """The ramp's level of a KL; an infinite one is the highest, None where there is none."""
-    return None if kl is None or kl != kl else bisect_right(KL_BOUNDS, kl)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from transformers import PreTrainedModel
 from probes.checkpoints import provenance
 from probes.checkpoints.foreign import obeyed
 from probes.checkpoints.missing import measure
-from probes.early import check_free
 from probes.models import quantised
 from probes.models.fingerprint import fingerprint
 from probes.models.loaded import Loaded, load, with_fingerprint
@@ -35,6 +34,7 @@ from probes.models.quiet_libraries import reporting
 from probes.prune.row_roles import writer
 from probes.schema.errors import BadInput, Failure
 from probes.schema.header import PruneReport
+from probes.system.free_folder import check_free
 from probes.system.progress import Work
 from probes.twin.anatomy import input_device
 from probes.twin.twin import Twin, share

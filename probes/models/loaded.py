@@ -12,13 +12,12 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from probes import early
-from probes.early import check_placing
-from probes.models import adapter, unread
+from probes.models import adapter, placing, unread
 from probes.models.aligned import align
 from probes.models.bitmask import unpacked_folder
 from probes.models.fingerprint import fingerprint
 from probes.models.locate import find, weight_files
+from probes.models.placing import check_placing
 from probes.models.prompting import chat_end_ids
 from probes.models.quiet_libraries import marked_output
 from probes.models.read import named_drops, read_model, read_settings, read_tokenizer
@@ -45,7 +44,7 @@ __all__ = [
     "with_fingerprint",
 ]
 
-DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in early.DTYPES}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in placing.DTYPES}
 """What --dtype takes besides "auto"."""
 
 

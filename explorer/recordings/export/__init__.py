@@ -42,7 +42,7 @@ def export(
     `out` is a folder (one that is there, or a text that ends in a slash), or a file whose name without its ending all
     files begin with; the working folder and the recordings' names unless given. Tables hold the path that was
     shown last, or with `every` each step on any branch of any run. `figures` picks some by name
-    (`explorer.recordings.export.matplotlib_figures.NAMES`); `total` draws each model on its own context in place of the shared one;
+    (`matplotlib_figures.NAMES`); `total` draws each model on its own context in place of the shared one;
     `caption` puts a caption under each. Raises `BadInput` where something asked
     for can't be had or has no part in the format, and `Failure` where a file can't be written; a file is there whole or
     not at all.

@@ -17,9 +17,9 @@ import msgspec
 
 from explorer.recordings.export.page_data import Entry, entries
 from explorer.recordings.export.several import unlike
-from explorer.ui.theme import BOLD, KL_BOUNDS, UNDERLINED, level
-from explorer.ui.widgets.token_text import SPLIT, shown, title
 from explorer.words import numbers
+from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
+from explorer.words.model_texts import SPLIT, shown, title
 from explorer.words.token_text import flowing
 from probes.recording import Session
 from probes.schema.header import RunHeader

@@ -1,6 +1,6 @@
 """A `Source` that needs no models: toy distributions behind the same events, for tests and for work on the screens.
 
-`python -m explorer.sources.toy.source` opens the explorer on it. It is never shown to people as a real run.
+`python -m explorer.cli.toy` opens the explorer on it. It is never shown to people as a real run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from probes.schema.events import (
 from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, ModelInfo, PruneReport, RunHeader
 from probes.schema.record import StepRecord
-from probes.schema.settings import Follow, RunSettings, Sampling
+from probes.schema.settings import Follow, RunSettings
 from probes.schema.until import Until, first_met, parse_until
 
 QUESTION = (
@@ -324,31 +324,3 @@ def _header(settings: RunSettings, setting: str) -> RunHeader:
         prompt_text=f"<|im_start|>user\n{settings.prompt}<|im_end|>\n<|im_start|>assistant\n",
         started="2026-01-01T00:00:00Z",
     )
-
-
-def main() -> None:
-    """Opens the explorer on a scripted run, for people who work on its screens."""
-    import argparse
-
-    from explorer.ui.app import run
-
-    parser = argparse.ArgumentParser(description="The explorer on toy models.")
-    parser.add_argument("--pace", type=float, default=0.15, help="seconds a step")
-    parser.add_argument("--follow", default="free", choices=[mode.value for mode in Follow])
-    parser.add_argument("--steps", type=int, default=128)
-    parser.add_argument("--temperature", type=float, default=0.0)
-    parser.add_argument("--setting", default="wanda:0.5")
-    parser.add_argument("--replay", action="store_true", help="pretend to be a recording")
-    asked = parser.parse_args()
-    settings = RunSettings(
-        QUESTION,
-        follow=Follow(asked.follow),
-        text="So she sold 72 clips." if asked.follow == "text" else "",
-        sampling=Sampling(temperature=asked.temperature),
-        steps=asked.steps,
-    )
-    run(ScriptedSource(settings, setting=asked.setting, pace=asked.pace, live=not asked.replay))
-
-
-if __name__ == "__main__":
-    main()

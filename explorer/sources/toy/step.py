@@ -1,4 +1,4 @@
-"""One step of the toy models after a path, by the rules of `probes.schema.record`: contexts, splits, endings, accidents."""
+"""One step of the toy models after a path, by the rules of `probes.schema.record`: contexts, splits, endings."""
 
 from __future__ import annotations
 

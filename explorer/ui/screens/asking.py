@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.cli.options import prompt_for
 from explorer.sources.source import Source, Token
 from explorer.state.setting_history import Trials
 from explorer.state.view import View
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
 from explorer.ui.screens.page import Page
+from explorer.words.defaults import prompt_for
 from explorer.words.token_text import quoted
 from probes.schema.branches import Branch
 from probes.schema.record import StepRecord

@@ -13,8 +13,8 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from explorer.cli.options import prompt_for
 from explorer.ui.screens.dialog import Dialog
+from explorer.words.defaults import prompt_for
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
 

@@ -10,8 +10,7 @@ from rich.text import Text as FrameText
 from textual import events
 from textual.geometry import Size
 
-from explorer.cli.comparison_table import is_share, points
-from explorer.recordings.comparison import Compared, Row
+from explorer.recordings.comparison import Compared, Row, is_share, points
 from explorer.ui.messages import StepPointed
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.braille import DASHED, DOTTED, LONG, SOLID, Dash

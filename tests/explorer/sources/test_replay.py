@@ -459,7 +459,8 @@ def test_a_replay_needs_no_torch(tmp_path: Path) -> None:
     path = write_events(tmp_path / "run.jsonl", EVENTS)
     code = (
         "import sys, time; sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "from pathlib import Path; from explorer.sources.replay import ReplaySource; from explorer.ui.app import ExplorerApp\n"
+        "from pathlib import Path; from explorer.sources.replay import ReplaySource\n"
+        "from explorer.ui.app import ExplorerApp\n"
         f"told = []; source = ReplaySource(Path({str(path)!r})); source.open(told.append)\n"
         "while len(told) < 25: time.sleep(0.01)\n"
         "source.close(); print(sum(hasattr(event, 'record') for event in told))"

@@ -8,12 +8,12 @@ import pytest
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static, TextArea
 
-from explorer.cli.options import NATALIA
 from explorer.ui.screens.branches import walk
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.settings import FIELDS, read, written
 from explorer.ui.screens.until import EXAMPLES, fault_of
 from explorer.ui.widgets.checkbox import Tick
+from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
@@ -297,7 +297,9 @@ async def test_a_command_of_the_palette_is_done() -> None:
         assert source.asked == ["step"]
 
 
-@pytest.mark.parametrize(("before", "scored", "back"), [(NATALIA, "", NATALIA), ("Mine.", "Mine.", "Mine.")])
+@pytest.mark.parametrize(
+    ("before", "scored", "back"), [(DEFAULT_PROMPT, "", DEFAULT_PROMPT), ("Mine.", "Mine.", "Mine.")]
+)
 def test_the_default_prompt_never_stands_before_a_text_to_score(before: str, scored: str, back: str) -> None:
     settings = RunSettings(before)
     text = read({**written(settings), "follow": "text", "text": "some words"}, settings)

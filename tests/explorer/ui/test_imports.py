@@ -27,7 +27,8 @@ def test_the_explorer_never_loads_torch(module: str) -> None:
 
 def test_a_whole_session_on_the_screen_never_loads_torch() -> None:
     statement = (
-        "import asyncio; from explorer.ui.app import ExplorerApp; from explorer.sources.toy.source import ScriptedSource\n"
+        "import asyncio; from explorer.ui.app import ExplorerApp\n"
+        "from explorer.sources.toy.source import ScriptedSource\n"
         "async def go():\n"
         "    app = ExplorerApp(ScriptedSource())\n"
         "    async with app.run_test(size=(120, 36)) as pilot:\n"

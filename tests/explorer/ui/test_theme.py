@@ -8,7 +8,8 @@ import math
 import pytest
 from rich.style import Style
 
-from explorer.ui.theme import DARK, KL_BOUNDS, LIGHT, TERMINAL, THEMES, _to_oklab, level, mix, palette
+from explorer.ui.theme import DARK, LIGHT, TERMINAL, THEMES, _to_oklab, mix, palette
+from explorer.words.kl_levels import KL_BOUNDS, level
 
 BACKGROUND = {theme.name: theme.background for theme in THEMES}
 

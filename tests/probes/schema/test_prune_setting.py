@@ -127,5 +127,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_settings_are_read_without_torch() -> None:
-    code = "import sys; from probes.schema.prune_setting import parse; parse('wanda:0.5'); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from probes.schema.prune_setting import parse; parse('wanda:0.5')\n"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,63 @@
+"""What each step puts into the two models' texts, and whose text each is in which context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from explorer.words.figures import Scope, value
+from probes.schema.record import StepRecord, Taken
+from probes.schema.settings import Follow
+
+SPLIT, END, HALF, FORCED = "┆", "■", "◦", "»"
+"""Marks of the program's own: the first split, the end of a text, a token that is part of a character, a forced one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one step puts into one of the two texts."""
+
+    text: str
+    kl: float | None
+    quiet: bool = False
+    """True for a choice that is the same as the token taken: there is nothing to see."""
+    mark: str = ""
+
+
+def title(side: str, follow: Follow) -> str:
+    """Whose text it is, and whether the model wrote it or only commented on it."""
+    match follow, side:
+        case Follow.FREE, _:
+            return f"{side} · the text it wrote"
+        case Follow.TEXT, "dense":
+            return "the given text"
+        case Follow.TEXT, _:
+            return f"{side} · its own choice at each step of the given text"
+    if side == follow:
+        return f"{side} · the text that both read"
+    return f"{side} · its own choice at each step of the {follow} text"
+
+
+def shown(record: StepRecord, side: str, follow: Follow) -> Shown:
+    """What a step puts into the text of one side."""
+    kl = value(record, "p.kl", Scope.LOCAL)
+    if follow is Follow.FREE:
+        if side == "dense":
+            return _written(record.taken, kl)
+        taken = record.taken_pruned if record.taken_pruned or not record.same_context else record.taken
+        return _written(taken, value(record, "p.kl", Scope.TOTAL))
+    if side == ("pruned" if follow is Follow.PRUNED else "dense"):
+        return _written(record.taken, kl)
+    choice = record.dense if side == "dense" else record.pruned
+    if choice is None:
+        return Shown("", kl)
+    return Shown(choice.token, kl, quiet=record.taken is not None and choice.token_id == record.taken.token_id)
+
+
+def _written(taken: Taken | None, kl: float | None) -> Shown:
+    if taken is None:
+        return Shown("", kl)
+    if taken.end:
+        return Shown("", kl, mark=END)
+    if not taken.text:
+        return Shown("", kl, mark=HALF)
+    return Shown(taken.text, kl, mark=FORCED if taken.forced else "")

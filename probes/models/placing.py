@@ -1,0 +1,28 @@
+"""The names of devices, dtypes and device maps. Free of torch, so that a wrong one is refused at once."""
+
+from __future__ import annotations
+
+import re
+
+from probes.schema.errors import BadInput
+from probes.schema.nearest import did_you_mean
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""What --dtype takes besides "auto"."""
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+def check_placing(device: str = "auto", dtype: str = "auto", device_map: str | None = None) -> None:
+    """Raises `BadInput` for names that no device, dtype or device map has."""
+    if device_map and device != "auto":
+        raise BadInput("Device", "A device map places the model itself.", "Give --device or --device-map, not both.")
+    if device != "auto" and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        hint = f"{did_you_mean(device, _DEVICES)}Use auto, cpu, cuda, cuda:N or mps."
+        raise BadInput("Device", f"{device!r} is not a device.", hint)
+    if dtype not in ("auto", *DTYPES):
+        hint = f"{did_you_mean(dtype, ('auto', *DTYPES))}Use auto, {', '.join(DTYPES)}."
+        raise BadInput("Dtype", f"{dtype!r} is not a dtype to load with.", hint)
+    if device_map and device_map not in _DEVICE_MAPS and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device_map):
+        hint = f"{did_you_mean(device_map, _DEVICE_MAPS)}Use {', '.join(_DEVICE_MAPS)}, or a device."
+        raise BadInput("Device map", f"{device_map!r} is not a device map.", hint)
