@@ -16,7 +16,7 @@ from typing import BinaryIO
 from explorer.sources.chosen import Chosen
 from probes.recording.folder import SUFFIX
 from probes.recording.lines import FORMAT, Line, Unreadable, decode
-from probes.recording.reader import LONGEST_LINE
+from probes.recording.reader import LONGEST_LINE, read
 from probes.recording.runs import unknown_header
 from probes.schema.errors import BadInput
 from probes.schema.events import RunStarted, StepMeasured
@@ -107,7 +107,7 @@ def runs_of(path: Path) -> list[Listed]:
         if not path.is_file() or not status.st_size:
             return [_unreadable(path, modified, "It is empty." if path.is_file() else "It is not a file.")]
         with path.open("rb") as file:
-            found = _found(file, status.st_size)
+            found = _on_paths(path) if _holds(file, _BRANCH, _SELECTED) else _found(file, status.st_size)
     except OSError as problem:
         return [_unreadable(path, modified, f"It can't be read: {problem.strerror or problem}.")]
     except BadInput as problem:
@@ -143,24 +143,36 @@ def _listed(path: Path, modified: datetime, found: _Found, place: int, runs: int
 
 def _found(file: BinaryIO, size: int) -> list[_Found]:
     """The runs of a file. Raises `BadInput` where it has none."""
+    file.seek(0)
     first = _started(file.readline(LONGEST_LINE))
     last = _last_step(file, size)
     if first is None and last is None:
         raise BadInput("Not a recording", "It has no line of a recorded session.")
-    if first is not None and (last is None or first.run == last.run) and not _goes_on(file):
+    # Files that were joined have another header after the first line, and their runs may have one number.
+    if first is not None and (last is None or first.run == last.run) and not _holds(file, _HEADER):
         return [_Found(first, last)]
     return _looked_through(file)
 
 
-def _goes_on(file: BinaryIO) -> bool:
-    """Is there another header after the first line, as in files that were joined, whose runs have one number?"""
+def _on_paths(path: Path) -> list[_Found]:
+    """All runs of a file with forks, each with the last step of the path that was shown last."""
+    found = []
+    for run in read(path).runs:
+        started = None if run.headless else RunStarted(run.number, run.header)
+        last = StepMeasured(run.number, run.branches.current, run.path[-1]) if run.path else None
+        found.append(_Found(started, last))
+    return found
+
+
+def _holds(file: BinaryIO, *kinds: bytes) -> bool:
+    """Is there a line of one of these kinds after the first one?"""
     file.seek(0)
     file.readline(LONGEST_LINE)
     end = b""
     while part := file.read(2**20):
-        if _HEADER in end + part:
+        if any(kind in end + part for kind in kinds):
             return True
-        end = part[-len(_HEADER) :]
+        end = part[-max(map(len, kinds)) :]
     return False
 
 
@@ -205,8 +217,8 @@ def _looked_through(file: BinaryIO) -> list[_Found]:
     return found
 
 
-_HEADER = b'"kind":"header"'
-"""As it is written; in a text it would stand with backslashes."""
+_HEADER, _BRANCH, _SELECTED = b'"kind":"header"', b'"kind":"branch"', b'"kind":"selected"'
+"""As they are written; in a text they would stand with backslashes."""
 _KIND = re.compile(rb'"kind"\s*:\s*"(header|step)"')
 _RUN = re.compile(rb'"run"\s*:\s*(\d{1,15})\b')
 _HEAD = 200

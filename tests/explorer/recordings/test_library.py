@@ -42,6 +42,18 @@ def test_the_last_run_of_several_is_the_one_listed(tmp_path: Path) -> None:
     assert one.kl == read(one.path).last.path[-1].sum.kl_local
 
 
+@pytest.mark.parametrize("shown_last", [0, 1])
+def test_a_forked_run_is_listed_with_the_path_that_was_shown_last(shown_last: int, tmp_path: Path) -> None:
+    events = session_events(9, fork_at=3)
+    path = write_events(tmp_path / "run.jsonl", events if shown_last == 0 else events[:-1])
+    one, run = listed(path), read(path).last
+    assert run.branches.current == shown_last
+    last = run.path[-1]
+    assert one.steps == last.step == (9 if shown_last == 0 else 7)
+    assert (one.kl, one.kl_total) == (last.sum.kl_local, last.sum.kl)
+    assert (one.survival, one.first_split) == (last.sum.survival, last.sum.first_split)
+
+
 def test_a_run_that_has_no_step_yet_is_listed_by_its_header(tmp_path: Path) -> None:
     one = listed(write_events(tmp_path / "run.jsonl", session_events(5)[:1]))
     assert (one.steps, one.setting, one.problem) == (0, "wanda:0.5", "")
