@@ -21,8 +21,6 @@ from explorer.cli.standard_streams import safe_streams
 from explorer.sources.source import Source
 from explorer.ui.splash import Splash
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE, prompt_for
-from probes.early import check_early
-from probes.models.spec_check import nearby
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean
@@ -106,6 +104,8 @@ def run(
             calibration, samples, length, calibration_seed, threads,
         )  # fmt: skip
         refuse_idle_calibration(context, wanted.prune)
+        from probes.early import check_early
+
         check_early(wanted)
         from rich.console import Console
 
@@ -156,6 +156,8 @@ def bench(
             raise BadInput("Bench", "bench prune has its own settings and prompt.", "Leave --prune and --prompt out.")
         if what == "steps" and len(prune) > 1:
             raise BadInput("Bench", "Only one setting can be stepped.", "Give --prune once, or use methods.")
+        from probes.early import check_early
+
         for setting in prune:
             check_early(Wanted(dense=dense, prune=setting))
         wanted = Wanted(dense=dense, prune=prune[0] if prune else DEFAULT_PRUNE, threads=threads)
@@ -242,6 +244,8 @@ def explore(
             calibration, samples, length, calibration_seed, threads,
         )  # fmt: skip
         if not (recording or demo):
+            from probes.early import check_early
+
             check_early(wanted)
         if number is not None and recording:
             from explorer.sources.chosen import chosen
@@ -280,6 +284,8 @@ def _recorded(
     which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO)
     path, number = which.path, number if which.run is None else which.run
     if not path.is_file():
+        from probes.models.spec_check import nearby
+
         raise BadInput(
             "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier sessions` lists them."
         )

@@ -10,11 +10,7 @@ import typer
 from explorer.cli import options as o
 from explorer.cli.exits import told
 from explorer.cli.given import refuse_empty, refuse_idle_calibration
-from probes.early import check_early
-from probes.models.placing import check_placing
-from probes.models.spec_check import check_spec
 from probes.schema.spec import CalibrationWanted, Wanted
-from probes.system.free_folder import check_free
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 
@@ -59,6 +55,9 @@ def prune(
             threads=threads,
         )
         refuse_idle_calibration(context, setting, "seed")
+        from probes.early import check_early
+        from probes.system.free_folder import check_free
+
         check_free(out)
         check_early(wanted)
         from rich.console import Console
@@ -94,6 +93,9 @@ def inspect(
     """Reports what a model really lacks: zeros, N:M patterns, drops, and tensors that differ from a dense model's."""
     with told():
         refuse_empty(context)
+        from probes.models.placing import check_placing
+        from probes.models.spec_check import check_spec
+
         check_placing(device, dtype)
         for spec in filter(None, (folder, against)):
             check_spec(spec)
