@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from explorer.cli.exits import Debuggable, remember_shown, told
+from explorer.cli.exits import Debuggable, told
+from explorer.sources.shown_errors import remember_shown
 from explorer.cli.main import phier, phier_tui
 from explorer.recordings.shipped import shipped_folder
 from probes.schema.errors import BadInput
