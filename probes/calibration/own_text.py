@@ -57,7 +57,7 @@ def begin_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def shipped(seed: int, samples: int, length: int) -> Tensor | None:
     """The first (samples, length) ids of what the demo model has written; None where that is not enough."""
-    file = files("probes.prune").joinpath(SHIPPED)
+    file = files("probes.calibration").joinpath(SHIPPED)
     if not file.is_file():
         return None
     with np.load(BytesIO(file.read_bytes()), allow_pickle=False) as held:

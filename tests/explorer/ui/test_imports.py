@@ -17,7 +17,16 @@ def loaded_by(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["app", "scripted", "bench.interface", "palette", "screens.help", "screens.prune", "screens.settings"]
+    "module",
+    [
+        "ui.app",
+        "sources.toy.source",
+        "bench.interface",
+        "ui.command_palette",
+        "ui.screens.help",
+        "ui.screens.prune",
+        "ui.screens.settings",
+    ],
 )
 def test_the_explorer_never_loads_torch(module: str) -> None:
     loaded = loaded_by(f"import explorer.{module}")

@@ -91,4 +91,4 @@ def test_titles_of_frames_are_text() -> None:
         if isinstance(target, ast.Attribute) and target.attr in ("border_title", "border_subtitle"):
             assert isinstance(node, ast.Assign)
             text = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "Text"
-            assert text or path.name == "drawn.py", f"{path.name}:{node.lineno}"  # there the types say so
+            assert text or path.name == "line_widget.py", f"{path.name}:{node.lineno}"  # there the types say so
