@@ -9,9 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from explorer.cli.exits import Debuggable, told
-from explorer.sources.shown_errors import remember_shown
 from explorer.cli.main import phier, phier_tui
 from explorer.recordings.shipped import shipped_folder
+from explorer.sources.shown_errors import remember_shown
 from probes.schema.errors import BadInput
 
 COMMANDS = [[command.callback.__name__] for command in phier.registered_commands]
