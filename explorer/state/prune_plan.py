@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from probes.schema.header import MatrixReport, PruneReport
-from probes.schema.prune_setting import Amount, Method, Part, Setting, Targets, parse
+from probes.schema.prune_setting import Amount, Method, Setting, SettingPart, Targets, parse
 
 Key = TypeVar("Key", str, tuple[int, str])
 Cell = tuple[int, str]
@@ -42,7 +42,7 @@ class Plan:
     dropped: frozenset[Cell] = frozenset()
     origin: Plan | None = None
     """What the beginning of the setting does, which changes are written after; None where there is none."""
-    begun: tuple[Part, ...] = ()
+    begun: tuple[SettingPart, ...] = ()
     """That beginning."""
 
     @classmethod
@@ -67,7 +67,7 @@ class Plan:
         origin = cls(tuple(completed(report.matrices, layers)), dropped=dropped - later)._carried(begun)
         return replace(origin._carried(parts[len(begun) :]), dropped=dropped, origin=origin, begun=begun)
 
-    def _carried(self, parts: Iterable[Part]) -> Plan:
+    def _carried(self, parts: Iterable[SettingPart]) -> Plan:
         """With what these parts do to weights and features."""
         weights, whole = dict(self.weights), dict(self.whole)
         for part in parts:
@@ -168,7 +168,7 @@ class Plan:
             if name in back or origin.weights.get(name) != treatment
         }
         whole = {cell: treatment for cell, treatment in self.whole.items() if origin.whole.get(cell) != treatment}
-        given = [Part(Method.DENSE, None, targets) for targets in self._targets(back)]
+        given = [SettingPart(Method.DENSE, None, targets) for targets in self._targets(back)]
         return str(Setting((*self.begun, *given, *self._written(new, whole, self.dropped - origin.dropped))))
 
     def _untouched_by(self, other: Plan) -> bool:
@@ -178,17 +178,17 @@ class Plan:
 
     def _written(
         self, weights: Mapping[str, Treatment], whole: Mapping[Cell, Treatment], dropped: Collection[Cell]
-    ) -> Iterator[Part]:
+    ) -> Iterator[SettingPart]:
         for treatment in dict.fromkeys(weights.values()):
             names = {name for name, other in weights.items() if other == treatment}
-            yield from (Part(treatment.method, treatment.amount, targets) for targets in self._targets(names))
+            yield from (SettingPart(treatment.method, treatment.amount, targets) for targets in self._targets(names))
         for treatment in dict.fromkeys(whole.values()):
             layers = sorted(layer for (layer, _), other in whole.items() if other == treatment)
-            yield Part(treatment.method, treatment.amount, Targets(layers=self._some(layers)))
+            yield SettingPart(treatment.method, treatment.amount, Targets(layers=self._some(layers)))
         for method, kind in ((Method.DROP_ATTN, "attn"), (Method.DROP_MLP, "mlp")):
             layers = sorted(layer for layer, sublayer in dropped if sublayer == kind)
             if layers:
-                yield Part(method, None, Targets(layers=tuple(layers)))
+                yield SettingPart(method, None, Targets(layers=tuple(layers)))
 
     def _targets(self, names: set[str]) -> list[Targets]:
         """Few targets that cover these matrices and no other."""
@@ -268,7 +268,7 @@ def _kinds(dropped: str) -> tuple[str, ...]:
     return ("attn", "mlp") if dropped == "block" else (dropped,)
 
 
-def _beginning(parts: Sequence[Part]) -> tuple[Part, ...]:
+def _beginning(parts: Sequence[SettingPart]) -> tuple[SettingPart, ...]:
     """What changes are written behind: all before the first part that gives back, but for last drops by name."""
     given = next((place for place, part in enumerate(parts) if part.method is Method.DENSE), len(parts))
     while given and parts[given - 1].method.drops and parts[given - 1].amount is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import Owl, Part, Pattern, Ratio, Table, ranges
+from probes.schema.prune_setting import Owl, Pattern, Ratio, SettingPart, Table, ranges
 from probes.system.float64 import double
 from probes.twin.anatomy import Matrix
 
@@ -25,14 +25,14 @@ class Share:
     """What is to go from one matrix."""
 
     matrix: Matrix
-    part: Part
+    part: SettingPart
     amount: Ratio | Pattern
 
     def __str__(self) -> str:
         return f"{self.matrix.name} {self.part.method}:{self.amount}"
 
 
-def chosen(part: Part, matrices: Sequence[Matrix], unreachable: Sequence[str] = ()) -> list[Matrix]:
+def chosen(part: SettingPart, matrices: Sequence[Matrix], unreachable: Sequence[str] = ()) -> list[Matrix]:
     """The matrices a part speaks of. Raises `BadInput` if there are none, and says what there is, and whether it speaks
     of weights that are out of reach, such as experts."""
     targets = part.targets
@@ -44,7 +44,7 @@ def chosen(part: Part, matrices: Sequence[Matrix], unreachable: Sequence[str] = 
 
 
 def check_targets(
-    part: Part, matrices: Sequence[Matrix], layers: Iterable[int], unreachable: Sequence[str] = ()
+    part: SettingPart, matrices: Sequence[Matrix], layers: Iterable[int], unreachable: Sequence[str] = ()
 ) -> None:
     """Raises `BadInput` where a part names a layer that is not among these, or a name that none of its matrices has."""
     targets, there = part.targets, set(layers)
@@ -61,7 +61,7 @@ def check_targets(
         raise _no_matrix(part, f"names {missing[0]!r}, which is no matrix here", matrices, unreachable)
 
 
-def _no_matrix(part: Part, what: str, matrices: Sequence[Matrix], unreachable: Sequence[str]) -> BadInput:
+def _no_matrix(part: SettingPart, what: str, matrices: Sequence[Matrix], unreachable: Sequence[str]) -> BadInput:
     targets = part.targets
     meant = [name for name in unreachable if targets.sublayer != "attn" and _has_name(name, targets.names)]
     if not meant:
@@ -83,7 +83,7 @@ def _names(matrices: Sequence[Matrix]) -> str:
 
 
 def shares(
-    parts: Sequence[Part], matrices: Sequence[Matrix], scores: Callable[[Sequence[Matrix]], Iterable[Tensor]]
+    parts: Sequence[SettingPart], matrices: Sequence[Matrix], scores: Callable[[Sequence[Matrix]], Iterable[Tensor]]
 ) -> dict[str, Share]:
     """What goes from each matrix, by name; where several parts speak of one, the last does.
 
@@ -114,7 +114,7 @@ def table_text(path: str) -> str:
         ) from problem
 
 
-def _from_table(part: Part, table: Table, matrices: Sequence[Matrix]) -> list[Share]:
+def _from_table(part: SettingPart, table: Table, matrices: Sequence[Matrix]) -> list[Share]:
     decided: dict[str, Share] = {}
     for number, line in enumerate(table_text(table.path).splitlines(), 1):
         words = line.partition("#")[0].replace(",", " ").split()
@@ -150,7 +150,7 @@ def _amount(text: str, where: str) -> Ratio | Pattern | None:
     return Ratio(ratio) if ratio else None
 
 
-def _by_outliers(part: Part, ratio: float, matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> list[Share]:
+def _by_outliers(part: SettingPart, ratio: float, matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> list[Share]:
     """OWL (arXiv 2310.05175): layers with more outlying scores keep more; the mean over all weights is the ratio."""
     sizes, shares_of_outliers = _outliers(matrices, scores)
     ratios = owl_ratios(ratio, shares_of_outliers, sizes)

@@ -20,7 +20,7 @@ from probes.prune.weightwise import prune_weights
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport
-from probes.schema.prune_setting import Method, Part, Setting, Table
+from probes.schema.prune_setting import Method, Setting, SettingPart, Table
 from probes.schema.spec import OWN_TEXT, CalibrationWanted
 from probes.system.cache_folder import signature_of
 from probes.system.progress import Work
@@ -83,7 +83,7 @@ def apply(
 def _meant(setting: Setting, twin: Twin) -> set[str]:
     """The matrices that parts take weights from, also those in which none was among the least, and those that a later
     part gave back: what was removed is a share of all of them. A table names its own, so there only what changed is."""
-    removing: list[Part] = []
+    removing: list[SettingPart] = []
     found: set[str] = set()
     for part in setting.parts:
         if part.method.drops:
@@ -98,7 +98,7 @@ def _meant(setting: Setting, twin: Twin) -> set[str]:
     return found
 
 
-def _takes_from(part: Part, matrix: Matrix) -> bool:
+def _takes_from(part: SettingPart, matrix: Matrix) -> bool:
     """Neurons are the MLP's and heads the attention's; other methods take from whatever is targeted."""
     own = {Method.NEURONS: "mlp", Method.HEADS: "attn"}.get(part.method, matrix.sublayer)
     return own == matrix.sublayer and part.targets.has(matrix.name, matrix.layer, matrix.sublayer)
@@ -150,7 +150,7 @@ class _Applying:
             raise BadInput("Nothing removed", f"{self._setting} ends at the dense model.", "Remove something.")
         return [*notes, *self._twin.anatomy.notes, *self._out_of_reach()]
 
-    def _carry_out(self, stage: Sequence[Part]) -> list[str]:
+    def _carry_out(self, stage: Sequence[SettingPart]) -> list[str]:
         twin, first = self._twin, stage[0]
         if first.method.unstructured:
             return prune_weights(twin, stage, self._samples, self._seed, self._work)
@@ -169,7 +169,7 @@ class _Applying:
         self._give_back(first)
         return []
 
-    def _give_back(self, part: Part) -> None:
+    def _give_back(self, part: SettingPart) -> None:
         state, targets = self._twin.state, part.targets
         check_targets(part, self._twin.anatomy.matrices, [block.layer for block in self._twin.anatomy.blocks])
         matrices = [
@@ -186,7 +186,7 @@ class _Applying:
         halves = [f"{other} {name.split()[1]}" for name in dropped if name.startswith("block")]
         self._twin.drop(*(half for half in halves if other and half not in self._twin.state.dropped))
 
-    def _known_as(self, stages: Sequence[Sequence[Part]]) -> str:
+    def _known_as(self, stages: Sequence[Sequence[SettingPart]]) -> str:
         return known_as(Setting(tuple(part for stage in stages for part in stage)), self._wanted)
 
     def _out_of_reach(self) -> list[str]:
@@ -212,9 +212,9 @@ class _Applying:
         return self.used
 
 
-def _stages(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
+def _stages(parts: Sequence[SettingPart]) -> list[tuple[SettingPart, ...]]:
     """Parts to be carried out together: neighbours that decide weights for themselves; each other part alone."""
-    stages: list[tuple[Part, ...]] = []
+    stages: list[tuple[SettingPart, ...]] = []
     for part in parts:
         if stages and part.method.unstructured and stages[-1][0].method.unstructured:
             stages[-1] = (*stages[-1], part)
@@ -223,7 +223,7 @@ def _stages(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
     return stages
 
 
-def _speaks_of(part: Part, name: str) -> bool:
+def _speaks_of(part: SettingPart, name: str) -> bool:
     kind, _, layer = name.partition(" ")
     targets = part.targets
     meant = kind == "block" or targets.sublayer in ("", kind)

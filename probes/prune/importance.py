@@ -17,7 +17,7 @@ from probes.prune.allocation import check_targets
 from probes.prune.block_walk import first_of, hidden_of, stream
 from probes.prune.criteria import removed
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import Count, Part, Ratio
+from probes.schema.prune_setting import Count, Ratio, SettingPart
 from probes.system.float64 import double
 from probes.system.progress import Work
 from probes.twin.anatomy import Block, Sublayer
@@ -55,7 +55,7 @@ def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[str, floa
     return {name: 1 - total / tokens for name, (total, tokens) in sums.items()}
 
 
-def least_important(twin: Twin, part: Part, samples: Callable[[], Tensor], work: Work) -> tuple[str, ...]:
+def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work) -> tuple[str, ...]:
     """What a dropping part drops: the layers it names, or as many as it says of those that matter least.
 
     An iterative method chooses one, takes it out, and measures again. The twin is left as it was. Raises `BadInput`

@@ -10,7 +10,7 @@ import torch
 
 from probes.models.read import available_bytes
 from probes.schema.errors import Failure
-from probes.schema.prune_setting import Method, Part, Setting, ranges
+from probes.schema.prune_setting import Method, Setting, SettingPart, ranges
 from probes.twin.anatomy import Matrix
 from probes.twin.twin import Twin
 from probes.twin.twin_state import State
@@ -59,7 +59,7 @@ def _changed(twin: Twin, setting: Setting) -> Iterator[Matrix]:
                 break
 
 
-def _sublayer(part: Part) -> str | None:
+def _sublayer(part: SettingPart) -> str | None:
     """The sublayer whose weights a method changes: "" for both, None if it changes no weight."""
     if part.method is Method.NEURONS:
         return "mlp"

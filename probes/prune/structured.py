@@ -20,7 +20,7 @@ from probes.prune.block_walk import stream, watched
 from probes.prune.criteria import check_finite, keep_highest, removed
 from probes.prune.row_roles import Heads, heads, neurons_of_rows, writer
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import Method, Part, Ratio, ranges
+from probes.schema.prune_setting import Method, Ratio, SettingPart, ranges
 from probes.system.float64 import double
 from probes.system.progress import Work
 from probes.twin.anatomy import Block, Matrix
@@ -50,7 +50,7 @@ class _Sublayer:
 
 
 def thinnings(
-    twin: Twin, part: Part, samples: Callable[[], Tensor], work: Work
+    twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work
 ) -> tuple[list[Thinning], tuple[str, ...]]:
     """What a structured part removes, on the twin as it is now, and sentences on what it can't reach; one forward pass
     over the samples.
@@ -89,7 +89,7 @@ def _instead(twin: Twin) -> str:
     return "Choose other layers, or a method that prunes single weights."
 
 
-def _sublayers(twin: Twin, part: Part, kind: str) -> list[_Sublayer]:
+def _sublayers(twin: Twin, part: SettingPart, kind: str) -> list[_Sublayer]:
     found = []
     for block in twin.anatomy.blocks:
         matrices = [m for m in twin.in_use if m.layer == block.layer and m.sublayer == kind]
@@ -103,7 +103,7 @@ def _sublayers(twin: Twin, part: Part, kind: str) -> list[_Sublayer]:
 
 
 def _neurons(
-    twin: Twin, part: Part, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
+    twin: Twin, part: SettingPart, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
 ) -> list[Thinning]:
     counts = {sublayer.block.layer: removed(ratio, twin.weight(sublayer.writes.name).shape[1]) for sublayer in found}
     if not any(counts.values()):
@@ -129,7 +129,7 @@ def _neurons(
 
 
 def _heads(
-    twin: Twin, part: Part, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
+    twin: Twin, part: SettingPart, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
 ) -> list[Thinning]:
     layouts = _layouts(twin, found)
     pairs = [(sublayer, group) for sublayer in found for group in layouts[sublayer.block.layer].groups]
@@ -219,7 +219,7 @@ def _by_rows(twin: Twin, matrix: Matrix, kept: Tensor) -> Thinning:
     return Thinning(matrix.name, kept.to(weight.device).unsqueeze(1).expand(weight.shape))
 
 
-def _too_few(part: Part, what: str, number: int) -> BadInput:
+def _too_few(part: SettingPart, what: str, number: int) -> BadInput:
     return BadInput(
         "Nothing removed", f"{part} of {number} {what} is none.", f"Use a ratio of at least {1 / number + 0.0005:.3f}."
     )

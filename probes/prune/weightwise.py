@@ -17,7 +17,7 @@ from probes.prune.block_walk import Run, stream, walk, watched
 from probes.prune.global_threshold import Bound, global_bound
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import Method, Part, Pattern, Ratio
+from probes.schema.prune_setting import Method, Pattern, Ratio, SettingPart
 from probes.system.memory import release
 from probes.system.progress import Work
 from probes.twin.anatomy import Block, Matrix
@@ -29,7 +29,7 @@ _WALKED = (Method.WANDA, Method.SPARSEGPT)
 
 
 def prune_weights(
-    twin: Twin, parts: Sequence[Part], samples: Callable[[], Samples], seed: int, work: Work
+    twin: Twin, parts: Sequence[SettingPart], samples: Callable[[], Samples], seed: int, work: Work
 ) -> list[str]:
     """Carries out neighbouring weight-wise parts on the twin; sentences worth noting.
 
@@ -44,7 +44,7 @@ def prune_weights(
 
 class _Pruning:
     def __init__(
-        self, twin: Twin, parts: Sequence[Part], samples: Callable[[], Samples], seed: int, work: Work
+        self, twin: Twin, parts: Sequence[SettingPart], samples: Callable[[], Samples], seed: int, work: Work
     ) -> None:
         self._twin = twin
         self._parts = parts

@@ -20,10 +20,10 @@ __all__ = [
     "Count",
     "Method",
     "Owl",
-    "Part",
     "Pattern",
     "Ratio",
     "Setting",
+    "SettingPart",
     "Table",
     "Targets",
     "parse",
@@ -63,7 +63,7 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SettingPart:
     """One method, how much of it, and where."""
 
     method: Method
@@ -88,7 +88,7 @@ class Part:
 class Setting:
     """Parts, read left to right; where two decide the same matrix, the later one does."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SettingPart, ...]
 
     def __str__(self) -> str:
         return "+".join(map(str, self.parts))
@@ -155,7 +155,7 @@ class _Piece:
         self._piece = piece
         self._start = start
 
-    def part(self) -> Part:
+    def part(self) -> SettingPart:
         what, *targets = self._piece.split("@")
         name, colon, amount = what.partition(":")
         method = self._method(name)
@@ -164,10 +164,10 @@ class _Piece:
             if colon:
                 self._fault(len(name), len(what), "dense takes no amount.", "Name what to give back: dense@layers=3.")
         elif colon:
-            return Part(method, self._amount(method, len(name) + 1, amount), chosen)
+            return SettingPart(method, self._amount(method, len(name) + 1, amount), chosen)
         elif not (method.drops and chosen.layers is not None):
             self._fault(len(what), len(what), f"{method} needs an amount.", _hint(method))
-        return Part(method, None, chosen)
+        return SettingPart(method, None, chosen)
 
     def _method(self, name: str) -> Method:
         try:

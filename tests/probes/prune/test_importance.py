@@ -13,7 +13,7 @@ from probes.prune import block_walk as blocks
 from probes.prune.criteria import removed
 from probes.prune.importance import importance, least_important
 from probes.schema.errors import BadInput, Cancelled
-from probes.schema.prune_setting import Part, parse
+from probes.schema.prune_setting import SettingPart, parse
 from probes.system.progress import Work
 from probes.twin.twin import Twin
 from tests.support.prune_models import FEW, loaded, logits, pruned
@@ -37,7 +37,7 @@ def _two_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BATCH_TOKENS", 20)
 
 
-def part(setting: str) -> Part:
+def part(setting: str) -> SettingPart:
     return parse(setting).parts[0]
 
 

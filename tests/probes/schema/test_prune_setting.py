@@ -14,10 +14,10 @@ from probes.schema.prune_setting import (
     Count,
     Method,
     Owl,
-    Part,
     Pattern,
     Ratio,
     Setting,
+    SettingPart,
     Table,
     Targets,
     parse,
@@ -31,24 +31,24 @@ names = st.lists(st.sampled_from(["up_proj", "q_proj", "mlp.fc1"]), unique=True)
 
 
 @st.composite
-def parts(draw: st.DrawFn) -> Part:
+def parts(draw: st.DrawFn) -> SettingPart:
     method = draw(st.sampled_from(Method))
     if method is Method.DENSE:
-        return Part(method, None, Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names)))
+        return SettingPart(method, None, Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names)))
     if method.unstructured:
         targets = Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names))
-        return Part(method, draw(ratios | patterns), targets)
+        return SettingPart(method, draw(ratios | patterns), targets)
     targets = Targets(layers=draw(layers))
     if method.structured:
-        return Part(method, draw(ratios), targets)
+        return SettingPart(method, draw(ratios), targets)
     if targets.layers is not None and draw(st.booleans()):
-        return Part(method, None, targets)
+        return SettingPart(method, None, targets)
     share = ratios.filter(lambda ratio: ratio.value < 1)  # "drop-attn:1" is one layer, not all of them
-    return Part(method, draw(share | st.integers(1, 99).map(Count)), targets)
+    return SettingPart(method, draw(share | st.integers(1, 99).map(Count)), targets)
 
 
 @given(st.lists(parts(), min_size=1, max_size=4))
-def test_a_setting_reads_back_from_its_own_text(found: list[Part]) -> None:
+def test_a_setting_reads_back_from_its_own_text(found: list[SettingPart]) -> None:
     setting = Setting(tuple(found))
     assert parse(str(setting)) == setting
 
