@@ -12,12 +12,12 @@ from probes.models.placing import check_placing
 from probes.models.spec_check import check_spec, expanded, nearby
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Setting, Table, parse, ranges
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 
 _DEMO_LAYERS = 30
 
 
-def check_early(wanted: Wanted) -> None:
+def check_early(wanted: PairSpec) -> None:
     """Raises `BadInput` for a model, device, dtype, table or calibration text that can't be, and for layers that the
     dense model lacks, as far as that shows without loading it."""
     check_placing(wanted.device, wanted.dtype, wanted.device_map)

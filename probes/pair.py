@@ -26,7 +26,7 @@ from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport, RunHeader
 from probes.schema.prune_setting import parse
 from probes.schema.settings import RunSettings
-from probes.schema.spec import OWN_TEXT, CalibrationWanted, Wanted
+from probes.schema.spec import OWN_TEXT, CalibrationSpec, PairSpec
 from probes.stepping.cache_check import check_steppable
 from probes.stepping.lockstep import Lockstep, longest_context
 from probes.system.progress import Work
@@ -48,7 +48,7 @@ class Pair:
     """What was removed, measured, wherever the second model was made."""
     twin: Twin | None = None
     """What `pruned` is made of where it was made here; None where it was made elsewhere."""
-    calibration: CalibrationWanted = OWN_TEXT
+    calibration: CalibrationSpec = OWN_TEXT
     notes: tuple[str, ...] = ()
     """Sentences worth showing about how the two are compared."""
     warnings: tuple[str, ...] = ()
@@ -152,7 +152,9 @@ class Pair:
         for bit, unless a file that it was read from has changed. On any error the twin, and so this pair, is what it
         was. A second model made elsewhere is let go, and the dense model gets a twin.
         """
-        return pruned_here(self.dense, setting, self.calibration, progress, cancelled, twin=self.twin, known=self.known)
+        return pair_with_twin(
+            self.dense, setting, self.calibration, progress, cancelled, twin=self.twin, known=self.known
+        )
 
 
 def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
@@ -161,7 +163,7 @@ def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
     return (f"The text has {len(prompt.text_ids):,} tokens; the run is set to {settings.longest:,} steps of it.",)
 
 
-def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
+def load_pair(wanted: PairSpec, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
     """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise."""
 
     names = names_apart(wanted.dense, wanted.pruned) if wanted.pruned else ("", "")
@@ -182,14 +184,14 @@ def load_pair(wanted: Wanted, progress: Progress | None = None, cancelled: Asked
         )
 
     dense = with_fingerprint(loaded(wanted.dense, names[0]))
-    dense = noting(dense, use_threads(dense.model, wanted.threads), _on_lengths(dense))
+    dense = with_notes(dense, use_threads(dense.model, wanted.threads), _on_lengths(dense))
     check_steppable(dense)
     if wanted.prune:
-        return pruned_here(dense, wanted.prune, wanted.calibration, progress, cancelled)
-    return made_elsewhere(dense, loaded(wanted.pruned, names[1], dense), wanted.calibration, progress, cancelled)
+        return pair_with_twin(dense, wanted.prune, wanted.calibration, progress, cancelled)
+    return pair_with_foreign(dense, loaded(wanted.pruned, names[1], dense), wanted.calibration, progress, cancelled)
 
 
-def noting(loaded: Loaded, *sentences: str) -> Loaded:
+def with_notes(loaded: Loaded, *sentences: str) -> Loaded:
     """The same with more notes; "" is none."""
     return replace(loaded, notes=(*loaded.notes, *filter(None, sentences)))
 
@@ -211,10 +213,10 @@ def _on_padding(*models: Loaded) -> tuple[str, ...]:
     )
 
 
-def made_elsewhere(
+def pair_with_foreign(
     dense: Loaded,
     pruned: Loaded,
-    calibration: CalibrationWanted = OWN_TEXT,
+    calibration: CalibrationSpec = OWN_TEXT,
     progress: Progress | None = None,
     cancelled: Asked | None = None,
 ) -> Pair:
@@ -231,14 +233,14 @@ def made_elsewhere(
     report = measure(found, dense, work)
     # The drops change nothing in the weights: their fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
-    run = noting(replace(found.loaded, info=info), _on_lengths(pruned))
+    run = with_notes(replace(found.loaded, info=info), _on_lengths(pruned))
     return Pair(dense, run, report, calibration=calibration, notes=notes, warnings=common.warnings, common=common)
 
 
-def pruned_here(
+def pair_with_twin(
     dense: Loaded,
     setting: str,
-    calibration: CalibrationWanted = OWN_TEXT,
+    calibration: CalibrationSpec = OWN_TEXT,
     progress: Progress | None = None,
     cancelled: Asked | None = None,
     *,

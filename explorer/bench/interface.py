@@ -26,7 +26,7 @@ from probes.schema.events import StepMeasured
 from probes.schema.record import StepRecord
 from probes.schema.summary import Accumulator
 
-PATTERN = 240
+TOY_STEPS = 240
 """Toy steps that are really computed; longer paths repeat them with sums of their own."""
 ROUNDS = 40
 
@@ -45,14 +45,16 @@ class UiCost:
     """Drawing one chart of two series of so many steps from nothing, 26 cells wide and 6 high."""
 
 
-def measure(steps: int = 10_000, sizes: Sequence[tuple[int, int]] = ((80, 24), (120, 36), (160, 45))) -> list[UiCost]:
+def interface_costs(
+    steps: int = 10_000, sizes: Sequence[tuple[int, int]] = ((80, 24), (120, 36), (160, 45))
+) -> list[UiCost]:
     """Measures at each terminal size, with that many steps recorded before."""
     path = long_path(steps + ROUNDS)
     chart = _chart_cost(path)
     return [UiCost(steps, *size, asyncio.run(_step_cost(path, steps, size)), chart) for size in sizes]
 
 
-def table(costs: Sequence[UiCost]) -> Table:
+def cost_table(costs: Sequence[UiCost]) -> Table:
     """What was measured, beside its limit."""
     found = Table("screen", "steps recorded", "work a step", "limit", "one chart", title="Interface")
     for cost in costs:
@@ -64,10 +66,10 @@ def table(costs: Sequence[UiCost]) -> Table:
 
 def long_path(steps: int) -> list[StepRecord]:
     """A path of any length in `free`, with all figures of a step, a full table and sums that fit."""
-    pattern = ScriptedSource().records(PATTERN)
+    pattern = ScriptedSource().records(TOY_STEPS)
     state, path = Accumulator(), []
     for place in range(steps):
-        record = replace(pattern[place % PATTERN], step=place + 1)
+        record = replace(pattern[place % TOY_STEPS], step=place + 1)
         path.append(replace(record, sum=state.add_record(record)))
     return path
 
@@ -132,4 +134,4 @@ def _chart_cost(path: Sequence[StepRecord]) -> float:
 
 
 if __name__ == "__main__":
-    Console().print(table(measure()))
+    Console().print(cost_table(interface_costs()))

@@ -14,7 +14,7 @@ from rich.text import Text
 from explorer.words import numbers
 from explorer.words.token_text import flowing
 from probes.schema.events import WorkProgressed
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 
 if TYPE_CHECKING:
     from probes.bench.memory import PruneMemory
@@ -43,21 +43,23 @@ class PruneBench:
     memory: tuple[PruneMemory, ...]
 
 
-def bench(wanted: Wanted, progress: Progress | None = None) -> PruneBench:
+def bench_pruning(wanted: PairSpec, progress: Progress | None = None) -> PruneBench:
     """Times and weighs pruning; a few minutes on the demo model. Raises what loading and pruning raise."""
-    from probes.bench.memory import measure
+    from probes.bench.memory import measure_memory
     from probes.bench.pruning import timings
 
     tell = progress or (lambda _event: None)
     memory = []
     for done, (setting, samples) in enumerate(MEMORY):  # first, while this process holds no model itself
         tell(WorkProgressed("Weighing", done, len(MEMORY), "settings"))
-        memory.append(measure(setting, samples, wanted.dense))
+        memory.append(measure_memory(setting, samples, wanted.dense))
     dense = _loaded(wanted, tell)
     return PruneBench(dense.info.name, tuple(timings(dense, progress=tell)), tuple(memory))
 
 
-def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, progress: Progress) -> list[Surveyed]:
+def bench_methods(
+    wanted: PairSpec, prompt: str, settings: Sequence[str], steps: int, progress: Progress
+) -> list[Surveyed]:
     """Carries out settings, by default every method at a few amounts, and measures each on the same tokens."""
     from probes.bench.methods import every_setting, survey
 
@@ -67,7 +69,7 @@ def methods(wanted: Wanted, prompt: str, settings: Sequence[str], steps: int, pr
     )
 
 
-def _loaded(wanted: Wanted, progress: Progress) -> Loaded:
+def _loaded(wanted: PairSpec, progress: Progress) -> Loaded:
     from probes.models.loaded import load, with_fingerprint
     from probes.system.threads import use_threads
 
@@ -76,7 +78,7 @@ def _loaded(wanted: Wanted, progress: Progress) -> Loaded:
     return dense
 
 
-def report(found: PruneBench, console: Console | None = None) -> None:
+def print_pruning(found: PruneBench, console: Console | None = None) -> None:
     """Prints what was measured, each figure beside its limit."""
     console = console or Console()
     console.print(flowing(found.dense), style="bold", highlight=False, markup=False)
@@ -112,7 +114,7 @@ def _memory(found: Sequence[PruneMemory]) -> Table:
     return table
 
 
-def report_methods(found: Sequence[Surveyed], console: Console | None = None) -> None:
+def print_methods(found: Sequence[Surveyed], console: Console | None = None) -> None:
     """Prints the table as Markdown, so that it can be put into a text as it is."""
     table = Table(box=box.MARKDOWN, show_edge=True)
     for title in ("setting", "weights gone", "seconds", "mean KL", "ΣKL", "same top-1", "first split"):

@@ -12,7 +12,7 @@ from rich.table import Table
 from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.events import WorkProgressed
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 
 if TYPE_CHECKING:
     from explorer.bench.interface import UiCost
@@ -22,7 +22,7 @@ Progress = Callable[[WorkProgressed], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class StepBench:
     """All that was measured."""
 
     dense: str
@@ -34,11 +34,16 @@ class Bench:
     """At each terminal size."""
 
 
-def bench(
-    wanted: Wanted, progress: Progress | None = None, *, prompt: str = DEFAULT_PROMPT, steps: int = 32, rounds: int = 9
-) -> Bench:
+def bench_steps(
+    wanted: PairSpec,
+    progress: Progress | None = None,
+    *,
+    prompt: str = DEFAULT_PROMPT,
+    steps: int = 32,
+    rounds: int = 9,
+) -> StepBench:
     """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
-    from explorer.bench.interface import measure
+    from explorer.bench.interface import interface_costs
     from probes.bench.stepping import growth_alone, step_cost
     from probes.models.prompting import read_prompt
     from probes.models.tokens import TokenText
@@ -62,10 +67,10 @@ def bench(
     tell(WorkProgressed("Measuring what a step leaves in memory"))
     grown = growth_alone()
     tell(WorkProgressed("Measuring the interface"))
-    return Bench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(measure()))
+    return StepBench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(interface_costs()))
 
 
-def report(found: Bench, console: Console | None = None) -> None:
+def print_steps(found: StepBench, console: Console | None = None) -> None:
     """Prints what was measured, each figure beside its limit."""
     from explorer.bench import interface
 
@@ -73,7 +78,7 @@ def report(found: Bench, console: Console | None = None) -> None:
     console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False, markup=False)
     console.print(_steps_table(found.steps))
     console.print(_growth_table(found.growth))
-    console.print(interface.table(found.interface))
+    console.print(interface.cost_table(found.interface))
 
 
 def _steps_table(costs: tuple[StepCost, ...]) -> Table:

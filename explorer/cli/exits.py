@@ -19,7 +19,7 @@ from probes.schema.foreign_text import said, visible
 _DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 
 
-class Debuggable(TyperCommand):
+class DebugCommand(TyperCommand):
     """A command with --debug, which shows the traceback of an error before its sentence."""
 
     def __init__(self, *args: Any, params: list[Any] | None = None, **kwargs: Any) -> None:
@@ -29,7 +29,7 @@ class Debuggable(TyperCommand):
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turns errors into a sentence and an exit code: 2 for bad input, 1 for failure and for what nobody foresaw."""
     try:
         yield

@@ -14,7 +14,7 @@ import typer
 
 from explorer.cli import options as o
 from explorer.cli import prune as cli_prune
-from explorer.cli.exits import Debuggable, told
+from explorer.cli.exits import DebugCommand, exit_on_error
 from explorer.cli.given import OF_A_RUN, refuse_empty, refuse_idle_calibration, refuse_ignored
 from explorer.cli.recordings import add_to
 from explorer.cli.standard_streams import safe_streams
@@ -25,7 +25,7 @@ from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean
 from probes.schema.settings import Follow, RunSettings, Sampling
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.schema.until import parse_until
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -35,7 +35,7 @@ class _Program(typer.Typer):
     """Commands whose streams take every character, from their help to their last line, and that have --debug."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[_Function], _Function]:
-        return super().command(name, **{"cls": Debuggable, **options})
+        return super().command(name, **{"cls": DebugCommand, **options})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with safe_streams():
@@ -89,7 +89,7 @@ def run(
     json: bool = typer.Option(False, "--json", help="One JSON object a step, then one with the summary."),
 ) -> None:
     """Runs both models and prints a row a step."""
-    with told():
+    with exit_on_error():
         refuse_empty(context, "prompt", "text")
         settings = _settings(
             prompt, raw, chat_template, follow, text,
@@ -145,7 +145,7 @@ def bench(
     steps: Annotated[int | None, typer.Option(help="methods: tokens that they are compared on; 64.", min=1)] = None,
 ) -> None:
     """Measures on this machine what the program costs, in one run, as ratios; or what each method does."""
-    with told():
+    with exit_on_error():
         refuse_empty(context, "prompt")
         if what not in ("steps", "prune", "methods"):
             hint = f"{did_you_mean(what, ('steps', 'prune', 'methods'))}Use steps, prune or methods."
@@ -159,8 +159,8 @@ def bench(
         from probes.early import check_early
 
         for setting in prune:
-            check_early(Wanted(dense=dense, prune=setting))
-        wanted = Wanted(dense=dense, prune=prune[0] if prune else DEFAULT_PRUNE, threads=threads)
+            check_early(PairSpec(dense=dense, prune=setting))
+        wanted = PairSpec(dense=dense, prune=prune[0] if prune else DEFAULT_PRUNE, threads=threads)
         check_early(wanted)
         text = _given(DEFAULT_PROMPT if prompt is None else prompt)
         from rich.console import Console
@@ -171,16 +171,16 @@ def bench(
         bar = Bar(Console(stderr=True))
         if what == "steps":
             with bar:
-                measured = stepping.bench(wanted, bar.show, prompt=text)
-            stepping.report(measured)
+                measured = stepping.bench_steps(wanted, bar.show, prompt=text)
+            stepping.print_steps(measured)
         elif what == "prune":
             with bar:
-                weighed = pruning.bench(wanted, bar.show)
-            pruning.report(weighed)
+                weighed = pruning.bench_pruning(wanted, bar.show)
+            pruning.print_pruning(weighed)
         else:
             with bar:
-                tried = pruning.methods(wanted, text, prune, steps or 64, bar.show)
-            pruning.report_methods(tried)
+                tried = pruning.bench_methods(wanted, text, prune, steps or 64, bar.show)
+            pruning.print_methods(tried)
 
 
 add_to(phier)
@@ -227,7 +227,7 @@ def explore(
     threads: o.Threads = 0,
 ) -> None:
     """Opens the explorer: a dense and a pruned model, stepped side by side."""
-    with told():
+    with exit_on_error():
         refuse_empty(context, "prompt", "text")
         if recording or demo:
             rest = "nothing to a recording, which has its own models and settings."
@@ -377,8 +377,8 @@ def _wanted(
     length: int,
     calibration_seed: int | None,
     threads: int,
-) -> Wanted:
-    return Wanted(
+) -> PairSpec:
+    return PairSpec(
         dense=dense,
         pruned=pruned,
         prune=prune or ("" if pruned else DEFAULT_PRUNE),
@@ -387,6 +387,6 @@ def _wanted(
         device_map=device_map,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
-        calibration=CalibrationWanted(calibration, samples, length, calibration_seed),
+        calibration=CalibrationSpec(calibration, samples, length, calibration_seed),
         threads=threads,
     )

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from explorer.cli import options as o
-from explorer.cli.exits import told
+from explorer.cli.exits import exit_on_error
 from explorer.cli.given import refuse_empty, refuse_idle_calibration
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 
@@ -42,16 +42,16 @@ def prune(
     json: Json = False,
 ) -> None:
     """Prunes a model, saves it as a plain folder, and prints what was measured in it."""
-    with told():
+    with exit_on_error():
         refuse_empty(context)
-        wanted = Wanted(
+        wanted = PairSpec(
             dense=dense,
             prune=setting,
             device=device,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             allow_pickle=allow_pickle,
-            calibration=CalibrationWanted(calibration, samples, length, seed),
+            calibration=CalibrationSpec(calibration, samples, length, seed),
             threads=threads,
         )
         refuse_idle_calibration(context, setting, "seed")
@@ -91,7 +91,7 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Reports what a model really lacks: zeros, N:M patterns, drops, and tensors that differ from a dense model's."""
-    with told():
+    with exit_on_error():
         refuse_empty(context)
         from probes.models.placing import check_placing
         from probes.models.spec_check import check_spec

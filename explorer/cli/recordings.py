@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from explorer.cli.exits import told
+from explorer.cli.exits import exit_on_error
 from explorer.cli.given import refuse_empty
 from probes.schema.foreign_text import visible
 
@@ -33,7 +33,7 @@ def sessions(
     words: Annotated[list[str] | None, typer.Argument(help="Words that all must occur, or a file.")] = None,
 ) -> None:
     """Lists the recorded runs, newest first; of a file that is named, its runs."""
-    with told():
+    with exit_on_error():
         from rich.table import Table
         from rich.text import Text
 
@@ -86,7 +86,7 @@ def sessions(
 
 def compare(files: Files, json: Json = False) -> None:
     """Lays two or more recordings of one prompt side by side."""
-    with told():
+    with exit_on_error():
         from explorer.cli.comparison_table import compared_object, print_compared
         from explorer.cli.live_table import print_json
         from explorer.recordings.comparison import compare as compared
@@ -115,7 +115,7 @@ def export(
     caption: Annotated[bool, typer.Option(help="For svg, png, pdf: a caption under each figure.")] = True,
 ) -> None:
     """Turns recordings into tables, figures for print, or a page that opens offline."""
-    with told():
+    with exit_on_error():
         refuse_empty(context)
         from explorer.recordings.export import export as exported
 

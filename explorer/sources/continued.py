@@ -12,7 +12,7 @@ from probes.schema.errors import BadInput
 from probes.schema.events import Failed, Pause, WorkProgressed
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.record import StepRecord
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.stepping.retrace import TASK, Retraced, check_same_models, retrace
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from probes.pair import Pair
 
 
-def resumed(header: RunHeader, path: Sequence[StepRecord], given: Wanted) -> ResumedSource:
+def resumed(header: RunHeader, path: Sequence[StepRecord], given: PairSpec) -> ResumedSource:
     """A live source of the recorded models that begins after the recorded steps.
 
     `given` says where and how to load them, and what is allowed; what it leaves to "auto" is done as recorded. Raises
     `BadInput` where the recording does not name its models.
     """
-    return ResumedSource(_as_recorded(wanted_of(header, given), header), header, path)
+    return ResumedSource(_as_recorded(spec_of(header, given), header), header, path)
 
 
-def wanted_of(header: RunHeader, given: Wanted) -> Wanted:
+def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
     """What a person would have to ask for to have the models of a recorded run. Raises `BadInput` where the header
     does not name them."""
     if not header.dense.spec or not header.pruned.spec:
@@ -43,11 +43,11 @@ def wanted_of(header: RunHeader, given: Wanted) -> Wanted:
     placed = given.device != "auto" or given.device_map != ""
     spread = "," in header.dense.device and not placed
     used = header.prune.calibration if header.prune else None
-    calibration = CalibrationWanted()
+    calibration = CalibrationSpec()
     if used is not None:
         own = used.source in _OWN_TEXT
-        calibration = CalibrationWanted("" if own else used.source, used.samples, used.length, used.seed)
-    return Wanted(
+        calibration = CalibrationSpec("" if own else used.source, used.samples, used.length, used.seed)
+    return PairSpec(
         dense=_pinned(header.dense),
         pruned="" if made_here else _pinned(header.pruned),
         prune=header.prune.setting if header.prune is not None and made_here else "",
@@ -115,7 +115,7 @@ def _pinned(model: ModelInfo) -> str:
     return f"{model.spec}@{model.revision}" if pinned else model.spec
 
 
-def _as_recorded(wanted: Wanted, header: RunHeader) -> Loader:
+def _as_recorded(wanted: PairSpec, header: RunHeader) -> Loader:
     """Loads what is wanted; on a machine without the recorded device, on what there is."""
 
     def load(progress: Progress, cancelled: Callable[[], bool]) -> Pair:

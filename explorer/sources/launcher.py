@@ -13,13 +13,13 @@ from probes.schema.errors import BadInput
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 
 
 class ModelsToAsk:
     """Makes live sources; one at a time is shown."""
 
-    def __init__(self, wanted: Wanted, settings: RunSettings, session: Path | None = None) -> None:
+    def __init__(self, wanted: PairSpec, settings: RunSettings, session: Path | None = None) -> None:
         """`session` is the file of the first run; those after it get files of their own."""
         self._wanted = wanted
         self._settings = settings

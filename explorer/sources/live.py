@@ -34,7 +34,7 @@ from probes.schema.events import (
 from probes.schema.foreign_text import said
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from probes.schema.until import Until, first_met, parse_until
 from probes.system.pace import Pace
 
@@ -53,7 +53,7 @@ Loader = Callable[[Progress, Callable[[], bool]], "Pair"]
 """Makes the pair, telling how far it is and asking whether to stop."""
 
 
-def loader(wanted: Wanted) -> Loader:
+def loader(wanted: PairSpec) -> Loader:
     """Loads what a person asked for; torch comes with it, so only when called."""
 
     def load(progress: Progress, cancelled: Callable[[], bool]) -> Pair:

@@ -45,7 +45,7 @@ class PruneMemory:
         return self.matrices + SPARE * self.dense
 
 
-def measure(setting: str, samples: int = 0, dense: str = "demo") -> PruneMemory:
+def measure_memory(setting: str, samples: int = 0, dense: str = "demo") -> PruneMemory:
     """Prunes a model in a new process, calibrated on so many samples (0 for the default). Raises `Failure` where that
     fails."""
     return PruneMemory(**alone(__name__, setting, samples, dense))
@@ -59,7 +59,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     from probes.prune.apply import apply
     from probes.prune.block_walk import stream
     from probes.schema.prune_setting import parse
-    from probes.schema.spec import CalibrationWanted
+    from probes.schema.spec import CalibrationSpec
     from probes.system.progress import Work
     from probes.twin.twin import Twin
 
@@ -69,11 +69,11 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
 
     dense = load(spec)
     # Weights are read from their file as they are first touched, and libraries take their own share at first use.
-    stream(dense.model, samples(CalibrationWanted(samples=1), dense).ids, work=Work(), task="")
+    stream(dense.model, samples(CalibrationSpec(samples=1), dense).ids, work=Work(), task="")
     before = kept()  # what was freed is handed back: used again, it would hide what is taken
     twin = Twin(dense.model)
     with _highest() as highest:
-        report = apply(twin, parse(setting), dense, CalibrationWanted(samples=number), keep=False)
+        report = apply(twin, parse(setting), dense, CalibrationSpec(samples=number), keep=False)
     after = kept()
     stored = tensors(dense.model)
     changed = twin.state.changes

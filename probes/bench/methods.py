@@ -17,7 +17,7 @@ from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport
 from probes.schema.prune_setting import Method, parse
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import OWN_TEXT, CalibrationWanted
+from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.schema.summary import Summary, summarise
 from probes.twin.twin import Twin
 
@@ -61,7 +61,7 @@ def survey(
     settings: Sequence[str],
     *,
     steps: int = 64,
-    calibration: CalibrationWanted = OWN_TEXT,
+    calibration: CalibrationSpec = OWN_TEXT,
     progress: Callable[[WorkProgressed], None] | None = None,
 ) -> list[Surveyed]:
     """Carries out each setting from the dense model on, and steps it `steps` tokens along the dense model's own text.

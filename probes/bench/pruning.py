@@ -19,7 +19,7 @@ from probes.prune.apply import apply
 from probes.prune.block_walk import stream
 from probes.schema.events import WorkProgressed
 from probes.schema.prune_setting import parse
-from probes.schema.spec import OWN_TEXT, CalibrationWanted
+from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.system.progress import Work
 from probes.twin.twin import Twin
 
@@ -53,7 +53,7 @@ class Timing:
 
 def timings(
     dense: Loaded,
-    calibration: CalibrationWanted = OWN_TEXT,
+    calibration: CalibrationSpec = OWN_TEXT,
     *,
     progress: Callable[[WorkProgressed], None] | None = None,
 ) -> list[Timing]:

@@ -20,7 +20,7 @@ from probes.models.fingerprint import configuration
 from probes.models.loaded import Loaded, load, with_fingerprint
 from probes.schema.errors import BadInput
 from probes.schema.header import Calibration
-from probes.schema.spec import CalibrationWanted
+from probes.schema.spec import CalibrationSpec
 from probes.system.cache_folder import Unkept, cache_folder
 from probes.system.kept_folder import keep
 from probes.system.progress import Work
@@ -40,7 +40,7 @@ class Samples:
     """What a reader of a recording must know of it."""
 
 
-def samples(wanted: CalibrationWanted, dense: Loaded, work: Work | None = None) -> Samples:
+def samples(wanted: CalibrationSpec, dense: Loaded, work: Work | None = None) -> Samples:
     """Brings the calibration text that is wanted, as ids of the dense model's tokenizer.
 
     The model's own text is written once for a model, number, length and seed, and then kept; the demo model's ships.

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from probes.models.locate import configuration, weight_files
+from probes.models.locate import read_config, weight_files
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.system.cache_folder import cache_folder, signature_of
@@ -38,7 +38,7 @@ def unpacked_folder(folder: Path, name: str, work: Work) -> Path:
 
     Raises `BadInput` where a packed matrix is not whole.
     """
-    config = configuration(folder)
+    config = read_config(folder)
     if sparse_format(config) not in FORMATS:
         return folder
     files = weight_files(folder)

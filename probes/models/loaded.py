@@ -16,7 +16,7 @@ from probes.models import adapter, placing, unread
 from probes.models.aligned import align
 from probes.models.bitmask import unpacked_folder
 from probes.models.fingerprint import fingerprint
-from probes.models.locate import find, weight_files
+from probes.models.locate import locate, weight_files
 from probes.models.placing import check_placing
 from probes.models.prompting import chat_end_ids
 from probes.models.quiet_libraries import marked_output
@@ -32,7 +32,7 @@ from probes.system.cache_folder import Unkept, recall, remember, signature_of
 from probes.system.progress import Work
 
 __all__ = [
-    "DTYPES",
+    "TORCH_DTYPES",
     "Loaded",
     "TextStream",
     "TokenText",
@@ -44,7 +44,7 @@ __all__ = [
     "with_fingerprint",
 ]
 
-DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in placing.DTYPES}
+TORCH_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in placing.DTYPES}
 """What --dtype takes besides "auto"."""
 
 
@@ -98,7 +98,7 @@ def load(
     target = _device(device, device_map)
     wanted = _dtype(dtype, target)
     with stage("Model not found", f"{visible(spec, 300)} can't be opened", "Name another folder, file or hub id."):
-        place = find(
+        place = locate(
             spec,
             work,
             gguf_dtype="float32" if wanted is None else str(wanted).removeprefix("torch."),
@@ -203,7 +203,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | None:
     check_placing(dtype=name)
     if name == "auto":
         return torch.float32 if device.type == "cpu" else None
-    return DTYPES[name]
+    return TORCH_DTYPES[name]
 
 
 def _info(model: PreTrainedModel, name: str, spec: str, revision: str, known: str) -> ModelInfo:

@@ -32,7 +32,7 @@ _TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHub
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LocatedModel:
     """Where a model's files are."""
 
     folder: Path
@@ -42,7 +42,9 @@ class Place:
     """The hub commit, or "" where there is none."""
 
 
-def find(spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: bool, thorough: bool = False) -> Place:
+def locate(
+    spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: bool, thorough: bool = False
+) -> LocatedModel:
     """The folder of "demo", of a local folder or .gguf file, or of a hub id ("owner/name", "owner/name@revision").
 
     A hub id already in the hub's cache needs no network where HF_HUB_OFFLINE is set or the hub can't be reached.
@@ -50,19 +52,19 @@ def find(spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: b
     """
     path = check_spec(spec)
     if spec == "demo":
-        return Place(demo.demo_folder(work, dtype=gguf_dtype, thorough=thorough), demo.NAME)
+        return LocatedModel(demo.demo_folder(work, dtype=gguf_dtype, thorough=thorough), demo.NAME)
     if path is not None and path.is_dir():
         single = _only_gguf(path)
         if single is None:
-            return Place(path, name_of(spec), revision_of(path))
+            return LocatedModel(path, name_of(spec), revision_of(path))
         path = single
     if path is not None:
         path = path.absolute()  # and not where a link leads, such as to a file that is called by its hash
-        return Place(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
+        return LocatedModel(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
     return _from_hub(spec, work, remote_code=remote_code, pickle=pickle)
 
 
-def configuration(folder: Path) -> dict[str, object]:
+def read_config(folder: Path) -> dict[str, object]:
     """The folder's config.json. Raises `BadInput` where there is none or it is not one of a model."""
     file = folder / "config.json"
     try:
@@ -117,7 +119,7 @@ def _only_gguf(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Place:
+def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> LocatedModel:
     name, _, revision = spec.partition("@")
     task = f"Fetching {name}"
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
@@ -170,4 +172,4 @@ def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> Plac
         raise Failure("Model not here", f"{name} is not in the hub's cache, and {offline}.", hint) from problem
     except _TRANSPORT as problem:
         raise Failure("Model not fetched", f"Fetching {name} failed: {said(problem)}", hint) from problem
-    return Place(Path(folder), name.rsplit("/", 1)[-1], revision=Path(folder).name)
+    return LocatedModel(Path(folder), name.rsplit("/", 1)[-1], revision=Path(folder).name)

@@ -17,7 +17,7 @@ from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 
 from probes.models import adapter, unread
 from probes.models.configured import doubtful, read_configuration
-from probes.models.locate import configuration
+from probes.models.locate import read_config
 from probes.models.quantised import check_readable, settle, unheard, unknown
 from probes.models.quiet_libraries import reporting
 from probes.models.stages import SMALLER, stage
@@ -47,7 +47,7 @@ def read_settings(
 ) -> PreTrainedConfig:
     """The folder's configuration. Raises `BadInput` unless it is one of a causal language model that may be read as it
     is, without running the code that it brings."""
-    found = configuration(folder)
+    found = read_config(folder)
     _refuse_foreign_code(found, name, remote_code)
     check_readable(found, name)
     if not (remote_code or drops_obeyed):
@@ -97,7 +97,7 @@ def read_model(
         _refuse_too_large(needed, device, name)
     placed = device_map if device_map is not None else None if device.type == "cpu" else {"": device}
     task = f"Loading {name}"
-    found = configuration(folder)
+    found = read_config(folder)
     hint = "Name another model." if device_map is None else "Use a device map such as auto or balanced."
     hint = f"{doubtful(found)}{hint}"
     failed = f"{name} can't be loaded from {visible(str(files[0] if len(files) == 1 else folder))}"

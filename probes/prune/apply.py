@@ -21,7 +21,7 @@ from probes.schema.errors import BadInput, Failure
 from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport
 from probes.schema.prune_setting import Method, Setting, SettingPart, Table
-from probes.schema.spec import OWN_TEXT, CalibrationWanted
+from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.system.cache_folder import signature_of
 from probes.system.progress import Work
 from probes.twin.anatomy import Matrix
@@ -33,7 +33,7 @@ def apply(
     twin: Twin,
     setting: Setting,
     dense: Loaded,
-    calibration: CalibrationWanted = OWN_TEXT,
+    calibration: CalibrationSpec = OWN_TEXT,
     *,
     known: Mapping[str, State] | None = None,
     keep: bool = True,
@@ -104,7 +104,7 @@ def _takes_from(part: SettingPart, matrix: Matrix) -> bool:
     return own == matrix.sublayer and part.targets.has(matrix.name, matrix.layer, matrix.sublayer)
 
 
-def known_as(setting: Setting, calibration: CalibrationWanted) -> str:
+def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
     """What tells a setting's outcome from others while one dense model is loaded: its text, and where it reads files,
     how they are now."""
     names = [part.amount.path for part in setting.parts if isinstance(part.amount, Table)]
@@ -115,7 +115,7 @@ def known_as(setting: Setting, calibration: CalibrationWanted) -> str:
 
 
 class _Applying:
-    def __init__(self, twin: Twin, setting: Setting, dense: Loaded, calibration: CalibrationWanted, work: Work) -> None:
+    def __init__(self, twin: Twin, setting: Setting, dense: Loaded, calibration: CalibrationSpec, work: Work) -> None:
         self.used: Samples | None = None
         """The calibration text, once it has been asked for."""
         self._twin = twin

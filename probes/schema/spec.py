@@ -10,7 +10,7 @@ from probes.schema.prune_setting import parse
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationWanted:
+class CalibrationSpec:
     """The text to calibrate on. "" is the dense model's own writing; 0 and None take the defaults."""
 
     source: str = ""
@@ -25,12 +25,12 @@ class CalibrationWanted:
             )
 
 
-OWN_TEXT = CalibrationWanted()
+OWN_TEXT = CalibrationSpec()
 """The default: what the dense model writes itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PairSpec:
     """The second model is `pruned` (made elsewhere) or made here from the dense one by `prune`."""
 
     dense: str = "demo"
@@ -41,7 +41,7 @@ class Wanted:
     device_map: str = ""
     trust_remote_code: bool = False
     allow_pickle: bool = False
-    calibration: CalibrationWanted = OWN_TEXT
+    calibration: CalibrationSpec = OWN_TEXT
     threads: int = 0
     """Threads a CPU computes with; 0 takes torch's default, or fewer if they are faster when the model is loaded."""
 

@@ -14,7 +14,7 @@ import torch
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 from tests.probes.stepping.test_lockstep import damaged
 from tests.support.tiny import byte_tokenizer, save, tiny
 
@@ -45,7 +45,7 @@ def kls(pair: Pair) -> list[float]:
 
 
 def test_a_model_made_elsewhere_is_compared_as_it_is(dense: Path, pruned: Path) -> None:
-    pair = load_pair(Wanted(dense=str(dense), pruned=str(pruned)))
+    pair = load_pair(PairSpec(dense=str(dense), pruned=str(pruned)))
     assert all(kl > 0 for kl in kls(pair))
     header = pair.header(SETTINGS, pair.prompt(SETTINGS))
     assert header.prompt_text.endswith("<|assistant|>") or "the king" in header.prompt_text
@@ -55,11 +55,11 @@ def test_a_model_made_elsewhere_is_compared_as_it_is(dense: Path, pruned: Path) 
 
 
 def test_the_same_folder_twice_differs_in_nothing(dense: Path) -> None:
-    assert set(kls(load_pair(Wanted(dense=str(dense), pruned=str(dense))))) == {0}
+    assert set(kls(load_pair(PairSpec(dense=str(dense), pruned=str(dense))))) == {0}
 
 
 def test_a_model_pruned_here_shares_what_is_not_pruned(dense: Path) -> None:
-    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5@mlp"))
+    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5@mlp"))
     shared = {p.data_ptr() for p in pair.dense.model.parameters()}
     own = {name for name, p in pair.pruned.model.named_parameters() if p.data_ptr() not in shared}
     assert own
@@ -72,7 +72,7 @@ def test_a_model_pruned_here_shares_what_is_not_pruned(dense: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["wanda:0.5", "wanda:2:4", "magnitude:0.3", "magnitude:2:4"])
 def test_the_weights_that_go_are_as_many_as_the_setting_says(dense: Path, setting: str) -> None:
-    wanted = Wanted(dense=str(dense), prune=setting, calibration=CalibrationWanted(samples=4, length=16))
+    wanted = PairSpec(dense=str(dense), prune=setting, calibration=CalibrationSpec(samples=4, length=16))
     report = load_pair(wanted).report
     assert report is not None
     share = 0.3 if setting.endswith("0.3") else 0.5
@@ -81,7 +81,7 @@ def test_the_weights_that_go_are_as_many_as_the_setting_says(dense: Path, settin
 
 
 def test_another_setting_leaves_the_dense_model_as_it_was(dense: Path) -> None:
-    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
     before = {name: p.clone() for name, p in pair.dense.model.named_parameters()}
     first = kls(pair)
     other = pair.repruned("drop-mlp@layers=1")
@@ -95,8 +95,8 @@ def test_a_table_or_a_text_that_has_changed_is_read_again(dense: Path, tmp_path:
     table, text = tmp_path / "amounts.txt", tmp_path / "text.txt"
     table.write_text("0 0.25\n")
     text.write_text("the king and the hat " * 40)
-    calibration = CalibrationWanted(str(text), samples=2, length=16)
-    pair = load_pair(Wanted(dense=str(dense), prune=f"magnitude:table={table}", calibration=calibration))
+    calibration = CalibrationSpec(str(text), samples=2, length=16)
+    pair = load_pair(PairSpec(dense=str(dense), prune=f"magnitude:table={table}", calibration=calibration))
     first = pair.repruned("wanda:0.5")
     assert pair.report is not None
     assert first.report is not None
@@ -120,9 +120,9 @@ def test_equal_weights_used_in_another_way_are_pruned_anew(
     tokenizer = byte_tokenizer()
     model = tiny("llama", vocab_size=len(tokenizer), hidden_act="relu", rms_norm_eps=0.1)
     other = save(tmp_path / "other", model, tokenizer)
-    calibration = CalibrationWanted(samples=2, length=16)
+    calibration = CalibrationSpec(samples=2, length=16)
     first, second, third = (
-        load_pair(Wanted(dense=str(folder), prune="wanda:0.5", calibration=calibration)).report
+        load_pair(PairSpec(dense=str(folder), prune="wanda:0.5", calibration=calibration)).report
         for folder in (dense, other, other)
     )
     assert first is not None
@@ -137,11 +137,11 @@ def test_hidden_states_of_two_widths_are_refused(dense: Path, tmp_path: Path) ->
     tokenizer = byte_tokenizer()
     narrow = save(tmp_path, tiny("llama", vocab_size=len(tokenizer), hidden_size=16), tokenizer)
     with pytest.raises(BadInput, match="32 and 16 wide"):
-        load_pair(Wanted(dense=str(dense), pruned=str(narrow)))
+        load_pair(PairSpec(dense=str(dense), pruned=str(narrow)))
 
 
 def test_a_setting_that_fails_or_is_cancelled_changes_nothing(dense: Path) -> None:
-    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
     first = kls(pair)
     with pytest.raises(BadInput):
         pair.repruned("magnitude:0.5@layers=77")
@@ -154,7 +154,7 @@ def test_different_vocabularies_are_refused_by_name(dense: Path, tmp_path: Path)
     tokenizer = byte_tokenizer(merges=("th",))
     other = save(tmp_path, tiny("llama", vocab_size=len(tokenizer)), tokenizer)
     with pytest.raises(BadInput, match="token"):
-        load_pair(Wanted(dense=str(dense), pruned=str(other)))
+        load_pair(PairSpec(dense=str(dense), pruned=str(other)))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -190,7 +190,7 @@ def test_phier_run_stops_where_it_was_told_to(dense: Path, pruned: Path) -> None
 
 
 def test_notes_and_warnings_of_both_models_and_of_the_pair_are_in_the_header_each_once(dense: Path) -> None:
-    made = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    made = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
     told = replace(
         made,
         dense=replace(made.dense, notes=("a",), warnings=("w",)),

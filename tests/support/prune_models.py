@@ -10,12 +10,12 @@ from probes.models.loaded import Loaded
 from probes.prune.apply import apply
 from probes.schema.header import ModelInfo, PruneReport
 from probes.schema.prune_setting import parse
-from probes.schema.spec import CalibrationWanted
+from probes.schema.spec import CalibrationSpec
 from probes.twin.twin import Twin
 from tests.support.tiny import byte_tokenizer, tiny
 
 TOKENIZER = byte_tokenizer()
-FEW = CalibrationWanted(samples=6, length=20)
+FEW = CalibrationSpec(samples=6, length=20)
 """Little text: two batches where a batch is made small."""
 
 

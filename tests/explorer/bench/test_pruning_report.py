@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from explorer.bench.pruning import PruneBench, report, report_methods
+from explorer.bench.pruning import PruneBench, print_methods, print_pruning
 from probes.bench.memory import PruneMemory
 from probes.bench.methods import Surveyed
 from probes.bench.pruning import PASS, STEP, Timing
@@ -32,7 +32,7 @@ def test_every_time_stands_beside_its_limit_and_its_notes() -> None:
         (PruneMemory("wanda:0.5", 32, 538_000_000, 425_000_000, 425_000_000, 500_000_000, 426_000_000),),
     )
     console = Console(file=io.StringIO(), width=160, color_system=None)
-    report(found, console)
+    print_pruning(found, console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in printed.splitlines() if "│" in line]
     assert rows == [
@@ -47,7 +47,7 @@ def test_every_time_stands_beside_its_limit_and_its_notes() -> None:
 def test_the_methods_are_a_table_in_markdown_however_narrow_the_terminal(summary: Summary) -> None:
     found = [Surveyed("wanda:0.5", 0.5, 6.25, summary), Surveyed("heads:0.01", 0, 0, None, "That is none.")]
     console = Console(file=io.StringIO(), width=60, color_system=None)
-    report_methods(found, console)
+    print_methods(found, console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert rows[0] == ["setting", "weights gone", "seconds", "mean KL", "ΣKL", "same top-1", "first split"]

@@ -7,11 +7,11 @@ import io
 from rich.console import Console
 
 from explorer.bench.interface import UiCost
-from explorer.bench.stepping import Bench, report
+from explorer.bench.stepping import StepBench, print_steps
 from probes.bench.stepping import Growth, StepCost
 from probes.schema.settings import Follow
 
-FOUND = Bench(
+FOUND = StepBench(
     dense="SmolLM2",
     pruned="SmolLM2 wanda:0.5",
     steps=(
@@ -23,10 +23,10 @@ FOUND = Bench(
 )
 
 
-def printed(found: Bench) -> list[list[str]]:
+def printed(found: StepBench) -> list[list[str]]:
     """The cells of every row."""
     console = Console(file=io.StringIO(), width=120, color_system=None)
-    report(found, console)
+    print_steps(found, console)
     lines = console.file.getvalue().splitlines()
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from explorer.cli.exits import Debuggable, told
+from explorer.cli.exits import DebugCommand, exit_on_error
 from explorer.cli.main import phier, phier_tui
 from explorer.recordings.shipped import shipped_folder
 from explorer.sources.shown_errors import remember_shown
@@ -27,9 +27,9 @@ def command(problem: BaseException, *arguments: str) -> tuple[int, str]:
     """The exit code and the errors of a command that fails so."""
     program = typer.Typer(pretty_exceptions_enable=False)
 
-    @program.command(cls=Debuggable)
+    @program.command(cls=DebugCommand)
     def fail() -> None:
-        with told():
+        with exit_on_error():
             raise problem
 
     ended = CliRunner().invoke(program, list(arguments))
@@ -60,9 +60,9 @@ def test_an_error_is_a_sentence_and_its_traceback_only_comes_when_asked_for(
 def test_what_failed_behind_a_screen_is_traced_when_it_closes() -> None:
     program = typer.Typer(pretty_exceptions_enable=False)
 
-    @program.command(cls=Debuggable)
+    @program.command(cls=DebugCommand)
     def look() -> None:
-        with told():
+        with exit_on_error():
             remember_shown(BadInput("Model", "It is none."))
 
     assert CliRunner().invoke(program, []).stderr == ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.sources.continued import ResumedSource, wanted_of
+from explorer.sources.continued import ResumedSource, spec_of
 from explorer.sources.launcher import ModelsToAsk
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.replay import ReplaySource
@@ -21,13 +21,13 @@ from probes.schema.events import Failed, Pause, RunPaused, RunStarted, StepMeasu
 from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 from tests.explorer.sources.test_live import INFO, SETTINGS, Listener, TinyPair, expected
 from tests.explorer.ui.test_recordings_screen import opened, record
 from tests.support.stage import MIDDLE, Clock, press, screen_text, settle
 
 HEADER = RunHeader(INFO, INFO, None, SETTINGS, SETTINGS.prompt)
-GIVEN = Wanted(prune="wanda:0.5")
+GIVEN = PairSpec(prune="wanda:0.5")
 
 
 def resumed(
@@ -112,36 +112,36 @@ def header(dense: ModelInfo = INFO, pruned: ModelInfo = INFO, prune: PruneReport
 
 
 def test_a_twin_made_here_is_made_again_on_the_same_calibration() -> None:
-    assert wanted_of(header(), GIVEN) == Wanted(
-        dense="tiny", prune="wanda:0.5", device="cpu", dtype="float32", calibration=CalibrationWanted("", 32, 128, 0)
+    assert spec_of(header(), GIVEN) == PairSpec(
+        dense="tiny", prune="wanda:0.5", device="cpu", dtype="float32", calibration=CalibrationSpec("", 32, 128, 0)
     )
     text = replace(HALF, calibration=Calibration("notes.txt", 8, 64, None, "c"))
-    assert wanted_of(header(prune=text), GIVEN).calibration == CalibrationWanted("notes.txt", 8, 64, None)
+    assert spec_of(header(prune=text), GIVEN).calibration == CalibrationSpec("notes.txt", 8, 64, None)
 
 
 def test_a_second_model_made_elsewhere_is_loaded_at_its_recorded_commit() -> None:
     other = replace(INFO, spec="owner/pruned", revision="abc")
-    wanted = wanted_of(header(pruned=other, prune=None), GIVEN)
+    wanted = spec_of(header(pruned=other, prune=None), GIVEN)
     assert (wanted.pruned, wanted.prune) == ("owner/pruned@abc", "")
 
 
 def test_the_place_is_the_recorded_one_unless_another_is_asked_for() -> None:
-    assert wanted_of(header(replace(INFO, device="cuda:1")), GIVEN).device == "cuda:1"
-    assert wanted_of(header(replace(INFO, device="cuda:1")), replace(GIVEN, device="cpu")).device == "cpu"
-    spread = wanted_of(header(replace(INFO, device="cuda:0,cuda:1")), GIVEN)
+    assert spec_of(header(replace(INFO, device="cuda:1")), GIVEN).device == "cuda:1"
+    assert spec_of(header(replace(INFO, device="cuda:1")), replace(GIVEN, device="cpu")).device == "cpu"
+    spread = spec_of(header(replace(INFO, device="cuda:0,cuda:1")), GIVEN)
     assert (spread.device, spread.device_map) == ("auto", "auto")
-    mapped = wanted_of(header(), replace(GIVEN, device_map="balanced"))
+    mapped = spec_of(header(), replace(GIVEN, device_map="balanced"))
     assert (mapped.device, mapped.device_map) == ("auto", "balanced")
 
 
 def test_what_is_allowed_is_never_taken_from_the_recording() -> None:
-    assert not wanted_of(header(), GIVEN).trust_remote_code
-    assert wanted_of(header(), replace(GIVEN, trust_remote_code=True, allow_pickle=True)).allow_pickle
+    assert not spec_of(header(), GIVEN).trust_remote_code
+    assert spec_of(header(), replace(GIVEN, trust_remote_code=True, allow_pickle=True)).allow_pickle
 
 
 def test_a_recording_that_names_no_models_is_refused() -> None:
     with pytest.raises(BadInput, match="does not say which models"):
-        wanted_of(unknown_header(), GIVEN)
+        spec_of(unknown_header(), GIVEN)
 
 
 # On the screen.

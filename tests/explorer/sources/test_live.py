@@ -29,7 +29,7 @@ from probes.schema.events import (
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from probes.stepping.lockstep import Lockstep
 from tests.probes.stepping.test_lockstep import PROMPT, Words, damaged
 from tests.support.tiny import tiny
@@ -426,5 +426,5 @@ def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: List
 def test_loading_says_at_once_what_it_does_and_can_be_cancelled() -> None:
     told: list[WorkProgressed] = []
     with pytest.raises(Cancelled):
-        loader(Wanted(dense="nowhere", prune="wanda:0.5"))(told.append, lambda: True)
+        loader(PairSpec(dense="nowhere", prune="wanda:0.5"))(told.append, lambda: True)
     assert [event.task for event in told] == [IMPORTING]

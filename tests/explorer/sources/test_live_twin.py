@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from explorer.sources.live import LiveSource
-from probes.pair import Pair, pruned_here
+from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import Cancelled
 from probes.schema.events import BranchOpened, Failed, Pause, RunPaused, RunStarted, StepMeasured
 from probes.schema.record import StepRecord
@@ -27,7 +27,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pair(setting: str = FIRST) -> Pair:
-    return pruned_here(loaded("llama"), setting, FEW)
+    return pair_with_twin(loaded("llama"), setting, FEW)
 
 
 def expected(setting: str, count: int) -> list[StepRecord]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.bench.methods import every_setting, survey
-from probes.pair import pruned_here
+from probes.pair import pair_with_twin
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Method, parse
 from probes.schema.settings import Follow, RunSettings
@@ -38,7 +38,7 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
     assert [one.setting for one in found] == settings
     assert found[0].summary == found[2].summary
     for setting, one in zip(settings, found, strict=True):
-        pair = pruned_here(dense, setting, FEW)
+        pair = pair_with_twin(dense, setting, FEW)
         with pair.lockstep(RunSettings(PROMPT, follow=Follow.DENSE, steps=5)) as lockstep:
             assert summarise(list(lockstep)) == one.summary
 

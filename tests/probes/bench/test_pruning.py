@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.bench import pruning as prunecost
-from probes.bench.memory import PruneMemory, measure
+from probes.bench.memory import PruneMemory, measure_memory
 from probes.bench.pruning import CHANGED, LIMITS, PASS, STEP, timings
 from probes.prune.activations import Memory
 from tests.support.prune_models import FEW, loaded
@@ -51,6 +51,6 @@ def test_the_limit_of_memory_is_the_matrices_and_a_fifth_of_the_dense_weights() 
 
 @pytest.mark.demo
 def test_a_masked_twin_of_the_demo_model_owns_its_matrices_and_nothing_else(demo: object) -> None:
-    found = measure("magnitude:0.5@layers=3,4")
+    found = measure_memory("magnitude:0.5@layers=3,4")
     assert found.own == found.matrices == 2 * 4 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 576 * 1536)
     assert found.peak < found.limit

@@ -17,7 +17,7 @@ from probes.calibration.samples import Samples, samples
 from probes.models.loaded import Loaded
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
-from probes.schema.spec import CalibrationWanted
+from probes.schema.spec import CalibrationSpec
 from probes.system.progress import Work
 from tests.support.prune_models import TOKENIZER, loaded
 
@@ -51,7 +51,7 @@ def writings(monkeypatch: pytest.MonkeyPatch) -> Written:
 
 
 def own(dense: Loaded, number: int, length: int, seed: int | None = None, source: str = "") -> Samples:
-    return samples(CalibrationWanted(source, number, length, seed), dense)
+    return samples(CalibrationSpec(source, number, length, seed), dense)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "mistral-sliding"])
@@ -120,7 +120,7 @@ def test_a_damaged_kept_text_is_written_anew(
 
 def test_writing_can_be_cancelled_and_nothing_half_is_kept(dense: Loaded, cache: Path) -> None:
     told: list[WorkProgressed] = []
-    wanted = CalibrationWanted("", 40, 6)
+    wanted = CalibrationSpec("", 40, 6)
     with pytest.raises(Cancelled, match="Writing text"):
         samples(wanted, dense, Work(told.append, lambda: len(told) > 7))
     assert not list(cache.glob("calibration/**/*.npy"))

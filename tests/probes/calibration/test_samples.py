@@ -18,7 +18,7 @@ from probes.models.loaded import Loaded
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import parse
-from probes.schema.spec import CalibrationWanted
+from probes.schema.spec import CalibrationSpec
 from probes.system.progress import Work
 from probes.twin.twin import Twin
 from tests.support.prune_models import TOKENIZER, loaded
@@ -53,7 +53,7 @@ def encoded(content: str) -> list[int]:
 
 
 def taken(source: Path | str, dense: Loaded, number: int = 0, length: int = 0, seed: int | None = None) -> Samples:
-    return samples(CalibrationWanted(str(source), number, length, seed), dense)
+    return samples(CalibrationSpec(str(source), number, length, seed), dense)
 
 
 # Windows --------------------------------------------------------------------------------------------------------
@@ -132,36 +132,36 @@ def test_the_digest_tells_calibrations_apart(dense: Loaded, text: Path, tmp_path
     assert len({found.info.sha256 for found in different}) == len(different)
 
 
-def noted(wanted: CalibrationWanted, dense: Loaded) -> tuple[Samples, list[str]]:
+def noted(wanted: CalibrationSpec, dense: Loaded) -> tuple[Samples, list[str]]:
     work = Work()
     return samples(wanted, dense, work), work.notes
 
 
 def test_less_text_than_the_default_needs_is_noted_with_the_true_numbers(dense: Loaded, tmp_path: Path) -> None:
     short = str(written(tmp_path / "short.txt", "0123456789" * 3))
-    found, notes = noted(CalibrationWanted(short, 0, 10), dense)
+    found, notes = noted(CalibrationSpec(short, 0, 10), dense)
     assert (found.info.samples, found.ids.shape) == (3, (3, 10))
     assert notes == ["The calibration text is short: it gives 3 samples of 10 tokens; 32 are the default."]
-    assert noted(CalibrationWanted(short, 3, 10), dense)[1] == []
+    assert noted(CalibrationSpec(short, 3, 10), dense)[1] == []
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_the_default_length_is_no_longer_than_the_context_and_says_so(own: bool, text: Path) -> None:
     small = replace(loaded("llama"), model=tiny("llama", vocab_size=len(TOKENIZER), max_position_embeddings=20))
     source = "" if own else str(text)
-    found, notes = noted(CalibrationWanted(source, 4), small)
+    found, notes = noted(CalibrationSpec(source, 4), small)
     assert found.ids.shape == (4, 20)
     assert found.info.length == 20
     assert notes == ["Calibration samples have 20 tokens, the model's whole context; 128 are the default."]
     with pytest.raises(BadInput, match=r"21 tokens are more than the 20 .* --length of at most 20"):
-        noted(CalibrationWanted(source, 4, 21), small)
+        noted(CalibrationSpec(source, 4, 21), small)
 
 
 def test_what_a_setting_was_calibrated_on_is_told_where_it_was_less_than_the_default(tmp_path: Path) -> None:
     dense = loaded("llama")
     short = str(written(tmp_path / "short.txt", TEXT[:400]))
     for _ in range(2):  # measured, and found again
-        report = apply(Twin(dense.model), parse("wanda:0.5"), dense, CalibrationWanted(short), keep=True)
+        report = apply(Twin(dense.model), parse("wanda:0.5"), dense, CalibrationSpec(short), keep=True)
         assert report.calibration is not None
         count = report.calibration.samples
         assert 0 < count < SAMPLES

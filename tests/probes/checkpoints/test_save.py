@@ -18,12 +18,12 @@ from probes.models import read as reading
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import ARCHITECTURES, save, tiny
 
 SIZE = len(TOKENIZER)
-LITTLE = CalibrationWanted(samples=4, length=16)
+LITTLE = CalibrationSpec(samples=4, length=16)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 def pruned(tmp_path: Path, setting: str, architecture: str = "llama", **changes: object) -> Pair:
     dense = save(tmp_path / "dense", tiny(architecture, vocab_size=SIZE, **changes), TOKENIZER)
-    return load_pair(Wanted(dense=str(dense), prune=setting, calibration=LITTLE))
+    return load_pair(PairSpec(dense=str(dense), prune=setting, calibration=LITTLE))
 
 
 def anybodys(folder: Path) -> PreTrainedModel:
@@ -109,7 +109,7 @@ def test_a_saved_folder_is_compared_as_the_twin_it_was(tmp_path):
 
     here = pruned(tmp_path, "drop-attn@layers=1+magnitude:0.3@mlp")
     here.save(tmp_path / "out")
-    again = load_pair(Wanted(dense=str(tmp_path / "dense"), pruned=str(tmp_path / "out")))
+    again = load_pair(PairSpec(dense=str(tmp_path / "dense"), pruned=str(tmp_path / "out")))
     assert kls(again) == kls(here)
     assert again.report.dropped == ("attn 1",)
     assert again.report.zeroed == here.report.zeroed
@@ -208,4 +208,4 @@ def test_a_folder_that_would_answer_otherwise_is_not_kept(tmp_path, monkeypatch)
 def test_what_was_made_elsewhere_is_not_saved_again(tmp_path):
     dense = save(tmp_path / "dense", tiny("llama", vocab_size=SIZE), TOKENIZER)
     with pytest.raises(BadInput, match="made elsewhere"):
-        load_pair(Wanted(dense=str(dense), pruned=str(dense))).save(tmp_path / "out")
+        load_pair(PairSpec(dense=str(dense), pruned=str(dense))).save(tmp_path / "out")

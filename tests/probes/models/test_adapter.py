@@ -14,7 +14,7 @@ from transformers.models.auto import auto_factory
 from probes.models.loaded import load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import save, tiny
 
@@ -75,7 +75,7 @@ def test_an_adapter_alone_is_refused_naming_its_base(config, tmp_path):
         MODEL.config.save_pretrained(folder)
     dense = save(tmp_path / "dense", MODEL, TOKENIZER)
     with pytest.raises(BadInput, match=r"made is an adapter of owner/base and has no weights.*Merge it"):
-        load_pair(Wanted(dense=str(dense), pruned=str(folder)))
+        load_pair(PairSpec(dense=str(dense), pruned=str(folder)))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"base_model_name_or_path": null}'])

@@ -14,7 +14,7 @@ from probes.models.bitmask import sparse_format, unpack
 from probes.models.loaded import load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import save, tiny
 
@@ -158,7 +158,7 @@ def test_it_is_unpacked_once(tmp_path):
 def test_its_zeros_and_pattern_are_measured(tmp_path):
     dense = save(tmp_path / "dense", tiny("llama", vocab_size=SIZE), TOKENIZER)
     folder = made(tmp_path / "made", "sparse-24-bitmask", sparse("sparse-24-bitmask"))
-    report = load_pair(Wanted(dense=str(dense), pruned=str(folder))).report
+    report = load_pair(PairSpec(dense=str(dense), pruned=str(folder))).report
     assert report is not None
     assert report.zeroed == report.targeted // 2
     assert all("2:4" in matrix.patterns for matrix in report.matrices)

@@ -16,7 +16,7 @@ from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput
 from probes.schema.header import ModelInfo
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from probes.schema.summary import summarise
 from tests.support.gguf_file import write_gguf
 from tests.support.tiny import byte_tokenizer, metaspace_tokenizer, save, tiny
@@ -178,7 +178,7 @@ def test_a_folder_is_compared_with_its_own_gguf_file_that_names_its_padding(
     folder = save(tmp_path / "folder", model, TOKENIZER)
     file = write_gguf(tmp_path / "small.gguf", model)
     dense, pruned = (folder, file) if order == "folder first" else (file, folder)
-    pair = load_pair(Wanted(dense=str(dense), pruned=str(pruned)))
+    pair = load_pair(PairSpec(dense=str(dense), pruned=str(pruned)))
     with pair.lockstep(RunSettings("the king", follow=Follow.FREE, steps=6)) as lockstep:
         path = list(lockstep)
     assert summarise(path).kl_sum == 0
@@ -194,7 +194,7 @@ def test_rounded_weights_of_a_gguf_file_show_as_what_they_did(tmp_path: Path, mo
     for parameter in rounded.parameters():
         parameter.copy_(parameter.mul(16).round().div(16) if parameter.dim() > 1 else parameter)
     file = write_gguf(tmp_path / "rounded.gguf", rounded)
-    pair = load_pair(Wanted(dense=str(folder), pruned=str(file)))
+    pair = load_pair(PairSpec(dense=str(folder), pruned=str(file)))
     with pair.lockstep(PROMPT) as lockstep:
         found = [record.p.kl for record in lockstep]
     prompt = list(pair.prompt(PROMPT).ids)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from explorer.sources.continued import wanted_of
+from explorer.sources.continued import spec_of
 from probes.checkpoints.inspect import inspect
 from probes.models.loaded import load
 from probes.models.naming import name_of, names_apart, revision_of
 from probes.pair import load_pair
 from probes.schema.header import RunHeader
 from probes.schema.settings import RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from tests.support.gguf_file import write_gguf
 from tests.support.tiny import byte_tokenizer, save, tiny
 
@@ -31,7 +31,7 @@ def model(folder: Path, seed: int = 0) -> Path:
     return save(folder, tiny("llama", seed=seed, vocab_size=len(byte_tokenizer())), byte_tokenizer())
 
 
-def header_of(wanted: Wanted) -> RunHeader:
+def header_of(wanted: PairSpec) -> RunHeader:
     pair, settings = load_pair(wanted), RunSettings("a prompt")
     return pair.header(settings, pair.prompt(settings))
 
@@ -89,7 +89,7 @@ def test_two_models_of_one_name_are_told_apart_by_as_much_of_the_path_as_it_take
 
 def test_a_pair_of_one_name_says_which_is_which_everywhere(tmp_path):
     dense, pruned = model(tmp_path / "dense" / "model"), model(tmp_path / "pruned" / "model", seed=1)
-    header = header_of(Wanted(str(dense), pruned=str(pruned)))
+    header = header_of(PairSpec(str(dense), pruned=str(pruned)))
     assert (header.dense.name, header.pruned.name) == ("dense/model", "pruned/model")
 
 
@@ -102,5 +102,5 @@ def test_an_inspected_folder_and_the_one_it_is_held_against_are_told_apart(tmp_p
 
 def test_a_run_of_a_cached_folder_is_resumed_from_that_folder(tmp_path):
     dense, pruned = model(snapshot(tmp_path)), model(tmp_path / "model", seed=1)
-    header = header_of(Wanted(str(dense), pruned=str(pruned)))
-    assert wanted_of(header, Wanted(prune="magnitude:0.5")).dense == str(dense)
+    header = header_of(PairSpec(str(dense), pruned=str(pruned)))
+    assert spec_of(header, PairSpec(prune="magnitude:0.5")).dense == str(dense)

@@ -26,7 +26,7 @@ from probes.models.loaded import load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from probes.system.progress import Work
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import save, tiny
@@ -73,7 +73,7 @@ def test_a_quantised_folder_is_measured_by_the_weights_it_computes_with(kind, tm
     dense = save(tmp_path / "dense", tiny("llama", vocab_size=SIZE), TOKENIZER)
     folder = made(tmp_path / "made", kind)
     capfd.readouterr()
-    pair = load_pair(Wanted(dense=str(dense), pruned=str(folder)))
+    pair = load_pair(PairSpec(dense=str(dense), pruned=str(folder)))
     assert capfd.readouterr() == ("", "")
     report = pair.report
     assert len(report.matrices) == 21
@@ -126,7 +126,7 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_a_quantised_dense_model_is_not_saved_pruned(tmp_path):
-    pair = load_pair(Wanted(dense=str(made(tmp_path / "made", "pack-quantized")), prune="drop-mlp@layers=1"))
+    pair = load_pair(PairSpec(dense=str(made(tmp_path / "made", "pack-quantized")), prune="drop-mlp@layers=1"))
     with pytest.raises(BadInput, match=r"The dense model is quantised \(compressed-tensors pack-quantized\)"):
         pair.save(tmp_path / "out")
 
@@ -149,12 +149,12 @@ def test_a_method_that_is_not_known_is_said_to_be_left_out_and_not_called_quanti
     folder = save(tmp_path / "made", tiny("llama", vocab_size=SIZE), TOKENIZER)
     file = folder / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "quantization_config": found}))
-    pair = load_pair(Wanted(dense=str(dense), pruned=str(folder)))
+    pair = load_pair(PairSpec(dense=str(dense), pruned=str(folder)))
     assert pair.every_warning[0] == (
         f"made's config.json says that its weights are quantised by '{found['quant_method']}', which the installed "
         "transformers does not know. They are read as the plain numbers that its files hold."
     )
     assert not any("It is quantised" in note for note in pair.every_note)
     assert inspect(str(folder)).format == "safetensors"
-    again = load_pair(Wanted(dense=str(folder), prune="magnitude:0.5")).save(tmp_path / "out")
+    again = load_pair(PairSpec(dense=str(folder), prune="magnitude:0.5")).save(tmp_path / "out")
     assert again.report.zeroed > 0

@@ -17,7 +17,7 @@ from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings, Sampling
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from probes.stepping import cache_check as steppable
 from probes.stepping import cached_model as track
 from probes.stepping.cache_check import check_steppable
@@ -232,7 +232,7 @@ def test_the_check_at_loading_goes_past_the_sliding_window(monkeypatch):
 
 def told(model: PreTrainedModel, folder) -> tuple[str, ...]:
     save(folder, model, byte_tokenizer())
-    pair: Pair = load_pair(Wanted(dense=str(folder), pruned=str(folder)))
+    pair: Pair = load_pair(PairSpec(dense=str(folder), pruned=str(folder)))
     return pair.every_note
 
 

@@ -16,7 +16,7 @@ from probes.models.loaded import Loaded, load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
 from probes.schema.settings import RunSettings
-from probes.schema.spec import Wanted
+from probes.schema.spec import PairSpec
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import ARCHITECTURES, MORE, save, tiny
 
@@ -57,7 +57,7 @@ def test_a_bias_that_the_configuration_leaves_out_is_in_the_title_the_recording_
     dense = made(tmp_path / "dense")
     more = with_more(**{f"model.layers.{layer}.self_attn.o_proj.bias": torch.ones(32) for layer in range(3)})
     pruned = made(tmp_path / "pruned", change=more)
-    pair = load_pair(Wanted(dense=str(dense), pruned=str(pruned)))
+    pair = load_pair(PairSpec(dense=str(dense), pruned=str(pruned)))
     warning = (
         "pruned's files hold 3 tensors such as model.layers.0.self_attn.o_proj.bias, which the model does not use: "
         "what they compute is in no figure."
@@ -68,7 +68,7 @@ def test_a_bias_that_the_configuration_leaves_out_is_in_the_title_the_recording_
 
 def test_what_the_dense_model_leaves_out_is_told_as_well(tmp_path):
     dense = made(tmp_path / "dense", change=with_more(**{"model.layers.0.mlp.up_proj.bias": torch.ones(64)}))
-    pair = load_pair(Wanted(dense=str(dense), prune="magnitude:0.5"))
+    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
     told = pair.header(SETTINGS, pair.prompt(SETTINGS)).every_warning
     assert any("dense's files hold a tensor model.layers.0.mlp.up_proj.bias" in warning for warning in told)
 

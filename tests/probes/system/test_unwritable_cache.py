@@ -16,7 +16,7 @@ from probes.models.gguf_convert import Unwritten, convert
 from probes.models.loaded import load, with_fingerprint
 from probes.pair import load_pair
 from probes.schema.errors import Failure
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.system import cache_folder as cache
 from probes.system import kept_folder as kept
 from probes.system import subprocesses as child
@@ -29,7 +29,7 @@ from tests.support.tiny import byte_tokenizer, save, tiny
 
 MODEL = tiny("llama", vocab_size=len(byte_tokenizer()))
 IDS = torch.arange(5, 30)[None]
-FEW = CalibrationWanted(samples=4, length=16)
+FEW = CalibrationSpec(samples=4, length=16)
 
 
 @pytest.fixture(params=["a file in its place", "a file in place of each folder", "a full disk", "a read-only disk"])
@@ -120,7 +120,7 @@ def test_a_former_sparse_format_is_unpacked_into_a_temporary_folder_with_a_note(
 
 def test_own_text_is_written_and_masks_are_made_with_one_note(place, tmp_path, monkeypatch):
     folder = save(tmp_path / "model", MODEL, byte_tokenizer())
-    wanted = Wanted(dense=str(folder), prune="wanda:0.5", calibration=FEW)
+    wanted = PairSpec(dense=str(folder), prune="wanda:0.5", calibration=FEW)
     pair = load_pair(wanted)
     assert pair.report is not None
     assert pair.report.notes[-1].startswith(f"The cache folder {place} can't be written (")
@@ -183,7 +183,7 @@ def test_the_program_that_converts_says_that_the_disk_is_full(tmp_path, monkeypa
 
 def test_what_is_kept_on_a_read_only_disk_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
-    wanted = Wanted(str(save(tmp_path / "model", MODEL, byte_tokenizer())), prune="wanda:0.5", calibration=FEW)
+    wanted = PairSpec(str(save(tmp_path / "model", MODEL, byte_tokenizer())), prune="wanda:0.5", calibration=FEW)
     first = load_pair(wanted)
     folder = keep(tmp_path / "cache" / "ids", lambda part: np.save(part / "ids.npy", np.arange(9)), Work(), "")
     os.utime(folder / "ids.npy", ns=(1, 1))

@@ -12,7 +12,7 @@ from probes.prune.apply import apply
 from probes.prune.structured import thinnings
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import parse
-from probes.schema.spec import CalibrationWanted
+from probes.schema.spec import CalibrationSpec
 from probes.system.progress import Work
 from probes.twin.anatomy import dissect
 from probes.twin.twin import Twin
@@ -119,7 +119,7 @@ def test_zeros_of_experts_and_routers_made_elsewhere_are_counted() -> None:
 
 def test_a_matrix_that_is_never_run_itself_is_refused_with_what_works() -> None:
     """Jamba's mixers use the weights of dt_proj without a call to it, so no text would reach it."""
-    dense, few = loaded(mixed("jamba")), CalibrationWanted(samples=2, length=16)
+    dense, few = loaded(mixed("jamba")), CalibrationSpec(samples=2, length=16)
     with pytest.raises(BadInput, match=r"mamba\.dt_proj saw no token") as refused:
         apply(Twin(dense.model), parse("wanda:0.5"), dense, few, keep=False)
     assert "@name=" in refused.value.hint
