@@ -10,7 +10,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from explorer.state.saved_settings import NamedSettings
+from explorer.state.saved_settings import SavedSettings
 from probes.recording import sessions_folder
 from tests.support.user_folders import settings, written
 
@@ -22,7 +22,7 @@ def test_recordings_and_settings_go_into_folders_of_the_tests_own():
         folder("phier", appauthor=False) for folder in (platformdirs.user_data_path, platformdirs.user_config_path)
     )
     assert data not in sessions_folder().parents
-    assert config not in NamedSettings().path.parents
+    assert config not in SavedSettings().path.parents
 
 
 def test_a_recording_of_a_program_without_these_variables_is_found(monkeypatch, request):
@@ -40,6 +40,6 @@ def test_a_setting_that_is_written_is_found(monkeypatch, tmp_path):
     monkeypatch.setattr(platformdirs, "user_config_path", lambda *_, **__: tmp_path)
     monkeypatch.delenv("PHIER_CONFIG")
     assert settings() == 0
-    NamedSettings().keep("mine", "wanda:0.5")
+    SavedSettings().save("mine", "wanda:0.5")
     assert settings() > 0
     monkeypatch.undo()

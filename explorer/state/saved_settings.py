@@ -16,7 +16,7 @@ FOLDER_VARIABLE = "PHIER_CONFIG"
 """The environment variable that names another folder."""
 
 
-class NamedSettings:
+class SavedSettings:
     """A small JSON file, name by name; read anew each time, as another window may have changed it."""
 
     @property
@@ -34,7 +34,7 @@ class NamedSettings:
             return {}
         except (OSError, msgspec.MsgspecError) as problem:
             raise Failure(
-                "Named settings", f"{self.path} can't be read: {problem}.", "Correct it, or move it away."
+                "Saved settings", f"{self.path} can't be read: {problem}.", "Correct it, or move it away."
             ) from problem
 
     def name_of(self, setting: str) -> str:
@@ -44,11 +44,11 @@ class NamedSettings:
         except Failure:
             return ""
 
-    def keep(self, name: str, setting: str) -> None:
+    def save(self, name: str, setting: str) -> None:
         """Keeps a setting under a name, in place of what had that name. Raises `Failure` where that is not possible."""
         self._write({name: setting, **{other: kept for other, kept in self.all().items() if other != name}})
 
-    def forget(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         """Keeps nothing under a name any more. Raises `Failure` where that is not possible."""
         self._write({other: kept for other, kept in self.all().items() if other != name})
 

@@ -16,7 +16,7 @@ from probes.schema.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from explorer.state.prune_plan import Draft
-    from explorer.state.saved_settings import NamedSettings
+    from explorer.state.saved_settings import SavedSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class Outcome:
     """Up to that cursor."""
 
 
-class Trials:
+class SettingHistory:
     """The settings of this sitting, in the order they were tried, and where among them the present one is."""
 
     def __init__(self) -> None:
-        self.history: list[str] = []
+        self.settings: list[str] = []
         self.place = -1
         self.draft: Draft | None = None
         """For whoever comes back to it."""
@@ -78,11 +78,11 @@ class Trials:
         self._previous: str | None = None
 
     @cached_property
-    def named(self) -> NamedSettings:
+    def saved(self) -> SavedSettings:
         """Those that a person keeps."""
-        from explorer.state.saved_settings import NamedSettings
+        from explorer.state.saved_settings import SavedSettings
 
-        return NamedSettings()
+        return SavedSettings()
 
     def notice(self, view: View) -> None:
         """Takes note of a run that began with another setting; called whenever the view has changed."""
@@ -93,16 +93,16 @@ class Trials:
         setting = _setting(view)
         if self._stood is not None and setting == self._asked:
             self._before, self._after, self._stood = self._stood, self._asked, None
-        present = self.history[self.place] if self.history else None
+        present = self.settings[self.place] if self.settings else None
         if setting == present:
             return
         self._previous = present
-        if self._going is not None and self.history[self._going] == setting:
+        if self._going is not None and self.settings[self._going] == setting:
             self.place = self._going
         else:
-            del self.history[self.place + 1 :]
-            self.history.append(setting)
-            self.place = len(self.history) - 1
+            del self.settings[self.place + 1 :]
+            self.settings.append(setting)
+            self.place = len(self.settings) - 1
         self._going = None
 
     # Asking.
@@ -121,15 +121,15 @@ class Trials:
 
     def flip(self, source: Source, view: View) -> bool:
         """Turns to the setting that was shown before this one, and back; False where there is none."""
-        if self._previous is None or self._previous not in self.history:
+        if self._previous is None or self._previous not in self.settings:
             return False
-        return self._go(source, view, self.history.index(self._previous))
+        return self._go(source, view, self.settings.index(self._previous))
 
     def _go(self, source: Source, view: View, place: int) -> bool:
-        if not 0 <= place < len(self.history) or not self.history[place]:
+        if not 0 <= place < len(self.settings) or not self.settings[place]:
             return False
         self._going = place
-        self._ask(source, view, self.history[place])
+        self._ask(source, view, self.settings[place])
         return True
 
     def _ask(self, source: Source, view: View, setting: str) -> None:

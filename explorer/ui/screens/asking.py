@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.sources.source import Source, Token
-from explorer.state.setting_history import Trials
+from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
 from explorer.ui.screens.page import Page
@@ -22,7 +22,7 @@ class Asking(Page):
 
     source: Source
     view: View
-    trials: Trials
+    history: SettingHistory
     untils: tuple[str, ...] = ()
     """Conditions asked for earlier, the latest first."""
     settings_asked: tuple[str, ...] = ()
@@ -147,28 +147,28 @@ class Asking(Page):
         def answered(setting: str | None) -> None:
             if setting:
                 self.settings_asked = (setting, *(s for s in self.settings_asked if s != setting))[:12]
-                self.trials.ask(self.source, self.view, setting)
+                self.history.ask(self.source, self.view, setting)
 
         if self.view.header is not None:
             report = self.view.header.prune
             present = report.setting if report else ""
-            self.app.push_screen(AskSetting(present, self.settings_asked, self.trials.named), answered)
+            self.app.push_screen(AskSetting(present, self.settings_asked, self.history.saved), answered)
 
     def action_keep(self) -> None:
         """Keeps the present prune setting under a name."""
-        from explorer.ui.screens.prune import keep_named
+        from explorer.ui.screens.prune import save_setting
 
         report = self.view.header.prune if self.view.header else None
         if report is not None and report.setting:
-            keep_named(self, self.trials.named, report.setting)
+            save_setting(self, self.history.saved, report.setting)
 
     def action_grid(self) -> None:
         from explorer.ui.screens.prunegrid import PruneGrid
 
-        self.app.push_screen(PruneGrid(self.source, self.view, self.trials))
+        self.app.push_screen(PruneGrid(self.source, self.view, self.history))
 
     def action_flip(self) -> None:
-        if not self.trials.flip(self.source, self.view):
+        if not self.history.flip(self.source, self.view):
             self.notify("There is no other prune setting so far.", title="Flip")
 
     def action_branches(self) -> None:

@@ -11,7 +11,7 @@ from textual.events import Key
 
 from explorer.sources.playback import next_pace
 from explorer.sources.source import Source
-from explorer.state.setting_history import Trials
+from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
 from explorer.ui.commands import COMMANDS, NEED_MODELS, available
 from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
@@ -49,7 +49,7 @@ class MainScreen(Asking):
         super().__init__()
         self.source = source
         self.view = view
-        self.trials = Trials()
+        self.history = SettingHistory()
 
     def compose(self) -> ComposeResult:
         yield Title()
@@ -83,7 +83,7 @@ class MainScreen(Asking):
     def show(self) -> None:
         """Brings every region up to date with the view; those that show the same as before do nothing."""
         view = self.view
-        self.trials.notice(view)
+        self.history.notice(view)
         self.set_class(view.header is None, "-opening")
         self.query_one(Title).show(view)
         if view.header is None:

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from explorer.state.saved_settings import NamedSettings
+from explorer.state.saved_settings import SavedSettings
 from explorer.ui.screens.dialog import Dialog, Say
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput, PhierError
@@ -43,11 +43,11 @@ class AskSetting(Dialog[str]):
     ]
     foot = "⏎ prunes anew · ↓ kept, earlier ones, examples · Esc leaves it"
 
-    def __init__(self, present: str, earlier: Sequence[str], named: NamedSettings) -> None:
-        """`earlier` are settings asked for before, `named` those kept under names."""
+    def __init__(self, present: str, earlier: Sequence[str], saved: SavedSettings) -> None:
+        """`earlier` are settings asked for before, `saved` those with names."""
         super().__init__()
         self._present = present
-        self._store = named
+        self._store = saved
         self._names: dict[str, str] = {}
         """A name by each setting that is kept."""
         self._earlier = [text for text in earlier if text != present]
@@ -106,7 +106,7 @@ class AskSetting(Dialog[str]):
         if name is None:
             return
         try:
-            self._store.forget(name)
+            self._store.delete(name)
             self._names = _names(self._store)
         except PhierError as problem:
             self.app.push_screen(Say(problem.title, problem.message, problem.hint))
@@ -148,7 +148,7 @@ class AskName(Dialog[str]):
             self.dismiss(event.value.strip())
 
 
-def _names(store: NamedSettings) -> dict[str, str]:
+def _names(store: SavedSettings) -> dict[str, str]:
     """The name kept last by each setting that is kept. Raises `Failure` where the file can't be read."""
     names: dict[str, str] = {}
     for name, setting in store.all().items():
@@ -160,21 +160,21 @@ def _offer(setting: str, words: str) -> str:
     return f"{setting:<25} {words}"
 
 
-def keep_named(screen: Screen[None], named: NamedSettings, setting: str) -> None:
+def save_setting(screen: Screen[None], saved: SavedSettings, setting: str) -> None:
     """Asks for a name over a screen and keeps the setting under it; a file that can't be used is said."""
 
     def answered(name: str | None) -> None:
         if name is None:
             return
         try:
-            named.keep(name, setting)
+            saved.save(name, setting)
         except PhierError as problem:
             screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
         else:
             screen.notify(f"{setting} is kept as “{name}”.", title="Kept")
 
     try:
-        screen.app.push_screen(AskName(setting, named.name_of(setting), named.all()), answered)
+        screen.app.push_screen(AskName(setting, saved.name_of(setting), saved.all()), answered)
     except PhierError as problem:
         screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
 

@@ -14,14 +14,14 @@ from textual.widgets import Static
 
 from explorer.sources.source import Source
 from explorer.state.prune_plan import Draft, Plan, thinned_sublayer
-from explorer.state.setting_history import Trials
+from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.theme import palette
 from explorer.ui.widgets.before_after import BeforeAfter
 from explorer.ui.widgets.key_line import Key, KeyLine
 from explorer.ui.widgets.layer_grid import LayerGrid
-from explorer.ui.widgets.prune_brush import Brush
+from explorer.ui.widgets.prune_brush import PruneBrush
 from explorer.ui.widgets.status import Status
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput
@@ -95,11 +95,11 @@ class PruneGrid(Page):
         Binding("q", "app.quit", show=False),
     ]
 
-    def __init__(self, source: Source, view: View, trials: Trials) -> None:
+    def __init__(self, source: Source, view: View, history: SettingHistory) -> None:
         super().__init__()
         self._source = source
         self._view = view
-        self._trials = trials
+        self._history = history
         self._report: PruneReport | None = None
         self._present = self._plan = Plan(())
 
@@ -109,24 +109,24 @@ class PruneGrid(Page):
             with Horizontal(id="grid"):
                 yield LayerGrid()
                 with Vertical(id="beside"):
-                    yield Brush()
+                    yield PruneBrush()
                     yield BeforeAfter()
             yield Status()
         yield too_small()
         yield KeyLine()
 
     def show(self) -> None:
-        self._trials.notice(self._view)
+        self._history.notice(self._view)
         self._read()
-        grid, brush = self.query_one(LayerGrid), self.query_one(Brush)
+        grid, brush = self.query_one(LayerGrid), self.query_one(PruneBrush)
         grid.show(self._present, self._plan)
         changed = self._plan.setting != self._present.setting
         brush.show(grid.told, self._plan.setting if self._made_here else MADE_ELSEWHERE, changed)
-        outcome = self._trials.outcome(self._view)
-        self.query_one(BeforeAfter).show(outcome, self._trials.still_measured(self._view))
+        outcome = self._history.outcome(self._view)
+        self.query_one(BeforeAfter).show(outcome, self._history.still_measured(self._view))
         self.query_one(Status).show(self._view)
         self.query_one("#title", Static).update(self._title())
-        self._trials.draft = Draft(self._report, self._plan) if changed and self._report else None
+        self._history.draft = Draft(self._report, self._plan) if changed and self._report else None
         self.query_one(KeyLine).show(self._keys(changed))
 
     def _read(self) -> None:
@@ -138,7 +138,7 @@ class PruneGrid(Page):
         self._report = report
         try:
             self._present = self._plan = Plan.of(report, header.dense.layers)
-            left = self._trials.draft
+            left = self._history.draft
             if left is not None and left.report is report:
                 self._plan = left.plan
         except BadInput as problem:
@@ -149,7 +149,7 @@ class PruneGrid(Page):
         header = self._view.header
         if header is None or header.prune is None:
             return Text(" phier", colours.strong)
-        name = self._trials.named.name_of(header.prune.setting) if header.prune.setting else ""
+        name = self._history.saved.name_of(header.prune.setting) if header.prune.setting else ""
         return Text.assemble(
             (" phier  ", colours.strong),
             (flowing(header.dense.name), colours.dense),
@@ -162,7 +162,7 @@ class PruneGrid(Page):
         )
 
     def _keys(self, changed: bool) -> list[Key]:
-        trials, ready = self._trials, self._ready
+        history, ready = self._history, self._ready
         return [
             Key("space", "paint", "paint", self._made_here),
             Key("d", "drop", "drop", self._made_here),
@@ -175,9 +175,9 @@ class PruneGrid(Page):
             Key("p", "N:M", "pattern"),
             Key("r", "range", "stretch"),
             Key("a", "all layers", "column"),
-            Key("u", "undo", "undo", ready and trials.place > 0),
-            Key("U", "redo", "redo", ready and trials.place + 1 < len(trials.history)),
-            Key("v", "flip", "flip", ready and len(trials.history) > 1),
+            Key("u", "undo", "undo", ready and history.place > 0),
+            Key("U", "redo", "redo", ready and history.place + 1 < len(history.settings)),
+            Key("v", "flip", "flip", ready and len(history.settings) > 1),
             Key("k", "keep", "keep", self._made_here),
             Key("⌫", "revert", "revert", changed),
         ]
@@ -207,7 +207,7 @@ class PruneGrid(Page):
     def action_paint(self) -> None:
         if not self._made_here:
             return
-        grid, treatment = self.query_one(LayerGrid), self.query_one(Brush).treatment
+        grid, treatment = self.query_one(LayerGrid), self.query_one(PruneBrush).treatment
         if treatment.method.structured:
             sublayer = thinned_sublayer(treatment.method)
             cells = {cell for cell in grid.cells if cell[1] == sublayer}
@@ -235,24 +235,24 @@ class PruneGrid(Page):
     # The brush.
 
     def action_amount(self, tenths: int) -> None:
-        self.query_one(Brush).slide(tenths / 10)
+        self.query_one(PruneBrush).slide(tenths / 10)
         self.show()
 
     def action_nudge(self, up: bool) -> None:
-        self.query_one(Brush).nudge(up)
+        self.query_one(PruneBrush).nudge(up)
         self.show()
 
-    @on(Brush.Slid)
-    def slid(self, message: Brush.Slid) -> None:
-        self.query_one(Brush).slide(message.ratio)
+    @on(PruneBrush.Slid)
+    def slid(self, message: PruneBrush.Slid) -> None:
+        self.query_one(PruneBrush).slide(message.ratio)
         self.show()
 
     def action_method(self) -> None:
-        self.query_one(Brush).next_method()
+        self.query_one(PruneBrush).next_method()
         self.show()
 
     def action_pattern(self) -> None:
-        self.query_one(Brush).next_pattern()
+        self.query_one(PruneBrush).next_pattern()
         self.show()
 
     # Settings.
@@ -266,23 +266,23 @@ class PruneGrid(Page):
                 "A pruned model needs something pruned. u goes back to an earlier setting.", title="Nothing left"
             )
             return
-        self._trials.ask(self._source, self._view, setting)
+        self._history.ask(self._source, self._view, setting)
         self.show()
 
     def action_undo(self) -> None:
-        self._go(self._trials.undo, "There is no earlier setting.")
+        self._go(self._history.undo, "There is no earlier setting.")
 
     def action_redo(self) -> None:
-        self._go(self._trials.redo, "There is no later setting.")
+        self._go(self._history.redo, "There is no later setting.")
 
     def action_flip(self) -> None:
-        self._go(self._trials.flip, "There is no other setting so far.")
+        self._go(self._history.flip, "There is no other setting so far.")
 
     def action_keep(self) -> None:
-        from explorer.ui.screens.prune import keep_named
+        from explorer.ui.screens.prune import save_setting
 
         if self._made_here:
-            keep_named(self, self._trials.named, self._present.setting)
+            save_setting(self, self._history.saved, self._present.setting)
 
     def action_keys(self) -> None:
         from explorer.ui.screens.help import Keys

@@ -23,7 +23,7 @@ SLIDER = 20
 """Cells of the slider, and steps from 0 to 1."""
 
 
-class Brush(Drawn):
+class PruneBrush(Drawn):
     """Shows what the next stroke would do; the slider can be clicked."""
 
     class Slid(Message):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from explorer.state.setting_history import Trials, stretch
+from explorer.state.setting_history import SettingHistory, stretch
 from explorer.state.view import View
 from explorer.ui.widgets.before_after import BeforeAfter
 from probes.schema.record import Invalid, StepRecord
@@ -73,4 +73,4 @@ async def test_an_early_flip_compares_and_names_the_steps_that_both_have() -> No
 
 
 def test_nothing_is_measured_again_before_a_change() -> None:
-    assert Trials().still_measured(View()) is None
+    assert SettingHistory().still_measured(View()) is None

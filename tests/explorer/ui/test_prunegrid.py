@@ -9,7 +9,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.prunegrid import PruneGrid
 from explorer.ui.widgets.before_after import BeforeAfter
 from explorer.ui.widgets.layer_grid import LayerGrid
-from explorer.ui.widgets.prune_brush import Brush
+from explorer.ui.widgets.prune_brush import PruneBrush
 from probes.schema.settings import Follow
 from tests.explorer.ui.test_snapshots import Compare, before, seen
 from tests.support.stage import LARGE, MIDDLE, SMALL, explorer, on_stage, press, screen_text, scripted
@@ -71,7 +71,7 @@ async def test_the_brush_gives_a_method_and_an_amount_to_a_column_of_matrices() 
     source = scripted(Follow.DENSE)
     async with on_stage(source, 3, MIDDLE) as (app, pilot):
         await press(pilot, "w", "end", *["right"] * 8, "m", "3", "plus", "a", "space")
-        brush = app.screen.query_one(Brush)
+        brush = app.screen.query_one(PruneBrush)
         assert brush.amount == brush.treatment.amount
         assert planned(app) == f"wanda:0.5+dense@name=down_proj+{brush.treatment}@name=down_proj"
         assert str(brush.amount) == "0.35"
@@ -86,7 +86,7 @@ async def test_the_slider_and_the_cells_take_the_mouse() -> None:
     async with on_stage(scripted(Follow.DENSE), 3) as (app, pilot):
         await press(pilot, "w")
         await pilot.click("#brush", offset=(1 + len(" amount  ") + 15, 2))
-        assert str(app.screen.query_one(Brush).amount) == "0.75"
+        assert str(app.screen.query_one(PruneBrush).amount) == "0.75"
         await pilot.click("#layers", offset=(20, 7))
         grid = app.screen.query_one(LayerGrid)
         assert (grid.row, grid.column) == (5, 2)
