@@ -92,6 +92,11 @@ class Count:
         return str(self.value)
 
 
+TABLE = "table="
+QUOTED = r'"(?:[^"]|"")*"'
+"""A quoted file name, as a regular expression; a quote within is written twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Ratios read from a file: lines of a matrix name or layer number and its ratio."""
@@ -99,7 +104,9 @@ class Table:
     path: str
 
     def __str__(self) -> str:
-        return f"table={self.path}"
+        plain = not set('+@"') & set(self.path) and self.path == self.path.strip()
+        quoted = self.path if plain else '"' + self.path.replace('"', '""') + '"'
+        return f"{TABLE}{quoted}"
 
 
 @dataclass(frozen=True, slots=True)

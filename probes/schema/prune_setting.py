@@ -1,6 +1,7 @@
 """Prune settings as text: `METHOD:AMOUNT[@TARGETS]`, joined by `+`, read left to right. Free of torch.
 
-The same text is the command-line option, the screen's title, the session's header and the Python argument.
+The same text is the command-line option, the screen's title and the recording's header. A file name that holds one of
+the grammar's own characters is quoted: `magnitude:table="a+b.txt"`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from probes.schema.errors import BadInput
 from probes.schema.nearest import did_you_mean
-from probes.schema.prune_methods import Amount, Count, Method, Owl, Pattern, Ratio, Table
+from probes.schema.prune_methods import QUOTED, TABLE, Amount, Count, Method, Owl, Pattern, Ratio, Table
 
 __all__ = [
     "Amount",
@@ -119,7 +120,7 @@ def parse(text: str) -> Setting:
     if not text:
         raise BadSetting(text, 0, 0, "The setting is empty.", f"It is {GRAMMAR}: {EXAMPLES}.")
     parts, start = [], 0
-    for piece in text.split("+"):
+    for piece in _split(text, "+"):
         parts.append(_Piece(text, start, piece).part())
         start += len(piece) + 1
     return Setting(tuple(parts))
@@ -136,6 +137,18 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
+def _split(text: str, separator: str) -> list[str]:
+    """The text between separators; those within a quoted file name separate nothing."""
+    pieces = [""]
+    for found in _ATOM.finditer(text):
+        if found[0] == separator:
+            pieces.append("")
+        else:
+            pieces[-1] += found[0]
+    return pieces
+
+
+_ATOM = re.compile(rf"{TABLE}{QUOTED}|.", re.DOTALL)
 _PATTERN = re.compile(r"(\d{1,9}):(\d{1,9})")
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _WHOLE = re.compile(r"\d{1,9}")
@@ -156,7 +169,7 @@ class _Piece:
         self._start = start
 
     def part(self) -> SettingPart:
-        what, *targets = self._piece.split("@")
+        what, *targets = _split(self._piece, "@")
         name, colon, amount = what.partition(":")
         method = self._method(name)
         chosen = self._targets(method, len(what), targets)
@@ -188,12 +201,8 @@ class _Piece:
                 if not 1 <= keep < group:
                     self._fault(at, end, f"{amount} removes nothing, or everything.", "N:M keeps N of every M: 2:4.")
                 return Pattern(keep, group)
-            if amount.startswith("table="):
-                if not amount.removeprefix("table="):
-                    self._fault(at, end, "The table has no file name.", "Use table=FILE.")
-                if method is Method.MAGNITUDE_GLOBAL:
-                    self._fault(at, end, "magnitude-global ranks all targets together.", "Use magnitude with a table.")
-                return Table(amount.removeprefix("table="))
+            if amount.startswith(TABLE):
+                return self._table(method, amount.removeprefix(TABLE), at, end)
             if amount.startswith("owl="):
                 if method in (Method.MAGNITUDE_GLOBAL, Method.RANDOM):
                     self._fault(at, end, f"{method} has no ratio by layer.", "Use owl= with wanda or sparsegpt.")
@@ -205,6 +214,18 @@ class _Piece:
                 self._fault(at, end, "Dropping 0 layers removes nothing.", _hint(method))
             return Count(int(amount))
         return Ratio(self._ratio(method, amount, at, end))
+
+    def _table(self, method: Method, path: str, at: int, end: int) -> Table:
+        if path.startswith('"'):
+            if not re.fullmatch(QUOTED, path):
+                hint = f'Write {TABLE}"FILE", and a quote in its name twice.'
+                self._fault(at, end, "The quotes round the file name don't match.", hint)
+            path = path[1:-1].replace('""', '"')
+        if not path:
+            self._fault(at, end, "The table has no file name.", f"Use {TABLE}FILE.")
+        if method is Method.MAGNITUDE_GLOBAL:
+            self._fault(at, end, "magnitude-global ranks all targets together.", "Use magnitude with a table.")
+        return Table(path)
 
     def _ratio(self, method: Method, text: str, at: int, end: int) -> float:
         try:

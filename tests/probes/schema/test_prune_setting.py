@@ -26,6 +26,8 @@ from probes.schema.prune_setting import (
 UNSTRUCTURED = [method for method in Method if method.unstructured]
 ratios = st.floats(0.001, 1).map(lambda x: Ratio(float(f"{x:g}")))
 patterns = st.integers(2, 16).flatmap(lambda m: st.integers(1, m - 1).map(lambda n: Pattern(n, m)))
+paths = st.text(alphabet='ab/ .+@":=\\\n\u00e9', min_size=1) | st.text(min_size=1)
+tables = paths.map(Table)
 layers = st.none() | st.sets(st.integers(0, 99), min_size=1).map(lambda found: tuple(sorted(found)))
 names = st.lists(st.sampled_from(["up_proj", "q_proj", "mlp.fc1"]), unique=True).map(lambda n: tuple(sorted(n)))
 
@@ -37,7 +39,8 @@ def parts(draw: st.DrawFn) -> SettingPart:
         return SettingPart(method, None, Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names)))
     if method.unstructured:
         targets = Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names))
-        return SettingPart(method, draw(ratios | patterns), targets)
+        amounts = ratios | patterns if method is Method.MAGNITUDE_GLOBAL else ratios | patterns | tables
+        return SettingPart(method, draw(amounts), targets)
     targets = Targets(layers=draw(layers))
     if method.structured:
         return SettingPart(method, draw(ratios), targets)
@@ -64,12 +67,23 @@ def test_a_setting_reads_back_from_its_own_text(found: list[SettingPart]) -> Non
         ("random:0.3@name=up_proj,down_proj@mlp", "random:0.3@mlp@name=down_proj,up_proj"),
         ("wanda:owl=0.7", "wanda:owl=0.7"),
         ("wanda:table=ratios.txt@attn", "wanda:table=ratios.txt@attn"),
+        ('wanda:table="ratios.txt"', "wanda:table=ratios.txt"),
+        ('magnitude:table="a+b@c.txt"@attn', 'magnitude:table="a+b@c.txt"@attn'),
+        ('wanda:table="say ""so"".txt" + wanda:0.5', 'wanda:table="say ""so"".txt"+wanda:0.5'),
+        ('wanda:table=a"b.txt', 'wanda:table="a""b.txt"'),
+        ('wanda:table=" a "', 'wanda:table=" a "'),
         ("drop-block:3", "drop-block:3"),
         ("wanda:0.5+dense@attn@layers=3", "wanda:0.5+dense@attn@layers=3"),
     ],
 )
 def test_the_canonical_text_is_short_and_sorted(text: str, canonical: str) -> None:
     assert str(parse(text)) == canonical
+
+
+@pytest.mark.parametrize("path", ["a+b.txt", "/runs/layers@8/ratios+more.txt", "a@b", '"', '"a"+"b"', "x:2:4@mlp", " "])
+def test_any_file_can_be_named_as_a_table(path: str) -> None:
+    setting = Setting((SettingPart(Method.WANDA, Table(path), Targets("mlp")), SettingPart(Method.RANDOM, Ratio(0.5))))
+    assert parse(str(setting)) == setting
 
 
 def test_amounts_are_what_they_look_like() -> None:
@@ -101,6 +115,10 @@ def test_amounts_are_what_they_look_like() -> None:
         ("wanda:0.5@mlp@attn", "attn", "named twice"),
         ("neurons:0.5@name=up_proj", "name=up_proj", "not a target"),
         ("magnitude-global:owl=0.5", "owl=0.5", "no ratio by layer"),
+        ("wanda:table=", "table=", "no file name"),
+        ('wanda:table=""', 'table=""', "no file name"),
+        ('wanda:table="a@mlp', 'table="a', "don't match"),
+        ('wanda:table="a"b@mlp', 'table="a"b', "don't match"),
         ("magnitude:0.5+dense:0.5", ":0.5", "takes no amount"),
     ],
 )
@@ -114,7 +132,7 @@ def test_a_fault_is_pointed_at(text: str, fault: str, reason: str) -> None:
     assert caught.value.hint
 
 
-@given(st.text(alphabet="wandasprgt-:@+=0123456789.,%lyen ", max_size=40))
+@given(st.text(alphabet='wandasprgt-:@+=0123456789.,%lyen" ', max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         read = parse(text)
