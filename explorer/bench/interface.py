@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from textual.drivers.headless_driver import HeadlessDriver
 
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
 from explorer.ui.app import LEAST_INTERVAL, ExplorerApp
@@ -66,7 +66,7 @@ def cost_table(costs: Sequence[UiCost]) -> Table:
 
 def long_path(steps: int) -> list[StepRecord]:
     """A path of any length in `free`, with all figures of a step, a full table and sums that fit."""
-    pattern = ScriptedSource().records(TOY_STEPS)
+    pattern = ToySource().records(TOY_STEPS)
     state, path = Accumulator(), []
     for place in range(steps):
         record = replace(pattern[place % TOY_STEPS], step=place + 1)
@@ -92,7 +92,7 @@ class CountingDriver(HeadlessDriver):
 
 
 async def _step_cost(path: Sequence[StepRecord], steps: int, size: tuple[int, int]) -> float:
-    source = ScriptedSource()
+    source = ToySource()
     app = ExplorerApp(source, driver=CountingDriver)
     task = asyncio.create_task(app.run_async(size=size, mouse=False))
     await _until(lambda: app.view.header is not None)

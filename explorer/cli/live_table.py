@@ -1,99 +1,21 @@
-"""`phier run`: the same steps without the screen, as a live table or as JSON lines."""
+"""The steps of a run as a table in the shell, or as JSON lines."""
 
 from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from explorer.sources.ending import why_ended
-from explorer.sources.recorder import Recorder
-from explorer.sources.source import Sink
 from explorer.words.token_text import fit
 from probes.schema.as_json import json_to_print
-from probes.schema.errors import Failure
-from probes.schema.events import Event, Failed, Noticed, Pause, RunPaused, RunStarted, StepMeasured
+from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord, to_jsonable
 from probes.schema.settings import Follow
 from probes.schema.summary import Spread, Summary, summarise
-from probes.schema.until import Until, first_met
-from probes.system.pace import Pace
-
-if TYPE_CHECKING:
-    from probes.stepping.lockstep import Lockstep
-
-
-def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -> Iterator[Event]:
-    """One run from its header to the sentence on why it stopped, as the events a screen would be told."""
-    yield RunStarted(1, header)
-    why, reason, pace = Pause.STEPS, "", Pace()
-    begun = time.perf_counter()
-    for record in lockstep:
-        seconds = time.perf_counter() - begun
-        yield StepMeasured(1, 0, record, seconds)
-        if (slow := pace.add(seconds)) and header.dense.device == "cpu":
-            yield Noticed("Steps have become slow", slow)
-        if reason := first_met(conditions, lockstep.path):
-            why = Pause.UNTIL
-            break
-        begun = time.perf_counter()
-    if not reason:
-        left = f", and {lockstep.text_left:,} tokens of the text are left" if lockstep.text_left else ""
-        done = f"{len(lockstep.path)} steps are done{left}."
-        why, reason = why_ended(lockstep) if lockstep.finished else (Pause.STEPS, done)
-    yield RunPaused(1, why, reason)
-
-
-@contextmanager
-def recorded(path: Path | None) -> Iterator[Sink]:
-    """Takes the events of a run into a new file; without one, nothing happens to them.
-
-    The file is made before anything slow begins, and taken away again if no run began. Raises `BadInput` if it exists
-    and `Failure` if it can't be made, or if it took less than everything; all of it is then saved elsewhere.
-    """
-    if path is None:
-        yield lambda _event: None
-        return
-    recorder = Recorder(tell_failure, path)
-    recorder.prepare()
-    try:
-        yield recorder
-    except BaseException:
-        recorder.close()
-        raise
-    if unsaved := recorder.close():
-        saved = recorder.rescue()
-        hint = f"All of it is in {saved}." if saved else "Make room, and run again with the same seed."
-        raise Failure("Not recorded there", unsaved, hint)
-
-
-def tell_notes(warnings: Iterable[str], notes: Iterable[str]) -> None:
-    """Prints to standard error what a reader of the figures must know, warnings first."""
-    for warning in warnings:
-        sys.stderr.write(f"Warning: {warning}\n")
-    for note in notes:
-        sys.stderr.write(f"{note}\n")
-
-
-def tell_failure(event: Event) -> None:
-    """Prints a failure to standard error as soon as it happens; other events say nothing."""
-    if isinstance(event, Failed):
-        sys.stderr.write(f"{event.title}: {event.message} {event.hint}\n")
-
-
-def tell_notice(event: Event) -> None:
-    """Prints a notice to standard error as soon as it comes; other events say nothing."""
-    if isinstance(event, Noticed):
-        sys.stderr.write(f"{event.message}\n")
 
 
 def print_json(value: object) -> None:
@@ -176,10 +98,10 @@ class LiveTable:
         mark = "┆" if record.split and record.sum.first_split == record.step else "≠" if record.split else " "
         line = Text(f"{record.step:>5} ")
         if self._scores and (taken := record.taken):
-            line.append(f" {fit(shown(taken.token), 12)} {figure(taken.p, '8.3g')} {figure(taken.q, '8.3g')} ")
+            line.append(f" {fit(escaped(taken.token), 12)} {figure(taken.p, '8.3g')} {figure(taken.q, '8.3g')} ")
         line.append(mark)
         for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
-            line.append(f"{fit(shown(choice.token), 12) if choice else fit('–', 12)} ", style)
+            line.append(f"{fit(escaped(choice.token), 12) if choice else fit('–', 12)} ", style)
         line.append(f"{figure(shared.h.cos if shared else None, '7.4f')} ")
         line.append(f"{figure(shared.z.cos_centred if shared else None, '9.4f')} ")
         line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
@@ -203,7 +125,7 @@ class LiveTable:
             texts.append(("pruned", "".join(r.taken_pruned.text for r in path if r.taken_pruned)))
         self._console.print()
         for name, text in texts:
-            self._console.print(Text.assemble((f"{name:>7}  ", "bold"), shown(text, quotes=False)))
+            self._console.print(Text.assemble((f"{name:>7}  ", "bold"), escaped(text, quotes=False)))
         self._console.print(Text(f"\n{why}", "dim"))
         for name, value in summary_rows(summary):
             self._console.print(f"{name:>24}  {value}", highlight=False)
@@ -244,7 +166,7 @@ def _sum(nats: float, over: Spread | None) -> str:
     return f"{nats:.4g} nat over {over.count if over else 0} steps"
 
 
-def shown(text: str, quotes: bool = True) -> str:
+def escaped(text: str, quotes: bool = True) -> str:
     """Text a model wrote, as data: control characters as escapes, so that a terminal obeys none of them."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"“{safe}”" if quotes else safe

@@ -1,4 +1,4 @@
-"""The commands `phier` (headless) and `phier-tui` (the explorer). Nothing here loads torch at import time."""
+"""The commands `phier` (without a screen) and `phier-tui` (the explorer). Nothing here loads torch at import time."""
 
 from __future__ import annotations
 
@@ -109,8 +109,9 @@ def run(
         check_early(wanted)
         from rich.console import Console
 
-        from explorer.cli.live_table import JsonLines, LiveTable, events, recorded, tell_notes, tell_notice
+        from explorer.cli.live_table import JsonLines, LiveTable
         from explorer.cli.progress_bar import Bar
+        from explorer.cli.run_loop import events, recorded, tell_notes, tell_notice
 
         show = JsonLines() if json else LiveTable(Console())
         with recorded(Path(session) if session else None) as record:
@@ -260,13 +261,13 @@ def explore(
             raise BadInput("What to open", "A recording, --demo and --recordings are three beginnings.", "Give one.")
         _meet_the_terminal()
         with Splash():
-            from explorer.sources.launcher import ModelsToAsk
-            from explorer.ui.app import run as run_app
+            from explorer.sources.launcher import Launcher
+            from explorer.ui.app import run_explorer
 
-            models = ModelsToAsk(wanted, settings, Path(session) if session else None)
+            models = Launcher(wanted, settings, Path(session) if session else None)
             source = None if recordings else _recorded(recording, number, demo, play, speed, loop) or models.run()
         raise typer.Exit(
-            run_app(source, live=models.run, revive=models.resume, unsaved=models.unsaved, save=models.save)
+            run_explorer(source, live=models.run, revive=models.resume, unsaved=models.unsaved, save=models.save)
         )
 
 

@@ -62,9 +62,10 @@ def prune(
         check_early(wanted)
         from rich.console import Console
 
-        from explorer.cli.live_table import print_json, tell_notes
+        from explorer.cli.live_table import print_json
         from explorer.cli.progress_bar import Bar
         from explorer.cli.prune_table import print_saved, saved_object
+        from explorer.cli.run_loop import tell_notes
 
         with Bar(Console(stderr=True)) as bar:
             from probes.pair import load_pair

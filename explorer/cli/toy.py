@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from explorer.sources.toy.source import QUESTION, ScriptedSource
-from explorer.ui.app import run
+from explorer.sources.toy.source import QUESTION, ToySource
+from explorer.ui.app import run_explorer
 from probes.schema.settings import Follow, RunSettings, Sampling
 
 
@@ -26,7 +26,7 @@ def main() -> None:
         sampling=Sampling(temperature=asked.temperature),
         steps=asked.steps,
     )
-    run(ScriptedSource(settings, setting=asked.setting, pace=asked.pace, live=not asked.replay))
+    run_explorer(ToySource(settings, setting=asked.setting, pace=asked.pace, live=not asked.replay))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from explorer.sources.chosen import Chosen, read_chosen
+from explorer.sources.chosen import Chosen, read_recording
 from explorer.words import numbers
 from probes.recording import RecordedRun
 from probes.schema.errors import BadInput
@@ -111,7 +111,7 @@ def compare(recordings: Sequence[Chosen | Path | str]) -> Compared:
     """
     if len(recordings) < 2:
         raise BadInput("Compare", "A comparison needs two recordings or more.", "Name another file.")
-    sessions = [read_chosen(one) for one in recordings]
+    sessions = [read_recording(one) for one in recordings]
     notes: dict[str, None] = {}  # one file may be given twice, for two of its runs
     for session in sessions:
         name = visible(session.path.name)

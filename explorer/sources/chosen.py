@@ -39,7 +39,7 @@ def chosen(what: Chosen | Path | str) -> Chosen:
     return Chosen(Path(found[1]), int(found[2]))
 
 
-def read_chosen(what: Chosen | Path | str, watch: Callable[[int], None] | None = None) -> Session:
+def read_recording(what: Chosen | Path | str, watch: Callable[[int], None] | None = None) -> Session:
     """The session with that run as the one that is meant. Raises `BadInput` where there is no such file or run."""
     which = chosen(what)
     session = read(which.path, watch)

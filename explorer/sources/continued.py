@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from explorer.sources.live import LiveSource, Loader, Progress, loader
 from probes.models.naming import is_local
 from probes.schema.errors import BadInput
-from probes.schema.events import Failed, Pause, WorkProgressed
+from probes.schema.events import Failed, Why, WorkProgressed
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.spec import CalibrationSpec, PairSpec
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from probes.pair import Pair
 
 
-def resumed(header: RunHeader, path: Sequence[StepRecord], given: PairSpec) -> ResumedSource:
+def continued(header: RunHeader, path: Sequence[StepRecord], given: PairSpec) -> ContinuedSource:
     """A live source of the recorded models that begins after the recorded steps.
 
     `given` says where and how to load them, and what is allowed; what it leaves to "auto" is done as recorded. Raises
     `BadInput` where the recording does not name its models.
     """
-    return ResumedSource(_as_recorded(spec_of(header, given), header), header, path)
+    return ContinuedSource(_as_recorded(spec_of(header, given), header), header, path)
 
 
 def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
@@ -61,7 +61,7 @@ def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
     )
 
 
-class ResumedSource(LiveSource):
+class ContinuedSource(LiveSource):
     """Live models on the path of a recording, with the newest step where the recording was left.
 
     What is shown and recorded from here on is what these models give on the recorded tokens. Whether that is what was
@@ -90,7 +90,7 @@ class ResumedSource(LiveSource):
             for record in again.path:
                 self._show(record, 0.0)
             outcome = " ".join([str(again), *notes]) if again.path else "No recorded step before the cursor."
-            self._stop(Pause.ASKED, outcome)
+            self._stop(Why.ASKED, outcome)
             if again.beyond:
                 self._sink(_disagreement(again, notes))
 

@@ -8,7 +8,7 @@ from explorer.sources.source import Sink, Token
 from probes.schema.settings import RunSettings
 
 
-class IdleSource:
+class EmptySource:
     """Nothing to show yet."""
 
     live = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.sources.continued import resumed
+from explorer.sources.continued import continued
 from explorer.sources.live import LiveSource, loader
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.source import Source
@@ -16,7 +16,7 @@ from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 
 
-class ModelsToAsk:
+class Launcher:
     """Makes live sources; one at a time is shown."""
 
     def __init__(self, wanted: PairSpec, settings: RunSettings, session: Path | None = None) -> None:
@@ -32,7 +32,7 @@ class ModelsToAsk:
 
     def resume(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
         """The models of a recorded run, after its steps. Raises `BadInput` where they are not named in it."""
-        return self._recorded(resumed(header, path, self._wanted))
+        return self._recorded(continued(header, path, self._wanted))
 
     def unsaved(self) -> str:
         """What leaving the run that is shown would lose, in a sentence; "" where nothing."""

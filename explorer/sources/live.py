@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from explorer.sources.ending import why_ended
-from explorer.sources.measured import FREELY, Forced, Measured, forced_at
+from explorer.sources.measured import FREELY, Forced, MeasuredPaths, forced_at
 from explorer.sources.shown_errors import remember_shown
 from explorer.sources.source import Sink, Token
 from probes.schema.branches import Branch, Branches
@@ -24,11 +24,11 @@ from probes.schema.events import (
     BranchSelected,
     Failed,
     Noticed,
-    Pause,
     RunPaused,
     RunResumed,
     RunStarted,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.foreign_text import said
@@ -96,7 +96,7 @@ class LiveSource:
         """By step, the tokens that this run takes whatever the models choose."""
         self._again = 0
         """Steps that are measured again under another prune setting before the run pauses; 0 for none."""
-        self._measured = Measured()
+        self._measured = MeasuredPaths()
         self._until: list[Until] = []
         self._pauses = 0
         """How often a person has paused, so that a run asked for before that is not begun after it."""
@@ -151,7 +151,7 @@ class LiveSource:
         with self._lock:
             was, self._running, self._owed = self._running, False, 0
             if was:
-                self._sink(RunPaused(self._run, Pause.ASKED, f"Paused after step {len(self._branches.path())}."))
+                self._sink(RunPaused(self._run, Why.ASKED, f"Paused after step {len(self._branches.path())}."))
 
     def cancel(self) -> None:
         self._cancel.set()
@@ -202,7 +202,7 @@ class LiveSource:
         with self._lock:
             if self._running:
                 self._running = False
-                self._sink(RunPaused(self._run, Pause.ASKED, f"Stopped after step {len(self._branches.path())}."))
+                self._sink(RunPaused(self._run, Why.ASKED, f"Stopped after step {len(self._branches.path())}."))
             self._owed = 0
             self._healthy = False
             self._ahead.clear()
@@ -251,12 +251,12 @@ class LiveSource:
         if self._running:
             path = self._branches.path()
             if reason := first_met(self._until, path):
-                self._stop(Pause.UNTIL, reason)
+                self._stop(Why.UNTIL, reason)
             elif len(path) == self._again:
-                self._stop(Pause.ASKED, f"The same {_steps(len(path))} measured under this setting.")
+                self._stop(Why.ASKED, f"The same {_steps(len(path))} measured under this setting.")
             elif len(path) >= self._limit:
                 more = self._settings.longest
-                self._stop(Pause.STEPS, f"{len(path)} steps are done; running again goes on for {more} more.")
+                self._stop(Why.STEPS, f"{len(path)} steps are done; running again goes on for {more} more.")
         else:
             self._owed = max(0, self._owed - 1)
         lockstep = self._lockstep
@@ -267,7 +267,7 @@ class LiveSource:
         self._branches.add(self._branches.current, record)
         self._sink(StepMeasured(self._run, self._branches.current, record, seconds))
 
-    def _stop(self, why: Pause, reason: str) -> None:
+    def _stop(self, why: Why, reason: str) -> None:
         self._running, self._owed = False, 0
         self._sink(RunPaused(self._run, why, reason))
 
@@ -302,7 +302,7 @@ class LiveSource:
             if self._lockstep is not None:
                 self._lockstep.close()
             if settings == self._settings and self._prompt is not None and self._prompt.ids != prompt.ids:
-                self._measured = Measured()  # what it holds was read on another day's prompt
+                self._measured = MeasuredPaths()  # what it holds was read on another day's prompt
             self._lockstep, self._settings, self._prompt = lockstep, settings, prompt
             self._branches = Branches()
             self._ahead.clear()
@@ -351,7 +351,7 @@ class LiveSource:
             self._resume((), least=again)
         elif known:
             with self._lock:
-                self._stop(Pause.ASKED, f"{_steps(len(known))} measured under this setting before.")
+                self._stop(Why.ASKED, f"{_steps(len(known))} measured under this setting before.")
 
     def _resume(self, until: Sequence[str], least: int = 0) -> None:
         """Goes on to the next multiple of the settings' steps, and to at least so many."""

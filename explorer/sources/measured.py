@@ -11,11 +11,11 @@ from probes.schema.settings import RunSettings
 Forced = tuple[int | None, int | None]
 """Tokens that a step takes whatever the models choose, on the dense (or the shared) context and on the pruned one."""
 FREELY: Forced = (None, None)
-KEPT = 16
+MOST_PATHS = 16
 """Paths that are remembered; the one used longest ago is forgotten first."""
 
 
-class Measured:
+class MeasuredPaths:
     """Paths by prune setting, run settings and forced tokens: what decides every figure of one sitting's models."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Measured:
         key = (setting, settings, tuple(forced_at(record) for record in path))
         self._paths[key] = list(path)
         self._paths.move_to_end(key)
-        while len(self._paths) > KEPT:
+        while len(self._paths) > MOST_PATHS:
             self._paths.popitem(last=False)
 
     def find(self, setting: str, settings: RunSettings, forced: Mapping[int, Forced]) -> list[StepRecord]:

@@ -11,7 +11,7 @@ PACES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PlaySpeed:
     """How fast a recording plays."""
 
     chosen: float | None = None
@@ -29,7 +29,7 @@ class Pace:
 class Playback(Protocol):
     """A recording that is played."""
 
-    pace: Pace
+    pace: PlaySpeed
     loop: bool
     """True begins again at the end."""
 
@@ -48,7 +48,7 @@ class Playback(Protocol):
         """Shows all that is left at once."""
 
 
-def next_pace(pace: Pace, faster: bool) -> Pace:
+def next_pace(pace: PlaySpeed, faster: bool) -> PlaySpeed:
     """The nearest pace that really is faster, or slower; where there is none it stays."""
     choices = [replace(pace, chosen=chosen) for chosen in (None, *PACES)]
     if faster:
@@ -56,18 +56,18 @@ def next_pace(pace: Pace, faster: bool) -> Pace:
     return max((one for one in choices if one.rate < pace.rate), key=_rate, default=pace)
 
 
-def told(playback: Playback) -> str:
+def speed_in_words(playback: Playback) -> str:
     """Speed and loop in words."""
     pace = playback.pace.chosen
     speed = "as fast as measured" if pace is None else f"{pace:g} {'step' if pace == 1 else 'steps'} a second"
     return f"{speed}, over and over" if playback.loop else speed
 
 
-def told_briefly(playback: Playback) -> str:
+def speed_in_brief(playback: Playback) -> str:
     """The speed in as few cells as it takes."""
     pace = playback.pace.chosen
     return "as measured" if pace is None else f"{pace:g} steps/s" if pace != 1 else "1 step/s"
 
 
-def _rate(pace: Pace) -> float:
+def _rate(pace: PlaySpeed) -> float:
     return pace.rate

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.sources.chosen import Chosen, read_chosen
-from explorer.sources.playback import Pace
+from explorer.sources.chosen import Chosen, read_recording
+from explorer.sources.playback import PlaySpeed
 from explorer.sources.source import Sink, Token
 from probes.recording import RecordedRun, Session
 from probes.schema.branches import Branches
@@ -21,11 +21,11 @@ from probes.schema.events import (
     BranchSelected,
     Explained,
     Failed,
-    Pause,
     RunPaused,
     RunResumed,
     RunStarted,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.foreign_text import visible
@@ -63,7 +63,7 @@ class ReplaySource:
         steps a second; None is the speed at which the steps were measured."""
         self.path = path
         self._chosen = number
-        self.pace = Pace(pace)
+        self.pace = PlaySpeed(pace)
         self.loop = loop
         """True begins again when the end is reached."""
         self.session: Session | None = None
@@ -128,7 +128,7 @@ class ReplaySource:
     def pause(self) -> None:
         with self._wake:
             if self._playing:
-                self._stop(Pause.ASKED, f"Paused after step {len(self._branches.path())}.")
+                self._stop(Why.ASKED, f"Paused after step {len(self._branches.path())}.")
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -170,7 +170,7 @@ class ReplaySource:
     @property
     def recorded_runs(self) -> list[tuple[int, str]]:
         """The runs of the file that have steps: each one's place, from 1, and what it is in a line."""
-        return [(run.place, told_run(run)) for run in self.session.runs if run.steps] if self.session else []
+        return [(run.place, run_in_a_line(run)) for run in self.session.runs if run.steps] if self.session else []
 
     @property
     def shown_run(self) -> int:
@@ -190,7 +190,7 @@ class ReplaySource:
 
     def _work(self) -> None:
         try:
-            session = read_chosen(Chosen(self.path, self._chosen), self._watch)
+            session = read_recording(Chosen(self.path, self._chosen), self._watch)
         except PhierError as problem:
             self._sink(Failed(problem.title, problem.message, problem.hint))
             return
@@ -237,7 +237,7 @@ class ReplaySource:
         """Plays the next step, the next run, or the next round."""
         if self._release():
             if reason := first_met(self._until, self._branches.path()):
-                self._stop(Pause.UNTIL, reason)
+                self._stop(Why.UNTIL, reason)
         elif self._at + 1 < len(self._runs):
             self._go_on(self._at + 1)
         elif self.loop:
@@ -302,7 +302,7 @@ class ReplaySource:
             self._shown = self._branches.current
             self._sink(BranchSelected(self._number, self._shown))
 
-    def _stop(self, why: Pause, reason: str) -> None:
+    def _stop(self, why: Why, reason: str) -> None:
         self._playing = False
         self._sink(RunPaused(self._number, why, reason))
 
@@ -310,17 +310,19 @@ class ReplaySource:
         """Why there is no more, in the recording's own words where the branch that is shown ended by itself."""
         run, branch = self._runs[self._at], self._branches.current
         last = last_pause(run, branch)
-        if last is not None and last.why in (Pause.ENDED, Pause.INVALID, Pause.STEPS):
+        if last is not None and last.why in (Why.ENDED, Why.INVALID, Why.STEPS):
             sentence, advice, _ = last.reason.partition(_ADVICE)
             return RunPaused(self._number, last.why, f"{sentence}." if advice else sentence)
         session = self.session
         if last is not None or session is None or run is not session.runs[-1] or branch != last_branch(run):
-            return RunPaused(self._number, Pause.ASKED, "The recording ends here.")
+            return RunPaused(self._number, Why.ASKED, "The recording ends here.")
         after = f"after step {len(self._branches.path())}"
         if session.cut:
-            return RunPaused(self._number, Pause.OPEN, f"The recording is cut off {after}, within a line.")
+            return RunPaused(self._number, Why.OPEN, f"The recording is cut off {after}, within a line.")
         return RunPaused(
-            self._number, Pause.OPEN, f"No end is recorded {after}: the file is still being written, or was cut off."
+            self._number,
+            Why.OPEN,
+            f"No end is recorded {after}: the file is still being written, or was cut off.",
         )
 
     def _refuse(self, sentence: str) -> None:
@@ -329,7 +331,7 @@ class ReplaySource:
         self._sink(Failed("Only a recording", f"{sentence} A recording holds what was measured.", hint))
 
 
-def told_run(run: RecordedRun) -> str:
+def run_in_a_line(run: RecordedRun) -> str:
     """A run in a line: what was pruned, in which context, how far, on which prompt."""
     header = run.header
     steps = "1 step" if run.steps == 1 else f"{run.steps} steps"
@@ -357,7 +359,7 @@ def last_pause(run: RecordedRun, branch: int) -> RunPaused | None:
                 pass
             case RunPaused() as paused if current == branch:
                 found = paused
-            case RunResumed() if current == branch and found is not None and found.why in (Pause.ASKED, Pause.UNTIL):
+            case RunResumed() if current == branch and found is not None and found.why in (Why.ASKED, Why.UNTIL):
                 found = None
     return found
 

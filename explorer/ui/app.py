@@ -18,7 +18,7 @@ from textual.notifications import SeverityLevel
 from textual.types import CSSPathType
 
 from explorer.sources.chosen import Chosen
-from explorer.sources.empty import IdleSource
+from explorer.sources.empty import EmptySource
 from explorer.sources.playback import Playback
 from explorer.sources.source import Source
 from explorer.state.view import Clock, View
@@ -47,7 +47,7 @@ Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class LeftRecording:
     """A recording whose models are shown in its place."""
 
     source: Source
@@ -104,8 +104,8 @@ class ExplorerApp(App[int]):
         self._painted = float("-inf")
         self._waiting = False
         self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        self._left: Left | None = None
-        self._take(source or IdleSource())
+        self._left: LeftRecording | None = None
+        self._take(source or EmptySource())
 
     def _take(self, source: Source) -> None:
         """Makes a source the one that is shown; what an earlier one still tells is not heard."""
@@ -121,7 +121,7 @@ class ExplorerApp(App[int]):
 
     def on_ready(self) -> None:
         """The first paint is out: now the slow work may begin."""
-        if isinstance(self.source, IdleSource):
+        if isinstance(self.source, EmptySource):
             self.show_recordings()
         else:
             self.open_source()
@@ -161,7 +161,7 @@ class ExplorerApp(App[int]):
     def show_recordings(self) -> None:
         from explorer.ui.screens.recordings import Recordings, library
 
-        idle = isinstance(self.source, IdleSource)
+        idle = isinstance(self.source, EmptySource)
         self.push_screen(Recordings(library, can_run=self._live is not None, can_leave=not idle))
 
     @on(RecordingChosen)
@@ -217,7 +217,7 @@ class ExplorerApp(App[int]):
             self._say(problem.title, problem.message, problem.hint)
             return
         self.source.pause()
-        left = Left(self.source, self.view, self._mailbox)
+        left = LeftRecording(self.source, self.view, self._mailbox)
         self._show_source(source)
         self._left = left
         self.view.returnable = True
@@ -367,7 +367,7 @@ class ExplorerApp(App[int]):
         self.exit(0)
 
 
-def run(
+def run_explorer(
     source: Source | None = None,
     *,
     live: Callable[[], Source] | None = None,

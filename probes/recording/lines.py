@@ -26,11 +26,11 @@ from probes.schema.events import (
     Explained,
     Failed,
     Noticed,
-    Pause,
     RunPaused,
     RunResumed,
     RunStarted,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.foreign_text import visible
@@ -247,7 +247,7 @@ class _Resumed(msgspec.Struct):
 
 class _Paused(msgspec.Struct):
     run: Count
-    why: Pause
+    why: Why
     reason: str = ""
 
     def event(self) -> Recorded:

@@ -61,7 +61,7 @@ class StepMeasured:
     """How long measuring this step took."""
 
 
-class Pause(StrEnum):
+class Why(StrEnum):
     """Why a run stands still."""
 
     ASKED = "asked"
@@ -87,7 +87,7 @@ class RunResumed:
 @dataclass(frozen=True, slots=True)
 class RunPaused:
     run: int
-    why: Pause
+    why: Why
     reason: str
     """A sentence: "KL 2.31 at step 14 is above 2"."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from explorer.sources.toy.source import Accidents, ScriptedSource
+from explorer.sources.toy.source import Accidents, ToySource
 from probes.recording.lines import encode
 from probes.schema.bounds import HUGE, MOST
 from probes.schema.events import Event, Explained, StepMeasured
@@ -59,7 +59,7 @@ def session_events(
 ) -> list[Event]:
     """What a source tells over one run; with `fork_at`, a branch that leaves there and goes on for a few steps."""
     events: list[Event] = []
-    source = ScriptedSource(settings(follow, steps=steps, seed=seed), setting=setting, accidents=accidents)
+    source = ToySource(settings(follow, steps=steps, seed=seed), setting=setting, accidents=accidents)
     source.open(events.append)
     source.run(["steps=1000"])
     source.advance(steps)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.line_widget import Drawn
@@ -28,18 +28,18 @@ class Clock:
         return self.now
 
 
-def explorer(source: ScriptedSource, theme_name: str = theme.DARK) -> ExplorerApp:
+def explorer(source: ToySource, theme_name: str = theme.DARK) -> ExplorerApp:
     return ExplorerApp(source, theme_name=theme_name, clock=Clock())
 
 
-def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: object) -> ScriptedSource:
+def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: object) -> ToySource:
     text = "So she sold 72 clips." if follow is Follow.TEXT else ""
-    return ScriptedSource(RunSettings(PROMPT, follow=follow, text=text, steps=steps), **more)  # type: ignore[arg-type]
+    return ToySource(RunSettings(PROMPT, follow=follow, text=text, steps=steps), **more)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def on_stage(
-    source: ScriptedSource, steps: int = 0, size: tuple[int, int] = MIDDLE
+    source: ToySource, steps: int = 0, size: tuple[int, int] = MIDDLE
 ) -> AsyncIterator[tuple[ExplorerApp, Pilot[int]]]:
     """The running app after that many steps, at rest."""
     app = explorer(source)

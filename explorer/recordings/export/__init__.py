@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.sources.chosen import Chosen, chosen, read_chosen
+from explorer.sources.chosen import Chosen, chosen, read_recording
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput, Failure
 
@@ -52,7 +52,7 @@ def export(
     if not recordings:
         raise BadInput("Export", "No recording is named.", "Name a file.")
     _useful(to, every=every, figures=figures, total=total, caption=caption)
-    sessions = [read_chosen(one) for one in recordings]
+    sessions = [read_recording(one) for one in recordings]
     for session in sessions:
         if not session.run.path:
             raise BadInput(

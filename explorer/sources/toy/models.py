@@ -37,14 +37,14 @@ def pieces(text: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ToyState:
     """What one toy model computes on one context."""
 
     h: tuple[float, ...]
     z: tuple[float, ...]
 
 
-class Pair:
+class ToyPair:
     """Two toy models over one vocabulary; everything follows from the seed and the context."""
 
     def __init__(self, seed: int = 0, damage: float = 0.5) -> None:
@@ -66,10 +66,10 @@ class Pair:
     def id_of(self, token: str) -> int:
         return self._ids[token]
 
-    def dense(self, context: Sequence[int]) -> State:
+    def dense(self, context: Sequence[int]) -> ToyState:
         return self._state(self._hidden(context, 0.0))
 
-    def pruned(self, context: Sequence[int]) -> State:
+    def pruned(self, context: Sequence[int]) -> ToyState:
         return self._state(self._hidden(context, self.damage))
 
     def _hidden(self, context: Sequence[int], damage: float) -> tuple[float, ...]:
@@ -103,11 +103,11 @@ class Pair:
     def _at(self, script: Sequence[int], place: int) -> int:
         return script[place % len(script)]
 
-    def _state(self, h: tuple[float, ...]) -> State:
-        return State(h, tuple(_dot(row, h) for row in self.matrix))
+    def _state(self, h: tuple[float, ...]) -> ToyState:
+        return ToyState(h, tuple(_dot(row, h) for row in self.matrix))
 
 
-def compare(pair: Pair, dense: State, pruned: State, temperature: float, top: int) -> Comparison:
+def toy_comparison(pair: ToyPair, dense: ToyState, pruned: ToyState, temperature: float, top: int) -> Comparison:
     """The three spaces and the table of two states, by their definitions."""
     p, q = softmax(dense.z, temperature), softmax(pruned.z, temperature)
     figures = _probability(dense.z, pruned.z, p, q, temperature, top)
@@ -177,7 +177,7 @@ def _probability(
 
 
 def _table(
-    pair: Pair,
+    pair: ToyPair,
     z: Sequence[float],
     other: Sequence[float],
     p: Sequence[float],

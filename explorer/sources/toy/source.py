@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from explorer.sources.source import Sink, Token
-from explorer.sources.toy.models import Pair
-from explorer.sources.toy.step import Accidents, Step
+from explorer.sources.toy.models import ToyPair
+from explorer.sources.toy.step import Accidents, ToyStep
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput
 from probes.schema.events import (
@@ -19,11 +19,11 @@ from probes.schema.events import (
     BranchSelected,
     Event,
     Failed,
-    Pause,
     RunPaused,
     RunResumed,
     RunStarted,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.foreign_text import visible
@@ -43,7 +43,7 @@ LOADING = (
 )
 
 
-class ScriptedSource:
+class ToySource:
     """Toy models stepped by rule; every figure follows from the settings and the seed."""
 
     live = True
@@ -70,7 +70,7 @@ class ScriptedSource:
         self.running = False
         self._sink: Sink | None = None
         self._run = 0
-        self._pair = Pair(damage=_damage(setting))
+        self._pair = ToyPair(damage=_damage(setting))
         self._branches = Branches()
         self._until: list[Until] = []
         self._again = 0
@@ -111,7 +111,7 @@ class ScriptedSource:
     def pause(self) -> None:
         self.asked.append("pause")
         if self.running:
-            self._stop(Pause.ASKED, "")
+            self._stop(Why.ASKED, "")
 
     def cancel(self) -> None:
         self.asked.append("cancel")
@@ -154,7 +154,7 @@ class ScriptedSource:
     def prune(self, setting: str) -> None:
         self.asked.append(f"prune {setting}")
         self.setting = setting
-        self._pair = Pair(damage=_damage(setting))
+        self._pair = ToyPair(damage=_damage(setting))
         done = max(len(self._branches.path()), self._again)
         self.begin()
         if done:
@@ -183,20 +183,20 @@ class ScriptedSource:
             for _ in range(steps):
                 record = self._next()
                 if record is None:
-                    self._stop(Pause.ENDED, "Both texts have ended.")
+                    self._stop(Why.ENDED, "Both texts have ended.")
                     return
                 current = self._branches.current
                 self._branches.add(current, record)
                 self.emit(StepMeasured(self._run, current, record, 0.1))
                 path = self._branches.path()
                 if reason := first_met(self._until, path) if self.running else "":
-                    self._stop(Pause.UNTIL, reason)
+                    self._stop(Why.UNTIL, reason)
                 elif self.running and len(path) == self._again:
-                    self._stop(Pause.ASKED, f"The same {len(path)} steps are measured under this setting.")
+                    self._stop(Why.ASKED, f"The same {len(path)} steps are measured under this setting.")
                 elif len(path) >= self.settings.longest:
-                    self._stop(Pause.STEPS, f"The limit of {self.settings.longest} steps is reached.")
+                    self._stop(Why.STEPS, f"The limit of {self.settings.longest} steps is reached.")
                 elif record.invalid is not None:
-                    self._stop(Pause.INVALID, f"The {record.invalid.model} model computed NaN at step {record.step}.")
+                    self._stop(Why.INVALID, f"The {record.invalid.model} model computed NaN at step {record.step}.")
                 else:
                     continue
                 return
@@ -211,7 +211,7 @@ class ScriptedSource:
             self._branches.add(0, record)
         return list(self._branches.path())
 
-    def _stop(self, why: Pause, reason: str) -> None:
+    def _stop(self, why: Why, reason: str) -> None:
         self.running = False
         self.emit(RunPaused(self._run, why, reason))
 
@@ -227,7 +227,7 @@ class ScriptedSource:
         path = self._branches.path()
         branch = self._branches[self._branches.current]
         forced = branch if len(path) + 1 == branch.step and branch.parent is not None else None
-        return Step(self._pair, self.settings, self.accidents, path, forced).record()
+        return ToyStep(self._pair, self.settings, self.accidents, path, forced).record()
 
 
 def _damage(setting: str) -> float:

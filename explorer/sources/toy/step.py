@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from explorer.sources.toy.models import Pair, State, compare, softmax
+from explorer.sources.toy.models import ToyPair, ToyState, softmax, toy_comparison
 from probes.schema.branches import Branch
 from probes.schema.record import Choice, Comparison, Invalid, StepRecord, Taken
 from probes.schema.settings import Follow, RunSettings
@@ -26,12 +26,12 @@ class Accidents:
     pruned_ends: int = 0
 
 
-class Step:
+class ToyStep:
     """One step after a path."""
 
     def __init__(
         self,
-        pair: Pair,
+        pair: ToyPair,
         settings: RunSettings,
         accidents: Accidents,
         path: Sequence[StepRecord],
@@ -101,19 +101,19 @@ class Step:
             return before.taken_pruned.end
         return before.pruned is None or (before.taken is not None and before.taken.end)
 
-    def _compare(self, dense: State, pruned: State, temperature: float) -> Comparison:
-        found = compare(self.pair, dense, pruned, temperature, self.settings.top)
+    def _compare(self, dense: ToyState, pruned: ToyState, temperature: float) -> Comparison:
+        found = toy_comparison(self.pair, dense, pruned, temperature, self.settings.top)
         if self.number == self.accidents.infinite:
             found = replace(found, p=replace(found.p, kl=math.inf, kl_estimate=math.nan))
         return found
 
-    def _choice(self, chooser: State, dense: State | None, pruned: State | None, temperature: float) -> Choice:
+    def _choice(self, chooser: ToyState, dense: ToyState | None, pruned: ToyState | None, temperature: float) -> Choice:
         token_id = self._draw(chooser)
         p = softmax(dense.z, temperature)[token_id] if dense else 0.0
         q = softmax(pruned.z, temperature)[token_id] if pruned else 0.0
         return Choice(token_id, self.pair.vocabulary[token_id], p, q)
 
-    def _draw(self, state: State) -> int:
+    def _draw(self, state: ToyState) -> int:
         """The token a model chooses; both models share the noise of a step."""
         sampling = self.settings.sampling
         if sampling.greedy:
@@ -125,9 +125,9 @@ class Step:
         self,
         choice: Choice | None,
         choice_pruned: Choice | None,
-        dense: State | None,
-        local_pruned: State | None,
-        pruned: State | None,
+        dense: ToyState | None,
+        local_pruned: ToyState | None,
+        pruned: ToyState | None,
         temperature: float,
     ) -> tuple[Taken | None, Taken | None]:
         follows_pruned = self.settings.follow is Follow.PRUNED
@@ -145,7 +145,7 @@ class Step:
         return taken, taken_pruned
 
     def _append(
-        self, token_id: int, forced: int | None, dense: State, pruned: State, temperature: float, ends: int
+        self, token_id: int, forced: int | None, dense: ToyState, pruned: ToyState, temperature: float, ends: int
     ) -> Taken:
         token_id = token_id if forced is None else forced
         end = self.number == ends

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from rich.cells import cell_len
 from textual.geometry import Size
 
-from explorer.sources.playback import Playback, told, told_briefly
+from explorer.sources.playback import Playback, speed_in_brief, speed_in_words
 from explorer.state.view import Phase, View, Work
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import Drawn, Piece
 from explorer.words import numbers
 from explorer.words import sentences as reading
 from explorer.words.token_text import fit, flowing
-from probes.schema.events import Pause
+from probes.schema.events import Why
 
 SO_FAR = 3.0
 """Seconds from which on slow work says how long it has taken: it shows that something goes on."""
@@ -74,32 +74,32 @@ def sentence(view: View, width: int) -> str:
     reason = flowing(view.pause.reason)
     if view.playback is not None:
         ways = play_keys(view.playback)
-        # A long sentence gives way to the keys, which are told nowhere else on the screen.
+        # A long sentence gives way to the keys, which are shown nowhere else on the screen.
         room = width - cell_len(ways) - 1
         return f"{reason if cell_len(reason) <= room else fit(reason, room)} {ways}".strip()
     match view.pause.why:
-        case Pause.ASKED:
+        case Why.ASKED:
             return reason or "Paused. Space goes on."
-        case Pause.UNTIL:
+        case Why.UNTIL:
             return f"Stopped as asked: {reason}"
-        case Pause.STEPS:
+        case Why.STEPS:
             return reason or "The step limit is reached."
-        case Pause.ENDED:
+        case Why.ENDED:
             return reason or "The text has ended."
-        case Pause.OPEN:
+        case Why.OPEN:
             return reason
-        case Pause.INVALID:
+        case Why.INVALID:
             return reason or "A model computed NaN or infinity."
 
 
 def play_keys(playback: Playback) -> str:
     """What can be done with a recording that stands still."""
-    return f"Space plays {told_briefly(playback)}; [ ] speed, a {'once' if playback.loop else 'loop'}, e end."
+    return f"Space plays {speed_in_brief(playback)}; [ ] speed, a {'once' if playback.loop else 'loop'}, e end."
 
 
 def playing(view: View) -> str:
     """Speed and loop of a recording; "" of a live run."""
-    return told(view.playback) if view.playback is not None else ""
+    return speed_in_words(view.playback) if view.playback is not None else ""
 
 
 def work_text(work: Work, seconds: float = 0.0) -> str:

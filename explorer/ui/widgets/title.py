@@ -11,7 +11,7 @@ from textual.geometry import Size
 from explorer.state.view import Phase, View
 from explorer.ui.widgets.line_widget import Drawn, Piece, Pieces
 from explorer.words.token_text import fit, flowing
-from probes.schema.events import Pause
+from probes.schema.events import Why
 from probes.schema.header import RunHeader
 from probes.schema.settings import RunSettings
 
@@ -167,12 +167,12 @@ def _state(view: View) -> str:
         return f"▶ {view.speed:.1f}/s" if view.speed else "▶ running"
     if view.phase is Phase.READY:
         return "ready"
-    why = view.pause.why if view.pause else Pause.ASKED
+    why = view.pause.why if view.pause else Why.ASKED
     return {
-        Pause.ASKED: "‖ paused",
-        Pause.UNTIL: "‖ condition met",
-        Pause.ENDED: "■ ended",
-        Pause.STEPS: "■ limit reached",
-        Pause.INVALID: "■ invalid",
-        Pause.OPEN: "■ no end recorded",
+        Why.ASKED: "‖ paused",
+        Why.UNTIL: "‖ condition met",
+        Why.ENDED: "■ ended",
+        Why.STEPS: "■ limit reached",
+        Why.INVALID: "■ invalid",
+        Why.OPEN: "■ no end recorded",
     }[why]

@@ -12,11 +12,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from explorer.cli.live_table import JsonLines, LiveTable, events
+from explorer.cli.live_table import JsonLines, LiveTable
+from explorer.cli.run_loop import events
 from probes.models.loaded import Loaded
 from probes.pair import Pair
 from probes.schema.errors import BadInput
-from probes.schema.events import Event, Pause, RunPaused
+from probes.schema.events import Event, RunPaused, Why
 from probes.schema.header import ModelInfo
 from probes.schema.settings import Follow, RunSettings
 from tests.support.tiny import byte_tokenizer, tiny
@@ -66,7 +67,7 @@ def test_a_text_longer_than_the_usual_steps_is_scored_whole_with_both_perplexiti
 ) -> None:
     assert len(IDS) > 128
     found = run(pair, scored())
-    assert stopped(found).why is Pause.ENDED
+    assert stopped(found).why is Why.ENDED
     show = JsonLines()
     for event in found:
         show(event)
@@ -107,7 +108,7 @@ def test_a_text_that_the_steps_cut_short_says_so(pair: Pair) -> None:
     header = pair.header(scored(steps=20), pair.prompt(scored(steps=20)))
     assert header.limit == 20
     assert f"The text has {len(IDS)} tokens; the run is set to 20 steps of it." in header.every_note
-    assert stopped(found).why is Pause.STEPS
+    assert stopped(found).why is Why.STEPS
     assert stopped(found).reason == f"20 steps are done, and {len(IDS) - 20} tokens of the text are left."
 
 

@@ -15,7 +15,7 @@ from explorer.recordings.library import recordings, runs_of
 from explorer.sources.chosen import Chosen, chosen
 from explorer.sources.recorder import Recorder
 from explorer.sources.replay import ReplaySource
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.compare import Comparison
 from explorer.ui.screens.recordings import Recordings
@@ -152,11 +152,11 @@ def test_the_commands_name_runs(file: Path) -> None:
 
 
 @pytest.fixture
-def sitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
+def sitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySource:
     """A live run under one setting, then under another, recorded into the only file of the list."""
     monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path))
     monkeypatch.setattr("explorer.ui.screens.recordings._shipped", list)
-    source = ScriptedSource(RunSettings(PROMPT, follow=Follow.FREE), setting="wanda:0.5")
+    source = ToySource(RunSettings(PROMPT, follow=Follow.FREE), setting="wanda:0.5")
     source.open(Recorder(lambda _event: None, tmp_path / "sitting.jsonl"))
     source.advance(10)
     source.prune("wanda:0.3")
@@ -164,7 +164,7 @@ def sitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
     return source
 
 
-async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: ScriptedSource) -> None:
+async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: ToySource) -> None:
     app = ExplorerApp(clock=Clock())
     async with app.run_test(size=(160, 40)) as pilot:
         while app.screen.query(RecordingList).first().chosen is None:

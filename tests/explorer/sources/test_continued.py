@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.sources.continued import ResumedSource, spec_of
-from explorer.sources.launcher import ModelsToAsk
+from explorer.sources.continued import ContinuedSource, spec_of
+from explorer.sources.launcher import Launcher
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Source
@@ -17,7 +17,7 @@ from explorer.ui.app import ExplorerApp
 from probes.recording import read
 from probes.recording.runs import unknown_header
 from probes.schema.errors import BadInput, Failure
-from probes.schema.events import Failed, Pause, RunPaused, RunStarted, StepMeasured, WorkProgressed
+from probes.schema.events import Failed, RunPaused, RunStarted, StepMeasured, Why, WorkProgressed
 from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
@@ -30,19 +30,19 @@ HEADER = RunHeader(INFO, INFO, None, SETTINGS, SETTINGS.prompt)
 GIVEN = PairSpec(prune="wanda:0.5")
 
 
-def resumed(
+def continued(
     path: Sequence[StepRecord], header: RunHeader = HEADER, load: Callable[[], object] = TinyPair
-) -> tuple[ResumedSource, Listener]:
+) -> tuple[ContinuedSource, Listener]:
     heard = Listener()
-    source = ResumedSource(lambda _progress, _cancelled: load(), header, path)  # type: ignore[arg-type, return-value]
+    source = ContinuedSource(lambda _progress, _cancelled: load(), header, path)  # type: ignore[arg-type, return-value]
     source.open(heard)
     return source, heard
 
 
 def test_the_recorded_steps_are_measured_again_and_the_next_ones_follow() -> None:
-    source, heard = resumed(expected(5))
+    source, heard = continued(expected(5))
     paused = heard.wait(RunPaused)
-    assert paused.why is Pause.ASKED
+    assert paused.why is Why.ASKED
     assert paused.reason == "5 steps measured again: every figure is the recorded one, to the last bit."
     assert heard.steps() == expected(5)
     source.step()
@@ -53,7 +53,7 @@ def test_the_recorded_steps_are_measured_again_and_the_next_ones_follow() -> Non
 
 
 def test_nothing_of_the_run_is_shown_before_it_is_verified() -> None:
-    source, heard = resumed(expected(3))
+    source, heard = continued(expected(3))
     heard.wait(RunPaused)
     kinds = [type(event) for event in heard.events]
     assert WorkProgressed in kinds[: kinds.index(RunStarted)]
@@ -62,7 +62,7 @@ def test_nothing_of_the_run_is_shown_before_it_is_verified() -> None:
 
 
 def test_models_with_other_figures_are_told_loudly_and_shown_as_they_are() -> None:
-    source, heard = resumed(expected(4), load=lambda: TinyPair(0.5))
+    source, heard = continued(expected(4), load=lambda: TinyPair(0.5))
     failure = heard.wait(Failed)
     assert failure.title == "Not the recorded figures"
     assert "of step 1 was" in failure.message
@@ -73,7 +73,7 @@ def test_models_with_other_figures_are_told_loudly_and_shown_as_they_are() -> No
 
 def test_another_model_is_refused_and_nothing_begins() -> None:
     header = replace(HEADER, dense=replace(INFO, layers=4))
-    source, heard = resumed(expected(2), header)
+    source, heard = continued(expected(2), header)
     assert heard.wait(Failed).title == "Another model"
     assert not heard.of(RunStarted)
     source.close()
@@ -88,7 +88,7 @@ def test_loading_again_after_a_failure_begins_at_the_same_step() -> None:
             raise Failure("Model not found", "The folder is gone.", "Put it back.")
         return TinyPair()
 
-    source, heard = resumed(expected(3), load=load)
+    source, heard = continued(expected(3), load=load)
     heard.wait(Failed)
     source.open(heard)
     heard.wait(RunPaused)
@@ -97,7 +97,7 @@ def test_loading_again_after_a_failure_begins_at_the_same_step() -> None:
 
 
 def test_before_the_first_step_there_is_nothing_to_verify() -> None:
-    source, heard = resumed([])
+    source, heard = continued([])
     assert heard.wait(RunPaused).reason == "No recorded step before the cursor."
     source.close()
 
@@ -147,7 +147,7 @@ def test_a_recording_that_names_no_models_is_refused() -> None:
 # On the screen.
 
 
-class Refusing(ResumedSource):
+class Refusing(ContinuedSource):
     """Models that are not there."""
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ async def test_a_recording_without_models_says_so_and_stays(tmp_path: Path) -> N
 
 def test_a_run_gone_on_from_is_a_recording_of_its_own(tmp_path: Path) -> None:
     heard = Listener()
-    inner = ResumedSource(lambda _progress, _cancelled: TinyPair(), HEADER, expected(3))  # type: ignore[arg-type, return-value]
+    inner = ContinuedSource(lambda _progress, _cancelled: TinyPair(), HEADER, expected(3))  # type: ignore[arg-type, return-value]
     source = RecordedSource(inner, tmp_path / "on.jsonl")
     source.open(heard)
     heard.wait(RunPaused)
@@ -214,7 +214,7 @@ def test_a_run_gone_on_from_is_a_recording_of_its_own(tmp_path: Path) -> None:
 
 
 def test_only_the_first_run_takes_the_named_file(tmp_path: Path) -> None:
-    models = ModelsToAsk(GIVEN, SETTINGS, tmp_path / "mine.jsonl")
+    models = Launcher(GIVEN, SETTINGS, tmp_path / "mine.jsonl")
     first, second = models.run(), models.run()
     assert isinstance(first, RecordedSource)
     assert isinstance(second, RecordedSource)

@@ -19,11 +19,11 @@ from probes.schema.events import (
     BranchSelected,
     Event,
     Failed,
-    Pause,
     RunPaused,
     RunResumed,
     RunStarted,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.header import ModelInfo, RunHeader
@@ -136,7 +136,7 @@ def test_single_steps_come_in_order_and_each_once(source: LiveSource, heard: Lis
 
 def test_a_run_goes_to_its_limit_and_can_go_on(source: LiveSource, heard: Listener) -> None:
     source.run()
-    assert heard.wait(RunPaused).why is Pause.STEPS
+    assert heard.wait(RunPaused).why is Why.STEPS
     assert heard.steps() == expected(12)
     source.run(["steps=2"])
     heard.wait(RunPaused, 2)
@@ -147,7 +147,7 @@ def test_a_condition_stops_the_run_where_it_is_met(source: LiveSource, heard: Li
     split = next(r.step for r in expected(12) if r.split)
     source.run(["split"])
     paused = heard.wait(RunPaused)
-    assert paused.why is Pause.UNTIL
+    assert paused.why is Why.UNTIL
     assert f"step {split}" in paused.reason
     assert len(heard.steps()) == split
 
@@ -323,7 +323,7 @@ def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(h
     paused = heard.wait(RunPaused, 3)
     live.close()
     assert len(heard.steps()) == 24
-    assert (paused.why, paused.reason) == (Pause.ASKED, "The same 12 steps are measured under this setting.")
+    assert (paused.why, paused.reason) == (Why.ASKED, "The same 12 steps are measured under this setting.")
 
 
 def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) -> None:

@@ -10,7 +10,7 @@ import pytest
 from explorer.sources.live import LiveSource
 from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import Cancelled
-from probes.schema.events import BranchOpened, Failed, Pause, RunPaused, RunStarted, StepMeasured
+from probes.schema.events import BranchOpened, Failed, RunPaused, RunStarted, StepMeasured, Why
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
@@ -141,7 +141,7 @@ def test_a_change_that_interrupts_measuring_again_has_all_steps_measured(heard: 
     assert len(shown(heard, 3)) == 5
     assert shown(heard, 4)[:3] == shown(heard, 2), "what was measured before is shown again"
     assert [record.step for record in shown(heard, 4)] == list(range(1, 13))
-    assert heard.of(RunPaused)[-1].why is Pause.ASKED
+    assert heard.of(RunPaused)[-1].why is Why.ASKED
 
 
 def test_tokens_forced_since_are_not_taken_for_the_path_that_was_measured(source: LiveSource, heard: Listener) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.cli import live_table as headless
-from explorer.cli.live_table import events, tell_notice
+from explorer.cli import run_loop
+from explorer.cli.run_loop import events, tell_notice
 from explorer.sources import live
 from explorer.sources.live import LiveSource
 from probes.recording.lines import encode
@@ -54,7 +54,7 @@ class Slow(Pace):
 
 def test_a_live_run_and_a_run_without_the_screen_say_so_and_no_recording_keeps_it(monkeypatch, capsys):
     monkeypatch.setattr(live, "Pace", Slow)
-    monkeypatch.setattr(headless, "Pace", Slow)
+    monkeypatch.setattr(run_loop, "Pace", Slow)
     listener = Listener()
     source = LiveSource(lambda _progress, _cancelled: TinyPair(), SETTINGS)  # type: ignore[arg-type,return-value]
     source.open(listener)

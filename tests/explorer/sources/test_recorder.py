@@ -13,7 +13,7 @@ import pytest
 
 from explorer.sources.recorder import RETRY_AFTER, RecordedSource, Recorder
 from explorer.sources.source import Source
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from probes.recording import SessionWriter, read
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Event, Failed, WorkProgressed
@@ -25,7 +25,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from explorer.sources.recorder import RecordedSource
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from probes.schema.events import StepMeasured
 from tests.support.records import settings
 
@@ -33,7 +33,7 @@ def shown(event):
     if isinstance(event, StepMeasured):
         print(event.record.step, flush=True)
 
-source = ScriptedSource(settings(steps=100_000))
+source = ToySource(settings(steps=100_000))
 recorded = RecordedSource(source, Path(sys.argv[1]))
 recorded.open(shown)
 while True:
@@ -100,7 +100,7 @@ def test_a_file_that_exists_is_refused_before_anything_is_loaded(tmp_path: Path)
     path = tmp_path / "run.jsonl"
     path.write_text("mine")
     with pytest.raises(BadInput, match="never overwritten"):
-        RecordedSource(ScriptedSource(settings()), path)
+        RecordedSource(ToySource(settings()), path)
 
 
 def test_a_refusing_disk_is_told_once_and_loses_nothing(tmp_path: Path, refusing: list[str]) -> None:
@@ -205,7 +205,7 @@ def test_two_threads_record_in_the_order_they_are_shown(tmp_path: Path) -> None:
 
 
 def test_a_recorded_source_asks_what_it_is_asked(tmp_path: Path) -> None:
-    inner = ScriptedSource(settings())
+    inner = ToySource(settings())
     shown: list[Event] = []
     source: Source = RecordedSource(inner, tmp_path / "run.jsonl")
     source.open(shown.append)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from explorer.sources.playback import Pace
+from explorer.sources.playback import PlaySpeed
 from explorer.sources.replay import LONGEST_WAIT, ReplaySource, command_line
 from explorer.sources.source import Source
 from explorer.state.view import Phase, View
@@ -26,11 +26,11 @@ from probes.schema.events import (
     Event,
     Explained,
     Failed,
-    Pause,
     RunPaused,
     RunResumed,
     RunStarted,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.settings import Follow, RunSettings, Sampling
@@ -96,7 +96,7 @@ def test_opened_to_look_at_everything_is_there_at_once(play: Play) -> None:
     player.wait(lambda: paused(player))
     told = [event for event in player.told if not isinstance(event, (WorkProgressed, RunPaused))]
     assert told == [event for event in EVENTS if not isinstance(event, (RunPaused, RunResumed))]
-    assert player.of(RunPaused) == [next(e for e in EVENTS if isinstance(e, RunPaused) and e.why is Pause.STEPS)]
+    assert player.of(RunPaused) == [next(e for e in EVENTS if isinstance(e, RunPaused) and e.why is Why.STEPS)]
 
 
 def test_the_view_shows_a_replay_as_it_showed_the_run(play: Play) -> None:
@@ -130,12 +130,12 @@ def test_a_run_plays_to_its_end_and_says_why_it_ended(play: Play) -> None:
     player.wait(lambda: paused(player))
     assert [event.record for event in player.of(StepMeasured)] == records(EVENTS)
     [end] = player.of(RunPaused)
-    assert end.why is Pause.STEPS
+    assert end.why is Why.STEPS
     assert player.of(RunResumed) == [RunResumed(1)]
 
 
 KILLED = [event for event in session_events(16) if not isinstance(event, RunPaused)]
-NO_END = RunPaused(1, Pause.OPEN, "No end is recorded after step 16: the file is still being written, or was cut off.")
+NO_END = RunPaused(1, Why.OPEN, "No end is recorded after step 16: the file is still being written, or was cut off.")
 
 
 def test_a_recording_without_an_end_is_not_called_ended(play: Play) -> None:
@@ -149,7 +149,7 @@ def test_a_recording_that_was_cut_within_a_line_is_said_to_be(tmp_path: Path) ->
     path.write_bytes(path.read_bytes()[:-9])
     player = Player(path).open()
     player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Pause.OPEN, "The recording is cut off after step 15, within a line.")]
+    assert player.of(RunPaused) == [RunPaused(1, Why.OPEN, "The recording is cut off after step 15, within a line.")]
     player.source.close()
 
 
@@ -157,18 +157,18 @@ def test_a_run_that_another_one_follows_is_not_still_being_written(tmp_path: Pat
     path = write_events(tmp_path / "two.jsonl", [*KILLED, *(replace(one, run=2) for one in KILLED[:4])])
     player = Player(path, number=1).open()
     player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Pause.ASKED, "The recording ends here.")]
+    assert player.of(RunPaused) == [RunPaused(1, Why.ASKED, "The recording ends here.")]
     player.source.close()
 
 
-@pytest.mark.parametrize("why", [Pause.ASKED, Pause.UNTIL])
-def test_a_recording_that_ends_while_its_run_stood_still_is_paused(play: Play, why: Pause) -> None:
+@pytest.mark.parametrize("why", [Why.ASKED, Why.UNTIL])
+def test_a_recording_that_ends_while_its_run_stood_still_is_paused(play: Play, why: Why) -> None:
     player = play([*KILLED, RunPaused(1, why, "So.")])
     player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Pause.ASKED, "The recording ends here.")]
+    assert player.of(RunPaused) == [RunPaused(1, Why.ASKED, "The recording ends here.")]
 
 
-def with_pause(after: int, why: Pause, reason: str) -> list[Event]:
+def with_pause(after: int, why: Why, reason: str) -> list[Event]:
     """Sixteen steps that were paused after one of them and then went on, without another word."""
     events: list[Event] = []
     for event in session_events(16):
@@ -179,17 +179,17 @@ def with_pause(after: int, why: Pause, reason: str) -> list[Event]:
     return events
 
 
-@pytest.mark.parametrize("why", [Pause.STEPS, Pause.ENDED, Pause.INVALID, Pause.UNTIL])
-def test_why_a_run_was_paused_is_not_why_it_ends_where_steps_follow(play: Play, why: Pause) -> None:
+@pytest.mark.parametrize("why", [Why.STEPS, Why.ENDED, Why.INVALID, Why.UNTIL])
+def test_why_a_run_was_paused_is_not_why_it_ends_where_steps_follow(play: Play, why: Why) -> None:
     player = play(with_pause(12, why, "12 steps are done; running again goes on for 12 more."))
     player.wait(lambda: paused(player))
     assert player.of(RunPaused) == [NO_END]
 
 
 def test_what_running_again_would_have_done_is_not_said_of_a_recording(play: Play) -> None:
-    player = play(with_pause(16, Pause.STEPS, "16 steps are done; running again goes on for 16 more."))
+    player = play(with_pause(16, Why.STEPS, "16 steps are done; running again goes on for 16 more."))
     player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Pause.STEPS, "16 steps are done.")]
+    assert player.of(RunPaused) == [RunPaused(1, Why.STEPS, "16 steps are done.")]
 
 
 def test_a_branch_ends_for_its_own_reason(play: Play) -> None:
@@ -200,7 +200,7 @@ def test_a_branch_ends_for_its_own_reason(play: Play) -> None:
     assert player.of(RunPaused)[-1].reason == "The recording ends here.", "only the first branch reached its limit"
     player.source.select(0)
     player.source.step()
-    assert player.of(RunPaused)[-1].why is Pause.STEPS
+    assert player.of(RunPaused)[-1].why is Why.STEPS
 
 
 def test_what_was_told_after_the_last_step_is_told_when_it_has_played(play: Play) -> None:
@@ -215,9 +215,9 @@ def test_the_speed_of_measuring_is_the_median_of_what_the_steps_took(play: Play)
     took = {1: 60.0, 2: 0.25, 3: 0.25, 4: 0.125, 5: 0.25}
     timed = [replace(e, seconds=took[e.record.step]) if isinstance(e, StepMeasured) else e for e in session_events(5)]
     player = play(timed)
-    assert player.source.pace == Pace(None, 4.0)
+    assert player.source.pace == PlaySpeed(None, 4.0)
     untimed = [replace(e, seconds=0.0) if isinstance(e, StepMeasured) else e for e in timed]
-    assert play(untimed, pace=2.0).source.pace == Pace(2.0, math.inf)
+    assert play(untimed, pace=2.0).source.pace == PlaySpeed(2.0, math.inf)
     slow = [replace(e, seconds=3600.0) if isinstance(e, StepMeasured) else e for e in timed]
     assert play(slow).source.pace.measured == 1 / LONGEST_WAIT, "no step is waited for longer"
 
@@ -237,7 +237,7 @@ def test_a_pause_stops_it_and_it_goes_on_from_there(play: Play) -> None:
     player.wait(lambda: len(player.steps) >= 2)
     player.source.pause()
     stopped = len(player.steps)
-    assert player.of(RunPaused) == [RunPaused(1, Pause.ASKED, f"Paused after step {stopped}.")]
+    assert player.of(RunPaused) == [RunPaused(1, Why.ASKED, f"Paused after step {stopped}.")]
     time.sleep(0.12)
     assert len(player.steps) == stopped
     player.source.step()
@@ -250,7 +250,7 @@ def test_it_runs_until_a_condition_is_met(play: Play) -> None:
     player.source.run(["split"])
     player.wait(lambda: paused(player))
     assert player.steps[-1] == split
-    assert player.of(RunPaused)[0].why is Pause.UNTIL
+    assert player.of(RunPaused)[0].why is Why.UNTIL
 
 
 def test_a_condition_that_is_none_is_said(play: Play) -> None:

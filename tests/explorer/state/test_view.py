@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from explorer.sources.toy.source import LOADING, Accidents, ScriptedSource
+from explorer.sources.toy.source import LOADING, Accidents, ToySource
 from explorer.state.view import Phase, View
 from explorer.ui.widgets.status import work_text
 from probes.schema.branches import Branch
@@ -15,11 +15,11 @@ from probes.schema.events import (
     BranchSelected,
     Explained,
     Failed,
-    Pause,
     RunPaused,
     RunResumed,
     RunStarted,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.settings import Follow
@@ -27,7 +27,7 @@ from probes.schema.summary import Summary, summarise
 from tests.support.stage import Clock, scripted
 
 
-def viewed(source: ScriptedSource, steps: int = 0) -> View:
+def viewed(source: ToySource, steps: int = 0) -> View:
     view = View(clock=Clock())
     source.open(view.apply)
     source.advance(steps)
@@ -126,11 +126,11 @@ def test_a_run_goes_from_ready_over_running_to_paused() -> None:
     source.pause()
     assert view.phase is Phase.PAUSED
     assert view.pause is not None
-    assert view.pause.why is Pause.ASKED
+    assert view.pause.why is Why.ASKED
 
 
 def test_finished_loading_leaves_no_work() -> None:
-    assert viewed(ScriptedSource(loading=LOADING)).work is None
+    assert viewed(ToySource(loading=LOADING)).work is None
 
 
 def test_the_cursor_follows_the_newest_step_until_it_is_moved() -> None:
@@ -159,7 +159,7 @@ def test_late_events_of_an_earlier_run_change_nothing() -> None:
     late = view.path[-1]
     source.restart(source.settings)
     view.apply(StepMeasured(1, 0, dataclasses.replace(late, step=1)))
-    view.apply(RunPaused(1, Pause.ASKED, ""))
+    view.apply(RunPaused(1, Why.ASKED, ""))
     assert view.run == 2
     assert view.newest == 0
     assert view.phase is Phase.READY
@@ -244,7 +244,7 @@ def test_speed_is_of_the_last_steps_and_only_while_running() -> None:
 
 def test_resuming_forgets_why_the_run_stood_still() -> None:
     view = viewed(scripted(), 1)
-    view.apply(RunPaused(1, Pause.UNTIL, "KL 3 at step 1 is above 2."))
+    view.apply(RunPaused(1, Why.UNTIL, "KL 3 at step 1 is above 2."))
     view.apply(RunResumed(1))
     assert view.pause is None
 

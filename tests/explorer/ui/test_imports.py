@@ -37,9 +37,9 @@ def test_the_explorer_never_loads_torch(module: str) -> None:
 def test_a_whole_session_on_the_screen_never_loads_torch() -> None:
     statement = (
         "import asyncio; from explorer.ui.app import ExplorerApp\n"
-        "from explorer.sources.toy.source import ScriptedSource\n"
+        "from explorer.sources.toy.source import ToySource\n"
         "async def go():\n"
-        "    app = ExplorerApp(ScriptedSource())\n"
+        "    app = ExplorerApp(ToySource())\n"
         "    async with app.run_test(size=(120, 36)) as pilot:\n"
         "        for key in ('n', 'n', 'left', 'z', 'escape', 'f1', 'escape', 'x', 'escape', 's', 'escape', 'b'):\n"
         "            await pilot.press(key)\n"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from explorer.ui.widgets.title import Part, laid_out
 from explorer.words.explanations import EXPLANATIONS
 from probes.schema.events import RunStarted
@@ -19,7 +19,7 @@ WARNING = "The second model is the dense one [really]."
 NOTES = ("Its own LM head is used.", "3 tokens [PAD] are left out.")
 
 
-def restarted(source: ScriptedSource, header: RunHeader | None, **changes: object) -> None:
+def restarted(source: ToySource, header: RunHeader | None, **changes: object) -> None:
     """The same run with another header."""
     assert header is not None
     source.emit(RunStarted(7, replace(header, **changes)))  # type: ignore[arg-type]

@@ -13,12 +13,12 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from explorer.recordings.shipped import shipped_folder
-from explorer.sources.playback import PACES, Pace, Playback, next_pace, told
+from explorer.sources.playback import PACES, Playback, PlaySpeed, next_pace, speed_in_words
 from explorer.sources.replay import ReplaySource
 from explorer.state.view import View
 from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.status import sentence
-from probes.schema.events import Event, Pause, RunPaused, RunStarted, StepMeasured
+from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured, Why
 from tests.support.records import session_events, write_events
 from tests.support.stage import MIDDLE, SMALL, Clock, on_stage, press, scripted, settle, text_of
 
@@ -69,13 +69,13 @@ MEASURED = 6.2
     ],
 )
 def test_faster_is_faster_and_slower_is_slower(chosen: float | None, faster: bool, after: float | None) -> None:
-    assert next_pace(Pace(chosen, MEASURED), faster) == Pace(after, MEASURED)
+    assert next_pace(PlaySpeed(chosen, MEASURED), faster) == PlaySpeed(after, MEASURED)
 
 
 @pytest.mark.parametrize("measured", [0.2, 1.0, 6.2, 8.0, 500.0, math.inf])
 def test_every_press_changes_the_speed_until_there_is_no_other(measured: float) -> None:
     """Wherever the recording's own speed stands among the paces."""
-    pace = Pace(None, measured)
+    pace = PlaySpeed(None, measured)
     for faster in (True, False):
         rates = [pace.rate]
         while (after := next_pace(pace, faster)) != pace:
@@ -87,18 +87,18 @@ def test_every_press_changes_the_speed_until_there_is_no_other(measured: float) 
 
 def test_the_speed_is_told_in_words(tmp_path: Path) -> None:
     source = ReplaySource(recording(tmp_path))
-    assert told(source) == "as fast as measured"
-    source.pace = Pace(1.0)
-    assert told(source) == "1 step a second"
-    source.pace, source.loop = Pace(2.0), True
-    assert told(source) == "2 steps a second, over and over"
+    assert speed_in_words(source) == "as fast as measured"
+    source.pace = PlaySpeed(1.0)
+    assert speed_in_words(source) == "1 step a second"
+    source.pace, source.loop = PlaySpeed(2.0), True
+    assert speed_in_words(source) == "2 steps a second, over and over"
 
 
 async def test_brackets_change_the_speed_and_a_plays_again_and_again(tmp_path: Path) -> None:
     source = ReplaySource(recording(tmp_path, seconds=0.4), play=True)
     async with playing(source) as (app, pilot):
         await press(pilot, "space", "left_square_bracket")
-        assert source.pace == Pace(2.0, 2.5)
+        assert source.pace == PlaySpeed(2.0, 2.5)
         assert text_of(app, "Status").strip() == "Plays 2 steps a second."
         await press(pilot, "left_square_bracket")
         assert text_of(app, "Status").strip() == "Plays 1 step a second."
@@ -106,9 +106,9 @@ async def test_brackets_change_the_speed_and_a_plays_again_and_again(tmp_path: P
         assert source.loop
         assert text_of(app, "Status").strip() == "Plays 1 step a second, over and over."
         await press(pilot, "right_square_bracket", "right_square_bracket")
-        assert source.pace == Pace(None, 2.5)
+        assert source.pace == PlaySpeed(None, 2.5)
         await press(pilot, "right_square_bracket")
-        assert source.pace == Pace(4.0, 2.5)
+        assert source.pace == PlaySpeed(4.0, 2.5)
 
 
 async def test_e_shows_the_rest_at_once(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_long_reason_gives_way_to_the_keys(tmp_path: Path, reason: str, pace: 
     for event in session_events(3):
         if isinstance(event, (RunStarted, StepMeasured)):
             view.apply(event)
-    view.apply(RunPaused(1, Pause.ENDED, reason))
+    view.apply(RunPaused(1, Why.ENDED, reason))
     said = sentence(view, 79)
     assert cell_len(said) <= 79
     assert said.endswith("; [ ] speed, a loop, e end.")

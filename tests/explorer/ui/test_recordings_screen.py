@@ -14,7 +14,7 @@ from textual.widgets import Input
 from explorer.recordings.library import matching
 from explorer.sources.recorder import Recorder
 from explorer.sources.source import Source
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.compare import Comparison
 from explorer.ui.screens.main import MainScreen
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def record(path: Path, setting: str, steps: int) -> None:
-    source = ScriptedSource(RunSettings(PROMPT, follow=Follow.FREE), setting=setting)
+    source = ToySource(RunSettings(PROMPT, follow=Follow.FREE), setting=setting)
     source.open(Recorder(lambda _event: None, path))
     source.advance(steps)
 
@@ -129,7 +129,7 @@ async def test_an_empty_folder_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_new_run_is_offered_where_there_are_models(folder: Path) -> None:
-    source = ScriptedSource()
+    source = ToySource()
     async with browsing(source) as (app, pilot):
         assert "new run" in screen_text(app)
         await press(pilot, "n")
@@ -143,7 +143,7 @@ async def test_a_new_run_is_offered_where_there_are_models(folder: Path) -> None
 
 
 async def test_o_opens_the_list_over_a_run_and_escape_goes_back(folder: Path) -> None:
-    app = ExplorerApp(ScriptedSource(), clock=Clock())
+    app = ExplorerApp(ToySource(), clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         await press(pilot, "n", "o")
@@ -154,7 +154,7 @@ async def test_o_opens_the_list_over_a_run_and_escape_goes_back(folder: Path) ->
 
 
 async def test_opening_a_recording_leaves_the_run_before_it_closed_and_unheard(folder: Path) -> None:
-    source = ScriptedSource()
+    source = ToySource()
     app = ExplorerApp(source, clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
@@ -170,7 +170,7 @@ async def test_opening_a_recording_leaves_the_run_before_it_closed_and_unheard(f
 
 
 async def test_opening_a_recording_is_refused_where_it_would_lose_steps(folder: Path) -> None:
-    app = ExplorerApp(ScriptedSource(), unsaved=lambda: "3 lines are not recorded: the disk is full.", clock=Clock())
+    app = ExplorerApp(ToySource(), unsaved=lambda: "3 lines are not recorded: the disk is full.", clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         await press(pilot, "o")
@@ -185,7 +185,7 @@ async def test_the_models_of_a_recording_go_on_from_the_cursor(folder: Path) -> 
     from explorer.sources.replay import ReplaySource
 
     asked: list[tuple[str, int]] = []
-    source = ScriptedSource()
+    source = ToySource()
 
     def revive(header: object, path: object) -> Source:
         asked.append((header.title, len(path)))  # type: ignore[attr-defined,arg-type]
@@ -345,7 +345,7 @@ def test_points_fit_a_narrow_column() -> None:
 async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_points() -> None:
     from explorer.recordings.shipped import shipped_folder
 
-    app = ExplorerApp(live=ScriptedSource, clock=Clock())
+    app = ExplorerApp(live=ToySource, clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await listed(app, pilot)
         app.compare([shipped_folder() / f"{name}.jsonl" for name in ("collapse", "dropped-attention", "mild")])

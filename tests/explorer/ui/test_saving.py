@@ -8,21 +8,21 @@ import pytest
 from textual.widgets import Input
 
 from explorer.sources.recorder import RecordedSource
-from explorer.sources.toy.source import ScriptedSource
+from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.dialog import Say
 from probes.recording import read
 from tests.support.stage import MIDDLE, Clock, press, screen_text, settle
 
 
-def recorded(source: ScriptedSource, path: Path) -> tuple[ExplorerApp, RecordedSource]:
+def recorded(source: ToySource, path: Path) -> tuple[ExplorerApp, RecordedSource]:
     shown = RecordedSource(source, path)
     recorder = shown.recorder
     return ExplorerApp(shown, unsaved=recorder.unsaved, save=recorder.save, clock=Clock()), shown
 
 
 async def test_all_that_was_measured_and_what_follows_is_in_the_other_file(tmp_path: Path) -> None:
-    source = ScriptedSource()
+    source = ToySource()
     app, _ = recorded(source, tmp_path / "first.jsonl")
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
@@ -40,7 +40,7 @@ async def test_all_that_was_measured_and_what_follows_is_in_the_other_file(tmp_p
 
 async def test_a_file_that_is_there_is_told_while_typing_and_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text("mine")
-    app, _ = recorded(ScriptedSource(), tmp_path / "first.jsonl")
+    app, _ = recorded(ToySource(), tmp_path / "first.jsonl")
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         await press(pilot, "S")
@@ -52,7 +52,7 @@ async def test_a_file_that_is_there_is_told_while_typing_and_never_written_over(
 
 
 async def test_a_place_that_refuses_it_too_is_said_and_changes_nothing(tmp_path: Path) -> None:
-    source = ScriptedSource()
+    source = ToySource()
     app, shown = recorded(source, tmp_path / "first.jsonl")
     (tmp_path / "file").write_text("")
     async with app.run_test(size=MIDDLE) as pilot:
@@ -71,7 +71,7 @@ async def test_a_place_that_refuses_it_too_is_said_and_changes_nothing(tmp_path:
 async def test_whoever_would_lose_steps_by_quitting_can_save_them_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = ScriptedSource()
+    source = ToySource()
     app, shown = recorded(source, tmp_path / "first.jsonl")
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
@@ -83,7 +83,7 @@ async def test_whoever_would_lose_steps_by_quitting_can_save_them_first(
 
 
 async def test_a_recording_has_nothing_to_save() -> None:
-    app = ExplorerApp(ScriptedSource(live=False), clock=Clock())
+    app = ExplorerApp(ToySource(live=False), clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         await press(pilot, "S")

@@ -14,7 +14,7 @@ from textual.widgets import Input, TextArea
 
 from explorer.recordings.library import Listed, recordings
 from explorer.sources.recorder import Recorder
-from explorer.sources.toy.source import Accidents, ScriptedSource
+from explorer.sources.toy.source import Accidents, ToySource
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from probes.schema.events import Failed, WorkProgressed
@@ -27,7 +27,7 @@ Compare = Any
 """The fixture `snap_compare`, which the plugin leaves without a type."""
 
 
-def before(source: ScriptedSource, steps: int = 0, *keys: str, running: bool = False) -> Do:
+def before(source: ToySource, steps: int = 0, *keys: str, running: bool = False) -> Do:
     async def do(pilot: Pilot[int]) -> None:
         await settle(pilot)
         if running:
@@ -146,7 +146,7 @@ def test_a_recording(snap_compare: Compare) -> None:
     assert seen(explorer(source), snap_compare, MIDDLE, before(source, 42))
 
 
-class Waiting(ScriptedSource):
+class Waiting(ToySource):
     """Never ready."""
 
     def begin(self) -> None:

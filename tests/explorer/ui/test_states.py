@@ -9,7 +9,7 @@ import pytest
 
 from explorer.bench.interface import CountingDriver
 from explorer.sources.source import Sink
-from explorer.sources.toy.source import Accidents, ScriptedSource
+from explorer.sources.toy.source import Accidents, ToySource
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.token_text import TokenText
@@ -18,7 +18,7 @@ from probes.schema.settings import Follow
 from tests.support.stage import MIDDLE, SMALL, on_stage, press, screen_text, scripted, settle, text_of
 
 
-class Waiting(ScriptedSource):
+class Waiting(ToySource):
     """A source that is not ready until it is told to be."""
 
     def __init__(self) -> None:

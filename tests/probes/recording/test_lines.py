@@ -20,10 +20,10 @@ from probes.schema.events import (
     Event,
     Explained,
     Failed,
-    Pause,
     RunPaused,
     RunResumed,
     StepMeasured,
+    Why,
     WorkProgressed,
 )
 from probes.schema.foreign_text import visible
@@ -65,7 +65,7 @@ def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
         BranchOpened(1, Branch(2, 0, 5, dense=7, label='"x" forced at 5')),
         BranchSelected(1, 0),
         RunResumed(1, ("kl>2", "split")),
-        RunPaused(1, Pause.UNTIL, "KL 2.31 at step 14 is above 2."),
+        RunPaused(1, Why.UNTIL, "KL 2.31 at step 14 is above 2."),
         Failed("Out of memory", "It takes 3 GB more.", "Use bfloat16."),
     ],
     ids=lambda event: type(event).__name__,

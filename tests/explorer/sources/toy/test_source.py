@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from explorer.sources.toy.models import Pair, compare
-from explorer.sources.toy.source import Accidents, ScriptedSource
-from probes.schema.events import Event, Pause, RunPaused, StepMeasured
+from explorer.sources.toy.models import ToyPair, toy_comparison
+from explorer.sources.toy.source import Accidents, ToySource
+from probes.schema.events import Event, RunPaused, StepMeasured, Why
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.summary import Accumulator
 from tests.support.stage import PROMPT, scripted
@@ -23,8 +23,8 @@ def test_the_sums_are_those_of_the_steps(follow: Follow) -> None:
 
 
 def test_the_table_adds_up_to_the_kl() -> None:
-    pair = Pair()
-    found = compare(pair, pair.dense([1, 2]), pair.pruned([1, 2]), 1.0, top=len(pair.vocabulary))
+    pair = ToyPair()
+    found = toy_comparison(pair, pair.dense([1, 2]), pair.pruned([1, 2]), 1.0, top=len(pair.vocabulary))
     assert math.fsum(row.p for row in found.top) == pytest.approx(1)
     assert math.fsum(row.q for row in found.top) == pytest.approx(1)
     assert math.fsum(row.kl_share for row in found.top) == pytest.approx(1)
@@ -52,9 +52,9 @@ def test_contexts_part_in_free_and_nowhere_else() -> None:
 
 def test_one_seed_gives_one_run() -> None:
     settings = RunSettings(PROMPT, sampling=Sampling(temperature=1.0, seed=5))
-    assert ScriptedSource(settings).records(20) == ScriptedSource(settings).records(20)
+    assert ToySource(settings).records(20) == ToySource(settings).records(20)
     other = RunSettings(PROMPT, sampling=Sampling(temperature=1.0, seed=6))
-    assert ScriptedSource(settings).records(20) != ScriptedSource(other).records(20)
+    assert ToySource(settings).records(20) != ToySource(other).records(20)
 
 
 def test_each_model_ends_on_its_own_in_free() -> None:
@@ -73,7 +73,7 @@ def test_a_run_stops_where_its_condition_is_met() -> None:
     source.advance(100)
     paused = events[-1]
     assert isinstance(paused, RunPaused)
-    assert paused.why is Pause.UNTIL
+    assert paused.why is Why.UNTIL
     assert "differ at step" in paused.reason
     assert not source.running
 
