@@ -15,7 +15,7 @@ from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
-from tests.probes.stepping.test_lockstep import damaged
+from tests.support.stepping import damaged
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from textual.pilot import Pilot
 
+from explorer.sources.recorder import Recorder
 from explorer.sources.toy.source import ToySource
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
+from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.line_widget import Drawn
 from probes.schema.settings import Follow, RunSettings
 
@@ -74,3 +78,28 @@ def screen_text(app: ExplorerApp) -> str:
     """The whole screen as plain lines."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+class Waiting(ToySource):
+    """Never ready."""
+
+    def begin(self) -> None:
+        pass
+
+
+async def opened(app: ExplorerApp, pilot: Pilot[int]) -> None:
+    """Until a recording is on the main screen."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        await pilot.pause(0.05)
+        if isinstance(app.screen, MainScreen) and app.view.newest:
+            await settle(pilot)
+            return
+    raise AssertionError("the recording was never shown")
+
+
+def record(path: Path, setting: str, steps: int) -> None:
+    """Writes a recording of the scripted models in `free`."""
+    source = ToySource(RunSettings(PROMPT, follow=Follow.FREE), setting=setting)
+    source.open(Recorder(lambda _event: None, path))
+    source.advance(steps)

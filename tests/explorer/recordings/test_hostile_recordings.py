@@ -27,9 +27,9 @@ from probes.recording.runs import DEEPEST, MOST_COLUMNS, MOST_KINDS
 from probes.schema.bounds import LONGEST_TEXT, LONGEST_TOKEN, MOST_MATRICES
 from probes.schema.errors import PhierError
 from probes.schema.header import MatrixReport
-from tests.explorer.cli.test_recordings import phier
 from tests.support.hostile import chain, hostile
 from tests.support.records import session_events, write_events
+from tests.support.shell import phier
 from tests.support.stage import Clock, press, screen_text, settle
 
 EVENTS = session_events(14, fork_at=5)

@@ -24,8 +24,8 @@ from probes.recording import read
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted
 from probes.schema.settings import Follow, RunSettings
-from tests.explorer.cli.test_recordings import phier
 from tests.support.records import session_events, write_events
+from tests.support.shell import phier
 from tests.support.stage import PROMPT, Clock, press, screen_text, settle
 
 

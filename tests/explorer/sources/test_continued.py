@@ -22,9 +22,8 @@ from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
-from tests.explorer.sources.test_live import INFO, SETTINGS, Listener, TinyPair, expected
-from tests.explorer.ui.test_recordings_screen import opened, record
-from tests.support.stage import MIDDLE, Clock, press, screen_text, settle
+from tests.support.live import INFO, SETTINGS, Listener, TinyPair, expected
+from tests.support.stage import MIDDLE, Clock, opened, press, record, screen_text, settle
 
 HEADER = RunHeader(INFO, INFO, None, SETTINGS, SETTINGS.prompt)
 GIVEN = PairSpec(prune="wanda:0.5")

@@ -14,7 +14,7 @@ from probes.schema.events import BranchOpened, Failed, RunPaused, RunStarted, St
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
-from tests.explorer.sources.test_live import Listener
+from tests.support.live import Listener
 from tests.support.prune_models import FEW, loaded
 
 SETTINGS = RunSettings("abcdef", follow=Follow.DENSE, steps=20)

@@ -11,7 +11,7 @@ from explorer.sources.live import LiveSource
 from probes.recording.lines import encode
 from probes.schema.events import Noticed
 from probes.system.pace import Pace
-from tests.explorer.sources.test_live import SETTINGS, Listener, TinyPair
+from tests.support.live import SETTINGS, Listener, TinyPair
 
 
 def said(seconds: list[float]) -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from explorer.ui.widgets.before_after import BeforeAfter
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.prune_brush import PruneBrush
 from probes.schema.settings import Follow
-from tests.explorer.ui.test_snapshots import Compare, before, seen
+from tests.support.snapshots import Compare, before, seen
 from tests.support.stage import LARGE, MIDDLE, SMALL, explorer, on_stage, press, screen_text, scripted
 
 SIZES = pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE], ids=["80x24", "120x36", "160x45"])

@@ -12,7 +12,6 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from explorer.recordings.library import matching
-from explorer.sources.recorder import Recorder
 from explorer.sources.source import Source
 from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
@@ -21,8 +20,7 @@ from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.widgets.comparison import ComparedFigures, ComparedTexts, closely, difference, lines_of, narrowed
 from explorer.ui.widgets.recording_list import RecordingList
-from probes.schema.settings import Follow, RunSettings
-from tests.support.stage import MIDDLE, PROMPT, SMALL, Clock, press, screen_text, settle
+from tests.support.stage import MIDDLE, SMALL, Clock, opened, press, record, screen_text, settle
 
 
 @pytest.fixture
@@ -35,12 +33,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     record(tmp_path / "drop.jsonl", "drop-attn@layers=20", 20)
     (tmp_path / "broken.jsonl").write_text("not a recording\n")
     return tmp_path
-
-
-def record(path: Path, setting: str, steps: int) -> None:
-    source = ToySource(RunSettings(PROMPT, follow=Follow.FREE), setting=setting)
-    source.open(Recorder(lambda _event: None, path))
-    source.advance(steps)
 
 
 @asynccontextmanager
@@ -61,17 +53,6 @@ async def listed(app: ExplorerApp, pilot: Pilot[int]) -> None:
         if isinstance(app.screen, Recordings) and app.screen.query_one(RecordingList)._found is not None:
             return
     raise AssertionError("the recordings were never listed")
-
-
-async def opened(app: ExplorerApp, pilot: Pilot[int]) -> None:
-    """Until a recording is on the main screen."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        await pilot.pause(0.05)
-        if isinstance(app.screen, MainScreen) and app.view.newest:
-            await settle(pilot)
-            return
-    raise AssertionError("the recording was never shown")
 
 
 def choose(app: ExplorerApp, name: str) -> None:

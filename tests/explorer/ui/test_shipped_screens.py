@@ -12,7 +12,7 @@ from explorer.recordings.shipped import DEMO, shipped_folder
 from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
-from tests.explorer.ui.test_snapshots import SIZES, Compare
+from tests.support.snapshots import SIZES, Compare
 from tests.support.stage import LARGE, MIDDLE, SMALL, Clock, press, settle
 
 Do = Callable[[Pilot[int]], Awaitable[None]]

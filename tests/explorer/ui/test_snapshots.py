@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
 
 from explorer.recordings.library import Listed, recordings
 from explorer.sources.recorder import Recorder
-from explorer.sources.toy.source import Accidents, ToySource
+from explorer.sources.toy.source import Accidents
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from probes.schema.events import Failed, WorkProgressed
 from probes.schema.settings import Follow
-from tests.support.stage import LARGE, MIDDLE, SMALL, Clock, explorer, press, scripted, settle
-
-SIZES = pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE], ids=["80x24", "120x36", "160x45"])
-Do = Callable[[Pilot[int]], Awaitable[None]]
-Compare = Any
-"""The fixture `snap_compare`, which the plugin leaves without a type."""
-
-
-def before(source: ToySource, steps: int = 0, *keys: str, running: bool = False) -> Do:
-    async def do(pilot: Pilot[int]) -> None:
-        await settle(pilot)
-        if running:
-            source.run()
-        source.advance(steps)
-        await settle(pilot)
-        await press(pilot, *keys)
-        for field in pilot.app.screen.query("Input, TextArea"):
-            if isinstance(field, (Input, TextArea)):
-                field.cursor_blink = False
-        await settle(pilot)
-
-    return do
-
-
-def seen(
-    app: ExplorerApp, compare: Compare, size: tuple[int, int], do: Callable[[Pilot[int]], Awaitable[None]]
-) -> bool:
-    return bool(compare(app, terminal_size=size, run_before=do))
+from tests.support.snapshots import SIZES, Compare, Do, before, seen
+from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, explorer, press, scripted, settle
 
 
 @SIZES
@@ -144,13 +115,6 @@ def test_a_condition_is_met(snap_compare: Compare) -> None:
 def test_a_recording(snap_compare: Compare) -> None:
     source = scripted(live=False)
     assert seen(explorer(source), snap_compare, MIDDLE, before(source, 42))
-
-
-class Waiting(ToySource):
-    """Never ready."""
-
-    def begin(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize("size", [SMALL, MIDDLE], ids=["80x24", "120x36"])

@@ -7,8 +7,7 @@ import re
 import pytest
 
 from explorer.ui.splash import drawn
-from tests.explorer.ui.test_snapshots import Waiting
-from tests.support.stage import explorer, screen_text, settle
+from tests.support.stage import Waiting, explorer, screen_text, settle
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (161, 45)])

@@ -9,7 +9,7 @@ from probes.bench import stepping as cost
 from probes.bench.stepping import StepCost, growth, growth_alone, step_cost
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
-from tests.probes.stepping.test_lockstep import PROMPT, Words, damaged
+from tests.support.stepping import PROMPT, Words, damaged
 from tests.support.tiny import tiny
 
 STEPS = 6

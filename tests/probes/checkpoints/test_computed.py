@@ -19,8 +19,8 @@ from probes.schema.header import PruneReport
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.progress import Work
-from tests.probes.stepping.test_cache_check import spread
 from tests.support.prune_models import TOKENIZER
+from tests.support.steppable import spread
 from tests.support.tiny import save, tiny
 
 SIZE = len(TOKENIZER)

@@ -9,25 +9,14 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from probes.models import aligned
 from probes.models.aligned import BYTES, align, move
 from probes.models.loaded import load
+from tests.support.misaligned import Shifted
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 MODEL_SIZE = len(byte_tokenizer())
-
-
-class Shifted(nn.Module):
-    """Two matrices beside aligned memory that share it, and one in aligned memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        memory = torch.arange(40.0)
-        self.first = nn.Parameter(memory[2:34].view(4, 8))
-        self.second = nn.Parameter(memory[2:34].view(4, 8))
-        self.third = nn.Parameter(torch.ones(4))
 
 
 def test_weights_are_moved_with_their_values_and_what_they_share():
@@ -59,7 +48,7 @@ def test_models_are_moved_only_if_it_matters_here(depends, tmp_path, monkeypatch
 
 TRIED = """
 import torch
-from tests.probes.models.test_aligned import Shifted
+from tests.support.misaligned import Shifted
 from probes.models.aligned import align
 numbers, results = torch.Generator().manual_seed(0), set()
 for words in range(16):

@@ -24,8 +24,8 @@ from probes.stepping.cache_check import check_steppable
 from probes.stepping.cached_model import Track
 from probes.stepping.lockstep import Lockstep
 from probes.twin.twin import Twin
-from tests.probes.stepping.test_cache_check import loaded, spread
-from tests.probes.stepping.test_lockstep import Words
+from tests.support.steppable import loaded, spread
+from tests.support.stepping import Words
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 LIMIT = 16

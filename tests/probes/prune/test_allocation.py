@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,21 +15,13 @@ from torch import Tensor
 from probes.calibration.samples import samples
 from probes.models.loaded import Loaded
 from probes.prune import block_walk as blocks
-from probes.prune.allocation import Share, owl_ratios, shares
+from probes.prune.allocation import owl_ratios
 from probes.schema.errors import BadInput, Failure
-from probes.schema.prune_setting import Ratio, parse
+from probes.schema.prune_setting import Ratio
 from probes.twin.anatomy import Matrix, dissect, weight
+from tests.support.allocation import MATRICES, allocated, amounts
 from tests.support.prune_models import FEW, loaded, logits, pruned
 
-MATRICES = [
-    Matrix(f"model.layers.{layer}.{owner}.{name}", layer, sublayer, False)
-    for layer in range(3)
-    for owner, sublayer, names in (
-        ("self_attn", "attn", ("q_proj", "o_proj")),
-        ("mlp", "mlp", ("up_proj", "down_proj")),
-    )
-    for name in names
-]
 LAMBDA, M = Fraction(8, 100), 5
 """The spread, and from how many times the mean on a score is an outlier."""
 
@@ -38,24 +30,6 @@ LAMBDA, M = Fraction(8, 100), 5
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(blocks, "BATCH_TOKENS", 60)
-
-
-def unasked(_matrices: Sequence[Matrix]) -> Iterable[Tensor]:
-    raise AssertionError("nothing here depends on scores")
-
-
-def allocated(
-    setting: str,
-    scores: Callable[[Sequence[Matrix]], Iterable[Tensor]] = unasked,
-    matrices: Sequence[Matrix] = MATRICES,
-) -> dict[str, Share]:
-    return shares(parse(setting).parts, matrices, scores)
-
-
-def amounts(setting: str) -> dict[str, str]:
-    """What decides each matrix, by the end of its name: {"0.q_proj": "wanda 0.5"}."""
-    found = allocated(setting).values()
-    return {f"{s.matrix.layer}.{s.matrix.name.rpartition('.')[2]}": f"{s.part.method} {s.amount}" for s in found}
 
 
 def outliers_slowly(scores: Sequence[Tensor]) -> Fraction:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.schema.errors import BadInput
-from tests.probes.prune.test_allocation import allocated, amounts
+from tests.support.allocation import allocated, amounts
 
 
 def table(folder: Path, *lines: str) -> str:

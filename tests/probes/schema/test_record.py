@@ -12,7 +12,7 @@ import pytest
 from probes.schema.record import StepRecord, from_jsonable, to_jsonable
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.stepping.lockstep import Lockstep
-from tests.probes.stepping.test_lockstep import Words, damaged
+from tests.support.stepping import Words, damaged
 from tests.support.tiny import tiny
 
 

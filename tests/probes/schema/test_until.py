@@ -12,7 +12,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.until import GRAMMAR, Loop, TokenTaken, first_met, parse_until
 from probes.stepping.lockstep import Lockstep
-from tests.probes.stepping.test_lockstep import Words, damaged
+from tests.support.stepping import Words, damaged
 from tests.support.tiny import tiny
 
 

@@ -9,18 +9,16 @@ from transformers import (
     BertLMHeadModel,
     JambaConfig,
     JambaForCausalLM,
-    PreTrainedModel,
     RobertaConfig,
     RobertaForCausalLM,
     StableLmConfig,
     StableLmForCausalLM,
 )
 
-from probes.models.loaded import Loaded
 from probes.schema.errors import BadInput
-from probes.schema.header import ModelInfo
 from probes.stepping.cache_check import TESTED, check_steppable
 from probes.stepping.cached_model import Track
+from tests.support.steppable import loaded, spread
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 SIZES = {
@@ -42,21 +40,6 @@ JAMBA = {
     "expert_layer_offset": 1,
     "use_mamba_kernels": False,
 }
-
-
-def spread(model: PreTrainedModel) -> PreTrainedModel:
-    """Weights large enough for every token to matter."""
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() > 1 and not name.endswith("A_log"):
-                parameter.normal_(std=0.2, generator=generator)
-    return model.requires_grad_(False).eval()
-
-
-def loaded(model: PreTrainedModel) -> Loaded:
-    info = ModelInfo("m", "m", "", "", type(model).__name__, 2, 32, 128, 1, "float32", "cpu")
-    return Loaded(model, None, info)  # type: ignore[arg-type]
 
 
 def test_what_is_not_tried_out_is_what_other_tests_step() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 
@@ -20,41 +20,8 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.summary import Accumulator, summarise
 from probes.stepping.lockstep import Lockstep
+from tests.support.stepping import PROMPT, Words, damaged, lockstep
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
-
-PROMPT = [5, 17, 99, 3, 42, 8]
-
-
-class Words:
-    """Token 7 is written "7 ": enough of a tokenizer to step with."""
-
-    def piece(self, token_id: int) -> str:
-        return f"{token_id} "
-
-    def stream(self, ids: Sequence[int]) -> Words:
-        return self
-
-    def push(self, token_id: int) -> str:
-        return self.piece(token_id)
-
-
-def lockstep(
-    dense: PreTrainedModel, pruned: PreTrainedModel, follow: str = "dense", *, text: Sequence[int] = (), **options
-) -> Lockstep:
-    ends = options.pop("ends", frozenset())
-    settings = RunSettings("prompt", follow=Follow(follow), text="text" if text else "", **options)
-    return Lockstep(dense, pruned, Words(), PROMPT, settings, ends_dense=ends, ends_pruned=ends, text_ids=text)
-
-
-def damaged(model: PreTrainedModel, noise: float = 0.15) -> PreTrainedModel:
-    """A copy whose matrices are a little off."""
-    other = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            if parameter.dim() > 1:
-                parameter += noise * parameter.std() * torch.randn(parameter.shape, generator=generator)
-    return other
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings, Sampling
 from probes.stepping.retrace import TOLERANCE, check_same_models, retrace
-from tests.probes.stepping.test_lockstep import damaged, lockstep
+from tests.support.stepping import damaged, lockstep
 from tests.support.tiny import tiny
 
 

@@ -23,7 +23,7 @@ from probes.system import subprocesses as child
 from probes.system.cache_folder import Unkept, hash_file, remember, sha256
 from probes.system.kept_folder import keep, kept_or_temporary
 from probes.system.progress import Work
-from tests.probes.models.test_bitmask import made, sparse
+from tests.support.bitmask_model import made, sparse
 from tests.support.gguf_file import write_gguf
 from tests.support.tiny import byte_tokenizer, save, tiny
 

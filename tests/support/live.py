@@ -1,0 +1,93 @@
+"""A pair of tiny models as a live source takes it, and a listener that waits for events."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from probes.models.prompting import Prompt
+from probes.schema.errors import Cancelled
+from probes.schema.events import (
+    Event,
+    StepMeasured,
+    WorkProgressed,
+)
+from probes.schema.header import ModelInfo, RunHeader
+from probes.schema.record import StepRecord
+from probes.schema.settings import Follow, RunSettings
+from probes.stepping.lockstep import Lockstep
+from tests.support.stepping import PROMPT, Words, damaged
+from tests.support.tiny import tiny
+
+E = TypeVar("E")
+
+
+INFO = ModelInfo("tiny", "tiny", "", "", "Tiny", 3, 32, 128, 1000, "float32", "cpu")
+
+
+class TinyPair:
+    """As much of a pair as a source asks for, on tiny models."""
+
+    twin = None
+
+    def __init__(self, noise: float = 0.3) -> None:
+        self.dense = tiny("llama")
+        self.pruned = damaged(self.dense, noise)
+        self.made_by = str(noise)
+
+    def prompt(self, settings: RunSettings) -> Prompt:
+        return Prompt(settings.prompt, tuple(PROMPT) if settings.prompt else ())
+
+    def recorded_prompt(self, header: RunHeader) -> Prompt:
+        return Prompt(header.prompt_text, header.prompt_ids or tuple(PROMPT))
+
+    def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
+        return Lockstep(self.dense, self.pruned, Words(), (prompt or self.prompt(settings)).ids, settings)
+
+    def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
+        return RunHeader(INFO, INFO, None, settings, prompt.text, prompt.ids)
+
+    def repruned(
+        self, setting: str, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
+    ) -> TinyPair:
+        if setting == "slow":
+            while not cancelled():
+                progress(WorkProgressed("Calibrating", 1, 2))
+                time.sleep(0.005)
+            raise Cancelled("Calibrating")
+        return TinyPair(float(setting))
+
+
+class Listener:
+    """Keeps every event and waits for those a test is after."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._arrived = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        with self._arrived:
+            self.events.append(event)
+            self._arrived.notify_all()
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def wait(self, kind: type[E], count: int = 1) -> E:
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.of(kind)) >= count, timeout=20)
+        assert arrived, f"no {count} × {kind.__name__} in {[type(event).__name__ for event in self.events]}"
+        return self.of(kind)[count - 1]
+
+    def steps(self) -> list[StepRecord]:
+        return [event.record for event in self.of(StepMeasured)]
+
+
+SETTINGS = RunSettings("go", follow=Follow.FREE, steps=12)
+
+
+def expected(count: int) -> list[StepRecord]:
+    with TinyPair().lockstep(SETTINGS) as lockstep:
+        return [lockstep.step() for _ in range(count)]
