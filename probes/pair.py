@@ -32,7 +32,7 @@ from probes.stepping.lockstep import Lockstep, longest_context
 from probes.system.progress import Work
 from probes.system.threads import use_threads
 from probes.twin.twin import Twin
-from probes.twin.twin_state import State
+from probes.twin.twin_state import TwinState
 
 Progress = Callable[[WorkProgressed], None]
 Asked = Callable[[], bool]
@@ -55,7 +55,7 @@ class Pair:
     """Sentences that nobody may miss about how the two are compared."""
     common: Common | None = None
     """The tokens that both are compared over; None takes every token that both models answer over."""
-    known: Mapping[str, State] = field(default_factory=dict)
+    known: Mapping[str, TwinState] = field(default_factory=dict)
     """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning anew."""
 
     @property
@@ -245,7 +245,7 @@ def pair_with_twin(
     cancelled: Asked | None = None,
     *,
     twin: Twin | None = None,
-    known: Mapping[str, State] | None = None,
+    known: Mapping[str, TwinState] | None = None,
 ) -> Pair:
     """The dense model and a twin of it that shares every untouched tensor, pruned by a setting.
 
@@ -263,7 +263,7 @@ def pair_with_twin(
         if twin.state.dropped:
             check_steppable(made)
     except BaseException:
-        twin.go(before)
+        twin.set_state(before)
         raise
     return Pair(
         dense,

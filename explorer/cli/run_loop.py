@@ -16,7 +16,7 @@ from probes.schema.errors import Failure
 from probes.schema.events import Event, Failed, Noticed, RunPaused, RunStarted, StepMeasured, Why
 from probes.schema.header import RunHeader
 from probes.schema.until import Until, first_met
-from probes.system.pace import Pace
+from probes.system.pace import SlowdownWatch
 
 if TYPE_CHECKING:
     from probes.stepping.lockstep import Lockstep
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -> Iterator[Event]:
     """One run from its header to the sentence on why it stopped, as the events a screen would be told."""
     yield RunStarted(1, header)
-    why, reason, pace = Why.STEPS, "", Pace()
+    why, reason, pace = Why.STEPS, "", SlowdownWatch()
     begun = time.perf_counter()
     for record in lockstep:
         seconds = time.perf_counter() - begun

@@ -36,7 +36,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.until import Until, first_met, parse_until
-from probes.system.pace import Pace
+from probes.system.pace import SlowdownWatch
 
 if TYPE_CHECKING:
     from probes.models.prompting import Prompt
@@ -102,7 +102,7 @@ class LiveSource:
         """How often a person has paused, so that a run asked for before that is not begun after it."""
         self._limit = 0
         """The step at which a run pauses: the settings' number, or that again where a person goes on."""
-        self._pace, self._on_cpu = Pace(), False
+        self._pace, self._on_cpu = SlowdownWatch(), False
         self._healthy = True
         """False from a failure until the next command: what failed is not tried again unasked."""
 
@@ -309,7 +309,7 @@ class LiveSource:
             self._forced, self._again = {}, 0
             self._running, self._owed, self._until = False, 0, []
             self._run += 1
-            self._pace, self._on_cpu = Pace(), header.dense.device == "cpu"
+            self._pace, self._on_cpu = SlowdownWatch(), header.dense.device == "cpu"
             self._sink(RunStarted(self._run, header))
 
     def _filled(self, done: int, total: int) -> None:
@@ -340,7 +340,7 @@ class LiveSource:
             # The run that is shown goes on, so its caches must be those of the weights that filled them.
             self._pair = pair
             if pair.twin is not None and before is not None:
-                pair.twin.go(before)
+                pair.twin.set_state(before)
             raise
         with self._lock:
             self._again, self._forced = again, forced

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from probes.models.loaded import Loaded
 from probes.pair import Pair
-from probes.prune.activations import Memory
+from probes.prune.activations import NormCache
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput
 from probes.schema.events import WorkProgressed
@@ -76,7 +76,7 @@ def survey(
     found = []
     for done, setting in enumerate(parsed):
         tell(WorkProgressed("Trying every setting", done, len(parsed), "settings"))
-        Memory.forget(dense.model)
+        NormCache.forget(dense.model)
         try:
             report = apply(twin, setting, dense, calibration, keep=False)
         except BadInput as problem:
@@ -86,7 +86,7 @@ def survey(
         with Pair(dense, pruned, report, twin).lockstep(run) as lockstep:
             summary = summarise(list(lockstep))
         found.append(Surveyed(str(setting), _gone(twin, report), report.seconds, summary))
-    Memory.forget(dense.model)
+    NormCache.forget(dense.model)
     return found
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from probes.calibration.samples import samples
 from probes.models.kv_cache import cache_name, new_cache
 from probes.models.loaded import Loaded
-from probes.prune.activations import Memory
+from probes.prune.activations import NormCache
 from probes.prune.apply import apply
 from probes.prune.block_walk import stream
 from probes.schema.events import WorkProgressed
@@ -82,7 +82,7 @@ def timings(
         found.append(clock.timed(f"{what}, 2 layers", partial(twin.drop, *drops), STEP, QUICK))
         found.append(clock.timed(f"giving back {what}", twin.restore, STEP, QUICK))
     for setting, limit in LIMITS.items():
-        Memory.forget(dense.model)
+        NormCache.forget(dense.model)
         found.append(carry_out(setting, STEP if setting.startswith("magnitude") else PASS, limit=limit))
         one = next(iter(twin.state.changes))
         if setting == "magnitude:0.5":
@@ -90,10 +90,10 @@ def timings(
         matrices = len(twin.state.changes)
         found.append(clock.timed(f"giving back {matrices} matrices ({setting})", twin.restore, STEP, QUICK))
     for first, then in CHANGED:
-        Memory.forget(dense.model)
+        NormCache.forget(dense.model)
         found.append(carry_out(first, PASS, f"{first}, measured for the change below"))
         found.append(carry_out(then, PASS, f"{first} changed to {then}"))
-    Memory.forget(dense.model)
+    NormCache.forget(dense.model)
     return found
 
 

@@ -20,7 +20,7 @@ from probes.models.kv_cache import cache_name, new_cache
 from probes.schema.errors import BadInput, Failure
 from probes.system.progress import Work
 
-TASK = "Writing text to calibrate on"
+WRITING = "Writing text to calibrate on"
 BATCH = 32
 """Samples that are written side by side."""
 HOT, COOL_AFTER = 2.0, 10
@@ -30,7 +30,7 @@ SHIPPED = "own_text.npz"
 
 
 @torch.inference_mode()
-def write(model: PreTrainedModel, begin: int, samples: int, length: int, seed: int, work: Work) -> Tensor:
+def write_own_text(model: PreTrainedModel, begin: int, samples: int, length: int, seed: int, work: Work) -> Tensor:
     """(samples, length) token ids that the model writes after the token `begin`, which each sample starts with.
 
     The same seed gives the same samples, and the first ones do not depend on how many follow. Raises `Failure` where
@@ -90,7 +90,7 @@ def _write_batch(
     written = torch.full((BATCH, length), begin)
     for position in range(1, length):
         done = first * length + position * min(BATCH, samples - first)
-        work.tell(TASK, done, samples * length, "tokens")
+        work.tell(WRITING, done, samples * length, "tokens")
         fed = written[:, position - 1 : position].to(device)
         extra: dict[str, object] = {name: cache}
         if "logits_to_keep" in accepted:

@@ -31,7 +31,7 @@ _IDS = "ids.npy"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Samples:
+class CalibrationSamples:
     """Text to calibrate on."""
 
     ids: Tensor
@@ -40,7 +40,7 @@ class Samples:
     """What a reader of a recording must know of it."""
 
 
-def samples(wanted: CalibrationSpec, dense: Loaded, work: Work | None = None) -> Samples:
+def samples(wanted: CalibrationSpec, dense: Loaded, work: Work | None = None) -> CalibrationSamples:
     """Brings the calibration text that is wanted, as ids of the dense model's tokenizer.
 
     The model's own text is written once for a model, number, length and seed, and then kept; the demo model's ships.
@@ -79,9 +79,9 @@ def _length(asked: int, dense: Loaded, work: Work) -> int:
     return asked or min(LENGTH, longest)
 
 
-def _described(ids: Tensor, source: str, seed: int | None) -> Samples:
+def _described(ids: Tensor, source: str, seed: int | None) -> CalibrationSamples:
     digest = hashlib.sha256(f"{tuple(ids.shape)}".encode() + ids.numpy().astype("<i8").tobytes()).hexdigest()
-    return Samples(ids, Calibration(source, ids.shape[0], ids.shape[1], seed, digest))
+    return CalibrationSamples(ids, Calibration(source, ids.shape[0], ids.shape[1], seed, digest))
 
 
 def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tuple[str, Tensor]:
@@ -93,7 +93,7 @@ def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tupl
     begin = own_text.begin_id(dense.tokenizer)
     mark = with_fingerprint(dense).info.fingerprint
     if not mark:
-        return "self", own_text.write(dense.model, begin, number, length, seed, work)
+        return "self", own_text.write_own_text(dense.model, begin, number, length, seed, work)
     writer = f"{mark} {configuration(dense.model)} {begin}"
     key = hashlib.sha256(f"{writer} {number} {length} {seed} {own_text.recipe()}".encode()).hexdigest()
     place = cache_folder() / "calibration" / key
@@ -101,21 +101,21 @@ def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tupl
     written: list[Tensor] = []
 
     def build(folder: Path) -> None:
-        written.append(own_text.write(dense.model, begin, number, length, seed, work))
+        written.append(own_text.write_own_text(dense.model, begin, number, length, seed, work))
         np.save(folder / _IDS, written[0].numpy().astype(np.int32), allow_pickle=False)
 
     try:
-        keep(place, build, work, own_text.TASK)
+        keep(place, build, work, own_text.WRITING)
         return "self", torch.from_numpy(np.load(place / _IDS, allow_pickle=False).astype(np.int64))
     except Unkept as problem:
         work.note(problem.message)
-    return "self", written[0] if written else own_text.write(dense.model, begin, number, length, seed, work)
+    return "self", written[0] if written else own_text.write_own_text(dense.model, begin, number, length, seed, work)
 
 
 def _ship(number: int = 64, length: int = 256, seed: int = 0) -> Path:
     """Has the demo model write what ships with the package."""
     demo = load("demo")
-    ids = own_text.write(demo.model, own_text.begin_id(demo.tokenizer), number, length, seed, Work())
+    ids = own_text.write_own_text(demo.model, own_text.begin_id(demo.tokenizer), number, length, seed, Work())
     path = Path(__file__).with_name(own_text.SHIPPED)
     path.write_bytes(own_text.ship(ids, seed))
     return path

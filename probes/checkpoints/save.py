@@ -37,7 +37,7 @@ from probes.schema.header import PruneReport
 from probes.system.free_folder import check_free
 from probes.system.progress import Work
 from probes.twin.anatomy import input_device
-from probes.twin.twin import Twin, share
+from probes.twin.twin import Twin, sharing_copy
 
 _TOKENS = 16
 """On how many tokens the folder must answer as the twin does."""
@@ -102,7 +102,7 @@ def _plain(twin: Twin) -> PreTrainedModel:
         raise BadInput(
             "Can't save", "A device map keeps weights of the dense model off the device.", "Load without --device-map."
         )
-    plain = share(dense)
+    plain = sharing_copy(dense)
     for name in state.changes:
         plain.get_submodule(name).weight = twin.stored(name, twin.weight(name))
     gone = sorted(int(name.split()[1]) for name in state.dropped if name.startswith("block"))

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from probes.schema.header import MatrixReport, TensorReport
 from probes.schema.prune_setting import Pattern
-from probes.system.float64 import double
+from probes.system.float64 import to_float64
 from probes.system.progress import Work
 from probes.twin.anatomy import Anatomy, Matrix, weight
 
@@ -134,8 +134,8 @@ def difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
     for one, other in _in_pieces(ours, dense, _PIECE if dense.is_cpu else _LARGE_PIECE):
         there = other.double() if other.dtype is torch.float64 else other.float()
         apart = one.to(there.device, there.dtype) - there
-        squares += float(torch.linalg.vector_norm(double(apart))) ** 2
-        total += float(torch.linalg.vector_norm(double(there))) ** 2
+        squares += float(torch.linalg.vector_norm(to_float64(apart))) ** 2
+        total += float(torch.linalg.vector_norm(to_float64(there))) ** 2
         low, high = apart.aminmax()
         largest = max(largest, -float(low), float(high))
     return (squares / total) ** 0.5 if total else float("inf" if squares else 0), largest
@@ -233,7 +233,7 @@ def _same(ours: Tensor, dense: Tensor) -> bool:
     if ours.dtype == dense.dtype:
         return all(torch.equal(one.to(other.device), other) for one, other in _in_pieces(ours, dense, _LARGE_PIECE))
     pieces = _in_pieces(ours, dense, _PIECE if dense.is_cpu else _LARGE_PIECE)
-    return all(torch.equal(double(one.to(other.device)), double(other)) for one, other in pieces)
+    return all(torch.equal(to_float64(one.to(other.device)), to_float64(other)) for one, other in pieces)
 
 
 def _in_pieces(ours: Tensor, dense: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,11 +13,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.schema.errors import BadInput
-from probes.system.float64 import double
+from probes.system.float64 import to_float64
 
 
-class Sums:
-    """Sums over tokens for each matrix; matrices that read the same tensor (q, k and v) share one sum."""
+class InputStatistics:
+    """InputStatistics over tokens for each matrix; matrices that read the same tensor (q, k and v) share one sum."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -66,11 +66,11 @@ class Sums:
         raise NotImplementedError
 
 
-class Norms(Sums):
+class Norms(InputStatistics):
     """‖x_j‖₂ of each input feature j over all tokens."""
 
     def _plus(self, total: Tensor | None, inputs: Tensor) -> Tensor:
-        added = double(inputs.float().square().sum(0))
+        added = to_float64(inputs.float().square().sum(0))
         return added if total is None else total.add_(added)
 
     def norms(self, name: str) -> Tensor:
@@ -78,7 +78,7 @@ class Norms(Sums):
         return self.total(name).sqrt().float()
 
 
-class Hessians(Sums):
+class Hessians(InputStatistics):
     """H = (2/n) Σ x xᵀ over n tokens: of the squared error of a matrix's output (SparseGPT, arXiv 2301.00774)."""
 
     def _plus(self, total: Tensor | None, inputs: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class Hessians(Sums):
         return self._sums.pop(self.readers(name)).mul_(2 / self.tokens(name))
 
 
-class Memory:
+class NormCache:
     """Norms measured before, by what they depend on: the calibration text and all that is pruned further up.
 
     One for each dense model, for as long as that model lives.
@@ -101,13 +101,13 @@ class Memory:
         self._most = blocks
 
     @staticmethod
-    def of(dense: PreTrainedModel) -> Memory:
-        return _MEMORIES.setdefault(dense, Memory())
+    def of(dense: PreTrainedModel) -> NormCache:
+        return _NORM_CACHES.setdefault(dense, NormCache())
 
     @staticmethod
     def forget(dense: PreTrainedModel) -> None:
         """Lets go of all that was measured on a model, so that the next method measures everything itself."""
-        _MEMORIES.pop(dense, None)
+        _NORM_CACHES.pop(dense, None)
 
     def recall(self, key: str, names: list[str]) -> Mapping[str, Tensor] | None:
         """The norms of these matrices under this key, if all are known."""
@@ -121,7 +121,7 @@ class Memory:
             self._known.popitem(last=False)
 
 
-_MEMORIES: WeakKeyDictionary[PreTrainedModel, Memory] = WeakKeyDictionary()
+_NORM_CACHES: WeakKeyDictionary[PreTrainedModel, NormCache] = WeakKeyDictionary()
 
 
 def _is(a: Tensor, b: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Owl, Pattern, Ratio, SettingPart, Table, ranges
-from probes.system.float64 import double
+from probes.system.float64 import to_float64
 from probes.twin.anatomy import Matrix
 
 OWL_OUTLIER = 5.0
@@ -21,7 +21,7 @@ OWL_SPREAD = 0.08
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class MatrixAmount:
     """What is to go from one matrix."""
 
     matrix: Matrix
@@ -32,7 +32,7 @@ class Share:
         return f"{self.matrix.name} {self.part.method}:{self.amount}"
 
 
-def chosen(part: SettingPart, matrices: Sequence[Matrix], unreachable: Sequence[str] = ()) -> list[Matrix]:
+def targeted_matrices(part: SettingPart, matrices: Sequence[Matrix], unreachable: Sequence[str] = ()) -> list[Matrix]:
     """The matrices a part speaks of. Raises `BadInput` if there are none, and says what there is, and whether it speaks
     of weights that are out of reach, such as experts."""
     targets = part.targets
@@ -82,23 +82,23 @@ def _names(matrices: Sequence[Matrix]) -> str:
     return f"Names of matrices: {', '.join(sorted({matrix.name.rpartition('.')[2] for matrix in matrices}))}."
 
 
-def shares(
+def matrix_amounts(
     parts: Sequence[SettingPart], matrices: Sequence[Matrix], scores: Callable[[Sequence[Matrix]], Iterable[Tensor]]
-) -> dict[str, Share]:
+) -> dict[str, MatrixAmount]:
     """What goes from each matrix, by name; where several parts speak of one, the last does.
 
     `scores` gives the Wanda scores of matrices, one after another; it is asked only where a part allocates by them.
     """
-    decided: dict[str, Share] = {}
+    decided: dict[str, MatrixAmount] = {}
     for part in parts:
-        here = chosen(part, matrices)
+        here = targeted_matrices(part, matrices)
         if isinstance(part.amount, Table):
             found = _from_table(part, part.amount, here)
         elif isinstance(part.amount, Owl):
             found = _by_outliers(part, part.amount.ratio, here, scores(here))
         else:
             assert isinstance(part.amount, (Ratio, Pattern))
-            found = [Share(matrix, part, part.amount) for matrix in here]
+            found = [MatrixAmount(matrix, part, part.amount) for matrix in here]
         decided |= {share.matrix.name: share for share in found}
     return {matrix.name: decided[matrix.name] for matrix in matrices if matrix.name in decided}
 
@@ -114,8 +114,8 @@ def table_text(path: str) -> str:
         ) from problem
 
 
-def _from_table(part: SettingPart, table: Table, matrices: Sequence[Matrix]) -> list[Share]:
-    decided: dict[str, Share] = {}
+def _from_table(part: SettingPart, table: Table, matrices: Sequence[Matrix]) -> list[MatrixAmount]:
+    decided: dict[str, MatrixAmount] = {}
     for number, line in enumerate(table_text(table.path).splitlines(), 1):
         words = line.partition("#")[0].replace(",", " ").split()
         if not words:
@@ -131,7 +131,7 @@ def _from_table(part: SettingPart, table: Table, matrices: Sequence[Matrix]) -> 
             if (settled := _amount(amount, where)) is None:
                 decided.pop(matrix.name, None)
             else:
-                decided[matrix.name] = Share(matrix, part, settled)
+                decided[matrix.name] = MatrixAmount(matrix, part, settled)
     if not decided:
         raise BadInput("Table", f"{table.path} removes nothing.", "Give at least one line with an amount above 0.")
     return list(decided.values())
@@ -150,11 +150,13 @@ def _amount(text: str, where: str) -> Ratio | Pattern | None:
     return Ratio(ratio) if ratio else None
 
 
-def _by_outliers(part: SettingPart, ratio: float, matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> list[Share]:
+def _by_outliers(
+    part: SettingPart, ratio: float, matrices: Sequence[Matrix], scores: Iterable[Tensor]
+) -> list[MatrixAmount]:
     """OWL (arXiv 2310.05175): layers with more outlying scores keep more; the mean over all weights is the ratio."""
     sizes, shares_of_outliers = _outliers(matrices, scores)
     ratios = owl_ratios(ratio, shares_of_outliers, sizes)
-    return [Share(matrix, part, Ratio(ratios[matrix.layer])) for matrix in matrices]
+    return [MatrixAmount(matrix, part, Ratio(ratios[matrix.layer])) for matrix in matrices]
 
 
 def owl_ratios(ratio: float, outliers: Mapping[int, float], sizes: Mapping[int, int]) -> dict[int, float]:
@@ -177,7 +179,7 @@ def _outliers(matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> tuple[dic
     for layer, pairs in groupby(zip(matrices, scores, strict=True), key=lambda pair: pair[0].layer):
         held = [score for _, score in pairs]
         sizes[layer] = sum(score.numel() for score in held)
-        mean = sum(float(double(score).sum()) for score in held) / sizes[layer]
+        mean = sum(float(to_float64(score).sum()) for score in held) / sizes[layer]
         outliers[layer] = sum(int((score > OWL_OUTLIER * mean).sum()) for score in held) / sizes[layer]
     return sizes, outliers
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from probes.calibration.samples import Samples, samples
+from probes.calibration.samples import CalibrationSamples, samples
 from probes.models.loaded import Loaded
-from probes.prune import store as kept
+from probes.prune import store
 from probes.prune.allocation import check_targets
 from probes.prune.importance import least_important
 from probes.prune.memory_check import check_memory
-from probes.prune.structured import thinnings
+from probes.prune.structured import feature_masks
 from probes.prune.weightwise import prune_weights
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import WorkProgressed
@@ -26,7 +26,7 @@ from probes.system.cache_folder import signature_of
 from probes.system.progress import Work
 from probes.twin.anatomy import Matrix
 from probes.twin.twin import Twin
-from probes.twin.twin_state import State
+from probes.twin.twin_state import TwinState
 
 
 def apply(
@@ -35,7 +35,7 @@ def apply(
     dense: Loaded,
     calibration: CalibrationSpec = OWN_TEXT,
     *,
-    known: Mapping[str, State] | None = None,
+    known: Mapping[str, TwinState] | None = None,
     keep: bool = True,
     all_listed: bool = False,
     progress: Callable[[WorkProgressed], None] | None = None,
@@ -60,7 +60,7 @@ def apply(
     try:
         notes = applying.carried_out(known or {}, keep)
     except torch.OutOfMemoryError as problem:
-        twin.go(before)
+        twin.set_state(before)
         raise Failure(
             "Out of memory",
             f"Pruning by {setting} needed more memory than {dense.info.device} has: {problem}",
@@ -68,7 +68,7 @@ def apply(
             "needs none: magnitude, random.",
         ) from problem
     except BaseException:
-        twin.go(before)
+        twin.set_state(before)
         raise
     return twin.measure(
         str(setting),
@@ -116,7 +116,7 @@ def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
 
 class _Applying:
     def __init__(self, twin: Twin, setting: Setting, dense: Loaded, calibration: CalibrationSpec, work: Work) -> None:
-        self.used: Samples | None = None
+        self.used: CalibrationSamples | None = None
         """The calibration text, once it has been asked for."""
         self._twin = twin
         self._setting = setting
@@ -125,25 +125,25 @@ class _Applying:
         self._seed = calibration.seed or 0
         self._work = work
 
-    def carried_out(self, known: Mapping[str, State], keep: bool) -> list[str]:
+    def carried_out(self, known: Mapping[str, TwinState], keep: bool) -> list[str]:
         """Brings the twin from whatever it is to what the setting says; sentences worth noting."""
         stages = _stages(self._setting.parts)
         done = max((n for n in range(1, len(stages) + 1) if self._known_as(stages[:n]) in known), default=0)
-        start = known[self._known_as(stages[:done])] if done else State()
+        start = known[self._known_as(stages[:done])] if done else TwinState()
         check_memory(self._twin, Setting(tuple(part for stage in stages[done:] for part in stage)), start)
         place = None
         if keep and any(part.calibrated for stage in stages[done:] for part in stage):
-            place = kept.place_of(self._dense, self._setting, self._samples().info, self._seed)
-        found = kept.read(place, self._twin, self._work) if place else None
+            place = store.place_of(self._dense, self._setting, self._samples().info, self._seed)
+        found = store.load_pruning(place, self._twin, self._work) if place else None
         if found is not None:
             state, notes = found
-            self._twin.go(state)
+            self._twin.set_state(state)
         else:
             begun = time.perf_counter()
-            self._twin.go(start)
+            self._twin.set_state(start)
             notes = [note for stage in stages[done:] for note in self._carry_out(stage)]
             if place is not None:
-                kept.write(place, self._twin, notes, time.perf_counter() - begun, self._work)
+                store.store_pruning(place, self._twin, notes, time.perf_counter() - begun, self._work)
         if any(part.calibrated for part in self._setting.parts):
             self._samples()  # so that the report names the text, also where its use was known already
         if not self._twin.state.changes and not self._twin.state.dropped:
@@ -160,9 +160,9 @@ class _Applying:
             return [f"{first} dropped {', '.join(names)}."] if first.amount is not None else []
         if first.method.structured:
             before = twin.state.hash
-            thinned, notes = thinnings(twin, first, self._ids, self._work)
-            for thinning in thinned:
-                twin.thin(thinning.name, thinning.keep)
+            masks, notes = feature_masks(twin, first, self._ids, self._work)
+            for feature_mask in masks:
+                twin.remove_features(feature_mask.name, feature_mask.keep)
             if twin.state.hash == before:
                 raise BadInput("Nothing removed", f"All that {first} would take is gone already.", "Use a larger one.")
             return list(notes)
@@ -206,7 +206,7 @@ class _Applying:
     def _ids(self) -> Tensor:
         return self._samples().ids
 
-    def _samples(self) -> Samples:
+    def _samples(self) -> CalibrationSamples:
         if self.used is None:
             self.used = samples(self._wanted, self._dense, self._work)
         return self.used

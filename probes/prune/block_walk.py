@@ -43,7 +43,7 @@ class _Stop(BaseException):
 
 
 @torch.no_grad()
-def walk(
+def walk_blocks(
     model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, visit: Visit, *, last: int, work: Work, task: str
 ) -> None:
     """Visits the blocks up to layer `last` in order with the activations of `ids`, (samples, length) token ids.

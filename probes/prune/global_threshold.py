@@ -15,7 +15,7 @@ _LOW = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class Threshold:
     """What a score must exceed to stay, and how many of those that equal it go from each matrix."""
 
     score: float
@@ -29,7 +29,7 @@ class Bound:
         return keep
 
 
-def global_bound(scores: Mapping[str, Callable[[], Tensor]], ratio: float) -> Bound:
+def global_threshold(scores: Mapping[str, Callable[[], Tensor]], ratio: float) -> Threshold:
     """The bound at which ⌊ratio · all⌋ scores go. Scores are float32 and not negative; each is asked for twice.
 
     Not negative floats are ordered as their bits are, so counting them by their upper bits, and then those of one
@@ -42,7 +42,7 @@ def global_bound(scores: Mapping[str, Callable[[], Tensor]], ratio: float) -> Bo
         upper += torch.bincount(bits >> _LOW, minlength=1 << 16)
     gone = removed(ratio, count)
     if gone == 0:
-        return Bound(-1.0, dict.fromkeys(scores, 0))
+        return Threshold(-1.0, dict.fromkeys(scores, 0))
     prefix, before = _nth(upper, gone)
     lower = {}
     for name, score in scores.items():
@@ -56,7 +56,7 @@ def global_bound(scores: Mapping[str, Callable[[], Tensor]], ratio: float) -> Bo
         tied[name] = min(left, int(counts[suffix]))
         left -= tied[name]
     bound = torch.tensor([prefix << _LOW | suffix], dtype=torch.int32).view(torch.float32)
-    return Bound(float(bound), tied)
+    return Threshold(float(bound), tied)
 
 
 def _bits(scores: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from probes.prune.block_walk import first_of, hidden_of, stream
 from probes.prune.criteria import removed
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Count, Ratio, SettingPart
-from probes.system.float64 import double
+from probes.system.float64 import to_float64
 from probes.system.progress import Work
 from probes.twin.anatomy import Block, Sublayer
 from probes.twin.twin import Twin
@@ -41,7 +41,7 @@ def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[str, floa
         if name in sums:
             a, b = (state.detach().float().reshape(-1, state.shape[-1]) for state in (before, after))
             total, tokens = sums[name]
-            sums[name] = total + float(double(torch.cosine_similarity(a, b)).sum()), tokens + len(a)
+            sums[name] = total + float(to_float64(torch.cosine_similarity(a, b)).sum()), tokens + len(a)
 
     with ExitStack() as stack:
         for block in blocks:
@@ -98,7 +98,7 @@ def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor]
             gone.append(min((name for name in there if name not in gone), key=lambda name: found[name]))
             twin.drop(gone[-1])
     finally:
-        twin.go(before)
+        twin.set_state(before)
     return tuple(gone)
 
 

@@ -12,26 +12,26 @@ from dataclasses import replace
 import psutil
 from torch import nn
 
-from probes.twin.twin_state import Change, State
+from probes.twin.twin_state import MatrixChange, TwinState
 
-MOST = 8
+MOST_STATES = 8
 """How many settings a pair can flip between."""
 SHARE = 0.25
 """Of the host's free memory, what the corrected weights of states that are not in use may take together."""
 
 
-def latest(known: Mapping[str, State], name: str, now: State, free: int | None = None) -> dict[str, State]:
+def latest(known: Mapping[str, TwinState], name: str, now: TwinState, free: int | None = None) -> dict[str, TwinState]:
     """The known states with the one that is in use last; `free` is the host's free memory in bytes (asked if None).
 
-    Of the `MOST` newest others, those stay that find room within `SHARE`, the newest first, with their weights on the
+    Of the `MOST_STATES` newest others, those that fit into `SHARE` stay, the newest first, with their weights on the
     host.
     """
     room = SHARE * (psutil.virtual_memory().available if free is None else free)
     others = [(other, state) for other, state in known.items() if other != name]
     in_use = {id(change.weight) for change in now.changes.values()}
     counted: set[int] = set()
-    kept: list[tuple[str, State]] = []
-    for other, state in reversed(others[-(MOST - 1) :]):
+    kept: list[tuple[str, TwinState]] = []
+    for other, state in reversed(others[-(MOST_STATES - 1) :]):
         waiting = _on_host(state, in_use)
         new = {id(weight): weight for weight in _weights(waiting) if id(weight) not in in_use | counted}
         taken = sum(weight.numel() * weight.element_size() for weight in new.values())
@@ -43,14 +43,14 @@ def latest(known: Mapping[str, State], name: str, now: State, free: int | None =
     return {**dict(reversed(kept)), name: now}
 
 
-def _weights(state: State) -> list[nn.Parameter]:
+def _weights(state: TwinState) -> list[nn.Parameter]:
     return [change.weight for change in state.changes.values() if change.weight is not None]
 
 
-def _on_host(state: State, in_use: set[int]) -> State:
+def _on_host(state: TwinState, in_use: set[int]) -> TwinState:
     """The same state with its corrected weights in the host's memory, but those that are in use anyway."""
 
-    def moved(change: Change) -> Change:
+    def moved(change: MatrixChange) -> MatrixChange:
         weight = change.weight
         if weight is None or weight.device.type == "cpu" or id(weight) in in_use:
             return change

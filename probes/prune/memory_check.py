@@ -13,7 +13,7 @@ from probes.schema.errors import Failure
 from probes.schema.prune_setting import Method, Setting, SettingPart, ranges
 from probes.twin.anatomy import Matrix
 from probes.twin.twin import Twin
-from probes.twin.twin_state import State
+from probes.twin.twin_state import TwinState
 
 _SCORE = 4
 """Bytes of the float32 score of one weight, of which one matrix at a time has its own."""
@@ -21,7 +21,7 @@ _SCORE = 4
 Free = Callable[[torch.device], int]
 
 
-def check_memory(twin: Twin, setting: Setting, start: State, free: Free | None = None) -> None:
+def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | None = None) -> None:
     """Raises `Failure` unless the matrices that a setting changes fit beside the dense model, on each device.
 
     `start` is the state it begins with, whose matrices exist already; `free` says how many bytes of a device are free
@@ -81,7 +81,7 @@ def _working(twin: Twin, matrix: Matrix, setting: Setting) -> int:
     return _SCORE * outputs * inputs
 
 
-def _given_back(twin: Twin, start: State, device: torch.device) -> int:
+def _given_back(twin: Twin, start: TwinState, device: torch.device) -> int:
     """Bytes that the twin's present masked matrices hand back when it goes to the state that pruning starts from."""
     gone = [name for name, change in twin.state.changes.items() if name not in start.changes and change.weight is None]
     weights = [twin.weight(name) for name in gone]

@@ -29,11 +29,11 @@ from probes.system.cache_folder import Unkept, cache_folder
 from probes.system.kept_folder import intact, keep
 from probes.system.progress import Work
 from probes.twin.twin import Twin
-from probes.twin.twin_state import Change, State, count_kept, unpacked
+from probes.twin.twin_state import MatrixChange, TwinState, count_kept, unpacked
 
 VERSION = 5
 """Grows whenever any method would decide otherwise than before."""
-MOST = 4 << 30
+MOST_BYTES = 4 << 30
 """Bytes that all kept prunings may take together; the oldest go first."""
 _FILE = "pruned.safetensors"
 
@@ -48,7 +48,7 @@ def place_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: in
     return cache_folder() / "pruned" / hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
 
-def read(place: Path, twin: Twin, work: Work) -> tuple[State, list[str]] | None:
+def load_pruning(place: Path, twin: Twin, work: Work) -> tuple[TwinState, list[str]] | None:
     """The kept state and its notes; None where nothing is kept there, or it is no longer whole."""
     if not intact(place, work):
         return None
@@ -61,31 +61,31 @@ def read(place: Path, twin: Twin, work: Work) -> tuple[State, list[str]] | None:
     with suppress(OSError):  # on a read-only disk nothing is let go either
         place.touch()
     notes = [str(note) for note in facts["notes"]]
-    return State(changes, frozenset(facts["dropped"])), [
+    return TwinState(changes, frozenset(facts["dropped"])), [
         f"The masks were kept from an earlier start, where they took {facts['seconds']:.1f} s.",
         *notes,
     ]
 
 
-def write(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work) -> None:
+def store_pruning(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work) -> None:
     """Keeps the twin's present state, and lets the oldest go if all take too much room.
 
     A state that would need all of that room is not kept, as every other one would have to go for it. That is noted,
     as is a disk that does not take it.
     """
     needed = _bytes(twin)
-    if needed > MOST:
+    if needed > MOST_BYTES:
         work.note(
             f"The masks and weights of this setting take {needed / 1e9:.1f} GB and were not kept for later starts, "
-            f"because all that is kept together may take {MOST / 1e9:.1f} GB."
+            f"because all that is kept together may take {MOST_BYTES / 1e9:.1f} GB."
         )
         return
     tensors: dict[str, Tensor] = {}
     matrices: dict[str, list[str]] = {}
     for name, change in twin.state.changes.items():
         found = {"kept": torch.from_numpy(change.kept)}
-        if change.whole is not None:
-            found["whole"] = torch.from_numpy(change.whole)
+        if change.feature_mask is not None:
+            found["whole"] = torch.from_numpy(change.feature_mask)
         if change.weight is not None:
             weight = twin.weight(name)
             found["left"] = weight[weight != 0].cpu()
@@ -102,20 +102,20 @@ def write(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work)
         work.note(problem.message)
         return
     with suppress(OSError):  # another program may be removing the same folders
-        _make_room(place)
+        _evict(place)
 
 
 def _bytes(twin: Twin) -> int:
     """What the twin's state takes on the disk: mask bits, and of corrected matrices the weights that are left."""
     total = 0
     for change in twin.state.changes.values():
-        total += change.kept.nbytes + (0 if change.whole is None else change.whole.nbytes)
+        total += change.kept.nbytes + (0 if change.feature_mask is None else change.feature_mask.nbytes)
         if change.weight is not None:
             total += count_kept(change.kept, change.weight.numel()) * change.weight.element_size()
     return total
 
 
-def _change(twin: Twin, name: str, tensor: Callable[[str], Tensor], kinds: list[str]) -> Change:
+def _change(twin: Twin, name: str, tensor: Callable[[str], Tensor], kinds: list[str]) -> MatrixChange:
     found = {kind: tensor(f"{name}|{kind}") for kind in kinds}
     dense = twin.dense_weight(name)
     bits = found["kept"].numpy()
@@ -128,15 +128,15 @@ def _change(twin: Twin, name: str, tensor: Callable[[str], Tensor], kinds: list[
         filled[here] = found["left"].to(dense)
         weight = twin.stored(name, filled)
     whole = found["whole"].numpy() if "whole" in found else None
-    return Change(bits, weight, whole)
+    return MatrixChange(bits, weight, whole)
 
 
-def _make_room(newest: Path) -> None:
+def _evict(newest: Path) -> None:
     folders = sorted((path for path in newest.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
     sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
     total = sum(sizes.values())
     for folder in folders:
-        if total <= MOST:
+        if total <= MOST_BYTES:
             break
         if folder != newest:
             shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,7 @@ from probes.prune.criteria import check_finite, keep_highest, removed
 from probes.prune.row_roles import Heads, heads, neurons_of_rows, writer
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Method, Ratio, SettingPart, ranges
-from probes.system.float64 import double
+from probes.system.float64 import to_float64
 from probes.system.progress import Work
 from probes.twin.anatomy import Block, Matrix
 from probes.twin.experts import experts_in
@@ -29,7 +29,7 @@ from probes.twin.twin import Twin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Thinning:
+class FeatureMask:
     """Which of a matrix's weights stay, (outputs, inputs), True for kept: whole rows or columns go."""
 
     name: str
@@ -49,9 +49,9 @@ class _Sublayer:
         return matrix.name.removeprefix(self.block.name)
 
 
-def thinnings(
+def feature_masks(
     twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work
-) -> tuple[list[Thinning], tuple[str, ...]]:
+) -> tuple[list[FeatureMask], tuple[str, ...]]:
     """What a structured part removes, on the twin as it is now, and sentences on what it can't reach; one forward pass
     over the samples.
 
@@ -104,7 +104,7 @@ def _sublayers(twin: Twin, part: SettingPart, kind: str) -> list[_Sublayer]:
 
 def _neurons(
     twin: Twin, part: SettingPart, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
-) -> list[Thinning]:
+) -> list[FeatureMask]:
     counts = {sublayer.block.layer: removed(ratio, twin.weight(sublayer.writes.name).shape[1]) for sublayer in found}
     if not any(counts.values()):
         raise _too_few(part, "neurons in an MLP", twin.weight(found[0].writes.name).shape[1])
@@ -118,7 +118,7 @@ def _neurons(
         adds = norms.norms(sublayer.writes.name).to(weight.device) * weight.float().norm(dim=0)
         check_finite(adds, sublayer.writes.name)
         kept = keep_highest(adds.unsqueeze(0), counts[sublayer.block.layer])[0]
-        result.append(Thinning(sublayer.writes.name, kept.expand(weight.shape)))
+        result.append(FeatureMask(sublayer.writes.name, kept.expand(weight.shape)))
         for matrix in sublayer.makes:
             like = (sublayer.local(matrix), weight.shape, twin.weight(matrix.name).shape)
             if like not in rows:
@@ -130,7 +130,7 @@ def _neurons(
 
 def _heads(
     twin: Twin, part: SettingPart, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
-) -> list[Thinning]:
+) -> list[FeatureMask]:
     layouts = _layouts(twin, found)
     pairs = [(sublayer, group) for sublayer in found for group in layouts[sublayer.block.layer].groups]
     count = removed(ratio, len(pairs))
@@ -150,7 +150,7 @@ def _heads(
         layout = layouts[sublayer.block.layer]
         weight = twin.weight(sublayer.writes.name)
         kept = ~torch.isin(torch.arange(weight.shape[1]) // layout.size, torch.tensor(sorted(lost)))
-        result.append(Thinning(sublayer.writes.name, kept.to(weight.device).expand(weight.shape)))
+        result.append(FeatureMask(sublayer.writes.name, kept.to(weight.device).expand(weight.shape)))
         for matrix in sublayer.makes:
             if served := layout.served.get(sublayer.local(matrix)):
                 stays = torch.tensor([not heads_served or not heads_served <= lost for heads_served in served])
@@ -205,7 +205,7 @@ def _shares(
         weight = twin.weight(name).float()
         x = inputs.float()
         for number, features in enumerate((*columns[name], torch.arange(x.shape[1]))):
-            added[name][number] += float(double((x[:, features] @ weight[:, features].T).square()).sum())
+            added[name][number] += float(to_float64((x[:, features] @ weight[:, features].T).square()).sum())
 
     with watched(twin.model, list(added), see):
         stream(twin.model, samples(), work=work, task="Measuring what each head adds")
@@ -214,9 +214,9 @@ def _shares(
     return [one / sums[-1] if sums[-1] else 0.0 for sums in added.values() for one in sums[:-1]]
 
 
-def _by_rows(twin: Twin, matrix: Matrix, kept: Tensor) -> Thinning:
+def _by_rows(twin: Twin, matrix: Matrix, kept: Tensor) -> FeatureMask:
     weight = twin.weight(matrix.name)
-    return Thinning(matrix.name, kept.to(weight.device).unsqueeze(1).expand(weight.shape))
+    return FeatureMask(matrix.name, kept.to(weight.device).unsqueeze(1).expand(weight.shape))
 
 
 def _too_few(part: SettingPart, what: str, number: int) -> BadInput:

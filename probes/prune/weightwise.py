@@ -9,12 +9,12 @@ from secrets import token_hex
 import torch
 from torch import Tensor
 
-from probes.calibration.samples import Samples
+from probes.calibration.samples import CalibrationSamples
 from probes.prune import criteria
-from probes.prune.activations import Hessians, Memory, Norms
-from probes.prune.allocation import Share, chosen, shares
-from probes.prune.block_walk import Run, stream, walk, watched
-from probes.prune.global_threshold import Bound, global_bound
+from probes.prune.activations import Hessians, NormCache, Norms
+from probes.prune.allocation import MatrixAmount, matrix_amounts, targeted_matrices
+from probes.prune.block_walk import Run, stream, walk_blocks, watched
+from probes.prune.global_threshold import Threshold, global_threshold
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Method, Pattern, Ratio, SettingPart
@@ -29,7 +29,7 @@ _WALKED = (Method.WANDA, Method.SPARSEGPT)
 
 
 def prune_weights(
-    twin: Twin, parts: Sequence[SettingPart], samples: Callable[[], Samples], seed: int, work: Work
+    twin: Twin, parts: Sequence[SettingPart], samples: Callable[[], CalibrationSamples], seed: int, work: Work
 ) -> list[str]:
     """Carries out neighbouring weight-wise parts on the twin; sentences worth noting.
 
@@ -37,36 +37,37 @@ def prune_weights(
     that went. Where several of these parts speak of a matrix, the last decides. Within a block all activations are
     measured before any of its weights go. Raises `BadInput` where a part matches or removes nothing.
     """
-    for name in dict.fromkeys(m.name for part in parts for m in chosen(part, twin.in_use, twin.anatomy.unreachable)):
-        twin.fill(name)
+    targets = (m for part in parts for m in targeted_matrices(part, twin.in_use, twin.anatomy.unreachable))
+    for name in dict.fromkeys(matrix.name for matrix in targets):
+        twin.restore_unstructured(name)
     return _Pruning(twin, parts, samples, seed, work).carried_out()
 
 
 class _Pruning:
     def __init__(
-        self, twin: Twin, parts: Sequence[SettingPart], samples: Callable[[], Samples], seed: int, work: Work
+        self, twin: Twin, parts: Sequence[SettingPart], samples: Callable[[], CalibrationSamples], seed: int, work: Work
     ) -> None:
         self._twin = twin
         self._parts = parts
         self._samples = samples
         self._seed = seed
         self._work = work
-        self._memory = Memory.of(twin.dense)
+        self._memory = NormCache.of(twin.dense)
         self._notes: list[str] = []
         self._removed: dict[str, dict[str, int]] = {str(part): {} for part in parts}
         """By part, how many weights went from each of its matrices."""
-        self._shares = shares(parts, twin.in_use, self._dense_scores)
+        self._shares = matrix_amounts(parts, twin.in_use, self._dense_scores)
         self._norms: dict[str, Tensor] = {}
         """‖x_j‖₂ of the inputs of each matrix that Wanda decides, once it is known."""
         self._factors: dict[str, tuple[Tensor, Tensor]] = {}
         """By matrix, for SparseGPT, of the block at hand."""
         self._beyond: dict[str, list[str]] = {str(part): [] for part in parts}
         """By part, the matrices that lost more than their share, because inputs of theirs never spoke."""
-        self._bounds: dict[str, Bound] = {}
+        self._thresholds: dict[str, Threshold] = {}
         """By part, for magnitude-global."""
 
     def carried_out(self) -> list[str]:
-        self._set_bounds()
+        self._set_thresholds()
         onepass = [name for name, share in self._shares.items() if share.part.method is Method.WANDA_ONEPASS]
         if onepass:
             self._norms |= self._streamed(onepass)
@@ -109,7 +110,7 @@ class _Pruning:
                 upstream.update(f"{share} {share.amount!r} {change is None}".encode())
                 upstream.update(b"" if change is None else change.kept.tobytes())
 
-        walk(self._twin.model, self._twin.anatomy, ids, visit, last=last, work=self._work, task=self._task)
+        walk_blocks(self._twin.model, self._twin.anatomy, ids, visit, last=last, work=self._work, task=self._task)
         if reused:
             self._notes.append(
                 f"The activations of {len(reused)} of {last + 1} blocks were measured before and reused; those further "
@@ -143,22 +144,22 @@ class _Pruning:
     def _dense_scores(self, matrices: Sequence[Matrix]) -> Iterator[Tensor]:
         norms = self._streamed([matrix.name for matrix in matrices])
         for matrix in matrices:
-            scores = criteria.wanda(self._twin.base(matrix.name), norms[matrix.name])
+            scores = criteria.wanda(self._twin.starting_weight(matrix.name), norms[matrix.name])
             criteria.check_finite(scores, matrix.name)
             yield scores
 
-    def _set_bounds(self) -> None:
+    def _set_thresholds(self) -> None:
         for part in self._parts:
             mine = [share.matrix.name for share in self._shares.values() if share.part is part]
             if part.method is Method.MAGNITUDE_GLOBAL and isinstance(part.amount, Ratio) and mine:
                 scores = {name: lambda name=name: self._magnitude(name) for name in mine}
-                self._bounds[str(part)] = global_bound(scores, part.amount.value)
+                self._thresholds[str(part)] = global_threshold(scores, part.amount.value)
 
     @property
     def _task(self) -> str:
         return f"Pruning by {' and '.join(dict.fromkeys(str(share.part.method) for share in self._shares.values()))}"
 
-    def _of_layer(self, layer: int) -> list[Share]:
+    def _of_layer(self, layer: int) -> list[MatrixAmount]:
         return [share for share in self._shares.values() if share.matrix.layer == layer]
 
     def _prune_layer(self, layer: int) -> None:
@@ -181,7 +182,7 @@ class _Pruning:
 
     def _replace(self, name: str, weight: Tensor) -> int:
         """Gives a matrix its corrected weights; how many more of them are 0 than before."""
-        base = self._twin.base(name)
+        base = self._twin.starting_weight(name)
         removed = int(torch.count_nonzero(base)) - int(torch.count_nonzero(weight))
         if removed > 0:
             self._twin.replace(name, weight)
@@ -196,31 +197,31 @@ class _Pruning:
         after = self._twin.state.changes[name]
         return (size if before is None else count_kept(before.kept, size)) - count_kept(after.kept, size)
 
-    def _kept(self, share: Share) -> Tensor:
+    def _kept(self, share: MatrixAmount) -> Tensor:
         name, method = share.matrix.name, share.part.method
         if method in (Method.WANDA, Method.WANDA_ONEPASS):
-            scores = criteria.wanda(self._twin.base(name), self._norms[name])
+            scores = criteria.wanda(self._twin.starting_weight(name), self._norms[name])
         elif method is Method.RANDOM:
-            scores = criteria.random(self._twin.base(name), name, self._seed)
+            scores = criteria.random(self._twin.starting_weight(name), name, self._seed)
         else:
             scores = self._magnitude(name)
         criteria.check_finite(scores, name)
         if isinstance(share.amount, Pattern):
             return criteria.keep_pattern(scores, share.amount)
         if method is Method.MAGNITUDE_GLOBAL:
-            return self._bounds[str(share.part)].keep(name, scores)
+            return self._thresholds[str(share.part)].keep(name, scores)
         in_rows = method in (Method.WANDA, Method.WANDA_ONEPASS)
         return (criteria.keep_in_rows if in_rows else criteria.keep_in_matrix)(scores, share.amount.value)
 
-    def _corrected(self, share: Share) -> Tensor:
+    def _corrected(self, share: MatrixAmount) -> Tensor:
         name = share.matrix.name
         factor, dead = self._factors[name]
-        base = self._twin.base(name)
+        base = self._twin.starting_weight(name)
         criteria.check_finite(base, name)
         return sparsegpt(torch.where(dead.to(base.device), 0, base), factor, share.amount).to(base.dtype)
 
     def _magnitude(self, name: str) -> Tensor:
-        return criteria.magnitude(self._twin.base(name))
+        return criteria.magnitude(self._twin.starting_weight(name))
 
     def _check(self) -> None:
         for part in self._parts:

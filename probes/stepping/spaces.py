@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from probes.schema.record import Comparison, HiddenFigures, LogitFigures, ProbabilityFigures, TopToken
-from probes.system.float64 import double
+from probes.system.float64 import to_float64
 
 LN2 = math.log(2)
 
@@ -34,7 +34,7 @@ class Distribution:
     def __init__(self, logits: Tensor, temperature: float = 1.0) -> None:
         """`logits` (V,) are finite, of any floating dtype, on any device; `temperature` is T > 0."""
         self.temperature = temperature
-        self.z = double(logits)
+        self.z = to_float64(logits)
         self.largest, self.first = self.z.max(0)
         """The largest logit, and the first token that has it: both ()."""
         self.p = (self.z - self.largest).mul_(1 / temperature).exp_()
@@ -94,7 +94,7 @@ def compare(
     first, first2 = order[:listed], order2[:listed]
     ids = torch.cat([first, first2[~torch.isin(first2, first)]])
 
-    h_figures = _hidden(double(hidden), double(hidden_pruned))
+    h_figures = _hidden(to_float64(hidden), to_float64(hidden_pruned))
     z_figures = _logits(z, z2, largest[:5], scratch)
     p_figures, terms = _probabilities(dense, pruned, ids, scratch)
     ranks = _ranks(z, torch.cat([ids, pruned.first[None]]), largest)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import deque
 from statistics import median
 
-FEW = 5
+_FEW = 5
 """Steps whose median is compared: the first few, without the very first, and the latest few."""
-FAR = 4.0
+_FAR = 4.0
 """How many times slower is far slower; a longer context alone takes many more steps to get there."""
-SHORT = 1.0
+_SHORT = 1.0
 """Seconds that no step is called slow for."""
 
 
-class Pace:
+class SlowdownWatch:
     """The seconds of one run's steps, in order."""
 
     def __init__(self) -> None:
         self._steps = 0
         self._first: list[float] = []
-        self._latest: deque[float] = deque(maxlen=FEW)
+        self._latest: deque[float] = deque(maxlen=_FEW)
         self._said = False
 
     def add(self, seconds: float) -> str:
@@ -27,12 +27,12 @@ class Pace:
         self._steps += 1
         if self._steps == 1:
             return ""  # it may have read the prompt
-        if len(self._first) < FEW:
+        if len(self._first) < _FEW:
             self._first.append(seconds)
             return ""
         self._latest.append(seconds)
         before, now = median(self._first), median(self._latest)
-        if self._said or len(self._latest) < FEW or now < SHORT or now < FAR * before:
+        if self._said or len(self._latest) < _FEW or now < _SHORT or now < _FAR * before:
             return ""
         self._said = True
         return (

@@ -41,7 +41,7 @@ def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
     weights = _matrices(model)
     if model.device.type != "cpu" or default == 1 or not weights or os.environ.get("OMP_NUM_THREADS"):
         return ""
-    seconds = measured(sorted({1, max(1, default // 2), default}), lambda: _multiply(weights))
+    seconds = median_seconds(sorted({1, max(1, default // 2), default}), lambda: _multiply(weights))
     chosen = fastest(seconds, default)
     torch.set_num_threads(chosen)
     _settled["said"] = (
@@ -54,7 +54,7 @@ def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
     return _settled["said"]
 
 
-def measured(numbers: Sequence[int], work: Callable[[], object]) -> dict[int, float]:
+def median_seconds(numbers: Sequence[int], work: Callable[[], object]) -> dict[int, float]:
     """The median seconds that the work takes with each number of threads, which are tried in turn."""
     seconds: dict[int, list[float]] = {number: [] for number in numbers}
     before = torch.get_num_threads()

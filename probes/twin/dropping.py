@@ -20,7 +20,7 @@ from probes.models.kv_cache import skip
 from probes.twin.anatomy import Anatomy, Sublayer, probe_ids
 
 
-class Silent(nn.Module):
+class PassThrough(nn.Module):
     """Stands where a sublayer was and adds nothing, or where a block was and hands its input on."""
 
     def __init__(self, replaced: nn.Module, values: int | None, *, passes: bool) -> None:
@@ -59,13 +59,13 @@ class Silent(nn.Module):
         return out if self._values is None else (out, *[None] * (self._values - 1))
 
 
-StandIns = Mapping[str, Mapping[str, nn.Module]]
+Replacements = Mapping[str, Mapping[str, nn.Module]]
 """For "attn 20", "mlp 3", "block 7", and so on: what to put where to drop it, by module path."""
-See = Callable[[str, Tensor, object], None]
+_See = Callable[[str, Tensor, object], None]
 """Gets a module's path, the hidden state that entered it, and what it returned."""
 
 
-def stand_ins(model: PreTrainedModel, anatomy: Anatomy) -> StandIns:
+def replacements(model: PreTrainedModel, anatomy: Anatomy) -> Replacements:
     """What to put where to drop each sublayer and block; names that this architecture can't drop are missing.
 
     Runs the model on four tokens, four times, and leaves it as it was.
@@ -73,7 +73,7 @@ def stand_ins(model: PreTrainedModel, anatomy: Anatomy) -> StandIns:
     values = _returned(model, anatomy)
     made: dict[str, dict[str, nn.Module]] = {}
     for block in anatomy.blocks:
-        silent = Silent(model.get_submodule(block.name), values.get(block.name), passes=True)
+        silent = PassThrough(model.get_submodule(block.name), values.get(block.name), passes=True)
         made[f"block {block.layer}"] = {block.name: silent}
         for sublayer in (block.attn, block.mlp):
             if sublayer is not None:
@@ -91,7 +91,7 @@ def stand_ins(model: PreTrainedModel, anatomy: Anatomy) -> StandIns:
     return {name: modules for name, modules in made.items() if name in passing}
 
 
-def put(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+def replace_modules(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     """Sets the modules at their paths, and gives what stood there."""
     before: dict[str, nn.Module] = {}
     for path, module in modules.items():
@@ -105,7 +105,7 @@ def put(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, nn.Modu
 def _in_place_of(model: nn.Module, sublayer: Sublayer, values: Mapping[str, int | None]) -> dict[str, nn.Module]:
     silent = sublayer.modules if sublayer.beside else sublayer.modules[-1:]
     passing: dict[str, nn.Module] = {path: nn.Identity() for path in sublayer.modules if path not in silent}
-    return passing | {path: Silent(model.get_submodule(path), values.get(path), passes=False) for path in silent}
+    return passing | {path: PassThrough(model.get_submodule(path), values.get(path), passes=False) for path in silent}
 
 
 def _returned(model: PreTrainedModel, anatomy: Anatomy) -> dict[str, int | None]:
@@ -139,7 +139,7 @@ def _quiet_norms(model: PreTrainedModel, anatomy: Anatomy, made: dict[str, dict[
         _look(model, [*owners, *_beside(model, anatomy)], see)
 
 
-def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: StandIns) -> set[int]:
+def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: Replacements) -> set[int]:
     """The layers whose blocks hand on what entered them, or a norm of it, while all of this is dropped."""
     paths = {path for modules in dropped.values() for path in modules}
     within = [block for block in anatomy.blocks if block.name not in paths]
@@ -183,17 +183,17 @@ def _beside(model: nn.Module, anatomy: Anatomy, layer: int | None = None) -> lis
 
 
 @contextmanager
-def _dropped(model: nn.Module, modules: StandIns) -> Iterator[None]:
+def _dropped(model: nn.Module, modules: Replacements) -> Iterator[None]:
     """While it lasts, all of this is dropped."""
-    before = put(model, {path: module for part in modules.values() for path, module in part.items()})
+    before = replace_modules(model, {path: module for part in modules.values() for path, module in part.items()})
     try:
         yield
     finally:
-        put(model, before)
+        replace_modules(model, before)
 
 
 def _look(
-    model: PreTrainedModel, paths: Iterable[str], see: See, enter: Callable[[str, Tensor], None] | None = None
+    model: PreTrainedModel, paths: Iterable[str], see: _See, enter: Callable[[str, Tensor], None] | None = None
 ) -> None:
     """Runs the model on a few tokens and shows what these modules get, as they get it, and what they return."""
 

@@ -20,11 +20,11 @@ from probes.schema.header import Calibration, MatrixReport, PruneReport
 from probes.schema.prune_setting import ranges
 from probes.system.memory import let_go
 from probes.twin.anatomy import Anatomy, Matrix, dissect
-from probes.twin.dropping import StandIns, put, stand_ins
-from probes.twin.twin_state import Bits, Change, State, packed, unpacked
+from probes.twin.dropping import Replacements, replace_modules, replacements
+from probes.twin.twin_state import Bits, MatrixChange, TwinState, packed, unpacked
 
 
-def share(model: PreTrainedModel) -> PreTrainedModel:
+def sharing_copy(model: PreTrainedModel) -> PreTrainedModel:
     """A second module graph whose parameters and buffers are the first one's own tensors, tying included.
 
     Buffers that a forward pass writes to are copied: both models may be reading at once.
@@ -52,17 +52,17 @@ class Twin:
     def __init__(self, dense: PreTrainedModel) -> None:
         self.dense = dense
         self.anatomy: Anatomy = dissect(dense)
-        self.model = share(dense)
+        self.model = sharing_copy(dense)
         self._matrices = {matrix.name: matrix for matrix in self.anatomy.matrices}
         self._dense_modules = dict(dense.named_modules())
         self._own = dict(self.model.named_modules())
         """The twin's own modules by path, whatever stands in their place now."""
-        self._silenced: dict[str, nn.Module] = {}
+        self._replaced: dict[str, nn.Module] = {}
         """What dropping took out of the graph, by path."""
-        self._known_stand_ins: StandIns | None = None
+        self._known_replacements: Replacements | None = None
         self._dense_zeros: dict[str, int] = {}
         """Of dense matrices, once they were counted."""
-        self._state = State()
+        self._state = TwinState()
 
     # Matrices -------------------------------------------------------------------------------------------------
 
@@ -75,52 +75,57 @@ class Twin:
         return self._as_rows(name, _weight(self._own[name]))
 
     def mask(self, name: str, keep: Tensor) -> None:
-        """The dense matrix with zeros where `keep`, (outputs, inputs), is False, and where `thin` has put them.
+        """The dense matrix with zeros where `keep`, (outputs, inputs), is False, and where `remove_features` put them.
 
         Raises `BadInput` where the weight is not at hand, because a device map has moved it away.
         """
-        whole = self._whole(name)
-        self._change(name, Change(packed(keep if whole is None else keep & whole), whole=self._whole_bits(name)))
+        features = self._feature_mask(name)
+        self._change(
+            name,
+            MatrixChange(packed(keep if features is None else keep & features), feature_mask=self._feature_bits(name)),
+        )
 
     def replace(self, name: str, weight: Tensor) -> None:
-        """Gives a matrix another weight, (outputs, inputs), with zeros where `thin` has put them.
+        """Gives a matrix another weight, (outputs, inputs), with zeros where `remove_features` has put them.
 
         The tensor is the twin's from now on. Raises ValueError where shape or dtype differ from the dense matrix's.
         """
-        dense, whole = self.dense_weight(name), self._whole(name)
+        dense, features = self.dense_weight(name), self._feature_mask(name)
         if weight.shape != dense.shape or weight.dtype != dense.dtype:
             raise ValueError(f"{name} can't be given a {tuple(weight.shape)} weight of {weight.dtype}")
-        weight = weight.detach() if whole is None else torch.where(whole, weight.detach(), 0)
-        self._change(name, Change(packed(weight != 0), self.stored(name, weight), self._whole_bits(name)))
+        weight = weight.detach() if features is None else torch.where(features, weight.detach(), 0)
+        self._change(name, MatrixChange(packed(weight != 0), self.stored(name, weight), self._feature_bits(name)))
 
-    def thin(self, name: str, keep: Tensor) -> None:
+    def remove_features(self, name: str, keep: Tensor) -> None:
         """Zeroes whole features on top of what the matrix is now; a later `mask` or `replace` keeps these zeros."""
-        whole = self._whole(name)
-        bits = packed(keep if whole is None else keep & whole)
+        features = self._feature_mask(name)
+        bits = packed(keep if features is None else keep & features)
         weight = torch.where(keep, self.weight(name), 0)
         before = self._state.changes.get(name)
         if before is None or before.weight is None:
-            change = Change(packed(keep if before is None else keep & self._unpacked(name, before.kept)), whole=bits)
+            change = MatrixChange(
+                packed(keep if before is None else keep & self._unpacked(name, before.kept)), feature_mask=bits
+            )
         else:
-            change = Change(packed(weight != 0), self.stored(name, weight), bits)
+            change = MatrixChange(packed(weight != 0), self.stored(name, weight), bits)
         self._change(name, change)
 
     def stored(self, name: str, weight: Tensor) -> nn.Parameter:
         """A matrix, (outputs, inputs), as a parameter in the layout this one is stored in."""
         return nn.Parameter(self._as_rows(name, weight).contiguous(), requires_grad=False)
 
-    def fill(self, name: str) -> None:
-        """Gives a matrix all of its dense weights back but those that `thin` has zeroed."""
-        whole = self._whole(name)
-        if whole is not None:
-            self.mask(name, whole)
+    def restore_unstructured(self, name: str) -> None:
+        """Gives a matrix all of its dense weights back but those that `remove_features` has zeroed."""
+        features = self._feature_mask(name)
+        if features is not None:
+            self.mask(name, features)
         elif name in self._state.changes:
             self._give_back(name)
 
-    def base(self, name: str) -> Tensor:
-        """What a method starts from: the dense matrix, (outputs, inputs), with zeros where `thin` has put them."""
-        dense, whole = self.dense_weight(name), self._whole(name)
-        return dense if whole is None else torch.where(whole, dense, 0)
+    def starting_weight(self, name: str) -> Tensor:
+        """The weights a method starts from: the dense matrix, (outputs, inputs), without removed features."""
+        dense, features = self.dense_weight(name), self._feature_mask(name)
+        return dense if features is None else torch.where(features, dense, 0)
 
     # Sublayers ------------------------------------------------------------------------------------------------
 
@@ -137,13 +142,13 @@ class Twin:
     def droppable(self, kind: str) -> tuple[str, ...]:
         """All names of a kind ("attn", "mlp", "block") that can be dropped from this architecture, in layer order."""
         names = (f"{kind} {block.layer}" for block in self.anatomy.blocks)
-        return tuple(name for name in names if name in self._stand_ins)
+        return tuple(name for name in names if name in self._replacements)
 
     @property
     def dropped_parameters(self) -> int:
         """How many of the dense model's parameters the twin does not use because what holds them is dropped."""
         used = {id(parameter) for parameter in self.dense.parameters()}
-        paths = {path for name in self._state.dropped for path in self._stand_ins[name]}
+        paths = {path for name in self._state.dropped for path in self._replacements[name]}
         gone = {id(p): p.numel() for path in paths for p in self.dense.get_submodule(path).parameters()}
         return sum(size for key, size in gone.items() if key in used)
 
@@ -160,11 +165,11 @@ class Twin:
     # Back and forth -------------------------------------------------------------------------------------------
 
     @property
-    def state(self) -> State:
-        """What differs from the dense model now; `go` comes back to it."""
+    def state(self) -> TwinState:
+        """What differs from the dense model now; `set_state` comes back to it."""
         return self._state
 
-    def go(self, state: State) -> None:
+    def set_state(self, state: TwinState) -> None:
         """Makes the twin exactly what it was when it had this state."""
         self._give_back(*self._state.changes.keys() - state.changes.keys())
         for name, change in state.changes.items():
@@ -183,7 +188,7 @@ class Twin:
                 "Nothing to restore", f"{same[0]} is as it is in the dense model.", "Choose what was pruned."
             )
         changes = {name: change for name, change in self._state.changes.items() if what and name not in what}
-        self.go(State(changes, self._state.dropped - set(what) if what else frozenset()))
+        self.set_state(TwinState(changes, self._state.dropped - set(what) if what else frozenset()))
 
     # What was removed -----------------------------------------------------------------------------------------
 
@@ -242,7 +247,7 @@ class Twin:
 
     # Helpers --------------------------------------------------------------------------------------------------
 
-    def _change(self, name: str, change: Change) -> None:
+    def _change(self, name: str, change: MatrixChange) -> None:
         dense = self.dense_weight(name)
         if dense.is_meta:
             raise BadInput(
@@ -276,12 +281,12 @@ class Twin:
         self._state = replace(self._state, changes=rest)
         let_go(gone)
 
-    def _whole_bits(self, name: str) -> Bits | None:
+    def _feature_bits(self, name: str) -> Bits | None:
         change = self._state.changes.get(name)
-        return None if change is None else change.whole
+        return None if change is None else change.feature_mask
 
-    def _whole(self, name: str) -> Tensor | None:
-        bits = self._whole_bits(name)
+    def _feature_mask(self, name: str) -> Tensor | None:
+        bits = self._feature_bits(name)
         return None if bits is None else self._unpacked(name, bits)
 
     def _unpacked(self, name: str, bits: Bits) -> Tensor:
@@ -292,11 +297,11 @@ class Twin:
         return stored.t() if self._matrices[name].transposed else stored
 
     @property
-    def _stand_ins(self) -> StandIns:
+    def _replacements(self) -> Replacements:
         """Found out at the first drop, on the twin as the dense model is: no mask changes what a sublayer returns."""
-        if self._known_stand_ins is None:
-            self._known_stand_ins = stand_ins(self.model, self.anatomy)
-        return self._known_stand_ins
+        if self._known_replacements is None:
+            self._known_replacements = replacements(self.model, self.anatomy)
+        return self._known_replacements
 
     def _check(self, name: str) -> None:
         kind, _, number = name.partition(" ")
@@ -320,7 +325,7 @@ class Twin:
                 f"Layer {number} of {type(self.dense).__name__} has no {kind} that stands on its own.",
                 f"Drop the whole layer with drop-block@layers={number}.",
             )
-        if name not in self._stand_ins:
+        if name not in self._replacements:
             raise Failure(
                 "Can't drop",
                 f"Without {name}, layer {number} of {type(self.dense).__name__} does not hand its input on unchanged.",
@@ -330,11 +335,11 @@ class Twin:
     def _go_without(self, dropped: frozenset[str]) -> None:
         if dropped == self._state.dropped:
             return
-        put(self.model, dict(reversed(self._silenced.items())))
+        replace_modules(self.model, dict(reversed(self._replaced.items())))
         # Blocks go last and come back first: what is dropped within them is dropped out of sight.
-        self._silenced = {}
+        self._replaced = {}
         for name in sorted(dropped, key=lambda name: name.startswith("block")):
-            self._silenced |= put(self.model, self._stand_ins[name])
+            self._replaced |= replace_modules(self.model, self._replacements[name])
         self._state = replace(self._state, dropped=dropped)
 
 

@@ -15,22 +15,22 @@ Bits = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Change:
+class MatrixChange:
     """What stands in the place of one dense matrix: the same with holes, or another one."""
 
     kept: Bits
     """0 where the weight was made zero."""
     weight: nn.Parameter | None = None
     """As stored; None where it is the dense weight with holes."""
-    whole: Bits | None = None
+    feature_mask: Bits | None = None
     """Of `kept`, what whole neurons or heads left behind: 0 where one went. Methods that follow keep these holes."""
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TwinState:
     """Everything that tells a twin from the dense model."""
 
-    changes: Mapping[str, Change] = field(default_factory=dict)
+    changes: Mapping[str, MatrixChange] = field(default_factory=dict)
     """By matrix name."""
     dropped: frozenset[str] = frozenset()
     """"attn 20", "mlp 3", "block 7"."""

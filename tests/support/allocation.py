@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from torch import Tensor
 
-from probes.prune.allocation import Share, shares
+from probes.prune.allocation import MatrixAmount, matrix_amounts
 from probes.schema.prune_setting import parse
 from probes.twin.anatomy import Matrix
 
@@ -29,8 +29,8 @@ def allocated(
     setting: str,
     scores: Callable[[Sequence[Matrix]], Iterable[Tensor]] = unasked,
     matrices: Sequence[Matrix] = MATRICES,
-) -> dict[str, Share]:
-    return shares(parse(setting).parts, matrices, scores)
+) -> dict[str, MatrixAmount]:
+    return matrix_amounts(parse(setting).parts, matrices, scores)
 
 
 def amounts(setting: str) -> dict[str, str]:

@@ -10,12 +10,12 @@ from explorer.sources import live
 from explorer.sources.live import LiveSource
 from probes.recording.lines import encode
 from probes.schema.events import Noticed
-from probes.system.pace import Pace
+from probes.system.pace import SlowdownWatch
 from tests.support.live import SETTINGS, Listener, TinyPair
 
 
 def said(seconds: list[float]) -> list[tuple[int, str]]:
-    pace = Pace()
+    pace = SlowdownWatch()
     return [(step, sentence) for step, one in enumerate(seconds, 1) if (sentence := pace.add(one))]
 
 
@@ -44,7 +44,7 @@ def test_other_steps_are_not(seconds):
     assert said(seconds) == []
 
 
-class Slow(Pace):
+class Slow(SlowdownWatch):
     """Finds the third step slow."""
 
     def add(self, seconds: float) -> str:
@@ -53,8 +53,8 @@ class Slow(Pace):
 
 
 def test_a_live_run_and_a_run_without_the_screen_say_so_and_no_recording_keeps_it(monkeypatch, capsys):
-    monkeypatch.setattr(live, "Pace", Slow)
-    monkeypatch.setattr(run_loop, "Pace", Slow)
+    monkeypatch.setattr(live, "SlowdownWatch", Slow)
+    monkeypatch.setattr(run_loop, "SlowdownWatch", Slow)
     listener = Listener()
     source = LiveSource(lambda _progress, _cancelled: TinyPair(), SETTINGS)  # type: ignore[arg-type,return-value]
     source.open(listener)

@@ -9,7 +9,7 @@ import pytest
 from probes.bench import pruning as prunecost
 from probes.bench.memory import PruneMemory, measure_memory
 from probes.bench.pruning import CHANGED, LIMITS, PASS, STEP, timings
-from probes.prune.activations import Memory
+from probes.prune.activations import NormCache
 from tests.support.prune_models import FEW, loaded
 
 
@@ -42,7 +42,7 @@ def test_a_changed_amount_says_what_it_reused_and_the_others_reuse_nothing() -> 
 def test_nothing_that_was_measured_stays_behind() -> None:
     dense = loaded("llama")
     timings(dense, FEW)
-    assert not Memory.of(dense.model)._known
+    assert not NormCache.of(dense.model)._known
 
 
 def test_the_limit_of_memory_is_the_matrices_and_a_fifth_of_the_dense_weights() -> None:

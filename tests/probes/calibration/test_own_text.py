@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from probes.calibration import own_text
-from probes.calibration.samples import Samples, samples
+from probes.calibration.samples import CalibrationSamples, samples
 from probes.models.loaded import Loaded
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
@@ -40,17 +40,17 @@ def dense() -> Loaded:
 @pytest.fixture
 def writings(monkeypatch: pytest.MonkeyPatch) -> Written:
     calls: Written = []
-    write = own_text.write
+    write = own_text.write_own_text
 
     def counted(model: PreTrainedModel, begin: int, number: int, length: int, seed: int, work: Work) -> Tensor:
         calls.append((number, length, seed))
         return write(model, begin, number, length, seed, work)
 
-    monkeypatch.setattr(own_text, "write", counted)
+    monkeypatch.setattr(own_text, "write_own_text", counted)
     return calls
 
 
-def own(dense: Loaded, number: int, length: int, seed: int | None = None, source: str = "") -> Samples:
+def own(dense: Loaded, number: int, length: int, seed: int | None = None, source: str = "") -> CalibrationSamples:
     return samples(CalibrationSpec(source, number, length, seed), dense)
 
 
@@ -64,12 +64,12 @@ def test_own_text_is_drawn_from_the_models_distribution_hot_at_first(architectur
             logits = model(input_ids=slow, use_cache=False).logits[:, -1].float()
         drawn = torch.multinomial(torch.softmax(logits / heat, -1), 1, generator=generator)
         slow = torch.cat([slow, drawn], 1)
-    assert torch.equal(own_text.write(model, END, 32, 15, 0, Work()), slow)
+    assert torch.equal(own_text.write_own_text(model, END, 32, 15, 0, Work()), slow)
 
 
 def test_the_same_seed_writes_the_same_whatever_follows(dense: Loaded) -> None:
     few, many, other = (
-        own_text.write(dense.model, END, number, 9, seed, Work()) for number, seed in ((3, 5), (40, 5), (3, 6))
+        own_text.write_own_text(dense.model, END, number, 9, seed, Work()) for number, seed in ((3, 5), (40, 5), (3, 6))
     )
     assert many.shape == (40, 9)
     assert torch.equal(many[:3], few)
@@ -195,5 +195,5 @@ def test_what_ships_is_the_demo_models_own_writing(demo: Loaded) -> None:
     assert (ids[:, 0] == begin).all()
     assert 0 <= int(ids.min()) <= int(ids.max()) < demo.info.vocabulary
     assert len(set(map(tuple, ids[:, :16].tolist()))) == 64
-    again = own_text.write(demo.model, begin, 32, 4, 0, Work())
+    again = own_text.write_own_text(demo.model, begin, 32, 4, 0, Work())
     assert float((again == ids[:32, :4]).float().mean()) > 0.9  # another processor may draw otherwise once in a while

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from probes.calibration import windows as windows_module
-from probes.calibration.samples import SAMPLES, Samples, samples
+from probes.calibration.samples import SAMPLES, CalibrationSamples, samples
 from probes.models.loaded import Loaded
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput, Failure
@@ -52,7 +52,9 @@ def encoded(content: str) -> list[int]:
     return list(TOKENIZER(content, add_special_tokens=False)["input_ids"])
 
 
-def taken(source: Path | str, dense: Loaded, number: int = 0, length: int = 0, seed: int | None = None) -> Samples:
+def taken(
+    source: Path | str, dense: Loaded, number: int = 0, length: int = 0, seed: int | None = None
+) -> CalibrationSamples:
     return samples(CalibrationSpec(str(source), number, length, seed), dense)
 
 
@@ -132,7 +134,7 @@ def test_the_digest_tells_calibrations_apart(dense: Loaded, text: Path, tmp_path
     assert len({found.info.sha256 for found in different}) == len(different)
 
 
-def noted(wanted: CalibrationSpec, dense: Loaded) -> tuple[Samples, list[str]]:
+def noted(wanted: CalibrationSpec, dense: Loaded) -> tuple[CalibrationSamples, list[str]]:
     work = Work()
     return samples(wanted, dense, work), work.notes
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from probes.prune import block_walk as blocks
 from probes.prune.activations import Hessians, Norms
-from probes.prune.block_walk import Run, stream, walk, watched
+from probes.prune.block_walk import Run, stream, walk_blocks, watched
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.events import WorkProgressed
 from probes.system.progress import Work
@@ -46,7 +46,7 @@ def walked(model: PreTrainedModel, last: int = 2, ids: Tensor = IDS, visit: bloc
         run([m.name for m in block.matrices], lambda name, x: seen.setdefault(name, []).append(x.clone()))
         halve(model, block)
 
-    walk(model, dissect(model), ids, visit or look, last=last, work=Work(), task="Walking")
+    walk_blocks(model, dissect(model), ids, visit or look, last=last, work=Work(), task="Walking")
     return {name: torch.cat(found) for name, found in seen.items()}
 
 
@@ -168,7 +168,7 @@ def test_progress_rises_to_the_end_and_a_walk_can_be_cancelled() -> None:
         run([matrix.name for matrix in block.matrices], lambda name, x: None)
 
     def go(cancelled: Callable[[], bool] | None = None) -> None:
-        walk(model, dissect(model), IDS, visit, last=2, work=Work(told.append, cancelled), task="Walking")
+        walk_blocks(model, dissect(model), IDS, visit, last=2, work=Work(told.append, cancelled), task="Walking")
 
     go()
     done = [event.done for event in told]

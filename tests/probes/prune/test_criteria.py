@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from probes.prune import criteria
-from probes.prune.global_threshold import global_bound
+from probes.prune.global_threshold import global_threshold
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import Pattern
 
@@ -74,7 +74,7 @@ def test_the_global_bound_is_that_of_all_scores_sorted(
     for number, shape in enumerate(shapes):
         drawn = torch.randn(shape, generator=torch.Generator().manual_seed(number)).abs()
         scores[str(number)] = drawn.mul(3).round() if with_ties else drawn
-    bound = global_bound({name: lambda s=s: s for name, s in scores.items()}, ratio)
+    bound = global_threshold({name: lambda s=s: s for name, s in scores.items()}, ratio)
     keep = torch.cat([bound.keep(name, s).flatten() for name, s in scores.items()])
     together = torch.cat([s.flatten() for s in scores.values()])
     assert torch.equal(keep, criteria.keep_in_matrix(together.unsqueeze(0), ratio).flatten())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from probes.calibration.samples import Samples
+from probes.calibration.samples import CalibrationSamples
 from probes.prune import apply as applying
 from probes.prune.apply import apply
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
@@ -76,7 +76,7 @@ def test_the_share_is_exact_and_all_is_finite(inputs: object, dtype: torch.dtype
 def test_a_model_is_pruned_by_half(case: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.arange(1, 9).unsqueeze(0) if case == "eight tokens" else torch.randint(1, 128, (4, 16))
     info = Calibration("a few tokens", *ids.shape, None, "x")
-    monkeypatch.setattr(applying, "samples", lambda *_: Samples(ids, info))
+    monkeypatch.setattr(applying, "samples", lambda *_: CalibrationSamples(ids, info))
     model = tiny("llama", num_attention_heads=4).to(dtype)
     norm = model.model.layers[1].post_attention_layernorm.weight
     if case == "an outlier":
@@ -94,7 +94,7 @@ def test_a_model_is_pruned_by_half(case: str, dtype: torch.dtype, monkeypatch: p
 
 def test_inputs_that_never_speak_beyond_the_share_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.arange(1, 9).unsqueeze(0)
-    monkeypatch.setattr(applying, "samples", lambda *_: Samples(ids, Calibration("a few", 1, 8, None, "x")))
+    monkeypatch.setattr(applying, "samples", lambda *_: CalibrationSamples(ids, Calibration("a few", 1, 8, None, "x")))
     model = tiny("llama")
     model.model.layers[1].post_attention_layernorm.weight[5:25] = 0
     twin = Twin(model)

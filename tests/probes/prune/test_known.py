@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from probes.prune.known import MOST, SHARE, latest
-from probes.twin.twin_state import State
+from probes.prune.known import MOST_STATES, SHARE, latest
+from probes.twin.twin_state import TwinState
 from tests.support.prune_models import loaded, pruned
 
 
@@ -17,20 +17,20 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
 
 
-def corrected(ratio: float) -> State:
+def corrected(ratio: float) -> TwinState:
     """A state in which every matrix has weights of its own."""
     return pruned(loaded("llama"), f"sparsegpt:{ratio}")[0].state
 
 
-def size(state: State) -> int:
+def size(state: TwinState) -> int:
     return sum(change.weight.numel() * 4 for change in state.changes.values() if change.weight is not None)
 
 
 def test_masks_cost_no_room_and_the_oldest_of_many_go() -> None:
-    known: dict[str, State] = {}
-    for number in range(MOST + 3):
+    known: dict[str, TwinState] = {}
+    for number in range(MOST_STATES + 3):
         known = latest(known, str(number), pruned(loaded("llama"), "magnitude:0.5")[0].state, free=0)
-    assert list(known) == [str(number) for number in range(3, MOST + 3)]
+    assert list(known) == [str(number) for number in range(3, MOST_STATES + 3)]
 
 
 def test_corrected_weights_that_are_not_in_use_are_kept_as_long_as_there_is_room() -> None:
@@ -50,7 +50,7 @@ def test_one_state_too_large_to_keep_takes_no_other_with_it() -> None:
 
 def test_weights_that_two_states_share_are_counted_once_and_those_in_use_not_at_all() -> None:
     now = corrected(0.5)
-    fewer = State(dict(list(now.changes.items())[:3]))
+    fewer = TwinState(dict(list(now.changes.items())[:3]))
     assert list(latest({"fewer": fewer, "again": now}, "now", now, free=0)) == ["fewer", "again", "now"]
 
 

@@ -15,7 +15,7 @@ from probes.prune.memory_check import check_memory
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import parse
 from probes.twin.twin import Twin
-from probes.twin.twin_state import State
+from probes.twin.twin_state import TwinState
 from tests.support.prune_models import FEW, loaded, pruned
 
 
@@ -24,13 +24,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
 
 
-def needed(twin: Twin, setting: str, start: State | None = None) -> int:
+def needed(twin: Twin, setting: str, start: TwinState | None = None) -> int:
     """The least number of free bytes with which a setting is not refused."""
     low, high = 0, 1 << 30
     while low < high:
         middle = (low + high) // 2
         try:
-            check_memory(twin, parse(setting), start or State(), lambda _device, free=middle: free)
+            check_memory(twin, parse(setting), start or TwinState(), lambda _device, free=middle: free)
             high = middle
         except Failure:
             low = middle + 1
@@ -85,11 +85,11 @@ def test_the_layers_that_are_said_to_fit_do() -> None:
     twin = Twin(loaded("llama").model)
     free = needed(twin, "magnitude:0.5") - 1
     with pytest.raises(Failure) as refused:
-        check_memory(twin, parse("magnitude:0.5"), State(), lambda _device: free)
+        check_memory(twin, parse("magnitude:0.5"), TwinState(), lambda _device: free)
     found = re.search(r"(\d) of its 3 layers would fit \((@layers=[\d-]+)\)", refused.value.hint)
     assert found is not None
     assert found[1] == "2"
-    check_memory(twin, parse(f"magnitude:0.5{found[2]}"), State(), lambda _device: free)
+    check_memory(twin, parse(f"magnitude:0.5{found[2]}"), TwinState(), lambda _device: free)
     assert "--dtype" in refused.value.hint
 
 

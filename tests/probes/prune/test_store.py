@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.models.loaded import Loaded
-from probes.prune import store as kept
+from probes.prune import store
 from probes.prune.apply import apply
 from probes.schema.header import PruneReport
 from probes.schema.prune_setting import parse
@@ -33,8 +33,8 @@ def folders(tmp_path: Path) -> set[Path]:
 def test_what_is_said_to_be_needed_is_what_is_written(tmp_path: Path) -> None:
     twin, _ = carried_out(loaded("llama"), "sparsegpt:0.5@mlp+wanda:0.5@attn")
     (folder,) = folders(tmp_path)
-    header = int.from_bytes((folder / kept._FILE).read_bytes()[:8], "little") + 8
-    assert (folder / kept._FILE).stat().st_size - header == kept._bytes(twin)
+    header = int.from_bytes((folder / store._FILE).read_bytes()[:8], "little") + 8
+    assert (folder / store._FILE).stat().st_size - header == store._bytes(twin)
 
 
 def test_one_that_needs_all_the_room_is_not_kept_and_costs_no_other_its_place(
@@ -44,7 +44,7 @@ def test_one_that_needs_all_the_room_is_not_kept_and_costs_no_other_its_place(
     small, _ = carried_out(dense, "wanda:0.5")
     before = folders(tmp_path)
     assert len(before) == 1
-    monkeypatch.setattr(kept, "MOST", 2 * kept._bytes(small))
+    monkeypatch.setattr(store, "MOST_BYTES", 2 * store._bytes(small))
     _, report = carried_out(dense, "sparsegpt:0.5")
     assert folders(tmp_path) == before
     assert any("were not kept for later starts" in note for note in report.notes)
@@ -56,7 +56,7 @@ def test_the_oldest_goes_if_there_is_no_room_for_all(tmp_path: Path, monkeypatch
     (oldest,) = folders(tmp_path)
     whole = sum(file.stat().st_size for file in oldest.iterdir())
     carried_out(dense, "wanda:0.4")
-    monkeypatch.setattr(kept, "MOST", int(2.5 * whole))
+    monkeypatch.setattr(store, "MOST_BYTES", int(2.5 * whole))
     carried_out(dense, "wanda:0.3")
     left = folders(tmp_path)
     assert len(left) == 2

@@ -14,7 +14,7 @@ from transformers.models.phi3.modeling_phi3 import Phi3MLP
 
 from probes.prune import block_walk as blocks
 from probes.prune.criteria import removed
-from probes.prune.structured import thinnings
+from probes.prune.structured import feature_masks
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import parse
 from probes.system.progress import Work
@@ -35,8 +35,8 @@ def _two_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def thin(twin: Twin, setting: str) -> None:
     for part in parse(setting).parts:
-        for thinning in thinnings(twin, part, lambda: IDS, Work())[0]:
-            twin.thin(thinning.name, thinning.keep)
+        for thinning in feature_masks(twin, part, lambda: IDS, Work())[0]:
+            twin.remove_features(thinning.name, thinning.keep)
 
 
 def silenced(dense: PreTrainedModel, features: dict[str, list[int]]) -> Tensor:

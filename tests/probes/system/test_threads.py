@@ -11,7 +11,7 @@ from probes.pair import load_pair
 from probes.schema.errors import BadInput
 from probes.schema.spec import PairSpec
 from probes.system import threads
-from probes.system.threads import fastest, measured, use_threads
+from probes.system.threads import fastest, median_seconds, use_threads
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 
@@ -39,7 +39,7 @@ def taking(monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float]) -> list[l
         work()
         return {number: seconds[number] for number in numbers}
 
-    monkeypatch.setattr(threads, "measured", pretend)
+    monkeypatch.setattr(threads, "median_seconds", pretend)
     return tried
 
 
@@ -81,7 +81,7 @@ def test_matrices_that_one_thread_multiplies_are_not_measured(monkeypatch):
 
 def test_a_measurement_tries_all_numbers_in_turn_and_puts_the_old_one_back():
     seen: list[int] = []
-    found = measured([1, 2], lambda: seen.append(torch.get_num_threads()))
+    found = median_seconds([1, 2], lambda: seen.append(torch.get_num_threads()))
     assert seen == [1, 2] * 7
     assert found.keys() == {1, 2}
     assert torch.get_num_threads() == 4

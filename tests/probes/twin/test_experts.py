@@ -9,7 +9,7 @@ from probes.checkpoints.foreign import Elsewhere
 from probes.checkpoints.missing import measure
 from probes.prune import criteria
 from probes.prune.apply import apply
-from probes.prune.structured import thinnings
+from probes.prune.structured import feature_masks
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import parse
 from probes.schema.spec import CalibrationSpec
@@ -41,7 +41,7 @@ def test_a_gate_of_a_shared_expert_is_no_matrix_to_prune() -> None:
 )
 def test_neurons_says_which_mlps_stay_whole(architecture: str, thinned: str, left: str) -> None:
     twin = Twin(mixed(architecture))
-    found, notes = thinnings(twin, parse("neurons:0.5").parts[0], lambda: IDS, Work())
+    found, notes = feature_masks(twin, parse("neurons:0.5").parts[0], lambda: IDS, Work())
     assert found
     assert len(notes) == 1
     assert f"thins {thinned} MLPs" in notes[0]
@@ -52,16 +52,16 @@ def test_neurons_says_which_mlps_stay_whole(architecture: str, thinned: str, lef
 def test_neurons_of_experts_alone_are_refused_with_what_works_instead(architecture: str) -> None:
     twin = Twin(mixed(architecture))
     with pytest.raises(BadInput, match=r"no MLP whose output one matrix writes\. Experts can't be thinned: drop"):
-        thinnings(twin, parse("neurons:0.5").parts[0], lambda: IDS, Work())
+        feature_masks(twin, parse("neurons:0.5").parts[0], lambda: IDS, Work())
 
 
 def test_heads_of_attentions_of_several_shapes_are_each_looked_at() -> None:
     """In MiMo-V2, layers that look back a window have other numbers of keys and values than those that see all."""
     twin = Twin(mixed("mimo_v2_flash"))
-    found, _ = thinnings(twin, parse("heads:0.5").parts[0], lambda: IDS, Work())
+    found, _ = feature_masks(twin, parse("heads:0.5").parts[0], lambda: IDS, Work())
     for thinning in found:
         assert thinning.keep.shape == twin.weight(thinning.name).shape
-        twin.thin(thinning.name, thinning.keep)
+        twin.remove_features(thinning.name, thinning.keep)
     for block in twin.anatomy.blocks:  # a group that writes nothing has no values either
         written = twin.weight(f"{block.name}.self_attn.o_proj").abs().sum(0).view(-1, 8).any(1)
         made = twin.weight(f"{block.name}.self_attn.v_proj").abs().sum(1).view(-1, 8).any(1)
@@ -71,7 +71,7 @@ def test_heads_of_attentions_of_several_shapes_are_each_looked_at() -> None:
 @pytest.mark.parametrize("architecture", ["deepseek_v4", "gemma4_text"])
 def test_attentions_without_heads_of_their_own_are_refused_in_a_sentence(architecture: str) -> None:
     with pytest.raises(BadInput, match="does not divide into heads of its own"):
-        thinnings(Twin(mixed(architecture)), parse("heads:0.5").parts[0], lambda: IDS, Work())
+        feature_masks(Twin(mixed(architecture)), parse("heads:0.5").parts[0], lambda: IDS, Work())
 
 
 @pytest.mark.parametrize("architecture", ["mixtral", "qwen2_moe"])

@@ -19,7 +19,7 @@ from probes.models.loaded import Loaded
 from probes.schema.errors import BadInput, Failure
 from probes.stepping.cached_model import Track
 from probes.twin.anatomy import dissect
-from probes.twin.twin import Twin, share
+from probes.twin.twin import Twin, sharing_copy
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 ALL = [*ARCHITECTURES, *MORE]
@@ -41,7 +41,7 @@ def stepped(model: PreTrainedModel) -> Tensor:
 @pytest.mark.parametrize("architecture", ALL)
 def test_a_shared_model_owns_no_tensor(architecture: str) -> None:
     dense = tiny(architecture)
-    twin = share(dense)
+    twin = sharing_copy(dense)
     pointers = {t.data_ptr() for t in [*dense.parameters(), *dense.buffers()]}
     assert {t.data_ptr() for t in [*twin.parameters(), *twin.buffers()]} == pointers
     assert not {id(m) for m in twin.modules()} & {id(m) for m in dense.modules()}
@@ -147,7 +147,7 @@ def test_any_state_comes_back_exactly(architecture: str) -> None:
         answers.append(logits(twin.model))
     assert not any(torch.equal(a, b) for a, b in itertools.pairwise(answers))
     for i in (3, 0, 5, 1, 4, 2):
-        twin.go(states[i])
+        twin.set_state(states[i])
         assert torch.equal(logits(twin.model), answers[i]), i
 
 
@@ -253,7 +253,7 @@ def test_a_replaced_matrix_is_kept_by_reference_and_never_written_to() -> None:
     assert torch.equal(twin.weight(name), other)
     twin.mask(name, torch.rand(other.shape) > 0.5)
     twin.restore(name)
-    twin.go(replaced)
+    twin.set_state(replaced)
     assert torch.equal(twin.weight(name), other)
     (row,) = twin.measure().matrices
     assert row.zeros == 5
@@ -264,7 +264,7 @@ def test_what_whole_features_left_stays_empty_under_a_later_mask() -> None:
     name = twin.anatomy.matrices[0].name
     columns = torch.ones(32, 32, dtype=torch.bool)
     columns[:, :8] = False
-    twin.thin(name, columns)
+    twin.remove_features(name, columns)
     twin.mask(name, torch.ones(32, 32, dtype=torch.bool))
     assert not twin.weight(name)[:, :8].any()
     twin.replace(name, torch.ones(32, 32))
