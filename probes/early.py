@@ -11,7 +11,7 @@ from probes.calibration.texts import check_source
 from probes.models.placing import check_placing
 from probes.models.spec_check import check_spec, expanded, nearby
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import Setting, Table, parse, ranges
+from probes.schema.prune_setting import Setting, Table, ranges
 from probes.schema.spec import PairSpec
 
 _DEMO_LAYERS = 30
@@ -27,9 +27,8 @@ def check_early(wanted: PairSpec) -> None:
     if wanted.calibration.source not in ("", "self"):
         check_source(wanted.calibration.source)
     if wanted.prune:
-        setting = parse(wanted.prune)
-        _check_tables(setting)
-        _check_layers(setting, wanted.dense, folder)
+        _check_tables(wanted.prune)
+        _check_layers(wanted.prune, wanted.dense, folder)
 
 
 def _check_tables(setting: Setting) -> None:

@@ -24,7 +24,7 @@ from probes.prune.known import latest
 from probes.schema.errors import BadInput
 from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport, RunHeader
-from probes.schema.prune_setting import parse
+from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
 from probes.schema.spec import OWN_TEXT, CalibrationSpec, PairSpec
 from probes.stepping.cache_check import check_steppable
@@ -145,7 +145,7 @@ class Pair:
             raise BadInput("Nothing to save", f"{self.pruned.info.name} was made elsewhere.", "Copy its folder.")
         return save(self.dense, self.twin, self.report, folder, Work(progress, cancelled))
 
-    def repruned(self, setting: str, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
+    def repruned(self, setting: Setting, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
         """The same dense model with its twin made by another setting; the twin is changed in place.
 
         Only masks and replaced matrices change hands, and a setting that was there before comes back at once, bit
@@ -239,7 +239,7 @@ def pair_with_foreign(
 
 def pair_with_twin(
     dense: Loaded,
-    setting: str,
+    setting: Setting,
     calibration: CalibrationSpec = OWN_TEXT,
     progress: Progress | None = None,
     cancelled: Asked | None = None,
@@ -252,12 +252,12 @@ def pair_with_twin(
     `twin` is changed where it is given, and `known` are states of it by setting.
     """
     twin = twin or Twin(dense.model)
-    asked, known, before = parse(setting), known or {}, twin.state
+    known, before = known or {}, twin.state
     report = apply(
-        twin, asked, dense, calibration, known=known, all_listed=True, progress=progress, cancelled=cancelled
+        twin, setting, dense, calibration, known=known, all_listed=True, progress=progress, cancelled=cancelled
     )
-    name = known_as(asked, calibration)
-    info = replace(dense.info, name=f"{dense.info.name} {asked}", fingerprint="")
+    name = known_as(setting, calibration)
+    info = replace(dense.info, name=f"{dense.info.name} {setting}", fingerprint="")
     made = Loaded(twin.model, dense.tokenizer, info)
     try:
         if twin.state.dropped:

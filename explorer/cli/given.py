@@ -7,7 +7,7 @@ from collections.abc import Container
 import typer
 
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import Method, parse
+from probes.schema.prune_setting import Method, Setting
 
 OF_A_RUN = frozenset(
     (
@@ -34,9 +34,9 @@ def refuse_ignored(context: typer.Context, names: Container[str], verb: str, res
         raise BadInput("Option without effect", f"{' and '.join(ignored)} {does} {rest}", hint)
 
 
-def refuse_idle_calibration(context: typer.Context, setting: str, seed: str = "calibration_seed") -> None:
+def refuse_idle_calibration(context: typer.Context, setting: Setting | None, seed: str = "calibration_seed") -> None:
     """Raises `BadInput` for calibration options if nothing is calibrated; a seed also draws what is random."""
-    parts = parse(setting).parts if setting else ()
+    parts = setting.parts if setting else ()
     if any(part.calibrated for part in parts):
         return
     rest = f"nothing to {setting}, which is not calibrated." if setting else "nothing without --prune."

@@ -24,6 +24,7 @@ from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE, prompt_for
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.schema.until import parse_until
@@ -160,8 +161,8 @@ def bench(
         from probes.early import check_early
 
         for setting in prune:
-            check_early(PairSpec(dense=dense, prune=setting))
-        wanted = PairSpec(dense=dense, prune=prune[0] if prune else DEFAULT_PRUNE, threads=threads)
+            check_early(PairSpec(dense=dense, prune=parse(setting)))
+        wanted = PairSpec(dense=dense, prune=parse(prune[0] if prune else DEFAULT_PRUNE), threads=threads)
         check_early(wanted)
         text = _given(DEFAULT_PROMPT if prompt is None else prompt)
         from rich.console import Console
@@ -379,10 +380,11 @@ def _wanted(
     calibration_seed: int | None,
     threads: int,
 ) -> PairSpec:
+    setting = prune or ("" if pruned else DEFAULT_PRUNE)
     return PairSpec(
         dense=dense,
         pruned=pruned,
-        prune=prune or ("" if pruned else DEFAULT_PRUNE),
+        prune=parse(setting) if setting else None,
         device=device,
         dtype=dtype,
         device_map=device_map,

@@ -10,6 +10,7 @@ import typer
 from explorer.cli import options as o
 from explorer.cli.exits import exit_on_error
 from explorer.cli.given import refuse_empty, refuse_idle_calibration
+from probes.schema.prune_setting import parse
 from probes.schema.spec import CalibrationSpec, PairSpec
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
@@ -46,7 +47,7 @@ def prune(
         refuse_empty(context)
         wanted = PairSpec(
             dense=dense,
-            prune=setting,
+            prune=parse(setting),
             device=device,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
@@ -54,7 +55,7 @@ def prune(
             calibration=CalibrationSpec(calibration, samples, length, seed),
             threads=threads,
         )
-        refuse_idle_calibration(context, setting, "seed")
+        refuse_idle_calibration(context, wanted.prune, "seed")
         from probes.early import check_early
         from probes.system.free_folder import check_free
 

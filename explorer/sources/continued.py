@@ -11,6 +11,7 @@ from probes.models.naming import is_local
 from probes.schema.errors import BadInput
 from probes.schema.events import Failed, Why, WorkProgressed
 from probes.schema.header import ModelInfo, RunHeader
+from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.stepping.retrace import TASK, Retraced, check_same_models, retrace
@@ -50,7 +51,7 @@ def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
     return PairSpec(
         dense=_pinned(header.dense),
         pruned="" if made_here else _pinned(header.pruned),
-        prune=header.prune.setting if header.prune is not None and made_here else "",
+        prune=parse(header.prune.setting) if header.prune is not None and made_here else None,
         device=given.device if placed or spread else header.dense.device,
         dtype=given.dtype if given.dtype != "auto" else header.dense.dtype,
         device_map="auto" if spread else given.device_map,

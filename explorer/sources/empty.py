@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.sources.source import Sink, Token
+from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
 
 
@@ -31,4 +32,4 @@ class EmptySource:
 
     def restart(self, settings: RunSettings) -> None: ...
 
-    def prune(self, setting: str) -> None: ...
+    def prune(self, setting: Setting) -> None: ...

@@ -32,6 +32,7 @@ from probes.schema.events import (
     WorkProgressed,
 )
 from probes.schema.foreign_text import said
+from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
@@ -167,7 +168,7 @@ class LiveSource:
         self._say_at_once(READING)
         self._commands.put(lambda: self._start(settings))
 
-    def prune(self, setting: str) -> None:
+    def prune(self, setting: Setting) -> None:
         self.pause()
         self._say_at_once(f"Pruning by {setting}")
         self._commands.put(lambda: self._prune(setting))
@@ -315,7 +316,7 @@ class LiveSource:
     def _filled(self, done: int, total: int) -> None:
         self._sink(WorkProgressed(READING, done, total, "tokens"))
 
-    def _prune(self, setting: str) -> None:
+    def _prune(self, setting: Setting) -> None:
         """Changes the pruned model, then shows as many steps of it as there were, with the tokens that were forced.
 
         Steps that this setting has measured already are shown at once, all others are measured; a change that comes

@@ -20,6 +20,7 @@ from probes.recording.writer import Spoiled
 from probes.schema.errors import BadInput, PhierError
 from probes.schema.events import Event, Failed, RunStarted
 from probes.schema.foreign_text import visible
+from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
 
 RETRY_AFTER = 1.0
@@ -233,5 +234,5 @@ class RecordedSource:
     def restart(self, settings: RunSettings) -> None:
         self._source.restart(settings)
 
-    def prune(self, setting: str) -> None:
+    def prune(self, setting: Setting) -> None:
         self._source.prune(setting)

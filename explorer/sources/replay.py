@@ -30,6 +30,7 @@ from probes.schema.events import (
 )
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
+from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
 from probes.schema.until import Until, first_met, parse_until
 
@@ -148,7 +149,7 @@ class ReplaySource:
     def restart(self, settings: RunSettings) -> None:  # noqa: ARG002 - as asked
         self._refuse("Another prompt, context or sampler needs the models.")
 
-    def prune(self, setting: str) -> None:
+    def prune(self, setting: Setting) -> None:
         self._refuse(f"Pruning by {setting} needs the models.")
 
     # What only a recording can do -----------------------------------------------------------------------------

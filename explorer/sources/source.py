@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from probes.schema.events import Event
+from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
 
 Token = int | str
@@ -52,5 +53,5 @@ class Source(Protocol):
     def restart(self, settings: RunSettings) -> None:
         """Begins a new run on the same models with another prompt, context or sampler."""
 
-    def prune(self, setting: str) -> None:
+    def prune(self, setting: Setting) -> None:
         """Makes the pruned model anew by a setting, then begins a new run with the same run settings."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from explorer.sources.source import Source
 from explorer.state.view import View
 from probes.schema.errors import BadInput
+from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.summary import Summary, summarise
 
@@ -135,7 +136,7 @@ class SettingHistory:
     def _ask(self, source: Source, view: View, setting: str) -> None:
         self._stood = (_setting(view), view.cursor, list(view.path)) if view.newest else None
         self._asked = canonical(setting)
-        source.prune(setting)
+        source.prune(parse(setting))
 
     # What came of it.
 
@@ -176,8 +177,6 @@ def stretch(before: Sequence[StepRecord], after: Sequence[StepRecord]) -> Stretc
 
 def canonical(setting: str) -> str:
     """A setting as it is written everywhere; as it stands where it can't be read."""
-    from probes.schema.prune_setting import parse
-
     try:
         return str(parse(setting))
     except BadInput:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import parse
+from probes.schema.prune_setting import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class PairSpec:
 
     dense: str = "demo"
     pruned: str = ""
-    prune: str = ""
+    prune: Setting | None = None
     device: str = "auto"
     dtype: str = "auto"
     device_map: str = ""
@@ -59,5 +59,3 @@ class PairSpec:
             )
         if not self.pruned and not self.prune:
             raise BadInput("No pruned model", "There is nothing to compare with.", "Give --pruned or --prune.")
-        if self.prune:
-            parse(self.prune)  # what can't be read is refused before anything slow begins

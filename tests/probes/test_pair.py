@@ -13,6 +13,7 @@ import torch
 
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
 from tests.support.stepping import damaged
@@ -59,7 +60,7 @@ def test_the_same_folder_twice_differs_in_nothing(dense: Path) -> None:
 
 
 def test_a_model_pruned_here_shares_what_is_not_pruned(dense: Path) -> None:
-    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5@mlp"))
+    pair = load_pair(PairSpec(dense=str(dense), prune=parse("magnitude:0.5@mlp")))
     shared = {p.data_ptr() for p in pair.dense.model.parameters()}
     own = {name for name, p in pair.pruned.model.named_parameters() if p.data_ptr() not in shared}
     assert own
@@ -72,7 +73,7 @@ def test_a_model_pruned_here_shares_what_is_not_pruned(dense: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["wanda:0.5", "wanda:2:4", "magnitude:0.3", "magnitude:2:4"])
 def test_the_weights_that_go_are_as_many_as_the_setting_says(dense: Path, setting: str) -> None:
-    wanted = PairSpec(dense=str(dense), prune=setting, calibration=CalibrationSpec(samples=4, length=16))
+    wanted = PairSpec(dense=str(dense), prune=parse(setting), calibration=CalibrationSpec(samples=4, length=16))
     report = load_pair(wanted).report
     assert report is not None
     share = 0.3 if setting.endswith("0.3") else 0.5
@@ -81,12 +82,12 @@ def test_the_weights_that_go_are_as_many_as_the_setting_says(dense: Path, settin
 
 
 def test_another_setting_leaves_the_dense_model_as_it_was(dense: Path) -> None:
-    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
+    pair = load_pair(PairSpec(dense=str(dense), prune=parse("magnitude:0.5")))
     before = {name: p.clone() for name, p in pair.dense.model.named_parameters()}
     first = kls(pair)
-    other = pair.repruned("drop-mlp@layers=1")
+    other = pair.repruned(parse("drop-mlp@layers=1"))
     assert kls(other) != first
-    again = other.repruned("magnitude:0.5")
+    again = other.repruned(parse("magnitude:0.5"))
     assert kls(again) == first
     assert all(torch.equal(p, before[name]) for name, p in pair.dense.model.named_parameters())
 
@@ -96,19 +97,19 @@ def test_a_table_or_a_text_that_has_changed_is_read_again(dense: Path, tmp_path:
     table.write_text("0 0.25\n")
     text.write_text("the king and the hat " * 40)
     calibration = CalibrationSpec(str(text), samples=2, length=16)
-    pair = load_pair(PairSpec(dense=str(dense), prune=f"magnitude:table={table}", calibration=calibration))
-    first = pair.repruned("wanda:0.5")
+    pair = load_pair(PairSpec(dense=str(dense), prune=parse(f"magnitude:table={table}"), calibration=calibration))
+    first = pair.repruned(parse("wanda:0.5"))
     assert pair.report is not None
     assert first.report is not None
     table.write_text("0 0.5\n1 0.5\n")
     text.write_text("a sat cat " * 80)
-    second = first.repruned(f"magnitude:table={table}")
+    second = first.repruned(parse(f"magnitude:table={table}"))
     assert second.report is not None
     assert second.report.zeroed == pytest.approx(4 * pair.report.zeroed, rel=0.01)
-    third = second.repruned("wanda:0.5")
+    third = second.repruned(parse("wanda:0.5"))
     assert third.report is not None
     assert third.report.mask_hash != first.report.mask_hash
-    fourth = third.repruned(f"magnitude:table={table}")
+    fourth = third.repruned(parse(f"magnitude:table={table}"))
     assert fourth.report is not None
     assert fourth.report.mask_hash == second.report.mask_hash
 
@@ -122,7 +123,7 @@ def test_equal_weights_used_in_another_way_are_pruned_anew(
     other = save(tmp_path / "other", model, tokenizer)
     calibration = CalibrationSpec(samples=2, length=16)
     first, second, third = (
-        load_pair(PairSpec(dense=str(folder), prune="wanda:0.5", calibration=calibration)).report
+        load_pair(PairSpec(dense=str(folder), prune=parse("wanda:0.5"), calibration=calibration)).report
         for folder in (dense, other, other)
     )
     assert first is not None
@@ -141,12 +142,12 @@ def test_hidden_states_of_two_widths_are_refused(dense: Path, tmp_path: Path) ->
 
 
 def test_a_setting_that_fails_or_is_cancelled_changes_nothing(dense: Path) -> None:
-    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
+    pair = load_pair(PairSpec(dense=str(dense), prune=parse("magnitude:0.5")))
     first = kls(pair)
     with pytest.raises(BadInput):
-        pair.repruned("magnitude:0.5@layers=77")
+        pair.repruned(parse("magnitude:0.5@layers=77"))
     with pytest.raises(Cancelled):
-        pair.repruned("magnitude:0.7", cancelled=lambda: True)
+        pair.repruned(parse("magnitude:0.7"), cancelled=lambda: True)
     assert kls(pair) == first
 
 
@@ -190,7 +191,7 @@ def test_phier_run_stops_where_it_was_told_to(dense: Path, pruned: Path) -> None
 
 
 def test_notes_and_warnings_of_both_models_and_of_the_pair_are_in_the_header_each_once(dense: Path) -> None:
-    made = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
+    made = load_pair(PairSpec(dense=str(dense), prune=parse("magnitude:0.5")))
     told = replace(
         made,
         dense=replace(made.dense, notes=("a",), warnings=("w",)),

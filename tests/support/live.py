@@ -15,6 +15,7 @@ from probes.schema.events import (
     WorkProgressed,
 )
 from probes.schema.header import ModelInfo, RunHeader
+from probes.schema.prune_setting import Ratio, Setting, parse
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
@@ -25,6 +26,9 @@ E = TypeVar("E")
 
 
 INFO = ModelInfo("tiny", "tiny", "", "", "Tiny", 3, 32, 128, 1000, "float32", "cpu")
+
+NOTHING, HALF, SLOW = parse("dense"), parse("magnitude:0.5"), parse("sparsegpt:0.9")
+"""Settings of a `TinyPair`: a copy of the dense model, noise of 0.5, and one that goes on until it is cancelled."""
 
 
 class TinyPair:
@@ -50,14 +54,15 @@ class TinyPair:
         return RunHeader(INFO, INFO, None, settings, prompt.text, prompt.ids)
 
     def repruned(
-        self, setting: str, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
+        self, setting: Setting, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
     ) -> TinyPair:
-        if setting == "slow":
+        if setting == SLOW:
             while not cancelled():
                 progress(WorkProgressed("Calibrating", 1, 2))
                 time.sleep(0.005)
             raise Cancelled("Calibrating")
-        return TinyPair(float(setting))
+        amount = setting.parts[0].amount
+        return TinyPair(amount.value if isinstance(amount, Ratio) else 0.0)
 
 
 class Listener:

@@ -28,6 +28,7 @@ from probes.schema.events import (
 )
 from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, ModelInfo, PruneReport, RunHeader
+from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.until import Until, first_met, parse_until
@@ -151,10 +152,10 @@ class ToySource:
         self.settings = settings
         self.begin()
 
-    def prune(self, setting: str) -> None:
+    def prune(self, setting: Setting) -> None:
         self.asked.append(f"prune {setting}")
-        self.setting = setting
-        self._pair = ToyPair(damage=_damage(setting))
+        self.setting = str(setting)
+        self._pair = ToyPair(damage=_damage(self.setting))
         done = max(len(self._branches.path()), self._again)
         self.begin()
         if done:

@@ -23,6 +23,7 @@ from explorer.ui.widgets.recording_list import RecordingList
 from probes.recording import read
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from tests.support.records import session_events, write_events
 from tests.support.shell import phier
@@ -159,7 +160,7 @@ def sitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySource:
     source = ToySource(RunSettings(PROMPT, follow=Follow.FREE), setting="wanda:0.5")
     source.open(Recorder(lambda _event: None, tmp_path / "sitting.jsonl"))
     source.advance(10)
-    source.prune("wanda:0.3")
+    source.prune(parse("wanda:0.3"))
     source.advance(8)
     return source
 

@@ -19,6 +19,7 @@ from probes.recording.runs import unknown_header
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Failed, RunPaused, RunStarted, StepMeasured, Why, WorkProgressed
 from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
+from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
@@ -26,7 +27,7 @@ from tests.support.live import INFO, SETTINGS, Listener, TinyPair, expected
 from tests.support.stage import MIDDLE, Clock, opened, press, record, screen_text, settle
 
 HEADER = RunHeader(INFO, INFO, None, SETTINGS, SETTINGS.prompt)
-GIVEN = PairSpec(prune="wanda:0.5")
+GIVEN = PairSpec(prune=parse("wanda:0.5"))
 
 
 def continued(
@@ -112,7 +113,11 @@ def header(dense: ModelInfo = INFO, pruned: ModelInfo = INFO, prune: PruneReport
 
 def test_a_twin_made_here_is_made_again_on_the_same_calibration() -> None:
     assert spec_of(header(), GIVEN) == PairSpec(
-        dense="tiny", prune="wanda:0.5", device="cpu", dtype="float32", calibration=CalibrationSpec("", 32, 128, 0)
+        dense="tiny",
+        prune=parse("wanda:0.5"),
+        device="cpu",
+        dtype="float32",
+        calibration=CalibrationSpec("", 32, 128, 0),
     )
     text = replace(HALF, calibration=Calibration("notes.txt", 8, 64, None, "c"))
     assert spec_of(header(prune=text), GIVEN).calibration == CalibrationSpec("notes.txt", 8, 64, None)
@@ -121,7 +126,7 @@ def test_a_twin_made_here_is_made_again_on_the_same_calibration() -> None:
 def test_a_second_model_made_elsewhere_is_loaded_at_its_recorded_commit() -> None:
     other = replace(INFO, spec="owner/pruned", revision="abc")
     wanted = spec_of(header(pruned=other, prune=None), GIVEN)
-    assert (wanted.pruned, wanted.prune) == ("owner/pruned@abc", "")
+    assert (wanted.pruned, wanted.prune) == ("owner/pruned@abc", None)
 
 
 def test_the_place_is_the_recorded_one_unless_another_is_asked_for() -> None:

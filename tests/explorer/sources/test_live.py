@@ -24,11 +24,12 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.stepping.lockstep import Lockstep
-from tests.support.live import SETTINGS, Listener, TinyPair, expected
+from tests.support.live import HALF, NOTHING, SETTINGS, SLOW, Listener, TinyPair, expected
 from tests.support.stepping import PROMPT, Words
 
 
@@ -140,7 +141,7 @@ def test_another_prune_setting_replaces_the_pruned_model(source: LiveSource, hea
     for _ in range(5):
         source.step()
     heard.wait(StepMeasured, 5)
-    source.prune("0.0")
+    source.prune(NOTHING)
     heard.wait(RunStarted, 2)
     heard.wait(RunPaused)
     again = [event.record for event in heard.of(StepMeasured) if event.run == 2]
@@ -158,7 +159,7 @@ def test_a_token_that_was_forced_is_forced_again_under_another_prune_setting(
     heard.wait(StepMeasured, 5)
     source.step()
     heard.wait(StepMeasured, 6)
-    source.prune("0.0")
+    source.prune(NOTHING)
     heard.wait(RunStarted, 2)
     heard.wait(RunPaused)
     again = [event.record.taken for event in heard.of(StepMeasured) if event.run == 2]
@@ -171,7 +172,7 @@ def test_a_token_that_was_forced_is_forced_again_under_another_prune_setting(
 def test_pruning_can_be_cancelled_and_changes_nothing(source: LiveSource, heard: Listener) -> None:
     source.step()
     heard.wait(StepMeasured)
-    source.prune("slow")
+    source.prune(SLOW)
     heard.wait(WorkProgressed, 8)
     source.cancel()
     assert heard.wait(Failed).title == "Cancelled"
@@ -247,7 +248,7 @@ def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(h
     live.run()
     heard.wait(RunPaused, 2)
     assert len(heard.steps()) == 12
-    live.prune("0.5")
+    live.prune(HALF)
     paused = heard.wait(RunPaused, 3)
     live.close()
     assert len(heard.steps()) == 24
@@ -268,7 +269,7 @@ def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) ->
     live.open(heard)
     live.run()
     heard.wait(RunPaused)
-    live.prune("0.5")
+    live.prune(HALF)
     heard.wait(RunPaused, 2)
     live.close()
     first, second = heard.of(RunStarted)
@@ -321,8 +322,8 @@ def test_what_is_asked_for_is_shown_before_the_step_under_way_is_done(source: Li
     source._lock.acquire()  # the measuring thread is busy and can release nothing
     try:
         before = len(heard.of(WorkProgressed))
-        source.prune("0.5")
-        assert heard.of(WorkProgressed)[before].task == "Pruning by 0.5"
+        source.prune(HALF)
+        assert heard.of(WorkProgressed)[before].task == f"Pruning by {HALF}"
         source.restart(RunSettings("again", steps=3))
         assert heard.of(WorkProgressed)[-1].task == "Reading the prompt"
     finally:
@@ -333,7 +334,7 @@ def test_what_is_asked_for_is_shown_before_the_step_under_way_is_done(source: Li
 def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: Listener) -> None:
     class Careful(TinyPair):
         def repruned(
-            self, setting: str, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
+            self, setting: Setting, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
         ) -> TinyPair:
             if cancelled():
                 raise Cancelled("Calibrating")
@@ -343,10 +344,10 @@ def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: List
     live.open(heard)
     heard.wait(RunStarted)
     with live._lock:
-        live.prune("0.5")
+        live.prune(HALF)
         live.cancel()
     assert heard.wait(Failed).title == "Cancelled"
-    live.prune("0.5")
+    live.prune(HALF)
     heard.wait(RunStarted, 2)
     live.close()
 
@@ -354,5 +355,5 @@ def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: List
 def test_loading_says_at_once_what_it_does_and_can_be_cancelled() -> None:
     told: list[WorkProgressed] = []
     with pytest.raises(Cancelled):
-        loader(PairSpec(dense="nowhere", prune="wanda:0.5"))(told.append, lambda: True)
+        loader(PairSpec(dense="nowhere", prune=HALF))(told.append, lambda: True)
     assert [event.task for event in told] == [IMPORTING]

@@ -11,6 +11,7 @@ from explorer.sources.live import LiveSource
 from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import Cancelled
 from probes.schema.events import BranchOpened, Failed, RunPaused, RunStarted, StepMeasured, Why
+from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
@@ -27,7 +28,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pair(setting: str = FIRST) -> Pair:
-    return pair_with_twin(loaded("llama"), setting, FEW)
+    return pair_with_twin(loaded("llama"), parse(setting), FEW)
 
 
 def expected(setting: str, count: int) -> list[StepRecord]:
@@ -66,7 +67,7 @@ def test_a_change_that_is_cancelled_while_the_prompt_is_read_again_leaves_the_ol
         raise Cancelled("Reading the prompt")
 
     monkeypatch.setattr(Lockstep, "prefill", cancelled)
-    source.prune("drop-block@layers=1,2")
+    source.prune(parse("drop-block@layers=1,2"))
     assert heard.wait(Failed).title == "Cancelled"
     monkeypatch.setattr(Lockstep, "prefill", prefill)
     step(source, heard, 9)
@@ -76,7 +77,7 @@ def test_a_change_that_is_cancelled_while_the_prompt_is_read_again_leaves_the_ol
 
 def test_a_change_that_succeeds_is_measured_on_the_new_weights(source: LiveSource, heard: Listener) -> None:
     step(source, heard, 3)
-    source.prune("drop-block@layers=1,2")
+    source.prune(parse("drop-block@layers=1,2"))
     heard.wait(RunStarted, 2)
     heard.wait(StepMeasured, 6)
     assert heard.steps()[3:] == expected("drop-block@layers=1,2", 3)
@@ -93,7 +94,7 @@ def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
     source: LiveSource, heard: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step(source, heard, 6)
-    source.prune(SECOND)
+    source.prune(parse(SECOND))
     heard.wait(StepMeasured, 12)
 
     def measured(*_: object, **__: object) -> StepRecord:
@@ -103,11 +104,11 @@ def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
     with monkeypatch.context() as patch:
         patch.setattr(Lockstep, "step", measured)
         patch.setattr(Lockstep, "prefill", measured)
-        source.prune(FIRST)
+        source.prune(parse(FIRST))
         heard.wait(StepMeasured, 18)
         heard.wait(RunPaused, 2)
     assert shown(heard, 3) == shown(heard, 1) == expected(FIRST, 6)
-    source.prune(SECOND)
+    source.prune(parse(SECOND))
     heard.wait(StepMeasured, 24)
     assert shown(heard, 4) == shown(heard, 2) == expected(SECOND, 6)
     step(source, heard, 3)
@@ -129,12 +130,12 @@ def test_a_change_that_interrupts_measuring_again_has_all_steps_measured(heard: 
     def impatient(event: object) -> None:
         heard(event)  # type: ignore[arg-type]
         if isinstance(event, StepMeasured) and (event.run, event.record.step) == (2, 3):
-            live.prune(third)
+            live.prune(parse(third))
         if isinstance(event, StepMeasured) and (event.run, event.record.step) == (3, 5):
-            live.prune(SECOND)
+            live.prune(parse(SECOND))
 
     live._sink = impatient
-    live.prune(SECOND)
+    live.prune(parse(SECOND))
     heard.wait(RunPaused, 3)
     live.close()
     assert len(shown(heard, 2)) == 3
@@ -146,11 +147,11 @@ def test_a_change_that_interrupts_measuring_again_has_all_steps_measured(heard: 
 
 def test_tokens_forced_since_are_not_taken_for_the_path_that_was_measured(source: LiveSource, heard: Listener) -> None:
     step(source, heard, 5)
-    source.prune(SECOND)
+    source.prune(parse(SECOND))
     heard.wait(StepMeasured, 10)
     source.fork(4, dense="z")
     heard.wait(StepMeasured, 11)
-    source.prune(FIRST)
+    source.prune(parse(FIRST))
     heard.wait(StepMeasured, 15)
     back = shown(heard, 3)
     assert back[:3] == expected(FIRST, 3)

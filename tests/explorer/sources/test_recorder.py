@@ -17,6 +17,7 @@ from explorer.sources.toy.source import ToySource
 from probes.recording import SessionWriter, read
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Event, Failed, WorkProgressed
+from probes.schema.prune_setting import parse
 from probes.schema.record import to_jsonable
 from tests.support.records import records, session_events, settings
 
@@ -216,7 +217,7 @@ def test_a_recorded_source_asks_what_it_is_asked(tmp_path: Path) -> None:
     source.fork(1, dense=3)
     source.select(0)
     source.restart(settings(steps=3))
-    source.prune("wanda:0.2")
+    source.prune(parse("wanda:0.2"))
     source.close()
     assert inner.asked == [
         "step", "run steps=3", "pause", "cancel", "fork 1 dense=3 pruned=None", "select 0", "restart",

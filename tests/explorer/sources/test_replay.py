@@ -33,6 +33,7 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings, Sampling
 from tests.support.records import records, session_events, settings, write_events
 
@@ -343,7 +344,7 @@ def test_a_branch_that_is_looked_at_does_not_disturb_what_plays_next(play: Play)
     "ask",
     [
         lambda source: source.fork(3, dense=5),
-        lambda source: source.prune("wanda:0.3"),
+        lambda source: source.prune(parse("wanda:0.3")),
         lambda source: source.restart(settings()),
     ],
     ids=["fork", "prune", "restart"],

@@ -10,6 +10,7 @@ from textual.widgets import Input
 from explorer.state.saved_settings import FOLDER_VARIABLE, SavedSettings
 from explorer.ui.screens.dialog import Say
 from probes.schema.errors import Failure
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow
 from tests.support.stage import on_stage, press, screen_text, scripted
 
@@ -68,7 +69,7 @@ async def test_a_setting_is_kept_by_name_and_offered_where_settings_are_typed() 
         app.screen.query_one(Input).value = "my half"
         await press(pilot, "enter")
         assert SavedSettings().all() == {"my half": "wanda:0.5"}
-        source.prune("wanda:0.3")
+        source.prune(parse("wanda:0.3"))
         await press(pilot, "x")
         assert "“my half”" in screen_text(app)
         await press(pilot, "down", "home", "enter", "enter")

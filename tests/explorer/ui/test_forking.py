@@ -6,6 +6,7 @@ from textual.widgets import Input
 
 from explorer.ui.messages import TokenChosen
 from explorer.ui.widgets.next_tokens import NextTokens
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow
 from tests.support.stage import on_stage, press, screen_text, scripted, settle, text_of
 
@@ -27,7 +28,7 @@ async def test_a_row_of_a_branch_that_is_no_longer_shown_forks_nothing() -> None
     source = scripted(Follow.DENSE)
     async with on_stage(source, 9) as (app, pilot):
         old = app.view.path[2]
-        source.prune("wanda:0.3")
+        source.prune(parse("wanda:0.3"))
         await settle(pilot)
         asked = list(source.asked)
         app.main.post_message(TokenChosen(3, " clips", old))

@@ -10,6 +10,7 @@ from explorer.ui.screens.prunegrid import PruneGrid
 from explorer.ui.widgets.before_after import BeforeAfter
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.prune_brush import PruneBrush
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow
 from tests.support.snapshots import Compare, before, seen
 from tests.support.stage import LARGE, MIDDLE, SMALL, explorer, on_stage, press, screen_text, scripted
@@ -62,7 +63,7 @@ async def test_two_settings_are_flipped_from_the_main_screen_too() -> None:
     async with on_stage(source, 6) as (_app, pilot):
         await press(pilot, "v")
         assert source.asked == []
-        source.prune("wanda:0.3")
+        source.prune(parse("wanda:0.3"))
         await press(pilot, "v")
         assert source.asked[-1] == "prune wanda:0.5"
 

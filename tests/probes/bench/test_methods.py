@@ -38,7 +38,7 @@ def test_each_is_measured_as_if_it_were_alone() -> None:
     assert [one.setting for one in found] == settings
     assert found[0].summary == found[2].summary
     for setting, one in zip(settings, found, strict=True):
-        pair = pair_with_twin(dense, setting, FEW)
+        pair = pair_with_twin(dense, parse(setting), FEW)
         with pair.lockstep(RunSettings(PROMPT, follow=Follow.DENSE, steps=5)) as lockstep:
             assert summarise(list(lockstep)) == one.summary
 

@@ -16,6 +16,7 @@ from probes.checkpoints.missing import measure
 from probes.models.loaded import load
 from probes.pair import Pair, load_pair
 from probes.schema.header import PruneReport
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.progress import Work
@@ -267,7 +268,7 @@ def test_equal_weights_and_settings_that_answer_otherwise_are_not_called_the_den
 def test_layers_that_are_gone_take_their_entries_in_lists_with_them(tmp_path):
     kinds = ["sliding_attention", "full_attention", "sliding_attention"]
     dense = configured(tmp_path / "dense", "gemma3", {"layer_types": kinds})
-    here = load_pair(PairSpec(dense=str(dense), prune="drop-block@layers=0"))
+    here = load_pair(PairSpec(dense=str(dense), prune=parse("drop-block@layers=0")))
     folder = here.save(tmp_path / "made").folder
     assert report(pair(dense, folder)).warnings == ()
     file = folder / "config.json"
@@ -278,5 +279,5 @@ def test_layers_that_are_gone_take_their_entries_in_lists_with_them(tmp_path):
 def test_a_model_saved_here_computes_as_its_dense_model_does(tmp_path):
     for number, setting in enumerate(("magnitude:0.5", "drop-attn@layers=1", "drop-block@layers=1", "neurons:0.5")):
         dense = configured(tmp_path / f"dense{number}", "qwen2")
-        folder = load_pair(PairSpec(dense=str(dense), prune=setting)).save(tmp_path / f"made{number}").folder
+        folder = load_pair(PairSpec(dense=str(dense), prune=parse(setting))).save(tmp_path / f"made{number}").folder
         assert report(pair(dense, folder)).warnings == ()

@@ -20,6 +20,7 @@ from probes.recording import lines
 from probes.schema.errors import BadInput
 from probes.schema.events import RunStarted
 from probes.schema.header import PruneReport
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.progress import Work
@@ -100,7 +101,7 @@ def test_the_code_that_comes_with_a_dropped_model_is_not_needed(dense, tmp_path)
 
 def test_dropped_sublayers_keep_caches_and_positions_right_while_stepping(dense, tmp_path):
     folder = made(tmp_path / "made", tiny("llama", vocab_size=SIZE), drop_attn_list=[0], drop_mlp_list=[2])
-    here = load_pair(PairSpec(dense=str(dense), prune="drop-attn@layers=0+drop-mlp@layers=2"))
+    here = load_pair(PairSpec(dense=str(dense), prune=parse("drop-attn@layers=0+drop-mlp@layers=2")))
     assert kls(pair(dense, folder)) == kls(here)
     assert report(dense, folder).dropped_parameters == here.report.dropped_parameters
 
@@ -199,7 +200,7 @@ def test_a_copy_in_another_dtype_differs_by_its_rounding(dense, tmp_path):
 @pytest.mark.parametrize("architecture", ["gpt2", "opt", "gemma3"])
 def test_other_architectures_are_measured_as_well(architecture, tmp_path):
     dense = save(tmp_path / "dense", tiny(architecture, vocab_size=SIZE), TOKENIZER)
-    here = load_pair(PairSpec(dense=str(dense), prune="magnitude:2:4"))
+    here = load_pair(PairSpec(dense=str(dense), prune=parse("magnitude:2:4")))
     folder = here.save(tmp_path / "pruned").folder
     found = report(dense, folder)
     assert {m.name: m.zeros for m in found.matrices} == {m.name: m.zeros for m in here.report.matrices}
@@ -229,7 +230,7 @@ def test_a_model_with_fewer_layers_says_which_are_gone(dense, tmp_path):
     assert found.tensors == ()
     assert sorted({matrix.layer for matrix in found.matrices}) == [0, 2]
     assert "It has 2 of the dense model's 3 layers; gone: 1." in found.notes
-    here = load_pair(PairSpec(dense=str(dense), prune="drop-block@layers=1"))
+    here = load_pair(PairSpec(dense=str(dense), prune=parse("drop-block@layers=1")))
     assert found.dropped_parameters == here.report.dropped_parameters
     assert kls(pair(dense, folder)) == kls(here)
 
@@ -270,10 +271,10 @@ def test_a_narrower_model_is_measured_and_its_shapes_are_told(dense, tmp_path):
 def test_another_setting_gives_the_dense_model_a_twin(dense, tmp_path):
     folder = made(tmp_path / "made", tiny("llama", vocab_size=SIZE), drop_attn_list=[1])
     first = pair(dense, folder)
-    here = first.repruned("magnitude:0.5")
+    here = first.repruned(parse("magnitude:0.5"))
     assert here.report.setting == "magnitude:0.5"
     assert here.report.dropped == ()
-    assert kls(here) == kls(load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5")))
+    assert kls(here) == kls(load_pair(PairSpec(dense=str(dense), prune=parse("magnitude:0.5"))))
 
 
 def test_the_header_of_a_run_holds_what_was_measured(dense, tmp_path):

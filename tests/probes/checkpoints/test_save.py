@@ -17,6 +17,7 @@ from probes.checkpoints.inspect import inspect
 from probes.models import read as reading
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled, Failure
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
 from tests.support.prune_models import TOKENIZER, logits
@@ -33,7 +34,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 def pruned(tmp_path: Path, setting: str, architecture: str = "llama", **changes: object) -> Pair:
     dense = save(tmp_path / "dense", tiny(architecture, vocab_size=SIZE, **changes), TOKENIZER)
-    return load_pair(PairSpec(dense=str(dense), prune=setting, calibration=LITTLE))
+    return load_pair(PairSpec(dense=str(dense), prune=parse(setting), calibration=LITTLE))
 
 
 def anybodys(folder: Path) -> PreTrainedModel:

@@ -12,6 +12,7 @@ from probes.models.loaded import load
 from probes.models.naming import name_of, names_apart, revision_of
 from probes.pair import load_pair
 from probes.schema.header import RunHeader
+from probes.schema.prune_setting import parse
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from tests.support.gguf_file import write_gguf
@@ -103,4 +104,4 @@ def test_an_inspected_folder_and_the_one_it_is_held_against_are_told_apart(tmp_p
 def test_a_run_of_a_cached_folder_is_resumed_from_that_folder(tmp_path):
     dense, pruned = model(snapshot(tmp_path)), model(tmp_path / "model", seed=1)
     header = header_of(PairSpec(str(dense), pruned=str(pruned)))
-    assert spec_of(header, PairSpec(prune="magnitude:0.5")).dense == str(dense)
+    assert spec_of(header, PairSpec(prune=parse("magnitude:0.5"))).dense == str(dense)

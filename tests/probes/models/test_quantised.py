@@ -25,6 +25,7 @@ from probes.models import quantised
 from probes.models.loaded import load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.progress import Work
@@ -126,7 +127,7 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_a_quantised_dense_model_is_not_saved_pruned(tmp_path):
-    pair = load_pair(PairSpec(dense=str(made(tmp_path / "made", "pack-quantized")), prune="drop-mlp@layers=1"))
+    pair = load_pair(PairSpec(dense=str(made(tmp_path / "made", "pack-quantized")), prune=parse("drop-mlp@layers=1")))
     with pytest.raises(BadInput, match=r"The dense model is quantised \(compressed-tensors pack-quantized\)"):
         pair.save(tmp_path / "out")
 
@@ -156,5 +157,5 @@ def test_a_method_that_is_not_known_is_said_to_be_left_out_and_not_called_quanti
     )
     assert not any("It is quantised" in note for note in pair.every_note)
     assert inspect(str(folder)).format == "safetensors"
-    again = load_pair(PairSpec(dense=str(folder), prune="magnitude:0.5")).save(tmp_path / "out")
+    again = load_pair(PairSpec(dense=str(folder), prune=parse("magnitude:0.5"))).save(tmp_path / "out")
     assert again.report.zeroed > 0

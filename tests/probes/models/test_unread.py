@@ -15,6 +15,7 @@ from probes.checkpoints.inspect import inspect
 from probes.models.loaded import Loaded, load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
+from probes.schema.prune_setting import parse
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from tests.support.prune_models import TOKENIZER, logits
@@ -68,7 +69,7 @@ def test_a_bias_that_the_configuration_leaves_out_is_in_the_title_the_recording_
 
 def test_what_the_dense_model_leaves_out_is_told_as_well(tmp_path):
     dense = made(tmp_path / "dense", change=with_more(**{"model.layers.0.mlp.up_proj.bias": torch.ones(64)}))
-    pair = load_pair(PairSpec(dense=str(dense), prune="magnitude:0.5"))
+    pair = load_pair(PairSpec(dense=str(dense), prune=parse("magnitude:0.5")))
     told = pair.header(SETTINGS, pair.prompt(SETTINGS)).every_warning
     assert any("dense's files hold a tensor model.layers.0.mlp.up_proj.bias" in warning for warning in told)
 

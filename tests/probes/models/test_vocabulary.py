@@ -10,6 +10,7 @@ import torch
 from probes.models.vocabulary import named_ids
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput
+from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
@@ -52,7 +53,7 @@ def test_a_model_that_differs_in_padding_rows_alone_differs_in_nothing(padded, f
 
 
 def test_the_figures_are_those_of_the_named_tokens(padded):
-    pair = load_pair(PairSpec(dense=padded, prune="magnitude:0.6"))
+    pair = load_pair(PairSpec(dense=padded, prune=parse("magnitude:0.6")))
     record = steps(pair)[0]
     ids = torch.tensor([pair.prompt(RunSettings("Hello")).ids])
     with torch.no_grad():
@@ -65,19 +66,19 @@ def test_a_note_says_how_many_ids_are_left_out(padded, tmp_path):
     settings = RunSettings("Hello")
     said = f"ids, of which the tokenizer names the first {NAMED}; the others are left out of both distributions."
     for wanted in (
-        PairSpec(dense=padded, prune="magnitude:0.6"),
+        PairSpec(dense=padded, prune=parse("magnitude:0.6")),
         PairSpec(dense=padded, pruned=loud(padded, tmp_path)),
     ):
         pair = load_pair(wanted)
         notes = pair.header(settings, pair.prompt(settings)).every_note
         assert [note.partition(f"{NAMED + PADDING} ")[2] for note in notes if "left out" in note] == [said]
     exact = save(tmp_path / "exact", tiny("llama", vocab_size=NAMED), TOKENIZER)
-    pair = load_pair(PairSpec(dense=str(exact), prune="magnitude:0.6"))
+    pair = load_pair(PairSpec(dense=str(exact), prune=parse("magnitude:0.6")))
     assert not any("left out" in note for note in pair.every_note)
 
 
 def test_a_padding_row_cannot_be_forced(padded):
-    pair = load_pair(PairSpec(dense=padded, prune="magnitude:0.6"))
+    pair = load_pair(PairSpec(dense=padded, prune=parse("magnitude:0.6")))
     with pair.lockstep(RunSettings("Hello")) as lockstep:
         lockstep.step(dense=NAMED - 1)
         with pytest.raises(BadInput, match=f"the tokenizer share the first {NAMED} tokens only"):

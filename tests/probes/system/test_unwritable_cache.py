@@ -16,6 +16,7 @@ from probes.models.gguf_convert import Unwritten, convert
 from probes.models.loaded import load, with_fingerprint
 from probes.pair import load_pair
 from probes.schema.errors import Failure
+from probes.schema.prune_setting import parse
 from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.system import cache_folder as cache
 from probes.system import kept_folder as kept
@@ -120,7 +121,7 @@ def test_a_former_sparse_format_is_unpacked_into_a_temporary_folder_with_a_note(
 
 def test_own_text_is_written_and_masks_are_made_with_one_note(place, tmp_path, monkeypatch):
     folder = save(tmp_path / "model", MODEL, byte_tokenizer())
-    wanted = PairSpec(dense=str(folder), prune="wanda:0.5", calibration=FEW)
+    wanted = PairSpec(dense=str(folder), prune=parse("wanda:0.5"), calibration=FEW)
     pair = load_pair(wanted)
     assert pair.report is not None
     assert pair.report.notes[-1].startswith(f"The cache folder {place} can't be written (")
@@ -183,7 +184,7 @@ def test_the_program_that_converts_says_that_the_disk_is_full(tmp_path, monkeypa
 
 def test_what_is_kept_on_a_read_only_disk_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
-    wanted = PairSpec(str(save(tmp_path / "model", MODEL, byte_tokenizer())), prune="wanda:0.5", calibration=FEW)
+    wanted = PairSpec(str(save(tmp_path / "model", MODEL, byte_tokenizer())), prune=parse("wanda:0.5"), calibration=FEW)
     first = load_pair(wanted)
     folder = keep(tmp_path / "cache" / "ids", lambda part: np.save(part / "ids.npy", np.arange(9)), Work(), "")
     os.utime(folder / "ids.npy", ns=(1, 1))
