@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text as Styled
 
-from explorer.recordings.comparison import Compared, Row, Text, is_share, points
+from explorer.recordings.comparison import ComparedText, ComparisonRow, RunComparison, is_share, points
 from explorer.words import numbers
 from explorer.words.token_text import flowing, quoted
 from probes.schema.record import to_jsonable
@@ -19,12 +19,12 @@ _AROUND = 6
 """Tokens that are shown before and after the place where texts part."""
 
 
-def print_compared(compared: Compared, console: Console) -> None:
+def print_compared(compared: RunComparison, console: Console) -> None:
     """Warnings first, then the table with its differences to the first recording, then where the texts part."""
     console.print(compared_view(compared))
 
 
-def compared_view(compared: Compared) -> Group:
+def compared_view(compared: RunComparison) -> Group:
     """The same as something to be printed, or shown in a widget."""
     parts: list[Styled | Table] = [Styled(f"! {flowing(warning)}", "bold reverse") for warning in compared.warnings]
     parts.append(_table(compared))
@@ -33,7 +33,7 @@ def compared_view(compared: Compared) -> Group:
     return Group(*parts)
 
 
-def compared_object(compared: Compared) -> dict[str, object]:
+def compared_object(compared: RunComparison) -> dict[str, object]:
     """For `--json`: figures that are not finite are null and named in `nonfinite` by their dotted path."""
     return to_jsonable(
         {
@@ -69,7 +69,7 @@ def compared_object(compared: Compared) -> dict[str, object]:
     )
 
 
-def _table(compared: Compared) -> Table:
+def _table(compared: RunComparison) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(f"over {compared.span}", style="dim")
     for place, entry in enumerate(compared.entries):
@@ -81,7 +81,7 @@ def _table(compared: Compared) -> Table:
     for row in compared.rows:
         cells = []
         for place, (value, difference) in enumerate(zip(row.values, row.differences, strict=True)):
-            cells.append(written(row, value))
+            cells.append(written_value(row, value))
             if place:
                 cells.append(_difference(row, difference))
         name = f"{row.name} *" if compared.marked(row) else row.name
@@ -89,7 +89,7 @@ def _table(compared: Compared) -> Table:
     return table
 
 
-def written(row: Row, value: float | None) -> str:
+def written_value(row: ComparisonRow, value: float | None) -> str:
     """A value of a row as a person reads it."""
     if value is None:
         return numbers.NONE
@@ -98,7 +98,7 @@ def written(row: Row, value: float | None) -> str:
     return numbers.chance(value) if is_share(row) else numbers.significant(value, 4)
 
 
-def _difference(row: Row, value: float | None) -> str:
+def _difference(row: ComparisonRow, value: float | None) -> str:
     if value is None or value == 0:
         return numbers.NONE if value is None else "="
     sign = "−" if value < 0 else "+"
@@ -110,7 +110,7 @@ def _difference(row: Row, value: float | None) -> str:
     return f"{sign}{round(abs(value)) if whole else numbers.significant(abs(value))}"
 
 
-def _parting(compared: Compared, text: Text) -> Styled:
+def _parting(compared: RunComparison, text: ComparedText) -> Styled:
     """Where one model's text differs first, with a few tokens around the place."""
     if text.parts_at is None:
         return Styled(f"\nThe {text.side} texts are the same as far as all of them go.", "dim")

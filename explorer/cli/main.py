@@ -278,12 +278,12 @@ def _recorded(
     """The recording that was named, with the run that was; None where none was."""
     if not recording and not demo:
         return None
-    from explorer.recordings.shipped import DEMO, shipped_folder
+    from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
     from explorer.sources.autoplay import Autoplay
     from explorer.sources.chosen import Chosen, chosen
     from explorer.sources.replay import ReplaySource
 
-    which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO)
+    which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO_RECORDING)
     path, number = which.path, number if which.run is None else which.run
     if not path.is_file():
         from probes.models.spec_check import nearby

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from probes.checkpoints.inspect import Inspection
     from probes.checkpoints.save import Saved
 
-MOST = 10
+MOST_TENSORS = 10
 """Tensors that are named in the table of differences."""
 
 
@@ -160,11 +160,11 @@ def _differences(tensors: Sequence[TensorReport]) -> Table:
     for title in ("tensor", "‖Δw‖/‖w‖", "max |Δw|"):
         table.add_column(title, justify="left" if title == "tensor" else "right", no_wrap=True)
     ordered = sorted(tensors, key=lambda one: float("-inf") if one.relative is None else -one.relative)
-    for one in ordered[:MOST]:
+    for one in ordered[:MOST_TENSORS]:
         figures = ("–", "–") if one.relative is None else (f"{one.relative:.3g}", f"{one.largest:.3g}")
         table.add_row(Text(flowing(one.name)), *figures)
-    if len(tensors) > MOST:
-        table.add_row(Text(f"and {len(tensors) - MOST} more", "dim"), "", "")
+    if len(tensors) > MOST_TENSORS:
+        table.add_row(Text(f"and {len(tensors) - MOST_TENSORS} more", "dim"), "", "")
     return table
 
 

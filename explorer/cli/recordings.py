@@ -89,9 +89,9 @@ def compare(files: Files, json: Json = False) -> None:
     with exit_on_error():
         from explorer.cli.comparison_table import compared_object, print_compared
         from explorer.cli.live_table import print_json
-        from explorer.recordings.comparison import compare as compared
+        from explorer.recordings.comparison import compare_recordings
 
-        found = compared(files)
+        found = compare_recordings(files)
         if json:
             print_json(compared_object(found))
         else:
@@ -117,9 +117,11 @@ def export(
     """Turns recordings into tables, figures for print, or a page that opens offline."""
     with exit_on_error():
         refuse_empty(context)
-        from explorer.recordings.export import export as exported
+        from explorer.recordings.export import export_recordings
 
-        found = exported(files, to, out or None, every=every, total=total, figures=figures or (), caption=caption)
+        found = export_recordings(
+            files, to, out or None, every=every, total=total, figures=figures or (), caption=caption
+        )
         for path in found.paths:
             typer.echo(visible(str(path)))
         for note in found.notes:

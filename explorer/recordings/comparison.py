@@ -27,7 +27,7 @@ _LEAST_POINTS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ComparedRun:
     """One recording among those that are compared."""
 
     label: str
@@ -37,7 +37,7 @@ class Entry:
     records: Sequence[StepRecord]
     """All steps of the branch that was shown last."""
     summary: Summary
-    """Over the first steps, as many as every entry has. Its figures may be of fewer: see `Row.over`."""
+    """Over the first steps, as many as every entry has. Its figures may be of fewer: see `ComparisonRow.over`."""
 
     @property
     def header(self) -> RunHeader:
@@ -45,7 +45,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One figure of every entry."""
 
     name: str
@@ -64,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ComparedText:
     """One model's text in every entry, token by token on the common axis."""
 
     side: str
@@ -76,18 +76,18 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class RunComparison:
     """Recordings set side by side."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ComparedRun, ...]
     common: int
     """Steps that all of them have."""
     shared: int
     """Steps among these at which all of them compare the models on one context; most rows are over these."""
     both: int
     """Steps among those at which, besides, both models write in all of them; totals and agreement are over these."""
-    rows: tuple[Row, ...]
-    texts: tuple[Text, Text]
+    rows: tuple[ComparisonRow, ...]
+    texts: tuple[ComparedText, ComparedText]
     warnings: tuple[str, ...]
     """What makes the figures not comparable, in sentences that must not be overlooked."""
     notes: tuple[str, ...]
@@ -98,12 +98,12 @@ class Compared:
         """What most rows are over, as the end of "over the first …"."""
         return f"{self.common} steps" if self.shared == self.common else f"{self.common} steps, {self.shared} of them"
 
-    def marked(self, row: Row) -> bool:
+    def marked(self, row: ComparisonRow) -> bool:
         """Is this row over other steps than most?"""
         return row.over not in (None, self.shared)
 
 
-def compare(recordings: Sequence[Chosen | Path | str]) -> Compared:
+def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparison:
     """Reads recordings and sets them side by side, the first as reference.
 
     Takes the run that is chosen of each file, else the last one with steps, and of it the branch that was shown last.
@@ -121,7 +121,7 @@ def compare(recordings: Sequence[Chosen | Path | str]) -> Compared:
     return compare_runs([session.path for session in sessions], [session.run for session in sessions], list(notes))
 
 
-def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequence[str] = ()) -> Compared:
+def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequence[str] = ()) -> RunComparison:
     """Sets runs side by side that were read already; `notes` are put before its own."""
     for path, run in zip(paths, runs, strict=True):
         if not run.path:
@@ -129,14 +129,14 @@ def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequ
     common = min(len(run.path) for run in runs)
     labels = labels_of(paths, runs)
     entries = tuple(
-        Entry(label, path, run, run.path, summarise(run.path[:common]))
+        ComparedRun(label, path, run, run.path, summarise(run.path[:common]))
         for label, path, run in zip(labels, paths, runs, strict=True)
     )
     firsts = [entry.records[:common] for entry in entries]
     shared = [step for step in range(common) if all(path[step].shared for path in firsts)]
     both = [step for step in shared if all(path[step].p and path[step].agree is not None for path in firsts)]
     known = [entry for entry in entries if not entry.run.headless]
-    return Compared(
+    return RunComparison(
         entries=entries,
         common=common,
         shared=len(shared),
@@ -202,24 +202,24 @@ def _telling(stems: Sequence[str]) -> list[str]:
     return [" ".join(column[place] for column in differing if column[place]) for place in range(len(stems))]
 
 
-def _rows(entries: Sequence[Entry], shared: Sequence[int], both: Sequence[int]) -> tuple[Row, ...]:
+def _rows(entries: Sequence[ComparedRun], shared: Sequence[int], both: Sequence[int]) -> tuple[ComparisonRow, ...]:
     """The figures: those of one context over the steps `shared`, those of both models' own over `both`, from 0."""
     whole = [entry.summary for entry in entries]
     on_one = [summarise([entry.records[step] for step in shared]) for entry in entries]
     on_own = [summarise([entry.records[step] for step in both]) for entry in entries]
 
-    def local(name: str, unit: str, value: Figure) -> Row:
-        return Row(name, unit, tuple(value(s) if shared else None for s in on_one), len(shared))
+    def local(name: str, unit: str, value: Figure) -> ComparisonRow:
+        return ComparisonRow(name, unit, tuple(value(s) if shared else None for s in on_one), len(shared))
 
-    def spread(name: str, value: Callable[[Spread], float]) -> Row:
+    def spread(name: str, value: Callable[[Spread], float]) -> ComparisonRow:
         return local(name, "nat", lambda s: value(s.kl_local) if s.kl_local else None)
 
-    def total(name: str, unit: str, value: Figure) -> Row:
-        return Row(name, unit, tuple(value(s) if both else None for s in on_own), len(both))
+    def total(name: str, unit: str, value: Figure) -> ComparisonRow:
+        return ComparisonRow(name, unit, tuple(value(s) if both else None for s in on_own), len(both))
 
     rows = [
-        Row("steps", "", tuple(len(entry.records) for entry in entries)),
-        Row("steps compared", "", tuple(s.compared for s in whole)),
+        ComparisonRow("steps", "", tuple(len(entry.records) for entry in entries)),
+        ComparisonRow("steps compared", "", tuple(s.compared for s in whole)),
         local("ΣKL, shared context", "nat", lambda s: s.kl_local_sum),
         total("ΣKL, total", "nat", lambda s: s.kl_sum),
         total("drift", "nat", lambda s: s.drift),
@@ -234,22 +234,22 @@ def _rows(entries: Sequence[Entry], shared: Sequence[int], both: Sequence[int]) 
         local("perplexity ratio", "", lambda s: s.perplexity_ratio),
         total("same top-1", "", lambda s: s.agree_rate),
         total("longest agreement", "tokens", lambda s: s.longest_agreement),
-        Row("first split", "step", tuple(s.first_split for s in whole)),
+        ComparisonRow("first split", "step", tuple(s.first_split for s in whole)),
         local("rms p(y) − q(y)", "", lambda s: s.rms_p_minus_q),
     ]
     if any(summary.invalid for summary in whole):
-        rows.append(Row("invalid steps", "", tuple(s.invalid for s in whole)))
+        rows.append(ComparisonRow("invalid steps", "", tuple(s.invalid for s in whole)))
     return tuple(rows)
 
 
-def _text(side: str, entries: Sequence[Entry]) -> Text:
+def _text(side: str, entries: Sequence[ComparedRun]) -> ComparedText:
     columns = [[token_of(r, side, entry.header.settings.follow) for r in entry.records] for entry in entries]
     tokens = tuple(zip_longest(*columns))
     parts_at = next((step for step, row in enumerate(tokens, 1) if len({t for t in row if t is not None}) > 1), None)
-    return Text(side, tokens, parts_at)
+    return ComparedText(side, tokens, parts_at)
 
 
-def _warnings(entries: Sequence[Entry]) -> list[str]:
+def _warnings(entries: Sequence[ComparedRun]) -> list[str]:
     """What must be known of those whose header is; each is held against the first of them."""
     found = []
     for entry in entries[1:]:
@@ -269,7 +269,7 @@ def _warnings(entries: Sequence[Entry]) -> list[str]:
     return found
 
 
-def _differing(entries: Sequence[Entry]) -> list[str]:
+def _differing(entries: Sequence[ComparedRun]) -> list[str]:
     """In what those whose header is known were set up differently."""
     found = []
     for name, values in (
@@ -284,7 +284,7 @@ def _differing(entries: Sequence[Entry]) -> list[str]:
     return found
 
 
-def _lengths(entries: Sequence[Entry], common: int, shared: int, both: int) -> list[str]:
+def _lengths(entries: Sequence[ComparedRun], common: int, shared: int, both: int) -> list[str]:
     """Which steps the rows are over, where that is not all of every entry's."""
     found = []
     if any(len(entry.records) != common for entry in entries):
@@ -325,7 +325,7 @@ def _less(value: float | None, first: float | None) -> float | None:
     return 0.0 if value == first else value - first if not math.isnan(value - first) else math.nan
 
 
-def is_share(row: Row) -> bool:
+def is_share(row: ComparisonRow) -> bool:
     """Is it a part of a whole, told in percent?"""
     return row.name in _SHARES
 

@@ -32,7 +32,7 @@ _LONGEST_TAIL = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedRun:
     """One run of a recording in a list."""
 
     path: Path
@@ -79,25 +79,25 @@ class Listed:
         return visible(" ".join(self.prompt[: 4 * _SHOWN].split()), _SHOWN)
 
 
-def recordings(*folders: Path) -> list[Listed]:
+def recordings(*folders: Path) -> list[ListedRun]:
     """The runs of the recordings in these folders, newest first; a folder that is not there holds none."""
     files = [path for folder in folders if folder.is_dir() for path in folder.glob(f"*{SUFFIX}")]
     found = [one for path in files for one in runs_of(path)]
     return sorted(found, key=lambda one: (one.when.timestamp(), one.path.name, one.run), reverse=True)
 
 
-def matching(found: Sequence[Listed], words: str) -> list[Listed]:
+def matching(found: Sequence[ListedRun], words: str) -> list[ListedRun]:
     """Those in which every word occurs: in the date, the models, the setting, the context, the prompt or the name."""
     wanted = words.casefold().split()
     return [one for one in found if all(word in _searched(one) for word in wanted)]
 
 
-def listed(path: Path) -> Listed:
+def last_run_of(path: Path) -> ListedRun:
     """What a list shows of a file's last run. Never raises: a file that can't be read is listed with its problem."""
     return runs_of(path)[-1]
 
 
-def runs_of(path: Path) -> list[Listed]:
+def runs_of(path: Path) -> list[ListedRun]:
     """What a list shows of the runs of one file that have steps, in order; of its last run where none has. Never
     raises, and is never empty: a file that can't be read is listed with its problem."""
     modified = datetime.fromtimestamp(0)
@@ -124,10 +124,10 @@ class _Found:
     last: StepMeasured | None = None
 
 
-def _listed(path: Path, modified: datetime, found: _Found, place: int, runs: int) -> Listed:
+def _listed(path: Path, modified: datetime, found: _Found, place: int, runs: int) -> ListedRun:
     started, last = found.started, found.last
     sums = last.record.sum if last else None
-    return Listed(
+    return ListedRun(
         path=path,
         when=_when(started, modified),
         header=started.header if started else unknown_header(),
@@ -253,11 +253,11 @@ def _when(started: RunStarted | None, modified: datetime) -> datetime:
         return modified
 
 
-def _unreadable(path: Path, modified: datetime, problem: str) -> Listed:
-    return Listed(path, modified, unknown_header(), 1, 0, 0, 0.0, 0.0, 1.0, None, problem)
+def _unreadable(path: Path, modified: datetime, problem: str) -> ListedRun:
+    return ListedRun(path, modified, unknown_header(), 1, 0, 0, 0.0, 0.0, 1.0, None, problem)
 
 
-def _searched(one: Listed) -> str:
+def _searched(one: ListedRun) -> str:
     header = one.header
     parts = (
         f"{one.when:%Y-%m-%d %H:%M}",

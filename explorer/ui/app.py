@@ -60,9 +60,9 @@ LEAST_INTERVAL = 1 / 30
 
 
 def _palette() -> type[Provider]:
-    from explorer.ui.command_palette import Possible
+    from explorer.ui.command_palette import PossibleCommands
 
-    return Possible
+    return PossibleCommands
 
 
 class ExplorerApp(App[int]):
@@ -195,15 +195,15 @@ class ExplorerApp(App[int]):
 
     def compare(self, recordings: Sequence[Chosen | Path]) -> None:
         """Sets recordings side by side over what is shown."""
-        from explorer.recordings.comparison import compare
-        from explorer.ui.screens.compare import Comparison
+        from explorer.recordings.comparison import compare_recordings
+        from explorer.ui.screens.compare import ComparisonScreen
 
         try:
-            compared = compare(recordings)
+            compared = compare_recordings(recordings)
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
             return
-        self.push_screen(Comparison(compared))
+        self.push_screen(ComparisonScreen(compared))
 
     @on(ModelsAsked)
     def load_models(self) -> None:
@@ -310,9 +310,9 @@ class ExplorerApp(App[int]):
             self.notify(" ".join(header.every_note), title=header.title, timeout=15)
 
     def _say(self, title: str, sentence: str, hint: str) -> None:
-        from explorer.ui.screens.dialog import Say
+        from explorer.ui.screens.dialog import MessageDialog
 
-        self.push_screen(Say(title, sentence, hint))
+        self.push_screen(MessageDialog(title, sentence, hint))
 
     def notify(
         self,
@@ -338,7 +338,7 @@ class ExplorerApp(App[int]):
     # Looks, and leaving.
 
     def action_next_theme(self) -> None:
-        names = theme.NAMES
+        names = theme.THEME_NAMES
         place = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(place + 1) % len(names)]
 
@@ -347,7 +347,7 @@ class ExplorerApp(App[int]):
         if not sentence:
             self.leave()
             return
-        from explorer.ui.screens.dialog import Choose, Way
+        from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice
 
         def answered(way: str | None) -> None:
             if way == "q":
@@ -356,11 +356,11 @@ class ExplorerApp(App[int]):
                 self.main.action_save()
 
         ways = (
-            Way("s", "stay", "Goes on as before."),
-            Way("e", "save elsewhere", "Writes all of it into another file."),
-            Way("q", "quit", "Leaves, and loses it."),
+            DialogChoice("s", "stay", "Goes on as before."),
+            DialogChoice("e", "save elsewhere", "Writes all of it into another file."),
+            DialogChoice("q", "quit", "Leaves, and loses it."),
         )
-        self.push_screen(Choose("Quit", sentence, ways), answered)
+        self.push_screen(ChoiceDialog("Quit", sentence, ways), answered)
 
     def leave(self) -> None:
         self._let_go()

@@ -11,7 +11,7 @@ from explorer.ui.commands import COMMANDS, Command
 from explorer.ui.screens.main import MainScreen
 
 
-class Possible(Provider):
+class PossibleCommands(Provider):
     """The commands of the main screen, as far as they can be done."""
 
     def _commands(self) -> Iterator[Command]:

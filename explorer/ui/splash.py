@@ -6,7 +6,7 @@ import os
 import sys
 from types import TracebackType
 
-NAME = "phier"
+PROGRAM = "phier"
 ABOUT = "a dense language model and a pruned one, step by step"
 STARTING = "Starting …"
 
@@ -15,7 +15,7 @@ class Splash:
     """Shows the name on a screen of its own; whatever goes wrong before the explorer runs takes it away again."""
 
     def __enter__(self) -> Splash:
-        self._write("\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J" + drawn(*_size()))
+        self._write("\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J" + splash_lines(*_size()))
         return self
 
     def __exit__(
@@ -31,11 +31,11 @@ class Splash:
             stream.flush()
 
 
-def drawn(width: int, height: int) -> str:
+def splash_lines(width: int, height: int) -> str:
     """The lines of the opening screen where Textual will put them, each after a move of the cursor."""
-    lines = [NAME, ABOUT, "", STARTING]
+    lines = [PROGRAM, ABOUT, "", STARTING]
     first = (height - 2 - len(lines)) // 2 + 2
-    moved = [f"\x1b[1;2H{NAME}"]
+    moved = [f"\x1b[1;2H{PROGRAM}"]
     moved += [f"\x1b[{first + row};{(width - len(line)) // 2 + 1}H{line}" for row, line in enumerate(lines) if line]
     return "".join(moved) if width > len(ABOUT) and height > 8 else ""
 

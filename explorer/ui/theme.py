@@ -16,7 +16,7 @@ from textual.theme import Theme
 from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
 
 DARK, LIGHT, TERMINAL = "phier-dark", "phier-light", "phier-terminal"
-NAMES = (DARK, LIGHT, TERMINAL)
+THEME_NAMES = (DARK, LIGHT, TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ SPLIT, END, HALF, FORCED = "┆", "■", "◦", "»"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class WrittenToken:
     """What one step puts into one of the two texts."""
 
     text: str
@@ -23,7 +23,7 @@ class Shown:
     mark: str = ""
 
 
-def title(side: str, follow: Follow) -> str:
+def text_title(side: str, follow: Follow) -> str:
     """Whose text it is, and whether the model wrote it or only commented on it."""
     match follow, side:
         case Follow.FREE, _:
@@ -37,7 +37,7 @@ def title(side: str, follow: Follow) -> str:
     return f"{side} · its own choice at each step of the {follow} text"
 
 
-def shown(record: StepRecord, side: str, follow: Follow) -> Shown:
+def written_token(record: StepRecord, side: str, follow: Follow) -> WrittenToken:
     """What a step puts into the text of one side."""
     kl = value(record, "p.kl", Scope.LOCAL)
     if follow is Follow.FREE:
@@ -49,15 +49,15 @@ def shown(record: StepRecord, side: str, follow: Follow) -> Shown:
         return _written(record.taken, kl)
     choice = record.dense if side == "dense" else record.pruned
     if choice is None:
-        return Shown("", kl)
-    return Shown(choice.token, kl, quiet=record.taken is not None and choice.token_id == record.taken.token_id)
+        return WrittenToken("", kl)
+    return WrittenToken(choice.token, kl, quiet=record.taken is not None and choice.token_id == record.taken.token_id)
 
 
-def _written(taken: Taken | None, kl: float | None) -> Shown:
+def _written(taken: Taken | None, kl: float | None) -> WrittenToken:
     if taken is None:
-        return Shown("", kl)
+        return WrittenToken("", kl)
     if taken.end:
-        return Shown("", kl, mark=END)
+        return WrittenToken("", kl, mark=END)
     if not taken.text:
-        return Shown("", kl, mark=HALF)
-    return Shown(taken.text, kl, mark=FORCED if taken.forced else "")
+        return WrittenToken("", kl, mark=HALF)
+    return WrittenToken(taken.text, kl, mark=FORCED if taken.forced else "")

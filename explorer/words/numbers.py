@@ -56,13 +56,13 @@ def times(value: float) -> str:
 def percent(value: float) -> str:
     if name := odd(value):
         return name
-    share = 100 * value
-    if 0 < abs(share) < 1:
-        return f"{significant(share, 2)} %"
-    return f"{share:.0f} %".replace("-0 %", "0 %").replace("-", "−")
+    part = 100 * value
+    if 0 < abs(part) < 1:
+        return f"{significant(part, 2)} %"
+    return f"{part:.0f} %".replace("-0 %", "0 %").replace("-", "−")
 
 
-def share(value: float) -> str:
+def whole_percent(value: float) -> str:
     """A part of a whole in whole percents; may be negative."""
     return odd(value) or f"{round(100 * value)} %".replace("-", "−")
 
@@ -94,7 +94,7 @@ def plain(value: float) -> str:
     return text.replace("-", "−")
 
 
-def count(value: float) -> str:
+def byte_count(value: float) -> str:
     """A number of bytes in a unit that fits."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if value >= size:

@@ -14,7 +14,7 @@ NOTHING = (
 )
 CLOSE = 0.1
 """Below this KL, in nats, the first choices say more than the token that carries it."""
-NAMED = 0.1
+NAMED_SHARE = 0.1
 """The share of the KL from which on a token is named as what changed."""
 WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little different"), (2.0, "clearly different"))
 """The words for a KL below a bound."""
@@ -124,13 +124,13 @@ def _detail(shared: Comparison, *, with_share: bool = True) -> str:
             return f"; both find {quoted(dense.token)} most likely"
         return f", though the first places are swapped: {quoted(dense.token)}, {quoted(pruned.token)}"
     worst = max(shared.top, key=lambda row: row.kl_share)
-    if worst.kl_share < NAMED:
+    if worst.kl_share < NAMED_SHARE:
         spread = ": the change is spread over many tokens"
         return f"{spread}, none holds a tenth of the KL ({_flatness(shared)})" if with_share else spread
     change = _change(worst)
     if not change:
         return ""
-    return f": {change}, {numbers.share(worst.kl_share)} of the KL" if with_share else f": {change}"
+    return f": {change}, {numbers.whole_percent(worst.kl_share)} of the KL" if with_share else f": {change}"
 
 
 def _flatness(shared: Comparison) -> str:

@@ -14,7 +14,7 @@ from explorer.sources.toy.source import ToySource
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
-from explorer.ui.widgets.line_widget import Drawn
+from explorer.ui.widgets.line_widget import LineWidget
 from probes.schema.settings import Follow, RunSettings
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 36), (160, 45)
@@ -70,7 +70,7 @@ async def press(pilot: Pilot[int], *keys: str) -> None:
 def text_of(app: ExplorerApp, selector: str) -> str:
     """What a region shows, as plain lines."""
     region = app.main.query_one(selector)
-    drawn = region if isinstance(region, Drawn) else region.query(Drawn).first()
+    drawn = region if isinstance(region, LineWidget) else region.query(LineWidget).first()
     return "\n".join(drawn._text_lines())
 
 

@@ -11,9 +11,9 @@ from explorer.sources.chosen import Chosen, chosen, read_recording
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput, Failure
 
-TABLES = ("csv", "parquet", "jsonl")
-FIGURES = ("svg", "png", "pdf")
-FORMATS = (*TABLES, *FIGURES, "html")
+TABLE_FORMATS = ("csv", "parquet", "jsonl")
+FIGURE_FORMATS = ("svg", "png", "pdf")
+EXPORT_FORMATS = (*TABLE_FORMATS, *FIGURE_FORMATS, "html")
 """What a recording can be exported to."""
 
 
@@ -27,7 +27,7 @@ class Exported:
     """What makes the figures in them not comparable; what is not in them, and why; what could not be read."""
 
 
-def export(
+def export_recordings(
     recordings: Sequence[Chosen | Path | str],
     to: str,
     out: Path | str | None = None,
@@ -37,18 +37,18 @@ def export(
     total: bool = False,
     caption: bool = True,
 ) -> Exported:
-    """Exports recordings to one of `FORMATS`, several of them into the same tables, figures or page.
+    """Exports recordings to one of `EXPORT_FORMATS`, several of them into the same tables, figures or page.
 
     `out` is a folder (one that is there, or a text that ends in a slash), or a file whose name without its ending all
     files begin with; the working folder and the recordings' names unless given. Tables hold the path that was
     shown last, or with `every` each step on any branch of any run. `figures` picks some by name
-    (`matplotlib_figures.NAMES`); `total` draws each model on its own context in place of the shared one;
+    (`matplotlib_figures.FIGURE_NAMES`); `total` draws each model on its own context in place of the shared one;
     `caption` puts a caption under each. Raises `BadInput` where something asked
     for can't be had or has no part in the format, and `Failure` where a file can't be written; a file is there whole or
     not at all.
     """
-    if to not in FORMATS:
-        raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(FORMATS)}.")
+    if to not in EXPORT_FORMATS:
+        raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(EXPORT_FORMATS)}.")
     if not recordings:
         raise BadInput("Export", "No recording is named.", "Name a file.")
     _useful(to, every=every, figures=figures, total=total, caption=caption)
@@ -60,12 +60,12 @@ def export(
             )
     notes = [flowing(f"{session.path.name}: {note}") for session in sessions for note in session.notes]
     notes = list(dict.fromkeys(notes))  # one file may be given twice, for two of its runs
-    if to in TABLES:
+    if to in TABLE_FORMATS:
         from explorer.recordings.export.table_files import WRITERS
         from explorer.recordings.export.tables import tables
 
         files = {table.name: WRITERS[to](table) for table in tables(sessions, every=every)}
-    elif to in FIGURES:
+    elif to in FIGURE_FORMATS:
         from explorer.recordings.export.matplotlib_figures import draw
 
         files, told = draw(sessions, to, names=figures, total=total, caption=caption)
@@ -77,7 +77,7 @@ def export(
         files = {"page": page(sessions)}
         notes += unlike(sessions)
     stem = _stem([chosen(one).stem for one in recordings], out, to)
-    alone = len(files) == 1 and to not in TABLES
+    alone = len(files) == 1 and to not in TABLE_FORMATS
     targets = {name: stem.with_name(f"{stem.name}.{to}" if alone else f"{stem.name}.{name}.{to}") for name in files}
     _spare([session.path for session in sessions], targets.values())
     for name, target in targets.items():
@@ -88,13 +88,13 @@ def export(
 def _useful(to: str, *, every: bool, figures: Sequence[str], total: bool, caption: bool) -> None:
     """Refuses an option that this format would pass over."""
     for given, option, formats in (
-        (every, "--every", TABLES),
-        (bool(figures), "--figures", FIGURES),
-        (total, "--total", FIGURES),
-        (not caption, "--no-caption", FIGURES),
+        (every, "--every", TABLE_FORMATS),
+        (bool(figures), "--figures", FIGURE_FORMATS),
+        (total, "--total", FIGURE_FORMATS),
+        (not caption, "--no-caption", FIGURE_FORMATS),
     ):
         if given and to not in formats:
-            kind = "tables" if formats is TABLES else "figures"
+            kind = "tables" if formats is TABLE_FORMATS else "figures"
             raise BadInput(
                 "Export",
                 f"{option} is for {kind} and says nothing about {to}.",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from explorer.recordings.comparison import labels_of
 from explorer.recordings.export.captions import about
-from explorer.recordings.export.panels import Curve, Drawing, Material, Panel, Scatter, Subject
+from explorer.recordings.export.panels import Curve, Material, Panel, PrintFigure, Scatter, Subject
 from explorer.recordings.export.series import series
 from explorer.recordings.export.several import unlike
 from explorer.words.figures import Scope
@@ -26,13 +26,13 @@ def material(sessions: Sequence[Session], *, total: bool = False) -> Material:
     return Material(tuple(subjects), total, unlike(sessions))
 
 
-def drawing(name: str, of: Material) -> Drawing | str:
-    """The figure of that name, or a sentence that says why there is none. Raises KeyError where `NAMES` has no such."""
+def print_figure(name: str, of: Material) -> PrintFigure | str:
+    """The figure of that name, or a sentence that says why there is none. Raises KeyError if the name is unknown."""
     made = _MAKERS[name](of)
     if isinstance(made, str):
         return made
     columns, panels, caption = made
-    return Drawing(name, columns, tuple(panels), f"{caption} {about(name, of, panels)}", of.subjects)
+    return PrintFigure(name, columns, tuple(panels), f"{caption} {about(name, of, panels)}", of.subjects)
 
 
 _Made = tuple[int, list[Panel | Scatter], str]
@@ -189,5 +189,5 @@ _MAKERS: dict[str, Callable[[Material], _Made | str]] = {
     "drift": _drift,
     "sums": _sums,
 }
-NAMES = tuple(_MAKERS)
+FIGURE_NAMES = tuple(_MAKERS)
 """The figures there are."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from explorer.recordings.export.panels import Curve, Drawing, Panel, Scatter
+from explorer.recordings.export.panels import Curve, Panel, PrintFigure, Scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0b62a8", "#d9660a", "#5a5a5a", "#4fa3d8", "#8a4a00", "#000000")
 """Blue and orange first; then by lightness."""
-DASHES = ("-", (0, (4.5, 1.6)), (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+LINE_STYLES = ("-", (0, (4.5, 1.6)), (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = "oDP*X<"
 """None of those at the edges, nor the square at a curve's end."""
 _MATH = {
@@ -40,13 +40,13 @@ Look = dict[str, Any]
 """What matplotlib draws a line with."""
 
 
-def crowded(drawn: Drawing) -> bool:
+def crowded(drawn: PrintFigure) -> bool:
     """True where each of several recordings has several curves in a panel."""
     over = [panel for panel in drawn.panels if isinstance(panel, Panel)]
     return len(drawn.subjects) > 1 and any(curve.variant for panel in over for curve in panel.curves)
 
 
-def look(curve: Curve, panel: Panel, drawn: Drawing) -> Look:
+def look(curve: Curve, panel: Panel, drawn: PrintFigure) -> Look:
     """How a curve is drawn.
 
     Among several recordings each has its colour and its dashes; where each has several curves, the dashes tell those
@@ -58,7 +58,7 @@ def look(curve: Curve, panel: Panel, drawn: Drawing) -> Look:
     colour = COLOURS[place % len(COLOURS)]
     found: Look = {
         "color": pale(colour) if under else colour,
-        "linestyle": DASHES[curve.variant if full else turn(place)],
+        "linestyle": LINE_STYLES[curve.variant if full else turn(place)],
         "linewidth": 2.2 if under else 0.95 if curve.variant else 1.1,
         "zorder": 2 if under or (curve.variant and not panel.paired) else 3,
     }
@@ -78,7 +78,7 @@ def marked(subject: int) -> Look:
 
 def turn(place: int) -> int:
     """Which dashes and marker a recording has: others than the one before it that has the same colour."""
-    return (place + place // len(COLOURS)) % len(DASHES)
+    return (place + place // len(COLOURS)) % len(LINE_STYLES)
 
 
 def pale(colour: str) -> str:
@@ -86,7 +86,7 @@ def pale(colour: str) -> str:
     return "#" + "".join(f"{(int(colour[at : at + 2], 16) + 255) // 2:02x}" for at in (1, 3, 5))
 
 
-def draw_panel(axis: Axes, panel: Panel, drawn: Drawing) -> None:
+def draw_panel(axis: Axes, panel: Panel, drawn: PrintFigure) -> None:
     """Curves over steps."""
     from matplotlib.ticker import MaxNLocator
 
@@ -137,7 +137,7 @@ def draw_scatter(axis: Axes, panel: Scatter) -> None:
     axis.set_ylabel(_named(panel.up, panel.unit))
 
 
-def _curve(axis: Axes, curve: Curve, panel: Panel, drawn: Drawing, log: bool) -> None:
+def _curve(axis: Axes, curve: Curve, panel: Panel, drawn: PrintFigure, log: bool) -> None:
     """One line, broken where a step has no value; what can't stand on the axis is marked at its edge."""
     found = look(curve, panel, drawn)
     place = curve.subject if len(drawn.subjects) > 1 else curve.variant
@@ -196,7 +196,7 @@ def _curve(axis: Axes, curve: Curve, panel: Panel, drawn: Drawing, log: bool) ->
             )
 
 
-def _splits(axis: Axes, drawn: Drawing) -> None:
+def _splits(axis: Axes, drawn: PrintFigure) -> None:
     """Where choices first differ; recordings that split at one step take turns along the line."""
     at: dict[int, list[int]] = defaultdict(list)
     for place, subject in enumerate(drawn.subjects):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from explorer.recordings.export.drawings import NAMES, drawing, material
+from explorer.recordings.export.drawings import FIGURE_NAMES, material, print_figure
 from explorer.recordings.export.matplotlib_axes import (
     COLOURS,
     Look,
@@ -22,8 +22,8 @@ from explorer.recordings.export.matplotlib_axes import (
     marked,
     pale,
 )
-from explorer.recordings.export.panels import Drawing, Panel
-from explorer.recordings.export.wrapping import in_font, wrapped
+from explorer.recordings.export.panels import Panel, PrintFigure
+from explorer.recordings.export.wrapping import in_font, lines_in_font
 from probes.recording import Session
 from probes.schema.errors import BadInput
 
@@ -56,20 +56,20 @@ def draw(
 ) -> tuple[dict[str, bytes], list[str]]:
     """The figures by name as files of that format, with what makes them not comparable and which can't be had.
 
-    All of `NAMES` unless some are named. Raises `BadInput` where a name is none, where none of those asked for can be
-    drawn, and where matplotlib is missing.
+    All of `FIGURE_NAMES` unless some are named. Raises `BadInput` if a name is unknown, if none of the figures asked
+    for can be drawn, and if matplotlib is missing.
     """
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in FIGURE_NAMES]
     if unknown:
-        raise BadInput("Figures", f"There is no figure {unknown[0]!r}.", f"Choose among {', '.join(NAMES)}.")
+        raise BadInput("Figures", f"There is no figure {unknown[0]!r}.", f"Choose among {', '.join(FIGURE_NAMES)}.")
     of = material(sessions, total=total)
-    drawings = [drawing(name, of) for name in names or NAMES]
+    drawings = [print_figure(name, of) for name in names or FIGURE_NAMES]
     notes = [*of.warnings, *(one for one in drawings if isinstance(one, str))]
     if total and not of.free:
         notes.append("Total figures are the local ones here: both models read the same text throughout.")
     with _style(), warnings.catch_warnings(record=True) as told:
         warnings.filterwarnings("always", "Glyph .* missing")
-        files = {one.name: _render(one, to, caption) for one in drawings if isinstance(one, Drawing)}
+        files = {one.name: _render(one, to, caption) for one in drawings if isinstance(one, PrintFigure)}
     if any("Glyph" in str(one.message) for one in told):
         notes.append("Letters that the font for print does not have are drawn as boxes.")
     if not files:
@@ -77,7 +77,7 @@ def draw(
     return files, notes
 
 
-def _render(drawn: Drawing, to: str, caption: bool) -> bytes:
+def _render(drawn: PrintFigure, to: str, caption: bool) -> bytes:
     figure = _figure(drawn, caption)
     out = io.BytesIO()
     title = f"{drawn.name}: {', '.join(subject.label for subject in drawn.subjects)}"
@@ -90,12 +90,12 @@ def _render(drawn: Drawing, to: str, caption: bool) -> bytes:
     return out.getvalue()
 
 
-def _figure(drawn: Drawing, caption: bool) -> Figure:
+def _figure(drawn: PrintFigure, caption: bool) -> Figure:
     from matplotlib.figure import Figure
 
     rows = -(-len(drawn.panels) // drawn.columns)
     room = 72 * (WIDTH - 2 * _MARGIN)
-    lines = wrapped(drawn.caption, room, in_font(FONT, TINY)) if caption else []
+    lines = lines_in_font(drawn.caption, room, in_font(FONT, TINY)) if caption else []
     foot = (len(lines) * 0.125 + 0.08) if lines else 0.0
     entries, columns, head = _legend(drawn, room)
     height = rows * ROW + 0.15 + head + foot
@@ -141,7 +141,7 @@ def _figure(drawn: Drawing, caption: bool) -> Figure:
     return figure
 
 
-def _legend(drawn: Drawing, room: float) -> tuple[list[tuple[str, Line2D]], int, float]:
+def _legend(drawn: PrintFigure, room: float) -> tuple[list[tuple[str, Line2D]], int, float]:
     """One legend for all panels where there is anything to tell apart: its entries, its columns, its height in inches.
 
     As many columns as fit in the room (points), read row by row; a label that is wider alone goes over lines.
@@ -151,7 +151,7 @@ def _legend(drawn: Drawing, room: float) -> tuple[list[tuple[str, Line2D]], int,
     measure = in_font(FONT, SMALL)
     beside = SMALL * (_HANDLE + _BESIDE)
     fitting = room - beside - SMALL
-    found = [("\n".join(wrapped(label, fitting, measure)), kind) for label, kind in _kinds(drawn).items()]
+    found = [("\n".join(lines_in_font(label, fitting, measure)), kind) for label, kind in _kinds(drawn).items()]
     if not found:
         return [], 1, 0.0
     wide = [beside + max(map(measure, label.split("\n"))) for label, _ in found]
@@ -170,7 +170,7 @@ def _legend(drawn: Drawing, room: float) -> tuple[list[tuple[str, Line2D]], int,
     return entries, columns, 0.05 + 0.16 * lines
 
 
-def _kinds(drawn: Drawing) -> dict[str, Look]:
+def _kinds(drawn: PrintFigure) -> dict[str, Look]:
     """What the legend names: the curves, or where each recording has several, the recordings and then the curves."""
     found: dict[str, Look] = {}
     over = [panel for panel in drawn.panels if isinstance(panel, Panel)]

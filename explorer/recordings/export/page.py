@@ -15,11 +15,11 @@ from importlib.resources import files
 
 import msgspec
 
-from explorer.recordings.export.page_data import Entry, entries
+from explorer.recordings.export.page_data import PageRecording, page_recordings
 from explorer.recordings.export.several import unlike
 from explorer.words import numbers
 from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
-from explorer.words.model_texts import SPLIT, shown, title
+from explorer.words.model_texts import SPLIT, text_title, written_token
 from explorer.words.token_text import flowing
 from probes.recording import Session
 from probes.schema.header import RunHeader
@@ -32,7 +32,7 @@ LEFT_OUT = "▢"
 
 def page(sessions: Sequence[Session]) -> bytes:
     """The page of one or several recordings, of each the path that was shown last."""
-    found = entries(sessions)
+    found = page_recordings(sessions)
     skeleton, style, script = (_part(name) for name in ("page.html", "page.css", "page.js"))
     parts = {
         "title": html.escape(flowing(" · ".join(entry.label for entry in found))),
@@ -66,7 +66,7 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _choices(found: Sequence[Entry]) -> str:
+def _choices(found: Sequence[PageRecording]) -> str:
     """Buttons to choose a recording, where there are several."""
     if len(found) < 2:
         return ""
@@ -77,7 +77,7 @@ def _choices(found: Sequence[Entry]) -> str:
     return f'<nav id="choices" aria-label="Recordings">{"".join(buttons)}</nav>'
 
 
-def _recording(place: int, entry: Entry) -> str:
+def _recording(place: int, entry: PageRecording) -> str:
     """Everything that can be read without a script: what was run, both texts, what accumulated."""
     header, path = entry.header, entry.path
     sides = "".join(_text(side, entry) for side in ("dense", "pruned"))
@@ -110,15 +110,16 @@ def _facts(header: RunHeader, path: Sequence[StepRecord]) -> list[str]:
     return [flowing(fact) for fact in found if fact]
 
 
-def _text(side: str, entry: Entry) -> str:
+def _text(side: str, entry: PageRecording) -> str:
     follow = entry.header.settings.follow
     tokens = "".join(_token(record, side, follow) for record in entry.path)
-    return f'<section class="text"><h2 class="{side}">{html.escape(title(side, follow))}</h2><p>{tokens}</p></section>'
+    title = html.escape(text_title(side, follow))
+    return f'<section class="text"><h2 class="{side}">{title}</h2><p>{tokens}</p></section>'
 
 
 def _token(record: StepRecord, side: str, follow: Follow) -> str:
     """One token, coloured by its KL; a click on it moves the cursor there."""
-    token = shown(record, side, follow)
+    token = written_token(record, side, follow)
     classes = ["quiet"] if token.quiet else []
     found = level(token.kl)
     if found is not None:
@@ -136,7 +137,7 @@ def _marked(text: str) -> str:
     return "↵\n".join(html.escape(flowing(line)) for line in text.split("\n"))
 
 
-def _sums(entry: Entry) -> str:
+def _sums(entry: PageRecording) -> str:
     """What has accumulated over the whole path."""
     found = entry.summary
     parted = any(not record.same_context for record in entry.path)

@@ -26,7 +26,7 @@ Number = float | str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PageRecording:
     """One recording on the page."""
 
     label: str
@@ -39,7 +39,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PageLine:
     """One series of a chart."""
 
     key: str
@@ -50,47 +50,47 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class PageChart:
     """One panel of the page."""
 
     id: str
     title: str
     unit: str
-    lines: tuple[Line, ...]
+    lines: tuple[PageLine, ...]
     log: bool = False
     """True draws powers of ten at first."""
     better: str = ""
     """A quiet arrow: which way the pruned model is closer to the dense one."""
 
 
-def _both(key: str) -> tuple[Line, Line]:
-    return Line(key, "local", Scope.LOCAL, "solid"), Line(key, "total", Scope.TOTAL, "dashed")
+def _both(key: str) -> tuple[PageLine, PageLine]:
+    return PageLine(key, "local", Scope.LOCAL, "solid"), PageLine(key, "total", Scope.TOTAL, "dashed")
 
 
 CHARTS = (
-    Chart("h", "embedding h: cosine", "", _both("h.cos"), better="↑"),
-    Chart(
+    PageChart("h", "embedding h: cosine", "", _both("h.cos"), better="↑"),
+    PageChart(
         "z",
         "logit z: centred cosine",
         "",
-        (*_both("z.cos_centred"), Line("z.cos", "raw, local", Scope.LOCAL, "dotted")),
+        (*_both("z.cos_centred"), PageLine("z.cos", "raw, local", Scope.LOCAL, "dotted")),
         better="↑",
     ),
-    Chart("p", "probability p: cosine", "", _both("p.cos"), better="↑"),
-    Chart(
+    PageChart("p", "probability p: cosine", "", _both("p.cos"), better="↑"),
+    PageChart(
         "kl",
         "probability p: KL",
         "nat",
-        (*_both("p.kl"), Line("p.kl_estimate", "Theorem 3, local", Scope.LOCAL, "dotted")),
+        (*_both("p.kl"), PageLine("p.kl_estimate", "Theorem 3, local", Scope.LOCAL, "dotted")),
         log=True,
         better="↓",
     ),
-    Chart("sum", "accumulated: ΣKL", "nat", _both("sum.kl"), better="↓"),
-    Chart(
+    PageChart("sum", "accumulated: ΣKL", "nat", _both("sum.kl"), better="↓"),
+    PageChart(
         "survival",
         "accumulated: survival",
         "",
-        (Line("sum.survival", "local", Scope.LOCAL, "solid"),),
+        (PageLine("sum.survival", "local", Scope.LOCAL, "solid"),),
         log=True,
         better="↑",
     ),
@@ -105,13 +105,13 @@ READOUT = (
 """The figures that stand beside the cursor's step."""
 
 
-def entries(sessions: Sequence[Session]) -> list[Entry]:
+def page_recordings(sessions: Sequence[Session]) -> list[PageRecording]:
     """The recordings of a page, with labels that tell them apart."""
     labels = labels_of([session.path for session in sessions], [session.run for session in sessions])
     return [_entry(session, label) for session, label in zip(sessions, labels, strict=True)]
 
 
-def _entry(session: Session, label: str) -> Entry:
+def _entry(session: Session, label: str) -> PageRecording:
     run = session.run
     path = run.path
     notes = list(session.notes)
@@ -138,10 +138,10 @@ def _entry(session: Session, label: str) -> Entry:
         "split": path[-1].sum.first_split,
         "worst": _worst(path),
     }
-    return Entry(label, run.header, path, summarise(path), tuple(notes), data)
+    return PageRecording(label, run.header, path, summarise(path), tuple(notes), data)
 
 
-def _chart(chart: Chart, path: Sequence[StepRecord], parted: bool) -> dict[str, object]:
+def _chart(chart: PageChart, path: Sequence[StepRecord], parted: bool) -> dict[str, object]:
     """A chart's series; while the contexts never part, local and total are one."""
     lines = [line for line in chart.lines if parted or line.scope is Scope.LOCAL]
     return {
@@ -200,7 +200,7 @@ def _row(token: TopToken) -> list[Number | int]:
         token.rank_dense,
         token.rank_pruned,
         numbers.signed(ratio),
-        numbers.share(token.kl_share),
+        numbers.whole_percent(token.kl_share),
     ]
 
 

@@ -89,7 +89,7 @@ class Scatter:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class PrintFigure:
     """One figure."""
 
     name: str

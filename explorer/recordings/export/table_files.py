@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from explorer.recordings.export.tables import Kind, Table, Value
+from explorer.recordings.export.tables import ColumnKind, ExportTable, Value
 from probes.schema.as_json import json_to_print
 from probes.schema.errors import BadInput
 
 
-def to_csv(table: Table) -> bytes:
+def to_csv(table: ExportTable) -> bytes:
     """Comma-separated, UTF-8, one header line. An empty field is a figure the step does not have.
 
     Numbers are written with all their digits; infinite and undefined ones as `inf`, `-inf` and `NaN`, the spellings
@@ -27,7 +27,7 @@ def to_csv(table: Table) -> bytes:
     return out.getvalue().encode()
 
 
-def to_jsonl(table: Table) -> bytes:
+def to_jsonl(table: ExportTable) -> bytes:
     """One flat object a row. What is not finite is null and named in the row's `nonfinite` object."""
     names = [column.name for column in table.columns]
     lines = []
@@ -41,23 +41,23 @@ def to_jsonl(table: Table) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def to_parquet(table: Table) -> bytes:
+def to_parquet(table: ExportTable) -> bytes:
     """Parquet, zstd-compressed; infinite and undefined figures as such. Raises `BadInput` where polars is missing."""
     try:
         import polars
     except ImportError as problem:
         raise BadInput("Parquet", "Writing it takes polars.", 'Install it: pip install "phier[tables]".') from problem
-    kinds: dict[Kind, type[polars.DataType]] = {
-        Kind.WHOLE: polars.Int64,
-        Kind.NUMBER: polars.Float64,
-        Kind.TEXT: polars.String,
-        Kind.TRUTH: polars.Boolean,
+    kinds: dict[ColumnKind, type[polars.DataType]] = {
+        ColumnKind.WHOLE: polars.Int64,
+        ColumnKind.NUMBER: polars.Float64,
+        ColumnKind.TEXT: polars.String,
+        ColumnKind.TRUTH: polars.Boolean,
     }
     out = io.BytesIO()
     series = []
     for column in table.columns:
         try:
-            kind = polars.UInt64 if column.kind is Kind.WHOLE and _large(column.values) else kinds[column.kind]
+            kind = polars.UInt64 if column.kind is ColumnKind.WHOLE and _large(column.values) else kinds[column.kind]
             series.append(polars.Series(column.name, column.values, dtype=kind))
         except (TypeError, OverflowError) as problem:
             raise BadInput(
@@ -67,7 +67,7 @@ def to_parquet(table: Table) -> bytes:
     return out.getvalue()
 
 
-WRITERS: dict[str, Callable[[Table], bytes]] = {"csv": to_csv, "jsonl": to_jsonl, "parquet": to_parquet}
+WRITERS: dict[str, Callable[[ExportTable], bytes]] = {"csv": to_csv, "jsonl": to_jsonl, "parquet": to_parquet}
 
 
 def _field(value: Value) -> Value:

@@ -31,7 +31,7 @@ from probes.schema.record import (
 Value = str | int | float | bool | None
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What a column holds, besides nothing."""
 
     WHOLE = "int"
@@ -41,20 +41,20 @@ class Kind(StrEnum):
 
 
 @dataclass(slots=True)
-class Column:
+class TableColumn:
     name: str
     """Dotted as in the record: "p.kl", "local.h.cos"."""
-    kind: Kind
+    kind: ColumnKind
     values: list[Value]
 
 
 @dataclass(slots=True)
-class Table:
+class ExportTable:
     """Columns of one length."""
 
     name: str
     """"steps", "tokens", "layers", or what an explanation is called; a part of a file's name."""
-    columns: list[Column]
+    columns: list[TableColumn]
 
     def __len__(self) -> int:
         return len(self.columns[0].values)
@@ -64,7 +64,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredStep:
     """One step with where it stands."""
 
     recording: str
@@ -75,14 +75,16 @@ class Measured:
     record: StepRecord
 
 
-def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
+def tables(sessions: Sequence[Session], *, every: bool = False) -> list[ExportTable]:
     """The tables of all recordings together, those without a row left out.
 
     By default they hold the path that was shown last in each recording's run; with `every`, each step that was
     measured in any run on any branch, once, under the branch it was measured on.
     """
     names = names_of([Chosen(session.path, session.chosen) for session in sessions])
-    steps = [step for name, session in zip(names, sessions, strict=True) for step in measured(name, session, every)]
+    steps = [
+        step for name, session in zip(names, sessions, strict=True) for step in measured_steps(name, session, every)
+    ]
     found = [_steps(steps), _tokens(steps)]
     explanations = [
         (name, run, explained)
@@ -99,12 +101,12 @@ def tables(sessions: Sequence[Session], *, every: bool = False) -> list[Table]:
     return [table for table in found if len(table)]
 
 
-def measured(name: str, session: Session, every: bool) -> Iterator[Measured]:
+def measured_steps(name: str, session: Session, every: bool) -> Iterator[MeasuredStep]:
     """The steps of a recording of that name with the branch each was measured on."""
     for run in _runs(session, every):
         for branch, record in _every_step(run) if every else _shown_path(run):
             seconds = run.seconds.get((branch, record.step))
-            yield Measured(name, run.header, run.number, branch, seconds, record)
+            yield MeasuredStep(name, run.header, run.number, branch, seconds, record)
 
 
 def _runs(session: Session, every: bool) -> Sequence[RecordedRun]:
@@ -148,7 +150,7 @@ def _at(run: RecordedRun, explained: Explained) -> int | None:
 _Get = Callable[[StepRecord], Any]
 
 
-def _group(prefix: str, shape: type, get: _Get) -> list[tuple[str, Kind, _Get]]:
+def _group(prefix: str, shape: type, get: _Get) -> list[tuple[str, ColumnKind, _Get]]:
     """A column for each field of a part of the record that may be missing."""
 
     def column(name: str) -> _Get:
@@ -158,9 +160,9 @@ def _group(prefix: str, shape: type, get: _Get) -> list[tuple[str, Kind, _Get]]:
     return [(f"{prefix}.{name}", kind, column(name)) for name, kind in _kinds(shape).items()]
 
 
-def _kinds(shape: type) -> dict[str, Kind]:
+def _kinds(shape: type) -> dict[str, ColumnKind]:
     """What each field of a record holds, without its bounds."""
-    return {name: Kind((get_args(hint) or (hint,))[0].__name__) for name, hint in get_type_hints(shape).items()}
+    return {name: ColumnKind((get_args(hint) or (hint,))[0].__name__) for name, hint in get_type_hints(shape).items()}
 
 
 def _local(part: str) -> _Get:
@@ -173,9 +175,9 @@ def _shared_kl(record: StepRecord) -> float | None:
     return record.shared.p.kl if record.shared else None
 
 
-_STEP: list[tuple[str, Kind, _Get]] = [
-    ("same_context", Kind.TRUTH, attrgetter("same_context")),
-    ("agree", Kind.TRUTH, attrgetter("agree")),
+_STEP: list[tuple[str, ColumnKind, _Get]] = [
+    ("same_context", ColumnKind.TRUTH, attrgetter("same_context")),
+    ("agree", ColumnKind.TRUTH, attrgetter("agree")),
     *_group("dense", Choice, attrgetter("dense")),
     *_group("pruned", Choice, attrgetter("pruned")),
     *_group("taken", Taken, attrgetter("taken")),
@@ -186,24 +188,24 @@ _STEP: list[tuple[str, Kind, _Get]] = [
     *_group("local.h", HiddenFigures, _local("h")),
     *_group("local.z", LogitFigures, _local("z")),
     *_group("local.p", ProbabilityFigures, _local("p")),
-    ("shared.kl", Kind.NUMBER, _shared_kl),
+    ("shared.kl", ColumnKind.NUMBER, _shared_kl),
     *_group("sum", Sums, attrgetter("sum")),
     *_group("invalid", Invalid, attrgetter("invalid")),
 ]
-_RUN: list[tuple[str, Kind, Callable[[RunHeader], Value]]] = [
-    ("dense_model", Kind.TEXT, lambda header: header.dense.name),
-    ("follow", Kind.TEXT, lambda header: header.settings.follow.value),
-    ("temperature", Kind.NUMBER, lambda header: float(header.settings.sampling.temperature)),
-    ("seed", Kind.WHOLE, lambda header: header.settings.sampling.seed),
-    ("analysis_t", Kind.NUMBER, lambda header: float(header.settings.analysis_t)),
-    ("prompt", Kind.TEXT, lambda header: _digest(header.prompt_text)),
+_RUN: list[tuple[str, ColumnKind, Callable[[RunHeader], Value]]] = [
+    ("dense_model", ColumnKind.TEXT, lambda header: header.dense.name),
+    ("follow", ColumnKind.TEXT, lambda header: header.settings.follow.value),
+    ("temperature", ColumnKind.NUMBER, lambda header: float(header.settings.sampling.temperature)),
+    ("seed", ColumnKind.WHOLE, lambda header: header.settings.sampling.seed),
+    ("analysis_t", ColumnKind.NUMBER, lambda header: float(header.settings.analysis_t)),
+    ("prompt", ColumnKind.TEXT, lambda header: _digest(header.prompt_text)),
 ]
 """What tells one run's steps from another's. `dense` alone would be the name of a group of columns."""
 _PLACE = (
-    ("recording", Kind.TEXT),
-    ("setting", Kind.TEXT),
-    ("run", Kind.WHOLE),
-    ("branch", Kind.WHOLE),
+    ("recording", ColumnKind.TEXT),
+    ("setting", ColumnKind.TEXT),
+    ("run", ColumnKind.WHOLE),
+    ("branch", ColumnKind.WHOLE),
 )
 
 
@@ -212,19 +214,19 @@ def _digest(prompt: str) -> str:
     return f"sha256:{hashlib.sha256(prompt.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
-def _steps(steps: Sequence[Measured]) -> Table:
+def _steps(steps: Sequence[MeasuredStep]) -> ExportTable:
     columns = _places((one.recording, one.header.title, one.run, one.branch) for one in steps)
-    columns.append(Column("step", Kind.WHOLE, [one.record.step for one in steps]))
-    columns.append(Column("seconds", Kind.NUMBER, [one.seconds for one in steps]))
-    columns += [Column(name, kind, [get(one.header) for one in steps]) for name, kind, get in _RUN]
-    columns += [Column(name, kind, [get(one.record) for one in steps]) for name, kind, get in _STEP]
-    return Table("steps", columns)
+    columns.append(TableColumn("step", ColumnKind.WHOLE, [one.record.step for one in steps]))
+    columns.append(TableColumn("seconds", ColumnKind.NUMBER, [one.seconds for one in steps]))
+    columns += [TableColumn(name, kind, [get(one.header) for one in steps]) for name, kind, get in _RUN]
+    columns += [TableColumn(name, kind, [get(one.record) for one in steps]) for name, kind, get in _STEP]
+    return ExportTable("steps", columns)
 
 
 # One row a step and token of its table.
 
 
-def _tokens(steps: Sequence[Measured]) -> Table:
+def _tokens(steps: Sequence[MeasuredStep]) -> ExportTable:
     rows = [
         (one, context, place, token)
         for one in steps
@@ -232,13 +234,13 @@ def _tokens(steps: Sequence[Measured]) -> Table:
         for place, token in enumerate(top, 1)
     ]
     columns = _places((one.recording, one.header.title, one.run, one.branch) for one, *_ in rows)
-    columns.append(Column("step", Kind.WHOLE, [one.record.step for one, *_ in rows]))
-    columns.append(Column("context", Kind.TEXT, [context for _, context, *_ in rows]))
-    columns.append(Column("place", Kind.WHOLE, [place for *_, place, _ in rows]))
+    columns.append(TableColumn("step", ColumnKind.WHOLE, [one.record.step for one, *_ in rows]))
+    columns.append(TableColumn("context", ColumnKind.TEXT, [context for _, context, *_ in rows]))
+    columns.append(TableColumn("place", ColumnKind.WHOLE, [place for *_, place, _ in rows]))
     columns += [
-        Column(name, kind, [getattr(token, name) for *_, token in rows]) for name, kind in _kinds(TopToken).items()
+        TableColumn(name, kind, [getattr(token, name) for *_, token in rows]) for name, kind in _kinds(TopToken).items()
     ]
-    return Table("tokens", columns)
+    return ExportTable("tokens", columns)
 
 
 def _tops(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
@@ -260,45 +262,45 @@ def _file_name(what: str, place: int) -> str:
 _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
-def _explained(table: str, found: Sequence[tuple[str, RecordedRun, Explained]]) -> Table:
+def _explained(table: str, found: Sequence[tuple[str, RecordedRun, Explained]]) -> ExportTable:
     rows = [(name, run, explained, row) for name, run, explained in found for row in explained.rows]
     columns = _places((name, run.header.title, run.number, explained.branch) for name, run, explained, _ in rows)
-    columns.append(Column("step", Kind.WHOLE, [explained.step for _, _, explained, _ in rows]))
+    columns.append(TableColumn("step", ColumnKind.WHOLE, [explained.step for _, _, explained, _ in rows]))
     if any(explained.through is not None for _, _, explained, _ in rows):
-        columns.append(Column("through", Kind.WHOLE, [explained.through for _, _, explained, _ in rows]))
+        columns.append(TableColumn("through", ColumnKind.WHOLE, [explained.through for _, _, explained, _ in rows]))
     if any(explained.what != table for _, _, explained, _ in rows):
-        columns.append(Column("what", Kind.TEXT, [explained.what for _, _, explained, _ in rows]))
+        columns.append(TableColumn("what", ColumnKind.TEXT, [explained.what for _, _, explained, _ in rows]))
     taken = {column.name for column in columns}
     for key in dict.fromkeys(key for *_, row in rows for key in row):
         values = [row.get(key) for *_, row in rows]
         kind = _kind_of(values)
         name = f"row.{key}" if key in taken else key
-        columns.append(Column(name, kind, [_as(kind, value) for value in values]))
-    return Table(table, columns)
+        columns.append(TableColumn(name, kind, [_as(kind, value) for value in values]))
+    return ExportTable(table, columns)
 
 
-def _kind_of(values: Sequence[Cell]) -> Kind:
+def _kind_of(values: Sequence[Cell]) -> ColumnKind:
     """The narrowest kind that holds all of them."""
     types = {type(value) for value in values if value is not None}
     if types <= {bool}:
-        return Kind.TRUTH
+        return ColumnKind.TRUTH
     if types <= {int}:
-        return Kind.WHOLE
-    return Kind.NUMBER if types <= {int, float} else Kind.TEXT
+        return ColumnKind.WHOLE
+    return ColumnKind.NUMBER if types <= {int, float} else ColumnKind.TEXT
 
 
-def _as(kind: Kind, value: Cell) -> Value:
+def _as(kind: ColumnKind, value: Cell) -> Value:
     if value is None:
         return None
-    if kind is Kind.NUMBER:
+    if kind is ColumnKind.NUMBER:
         return float(value)
-    return str(value) if kind is Kind.TEXT else value
+    return str(value) if kind is ColumnKind.TEXT else value
 
 
-def _places(found: Iterator[tuple[str, str, int, int]]) -> list[Column]:
+def _places(found: Iterator[tuple[str, str, int, int]]) -> list[TableColumn]:
     columns: list[list[Value]] = [[], [], [], []]
     for place in found:
         values: tuple[Value, ...] = place
         for column, value in zip(columns, values, strict=True):
             column.append(value)
-    return [Column(name, kind, values) for (name, kind), values in zip(_PLACE, columns, strict=True)]
+    return [TableColumn(name, kind, values) for (name, kind), values in zip(_PLACE, columns, strict=True)]

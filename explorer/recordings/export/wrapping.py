@@ -23,7 +23,7 @@ def in_font(family: str, size: float) -> Measure:
     return lambda text: float(measured.get_text_width_height_descent(text, font, ismath=False)[0])
 
 
-def wrapped(text: str, width: float, measure: Measure) -> list[str]:
+def lines_in_font(text: str, width: float, measure: Measure) -> list[str]:
     """The text in lines that are no wider: broken at spaces, long settings after + and @, and anywhere if it must be.
 
     No-break spaces hold; nothing is hyphenated, so what is broken can be put together again.

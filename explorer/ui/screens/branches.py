@@ -15,41 +15,41 @@ from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 from probes.schema.branches import Branch, Branches
 
-LABEL = 80
+LABEL_WIDTH = 80
 """Cells of what was forced."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class OtherRun:
     """Another run of the same recording."""
 
     place: int
     """Among the runs of the file, from 1."""
-    told: str
+    about: str
 
 
-class AskBranch(Dialog[Branch | Run]):
+class AskBranch(Dialog[Branch | OtherRun]):
     """Gives the branch to go on with, or the run to show instead."""
 
     title_text = "Branches"
     foot = "↑ ↓ ⏎ switches · Esc leaves it"
 
-    def __init__(self, branches: Branches, runs: Sequence[Run] = (), note: str = "") -> None:
+    def __init__(self, branches: Branches, runs: Sequence[OtherRun] = (), note: str = "") -> None:
         """`runs` are the others of the recording; `note` is said besides."""
         super().__init__()
         self._branches = branches
         self._runs = runs
         self._note = note
-        self._choices: list[Branch | Run] = []
+        self._choices: list[Branch | OtherRun] = []
 
     def body(self) -> Iterator[Widget]:
         if len(self._branches) == 1:
             yield Static("There is one branch. Enter on a row of the next-token table opens another.", markup=False)
         if self._note:
             yield Static(self._note, markup=False)
-        order = list(walk(self._branches))
+        order = list(tree_lines(self._branches))
         self._choices = [*(branch for branch, _ in order), *self._runs]
-        lines = [*(line for _, line in order), *(f"run {run.place}  {run.told}" for run in self._runs)]
+        lines = [*(line for _, line in order), *(f"run {run.place}  {run.about}" for run in self._runs)]
         options = OptionList(*map(Option, lines), markup=False)
         options.highlighted = next(i for i, (b, _) in enumerate(order) if b.id == self._branches.current)
         yield options
@@ -59,7 +59,7 @@ class AskBranch(Dialog[Branch | Run]):
         self.dismiss(self._choices[event.option_index])
 
 
-def walk(branches: Branches) -> Iterator[tuple[Branch, str]]:
+def tree_lines(branches: Branches) -> Iterator[tuple[Branch, str]]:
     """The tree from its root: each branch with the line that shows it."""
     children: dict[int | None, list[Branch]] = {}
     for branch in branches:
@@ -78,7 +78,7 @@ def walk(branches: Branches) -> Iterator[tuple[Branch, str]]:
 def line(branches: Branches, branch: Branch) -> str:
     """One branch in a line: where it leaves, what was forced, how far it is."""
     path = branches.path(branch.id)
-    name = fit(flowing(branch.label), LABEL).rstrip() or "as the models chose"
+    name = fit(flowing(branch.label), LABEL_WIDTH).rstrip() or "as the models chose"
     figures = f"ΣKL {numbers.significant(path[-1].sum.kl_local)}" if path else "empty"
     here = " ◂ shown" if branch.id == branches.current else ""
     return f"{branch.id}  {name}, {len(path)} steps, {figures}{here}"

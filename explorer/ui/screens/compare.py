@@ -11,16 +11,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from explorer.recordings.comparison import Compared
+from explorer.recordings.comparison import RunComparison
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
 from explorer.ui.messages import StepPointed
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.theme import palette
-from explorer.ui.widgets.chart import Chart, Line, Picture
+from explorer.ui.widgets.chart import Chart, ChartLine, Picture
 from explorer.ui.widgets.comparison import DASHES, ENTRIES, ROLES, SIGNS, ComparedFigures, ComparedTexts, style_of
-from explorer.ui.widgets.key_line import Key, KeyLine
-from explorer.ui.widgets.line_widget import Framed
+from explorer.ui.widgets.key_line import KeyHint, KeyLine
+from explorer.ui.widgets.line_widget import FramedWidget
 from explorer.ui.widgets.space_panel import scale_of
 from explorer.words.token_text import flowing
 
@@ -33,7 +33,7 @@ CHARTS = (
 """Figure, kind of scale, title."""
 
 
-class ComparedChart(Framed, can_focus=True):
+class ComparedChart(FramedWidget, can_focus=True):
     """One figure of every recording over the same steps, on the shared context."""
 
     def __init__(self, key: str, scale: str, title: str) -> None:
@@ -45,7 +45,7 @@ class ComparedChart(Framed, can_focus=True):
 
     def show(self, columns: list[Columns], axis: Axis, cursor: int, log: bool) -> None:
         lines = tuple(
-            Line(one.get(self._key), ROLES[place % ENTRIES], DASHES[place % ENTRIES])
+            ChartLine(one.get(self._key), ROLES[place % ENTRIES], DASHES[place % ENTRIES])
             for place, one in enumerate(columns)
         )
         lowest = min(line.column.lowest for line in lines)
@@ -55,7 +55,7 @@ class ComparedChart(Framed, can_focus=True):
         self.query_one(Chart).show(Picture(lines, axis, scale, axis.count, cursor, falls=self._scale == "cosine"))
 
 
-class Comparison(Page):
+class ComparisonScreen(Page):
     """The view of a comparison; the cursor is shared by texts and charts."""
 
     HOME = "#figures"
@@ -79,7 +79,7 @@ class Comparison(Page):
         Binding("q", "app.quit", show=False),
     ]
 
-    def __init__(self, compared: Compared) -> None:
+    def __init__(self, compared: RunComparison) -> None:
         super().__init__()
         self._compared = compared
         self._columns = [Columns(entry.records) for entry in compared.entries]
@@ -127,15 +127,15 @@ class Comparison(Page):
         other = self._compared.texts[1 - self._side].side
         self.query_one(KeyLine).show(
             [
-                Key("← →", "cursor", ""),
-                Key("↑ ↓", "figures", ""),
-                Key("c", f"{other} text", "side"),
-                Key("g", "where they part", "parting", self._compared.texts[self._side].parts_at is not None),
-                Key("l", "linear" if self._log else "log", "scale"),
-                Key("z", "zoom", "zoom"),
-                Key("y", "copy", "copy"),
-                Key("Esc", "back", "leave"),
-                Key("q", "quit", "app.quit"),
+                KeyHint("← →", "cursor", ""),
+                KeyHint("↑ ↓", "figures", ""),
+                KeyHint("c", f"{other} text", "side"),
+                KeyHint("g", "where they part", "parting", self._compared.texts[self._side].parts_at is not None),
+                KeyHint("l", "linear" if self._log else "log", "scale"),
+                KeyHint("z", "zoom", "zoom"),
+                KeyHint("y", "copy", "copy"),
+                KeyHint("Esc", "back", "leave"),
+                KeyHint("q", "quit", "app.quit"),
             ]
         )
 

@@ -49,7 +49,7 @@ class Dialog(ModalScreen[Answer], Generic[Answer]):
             self.action_leave()
 
 
-class Say(Dialog[None]):
+class MessageDialog(Dialog[None]):
     """A title, a sentence, a next step."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "leave", "Close", show=False)]
@@ -68,7 +68,7 @@ class Say(Dialog[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class DialogChoice:
     """One answer to choose."""
 
     key: str
@@ -77,12 +77,12 @@ class Way:
     about: str = ""
 
 
-class Choose(Dialog[str]):
+class ChoiceDialog(Dialog[str]):
     """A question with a few answers: by arrows and Enter, by letter, by click. Gives the letter."""
 
     foot = "↑ ↓ ⏎ or a letter · Esc leaves it"
 
-    def __init__(self, title: str, question: str, ways: Sequence[Way], chosen: str = "") -> None:
+    def __init__(self, title: str, question: str, ways: Sequence[DialogChoice], chosen: str = "") -> None:
         super().__init__()
         self.title_text = title
         self._question = question

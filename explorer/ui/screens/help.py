@@ -17,7 +17,7 @@ from explorer.words.explanations import Explanation
 from probes.schema.header import RunHeader
 
 
-class Explain(Dialog[None]):
+class ExplanationDialog(Dialog[None]):
     """What a panel is, how to read it, its formula and its source."""
 
     def __init__(self, explanation: Explanation) -> None:
@@ -37,7 +37,7 @@ class Explain(Dialog[None]):
             yield Static(told.source, classes="hint", markup=False)
 
 
-class Notes(Dialog[None]):
+class NotesDialog(Dialog[None]):
     """All that a reader of the figures must know: what was removed, the warnings, the notes."""
 
     title_text = "Notes and warnings"
@@ -72,7 +72,7 @@ def main_keys(view: View) -> list[KeyHelp]:
     ]
 
 
-class Keys(Dialog[None]):
+class KeysDialog(Dialog[None]):
     """Every key with what it does; what is not possible now is dimmed."""
 
     title_text = "Keys"

@@ -15,15 +15,14 @@ from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
 from explorer.ui.commands import COMMANDS, NEED_MODELS, available
 from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
-from explorer.ui.screens.asking import Asking
+from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import too_small
-from explorer.ui.widgets.key_line import Key as Entry
-from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.widgets.key_line import KeyHint, KeyLine
 from explorer.ui.widgets.kl_strip import KlStrip
 from explorer.ui.widgets.next_tokens import NextTokens
 from explorer.ui.widgets.opening import Opening
-from explorer.ui.widgets.reading_panel import Sentences
-from explorer.ui.widgets.repaint_cache import Across, Down
+from explorer.ui.widgets.reading_panel import ReadingPanel
+from explorer.ui.widgets.repaint_cache import PanelColumn, PanelRow
 from explorer.ui.widgets.space_panel import SPACES, SpacePanel
 from explorer.ui.widgets.status import Status
 from explorer.ui.widgets.title import Title
@@ -37,7 +36,7 @@ class Region(Protocol):
     def show(self, view: View) -> None: ...
 
 
-class MainScreen(Asking):
+class MainScreen(MainActions):
     """Owns the regions; `show` gives them the view, each draws itself."""
 
     AUTO_FOCUS = "#table"
@@ -54,16 +53,16 @@ class MainScreen(Asking):
     def compose(self) -> ComposeResult:
         yield Title()
         yield Opening()
-        with Down(id="body"):
-            with Across(id="texts"):
+        with PanelColumn(id="body"):
+            with PanelRow(id="texts"):
                 yield TokenText("dense", id="dense")
                 yield TokenText("pruned", id="pruned")
-            with Across(id="spaces"):
+            with PanelRow(id="spaces"):
                 for space in SPACES:
                     yield SpacePanel(space)
-            with Across(id="step"):
+            with PanelRow(id="step"):
                 yield NextTokens(id="table")
-                yield Sentences()
+                yield ReadingPanel()
             yield KlStrip(id="strip")
             yield Status()
         yield too_small()
@@ -74,7 +73,7 @@ class MainScreen(Asking):
             *self.query(TokenText),
             *self.query(SpacePanel),
             self.query_one(NextTokens),
-            self.query_one(Sentences),
+            self.query_one(ReadingPanel),
             self.query_one(KlStrip),
             self.query_one(Status),
         ]
@@ -203,9 +202,9 @@ class MainScreen(Asking):
         self.show()
 
     def action_explain(self) -> None:
-        from explorer.ui.screens.help import Explain
+        from explorer.ui.screens.help import ExplanationDialog
 
-        self.app.push_screen(Explain(explanation_of(self.panel.id or "table")))
+        self.app.push_screen(ExplanationDialog(explanation_of(self.panel.id or "table")))
 
     def action_back(self) -> None:
         if self.zoomed:
@@ -218,7 +217,7 @@ class MainScreen(Asking):
             self.clear_selection()
 
 
-def keys(view: View) -> list[Entry]:
+def keys(view: View) -> list[KeyHint]:
     """The last line: what matters now, by weight."""
     found = sorted((command for command in COMMANDS if command.weight), key=lambda command: -command.weight)
     entries = []
@@ -226,11 +225,11 @@ def keys(view: View) -> list[Entry]:
         if command.action == "models" and not view.revivable:
             continue
         label = "pause" if command.action == "run" and view.running else command.label
-        entries.append(Entry(command.shown, label, command.action, command.when(view)))
+        entries.append(KeyHint(command.shown, label, command.action, command.when(view)))
     if view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED):
         entries = [entry for entry in entries if entry.enabled]
     else:
-        entries.insert(2, Entry("← →", "cursor", "", view.newest > 0))
+        entries.insert(2, KeyHint("← →", "cursor", "", view.newest > 0))
         if not view.live:  # what a recording can't do shall not push out what it can
             entries.sort(key=lambda entry: not entry.enabled)
     return entries

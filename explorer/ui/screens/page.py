@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from explorer.ui.widgets.line_widget import Drawn
+from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.space_panel import SpacePanel
 from explorer.ui.widgets.token_text import TokenText
 
@@ -45,7 +45,7 @@ class Page(Screen[None]):
         self.call_after_refresh(self.show)
 
     def _retheme(self) -> None:
-        for drawn in self.query(Drawn):
+        for drawn in self.query(LineWidget):
             drawn.restyle()
         for text in self.query(TokenText):
             text.frame()
@@ -80,7 +80,7 @@ class Page(Screen[None]):
     def action_copy(self) -> None:
         selected = self.get_selected_text()
         panel = self.panel
-        text = selected or (panel.copy_text() if isinstance(panel, (Drawn, SpacePanel)) else "")
+        text = selected or (panel.copy_text() if isinstance(panel, (LineWidget, SpacePanel)) else "")
         self.app.copy_to_clipboard(text)
         if in_gnu_screen():
             self.notify(NOT_COPIED, title="Not copied")

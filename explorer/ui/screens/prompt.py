@@ -11,7 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
 from explorer.ui.screens.dialog import Dialog
-from explorer.ui.widgets.checkbox import Tick
+from explorer.ui.widgets.checkbox import CheckboxLine
 from probes.schema.settings import Follow, RunSettings
 
 
@@ -30,7 +30,7 @@ class AskPrompt(Dialog[RunSettings]):
         area = TextArea(self._settings.prompt, soft_wrap=True, tab_behavior="focus", id="prompt")
         area.move_cursor(area.document.end)
         yield area
-        yield Tick("send it as it is, without the chat template", self._settings.raw, id="raw")
+        yield CheckboxLine("send it as it is, without the chat template", self._settings.raw, id="raw")
         yield Static(
             "The run begins anew; the present one stays in the recording.", classes="hint", id="verdict", markup=False
         )
@@ -42,4 +42,4 @@ class AskPrompt(Dialog[RunSettings]):
             verdict.add_class("fault")
             verdict.update("A run needs a prompt of at least one character.")
             return
-        self.dismiss(replace(self._settings, prompt=prompt, raw=self.query_one("#raw", Tick).value))
+        self.dismiss(replace(self._settings, prompt=prompt, raw=self.query_one("#raw", CheckboxLine).value))

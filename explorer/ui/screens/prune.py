@@ -13,7 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from explorer.state.saved_settings import SavedSettings
-from explorer.ui.screens.dialog import Dialog, Say
+from explorer.ui.screens.dialog import Dialog, MessageDialog
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput, PhierError
 
@@ -109,7 +109,7 @@ class AskSetting(Dialog[str]):
             self._store.delete(name)
             self._names = _names(self._store)
         except PhierError as problem:
-            self.app.push_screen(Say(problem.title, problem.message, problem.hint))
+            self.app.push_screen(MessageDialog(problem.title, problem.message, problem.hint))
             return
         other = self._names.get(setting)
         words = f"“{flowing(other)}”" if other else dict(EXAMPLES).get(setting, "earlier")
@@ -169,14 +169,14 @@ def save_setting(screen: Screen[None], saved: SavedSettings, setting: str) -> No
         try:
             saved.save(name, setting)
         except PhierError as problem:
-            screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
+            screen.app.push_screen(MessageDialog(problem.title, problem.message, problem.hint))
         else:
             screen.notify(f"{setting} is kept as “{name}”.", title="Kept")
 
     try:
         screen.app.push_screen(AskName(setting, saved.name_of(setting), saved.all()), answered)
     except PhierError as problem:
-        screen.app.push_screen(Say(problem.title, problem.message, problem.hint))
+        screen.app.push_screen(MessageDialog(problem.title, problem.message, problem.hint))
 
 
 def fault_of(setting: str) -> str:

@@ -19,7 +19,7 @@ from explorer.state.view import View
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.theme import palette
 from explorer.ui.widgets.before_after import BeforeAfter
-from explorer.ui.widgets.key_line import Key, KeyLine
+from explorer.ui.widgets.key_line import KeyHint, KeyLine
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.prune_brush import PruneBrush
 from explorer.ui.widgets.status import Status
@@ -161,25 +161,25 @@ class PruneGrid(Page):
             overflow="ellipsis",
         )
 
-    def _keys(self, changed: bool) -> list[Key]:
+    def _keys(self, changed: bool) -> list[KeyHint]:
         history, ready = self._history, self._ready
         return [
-            Key("space", "paint", "paint", self._made_here),
-            Key("d", "drop", "drop", self._made_here),
-            Key("0", "restore", "restore", self._made_here),
-            Key("⏎", "apply", "apply", changed and ready),
-            Key("1–9 + −", "amount", ""),
-            Key("m", "method", "method"),
-            Key("Esc", "back", "leave"),
-            Key("?", "keys", "keys"),
-            Key("p", "N:M", "pattern"),
-            Key("r", "range", "stretch"),
-            Key("a", "all layers", "column"),
-            Key("u", "undo", "undo", ready and history.place > 0),
-            Key("U", "redo", "redo", ready and history.place + 1 < len(history.settings)),
-            Key("v", "flip", "flip", ready and len(history.settings) > 1),
-            Key("k", "keep", "keep", self._made_here),
-            Key("⌫", "revert", "revert", changed),
+            KeyHint("space", "paint", "paint", self._made_here),
+            KeyHint("d", "drop", "drop", self._made_here),
+            KeyHint("0", "restore", "restore", self._made_here),
+            KeyHint("⏎", "apply", "apply", changed and ready),
+            KeyHint("1–9 + −", "amount", ""),
+            KeyHint("m", "method", "method"),
+            KeyHint("Esc", "back", "leave"),
+            KeyHint("?", "keys", "keys"),
+            KeyHint("p", "N:M", "pattern"),
+            KeyHint("r", "range", "stretch"),
+            KeyHint("a", "all layers", "column"),
+            KeyHint("u", "undo", "undo", ready and history.place > 0),
+            KeyHint("U", "redo", "redo", ready and history.place + 1 < len(history.settings)),
+            KeyHint("v", "flip", "flip", ready and len(history.settings) > 1),
+            KeyHint("k", "keep", "keep", self._made_here),
+            KeyHint("⌫", "revert", "revert", changed),
         ]
 
     @property
@@ -285,21 +285,21 @@ class PruneGrid(Page):
             save_setting(self, self._history.saved, self._present.setting)
 
     def action_keys(self) -> None:
-        from explorer.ui.screens.help import Keys
+        from explorer.ui.screens.help import KeysDialog
 
-        self.app.push_screen(Keys([(key, does, True) for key, does in HELP]))
+        self.app.push_screen(KeysDialog([(key, does, True) for key, does in HELP]))
 
     def action_explain(self) -> None:
-        from explorer.ui.screens.help import Explain
+        from explorer.ui.screens.help import ExplanationDialog
         from explorer.words.explanations import explanation_of
 
-        self.app.push_screen(Explain(explanation_of(self.panel.id or self.HOME[1:])))
+        self.app.push_screen(ExplanationDialog(explanation_of(self.panel.id or self.HOME[1:])))
 
     def action_notes(self) -> None:
-        from explorer.ui.screens.help import Notes
+        from explorer.ui.screens.help import NotesDialog
 
         if self._view.header is not None:
-            self.app.push_screen(Notes(self._view.header))
+            self.app.push_screen(NotesDialog(self._view.header))
 
     def _go(self, way: Way, otherwise: str) -> None:
         if self._plan.setting != self._present.setting:

@@ -12,19 +12,19 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from explorer.recordings.library import Listed, matching
+from explorer.recordings.library import ListedRun, matching
 from explorer.ui.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
 from explorer.ui.screens.page import Page, too_small
-from explorer.ui.widgets.key_line import Key, KeyLine
+from explorer.ui.widgets.key_line import KeyHint, KeyLine
 from explorer.ui.widgets.recording_list import RecordingList
 from explorer.words.token_text import fit
 from probes.schema.foreign_text import visible
 
-Library = Callable[[], Sequence[Listed]]
+Library = Callable[[], Sequence[ListedRun]]
 """Finds the recordings; may take a while."""
 
 
-def library() -> list[Listed]:
+def library() -> list[ListedRun]:
     """Those in the person's folder and those that come with the program."""
     from explorer.recordings.library import recordings
     from probes.recording import sessions_folder
@@ -71,7 +71,7 @@ class Recordings(Page):
         self._look = look
         self._can_run = can_run
         self._can_leave = can_leave
-        self._all: Sequence[Listed] | None = None
+        self._all: Sequence[ListedRun] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(" phier   recordings", id="title", markup=False)
@@ -92,7 +92,7 @@ class Recordings(Page):
         found = list(self._look())
         self.app.call_from_thread(self._take, found)
 
-    def _take(self, found: Sequence[Listed]) -> None:
+    def _take(self, found: Sequence[ListedRun]) -> None:
         self._all = found
         self.show()
 
@@ -114,21 +114,21 @@ class Recordings(Page):
         searching = self.focused is not None and self.focused.id == "search"
         self.query_one(KeyLine).show(self._keys(listing, searching))
 
-    def _keys(self, listing: RecordingList, searching: bool) -> list[Key]:
+    def _keys(self, listing: RecordingList, searching: bool) -> list[KeyHint]:
         if searching:
-            return [Key("⏎", "to the list", ""), Key("Esc", "to the list", "")]
+            return [KeyHint("⏎", "to the list", ""), KeyHint("Esc", "to the list", "")]
         some = listing.chosen is not None and not listing.chosen.problem
         keys = [
-            Key("⏎", "open", "open", some),
-            Key("/", "search", "search"),
-            Key("space", "mark", "mark", some),
-            Key("c", "compare marked", "compare", len(listing.marked) > 1),
+            KeyHint("⏎", "open", "open", some),
+            KeyHint("/", "search", "search"),
+            KeyHint("space", "mark", "mark", some),
+            KeyHint("c", "compare marked", "compare", len(listing.marked) > 1),
         ]
         if self._can_run:
-            keys.append(Key("n", "new run", "new"))
+            keys.append(KeyHint("n", "new run", "new"))
         if self._can_leave:
-            keys.append(Key("Esc", "back", "leave"))
-        return [*keys, Key("r", "look again", "look"), Key("q", "quit", "app.quit")]
+            keys.append(KeyHint("Esc", "back", "leave"))
+        return [*keys, KeyHint("r", "look again", "look"), KeyHint("q", "quit", "app.quit")]
 
     # What can be done.
 

@@ -15,7 +15,7 @@ from explorer.ui.screens.dialog import Dialog
 from probes.schema.errors import BadInput
 from probes.schema.until import GRAMMAR, parse_until
 
-EXAMPLES = (
+CONDITIONS = (
     ("split", "the two choices differ"),
     ("kl>2", "one step's KL, on the shared text, is above 2 nat"),
     ("sum.kl>10", "the KL so far adds up to more than 10 nat"),
@@ -40,22 +40,22 @@ class AskUntil(Dialog[str]):
     def body(self) -> Iterator[Widget]:
         yield Input(self._earlier[0] if self._earlier else "split", placeholder=GRAMMAR, id="condition")
         yield Static("", id="verdict", classes="hint", markup=False)
-        described = dict(EXAMPLES)
+        described = dict(CONDITIONS)
         known = [text for text in self._earlier if text not in described]
         options = [Option(f"{text:<16}earlier", id=text) for text in known]
-        options += [Option(f"{text:<16}{about}", id=text) for text, about in EXAMPLES]
+        options += [Option(f"{text:<16}{about}", id=text) for text, about in CONDITIONS]
         yield OptionList(*options, markup=False)
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
-        fault = fault_of(event.value)
+        fault = condition_fault(event.value)
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(bool(fault), "fault")
         verdict.update(fault or "Stops after the step that meets it.")
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
-        if not fault_of(event.value):
+        if not condition_fault(event.value):
             self.dismiss(event.value)  # as it is: a token may be a space
 
     @on(OptionList.OptionSelected)
@@ -71,7 +71,7 @@ class AskUntil(Dialog[str]):
         self.query_one(OptionList).focus()
 
 
-def fault_of(condition: str) -> str:
+def condition_fault(condition: str) -> str:
     """What is wrong with a condition, or "" where nothing is."""
     try:
         parse_until(condition)

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.geometry import Size
 
 from explorer.state.setting_history import Outcome, Stretch
-from explorer.ui.widgets.line_widget import Drawn, Pieces
+from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing, wrapped
 from probes.schema.summary import Summary
@@ -35,13 +35,13 @@ FIGURES: tuple[Figure, ...] = (
     ("first split ↑", _of(lambda s: float(s.first_split) if s.first_split else None), numbers.plain),
 )
 """Name with the way that is better, where its two figures are, how they are written."""
-ROOMY = 17
+ROOMY_PAIR = 17
 """Cells from which on two figures and the arrow between them have air."""
-LABEL = 13
+NAME_WIDTH = 13
 """Cells of the longest name."""
 
 
-class BeforeAfter(Drawn, can_focus=True):
+class BeforeAfter(LineWidget, can_focus=True):
     """Two pairs of columns: over all steps that both settings have, and up to the cursor."""
 
     ALLOW_SELECT = True
@@ -65,16 +65,16 @@ class BeforeAfter(Drawn, can_focus=True):
                 done, all_ = self._measured
                 told = f"Measuring the same steps again: {done} of {all_} …"
             return [[(f" {part}", palette.muted)] for part in wrapped(told, size.width - 2)]
-        pair = max(9, (size.width - LABEL - 2) // 2)
+        pair = max(9, (size.width - NAME_WIDTH - 2) // 2)
         stretches = (outcome.whole, outcome.at)
         lines: list[Pieces] = [
             [
-                (" " * (LABEL + 1), None),
+                (" " * (NAME_WIDTH + 1), None),
                 (f"all {outcome.whole.steps}".center(pair), palette.muted),
                 (f"up to {outcome.cursor}".center(pair), palette.muted),
             ],
             [
-                (f" {'by ΣKL':<{LABEL}}", palette.muted),
+                (f" {'by ΣKL':<{NAME_WIDTH}}", palette.muted),
                 *((one.verdict.center(pair), palette.strong) for one in stretches),
             ],
         ]
@@ -86,7 +86,7 @@ class BeforeAfter(Drawn, can_focus=True):
                 *lines,
             ]
         for name, read, write in figures:
-            line: Pieces = [(f" {name:<{LABEL}}", palette.muted)]
+            line: Pieces = [(f" {name:<{NAME_WIDTH}}", palette.muted)]
             for stretch in stretches:
                 line += self._pair(*read(stretch), write, pair)
             lines.append(line)
@@ -96,7 +96,7 @@ class BeforeAfter(Drawn, can_focus=True):
 
     def _pair(self, old: float | None, new: float | None, write: Callable[[float], str], width: int) -> Pieces:
         """Before, an arrow, after; what changed stands out."""
-        arrow = " → " if width >= ROOMY else "→"
+        arrow = " → " if width >= ROOMY_PAIR else "→"
         half = (width - len(arrow)) // 2
         return [
             (_shown(old, write).rjust(half), self.palette.text),

@@ -53,15 +53,15 @@ Dash = tuple[int, int]
 
 SOLID, DASHED, DOTTED, LONG = (1, 0), (3, 2), (1, 1), (6, 2)
 
-Cell = tuple[str, int]
+DotCell = tuple[str, int]
 """One character of a chart, and the index of the series that drew it last; -1 for none."""
 
-EMPTY: Cell = (" ", -1)
+EMPTY: DotCell = (" ", -1)
 
 
 def lines(
     columns: Sequence[Column], dashes: Sequence[Dash], axis: Axis, scale: Scale, width: int, height: int
-) -> list[list[Cell]]:
+) -> list[list[DotCell]]:
     """The columns as lines in width × height cells; the first is drawn on top of the others."""
     bits = [[0] * width for _ in range(height)]
     owner = [[-1] * width for _ in range(height)]
@@ -83,9 +83,9 @@ def lines(
     return cells
 
 
-def bars(column: Column, axis: Axis, scale: Scale, width: int, *, lowest: bool = False) -> list[Cell]:
+def bars(column: Column, axis: Axis, scale: Scale, width: int, *, lowest: bool = False) -> list[DotCell]:
     """The column as one row of blocks: the largest value of each cell's steps, or the smallest."""
-    row: list[Cell] = []
+    row: list[DotCell] = []
     for found in cell_bounds(column, axis, width):
         if found is None:
             row.append(EMPTY)
@@ -200,7 +200,7 @@ def _row_of(place: float, height: int) -> int:
     return min(height - 1, int((1 - place) * height))
 
 
-def _mark_odd(cells: list[list[Cell]], column: Column, series: int, axis: Axis, width: int) -> None:
+def _mark_odd(cells: list[list[DotCell]], column: Column, series: int, axis: Axis, width: int) -> None:
     for index, value in column.odd.items():
         if axis.first <= index + 1 <= axis.last:
             x = axis.cell(index + 1, width)

@@ -12,8 +12,8 @@ from textual.geometry import Size
 from explorer.state.axis import Axis
 from explorer.state.columns import Column
 from explorer.ui.messages import StepPointed
-from explorer.ui.widgets.braille import SOLID, Cell, Dash, Log, Scale, bars, dot_rows, lines
-from explorer.ui.widgets.line_widget import Drawn, Piece, joined
+from explorer.ui.widgets.braille import SOLID, Dash, DotCell, Log, Scale, bars, dot_rows, lines
+from explorer.ui.widgets.line_widget import LineWidget, Piece, joined
 from explorer.words import numbers
 
 GUTTER = 5
@@ -21,7 +21,7 @@ GUTTER = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One series of a chart."""
 
     column: Column
@@ -35,7 +35,7 @@ class Line:
 class Picture:
     """Everything a chart shows; an equal picture is not drawn again."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     axis: Axis
     scale: Scale
     steps: int
@@ -47,7 +47,7 @@ class Picture:
     caption: str = ""
 
 
-class Chart(Drawn):
+class Chart(LineWidget):
     """Draws a picture at any size; one row high it is a sparkline of blocks."""
 
     DEFAULT_CSS = "Chart { height: 1fr; }"
@@ -123,7 +123,7 @@ class Chart(Drawn):
             text = ""
         return f"{text[: GUTTER - 1]:>{GUTTER - 1}} "
 
-    def _row(self, picture: Picture, row: Sequence[Cell], width: int) -> list[Piece]:
+    def _row(self, picture: Picture, row: Sequence[DotCell], width: int) -> list[Piece]:
         """The cells of a row as pieces, with the cursor's column and the split drawn where nothing else is."""
         single = self.size.height == 1
         styles = [self.palette.spark if single else getattr(self.palette, line.role) for line in picture.lines]

@@ -8,13 +8,13 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
-from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.ui.widgets.line_widget import LineWidget, Piece
 
 
-class Tick(Drawn, can_focus=True):
+class CheckboxLine(LineWidget, can_focus=True):
     """One line: a box and what it means. Space, Enter or a click turns it over."""
 
-    DEFAULT_CSS = "Tick { height: 1; }"
+    DEFAULT_CSS = "CheckboxLine { height: 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "turn", "Turn over", show=False)]
 
     def __init__(self, label: str, value: bool, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name

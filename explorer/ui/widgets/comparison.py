@@ -10,11 +10,11 @@ from rich.text import Text as FrameText
 from textual import events
 from textual.geometry import Size
 
-from explorer.recordings.comparison import Compared, Row, is_share, points
+from explorer.recordings.comparison import ComparisonRow, RunComparison, is_share, points
 from explorer.ui.messages import StepPointed
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.braille import DASHED, DOTTED, LONG, SOLID, Dash
-from explorer.ui.widgets.line_widget import Drawn, Pieces
+from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 
@@ -23,7 +23,7 @@ ENTRIES = 4
 SIGNS = "━┅┈╍"
 """How each entry's line looks, in words."""
 DASHES: tuple[Dash, ...] = (SOLID, DASHED, DOTTED, LONG)
-ROOMY = 10
+ROOMY_COLUMN = 10
 """Cells of a column from which on a difference is written with all its digits."""
 ROLES = ("dense", "pruned", "text", "muted")
 """The palette's style of each entry's line."""
@@ -34,17 +34,17 @@ def style_of(palette: Palette, entry: int) -> Style:
     return found
 
 
-class ComparedFigures(Drawn, can_focus=True):
+class ComparedFigures(LineWidget, can_focus=True):
     """One row a figure: the first recording's value, every other's with its difference to it."""
 
     ALLOW_SELECT = True
 
     def __init__(self) -> None:
         super().__init__(id="figures", classes="panel")
-        self._compared: Compared | None = None
+        self._compared: RunComparison | None = None
         self._top = 0
 
-    def show(self, compared: Compared) -> None:
+    def show(self, compared: RunComparison) -> None:
         self._compared = compared
         self.entitle(FrameText(f"over the first {compared.span}"), FrameText("Δ: less the first"))
         self.redraw()
@@ -88,10 +88,10 @@ class ComparedFigures(Drawn, can_focus=True):
         rows = compared.rows[self._top : self._top + max(1, height - 1)]
         return [head, *(self._row(row, label, value, compared.marked(row)) for row in rows)]
 
-    def _row(self, row: Row, label: int, value: int, marked: bool) -> Pieces:
+    def _row(self, row: ComparisonRow, label: int, value: int, marked: bool) -> Pieces:
         palette = self.palette
         write = writer_of(row)
-        write_less = (points if value >= ROOMY else closely) if is_share(row) else write
+        write_less = (points if value >= ROOMY_COLUMN else closely) if is_share(row) else write
         name = f"{row.name}, {row.unit}" if row.unit not in ("", "step") else row.name
         pieces: Pieces = [("*" if marked else " ", palette.strong), (fit(name, label), palette.muted)]
         for place, (number, less) in enumerate(zip(row.values, row.differences, strict=True)):
@@ -120,7 +120,7 @@ def _ending(label: str, width: int) -> str:
     return f"…{end}"
 
 
-def writer_of(row: Row) -> Callable[[float], str]:
+def writer_of(row: ComparisonRow) -> Callable[[float], str]:
     """How this row's numbers are written."""
     if is_share(row):
         return numbers.chance
@@ -150,14 +150,14 @@ def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-class ComparedTexts(Drawn, can_focus=True):
+class ComparedTexts(LineWidget, can_focus=True):
     """One model's text in every recording, a step's tokens under each other; what differs from the first stands out."""
 
     ALLOW_SELECT = True
 
     def __init__(self) -> None:
         super().__init__(id="compared-texts", classes="panel")
-        self._compared: Compared | None = None
+        self._compared: RunComparison | None = None
         self.side = 1
         """0 the dense model's text, 1 the pruned one's."""
         self._cursor = 0
@@ -165,7 +165,7 @@ class ComparedTexts(Drawn, can_focus=True):
         """The steps of each line."""
         self._top = 0
 
-    def show(self, compared: Compared, cursor: int, side: int) -> None:
+    def show(self, compared: RunComparison, cursor: int, side: int) -> None:
         self._compared, self._cursor, self.side = compared, cursor, side
         text = compared.texts[side]
         parts = f"parts at step {text.parts_at}" if text.parts_at else "the same throughout"

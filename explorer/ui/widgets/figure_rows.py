@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from textual.geometry import Size
 
-from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words.token_text import fit
 
 VALUE = 8
@@ -16,7 +16,7 @@ VALUE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """One figure as it stands in a panel."""
 
     label: str
@@ -29,53 +29,53 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PanelFigures:
     """All rows of a panel, in the order of their weight."""
 
     name: str
     """What stands before a single line: "embedding"."""
-    rows: tuple[Row, ...]
+    rows: tuple[FigureRow, ...]
     parted: bool
     """True shows two columns."""
 
 
-class Readout(Drawn):
+class FigureRows(LineWidget):
     """As many rows as there is room for; a single line on a small screen."""
 
     ALLOW_SELECT = True
 
-    DEFAULT_CSS = "Readout { height: auto; }"
+    DEFAULT_CSS = "FigureRows { height: auto; }"
 
-    reading: Reading | None = None
+    figures: PanelFigures | None = None
 
-    def show(self, reading: Reading) -> None:
-        if reading != self.reading:
-            self.reading = reading
+    def show(self, figures: PanelFigures) -> None:
+        if figures != self.figures:
+            self.figures = figures
             self.redraw()
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
-        if self.reading is None:
+        if self.figures is None:
             return []
         if height == 1:
-            return [self._single(self.reading, width)]
-        return self._table(self.reading, width)[:height]
+            return [self._single(self.figures, width)]
+        return self._table(self.figures, width)[:height]
 
-    def _table(self, reading: Reading, width: int) -> list[list[Piece]]:
+    def _table(self, figures: PanelFigures, width: int) -> list[list[Piece]]:
         palette = self.palette
-        label = max(8, width - (2 * VALUE - 1 if reading.parted else VALUE + 4))
+        label = max(8, width - (2 * VALUE - 1 if figures.parted else VALUE + 4))
         lines: list[list[Piece]] = []
-        if reading.parted:
+        if figures.parted:
             head: list[Piece] = [(" " * label, None)]
             head += [(_right("local ━", VALUE - 1), palette.local), (_right("total ┅", VALUE), palette.total)]
             lines.append(head)
-        for row in reading.rows:
+        for row in figures.rows:
             text = f"{row.label} {row.arrow}"
-            if reading.parted and len(text) + len(row.unit) + 1 < label:
+            if figures.parted and len(text) + len(row.unit) + 1 < label:
                 text += f" {row.unit}"
             room = label - (cell_len(row.local) >= VALUE - 1)
             line: list[Piece] = [(fit(text, room).ljust(label), palette.muted)]
-            if reading.parted:
+            if figures.parted:
                 line.append((_right(row.local, VALUE - 1), palette.local))
                 line.append((_right(row.total, VALUE), palette.total))
             else:
@@ -84,14 +84,14 @@ class Readout(Drawn):
             lines.append(line)
         return lines
 
-    def _single(self, reading: Reading, width: int) -> list[Piece]:
+    def _single(self, figures: PanelFigures, width: int) -> list[Piece]:
         """The headline figures in one line, as many as fit."""
         palette = self.palette
-        line: list[Piece] = [(f" {reading.name:<12}", palette.strong if self._focused else palette.muted)]
+        line: list[Piece] = [(f" {figures.name:<12}", palette.strong if self._focused else palette.muted)]
         used = 13
-        for place, row in enumerate(reading.rows):
+        for place, row in enumerate(figures.rows):
             parts: list[Piece] = [(f"{row.label} {row.arrow} ".replace("  ", " "), palette.muted)]
-            if reading.parted and row.local and row.total:
+            if figures.parted and row.local and row.total:
                 parts += [(f"{row.local} local ", palette.local), (f"{row.total} total", palette.total)]
             else:
                 parts.append((row.local or row.total, palette.strong))

@@ -9,11 +9,11 @@ from rich.style import Style
 from textual import events
 from textual.geometry import Size
 
-from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.ui.widgets.line_widget import LineWidget, Piece
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyHint:
     """One entry."""
 
     key: str
@@ -26,16 +26,16 @@ class Key:
 STRUCK = Style(strike=True)
 
 
-class KeyLine(Drawn):
+class KeyLine(LineWidget):
     """Keys left to right by weight; what is unavailable is struck through."""
 
     DEFAULT_CSS = "KeyLine { height: 1; dock: bottom; }"
 
     def __init__(self) -> None:
         super().__init__(id="keys")
-        self._keys: tuple[Key, ...] = ()
+        self._keys: tuple[KeyHint, ...] = ()
 
-    def show(self, keys: Sequence[Key]) -> None:
+    def show(self, keys: Sequence[KeyHint]) -> None:
         if tuple(keys) != self._keys:
             self._keys = tuple(keys)
             self.redraw()
@@ -50,7 +50,7 @@ class KeyLine(Drawn):
             line.append(("  ", None))
         return [line]
 
-    def _placed(self, width: int) -> list[tuple[Key, int, int]]:
+    def _placed(self, width: int) -> list[tuple[KeyHint, int, int]]:
         """The keys that fit, with the cells they take."""
         found, used = [], 1
         for key in self._keys:

@@ -12,14 +12,14 @@ from explorer.state.columns import Column
 from explorer.state.view import View
 from explorer.ui.messages import StepPointed
 from explorer.ui.widgets.braille import Log, bars, cell_bounds
-from explorer.ui.widgets.line_widget import Drawn, Piece, joined
+from explorer.ui.widgets.line_widget import LineWidget, Piece, joined
 from explorer.words.figures import Scope
 
 BOUNDS = Log(0.005, 5.0)
 """Fixed, so that a bar's height means the same in every run."""
 
 
-class KlStrip(Drawn, can_focus=True):
+class KlStrip(LineWidget, can_focus=True):
     """One bar a cell, the largest KL of the steps in it, on the shared context."""
 
     DEFAULT_CSS = "KlStrip { height: 2; }"

@@ -10,7 +10,7 @@ from textual import events
 from textual.geometry import Size
 
 from explorer.state.prune_plan import Cell, Plan
-from explorer.ui.widgets.line_widget import Drawn, Pieces
+from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words.token_text import fit
 from probes.schema.header import MatrixReport
 
@@ -18,7 +18,7 @@ LABEL, COLUMN = 7, 6
 SUBLAYERS = ("attn", "mlp")
 
 
-class LayerGrid(Drawn, can_focus=True):
+class LayerGrid(LineWidget, can_focus=True):
     """A row a layer; a column for each sublayer, and one level down for each of its matrices."""
 
     def __init__(self) -> None:

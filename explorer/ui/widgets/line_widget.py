@@ -16,7 +16,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from explorer.ui.theme import Palette, palette
-from explorer.ui.widgets.repaint_cache import Settled
+from explorer.ui.widgets.repaint_cache import RepaintCache
 
 REVERSED = Style(reverse=True)
 
@@ -24,7 +24,7 @@ Piece = tuple[str, Style | None]
 Pieces = list[Piece]
 
 
-class Framed(Settled):
+class FramedWidget(RepaintCache):
     """A widget with words in its frame."""
 
     _words: tuple[Text, Text] = (Text(), Text())
@@ -49,7 +49,7 @@ class Framed(Settled):
         super()._set_dirty(*regions)
 
 
-class Drawn(Framed):
+class LineWidget(FramedWidget):
     """A widget whose lines come from `draw`, all at once and only when something changed."""
 
     ALLOW_SELECT = False

@@ -11,7 +11,7 @@ from textual.geometry import Size
 
 from explorer.state.view import View
 from explorer.ui.messages import TokenChosen
-from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import numbers
 from explorer.words.sentences import scored_token
 from explorer.words.token_text import fit, fit_quoted, wrapped
@@ -22,7 +22,7 @@ PARTS = " ▏▎▍▌▋▊▉█"
 """A bar's end, in eighths of a cell."""
 
 
-class NextTokens(Drawn, can_focus=True):
+class NextTokens(LineWidget, can_focus=True):
     """The union of both models' top tokens with bars, ranks, log ratio and share of the KL; one row is chosen."""
 
     ALLOW_SELECT = True
@@ -46,9 +46,9 @@ class NextTokens(Drawn, can_focus=True):
         if state[:3] != self._state[:3]:
             self.row = self._top = 0
         self._state, self._record, self._own = state, record, view.own_contexts
-        self._rows = rows(record, self._own)
+        self._rows = table_rows(record, self._own)
         self.entitle(
-            Text(title(record, self._own, scored=view.scores)),
+            Text(table_title(record, self._own, scored=view.scores)),
             Text("● dense's choice  ○ pruned's" if self._rows else ""),
         )
         self.redraw()
@@ -57,17 +57,17 @@ class NextTokens(Drawn, can_focus=True):
     def chosen(self) -> TopToken | None:
         return self._rows[self.row] if self.row < len(self._rows) else None
 
-    def move(self, rows: int) -> None:
+    def move(self, table_rows: int) -> None:
         if self._rows:
-            self.row = max(0, min(len(self._rows) - 1, self.row + rows))
+            self.row = max(0, min(len(self._rows) - 1, self.row + table_rows))
             self.redraw()
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
         if not self._rows:
-            said = wrapped(absent(self._record), width - 2)
+            said = wrapped(why_empty(self._record), width - 2)
             return [[(f" {line}", self.palette.muted)] for line in said]
-        columns = Columns(width)
+        columns = TableWidths(width)
         lines: list[list[Piece]] = [columns.head(self.palette.muted)]
         visible = max(1, height - 1)
         self._top = max(min(self._top, self.row), self.row - visible + 1)
@@ -75,7 +75,7 @@ class NextTokens(Drawn, can_focus=True):
             lines.append(self._line(columns, row, place == self.row))
         return lines
 
-    def _line(self, columns: Columns, row: TopToken, chosen: bool) -> list[Piece]:
+    def _line(self, columns: TableWidths, row: TopToken, chosen: bool) -> list[Piece]:
         palette, record = self.palette, self._record
         pieces: list[Piece] = [
             ("▸" if chosen else " ", palette.strong),
@@ -90,7 +90,7 @@ class NextTokens(Drawn, can_focus=True):
         if columns.wide:
             ratio = numbers.signed(log_ratio(row.p, row.q))
             pieces.append((f"{ratio:>8}", palette.muted))
-        pieces.append((f"{numbers.share(row.kl_share):>8}", palette.text))
+        pieces.append((f"{numbers.whole_percent(row.kl_share):>8}", palette.text))
         used = sum(len(text) for text, _ in pieces)
         pieces.append((" " * max(0, columns.width - used), None))
         return [(text, (style or Style()) + palette.selected) for text, style in pieces] if chosen else pieces
@@ -120,7 +120,7 @@ class NextTokens(Drawn, can_focus=True):
         event.stop()
 
 
-class Columns:
+class TableWidths:
     """How wide each column is at a given width: figures are fixed, token and bars share the rest."""
 
     def __init__(self, width: int) -> None:
@@ -155,7 +155,7 @@ def bar(share: float, width: int) -> str:
     return ("█" * full + (PARTS[part] if part else "")).ljust(width)
 
 
-def rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken, ...]:
+def table_rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken, ...]:
     """The table of a step, on one shared context where there is one and unless the own ones are asked for."""
     if record is None:
         return ()
@@ -165,7 +165,7 @@ def rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken, ...]:
     return record.top
 
 
-def title(record: StepRecord | None, own_contexts: bool, *, scored: bool = False) -> str:
+def table_title(record: StepRecord | None, own_contexts: bool, *, scored: bool = False) -> str:
     """Which step the table is of and on which text; of a text that is scored, its token with both probabilities."""
     if record is None:
         return "next token"
@@ -179,7 +179,7 @@ def title(record: StepRecord | None, own_contexts: bool, *, scored: bool = False
     return f"{name} · both on the dense text"
 
 
-def absent(record: StepRecord | None) -> str:
+def why_empty(record: StepRecord | None) -> str:
     """Why there is no table."""
     if record is None:
         return "The next-token table comes with the first step."

@@ -8,15 +8,15 @@ from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer.state.view import Phase, View
-from explorer.ui.splash import ABOUT, NAME, STARTING
-from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.ui.splash import ABOUT, PROGRAM, STARTING
+from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.ui.widgets.status import work_text
 from explorer.words.token_text import flowing, wrapped
 
 BAR = 44
 
 
-class Opening(Drawn):
+class Opening(LineWidget):
     """The name, the work, a bar; or what went wrong and what to do."""
 
     DEFAULT_CSS = "Opening { height: 1fr; }"
@@ -37,7 +37,7 @@ class Opening(Drawn):
     def _said(self, width: int) -> list[list[Piece]]:
         palette, view = self.palette, self._view
         lines: list[list[Piece]] = [
-            [(NAME, palette.strong)],
+            [(PROGRAM, palette.strong)],
             [(ABOUT, palette.muted)],
             [],
         ]

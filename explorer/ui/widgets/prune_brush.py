@@ -10,7 +10,7 @@ from textual.geometry import Size
 from textual.message import Message
 
 from explorer.state.prune_plan import Treatment, thinned_sublayer
-from explorer.ui.widgets.line_widget import Drawn, Pieces
+from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words.token_text import wrapped
 from probes.schema.prune_setting import Amount, Method, Pattern, Ratio
 
@@ -23,7 +23,7 @@ SLIDER = 20
 """Cells of the slider, and steps from 0 to 1."""
 
 
-class PruneBrush(Drawn):
+class PruneBrush(LineWidget):
     """Shows what the next stroke would do; the slider can be clicked."""
 
     class Slid(Message):

@@ -8,12 +8,12 @@ from rich.text import Text
 from textual.geometry import Size
 
 from explorer.state.view import View
-from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import sentences as reading
 from explorer.words.token_text import fit, wrapped
 
 
-class Sentences(Drawn, can_focus=True):
+class ReadingPanel(LineWidget, can_focus=True):
     """Two sentences about the step under the cursor."""
 
     ALLOW_SELECT = True

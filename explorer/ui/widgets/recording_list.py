@@ -7,37 +7,37 @@ from collections.abc import Iterable, Sequence
 from textual import events
 from textual.geometry import Size
 
-from explorer.recordings.library import Listed
+from explorer.recordings.library import ListedRun
 from explorer.sources.chosen import Chosen
 from explorer.ui.messages import RecordingChosen
-from explorer.ui.widgets.line_widget import Drawn, Pieces
+from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 
 DATE, CONTEXT, STEPS, KL, SURVIVAL, SPLIT = 17, 7, 7, 8, 9, 7
 
 
-class RecordingList(Drawn, can_focus=True):
+class RecordingList(LineWidget, can_focus=True):
     """One is chosen, any number can be marked for a comparison."""
 
     ALLOW_SELECT = True
 
     def __init__(self) -> None:
         super().__init__(id="recordings", classes="panel")
-        self._found: Sequence[Listed] | None = None
+        self._found: Sequence[ListedRun] | None = None
         self.row = 0
         self._top = 0
         self.marked: list[Chosen] = []
         """In the order they were marked: the first is the reference of a comparison."""
 
-    def show(self, found: Sequence[Listed] | None) -> None:
+    def show(self, found: Sequence[ListedRun] | None) -> None:
         """Shows these; None says that they are still looked for."""
         self._found = found
         self.row = max(0, min(self.row, len(found or ()) - 1))
         self.redraw()
 
     @property
-    def chosen(self) -> Listed | None:
+    def chosen(self) -> ListedRun | None:
         return self._found[self.row] if self._found and self.row < len(self._found) else None
 
     def move(self, rows: int) -> None:
@@ -69,7 +69,7 @@ class RecordingList(Drawn, can_focus=True):
         shown = enumerate(self._found[self._top : self._top + visible], start=self._top)
         return [*lines, *(self._line(columns, one, place == self.row) for place, one in shown)]
 
-    def _line(self, columns: _Columns, one: Listed, chosen: bool) -> Pieces:
+    def _line(self, columns: _Columns, one: ListedRun, chosen: bool) -> Pieces:
         palette = self.palette
         mark = str(self.marked.index(one.chosen) + 1) if one.chosen in self.marked else " "
         text = palette.strong if chosen else palette.text

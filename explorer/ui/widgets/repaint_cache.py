@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 
-class Settled(Widget):
+class RepaintCache(Widget):
     """Gives the lines it gave before, but for those of which it was told that they have changed."""
 
     _given: tuple[Region, Size, list[Strip]] | None = None
@@ -46,9 +46,9 @@ class Settled(Widget):
             self._stale = self._stale.union(*(region.line_range for region in self._repaint_regions))
 
 
-class Across(Horizontal, Settled):
+class PanelRow(Horizontal, RepaintCache):
     """A row of panels."""
 
 
-class Down(Vertical, Settled):
+class PanelColumn(Vertical, RepaintCache):
     """A column of panels."""

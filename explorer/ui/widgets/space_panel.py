@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 
 from explorer.state.view import View
 from explorer.ui.widgets.braille import DASHED, Linear, Scale, decades, linear_above_zero, linear_below_one
-from explorer.ui.widgets.chart import Chart, Line, Picture
-from explorer.ui.widgets.figure_rows import Reading, Readout, Row
-from explorer.ui.widgets.line_widget import Framed
-from explorer.ui.widgets.repaint_cache import Down
+from explorer.ui.widgets.chart import Chart, ChartLine, Picture
+from explorer.ui.widgets.figure_rows import FigureRow, FigureRows, PanelFigures
+from explorer.ui.widgets.line_widget import FramedWidget
+from explorer.ui.widgets.repaint_cache import PanelColumn
 from explorer.words import numbers
 from explorer.words.figures import FIGURES, Scope, text
 from probes.schema.summary import Spread, Summary
@@ -128,27 +128,27 @@ SPACES = (
 )
 
 
-class SpacePanel(Framed, can_focus=True):
+class SpacePanel(FramedWidget, can_focus=True):
     """One of the four panels."""
 
     def __init__(self, space: Space) -> None:
         super().__init__(id=space.id, classes="panel space")
         self.space = space
         self._view: View | None = None
-        self._readout = Readout()
+        self._figure_rows = FigureRows()
         self._figures: int | None = None
         """Rows given to the figures; None where their style sheet decides."""
         self._charts = [Chart(classes="chart" if place == 0 else "chart more") for place in range(len(space.drawings))]
 
     def compose(self) -> ComposeResult:
-        yield self._readout
-        with Down(classes="charts"):
+        yield self._figure_rows
+        with PanelColumn(classes="charts"):
             yield from self._charts
 
     def show(self, view: View) -> None:
         self._view = view
-        self._readout.show(reading(self.space, view))
-        self._share_height(self._readout)
+        self._figure_rows.show(panel_figures(self.space, view))
+        self._share_height(self._figure_rows)
         self.entitle(
             Text(self.space.title),
             Text(f"steps {view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""),
@@ -166,27 +166,27 @@ class SpacePanel(Framed, can_focus=True):
         """All figures of the panel, tab-separated."""
         if self._view is None:
             return ""
-        found = reading(self.space, self._view)
+        found = panel_figures(self.space, self._view)
         lines = [f"{self.space.title}, step {self._view.cursor}"]
         lines += ["\t".join(part for part in (r.label, r.local, r.total, r.unit) if part) for r in found.rows]
         return "\n".join(lines)
 
-    def _share_height(self, readout: Readout) -> None:
+    def _share_height(self, shown: FigureRows) -> None:
         """Half of a panel for figures, half for the chart; zoomed they stand side by side."""
         height = self.size.height
         wanted = None
         if height > 1 and not self.has_class("-zoomed"):
-            rows = len(readout.reading.rows) + readout.reading.parted if readout.reading else 2
-            wanted = max(2, min(rows, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
+            lines = len(shown.figures.rows) + shown.figures.parted if shown.figures else 2
+            wanted = max(2, min(lines, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
         if wanted != self._figures:
-            self._figures = readout.styles.height = wanted  # even the same height would arrange the screen anew
+            self._figures = shown.styles.height = wanted  # even the same height would arrange the screen anew
 
 
-def reading(space: Space, view: View) -> Reading:
+def panel_figures(space: Space, view: View) -> PanelFigures:
     """The figures of a space at the cursor."""
     parted = view.parted
     if space.id == "accumulated":
-        return Reading(space.name, _accumulated(view), parted)
+        return PanelFigures(space.name, _accumulated(view), parted)
     record = view.record
     found = []
     dotted = "" if parted else space.drawings[0].beside
@@ -195,31 +195,31 @@ def reading(space: Space, view: View) -> Reading:
         local = text(record, key, Scope.LOCAL) if record else numbers.NONE
         total = text(record, key, Scope.TOTAL) if record and parted else ""
         arrow = f"{figure.better} ┅" if key == dotted else figure.better.value
-        found.append(Row(figure.label, arrow, local, total, figure.unit))
-    return Reading(space.name, tuple(found), parted)
+        found.append(FigureRow(figure.label, arrow, local, total, figure.unit))
+    return PanelFigures(space.name, tuple(found), parted)
 
 
-def _accumulated(view: View) -> tuple[Row, ...]:
+def _accumulated(view: View) -> tuple[FigureRow, ...]:
     if not view.cursor:
-        return tuple(Row(label, arrow, numbers.NONE) for label, arrow in (("ΣKL", "↓"), ("survival", "↑")))
+        return tuple(FigureRow(label, arrow, numbers.NONE) for label, arrow in (("ΣKL", "↓"), ("survival", "↑")))
     summary, parted = view.summary, view.parted
     significant = numbers.significant
     half = numbers.NONE if summary.half_life is None else significant(summary.half_life)
     scores = (
-        Row("ppl dense", "", significant(summary.perplexity_dense)),
-        Row("ppl pruned", "↓", significant(summary.perplexity_pruned)),
-        Row("NLL dense", "", significant(summary.nll_dense), unit="nat"),
-        Row("NLL pruned", "↓", significant(summary.nll_pruned), unit="nat"),
+        FigureRow("ppl dense", "", significant(summary.perplexity_dense)),
+        FigureRow("ppl pruned", "↓", significant(summary.perplexity_pruned)),
+        FigureRow("NLL dense", "", significant(summary.nll_dense), unit="nat"),
+        FigureRow("NLL pruned", "↓", significant(summary.nll_pruned), unit="nat"),
     )
     found = [
         *(scores if view.scores else ()),
         *_sums(summary, parted),
-        Row("survival", "↑", numbers.chance(summary.survival)),
-        Row("half-life", "↑", half, unit="tok"),
-        Row("same top-1", "↑", total=numbers.percent(summary.agree_rate)),
-        Row("ppl ratio", "↓", numbers.times(summary.perplexity_ratio)),
-        Row("first split", "↑", total=f"{summary.first_split}" if summary.first_split else "none"),
-        Row("longest run", "↑", total=f"{summary.longest_agreement}", unit="tok"),
+        FigureRow("survival", "↑", numbers.chance(summary.survival)),
+        FigureRow("half-life", "↑", half, unit="tok"),
+        FigureRow("same top-1", "↑", total=numbers.percent(summary.agree_rate)),
+        FigureRow("ppl ratio", "↓", numbers.times(summary.perplexity_ratio)),
+        FigureRow("first split", "↑", total=f"{summary.first_split}" if summary.first_split else "none"),
+        FigureRow("longest run", "↑", total=f"{summary.longest_agreement}", unit="tok"),
     ]
     local, plain = summary.kl_local, summary.kl
     for label, name in (
@@ -231,25 +231,25 @@ def _accumulated(view: View) -> tuple[Row, ...]:
     ):
         here = significant(getattr(local, name)) if local else numbers.NONE
         there = significant(getattr(plain, name)) if plain else numbers.NONE
-        found.append(Row(label, "↓", here, there if parted else "", "nat"))
+        found.append(FigureRow(label, "↓", here, there if parted else "", "nat"))
     if not view.scores:
         found += scores
-    found.append(Row("rms p − q", "↓", significant(summary.rms_p_minus_q)))
+    found.append(FigureRow("rms p − q", "↓", significant(summary.rms_p_minus_q)))
     if summary.invalid:
-        found.append(Row("invalid steps", "↓", total=f"{summary.invalid}"))
+        found.append(FigureRow("invalid steps", "↓", total=f"{summary.invalid}"))
     return tuple(found)
 
 
-def _sums(summary: Summary, parted: bool) -> list[Row]:
+def _sums(summary: Summary, parted: bool) -> list[FigureRow]:
     """ΣKL; in a parted run with its drift, which is of the same steps as the two sums that stand above it."""
     local, total = numbers.significant(summary.kl_local_sum), numbers.significant(summary.kl_sum)
     if not parted:
-        return [Row("ΣKL", "↓", local, unit="nat")]
-    drift = Row("drift", "↓", total=numbers.significant(summary.drift), unit="nat")
+        return [FigureRow("ΣKL", "↓", local, unit="nat")]
+    drift = FigureRow("drift", "↓", total=numbers.significant(summary.drift), unit="nat")
     if _count(summary.kl) == _count(summary.kl_local):
-        return [Row("ΣKL", "↓", local, total, "nat"), drift]
-    both = Row("while both", "↓", numbers.significant(summary.kl_local_both), total, "nat")
-    return [Row("ΣKL", "↓", local, unit="nat"), both, drift]
+        return [FigureRow("ΣKL", "↓", local, total, "nat"), drift]
+    both = FigureRow("while both", "↓", numbers.significant(summary.kl_local_both), total, "nat")
+    return [FigureRow("ΣKL", "↓", local, unit="nat"), both, drift]
 
 
 def _count(spread: Spread | None) -> int:
@@ -259,13 +259,13 @@ def _count(spread: Spread | None) -> int:
 def picture(drawing: Drawing, view: View, *, captioned: bool = False) -> Picture:
     """The chart of a figure over the whole path: local alone, or local over total where the texts have parted."""
     columns, caption = view.columns, drawing.caption
-    lines = [Line(columns.get(drawing.key, Scope.LOCAL), "local")]
+    lines = [ChartLine(columns.get(drawing.key, Scope.LOCAL), "local")]
     if drawing.key == "sum.survival":
         pass
     elif view.parted:
-        lines.append(Line(columns.get(drawing.key, Scope.TOTAL), "total", DASHED))
+        lines.append(ChartLine(columns.get(drawing.key, Scope.TOTAL), "total", DASHED))
     elif drawing.beside:
-        lines.append(Line(columns.get(drawing.beside, Scope.LOCAL), "muted", DASHED))
+        lines.append(ChartLine(columns.get(drawing.beside, Scope.LOCAL), "muted", DASHED))
         caption += f", {drawing.beside_caption}"
     lowest, highest = _extent(lines, view)
     return Picture(
@@ -280,7 +280,7 @@ def picture(drawing: Drawing, view: View, *, captioned: bool = False) -> Picture
     )
 
 
-def _extent(lines: Sequence[Line], view: View) -> tuple[float, float]:
+def _extent(lines: Sequence[ChartLine], view: View) -> tuple[float, float]:
     """Smallest and largest value on the axis; the wrong way round where there is none."""
     if view.window is None:
         return min(line.column.lowest for line in lines), max(line.column.highest for line in lines)

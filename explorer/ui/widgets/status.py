@@ -10,7 +10,7 @@ from textual.geometry import Size
 from explorer.sources.playback import Playback, speed_in_brief, speed_in_words
 from explorer.state.view import Phase, View, Work
 from explorer.ui.theme import Palette
-from explorer.ui.widgets.line_widget import Drawn, Piece
+from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import numbers
 from explorer.words import sentences as reading
 from explorer.words.token_text import fit, flowing
@@ -20,7 +20,7 @@ SO_FAR = 3.0
 """Seconds from which on slow work says how long it has taken: it shows that something goes on."""
 
 
-class Status(Drawn):
+class Status(LineWidget):
     """One sentence."""
 
     DEFAULT_CSS = "Status { height: 1; }"
@@ -109,11 +109,11 @@ def work_text(work: Work, seconds: float = 0.0) -> str:
     if progress.done is None:
         return so_far
     if progress.unit == "bytes":
-        parts = [numbers.count(progress.done)]
+        parts = [numbers.byte_count(progress.done)]
         if progress.total:
-            parts = [f"{numbers.count(progress.done)} of {numbers.count(progress.total)}"]
+            parts = [f"{numbers.byte_count(progress.done)} of {numbers.byte_count(progress.total)}"]
         if work.rate and work.share != 1:
-            parts.append(f"{numbers.count(work.rate)}/s")
+            parts.append(f"{numbers.byte_count(work.rate)}/s")
     elif progress.total:
         done, total = f"{progress.done:,.0f}", f"{progress.total:,.0f}"
         parts = [

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer.state.view import Phase, View
-from explorer.ui.widgets.line_widget import Drawn, Piece, Pieces
+from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
 from explorer.words.token_text import fit, flowing
 from probes.schema.events import Why
 from probes.schema.header import RunHeader
@@ -21,7 +21,7 @@ GAP = 2
 """Cells between two parts."""
 
 
-class Title(Drawn):
+class Title(LineWidget):
     """One line; what matters least is left out first where it is narrow."""
 
     DEFAULT_CSS = "Title { height: 1; dock: top; }"
@@ -53,7 +53,7 @@ class Title(Drawn):
             return [[(" phier", self.palette.strong)]]
         return [laid_out(self._models(view, view.header), self._place(view, view.header), size.width)]
 
-    def _models(self, view: View, header: RunHeader) -> list[Part]:
+    def _models(self, view: View, header: RunHeader) -> list[TitlePart]:
         """The two models, what was removed, and how they are run."""
         palette = self.palette
         names: Pieces = [
@@ -61,38 +61,38 @@ class Title(Drawn):
             (" ⇄ ", palette.muted),
             (flowing(header.title), palette.pruned),
         ]
-        parts = [Part(10, [("phier", palette.strong)]), Part(100, names)]
+        parts = [TitlePart(10, [("phier", palette.strong)]), TitlePart(100, names)]
         if warnings := len(header.every_warning):
-            parts.append(Part(95, [(f"! {_count(warnings, 'warning')}", palette.strong)]))
+            parts.append(TitlePart(95, [(f"! {_count(warnings, 'warning')}", palette.strong)]))
         elif notes := len(header.every_note):
-            parts.append(Part(30, [(f"! {_count(notes, 'note')}", palette.muted)]))
+            parts.append(TitlePart(30, [(f"! {_count(notes, 'note')}", palette.muted)]))
         if header.prune is not None:
-            parts.append(Part(60, [(header.prune.summary, palette.muted)], least=LEAST_SUMMARY))
+            parts.append(TitlePart(60, [(header.prune.summary, palette.muted)], least=LEAST_SUMMARY))
         sampling = header.settings.sampling
         sampled = "" if sampling.greedy else f" T {sampling.temperature:g} seed {sampling.seed}"
         whole, brief = how(header.settings), f"{header.settings.follow}{sampled}"
-        parts.append(Part(70, [(brief, palette.text)], instead=[(whole, palette.text)]))
+        parts.append(TitlePart(70, [(brief, palette.text)], instead=[(whole, palette.text)]))
         if not view.live:
-            parts.append(Part(75, [("recording", palette.muted)]))
+            parts.append(TitlePart(75, [("recording", palette.muted)]))
         if len(view.branches) > 1:
-            parts.append(Part(60, [(f"branch {view.branches.current}", palette.muted)]))
+            parts.append(TitlePart(60, [(f"branch {view.branches.current}", palette.muted)]))
         return parts
 
-    def _place(self, view: View, header: RunHeader) -> list[Part]:
+    def _place(self, view: View, header: RunHeader) -> list[TitlePart]:
         """Where the cursor is and what is going on."""
         palette = self.palette
         limit = last_step(view, header)
-        parts = [Part(90, [(f"step {view.cursor}/{limit}", palette.strong)])]
+        parts = [TitlePart(90, [(f"step {view.cursor}/{limit}", palette.strong)])]
         if view.newest and view.following:
-            parts.append(Part(40, [("following", palette.muted)]))
+            parts.append(TitlePart(40, [("following", palette.muted)]))
         elif view.newest:
-            parts.append(Part(85, [(f"{view.behind} behind", palette.pruned)]))
-        parts.append(Part(80, [(_state(view), palette.strong)]))
+            parts.append(TitlePart(85, [(f"{view.behind} behind", palette.pruned)]))
+        parts.append(TitlePart(80, [(_state(view), palette.strong)]))
         return parts
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TitlePart:
     """Some words of the line."""
 
     weight: int
@@ -108,7 +108,7 @@ class Part:
         return _size(self.pieces)
 
 
-def laid_out(left: list[Part], right: list[Part], width: int) -> Pieces:
+def laid_out(left: list[TitlePart], right: list[TitlePart], width: int) -> Pieces:
     """The parts with two cells between them, the left ones to the left, as many as fit by weight."""
     kept: dict[int, Pieces] = {}
     room = width - 1

@@ -13,17 +13,17 @@ from textual.geometry import Size
 from explorer.state.view import View
 from explorer.ui.messages import StepPointed
 from explorer.ui.theme import Palette
-from explorer.ui.widgets.line_widget import Drawn, Piece, Pieces, joined
-from explorer.ui.widgets.word_wrap import Flow, Word
+from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
+from explorer.ui.widgets.word_wrap import Word, WordWrap
 from explorer.words.kl_levels import KL_BOUNDS
-from explorer.words.model_texts import FORCED, SPLIT, Shown, shown, title
+from explorer.words.model_texts import FORCED, SPLIT, WrittenToken, text_title, written_token
 from explorer.words.token_text import quoted
 
 PROMPT_WORDS = re.compile(r"\s*\n|[^\S\n]*\S+|[^\S\n]+")
 """The prompt in pieces that a line may break between."""
 
 
-class TokenText(Drawn, can_focus=True):
+class TokenText(LineWidget, can_focus=True):
     """The dense or the pruned model's text. The whole path is laid out once; new steps are added at the end."""
 
     ALLOW_SELECT = True
@@ -32,8 +32,8 @@ class TokenText(Drawn, can_focus=True):
         super().__init__(id=id, classes="panel text")
         self.side = side
         """"dense" or "pruned"."""
-        self._flow = Flow(1)
-        self._tokens: list[Shown] = []
+        self._flow = WordWrap(1)
+        self._tokens: list[WrittenToken] = []
         self._state: tuple[int, int, int, int] = (-1, -1, -1, -1)
         self._view: View | None = None
         self._top = 0
@@ -103,7 +103,7 @@ class TokenText(Drawn, can_focus=True):
     # Laying out.
 
     def _restart(self, view: View) -> None:
-        self._flow = Flow(self.size.width)
+        self._flow = WordWrap(self.size.width)
         self._kept.clear()
         self._tokens = []
         self._top = 0
@@ -115,7 +115,7 @@ class TokenText(Drawn, can_focus=True):
 
     def _grow(self, view: View) -> None:
         for record in view.path[len(self._tokens) :]:
-            token = shown(record, self.side, view.follow)
+            token = written_token(record, self.side, view.follow)
             self._tokens.append(token)
             if record.step == record.sum.first_split:
                 self._flow.add(record.step, SPLIT, mark=True)
@@ -128,7 +128,7 @@ class TokenText(Drawn, can_focus=True):
         view = self._view
         if view is None:
             return
-        name = Text(title(self.side, view.follow))
+        name = Text(text_title(self.side, view.follow))
         split = Text(split_of(view), self.palette.split) if self.side == "dense" else Text("")
         if self.styles.border_bottom[0]:
             self.entitle(name, split if self.side == "dense" else legend(self.palette))

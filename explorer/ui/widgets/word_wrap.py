@@ -21,7 +21,7 @@ class Word:
     """True for a sign of the program's own, which the model did not write."""
 
 
-class Flow:
+class WordWrap:
     """Lines of words in a given width; a word written in several tokens stays together where it can."""
 
     def __init__(self, width: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from explorer.cli.comparison_table import compared_object, print_compared
-from explorer.recordings.comparison import Row, compare
+from explorer.recordings.comparison import ComparisonRow, compare_recordings
 from explorer.sources.toy.source import Accidents
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted, StepMeasured
@@ -40,7 +40,7 @@ def two(tmp_path: Path) -> list[Path]:
 
 def test_every_figure_is_the_summary_of_the_steps_all_have(tmp_path: Path) -> None:
     long, short = session_events(30, setting="wanda:0.3"), session_events(12, setting="wanda:0.6")
-    found = compare([write_events(tmp_path / "a.jsonl", long), write_events(tmp_path / "b.jsonl", short)])
+    found = compare_recordings([write_events(tmp_path / "a.jsonl", long), write_events(tmp_path / "b.jsonl", short)])
     assert found.common == 12
     assert found.entries[0].summary == summarise(records(long)[:12])
     assert found.entries[1].summary == summarise(records(short))
@@ -67,7 +67,7 @@ def stopped(events: list[Event], after: int) -> list[Event]:
 
 def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_all(tmp_path: Path) -> None:
     whole, short = session_events(24, setting="wanda:0.3"), stopped(session_events(24, setting="wanda:0.6"), 7)
-    found = compare([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", short)])
+    found = compare_recordings([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", short)])
     assert (found.common, found.shared, found.both) == (24, 24, 7)
     rows = {row.name: row for row in found.rows}
     assert rows["steps"].values == (24, 24)
@@ -99,7 +99,7 @@ def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_al
 def test_figures_leave_out_what_one_of_them_could_not_compare(tmp_path: Path) -> None:
     broken = recorded(tmp_path, "a", accidents=Accidents(invalid=9))
     sound = recorded(tmp_path, "b", "wanda:0.2")
-    found = compare([broken, sound])
+    found = compare_recordings([broken, sound])
     steps = found.entries[0].summary.steps
     assert (found.common, found.shared) == (steps, steps - 1)
     rows = {row.name: row for row in found.rows}
@@ -111,7 +111,7 @@ def test_figures_leave_out_what_one_of_them_could_not_compare(tmp_path: Path) ->
 
 def test_figures_over_no_step_at_all_are_missing(tmp_path: Path) -> None:
     whole, none = session_events(8, setting="wanda:0.3"), stopped(session_events(8), 0)
-    found = compare([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", none)])
+    found = compare_recordings([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", none)])
     rows = {row.name: row for row in found.rows}
     assert rows["ΣKL, total"].values == rows["same top-1"].values == (None, None)
     assert "is left out" in found.notes[-1]
@@ -122,7 +122,7 @@ def test_the_table_and_the_object_say_over_how_many_steps_a_figure_is(tmp_path: 
         write_events(tmp_path / "a.jsonl", session_events(24, setting="wanda:0.3")),
         write_events(tmp_path / "b.jsonl", stopped(session_events(24, setting="wanda:0.6"), 7)),
     ]
-    found = compare(paths)
+    found = compare_recordings(paths)
     console = Console(width=120, record=True, file=StringIO())
     print_compared(found, console)
     text = console.export_text()
@@ -137,13 +137,13 @@ def test_the_table_and_the_object_say_over_how_many_steps_a_figure_is(tmp_path: 
 
 
 def test_differences_of_infinite_or_missing_figures_are_not_numbers() -> None:
-    row = Row("", "", (math.inf, math.inf, 1.0, None))
+    row = ComparisonRow("", "", (math.inf, math.inf, 1.0, None))
     assert row.differences == (0.0, 0.0, -math.inf, None)
-    assert Row("", "", (None, 1.0)).differences == (None, None)
+    assert ComparisonRow("", "", (None, 1.0)).differences == (None, None)
 
 
 def test_the_first_step_at_which_texts_part_is_found(two: list[Path]) -> None:
-    found = compare(two)
+    found = compare_recordings(two)
     for text in found.texts:
         assert len(text.tokens) == 24
         parted = [step for step, (a, b) in enumerate(text.tokens, 1) if a is not None and b is not None and a != b]
@@ -154,7 +154,7 @@ def test_the_first_step_at_which_texts_part_is_found(two: list[Path]) -> None:
 
 
 def test_the_same_recording_twice_differs_in_nothing(two: list[Path]) -> None:
-    found = compare([two[0], two[0]])
+    found = compare_recordings([two[0], two[0]])
     assert all(difference in (0.0, None) for row in found.rows for difference in row.differences)
     assert found.warnings == found.notes == ()
     assert [text.parts_at for text in found.texts] == [None, None]
@@ -163,18 +163,18 @@ def test_the_same_recording_twice_differs_in_nothing(two: list[Path]) -> None:
 
 def test_labels_say_no_more_than_tells_the_entries_apart(tmp_path: Path) -> None:
     a, b = recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2)
-    assert [entry.label for entry in compare([a, b]).entries] == [
+    assert [entry.label for entry in compare_recordings([a, b]).entries] == [
         "wanda:0.5 · T 0.8 seed 1",
         "wanda:0.5 · T 0.8 seed 2",
     ]
     c = recorded(tmp_path, "c", follow=Follow.DENSE)
     d = recorded(tmp_path, "d")
-    assert [entry.label for entry in compare([c, d]).entries] == ["wanda:0.5 · dense", "wanda:0.5 · free"]
+    assert [entry.label for entry in compare_recordings([c, d]).entries] == ["wanda:0.5 · dense", "wanda:0.5 · free"]
 
 
 def labels(folder: Path, *named: str) -> list[str]:
     """What recordings of one setting, in files of these names, are called."""
-    return [entry.label for entry in compare([recorded(folder, name) for name in named]).entries]
+    return [entry.label for entry in compare_recordings([recorded(folder, name) for name in named]).entries]
 
 
 def test_of_one_setting_the_part_of_the_name_that_differs_is_said(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_of_one_setting_the_part_of_the_name_that_differs_is_said(tmp_path: Path
 
 def test_only_labels_that_clash_say_more(tmp_path: Path) -> None:
     paths = [recorded(tmp_path, "first"), recorded(tmp_path, "second"), recorded(tmp_path, "other", "magnitude:0.3")]
-    assert [entry.label for entry in compare(paths).entries] == [
+    assert [entry.label for entry in compare_recordings(paths).entries] == [
         "wanda:0.5 · first",
         "wanda:0.5 · second",
         "magnitude:0.3",
@@ -199,14 +199,18 @@ def test_only_labels_that_clash_say_more(tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_twice_is_numbered(tmp_path: Path) -> None:
     a, b = recorded(tmp_path, "a"), recorded(tmp_path, "b", "wanda:0.2")
-    assert [entry.label for entry in compare([a, b, a]).entries] == ["wanda:0.5 (1)", "wanda:0.2", "wanda:0.5 (3)"]
+    assert [entry.label for entry in compare_recordings([a, b, a]).entries] == [
+        "wanda:0.5 (1)",
+        "wanda:0.2",
+        "wanda:0.5 (3)",
+    ]
 
 
 def test_nothing_is_compared_with_a_header_that_is_lost(tmp_path: Path) -> None:
     sound = [recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2, follow=Follow.DENSE)]
     lost = write_events(tmp_path / "lost.jsonl", session_events(24)[1:])
     for place in range(3):
-        found = compare([*sound[:place], lost, *sound[place:]])
+        found = compare_recordings([*sound[:place], lost, *sound[place:]])
         assert found.entries[place].label == "lost"
         assert found.warnings == ()
         assert [note for note in found.notes if "lost" in note] == [
@@ -214,7 +218,7 @@ def test_nothing_is_compared_with_a_header_that_is_lost(tmp_path: Path) -> None:
         ]
         assert not any("unknown" in note for note in found.notes)
         assert any(note.startswith("Contexts differ: free in") for note in found.notes), "of those that are known"
-    alone = compare([lost, sound[0]])
+    alone = compare_recordings([lost, sound[0]])
     assert (len(alone.notes), alone.warnings) == (1, ())
 
 
@@ -222,11 +226,11 @@ def test_another_prompt_is_warned_of_where_it_begins(tmp_path: Path) -> None:
     events = session_events(8)
     a = write_events(tmp_path / "a.jsonl", with_header(events, prompt_ids=(1, 2, 3)))
     b = write_events(tmp_path / "b.jsonl", with_header(events, prompt_ids=(1, 2, 4)))
-    [warning] = compare([a, b]).warnings
+    [warning] = compare_recordings([a, b]).warnings
     assert "prompts differ" in warning
     assert "from token 3 on" in warning
     c = write_events(tmp_path / "c.jsonl", with_header(events, prompt_text="Another question"))
-    assert "prompts differ" in compare([write_events(tmp_path / "d.jsonl", events), c]).warnings[0]
+    assert "prompts differ" in compare_recordings([write_events(tmp_path / "d.jsonl", events), c]).warnings[0]
 
 
 def test_another_dense_model_and_another_temperature_are_warned_of(tmp_path: Path) -> None:
@@ -236,20 +240,20 @@ def test_another_dense_model_and_another_temperature_are_warned_of(tmp_path: Pat
     settings = replace(start.header.settings, analysis_temperature=2.0)
     a = write_events(tmp_path / "a.jsonl", events)
     b = write_events(tmp_path / "b.jsonl", with_header(events, dense=dense, settings=settings))
-    warnings = " ".join(compare([a, b]).warnings)
+    warnings = " ".join(compare_recordings([a, b]).warnings)
     assert "dense models differ" in warnings
     assert "T 2" in warnings
 
 
 def test_two_seeds_are_noted_and_not_warned_of(tmp_path: Path) -> None:
-    found = compare([recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2)])
+    found = compare_recordings([recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2)])
     assert found.warnings == ()
     assert any(str(Sampling(0.8, seed=2)) in note for note in found.notes)
 
 
 def test_invalid_and_infinite_steps_are_in_the_table(tmp_path: Path) -> None:
     broken = recorded(tmp_path, "a", accidents=Accidents(invalid=9, infinite=4))
-    rows = {row.name: row for row in compare([broken, recorded(tmp_path, "b")]).rows}
+    rows = {row.name: row for row in compare_recordings([broken, recorded(tmp_path, "b")]).rows}
     assert rows["largest KL"].values[0] == math.inf
     assert rows["largest KL"].differences[1] == -math.inf
     assert rows["invalid steps"].values == (1, 0)
@@ -257,15 +261,15 @@ def test_invalid_and_infinite_steps_are_in_the_table(tmp_path: Path) -> None:
 
 def test_too_few_or_empty_recordings_are_refused(tmp_path: Path, two: list[Path]) -> None:
     with pytest.raises(BadInput, match="two recordings"):
-        compare(two[:1])
+        compare_recordings(two[:1])
     empty = write_events(tmp_path / "empty.jsonl", session_events(4)[:1])
     with pytest.raises(BadInput, match="holds no step"):
-        compare([two[0], empty])
+        compare_recordings([two[0], empty])
 
 
 def test_the_table_says_warnings_first_and_marks_differences(tmp_path: Path, two: list[Path]) -> None:
     console = Console(width=120, record=True, file=StringIO())
-    print_compared(compare(two), console)
+    print_compared(compare_recordings(two), console)
     text = console.export_text()
     assert "wanda:0.2" in text
     assert "wanda:0.9" in text
@@ -274,13 +278,13 @@ def test_the_table_says_warnings_first_and_marks_differences(tmp_path: Path, two
     survival = next(line for line in text.splitlines() if line.startswith("survival "))
     assert survival.rstrip().endswith("pt")
     other = write_events(tmp_path / "o.jsonl", with_header(session_events(16), prompt_text="Another question"))
-    print_compared(compare([two[0], other]), console)
+    print_compared(compare_recordings([two[0], other]), console)
     assert console.export_text().lstrip().startswith("! The prompts differ")
 
 
 def test_the_json_object_names_what_is_not_finite(tmp_path: Path) -> None:
     broken = recorded(tmp_path, "a", accidents=Accidents(infinite=4))
-    found = compared_object(compare([broken, recorded(tmp_path, "b")]))
+    found = compared_object(compare_recordings([broken, recorded(tmp_path, "b")]))
     again = json.loads(json.dumps(found, allow_nan=False))
     names = [row["name"] for row in again["rows"]]
     place = names.index("largest KL")
@@ -299,7 +303,7 @@ def test_nothing_a_model_wrote_reaches_the_terminal_as_a_control(tmp_path: Path)
     ]
     console = Console(width=120, record=True, file=StringIO())
     paths = [write_events(tmp_path / "a.jsonl", events), write_events(tmp_path / "b.jsonl", hostile)]
-    print_compared(compare(paths), console)
+    print_compared(compare_recordings(paths), console)
     text = console.export_text()
     assert "\x1b[31m" not in text
     assert "␛[31m␇" in text

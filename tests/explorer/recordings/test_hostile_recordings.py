@@ -14,13 +14,13 @@ import pytest
 from rich.console import Console
 
 from explorer.cli.comparison_table import compared_object, print_compared
-from explorer.recordings.comparison import compare
-from explorer.recordings.export import export
-from explorer.recordings.library import listed
+from explorer.recordings.comparison import compare_recordings
+from explorer.recordings.export import export_recordings
+from explorer.recordings.library import last_run_of
 from explorer.sources.replay import ReplaySource
 from explorer.state.prune_plan import completed
 from explorer.ui.app import ExplorerApp
-from explorer.ui.screens.branches import walk
+from explorer.ui.screens.branches import tree_lines
 from probes.recording import read
 from probes.recording.lines import encode
 from probes.recording.runs import DEEPEST, MOST_COLUMNS, MOST_KINDS
@@ -54,14 +54,14 @@ def test_whatever_a_file_holds_is_shown_or_said(tmp_path: Path, seed: int) -> No
     sound = write_events(tmp_path / "sound.jsonl", session_events(6))
     path = written(tmp_path, hostile(EVENTS, seed))
     printed = io.StringIO()
-    listed(path)
+    last_run_of(path)
     try:
         read(path)
-        found = compare([sound, path])
+        found = compare_recordings([sound, path])
         print_compared(found, Console(file=printed, width=120))
         msgspec.json.encode(compared_object(found))
         formats = ("csv", "jsonl", "parquet", "html")
-        made = [export([sound, path], to, tmp_path / "out" / "x", every=to in formats[:3]) for to in formats]
+        made = [export_recordings([sound, path], to, tmp_path / "out" / "x", every=to in formats[:3]) for to in formats]
     except PhierError:
         return
     assert not set(ACTING) & set(printed.getvalue())
@@ -72,7 +72,9 @@ def test_whatever_a_file_holds_is_shown_or_said(tmp_path: Path, seed: int) -> No
 
 @pytest.mark.parametrize("seed", range(2))
 def test_figures_are_drawn_of_whatever_can_be_read(tmp_path: Path, seed: int) -> None:
-    (drawn,) = export([written(tmp_path, hostile(EVENTS, seed))], "svg", tmp_path / "x", figures=["sums"]).paths
+    (drawn,) = export_recordings(
+        [written(tmp_path, hostile(EVENTS, seed))], "svg", tmp_path / "x", figures=["sums"]
+    ).paths
     ElementTree.fromstring(drawn.read_bytes())
 
 
@@ -80,7 +82,7 @@ def test_a_drawing_of_texts_with_control_characters_is_well_formed(tmp_path: Pat
     lines = plain()
     spoiled(lines[0]["header"], f"a{ACTING}\uffff<&]]>")
     lines[0]["header"]["prune"]["shape"] = f"24 of 30\x01 layers{ACTING}"
-    (drawn,) = export([written(tmp_path, lines)], "svg", tmp_path / "x", figures=["sums"]).paths
+    (drawn,) = export_recordings([written(tmp_path, lines)], "svg", tmp_path / "x", figures=["sums"]).paths
     ElementTree.fromstring(drawn.read_bytes())
     assert "24 of 30␁ layers" in drawn.read_text("utf-8")
 
@@ -183,8 +185,8 @@ def test_a_step_out_of_range_is_said_with_its_line_and_all_others_stay(
 
 
 def put(node: Any, where: str, value: object) -> None:
-    *walk, last = where.split(".")
-    for part in walk:
+    *tree_lines, last = where.split(".")
+    for part in tree_lines:
         node = node[int(part)] if isinstance(node, list) else node[part]
     node[last] = value
 
@@ -228,7 +230,7 @@ async def test_a_chain_of_branches_ends_where_no_person_forks_any_more(tmp_path:
     path = written(tmp_path, [*plain(), *chain(3000)])
     session = read(path)
     assert len(session.last.branches) == 1 + DEEPEST
-    assert len(list(walk(session.last.branches))) == 1 + DEEPEST
+    assert len(list(tree_lines(session.last.branches))) == 1 + DEEPEST
     assert session.damaged == 3000 - 1 - DEEPEST
     await shown(path, "escape", "b", "escape")
 
@@ -277,7 +279,7 @@ def test_a_name_of_bytes_that_are_no_text_is_marked_in_every_format(tmp_path: Pa
     done = phier("compare", str(path), str(sound), "--json", folder=tmp_path)
     assert json.loads(done.stdout)["recordings"][0]["label"] == "a⟨DCFF⟩⟨DC9B⟩", done.stderr
     for to in ("csv", "jsonl", "parquet", "html"):
-        made = export([path, sound], to, tmp_path / "x").paths[0]
+        made = export_recordings([path, sound], to, tmp_path / "x").paths[0]
         assert "a⟨DCFF⟩⟨DC9B⟩".encode() in made.read_bytes()
 
 
@@ -285,7 +287,7 @@ def test_printed_json_shows_what_acts_as_its_number(tmp_path: Path) -> None:
     text = f"{ACTING}é字🌍\x7f"
     lines = plain()
     next(line for line in lines if line["kind"] == "step")["dense"]["token"] = text
-    (steps, _) = export([written(tmp_path, lines)], "jsonl", tmp_path / "x").paths
+    (steps, _) = export_recordings([written(tmp_path, lines)], "jsonl", tmp_path / "x").paths
     raw = steps.read_text("utf-8")
     assert not set(ACTING) & set(raw)
     assert "é字🌍" in raw
@@ -294,12 +296,12 @@ def test_printed_json_shows_what_acts_as_its_number(tmp_path: Path) -> None:
 
 def test_two_recordings_exported_together_are_called_after_both(tmp_path: Path) -> None:
     paths = [write_events(tmp_path / f"{name}.jsonl", session_events(4)) for name in ("a", "b")]
-    alone = export(paths[:1], "csv", f"{tmp_path}/out/").paths
+    alone = export_recordings(paths[:1], "csv", f"{tmp_path}/out/").paths
     before = [path.read_bytes() for path in alone]
-    both = export(paths, "csv", f"{tmp_path}/out/").paths
+    both = export_recordings(paths, "csv", f"{tmp_path}/out/").paths
     assert [path.name for path in both] == ["a+b.steps.csv", "a+b.tokens.csv"]
     assert [path.read_bytes() for path in alone] == before
-    many = export(paths * 99, "csv", f"{tmp_path}/out/").paths
+    many = export_recordings(paths * 99, "csv", f"{tmp_path}/out/").paths
     assert [path.name for path in many] == ["a+197-more.steps.csv", "a+197-more.tokens.csv"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.recordings.library import listed, matching, recordings
+from explorer.recordings.library import last_run_of, matching, recordings
 from probes.recording import read
 from probes.recording.lines import encode
 from probes.schema.events import Event, RunStarted, StepMeasured
@@ -23,7 +23,7 @@ def dated(events: list[Event], when: str) -> list[Event]:
 
 def test_a_recording_is_listed_with_what_its_last_step_says(tmp_path: Path) -> None:
     events = dated(session_events(40), "2026-02-03T10:20:30+00:00")
-    one = listed(write_events(tmp_path / "run.jsonl", events))
+    one = last_run_of(write_events(tmp_path / "run.jsonl", events))
     last = records(events)[-1]
     assert one.when == datetime(2026, 2, 3, 10, 20, 30, tzinfo=UTC)
     assert (one.models, one.setting) == ("SmolLM2-135M-Instruct", "wanda:0.5")
@@ -37,7 +37,7 @@ def test_a_recording_is_listed_with_what_its_last_step_says(tmp_path: Path) -> N
 def test_the_last_run_of_several_is_the_one_listed(tmp_path: Path) -> None:
     second = [replace(e, run=2) for e in session_events(5, setting="wanda:0.2") if hasattr(e, "run")]
     events = [*session_events(9), *second]
-    one = listed(write_events(tmp_path / "run.jsonl", events))
+    one = last_run_of(write_events(tmp_path / "run.jsonl", events))
     assert (one.runs, one.steps, one.setting) == (2, 5, "wanda:0.2")
     assert one.kl == read(one.path).last.path[-1].sum.kl_local
 
@@ -46,7 +46,7 @@ def test_the_last_run_of_several_is_the_one_listed(tmp_path: Path) -> None:
 def test_a_forked_run_is_listed_with_the_path_that_was_shown_last(shown_last: int, tmp_path: Path) -> None:
     events = session_events(9, fork_at=3)
     path = write_events(tmp_path / "run.jsonl", events if shown_last == 0 else events[:-1])
-    one, run = listed(path), read(path).last
+    one, run = last_run_of(path), read(path).last
     assert run.branches.current == shown_last
     last = run.path[-1]
     assert one.steps == last.step == (9 if shown_last == 0 else 7)
@@ -55,7 +55,7 @@ def test_a_forked_run_is_listed_with_the_path_that_was_shown_last(shown_last: in
 
 
 def test_a_run_that_has_no_step_yet_is_listed_by_its_header(tmp_path: Path) -> None:
-    one = listed(write_events(tmp_path / "run.jsonl", session_events(5)[:1]))
+    one = last_run_of(write_events(tmp_path / "run.jsonl", session_events(5)[:1]))
     assert (one.steps, one.setting, one.problem) == (0, "wanda:0.5", "")
 
 
@@ -63,27 +63,27 @@ def test_a_cut_or_damaged_end_costs_only_itself(tmp_path: Path) -> None:
     raw = [encode(event, 0.0) for event in session_events(9) if isinstance(event, (RunStarted, StepMeasured))]
     path = tmp_path / "run.jsonl"
     path.write_bytes(b"".join(raw[:-1]) + b"\xff\x00{}\n" + raw[-1][:700])
-    assert listed(path).steps == 8
+    assert last_run_of(path).steps == 8
 
 
 def test_the_last_step_is_found_behind_long_lines_of_another_kind(tmp_path: Path) -> None:
     events = [*session_events(6), *(layers(1, 6, count=400) for _ in range(20))]
     path = write_events(tmp_path / "run.jsonl", events)
     assert path.stat().st_size > 300_000
-    assert listed(path).steps == 6
+    assert last_run_of(path).steps == 6
 
 
 def test_a_lost_header_leaves_the_figures(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(b"{}\n" + b"".join(encode(event, 0.0) for event in session_events(6)[1:]))
-    one = listed(path)
+    one = last_run_of(path)
     assert (one.steps, one.models) == (6, "unknown ⇄ unknown")
 
 
 def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
     path = write_events(tmp_path / "run.jsonl", session_events(5))
     path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
-    assert (listed(path).setting, listed(path).steps) == ("wanda:0.5", 5)
+    assert (last_run_of(path).setting, last_run_of(path).steps) == ("wanda:0.5", 5)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
 def test_what_is_no_recording_is_listed_as_such(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "other.jsonl"
     path.write_bytes(content)
-    assert problem in listed(path).problem
+    assert problem in last_run_of(path).problem
 
 
 def test_what_can_not_be_opened_is_listed_as_such(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.jsonl"
     os.mkfifo(pipe)
-    assert "not a file" in listed(pipe).problem
-    assert "can't be read" in listed(tmp_path / "none.jsonl").problem
+    assert "not a file" in last_run_of(pipe).problem
+    assert "can't be read" in last_run_of(tmp_path / "none.jsonl").problem
 
 
 def test_a_folder_is_listed_newest_first(tmp_path: Path) -> None:

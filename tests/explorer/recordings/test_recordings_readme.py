@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from explorer.recordings.export import export
-from explorer.recordings.library import listed
+from explorer.recordings.export import export_recordings
+from explorer.recordings.library import last_run_of
 from explorer.sources.replay import command_line
 from probes.recording import lines, read
 from probes.schema.events import StepMeasured
@@ -78,7 +78,7 @@ def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, code:
     path = write_events(tmp_path / "sessions" / "collapse.jsonl", late)
     assert read(path).notes == []
     for to in ("csv", "parquet"):
-        export([path], to, f"{tmp_path}/tables/")
+        export_recordings([path], to, f"{tmp_path}/tables/")
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{'' if split is None else READ_AS_NUMBERS}"],
         cwd=tmp_path,
@@ -112,7 +112,7 @@ def test_a_recording_is_what_its_command_makes(name: str) -> None:
 
 
 def test_the_recordings_show_what_is_said_of_them() -> None:
-    found = {name: listed(SESSIONS / name) for name in MADE}
+    found = {name: last_run_of(SESSIONS / name) for name in MADE}
     assert found["mild.jsonl"].first_split is None
     assert found["mild.jsonl"].survival > 0.5
     for name in ("collapse.jsonl", "dropped-attention.jsonl"):

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from explorer.recordings.comparison import compare
-from explorer.recordings.export import export
+from explorer.recordings.comparison import compare_recordings
+from explorer.recordings.export import export_recordings
 from explorer.recordings.library import recordings, runs_of
 from explorer.sources.chosen import Chosen, chosen
 from explorer.sources.recorder import Recorder
 from explorer.sources.replay import ReplaySource
 from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
-from explorer.ui.screens.compare import Comparison
+from explorer.ui.screens.compare import ComparisonScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.widgets.recording_list import RecordingList
 from probes.recording import read
@@ -106,7 +106,7 @@ def test_a_run_is_named_behind_its_file_and_a_file_of_that_name_comes_first(tmp_
 
 
 def test_two_runs_of_one_file_are_compared(file: Path) -> None:
-    found = compare([f"{file}#1", f"{file}#2"])
+    found = compare_recordings([f"{file}#1", f"{file}#2"])
     assert [entry.label for entry in found.entries] == ["wanda:0.2", "wanda:0.6"]
     assert [len(entry.records) for entry in found.entries] == [12, 9]
     assert found.warnings == ()
@@ -114,12 +114,12 @@ def test_two_runs_of_one_file_are_compared(file: Path) -> None:
 
 
 def test_runs_of_one_setting_are_told_apart(file: Path) -> None:
-    found = compare([f"{file}#2", f"{file}#3"])
+    found = compare_recordings([f"{file}#2", f"{file}#3"])
     assert [entry.label for entry in found.entries] == ["wanda:0.6 · run 2", "wanda:0.6 · run 3"]
 
 
 def test_without_a_number_the_last_run_is_meant_and_said(file: Path) -> None:
-    found = compare([file, f"{file}#1"])
+    found = compare_recordings([file, f"{file}#1"])
     assert len(found.entries[0].records) == 7
     assert "sitting.jsonl holds 4 runs; the last one is compared (sitting.jsonl#1 is the first)." in found.notes
 
@@ -127,11 +127,11 @@ def test_without_a_number_the_last_run_is_meant_and_said(file: Path) -> None:
 @pytest.mark.parametrize("number", [0, 5, 999_999_999])
 def test_a_run_that_is_not_there_is_a_sentence(file: Path, number: int) -> None:
     with pytest.raises(BadInput, match=f"holds 4 runs; there is no run {number}"):
-        compare([file, f"{file}#{number}"])
+        compare_recordings([file, f"{file}#{number}"])
 
 
 def test_tables_hold_the_runs_that_were_chosen(file: Path, tmp_path: Path) -> None:
-    steps = export([f"{file}#1", f"{file}#2"], "csv", f"{tmp_path}/out/").paths[0]
+    steps = export_recordings([f"{file}#1", f"{file}#2"], "csv", f"{tmp_path}/out/").paths[0]
     assert steps.name == "sitting-run1+sitting-run2.steps.csv"
     rows = list(csv.DictReader(steps.read_text("utf-8").splitlines()))
     assert {(row["recording"], row["setting"], row["run"]) for row in rows} == {
@@ -142,9 +142,9 @@ def test_tables_hold_the_runs_that_were_chosen(file: Path, tmp_path: Path) -> No
 
 
 def test_the_commands_name_runs(file: Path) -> None:
-    listed = phier("sessions", file.name, folder=file.parent)
-    assert [line.split()[-1] for line in listed.stdout.splitlines()[1:]] == [f"{file.name}#{n}" for n in (1, 2, 3)]
-    assert "Why is the sky blue?" in listed.stdout
+    last_run_of = phier("sessions", file.name, folder=file.parent)
+    assert [line.split()[-1] for line in last_run_of.stdout.splitlines()[1:]] == [f"{file.name}#{n}" for n in (1, 2, 3)]
+    assert "Why is the sky blue?" in last_run_of.stdout
     done = phier("compare", f"{file.name}#1", f"{file.name}#2", "--json", folder=file.parent)
     assert [one["run"] for one in json.loads(done.stdout)["recordings"]] == [1, 2]
     refused = phier("export", f"{file.name}#9", "--to", "csv", folder=file.parent)
@@ -172,7 +172,7 @@ async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: T
             await pilot.pause(0.01)
         assert "sitting.jsonl#2   run 2 of 2" in screen_text(app)
         await press(pilot, "end", "space", "home", "space", "c")
-        assert isinstance(app.screen, Comparison)
+        assert isinstance(app.screen, ComparisonScreen)
         assert [entry.label for entry in app.screen._compared.entries] == ["wanda:0.5", "wanda:0.3"]
         await press(pilot, "escape")
         assert isinstance(app.screen, Recordings)

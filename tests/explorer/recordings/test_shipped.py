@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from explorer.recordings.shipped import DEMO, shipped_folder
+from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
 from probes.recording import RecordedRun, read
 
 
@@ -19,7 +19,7 @@ def recording(request: pytest.FixtureRequest) -> RecordedRun:
 
 
 def test_the_demo_is_one_of_them() -> None:
-    assert (shipped_folder() / DEMO).is_file()
+    assert (shipped_folder() / DEMO_RECORDING).is_file()
 
 
 def test_the_sums_follow_from_the_steps(recording: RecordedRun) -> None:

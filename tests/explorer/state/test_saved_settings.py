@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from explorer.state.saved_settings import FOLDER_VARIABLE, SavedSettings
-from explorer.ui.screens.dialog import Say
+from explorer.ui.screens.dialog import MessageDialog
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow
@@ -96,7 +96,7 @@ async def test_a_damaged_file_does_not_keep_anybody_from_typing(folder: Path) ->
         await press(pilot, "x")
         assert app.screen.query_one(Input).value == "wanda:0.5"
         await press(pilot, "escape", "k")
-        assert isinstance(app.screen, Say)
+        assert isinstance(app.screen, MessageDialog)
         assert "can't be read" in screen_text(app)
 
 
@@ -127,5 +127,5 @@ async def test_a_name_that_can_not_be_let_go_is_said(folder: Path) -> None:
         await press(pilot, "x", "down", "home")
         (folder / "settings.json").write_text("{")
         await press(pilot, "delete")
-        assert isinstance(app.screen, Say)
+        assert isinstance(app.screen, MessageDialog)
         assert (folder / "settings.json").read_text() == "{"

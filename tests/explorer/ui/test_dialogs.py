@@ -8,11 +8,11 @@ import pytest
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static, TextArea
 
-from explorer.ui.screens.branches import walk
+from explorer.ui.screens.branches import tree_lines
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.settings import FIELDS, read, written
-from explorer.ui.screens.until import EXAMPLES, fault_of
-from explorer.ui.widgets.checkbox import Tick
+from explorer.ui.screens.until import CONDITIONS, condition_fault
+from explorer.ui.widgets.checkbox import CheckboxLine
 from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput
@@ -90,7 +90,7 @@ async def test_an_example_can_be_taken_over_and_changed() -> None:
 
 
 def test_every_example_is_a_condition() -> None:
-    assert [fault_of(text) for text, _ in EXAMPLES] == [""] * len(EXAMPLES)
+    assert [condition_fault(text) for text, _ in CONDITIONS] == [""] * len(CONDITIONS)
 
 
 # Context, prompt, settings.
@@ -153,7 +153,7 @@ async def test_a_tick_shows_its_state_by_its_mark() -> None:
         assert "[ ] send it as it is" in screen_text(app)
         await press(pilot, "enter")
         assert "[x] send it as it is" in screen_text(app)
-        assert app.screen.query_one(Tick).value
+        assert app.screen.query_one(CheckboxLine).value
 
 
 async def test_settings_are_checked_while_they_are_typed() -> None:
@@ -229,7 +229,7 @@ def test_the_tree_shows_what_left_where() -> None:
     branches.add(1, path[2])
     branches.open(Branch(2, 1, 3, label="“b” forced at 3"))
     branches.open(Branch(3, 0, 5, label="“[c]” forced at 5"))
-    lines = [line for _, line in walk(branches)]
+    lines = [line for _, line in tree_lines(branches)]
     assert [line.split(",")[0] for line in lines] == [
         "0  as the models chose",
         "├─ 1  “a” forced at 3",
@@ -277,10 +277,10 @@ async def test_the_keys_are_all_listed() -> None:
 
 
 async def test_the_palette_offers_only_what_is_possible() -> None:
-    from explorer.ui.command_palette import Possible
+    from explorer.ui.command_palette import PossibleCommands
 
     async with on_stage(scripted(live=False), 5) as (app, _):
-        names = {command.name for command in Possible(app.main)._commands()}
+        names = {command.name for command in PossibleCommands(app.main)._commands()}
         assert "Run: One step" in names
         assert not names & {"Models: Prune anew", "Branch: Fork here", "Models: Try again", "View: Table's context"}
         assert all(": " in name for name in names)

@@ -229,10 +229,10 @@ async def test_y_copies_the_panel_under_focus() -> None:
 async def test_t_goes_through_the_themes_and_back() -> None:
     async with on_stage(scripted(), 5) as (app, pilot):
         seen = [app.theme]
-        for _ in theme.NAMES:
+        for _ in theme.THEME_NAMES:
             await press(pilot, "t")
             seen.append(app.theme)
-        assert seen == [*theme.NAMES, theme.NAMES[0]]
+        assert seen == [*theme.THEME_NAMES, theme.THEME_NAMES[0]]
 
 
 async def test_escape_cancels_the_work_under_way() -> None:

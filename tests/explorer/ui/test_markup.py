@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import explorer as package
-from explorer.ui.screens.dialog import Choose, Say, Way
+from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice, MessageDialog
 from explorer.ui.screens.prune import AskName
 from probes.schema.events import Failed
 from probes.schema.settings import Follow
@@ -48,8 +48,8 @@ async def test_a_notice_is_text_whoever_gives_it(name: str) -> None:
 async def test_dialogs_show_names_as_they_are(name: str) -> None:
     async with on_stage(scripted(Follow.DENSE), 3, LARGE) as (app, pilot):
         for dialog in (
-            Say(name, name, name),
-            Choose(name, name, (Way("a", name, name),)),
+            MessageDialog(name, name, name),
+            ChoiceDialog(name, name, (DialogChoice("a", name, name),)),
             AskName("wanda:0.5", name, {}),
         ):
             app.push_screen(dialog)

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from explorer.sources.toy.source import ToySource
-from explorer.ui.widgets.title import Part, laid_out
+from explorer.ui.widgets.title import TitlePart, laid_out
 from explorer.words.explanations import EXPLANATIONS
 from probes.schema.events import RunStarted
 from probes.schema.header import PruneReport, RunHeader
@@ -67,9 +67,9 @@ async def test_at_120_columns_the_title_says_what_a_model_made_elsewhere_lacks()
 
 
 def test_what_was_removed_is_cut_before_it_is_left_out() -> None:
-    parts = [Part(100, [("names", None)]), Part(60, [("24 of 30 layers, 3 attn dropped", None)], least=14)]
+    parts = [TitlePart(100, [("names", None)]), TitlePart(60, [("24 of 30 layers, 3 attn dropped", None)], least=14)]
     for width in range(36, 60):
-        line = "".join(text for text, _ in laid_out(parts, [Part(90, [("step 1", None)])], width))
+        line = "".join(text for text, _ in laid_out(parts, [TitlePart(90, [("step 1", None)])], width))
         assert cell_len(line) <= width
         assert "24 of 30" in line
     assert "…" in "".join(text for text, _ in laid_out(parts, [], 28))

@@ -15,7 +15,7 @@ from explorer.recordings.library import matching
 from explorer.sources.source import Source
 from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
-from explorer.ui.screens.compare import Comparison
+from explorer.ui.screens.compare import ComparisonScreen
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.widgets.comparison import ComparedFigures, ComparedTexts, closely, difference, lines_of, narrowed
@@ -192,7 +192,7 @@ async def comparing(size: tuple[int, int] = MIDDLE) -> AsyncIterator[tuple[Explo
             choose(app, name)
             await press(pilot, "space")
         await press(pilot, "c")
-        assert isinstance(app.screen, Comparison)
+        assert isinstance(app.screen, ComparisonScreen)
         yield app, pilot
 
 
@@ -219,7 +219,7 @@ async def test_one_marked_recording_is_not_a_comparison(folder: Path) -> None:
 async def test_the_cursor_is_shared_by_texts_and_charts(folder: Path) -> None:
     async with comparing() as (app, pilot):
         screen = app.screen
-        assert isinstance(screen, Comparison)
+        assert isinstance(screen, ComparisonScreen)
         await press(pilot, "g")
         parts = screen._compared.texts[1].parts_at
         assert parts is not None
@@ -258,7 +258,7 @@ async def test_y_copies_the_whole_table(folder: Path) -> None:
 async def test_escape_goes_back_to_the_list(folder: Path) -> None:
     async with comparing() as (app, pilot):
         await press(pilot, "z", "escape")
-        assert isinstance(app.screen, Comparison)
+        assert isinstance(app.screen, ComparisonScreen)
         await press(pilot, "escape")
         assert isinstance(app.screen, Recordings)
 

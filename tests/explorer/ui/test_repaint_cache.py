@@ -13,8 +13,8 @@ from textual.widget import Widget
 
 from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.chart import Chart
-from explorer.ui.widgets.line_widget import Drawn
-from explorer.ui.widgets.repaint_cache import Settled
+from explorer.ui.widgets.line_widget import LineWidget
+from explorer.ui.widgets.repaint_cache import RepaintCache
 from explorer.ui.widgets.token_text import TokenText
 from probes.schema.settings import Follow
 from tests.support.stage import LARGE, MIDDLE, SMALL, on_stage, press, scripted
@@ -31,7 +31,7 @@ def made_anew(widget: Widget) -> list[list[Segment]]:
     """Its lines as Textual makes them with nothing remembered; what it remembers is left alone."""
     remembered = dict(vars(widget))
     widget._styles_cache = StylesCache()
-    if isinstance(widget, Drawn):
+    if isinstance(widget, LineWidget):
         widget._lines = widget._base = None
         widget._full, widget._strips = {}, {}
     if isinstance(widget, TokenText):
@@ -41,8 +41,8 @@ def made_anew(widget: Widget) -> list[list[Segment]]:
     return found
 
 
-def in_sight(app: ExplorerApp) -> list[Settled]:
-    return [widget for widget in app.screen._compositor.visible_widgets if isinstance(widget, Settled)]
+def in_sight(app: ExplorerApp) -> list[RepaintCache]:
+    return [widget for widget in app.screen._compositor.visible_widgets if isinstance(widget, RepaintCache)]
 
 
 @pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE])

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
-from explorer.ui.screens.dialog import Say
+from explorer.ui.screens.dialog import MessageDialog
 from probes.recording import read
 from tests.support.stage import MIDDLE, Clock, press, screen_text, settle
 
@@ -60,7 +60,7 @@ async def test_a_place_that_refuses_it_too_is_said_and_changes_nothing(tmp_path:
         await press(pilot, "S")
         app.screen.query_one(Input).value = str(tmp_path / "file" / "below.jsonl")
         await press(pilot, "enter")
-        assert isinstance(app.screen, Say)
+        assert isinstance(app.screen, MessageDialog)
         await press(pilot, "escape")
         source.advance(2)
         await settle(pilot)

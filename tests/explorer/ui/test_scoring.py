@@ -28,7 +28,7 @@ async def test_either_models_perplexity_is_shown(size: tuple[int, int]) -> None:
     taken = [record.taken for record in scripted(Follow.TEXT).records(4)]
     mean = sum(-math.log(token.p) for token in taken if token is not None) / 4
     async with on_stage(scripted(Follow.TEXT), 4, size) as (app, _):
-        shown = " ".join(text_of(app, "#accumulated Readout").split())
+        shown = " ".join(text_of(app, "#accumulated FigureRows").split())
         assert f"ppl dense {math.exp(mean):.3g}"[:13] in shown
         assert "ppl pruned ↓" in shown
         assert "dense p" in screen_text(app)

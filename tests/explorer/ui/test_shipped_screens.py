@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from explorer.recordings.library import recordings
-from explorer.recordings.shipped import DEMO, shipped_folder
+from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
 from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
@@ -44,7 +44,7 @@ def opened(name: str) -> ExplorerApp:
 
 @SIZES
 def test_the_collapse_at_its_split(snap_compare: Compare, size: tuple[int, int]) -> None:
-    assert snap_compare(opened(DEMO), terminal_size=size, run_before=showing("g"))
+    assert snap_compare(opened(DEMO_RECORDING), terminal_size=size, run_before=showing("g"))
 
 
 @pytest.mark.parametrize("name", ["dropped-attention.jsonl", "mild.jsonl"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from explorer.recordings.library import Listed, recordings
+from explorer.recordings.library import ListedRun, recordings
 from explorer.sources.recorder import Recorder
 from explorer.sources.toy.source import Accidents
 from explorer.ui import theme
@@ -170,7 +170,7 @@ def test_too_small(snap_compare: Compare) -> None:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Listed]:
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ListedRun]:
     """Three recordings with dates and places of their own."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
@@ -196,7 +196,7 @@ def browsing(*keys: str) -> Do:
 
 @pytest.mark.parametrize("size", [SMALL, MIDDLE], ids=["80x24", "120x36"])
 def test_the_recordings(
-    snap_compare: Compare, shelf: list[Listed], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+    snap_compare: Compare, shelf: list[ListedRun], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     monkeypatch.setattr("explorer.ui.screens.recordings.library", lambda: shelf)
     app = ExplorerApp(live=scripted, clock=Clock())
@@ -204,7 +204,7 @@ def test_the_recordings(
 
 
 @SIZES
-def test_recordings_side_by_side(snap_compare: Compare, shelf: list[Listed], size: tuple[int, int]) -> None:
+def test_recordings_side_by_side(snap_compare: Compare, shelf: list[ListedRun], size: tuple[int, int]) -> None:
     app = ExplorerApp(clock=Clock())
     keys = ("end", "space", "up", "space", "up", "space", "c", "g")
     assert seen(app, snap_compare, size, browsing(*keys))

@@ -160,7 +160,7 @@ async def test_an_invalid_step_names_the_first_layer() -> None:
 
 async def test_an_infinite_kl_is_shown_as_such_everywhere() -> None:
     async with on_stage(scripted(accidents=Accidents(infinite=12)), 12) as (app, _):
-        assert "∞" in text_of(app, "#probability Readout")
+        assert "∞" in text_of(app, "#probability FigureRows")
         assert "∞" in text_of(app, "#probability Chart")
         assert "∞" in text_of(app, "#strip")
         assert "infinite" in text_of(app, "#reading")

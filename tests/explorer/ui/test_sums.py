@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from explorer.sources.toy.source import Accidents
-from explorer.ui.widgets.space_panel import SPACES, reading
+from explorer.ui.widgets.space_panel import SPACES, panel_figures
 from probes.schema.summary import summarise
 from tests.support.stage import MIDDLE, on_stage, scripted, text_of
 
@@ -13,19 +13,19 @@ from tests.support.stage import MIDDLE, on_stage, scripted, text_of
 async def test_drift_is_the_difference_of_the_two_sums_above_it() -> None:
     source = scripted(accidents=Accidents(pruned_ends=22))
     async with on_stage(source, 40, MIDDLE) as (app, _):
-        rows = {row.label: row for row in reading(SPACES[3], app.view).rows}
+        rows = {row.label: row for row in panel_figures(SPACES[3], app.view).rows}
         assert rows["ΣKL"].total == "", "the dense text is longer: its sum has no partner"
         local, total, drift = rows["while both"].local, rows["while both"].total, rows["drift"].total
         assert float(total) - float(local) == pytest.approx(float(drift), abs=0.1)
         assert float(rows["ΣKL"].local) > float(local)
-        shown = text_of(app, "#accumulated Readout").splitlines()
+        shown = text_of(app, "#accumulated FigureRows").splitlines()
         places = [next(i for i, line in enumerate(shown) if name in line) for name in ("ΣKL", "while both", "drift")]
         assert places == [places[0], places[0] + 1, places[0] + 2]
 
 
 async def test_while_both_write_there_is_one_row_of_both_sums() -> None:
     async with on_stage(scripted(), 30, MIDDLE) as (app, _):
-        rows = {row.label: row for row in reading(SPACES[3], app.view).rows}
+        rows = {row.label: row for row in panel_figures(SPACES[3], app.view).rows}
         assert "while both" not in rows
         assert float(rows["ΣKL"].total) - float(rows["ΣKL"].local) == pytest.approx(float(rows["drift"].total), abs=0.1)
 

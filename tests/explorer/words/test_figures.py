@@ -9,7 +9,7 @@ import pytest
 from explorer.sources.toy.source import Accidents
 from explorer.state.view import View
 from explorer.ui.widgets.braille import DASHED, SOLID
-from explorer.ui.widgets.space_panel import SPACES, picture, reading
+from explorer.ui.widgets.space_panel import SPACES, panel_figures, picture
 from explorer.words.figures import FIGURES, Scope, text, value
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
@@ -81,7 +81,7 @@ def test_the_accumulated_panel_tells_what_the_summary_says() -> None:
     source, view = scripted(), View()
     source.open(view.apply)
     source.advance(40)
-    rows = {row.label: row for row in reading(SPACES[3], view).rows}
+    rows = {row.label: row for row in panel_figures(SPACES[3], view).rows}
     record = view.path[-1]
     assert rows["ΣKL"].local.startswith(f"{record.sum.kl_local:.3g}"[:3])
     assert rows["ΣKL"].total.startswith(f"{record.sum.kl:.3g}"[:3])

@@ -53,7 +53,12 @@ def test_a_chance_is_a_percentage_while_it_can_be_read(value: float, text: str) 
 
 
 def test_a_share_is_in_whole_percents_and_may_be_negative() -> None:
-    assert [numbers.share(value) for value in (0.62, -0.04, -0.0004, math.nan)] == ["62 %", "−4 %", "0 %", "undef."]
+    assert [numbers.whole_percent(value) for value in (0.62, -0.04, -0.0004, math.nan)] == [
+        "62 %",
+        "−4 %",
+        "0 %",
+        "undef.",
+    ]
 
 
 def test_log_ratios_carry_their_sign() -> None:
@@ -71,7 +76,7 @@ def test_small_angles_are_not_rounded_away() -> None:
 
 
 def test_sizes_and_times_have_units_that_fit() -> None:
-    assert [numbers.count(value) for value in (900, 45_000_000, 112_000_000, 2.5e9)] == [
+    assert [numbers.byte_count(value) for value in (900, 45_000_000, 112_000_000, 2.5e9)] == [
         "900 B",
         "45.0 MB",
         "112 MB",

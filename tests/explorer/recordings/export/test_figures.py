@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from explorer.recordings.export import export
-from explorer.recordings.export.drawings import NAMES, drawing, material
-from explorer.recordings.export.matplotlib_axes import COLOURS, DASHES, MARKERS, turn
-from explorer.recordings.export.panels import Drawing, Panel, Scatter
-from explorer.recordings.export.wrapping import in_font, wrapped
+from explorer.recordings.export import export_recordings
+from explorer.recordings.export.drawings import FIGURE_NAMES, material, print_figure
+from explorer.recordings.export.matplotlib_axes import COLOURS, LINE_STYLES, MARKERS, turn
+from explorer.recordings.export.panels import Panel, PrintFigure, Scatter
+from explorer.recordings.export.wrapping import in_font, lines_in_font
 from explorer.sources.toy.source import Accidents
 from probes.recording import read
 from probes.schema.errors import BadInput
@@ -40,9 +40,9 @@ def other(tmp_path: Path) -> Path:
     return write_events(tmp_path / "other.jsonl", session_events(20, setting="wanda:0.3"))
 
 
-def made(name: str, *paths: Path, total: bool = False) -> Drawing:
-    found = drawing(name, material([read(path) for path in paths], total=total))
-    assert isinstance(found, Drawing)
+def made(name: str, *paths: Path, total: bool = False) -> PrintFigure:
+    found = print_figure(name, material([read(path) for path in paths], total=total))
+    assert isinstance(found, PrintFigure)
     return found
 
 
@@ -57,7 +57,7 @@ def groups(path: Path, beginning: str) -> list[str]:
     return [name for element in root.iter() if (name := element.get("id", "")).startswith(beginning)]
 
 
-def panel(drawn: Drawing, axis: str) -> Panel:
+def panel(drawn: PrintFigure, axis: str) -> Panel:
     return next(one for one in drawn.panels if isinstance(one, Panel) and one.axis == axis)
 
 
@@ -94,12 +94,12 @@ def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(record
         (*(record.sum.kl for record in path[:29]), None),
     ], "the last step is invalid and adds nothing"
     dense = write_events(tmp_path / "dense.jsonl", session_events(10, follow=Follow.DENSE))
-    assert "the two are one" in str(drawing("drift", material([read(dense)])))
-    done = export([dense], "svg", tmp_path / "x")
-    assert len(done.paths) == len(NAMES) - 1
+    assert "the two are one" in str(print_figure("drift", material([read(dense)])))
+    done = export_recordings([dense], "svg", tmp_path / "x")
+    assert len(done.paths) == len(FIGURE_NAMES) - 1
     assert any("local against total" in note for note in done.notes)
     with pytest.raises(BadInput, match="local against total"):
-        export([dense], "svg", tmp_path / "x", figures=["drift"])
+        export_recordings([dense], "svg", tmp_path / "x", figures=["drift"])
 
 
 def test_points_that_can_not_stand_on_the_axes_are_counted(recording: Path) -> None:
@@ -127,8 +127,8 @@ def test_captions_say_what_was_run_and_explain_the_marks(recording: Path, other:
 
 
 def test_several_recordings_are_told_apart_by_more_than_colour(recording: Path, other: Path) -> None:
-    assert len(set(map(str, DASHES))) == len(DASHES)
-    assert len(set(MARKERS)) == len(MARKERS) == len(DASHES)
+    assert len(set(map(str, LINE_STYLES))) == len(LINE_STYLES)
+    assert len(set(MARKERS)) == len(MARKERS) == len(LINE_STYLES)
     assert len({(place % len(COLOURS), turn(place)) for place in range(30)}) == 30
     curves = panel(made("panels", recording, other), "cos h").curves
     assert [curve.label for curve in curves] == ["wanda:0.5", "wanda:0.3"]
@@ -156,7 +156,7 @@ def test_sums_end_with_the_last_step_that_added_to_them_and_are_marked_there(nam
         assert len(curve.values) == len(records)
     early = sorted(f"end-0-{variant}" for variant, step in last.items() if step < len(records))
     assert early
-    [svg] = export([path], "svg", tmp_path / "x", figures=["drift"]).paths
+    [svg] = export_recordings([path], "svg", tmp_path / "x", figures=["drift"]).paths
     assert sorted(groups(svg, "end-")) == sorted(early * 2), "one in each panel"
     assert "■\u00a0at the end of a curve" in drawn.caption
 
@@ -164,7 +164,7 @@ def test_sums_end_with_the_last_step_that_added_to_them_and_are_marked_there(nam
 def test_no_end_is_marked_where_the_axis_ends_too(tmp_path: Path) -> None:
     path = SHIPPED / "mild.jsonl"
     assert "■" not in made("sums", path).caption
-    [svg] = export([path], "svg", tmp_path / "x", figures=["sums"]).paths
+    [svg] = export_recordings([path], "svg", tmp_path / "x", figures=["sums"]).paths
     assert groups(svg, "end-") == []
 
 
@@ -180,7 +180,7 @@ def test_survival_is_local_also_where_the_sum_is_total() -> None:
 
 
 def test_total_that_is_the_same_as_local_is_said(tmp_path: Path) -> None:
-    done = export([SHIPPED / "mild.jsonl"], "svg", tmp_path / "x", total=True, figures=["sums"])
+    done = export_recordings([SHIPPED / "mild.jsonl"], "svg", tmp_path / "x", total=True, figures=["sums"])
     assert any("Total figures are the local ones" in note for note in done.notes)
 
 
@@ -190,7 +190,7 @@ def test_of_a_pair_the_second_curve_lies_on_a_broader_paler_first(
     recording: Path, other: Path, tmp_path: Path, several: bool, name: str
 ) -> None:
     paths = [recording, other] if several else [recording]
-    [svg] = export(paths, "svg", tmp_path / "x", figures=[name]).paths
+    [svg] = export_recordings(paths, "svg", tmp_path / "x", figures=[name]).paths
     order = groups(svg, "curve-")
     curves = {
         element.get("id", ""): next(path.get("style", "") for path in element if path.tag.endswith("}path"))
@@ -221,7 +221,7 @@ def test_nothing_runs_out_of_the_picture(tmp_path: Path, setting: str) -> None:
     paths = [
         write_events(tmp_path / f"{number}.jsonl", session_events(8, setting=setting + number)) for number in "123"
     ]
-    for path in export(paths, "png", tmp_path / "x", figures=["cosines", "estimates"]).paths:
+    for path in export_recordings(paths, "png", tmp_path / "x", figures=["cosines", "estimates"]).paths:
         picture = matplotlib.image.imread(path)[:, :, :3]
         assert (picture[:, -6:] == 1).all(), "the right edge is white"
         assert (picture[:, :6] == 1).all(), "so is the left one"
@@ -231,15 +231,20 @@ def test_nothing_runs_out_of_the_picture(tmp_path: Path, setting: str) -> None:
 def test_lines_are_broken_by_width_and_settings_at_their_joints() -> None:
     measure = in_font("DejaVu Sans", 6.5)
     text = f"{LONG} of {'i' * 200} and {LONG}; 4.9\u00a0% of iiii WWWW" + " W" * 60
-    lines = wrapped(text, 180, measure)
+    lines = lines_in_font(text, 180, measure)
     assert all(measure(line) <= 180 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert lines[:2] == ["wanda:0.5@mlp+drop-attn@layers=20,22,24,26+", "dense@layers=3,4,5 of"]
-    assert wrapped(LONG, 90, measure) == ["wanda:0.5@mlp+", "drop-attn@", "layers=20,22,24,26+", "dense@layers=3,4,5"]
+    assert lines_in_font(LONG, 90, measure) == [
+        "wanda:0.5@mlp+",
+        "drop-attn@",
+        "layers=20,22,24,26+",
+        "dense@layers=3,4,5",
+    ]
     assert any("4.9\u00a0%" in line for line in lines)
-    narrow = wrapped("iiiiiiiii " * 9, 180, measure)
-    assert len(narrow[0]) > 2 * len(wrapped("WWWWWWWWW " * 9, 180, measure)[0])
-    assert wrapped(" \n", 180, measure) == []
+    narrow = lines_in_font("iiiiiiiii " * 9, 180, measure)
+    assert len(narrow[0]) > 2 * len(lines_in_font("WWWWWWWWW " * 9, 180, measure)[0])
+    assert lines_in_font(" \n", 180, measure) == []
 
 
 def test_other_prompts_and_other_dense_models_are_told_in_the_caption_and_in_notes(
@@ -259,9 +264,12 @@ def test_other_prompts_and_other_dense_models_are_told_in_the_caption_and_in_not
     alike = write_events(tmp_path / "alike.jsonl", events)
     for to in ("svg", "html"):
         figures = ["sums"] if to == "svg" else []
-        assert export([recording, alike], to, tmp_path / "x", figures=figures).notes == ()
-        assert any("The prompts differ" in n for n in export([recording, prompt], to, tmp_path, figures=figures).notes)
-        notes = export([recording, model], to, tmp_path / "x", figures=figures).notes
+        assert export_recordings([recording, alike], to, tmp_path / "x", figures=figures).notes == ()
+        assert any(
+            "The prompts differ" in n
+            for n in export_recordings([recording, prompt], to, tmp_path, figures=figures).notes
+        )
+        notes = export_recordings([recording, model], to, tmp_path / "x", figures=figures).notes
         assert any("The dense models differ" in note for note in notes)
     assert "The prompts differ: wanda:0.3 reads another text than wanda:0.5" in made("sums", recording, prompt).caption
     first = read(recording).last.header.dense.name
@@ -302,12 +310,12 @@ def test_an_option_that_the_format_has_no_use_for_is_refused(
     recording: Path, tmp_path: Path, to: str, options: dict[str, object], named: str
 ) -> None:
     with pytest.raises(BadInput, match=named):
-        export([recording], to, tmp_path / "x", **options)  # type: ignore[arg-type]  # of several types
+        export_recordings([recording], to, tmp_path / "x", **options)  # type: ignore[arg-type]  # of several types
     assert not list(tmp_path.glob("x*"))
 
 
 def test_svg_holds_outlines_and_no_text_that_needs_a_font(recording: Path, tmp_path: Path) -> None:
-    [path] = export([recording], "svg", tmp_path / "x", figures=["probability"]).paths
+    [path] = export_recordings([recording], "svg", tmp_path / "x", figures=["probability"]).paths
     assert path.name == "x.svg"
     root = ElementTree.fromstring(path.read_bytes())
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
@@ -320,17 +328,17 @@ def test_svg_holds_outlines_and_no_text_that_needs_a_font(recording: Path, tmp_p
 
 @pytest.mark.parametrize("to", ["svg", "png", "pdf"])
 def test_the_same_recording_gives_the_same_bytes(recording: Path, other: Path, tmp_path: Path, to: str) -> None:
-    [first] = export([recording, other], to, tmp_path / "a", figures=["drift"]).paths
-    [again] = export([recording, other], to, tmp_path / "b", figures=["drift"]).paths
+    [first] = export_recordings([recording, other], to, tmp_path / "a", figures=["drift"]).paths
+    [again] = export_recordings([recording, other], to, tmp_path / "b", figures=["drift"]).paths
     assert first.read_bytes() == again.read_bytes()
 
 
 def test_png_is_wide_enough_for_print_and_pdf_embeds_its_fonts(recording: Path, tmp_path: Path) -> None:
-    [png] = export([recording], "png", tmp_path / "x", figures=["sums"]).paths
+    [png] = export_recordings([recording], "png", tmp_path / "x", figures=["sums"]).paths
     header = png.read_bytes()[:24]
     assert header[:8] == b"\x89PNG\r\n\x1a\n"
     assert int.from_bytes(header[16:20]) == round(6.9 * 300)
-    [pdf] = export([recording], "pdf", tmp_path / "x", figures=["sums"]).paths
+    [pdf] = export_recordings([recording], "pdf", tmp_path / "x", figures=["sums"]).paths
     content = pdf.read_bytes()
     assert re.search(rb"/FontFile2\b", content)
     assert b"/Type3" not in content
@@ -339,7 +347,7 @@ def test_png_is_wide_enough_for_print_and_pdf_embeds_its_fonts(recording: Path, 
 def test_a_caption_takes_room_only_where_wanted(recording: Path, tmp_path: Path) -> None:
     heights = []
     for caption in (True, False):
-        [svg] = export([recording], "svg", tmp_path / "x", figures=["sums"], caption=caption).paths
+        [svg] = export_recordings([recording], "svg", tmp_path / "x", figures=["sums"], caption=caption).paths
         root = ElementTree.fromstring(svg.read_bytes())
         heights.append(float(root.get("height", "").removesuffix("pt")))
     assert heights[0] > heights[1] + 20
@@ -349,7 +357,7 @@ def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path) -> None:
     setting = "$\\frac{1}{</text>\x1b[31m\x00$"
     path = write_events(tmp_path / "run.jsonl", session_events(8, setting=setting))
     other = write_events(tmp_path / "other.jsonl", session_events(8))
-    done = export([path, other], "svg", tmp_path / "x")
+    done = export_recordings([path, other], "svg", tmp_path / "x")
     for one in done.paths:
         ElementTree.fromstring(one.read_bytes())
     assert any("drawn as boxes" in note for note in done.notes)
@@ -358,14 +366,14 @@ def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path) -> None:
 def test_single_steps_and_steps_without_figures_can_be_drawn(tmp_path: Path) -> None:
     for name, steps, accidents in (("one", 1, Accidents()), ("none", 1, Accidents(invalid=1))):
         path = write_events(tmp_path / f"{name}.jsonl", session_events(steps, accidents=accidents))
-        assert export([path], "svg", tmp_path / name).paths
+        assert export_recordings([path], "svg", tmp_path / name).paths
 
 
 def test_unknown_figures_and_a_missing_library_are_sentences(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match="no figure 'kl'"):
-        export([recording], "svg", tmp_path / "x", figures=["kl"])
+        export_recordings([recording], "svg", tmp_path / "x", figures=["kl"])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(BadInput, match=r"phier\[figures\]"):
-        export([recording], "svg", tmp_path / "x")
+        export_recordings([recording], "svg", tmp_path / "x")

@@ -13,10 +13,10 @@ from pathlib import Path
 import polars
 import pytest
 
-from explorer.recordings.export import export
+from explorer.recordings.export import export_recordings
 from explorer.recordings.export.several import names_of
 from explorer.recordings.export.table_files import to_parquet
-from explorer.recordings.export.tables import Column, Kind, Table
+from explorer.recordings.export.tables import ColumnKind, ExportTable, TableColumn
 from explorer.sources.toy.source import Accidents
 from probes.recording import read
 from probes.schema.errors import BadInput, Failure
@@ -36,7 +36,7 @@ def lines(path: Path) -> list[dict[str, str]]:
 
 
 def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Path) -> None:
-    done = export([recording], "csv", tmp_path / "out" / "x.csv")
+    done = export_recordings([recording], "csv", tmp_path / "out" / "x.csv")
     assert [path.name for path in done.paths] == ["x.steps.csv", "x.tokens.csv", "x.layers.csv"]
     path = records(session_events(24, accidents=Accidents(infinite=7)))
     rows = lines(done.paths[0])
@@ -53,7 +53,7 @@ def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Pa
 
 
 def test_one_row_a_step_and_token_for_each_context(recording: Path, tmp_path: Path) -> None:
-    export([recording], "csv", tmp_path / "x")
+    export_recordings([recording], "csv", tmp_path / "x")
     path = records(session_events(24, accidents=Accidents(infinite=7)))
     expected = [
         (str(r.step), context, str(token.token_id), str(token.kl_share))
@@ -67,7 +67,7 @@ def test_one_row_a_step_and_token_for_each_context(recording: Path, tmp_path: Pa
 
 
 def test_one_row_a_step_and_layer(recording: Path, tmp_path: Path) -> None:
-    export([recording], "csv", tmp_path / "x")
+    export_recordings([recording], "csv", tmp_path / "x")
     rows = lines(tmp_path / "x.layers.csv")
     given = layers(1, 5).rows
     assert [int(row["layer"]) for row in rows] == [row["layer"] for row in given]
@@ -76,7 +76,7 @@ def test_one_row_a_step_and_layer(recording: Path, tmp_path: Path) -> None:
 
 
 def test_every_branch_is_there_when_asked_for_and_each_step_once(recording: Path, tmp_path: Path) -> None:
-    export([recording], "csv", tmp_path / "x", every=True)
+    export_recordings([recording], "csv", tmp_path / "x", every=True)
     rows = lines(tmp_path / "x.steps.csv")
     places = [(int(row["branch"]), int(row["step"])) for row in rows]
     assert places == [(0, step) for step in range(1, 25)] + [(1, step) for step in range(5, 10)]
@@ -84,7 +84,7 @@ def test_every_branch_is_there_when_asked_for_and_each_step_once(recording: Path
 
 def test_steps_before_a_fork_belong_to_the_branch_that_measured_them(tmp_path: Path) -> None:
     events = session_events(12, fork_at=5)[:-1]
-    export([write_events(tmp_path / "run.jsonl", events)], "csv", tmp_path / "x")
+    export_recordings([write_events(tmp_path / "run.jsonl", events)], "csv", tmp_path / "x")
     rows = lines(tmp_path / "x.steps.csv")
     assert [int(row["branch"]) for row in rows] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     assert [int(row["step"]) for row in rows] == list(range(1, 10))
@@ -92,7 +92,7 @@ def test_steps_before_a_fork_belong_to_the_branch_that_measured_them(tmp_path: P
 
 def test_several_recordings_go_into_the_same_tables(recording: Path, tmp_path: Path) -> None:
     other = write_events(tmp_path / "other.jsonl", session_events(10, setting="wanda:0.3"))
-    export([recording, other], "csv", tmp_path / "x")
+    export_recordings([recording, other], "csv", tmp_path / "x")
     rows = lines(tmp_path / "x.steps.csv")
     assert [row["recording"] for row in rows] == ["run"] * 24 + ["other"] * 10
     assert {row["setting"] for row in rows} == {"wanda:0.5", "wanda:0.3"}
@@ -103,7 +103,7 @@ def test_recordings_of_one_file_name_are_told_apart_in_every_table(tmp_path: Pat
     for folder in ("d1", "d2"):
         (tmp_path / folder).mkdir()
         paths.append(write_events(tmp_path / folder / "again.jsonl", session_events(9, fork_at=5)))
-    export(paths, "csv", tmp_path / "x", every=True)
+    export_recordings(paths, "csv", tmp_path / "x", every=True)
     for name in ("steps", "tokens", "layers"):
         rows = lines(tmp_path / f"x.{name}.csv")
         assert {row["recording"] for row in rows} == {"d1/again", "d2/again"}
@@ -128,7 +128,7 @@ def test_a_name_has_as_much_of_the_folders_as_it_takes(paths: list[str], names: 
 def test_steps_say_how_they_were_run(recording: Path, tmp_path: Path) -> None:
     other = write_events(tmp_path / "other.jsonl", session_events(10, follow=Follow.DENSE, seed=2**64 - 1))
     for to in ("csv", "parquet"):
-        export([recording, other], to, tmp_path / "x")
+        export_recordings([recording, other], to, tmp_path / "x")
     first, *_, last = lines(tmp_path / "x.steps.csv")
     assert (first["follow"], first["temperature"], first["analysis_t"]) == ("free", "0.0", "1.0")
     assert (last["follow"], last["temperature"], last["seed"]) == ("dense", "0.8", str(2**64 - 1))
@@ -141,7 +141,7 @@ def test_steps_say_how_they_were_run(recording: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["steps", "tokens", "layers"])
 def test_polars_reads_the_same_from_all_three_formats(recording: Path, tmp_path: Path, name: str) -> None:
     for to in ("csv", "parquet", "jsonl"):
-        export([recording], to, tmp_path / "x")
+        export_recordings([recording], to, tmp_path / "x")
     parquet = polars.read_parquet(tmp_path / f"x.{name}.parquet")
     table = polars.read_csv(tmp_path / f"x.{name}.csv", schema=parquet.schema)
     assert table.equals(parquet)
@@ -152,7 +152,7 @@ def test_polars_reads_the_same_from_all_three_formats(recording: Path, tmp_path:
 
 
 def test_polars_finds_the_types_by_itself(recording: Path, tmp_path: Path) -> None:
-    export([recording], "csv", tmp_path / "x")
+    export_recordings([recording], "csv", tmp_path / "x")
     table = polars.read_csv(tmp_path / "x.steps.csv", infer_schema_length=None)
     assert table["p.kl"].dtype == table["p.kl_estimate"].dtype == polars.Float64
     assert table["p.kl"][6] == math.inf
@@ -170,7 +170,7 @@ def test_what_a_model_wrote_comes_back_as_it_was(tmp_path: Path) -> None:
         events.append(event)
     path = write_events(tmp_path / "run.jsonl", events)
     for to in ("csv", "parquet"):
-        export([path], to, tmp_path / "x")
+        export_recordings([path], to, tmp_path / "x")
     assert [row["dense.token"] for row in lines(tmp_path / "x.steps.csv")] == list(HOSTILE)
     assert polars.read_parquet(tmp_path / "x.steps.parquet")["dense.token"].to_list() == list(HOSTILE)
 
@@ -180,27 +180,27 @@ def test_a_recording_is_never_written_over(recording: Path, tmp_path: Path) -> N
     taken = tmp_path / "y.steps.jsonl"
     recording.rename(taken)
     with pytest.raises(BadInput, match="the recording itself"):
-        export([taken], "jsonl", tmp_path / "y")
+        export_recordings([taken], "jsonl", tmp_path / "y")
     assert taken.read_bytes() == before
 
 
 def test_files_stand_where_asked_and_nothing_is_left_beside_them(recording: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    export([recording], "csv", folder)
+    export_recordings([recording], "csv", folder)
     assert sorted(path.name for path in folder.iterdir()) == ["run.layers.csv", "run.steps.csv", "run.tokens.csv"]
 
 
 def test_what_cannot_be_written_or_is_no_format_is_said(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="'xls' is not a format"):
-        export([recording], "xls", tmp_path)
+        export_recordings([recording], "xls", tmp_path)
     with pytest.raises(BadInput, match="No recording"):
-        export([], "csv", tmp_path)
+        export_recordings([], "csv", tmp_path)
     with pytest.raises(Failure, match="can't be written"):
-        export([recording], "csv", recording / "x.csv")
+        export_recordings([recording], "csv", recording / "x.csv")
     empty = write_events(tmp_path / "empty.jsonl", session_events(4)[:1])
     with pytest.raises(BadInput, match="holds no step"):
-        export([empty], "csv", tmp_path)
+        export_recordings([empty], "csv", tmp_path)
 
 
 def test_parquet_without_its_library_is_a_sentence(
@@ -208,12 +208,12 @@ def test_parquet_without_its_library_is_a_sentence(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "polars", None)
     with pytest.raises(BadInput, match=r"phier\[tables\]"):
-        export([recording], "parquet", tmp_path / "x")
+        export_recordings([recording], "parquet", tmp_path / "x")
     assert not list(tmp_path.glob("x*"))
 
 
 def test_a_number_that_parquet_can_not_hold_is_named() -> None:
-    table = Table("steps", [Column("dense.token_id", Kind.WHOLE, [1, 10**30])])
+    table = ExportTable("steps", [TableColumn("dense.token_id", ColumnKind.WHOLE, [1, 10**30])])
     with pytest.raises(BadInput, match=r"dense\.token_id"):
         to_parquet(table)
 
@@ -222,7 +222,7 @@ def test_a_number_that_parquet_can_not_hold_is_named() -> None:
 def test_a_kind_of_rows_is_no_file_name_unless_it_can_be_one(tmp_path: Path, what: str) -> None:
     rows = [Explained(1, 0, 1, kind, ({"layer": 0, "what": 7},)) for kind in (what, "heal")]
     path = write_events(tmp_path / "run.jsonl", [*session_events(4), *rows])
-    found = export([path], "csv", tmp_path / "out" / "x").paths
+    found = export_recordings([path], "csv", tmp_path / "out" / "x").paths
     assert [path.name for path in found] == ["x.steps.csv", "x.tokens.csv", "x.explained-1.csv", "x.heal.csv"]
     odd, plain = (path.read_text().splitlines() for path in found[2:])
     assert odd[0] == "recording,setting,run,branch,step,what,layer,row.what"

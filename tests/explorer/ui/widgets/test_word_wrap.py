@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from explorer.ui.widgets.word_wrap import Flow
+from explorer.ui.widgets.word_wrap import WordWrap
 
 
 def laid_out(width: int, *tokens: str) -> list[str]:
-    flow = Flow(width)
+    flow = WordWrap(width)
     for step, token in enumerate(tokens, start=1):
         flow.add(step, token)
     return ["".join(word.text for word in line) for line in flow.lines]
@@ -41,7 +41,7 @@ def test_a_half_character_takes_no_room_until_it_is_whole() -> None:
 
 
 def test_it_is_known_on_which_line_a_step_begins() -> None:
-    flow = Flow(12)
+    flow = WordWrap(12)
     for step, token in enumerate(("Natalia", " alto", "gether"), start=1):
         flow.add(step, token)
     assert [flow.line_of(step) for step in (1, 2, 3)] == [0, 1, 1]
@@ -49,14 +49,14 @@ def test_it_is_known_on_which_line_a_step_begins() -> None:
 
 @given(st.lists(st.text(max_size=12), max_size=40), st.integers(2, 30))
 def test_no_line_is_wider_than_the_flow_and_no_character_is_lost(tokens: list[str], width: int) -> None:
-    flow = Flow(width)
+    flow = WordWrap(width)
     for step, token in enumerate(tokens, start=1):
         flow.add(step, token)
     for line in flow.lines:
         assert sum(word.width for word in line) <= width
         assert all(word.width == cell_len(word.text) for word in line)
     written = "".join(word.text for line in flow.lines for word in line)
-    alone = Flow(10_000)
+    alone = WordWrap(10_000)
     for step, token in enumerate(tokens, start=1):
         alone.add(step, token)
     whole = "".join(word.text for line in alone.lines for word in line)

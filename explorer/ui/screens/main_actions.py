@@ -17,7 +17,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 
 
-class Asking(Page):
+class MainActions(Page):
     """A screen with a source to ask and a view to look at."""
 
     source: Source
@@ -40,20 +40,20 @@ class Asking(Page):
         if valid and record.taken is None:
             self._fork(step, pruned=forced)
             return
-        from explorer.ui.screens.dialog import Choose, Way
+        from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice
 
         def answered(way: str | None) -> None:
             if way is not None:
                 self._fork(step, dense=forced if way in "db" else None, pruned=forced if way in "pb" else None)
 
         self.app.push_screen(
-            Choose(
+            ChoiceDialog(
                 "Fork",
                 f"Force {quoted(token)} at step {step} on which text? The branch you leave stays as it is.",
                 (
-                    Way("b", "both texts", "Both models go on from the same forced token."),
-                    Way("d", "the dense text", "The pruned model chooses for itself."),
-                    Way("p", "the pruned text", "The dense model chooses for itself."),
+                    DialogChoice("b", "both texts", "Both models go on from the same forced token."),
+                    DialogChoice("d", "the dense text", "The pruned model chooses for itself."),
+                    DialogChoice("p", "the pruned text", "The dense model chooses for itself."),
                 ),
             ),
             answered,
@@ -97,13 +97,15 @@ class Asking(Page):
         self.app.push_screen(AskUntil(self.untils), answered)
 
     def action_follow(self) -> None:
-        from explorer.ui.screens.dialog import Choose, Way
+        from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice
 
         ways = (
-            Way("d", "dense", "Both read the dense model's text: pruning alone, on the dense model's path."),
-            Way("p", "pruned", "Both read the pruned model's text: pruning alone, on the path a deployment takes."),
-            Way("f", "free", "Each reads its own: what a user sees; local damage and drift are shown apart."),
-            Way("t", "text", "Both read a text you give: scoring, no sampling."),
+            DialogChoice("d", "dense", "Both read the dense model's text: pruning alone, on the dense model's path."),
+            DialogChoice(
+                "p", "pruned", "Both read the pruned model's text: pruning alone, on the path a deployment takes."
+            ),
+            DialogChoice("f", "free", "Each reads its own: what a user sees; local damage and drift are shown apart."),
+            DialogChoice("t", "text", "Both read a text you give: scoring, no sampling."),
         )
         modes = {mode.value[0]: mode for mode in Follow}
 
@@ -119,7 +121,7 @@ class Asking(Page):
                     self.source.restart(replace(settings, follow=follow, prompt=prompt_for(follow, settings.prompt)))
 
         question = "Which text does each model see? The run starts again on the same prompt."
-        self.app.push_screen(Choose("Context", question, ways, self.view.follow.value[0]), answered)
+        self.app.push_screen(ChoiceDialog("Context", question, ways, self.view.follow.value[0]), answered)
 
     def action_prompt(self) -> None:
         from explorer.ui.screens.prompt import AskPrompt
@@ -172,18 +174,18 @@ class Asking(Page):
             self.notify("There is no other prune setting so far.", title="Flip")
 
     def action_branches(self) -> None:
-        from explorer.ui.screens.branches import AskBranch, Run
+        from explorer.ui.screens.branches import AskBranch, OtherRun
 
         playback = self.view.playback
-        others: list[Run] = []
+        others: list[OtherRun] = []
         note = "Earlier runs of this sitting are in the list of recordings (o)." if self.view.run > 1 else ""
         if playback is not None:
             shown = playback.shown_run
-            others = [Run(place, told) for place, told in playback.recorded_runs if place != shown]
+            others = [OtherRun(place, told) for place, told in playback.recorded_runs if place != shown]
             note = f"This is run {shown} of the recording." if others else ""
 
-        def answered(chosen: Branch | Run | None) -> None:
-            if isinstance(chosen, Run) and playback is not None:
+        def answered(chosen: Branch | OtherRun | None) -> None:
+            if isinstance(chosen, OtherRun) and playback is not None:
                 playback.show_run(chosen.place)
             elif isinstance(chosen, Branch) and chosen.id != self.view.branches.current:
                 self.source.select(chosen.id)
@@ -191,15 +193,15 @@ class Asking(Page):
         self.app.push_screen(AskBranch(self.view.branches, others, note), answered)
 
     def action_keys(self) -> None:
-        from explorer.ui.screens.help import Keys, main_keys
+        from explorer.ui.screens.help import KeysDialog, main_keys
 
-        self.app.push_screen(Keys(main_keys(self.view)))
+        self.app.push_screen(KeysDialog(main_keys(self.view)))
 
     def action_notes(self) -> None:
-        from explorer.ui.screens.help import Notes
+        from explorer.ui.screens.help import NotesDialog
 
         if self.view.header is not None:
-            self.app.push_screen(Notes(self.view.header))
+            self.app.push_screen(NotesDialog(self.view.header))
 
     def action_recordings(self) -> None:
         self.post_message(RecordingsAsked())
