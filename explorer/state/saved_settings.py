@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from probes.schema.errors import Failure
-from probes.system.cache_folder import replace_file
-
-FOLDER_VARIABLE = "PHIER_CONFIG"
-"""The environment variable that names another folder."""
+from probes.system.files import replace_file
+from probes.system.user_folders import CONFIG_VARIABLE, config_folder
 
 
 class SavedSettings:
@@ -21,10 +17,8 @@ class SavedSettings:
 
     @property
     def path(self) -> Path:
-        """Where they are kept: `PHIER_CONFIG`, or the user's own folder of configurations. It need not exist."""
-        named = os.environ.get(FOLDER_VARIABLE, "")
-        own = Path(named).expanduser() if named else platformdirs.user_config_path("phier", appauthor=False)
-        return own / "settings.json"
+        """The file that holds them. It need not exist."""
+        return config_folder() / "settings.json"
 
     def all(self) -> dict[str, str]:
         """Settings by name, the one kept last first. Raises `Failure` where the file can't be read."""
@@ -60,5 +54,5 @@ class SavedSettings:
             raise Failure(
                 "Can't write",
                 f"{self.path} could not be written ({problem.strerror}).",
-                f"Free some space, or set {FOLDER_VARIABLE}.",
+                f"Free some space, or set {CONFIG_VARIABLE}.",
             ) from problem

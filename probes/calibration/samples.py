@@ -21,9 +21,10 @@ from probes.models.loaded import Loaded, load, with_fingerprint
 from probes.schema.errors import BadInput
 from probes.schema.header import Calibration
 from probes.schema.spec import CalibrationSpec
-from probes.system.cache_folder import Unkept, cache_folder
+from probes.system.cache_folder import Unkept
 from probes.system.kept_folder import keep
 from probes.system.progress import Work
+from probes.system.user_folders import cache_folder
 
 SAMPLES, LENGTH = 32, 128
 """What is taken where nothing else is asked for."""

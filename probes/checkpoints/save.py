@@ -7,7 +7,6 @@ lists in config.json say that it need not be computed. What was written is loade
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import stat
@@ -34,6 +33,7 @@ from probes.models.quiet_libraries import reporting
 from probes.prune.row_roles import writer
 from probes.schema.errors import BadInput, Failure
 from probes.schema.header import PruneReport
+from probes.system.files import replacing
 from probes.system.free_folder import check_free
 from probes.system.progress import Work
 from probes.twin.anatomy import input_device
@@ -63,7 +63,7 @@ def save(dense: Loaded, twin: Twin, report: PruneReport, folder: Path, work: Wor
     folder = folder.expanduser().absolute()
     check_free(folder)
     plain = _plain(twin)
-    with _beside(folder) as part:
+    with _new_folder(folder) as part:
         _write(plain, dense, part, work)
         taken = fingerprint(plain)
         again = _read_again(part, plain, taken, dense, work)
@@ -231,28 +231,22 @@ def _dtype(model: PreTrainedModel) -> str:
 
 
 @contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A new folder beside it, which takes its place where nothing goes wrong, and else goes away."""
-    beside = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    part = beside / folder.name
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes its place if nothing goes wrong."""
+    filled = False
     try:
-        part.mkdir(parents=True)
+        with replacing(folder) as part:
+            part.mkdir()
+            yield part
+            readable = stat.S_IMODE((part / "config.json").stat().st_mode)
+            for file in part.iterdir():
+                file.chmod(readable)  # weights are written for their owner alone
+            filled = True
     except OSError as problem:
-        raise BadInput(
-            "Can't write", f"{folder.parent} can't be written to ({problem.strerror}).", "Choose another --out."
-        ) from problem
-    try:
-        yield part
-        readable = stat.S_IMODE((part / "config.json").stat().st_mode)
-        for file in part.iterdir():
-            file.chmod(readable)  # weights are written for their owner alone
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        try:
-            part.replace(folder)
-        except OSError as problem:
+        if filled:
             raise BadInput(
                 "Folder is taken", f"{folder} can't be written ({problem.strerror}).", "Name a folder that is new."
             ) from problem
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        raise BadInput(
+            "Can't write", f"{folder.parent} can't be written to ({problem.strerror}).", "Choose another --out."
+        ) from problem

@@ -23,9 +23,10 @@ from torch import Tensor
 from probes.models.locate import read_config, weight_files
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
-from probes.system.cache_folder import cache_folder, signature_of
+from probes.system.cache_folder import signature_of
 from probes.system.kept_folder import keep, kept_or_temporary
 from probes.system.progress import Work
+from probes.system.user_folders import cache_folder
 
 FORMATS = ("sparse-bitmask", "sparse-24-bitmask")
 _PARTS = ("bitmask", "compressed", "shape", "row_offsets")

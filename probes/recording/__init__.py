@@ -3,9 +3,9 @@
 `lines` says what is in a file, `writer` and `folder` make one, `reader` and `runs` give back what one holds.
 """
 
-from probes.recording.folder import sessions_folder
 from probes.recording.reader import Session, read
 from probes.recording.runs import RecordedRun
 from probes.recording.writer import SessionWriter
+from probes.system.user_folders import sessions_folder
 
 __all__ = ["RecordedRun", "Session", "SessionWriter", "read", "sessions_folder"]

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-import platformdirs
-
 from probes.schema.header import RunHeader
 
-FOLDER_VARIABLE = "PHIER_SESSIONS"
-"""The environment variable that names another folder."""
 SUFFIX = ".jsonl"
-
-
-def sessions_folder() -> Path:
-    """The folder of recordings: `PHIER_SESSIONS`, or `sessions` in the user's data folder. It need not exist."""
-    named = os.environ.get(FOLDER_VARIABLE, "")
-    return Path(named).expanduser() if named else platformdirs.user_data_path("phier", appauthor=False) / "sessions"
 
 
 def new_path(folder: Path, header: RunHeader, now: datetime) -> Path:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 
 from probes.schema.errors import Failure
+from probes.system.files import replace_file
 from probes.system.progress import Work
+from probes.system.user_folders import cache_folder
 
 CHUNK = 1 << 22
 """Bytes hashed between two looks at whether to stop."""
@@ -34,15 +33,6 @@ class Unkept(Failure):
             f"The cache folder {cache_folder()} can't be written ({self.reason}), so nothing is kept for later starts.",
             "Free some space there, or name another folder in PHIER_CACHE.",
         )
-
-
-def cache_folder() -> Path:
-    """The program's cache folder: PHIER_CACHE if it is set, else the platform's own place. It need not exist."""
-    folder = Path(os.environ.get("PHIER_CACHE") or user_cache_path("phier", appauthor=False))
-    try:
-        return folder.expanduser()
-    except RuntimeError:  # the home of a user who is unknown here
-        return folder
 
 
 @contextmanager
@@ -61,7 +51,7 @@ def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
     The lock is let go by the system when its process ends, however it ends. Raises OSError if the disk takes none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(path.name + ".lock"))
+    lock = lock_of(path)
     while True:
         try:
             lock.acquire(timeout=0.2)
@@ -74,6 +64,11 @@ def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock of a path, not yet held."""
+    return FileLock(path.with_name(path.name + ".lock"))
 
 
 def sha256(path: Path, work: Work, task: str) -> str:
@@ -124,23 +119,3 @@ def remember(kind: str, signature: str, digest: str) -> None:
     """Keeps a digest for later starts. Raises `Unkept` if the disk takes none."""
     with keeping():
         replace_file(cache_folder() / "digests" / f"{kind}-{signature}", digest)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Writes a small file so that a reader, or a cut of the power, finds the old one or the new one, never half.
-
-    Raises OSError if it can't be written; the file is then what it was.
-    """
-    name = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError:
-        if name:
-            Path(name).unlink(missing_ok=True)
-        raise

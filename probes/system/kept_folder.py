@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,9 +10,13 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from filelock import Timeout
+
 from probes.schema.errors import Failure
-from probes.system.cache_folder import Unkept, cache_folder, hash_file, keeping, locked, replace_file
+from probes.system.cache_folder import Unkept, hash_file, keeping, lock_of, locked
+from probes.system.files import place_of, remove_leftovers, replace_file, replacing
 from probes.system.progress import Work
+from probes.system.user_folders import cache_folder
 
 _MANIFEST = "manifest.json"
 
@@ -30,18 +33,53 @@ def keep(folder: Path, build: Callable[[Path], None], work: Work, task: str, *, 
     with keeping(), locked(folder, work, f"Waiting for another phier: {task}"):
         if intact(folder, work, thorough=thorough):
             return folder
-        for leftover in [folder, *folder.parent.glob(f"{folder.name}.part-*")]:
-            _remove(leftover)
-        part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-        part.mkdir(parents=True)
-        try:
+        remove_leftovers(folder)
+        _remove(folder)
+        with replacing(folder) as part:
+            part.mkdir()
             build(part)
             _seal(part, work, task)
-            part.replace(folder)
-        finally:
-            with suppress(OSError):  # what went wrong before is what is reported
-                _remove(part)
     return folder
+
+
+def evict(parent: Path, most: int, newest: Path, work: Work) -> None:
+    """Removes the folders kept in `parent` that were used least lately until all take at most `most` bytes.
+
+    `newest` stays, and so does any folder that another process is filling or removing. One process at a time evicts,
+    so that two of them do not both make room. Raises OSError if the disk takes no lock.
+    """
+    with locked(parent, work, "Waiting for another phier: removing kept folders"):
+        kept = {place_of(path) for path in parent.iterdir() if path.is_dir()}
+        found = {folder: _size_and_time(folder) for folder in kept}
+        total = sum(size for size, _ in found.values())
+        for folder in sorted(kept, key=lambda folder: found[folder][1]):
+            if total <= most:
+                return
+            if folder != newest and _removed(folder):
+                total -= found[folder][0]
+
+
+def _removed(folder: Path) -> bool:
+    """Removes a kept folder and what killed programs left beside it, unless another process holds its lock."""
+    lock = lock_of(folder)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    try:
+        remove_leftovers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        lock.release()
+    return not folder.exists()
+
+
+def _size_and_time(folder: Path) -> tuple[int, float]:
+    """Bytes in a folder and when it was last used; 0 and 0 if it is not there."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir()), folder.stat().st_mtime
+    except OSError:
+        return 0, 0.0
 
 
 def kept_or_temporary(place: Path, make: Callable[[Path], Path], work: Work) -> Path:
@@ -112,9 +150,6 @@ def _intact(folder: Path, work: Work, thorough: bool) -> bool:
 
 def _seal(folder: Path, work: Work, task: str) -> None:
     digests = {path.name: hash_file(path, work, task) for path in _files(folder)}
-    for path in _files(folder):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
     _write_manifest(folder, digests)
 
 

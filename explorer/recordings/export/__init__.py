@@ -10,6 +10,7 @@ from pathlib import Path
 from explorer.sources.chosen import Chosen, chosen, read_recording
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput, Failure
+from probes.system.files import replacing
 
 TABLE_FORMATS = ("csv", "parquet", "jsonl")
 FIGURE_FORMATS = ("svg", "png", "pdf")
@@ -129,15 +130,10 @@ def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:
 
 
 def _write(target: Path, content: bytes) -> None:
-    """Writes beside the target and moves into place, so that nobody ever reads half a file."""
+    """Writes the file as a whole, so that nobody ever reads half of it."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(content)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(target) as part:
+            part.write_bytes(content)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise Failure(

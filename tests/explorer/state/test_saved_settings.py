@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from explorer.state.saved_settings import FOLDER_VARIABLE, SavedSettings
+from explorer.state.saved_settings import SavedSettings
 from explorer.ui.screens.dialog import MessageDialog
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow
+from probes.system.user_folders import CONFIG_VARIABLE
 from tests.support.stage import on_stage, press, screen_text, scripted
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "own"))
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "own"))
     return tmp_path / "own"
 
 
@@ -50,7 +51,7 @@ def test_a_damaged_file_is_said_and_never_written_over(folder: Path, content: st
 
 def test_a_place_that_can_not_be_written_to_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file" / "below"))
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "file" / "below"))
     with pytest.raises(Failure):
         SavedSettings().save("half", "wanda:0.5")
 
@@ -59,7 +60,7 @@ def test_a_place_that_can_not_be_made_is_said_with_the_variable_that_names_anoth
     folder.symlink_to(folder.parent / "nowhere" / "at all")
     with pytest.raises(Failure, match="could not be written") as problem:
         SavedSettings().save("half", "wanda:0.5")
-    assert FOLDER_VARIABLE in problem.value.hint
+    assert CONFIG_VARIABLE in problem.value.hint
 
 
 async def test_a_setting_is_kept_by_name_and_offered_where_settings_are_typed() -> None:

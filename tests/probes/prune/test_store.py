@@ -61,3 +61,13 @@ def test_the_oldest_goes_if_there_is_no_room_for_all(tmp_path: Path, monkeypatch
     left = folders(tmp_path)
     assert len(left) == 2
     assert oldest not in left
+
+
+def test_masks_that_can_not_be_removed_are_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(store, "evict", refused)
+    twin, report = carried_out(loaded("llama"), "wanda:0.5")
+    assert twin.state.changes
+    assert any("could not be removed" in note and "Read-only file system" in note for note in report.notes)

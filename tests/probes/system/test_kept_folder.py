@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from probes.schema.errors import Cancelled, Failure
-from probes.system.cache_folder import cache_folder, locked, recall, remember, replace_file, sha256, signature_of
-from probes.system.kept_folder import intact, keep
+from probes.system.cache_folder import locked, recall, remember, sha256, signature_of
+from probes.system.kept_folder import evict, intact, keep
 from probes.system.progress import Work
 from probes.system.subprocesses import run
+from probes.system.user_folders import cache_folder
 
 WORK = Work()
 
@@ -122,14 +123,21 @@ def test_a_build_that_fails_leaves_nothing_behind(folder):
 
 
 def test_what_a_killed_build_left_is_cleared_away(folder):
-    left = folder.with_name("model.part-99999")
-    left.mkdir(parents=True)
-    (left / "weights").write_bytes(b"half")
-    log = folder.with_name("model.part-99999.log")
-    log.write_text("what it was saying")
+    code = f"""if True:
+        import os, pathlib
+        from probes.system.kept_folder import keep
+        from probes.system.progress import Work
+        def build(part):
+            (part / "weights").write_bytes(b"half")
+            part.with_name("log").write_text("what it was saying")
+            os._exit(9)
+        keep(pathlib.Path({str(folder)!r}), build, Work(), "building")
+    """
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    assert len(list(folder.parent.iterdir())) == 2
     keep(folder, Builder(), WORK, "building")
-    assert not left.exists()
-    assert not log.exists()
+    assert {path.name for path in folder.parent.iterdir()} == {"model", "model.lock"}
+    assert whole(folder)
 
 
 def test_processes_that_want_the_same_folder_build_it_once(folder, tmp_path):
@@ -147,6 +155,72 @@ def test_processes_that_want_the_same_folder_build_it_once(folder, tmp_path):
     running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
     assert (tmp_path / "built").read_text() == "built\n"
+
+
+FILLING = """if True:
+    import pathlib, sys
+    from probes.system.kept_folder import keep
+    from probes.system.progress import Work
+    def build(part):
+        (part / "weights").write_bytes(bytes(1000))
+        print("filling", flush=True)
+        sys.stdin.readline()
+        (part / "config").write_text("written in the end")
+    keep(pathlib.Path(sys.argv[1]), build, Work(), "building")
+"""
+EVICTING = """if True:
+    import pathlib, sys
+    from probes.system.kept_folder import evict, keep
+    from probes.system.progress import Work
+    parent = pathlib.Path(sys.argv[1])
+    for number in range(20):
+        folder = parent / f"{sys.argv[2]}-{number}"
+        keep(folder, lambda part: (part / "weights").write_bytes(bytes(1000)), Work(), "building")
+        evict(parent, 5000, folder, Work())
+"""
+
+
+def test_the_folders_used_least_lately_are_evicted(tmp_path):
+    folders = [tmp_path / "kept" / str(number) for number in range(4)]
+    for age, folder in enumerate(folders):
+        keep(folder, Builder(), WORK, "building")
+        os.utime(folder, (1000 - age, 1000 - age))
+    evict(tmp_path / "kept", 5000, folders[3], WORK)
+    assert [folder.exists() for folder in folders] == [True, False, False, True]
+    assert all(intact(folder, WORK) for folder in (folders[0], folders[3]))
+
+
+def test_a_folder_that_another_process_is_filling_is_not_evicted(folder, tmp_path):
+    other = folder.with_name("other")
+    filling = subprocess.Popen(
+        [sys.executable, "-c", FILLING, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert filling.stdout.readline() == "filling\n"
+    keep(other, Builder(), WORK, "building")
+    evict(folder.parent, 0, folder.with_name("newest"), WORK)
+    assert not other.exists()
+    filling.communicate("go on\n")
+    assert filling.returncode == 0
+    assert intact(folder, WORK)
+    assert (folder / "config").read_text() == "written in the end"
+
+
+def test_processes_that_fill_and_evict_at_once_remove_no_more_than_they_must(tmp_path):
+    running = [subprocess.Popen([sys.executable, "-c", EVICTING, str(tmp_path / "kept"), name]) for name in "ab"]
+    assert [process.wait(120) for process in running] == [0, 0]
+    left = [path for path in (tmp_path / "kept").iterdir() if path.is_dir()]
+    sizes = [sum(file.stat().st_size for file in folder.iterdir()) for folder in left]
+    assert 5000 - max(sizes) < sum(sizes) <= 5000
+    assert all(intact(folder, WORK) for folder in left)
+
+
+def test_what_a_killed_program_left_goes_with_the_eviction(folder):
+    left = folder.parent / ".gone.part-1234" / "gone"
+    left.mkdir(parents=True)
+    keep(folder, Builder(), WORK, "building")
+    evict(folder.parent, 0, folder, WORK)
+    assert not left.parent.exists()
+    assert whole(folder)
 
 
 # The cache folder ---------------------------------------------------------------------------------------------
@@ -185,14 +259,6 @@ def test_what_is_remembered_belongs_to_these_files_as_they_are(tmp_path, monkeyp
     assert recall("other", signature_of(files)) == ""
     files[0].write_text("longer text")
     assert recall("kind", signature_of(files)) == ""
-
-
-def test_a_small_file_is_replaced_whole(tmp_path):
-    file = tmp_path / "deep" / "file"
-    replace_file(file, "one")
-    replace_file(file, "two")
-    assert file.read_text() == "two"
-    assert [path.name for path in file.parent.iterdir()] == ["file"]
 
 
 def test_waiting_for_another_process_can_be_cancelled(tmp_path):

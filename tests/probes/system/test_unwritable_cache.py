@@ -194,7 +194,7 @@ def test_what_is_kept_on_a_read_only_disk_is_used(tmp_path, monkeypatch):
 
     for name in ("mkdir", "touch", "replace", "unlink"):
         monkeypatch.setattr(Path, name, refused)
-    monkeypatch.setattr("tempfile.mkstemp", refused)
+    monkeypatch.setattr("tempfile.mkdtemp", refused)
     again = load_pair(wanted)
     assert again.report is not None
     assert first.report is not None

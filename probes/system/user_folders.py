@@ -1,0 +1,38 @@
+"""The folders of the program's user: downloads, recordings, saved settings. An environment variable moves each of them.
+
+None of them need exist.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+CACHE_VARIABLE, SESSIONS_VARIABLE, CONFIG_VARIABLE = "PHIER_CACHE", "PHIER_SESSIONS", "PHIER_CONFIG"
+
+
+def cache_folder() -> Path:
+    """Downloads, conversions and kept prunings: all that can be made again."""
+    return _folder(CACHE_VARIABLE, lambda: platformdirs.user_cache_path("phier", appauthor=False))
+
+
+def sessions_folder() -> Path:
+    """Recordings."""
+    return _folder(SESSIONS_VARIABLE, lambda: platformdirs.user_data_path("phier", appauthor=False) / "sessions")
+
+
+def config_folder() -> Path:
+    """Saved settings."""
+    return _folder(CONFIG_VARIABLE, lambda: platformdirs.user_config_path("phier", appauthor=False))
+
+
+def _folder(variable: str, default: Callable[[], Path]) -> Path:
+    named = os.environ.get(variable)
+    folder = Path(named) if named else default()
+    try:
+        return folder.expanduser()
+    except RuntimeError:  # the home of a user who is unknown here
+        return folder
