@@ -1,10 +1,12 @@
-# Needs make and Python 3.11 or newer, nothing else: everything is installed into .venv, beside this file.
+# Needs make and Python 3.11 or newer. Everything is installed into .venv beside this file, except by make setup.
 #
 #   make run      opens the explorer on the demo model, which the first start fetches
 #                 options go into ARGS: make run ARGS="--prune magnitude:0.6 --follow free"
 #   make test     runs all tests on all cores; a choice of them with TESTS: make test TESTS="tests/probes -k spaces"
-#   make check    looks at types, lint, formatting, and which folder imports which
-#   make clean    removes .venv and what tools have left; models in the cache folder stay
+#   make quick    runs the tests that need neither the demo model nor a terminal nor long
+#   make setup    as root: installs tmux and chromium, without which some tests are skipped
+#   make check    checks types, lint, formatting, and which folder imports which
+#   make clean    removes .venv and what tools have left behind; models in the cache folder stay
 
 PYTHON ?= python3
 ARGS ?=
@@ -13,7 +15,7 @@ TESTS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help run test check clean
+.PHONY: help run test quick setup check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,8 +25,13 @@ run: .venv/installed
 	@$(BIN)/phier-tui $(ARGS)
 
 test: .venv/installed-for-tests
-	@tests/find-programs.sh
 	@tests/run.sh $(BIN)/python $(TESTS)
+
+quick: .venv/installed-for-tests
+	@QUICK=1 tests/run.sh $(BIN)/python $(TESTS)
+
+setup:
+	@tests/setup.sh
 
 check: .venv/installed-for-tests
 	$(BIN)/python -m mypy
@@ -33,16 +40,16 @@ check: .venv/installed-for-tests
 	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find explorer probes tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so that an installation which was interrupted is taken up again.
 
-.venv/installed: pyproject.toml | .venv/made
+.venv/installed: pyproject.toml setup.py | .venv/made
 	$(PIP) --editable .
 	@touch $@
 
-.venv/installed-for-tests: pyproject.toml | .venv/made
+.venv/installed-for-tests: pyproject.toml setup.py | .venv/made
 	$(PIP) --editable '.[test]'
 	@touch $@ .venv/installed
 

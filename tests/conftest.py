@@ -1,5 +1,5 @@
-"""What every test may rely on: no hub, few threads (one if tests run side by side), quiet libraries, and the demo model
-loaded once."""
+"""Every test runs without a hub, on few threads (one if tests run side by side), with quiet libraries. The demo model
+is loaded once. A test whose program is missing is skipped or fails by tests/support/programs.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # tests often share a machine, where waiting busily is slow
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 
+from tests.support.programs import NEEDS, SKIPPED, require
 from tests.support.user_folders import settings, written
 
 if TYPE_CHECKING:
@@ -29,6 +31,23 @@ if TYPE_CHECKING:
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 hypothesis.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("any machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark, program in NEEDS.items():
+        if item.get_closest_marker(mark):
+            require(program)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Lists the loud skips last, where nobody overlooks them."""
+    skipped = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())]
+    loud = Counter(reason.removeprefix("Skipped: ") for reason in skipped if SKIPPED in reason)
+    if loud:
+        terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
+        for reason, count in loud.items():
+            terminalreporter.write_line(f"{count} skipped, {reason.partition(SKIPPED)[2]}", red=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

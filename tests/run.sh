@@ -1,9 +1,12 @@
 #!/bin/sh
 # Runs the tests with the arguments of pytest that are given: first, on all cores, those that drive no terminal, then those
 # that do, one after another with the machine to themselves. Fails if there is none of either kind.
+# With QUICK=1, only those that need neither the demo model nor a terminal nor long.
 set -u
 python=$1
 shift
+
+[ -z "${QUICK:-}" ] || exec "$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile -m "not (slow or demo or terminal)" "$@"
 
 "$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile -m "not terminal" "$@"
 parallel=$?

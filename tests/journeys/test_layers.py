@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tests.support.terminal import Terminal, installed
 pytestmark = [
     pytest.mark.demo,
     pytest.mark.terminal,
-    pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed: the terminal is NOT tested"),
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,7 @@ from probes.models.loaded import Loaded
 from probes.recording import read
 from tests.support.terminal import Terminal, installed
 
-pytestmark = [
-    pytest.mark.terminal,
-    pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed: the terminal is NOT tested"),
-]
+pytestmark = pytest.mark.terminal
 
 
 def explorer(*arguments: str, sessions: Path, without_torch: bool = True) -> Terminal:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.support.programs import find
 
 
 class Browser:
     """One browser with one page. Whatever the page asks of a network, throws or is refused is kept."""
 
     def __init__(self, width: int = 1280, height: int = 900) -> None:
-        assert PROGRAM is not None, "no Chromium here"
+        program = find("chromium")
+        assert program is not None, "no Chromium here"
         self.problems: list[str] = []
         """Exceptions and console messages of the page, and what its policy refused."""
         self.requested: list[str] = []
@@ -30,7 +30,7 @@ class Browser:
         # Chromium reads its commands on descriptor 3 and answers on 4, each message ended by a zero byte.
         self._process = subprocess.Popen(
             [
-                "bash", "-c", f'exec "$0" "$@" 3<&{ask} 4>&{answer}', PROGRAM,
+                "bash", "-c", f'exec "$0" "$@" 3<&{ask} 4>&{answer}', program,
                 "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
                 "--remote-debugging-pipe", f"--user-data-dir={self._profile.name}",
                 f"--window-size={width},{height}", "about:blank",

@@ -19,6 +19,7 @@ from explorer.sources.replay import command_line
 from probes.recording import lines, read
 from probes.schema.events import StepMeasured
 from probes.schema.settings import Follow
+from tests.support.programs import missing
 from tests.support.records import records, session_events, write_events
 
 SESSIONS = Path(__file__).parents[3] / "sessions"
@@ -45,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_lines_that_read_a_recording_run_as_they_stand(folder: Path, code: str) -> None:
     for library in re.findall(r"^import (pandas|polars)", code, re.MULTILINE):
         if find_spec(library) is None:
-            pytest.skip(f"NOT TESTED with {library}, which is not installed")
+            missing(f"{library} is not installed; `make test` installs it")
     done = subprocess.run(
         [sys.executable, "-c", "import sys; sys.modules['torch'] = None\n" + code],
         cwd=folder,
@@ -64,7 +65,8 @@ READ_AS_NUMBERS = "assert 'same' not in dir() or same['local.p.kl'].dtype.is_flo
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: re.findall(r"import (\w+)", code)[-1])
 def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, code: str, split: int | None) -> None:
     for library in re.findall(r"^import (pandas|polars)", code, re.MULTILINE):
-        pytest.importorskip(library)
+        if find_spec(library) is None:
+            missing(f"{library} is not installed; `make test` installs it")
     steps = session_events(60 if split is None else 150, follow=Follow.DENSE)
     parted = records(session_events(40))[-1]
     assert parted.local is not None

@@ -18,6 +18,7 @@ from probes.recording.lines import encode
 from probes.recording.writer import Spoiled
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import RunStarted
+from tests.support.programs import SKIPPED
 from tests.support.records import records, session_events
 
 EVENTS = session_events(12)
@@ -32,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(place)], capture_output=True, text=True, check=False
     )
     if made.returncode:
-        pytest.skip(f"NOT TESTED, a disk that fills up: mounting one needs root ({made.stderr.strip()})")
+        pytest.skip(f"{SKIPPED}a disk that fills up: mounting one needs root ({made.stderr.strip()})")
     try:
         yield place
     finally:

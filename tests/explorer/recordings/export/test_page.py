@@ -19,10 +19,9 @@ from probes.recording import read
 from probes.schema.events import Event, RunStarted, StepMeasured
 from probes.schema.record import StepRecord, TopToken
 from probes.schema.settings import Follow
-from tests.support.browser import PROGRAM, Browser
+from tests.support.browser import Browser
 from tests.support.records import HOSTILE, records, session_events, write_events
 
-in_browser = pytest.mark.skipif(PROGRAM is None, reason="NOT TESTED, the page in a browser: no Chromium here")
 EVENTS = session_events(40, accidents=Accidents(infinite=9), fork_at=5)
 PATH = records(EVENTS)[:40]
 SHIPPED = Path(__file__).parents[4] / "sessions"
@@ -159,7 +158,7 @@ def test_a_step_that_can_not_be_read_is_marked_in_the_texts(tmp_path: Path) -> N
 # The page in a browser ----------------------------------------------------------------------------------------
 
 
-@in_browser
+@pytest.mark.browser
 def test_the_page_opens_without_a_network_and_without_a_complaint(tmp_path: Path, clean: Browser) -> None:
     path = made(tmp_path, EVENTS)
     clean.open(path)
@@ -169,7 +168,7 @@ def test_the_page_opens_without_a_network_and_without_a_complaint(tmp_path: Path
     assert clean.value("document.querySelectorAll('.chart').length") == 6
 
 
-@in_browser
+@pytest.mark.browser
 def test_one_cursor_moves_texts_charts_and_table(tmp_path: Path, clean: Browser) -> None:
     clean.open(made(tmp_path, EVENTS), "#3")
     for key, shift, step in (("ArrowRight", False, 4), ("ArrowRight", True, 14), ("ArrowLeft", False, 13)):
@@ -189,7 +188,7 @@ def test_one_cursor_moves_texts_charts_and_table(tmp_path: Path, clean: Browser)
     assert clean.problems == []
 
 
-@in_browser
+@pytest.mark.browser
 def test_split_and_worst_are_one_key_away(tmp_path: Path, clean: Browser) -> None:
     clean.open(made(tmp_path, EVENTS))
     clean.press("g")
@@ -200,7 +199,7 @@ def test_split_and_worst_are_one_key_away(tmp_path: Path, clean: Browser) -> Non
     assert "infinite" in clean.text("#reading")
 
 
-@in_browser
+@pytest.mark.browser
 def test_a_click_on_a_token_or_a_chart_moves_the_cursor_there(tmp_path: Path, clean: Browser) -> None:
     clean.open(made(tmp_path, EVENTS))
     clean.click("[data-step='17']")
@@ -211,7 +210,7 @@ def test_a_click_on_a_token_or_a_chart_moves_the_cursor_there(tmp_path: Path, cl
     assert clean.text("#place") == "step 39 of 40"
 
 
-@in_browser
+@pytest.mark.browser
 def test_play_goes_on_by_itself_and_stops_at_the_end(tmp_path: Path, clean: Browser) -> None:
     clean.open(made(tmp_path, EVENTS), "#37")
     clean.press(" ")
@@ -220,7 +219,7 @@ def test_play_goes_on_by_itself_and_stops_at_the_end(tmp_path: Path, clean: Brow
     assert clean.value("document.querySelector('[data-go=play]').ariaPressed") == "false"
 
 
-@in_browser
+@pytest.mark.browser
 def test_charts_break_where_a_figure_is_not_finite_and_mark_it(tmp_path: Path, clean: Browser) -> None:
     clean.open(made(tmp_path, session_events(20, follow=Follow.DENSE, accidents=Accidents(infinite=9))))
     assert clean.value("document.querySelectorAll('#chart-kl > svg .oddmark').length") == 2
@@ -231,7 +230,7 @@ def test_charts_break_where_a_figure_is_not_finite_and_mark_it(tmp_path: Path, c
     assert path.count("L") == 17
 
 
-@in_browser
+@pytest.mark.browser
 def test_a_chart_of_many_steps_keeps_every_spike(tmp_path: Path, clean: Browser) -> None:
     [start, *_], steps = EVENTS, PATH[:8]
     calm = steps[1]
@@ -248,7 +247,7 @@ def test_a_chart_of_many_steps_keeps_every_spike(tmp_path: Path, clean: Browser)
     assert clean.problems == []
 
 
-@in_browser
+@pytest.mark.browser
 def test_of_several_recordings_one_is_chosen_and_the_others_stay_in_the_charts(tmp_path: Path, clean: Browser) -> None:
     clean.open(made(tmp_path, EVENTS, session_events(30, setting="wanda:0.2")), "#2.7")
     assert clean.text("h1") != ""
@@ -261,7 +260,7 @@ def test_of_several_recordings_one_is_chosen_and_the_others_stay_in_the_charts(t
     assert clean.problems == []
 
 
-@in_browser
+@pytest.mark.browser
 def test_each_of_several_recordings_has_a_look_and_a_name_of_its_own(tmp_path: Path, clean: Browser) -> None:
     runs = [session_events(20, setting=f"wanda:0.{number}") for number in range(1, 5)]
     clean.open(made(tmp_path, *runs), "#2.7")
@@ -282,7 +281,7 @@ def test_the_page_has_the_figures_colours(tmp_path: Path) -> None:
     assert tuple(re.findall(r"--c\d: (#\w+);", light)) == COLOURS
 
 
-@in_browser
+@pytest.mark.browser
 def test_sums_end_where_measuring_did_with_a_mark_that_is_explained(tmp_path: Path, clean: Browser) -> None:
     path = tmp_path / "page.html"
     path.write_bytes(page([read(SHIPPED / "collapse.jsonl")]))
@@ -313,7 +312,7 @@ def test_recordings_that_can_not_be_compared_are_told_on_the_page(tmp_path: Path
     assert "The prompts differ" not in made(tmp_path, EVENTS, session_events(9, setting="wanda:0.3")).read_text()
 
 
-@in_browser
+@pytest.mark.browser
 def test_what_a_model_wrote_never_acts(tmp_path: Path, clean: Browser) -> None:
     path = made(tmp_path, hostile_events())
     clean.open(path)
@@ -329,7 +328,7 @@ def test_what_a_model_wrote_never_acts(tmp_path: Path, clean: Browser) -> None:
     assert HOSTILE[0] in clean.value("document.querySelector('article').textContent")
 
 
-@in_browser
+@pytest.mark.browser
 def test_the_policy_refuses_a_script_that_is_not_the_pages_own(tmp_path: Path, clean: Browser) -> None:
     path = made(tmp_path, EVENTS)
     path.write_text(path.read_text().replace("<main>", "<main><script>window.broken = 1</script>", 1))
