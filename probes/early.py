@@ -17,18 +17,18 @@ from probes.schema.spec import PairSpec
 _DEMO_LAYERS = 30
 
 
-def check_early(wanted: PairSpec) -> None:
+def check_early(spec: PairSpec) -> None:
     """Raises `BadInput` for a model, device, dtype, table or calibration text that can't be, and for layers that the
     dense model lacks, as far as that shows without loading it."""
-    check_placing(wanted.device, wanted.dtype, wanted.device_map)
-    folder = check_spec(wanted.dense)
-    if wanted.pruned:
-        check_spec(wanted.pruned)
-    if wanted.calibration.source not in ("", "self"):
-        check_source(wanted.calibration.source)
-    if wanted.prune:
-        _check_tables(wanted.prune)
-        _check_layers(wanted.prune, wanted.dense, folder)
+    check_placing(spec.load)
+    folder = check_spec(spec.dense)
+    if spec.pruned:
+        check_spec(spec.pruned)
+    if spec.calibration.source not in ("", "self"):
+        check_source(spec.calibration.source)
+    if spec.prune:
+        _check_tables(spec.prune)
+        _check_layers(spec.prune, spec.dense, folder)
 
 
 def _check_tables(setting: Setting) -> None:

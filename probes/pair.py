@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,20 +22,16 @@ from probes.models.vocabulary import named_ids
 from probes.prune.apply import apply, known_as
 from probes.prune.known import latest
 from probes.schema.errors import BadInput
-from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport, RunHeader
 from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
 from probes.schema.spec import OWN_TEXT, CalibrationSpec, PairSpec
 from probes.stepping.cache_check import check_steppable
 from probes.stepping.lockstep import Lockstep, longest_context
-from probes.system.progress import Work
+from probes.system.progress import UNWATCHED, Work
 from probes.system.threads import use_threads
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
-
-Progress = Callable[[WorkProgressed], None]
-Asked = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,22 +135,20 @@ class Pair:
             f"{room:,} are scored.",
         )
 
-    def save(self, folder: Path, progress: Progress | None = None, cancelled: Asked | None = None) -> Saved:
+    def save(self, folder: Path, work: Work = UNWATCHED) -> Saved:
         """Writes the pruned model as a plain folder that others can load. Raises what `saving.save` raises."""
         if self.twin is None or self.report is None:
             raise BadInput("Nothing to save", f"{self.pruned.info.name} was made elsewhere.", "Copy its folder.")
-        return save(self.dense, self.twin, self.report, folder, Work(progress, cancelled))
+        return save(self.dense, self.twin, self.report, folder, work)
 
-    def repruned(self, setting: Setting, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
+    def repruned(self, setting: Setting, work: Work = UNWATCHED) -> Pair:
         """The same dense model with its twin made by another setting; the twin is changed in place.
 
         Only masks and replaced matrices change hands, and a setting that was there before comes back at once, bit
         for bit, unless a file that it was read from has changed. On any error the twin, and so this pair, is what it
         was. A second model made elsewhere is let go, and the dense model gets a twin.
         """
-        return pair_with_twin(
-            self.dense, setting, self.calibration, progress, cancelled, twin=self.twin, known=self.known
-        )
+        return pair_with_twin(self.dense, setting, self.calibration, work, twin=self.twin, known=self.known)
 
 
 def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
@@ -163,32 +157,16 @@ def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
     return (f"The text has {len(prompt.text_ids):,} tokens; the run is set to {settings.longest:,} steps of it.",)
 
 
-def load_pair(wanted: PairSpec, progress: Progress | None = None, cancelled: Asked | None = None) -> Pair:
+def load_pair(spec: PairSpec, work: Work = UNWATCHED) -> Pair:
     """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise."""
-
-    names = names_apart(wanted.dense, wanted.pruned) if wanted.pruned else ("", "")
-
-    def loaded(spec: str, name: str, tokenizer_of: Loaded | None = None) -> Loaded:
-        return load(
-            spec,
-            name=name,
-            device=wanted.device,
-            dtype=wanted.dtype,
-            device_map=wanted.device_map or None,
-            tokenizer=tokenizer_of.tokenizer if tokenizer_of else None,
-            trust_remote_code=wanted.trust_remote_code,
-            allow_pickle=wanted.allow_pickle,
-            drops_obeyed=tokenizer_of is not None,
-            progress=progress,
-            cancelled=cancelled,
-        )
-
-    dense = with_fingerprint(loaded(wanted.dense, names[0]))
-    dense = with_notes(dense, use_threads(dense.model, wanted.threads), _on_lengths(dense))
+    name, name_pruned = names_apart(spec.dense, spec.pruned) if spec.pruned else ("", "")
+    dense = with_fingerprint(load(spec.dense, spec.load, work, name=name))
+    dense = with_notes(dense, use_threads(dense.model, spec.load.threads), _on_lengths(dense))
     check_steppable(dense)
-    if wanted.prune:
-        return pair_with_twin(dense, wanted.prune, wanted.calibration, progress, cancelled)
-    return pair_with_foreign(dense, loaded(wanted.pruned, names[1], dense), wanted.calibration, progress, cancelled)
+    if spec.prune:
+        return pair_with_twin(dense, spec.prune, spec.calibration, work)
+    pruned = load(spec.pruned, spec.load, work, name=name_pruned, tokenizer=dense.tokenizer, drops_obeyed=True)
+    return pair_with_foreign(dense, pruned, spec.calibration, work)
 
 
 def with_notes(loaded: Loaded, *sentences: str) -> Loaded:
@@ -214,11 +192,7 @@ def _on_padding(*models: Loaded) -> tuple[str, ...]:
 
 
 def pair_with_foreign(
-    dense: Loaded,
-    pruned: Loaded,
-    calibration: CalibrationSpec = OWN_TEXT,
-    progress: Progress | None = None,
-    cancelled: Asked | None = None,
+    dense: Loaded, pruned: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work = UNWATCHED
 ) -> Pair:
     """A dense model and another that came with its own weights: what that one names as dropped is dropped, and what it
     lacks is measured.
@@ -227,7 +201,6 @@ def pair_with_foreign(
     """
     common = check_comparable(dense, pruned)
     notes = (*common.notes, *_on_padding(dense, pruned))
-    work = Work(progress, cancelled)
     found = obeyed(pruned, work)
     check_steppable(found.loaded)
     report = measure(found, dense, work)
@@ -241,8 +214,7 @@ def pair_with_twin(
     dense: Loaded,
     setting: Setting,
     calibration: CalibrationSpec = OWN_TEXT,
-    progress: Progress | None = None,
-    cancelled: Asked | None = None,
+    work: Work = UNWATCHED,
     *,
     twin: Twin | None = None,
     known: Mapping[str, TwinState] | None = None,
@@ -253,9 +225,7 @@ def pair_with_twin(
     """
     twin = twin or Twin(dense.model)
     known, before = known or {}, twin.state
-    report = apply(
-        twin, setting, dense, calibration, known=known, all_listed=True, progress=progress, cancelled=cancelled
-    )
+    report = apply(twin, setting, dense, calibration, known=known, all_listed=True, work=work)
     name = known_as(setting, calibration)
     info = replace(dense.info, name=f"{dense.info.name} {setting}", fingerprint="")
     made = Loaded(twin.model, dense.tokenizer, info)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,8 @@ from rich.text import Text
 
 from explorer.words import numbers
 from explorer.words.token_text import flowing
-from probes.schema.events import WorkProgressed
 from probes.schema.spec import PairSpec
+from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
     from probes.bench.memory import PruneMemory
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from probes.bench.pruning import Timing
     from probes.models.loaded import Loaded
 
-Progress = Callable[[WorkProgressed], None]
 MEMORY = (
     ("drop-attn@layers=0-3", 0),
     ("magnitude:0.5", 0),
@@ -43,38 +42,36 @@ class PruneBench:
     memory: tuple[PruneMemory, ...]
 
 
-def bench_pruning(wanted: PairSpec, progress: Progress | None = None) -> PruneBench:
+def bench_pruning(spec: PairSpec, work: Work = UNWATCHED) -> PruneBench:
     """Times and weighs pruning; a few minutes on the demo model. Raises what loading and pruning raise."""
     from probes.bench.memory import measure_memory
     from probes.bench.pruning import timings
 
-    tell = progress or (lambda _event: None)
     memory = []
     for done, (setting, samples) in enumerate(MEMORY):  # first, while this process holds no model itself
-        tell(WorkProgressed("Weighing", done, len(MEMORY), "settings"))
-        memory.append(measure_memory(setting, samples, wanted.dense))
-    dense = _loaded(wanted, tell)
-    return PruneBench(dense.info.name, tuple(timings(dense, progress=tell)), tuple(memory))
+        work.tell("Measuring memory", done, len(MEMORY), "settings")
+        memory.append(measure_memory(setting, samples, spec.dense))
+    dense = _loaded(spec, work)
+    return PruneBench(dense.info.name, tuple(timings(dense, work=work)), tuple(memory))
 
 
 def bench_methods(
-    wanted: PairSpec, prompt: str, settings: Sequence[str], steps: int, progress: Progress
+    spec: PairSpec, prompt: str, settings: Sequence[str], steps: int, work: Work = UNWATCHED
 ) -> list[Surveyed]:
     """Carries out settings, by default every method at a few amounts, and measures each on the same tokens."""
     from probes.bench.methods import every_setting, survey
 
-    dense = _loaded(wanted, progress)
-    return survey(
-        dense, prompt, settings or every_setting(), steps=steps, calibration=wanted.calibration, progress=progress
-    )
+    dense = _loaded(spec, work)
+    settings = settings or every_setting()
+    return survey(dense, prompt, settings, steps=steps, calibration=spec.calibration, work=work)
 
 
-def _loaded(wanted: PairSpec, progress: Progress) -> Loaded:
+def _loaded(spec: PairSpec, work: Work) -> Loaded:
     from probes.models.loaded import load, with_fingerprint
     from probes.system.threads import use_threads
 
-    dense = with_fingerprint(load(wanted.dense, device=wanted.device, dtype=wanted.dtype, progress=progress))
-    use_threads(dense.model, wanted.threads)
+    dense = with_fingerprint(load(spec.dense, spec.load, work))
+    use_threads(dense.model, spec.load.threads)
     return dense
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,15 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from explorer.words.defaults import DEFAULT_PROMPT
-from probes.schema.events import WorkProgressed
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
+from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
     from explorer.bench.interface import UiCost
     from probes.bench.stepping import Growth, StepCost
-
-Progress = Callable[[WorkProgressed], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +32,8 @@ class StepBench:
 
 
 def bench_steps(
-    wanted: PairSpec,
-    progress: Progress | None = None,
+    spec: PairSpec,
+    work: Work = UNWATCHED,
     *,
     prompt: str = DEFAULT_PROMPT,
     steps: int = 32,
@@ -49,24 +46,23 @@ def bench_steps(
     from probes.models.tokens import TokenText
     from probes.pair import load_pair
 
-    tell = progress or (lambda _event: None)
-    pair = load_pair(wanted, tell)
+    pair = load_pair(spec, work)
     ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
     tokens = TokenText(pair.dense.tokenizer)
     costs = []
     for follow in (Follow.DENSE, Follow.FREE):
 
         def done(number: int, of: int, task: str = f"Timing steps in {follow}") -> None:
-            tell(WorkProgressed(task, number, of, "rounds"))
+            work.tell(task, number, of, "rounds")
 
         costs.append(
             step_cost(
                 pair.dense.model, pair.pruned.model, tokens, ids, follow=follow, steps=steps, rounds=rounds, done=done
             )
         )
-    tell(WorkProgressed("Measuring what a step leaves in memory"))
+    work.tell("Measuring what a step leaves in memory")
     grown = growth_alone()
-    tell(WorkProgressed("Measuring the interface"))
+    work.tell("Measuring the interface")
     return StepBench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(interface_costs()))
 
 

@@ -26,7 +26,7 @@ from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings, Sampling
-from probes.schema.spec import CalibrationSpec, PairSpec
+from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 from probes.schema.until import parse_until
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -119,7 +119,7 @@ def run(
             with Bar(Console(stderr=True)) as bar:
                 from probes.pair import load_pair
 
-                pair = load_pair(wanted, bar.show)
+                pair = load_pair(wanted, bar.work)
             read = pair.prompt(settings)
             header = pair.header(settings, read)
             tell_notes(header.every_warning, header.every_note)
@@ -162,7 +162,8 @@ def bench(
 
         for setting in prune:
             check_early(PairSpec(dense=dense, prune=parse(setting)))
-        wanted = PairSpec(dense=dense, prune=parse(prune[0] if prune else DEFAULT_PRUNE), threads=threads)
+        default = prune[0] if prune else DEFAULT_PRUNE
+        wanted = PairSpec(dense=dense, prune=parse(default), load=LoadOptions(threads=threads))
         check_early(wanted)
         text = _given(DEFAULT_PROMPT if prompt is None else prompt)
         from rich.console import Console
@@ -173,15 +174,15 @@ def bench(
         bar = Bar(Console(stderr=True))
         if what == "steps":
             with bar:
-                measured = stepping.bench_steps(wanted, bar.show, prompt=text)
+                measured = stepping.bench_steps(wanted, bar.work, prompt=text)
             stepping.print_steps(measured)
         elif what == "prune":
             with bar:
-                weighed = pruning.bench_pruning(wanted, bar.show)
+                weighed = pruning.bench_pruning(wanted, bar.work)
             pruning.print_pruning(weighed)
         else:
             with bar:
-                tried = pruning.bench_methods(wanted, text, prune, steps or 64, bar.show)
+                tried = pruning.bench_methods(wanted, text, prune, steps or 64, bar.work)
             pruning.print_methods(tried)
 
 
@@ -385,11 +386,6 @@ def _wanted(
         dense=dense,
         pruned=pruned,
         prune=parse(setting) if setting else None,
-        device=device,
-        dtype=dtype,
-        device_map=device_map,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
         calibration=CalibrationSpec(calibration, samples, length, calibration_seed),
-        threads=threads,
+        load=LoadOptions(device, dtype, device_map, trust_remote_code, allow_pickle, threads),
     )

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from explorer.ui.splash import STARTING
 from probes.schema.events import WorkProgressed
+from probes.system.progress import Work
 
 FIRST, SELDOM = 15.0, 240.0
 """Seconds until the first line where there is no terminal, and at most between two; each wait is twice the last."""
@@ -51,6 +52,11 @@ class Bar:
         if self._lines is not None:
             self._lines.join()
         self._progress.stop()
+
+    @property
+    def work(self) -> Work:
+        """Work whose progress is shown here."""
+        return Work(self.show)
 
     def show(self, event: WorkProgressed) -> None:
         """Moves the line of this piece of work on, or begins it."""

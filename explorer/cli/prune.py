@@ -11,7 +11,7 @@ from explorer.cli import options as o
 from explorer.cli.exits import exit_on_error
 from explorer.cli.given import refuse_empty, refuse_idle_calibration
 from probes.schema.prune_setting import parse
-from probes.schema.spec import CalibrationSpec, PairSpec
+from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 
@@ -48,12 +48,8 @@ def prune(
         wanted = PairSpec(
             dense=dense,
             prune=parse(setting),
-            device=device,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle,
             calibration=CalibrationSpec(calibration, samples, length, seed),
-            threads=threads,
+            load=LoadOptions(device, dtype, "", trust_remote_code, allow_pickle, threads),
         )
         refuse_idle_calibration(context, wanted.prune, "seed")
         from probes.early import check_early
@@ -71,8 +67,8 @@ def prune(
         with Bar(Console(stderr=True)) as bar:
             from probes.pair import load_pair
 
-            pair = load_pair(wanted, bar.show)
-            saved = pair.save(out, bar.show)
+            pair = load_pair(wanted, bar.work)
+            saved = pair.save(out, bar.work)
         tell_notes(pair.every_warning, pair.every_note)
         if json:
             print_json(saved_object(saved))
@@ -98,7 +94,8 @@ def inspect(
         from probes.models.placing import check_placing
         from probes.models.spec_check import check_spec
 
-        check_placing(device, dtype)
+        options = LoadOptions(device, dtype, "", trust_remote_code, allow_pickle)
+        check_placing(options)
         for spec in filter(None, (folder, against)):
             check_spec(spec)
         from rich.console import Console
@@ -110,15 +107,7 @@ def inspect(
         with Bar(Console(stderr=True)) as bar:
             from probes.checkpoints.inspect import inspect as inspected
 
-            found = inspected(
-                folder,
-                against,
-                device=device,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
-                allow_pickle=allow_pickle,
-                progress=bar.show,
-            )
+            found = inspected(folder, against, options, bar.work)
         if json:
             print_json(inspected_object(found))
         else:

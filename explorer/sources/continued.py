@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from explorer.sources.live import LiveSource, Loader, Progress, loader
+from explorer.sources.live import LiveSource, Loader, loader
 from probes.models.naming import is_local
 from probes.schema.errors import BadInput
 from probes.schema.events import Failed, Why, WorkProgressed
@@ -15,10 +15,9 @@ from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.stepping.retrace import TASK, Retraced, check_same_models, retrace
+from probes.system.progress import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from probes.pair import Pair
 
 
@@ -41,7 +40,8 @@ def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
             "Begin a new run: phier-tui --dense MODEL --prune SETTING.",
         )
     made_here = header.prune is not None and header.prune.setting != ""
-    placed = given.device != "auto" or given.device_map != ""
+    options = given.load
+    placed = options.device != "auto" or options.device_map != ""
     spread = "," in header.dense.device and not placed
     used = header.prune.calibration if header.prune else None
     calibration = CalibrationSpec()
@@ -52,13 +52,13 @@ def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
         dense=_pinned(header.dense),
         pruned="" if made_here else _pinned(header.pruned),
         prune=parse(header.prune.setting) if header.prune is not None and made_here else None,
-        device=given.device if placed or spread else header.dense.device,
-        dtype=given.dtype if given.dtype != "auto" else header.dense.dtype,
-        device_map="auto" if spread else given.device_map,
-        trust_remote_code=given.trust_remote_code,
-        allow_pickle=given.allow_pickle,
         calibration=calibration,
-        threads=given.threads,
+        load=replace(
+            options,
+            device=options.device if placed or spread else header.dense.device,
+            dtype=options.dtype if options.dtype != "auto" else header.dense.dtype,
+            device_map="auto" if spread else options.device_map,
+        ),
     )
 
 
@@ -75,7 +75,7 @@ class ContinuedSource(LiveSource):
         self._steps = tuple(path)
 
     def _begin(self) -> None:
-        pair = self._load(self._sink, self._stopping)
+        pair = self._load(self._watched())
         prompt = pair.recorded_prompt(self._recorded)
         notes = check_same_models(self._recorded, pair.header(self._settings, prompt))
         self._pair = pair
@@ -116,15 +116,15 @@ def _pinned(model: ModelInfo) -> str:
     return f"{model.spec}@{model.revision}" if pinned else model.spec
 
 
-def _as_recorded(wanted: PairSpec, header: RunHeader) -> Loader:
-    """Loads what is wanted; on a machine without the recorded device, on what there is."""
+def _as_recorded(spec: PairSpec, header: RunHeader) -> Loader:
+    """Loads the models; on a machine without the recorded device, on the one that it has."""
 
-    def load(progress: Progress, cancelled: Callable[[], bool]) -> Pair:
+    def load(work: Work) -> Pair:
         from probes.models.loaded import has_device
 
-        here = wanted
-        if wanted.device == header.dense.device and not wanted.device_map and not has_device(wanted.device):
-            here = replace(wanted, device="auto")
-        return loader(here)(progress, cancelled)
+        here, options = spec, spec.load
+        if options.device == header.dense.device and not options.device_map and not has_device(options.device):
+            here = replace(spec, load=replace(options, device="auto"))
+        return loader(here)(work)
 
     return load

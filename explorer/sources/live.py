@@ -18,7 +18,7 @@ from explorer.sources.measured import FREELY, Forced, MeasuredPaths, forced_at
 from explorer.sources.shown_errors import remember_shown
 from explorer.sources.source import Sink, Token
 from probes.schema.branches import Branch, Branches
-from probes.schema.errors import BadInput, Cancelled, PhierError
+from probes.schema.errors import BadInput, PhierError
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
@@ -38,6 +38,7 @@ from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.until import Until, first_met, parse_until
 from probes.system.pace import SlowdownWatch
+from probes.system.progress import Work
 
 if TYPE_CHECKING:
     from probes.models.prompting import Prompt
@@ -49,21 +50,19 @@ READING = "Reading the prompt"
 READ_AHEAD = 8
 """Steps measured before anybody asks for them."""
 
-Progress = Callable[[WorkProgressed], None]
-Loader = Callable[[Progress, Callable[[], bool]], "Pair"]
-"""Makes the pair, telling how far it is and asking whether to stop."""
+Loader = Callable[[Work], "Pair"]
+"""Makes the pair, as work that is watched and can be stopped."""
 
 
-def loader(wanted: PairSpec) -> Loader:
+def loader(spec: PairSpec) -> Loader:
     """Loads what a person asked for; torch comes with it, so only when called."""
 
-    def load(progress: Progress, cancelled: Callable[[], bool]) -> Pair:
-        progress(WorkProgressed(IMPORTING))
+    def load(work: Work) -> Pair:
+        work.tell(IMPORTING)
         from probes.pair import load_pair
 
-        if cancelled():
-            raise Cancelled(IMPORTING)
-        return load_pair(wanted, progress, cancelled)
+        work.check(IMPORTING)
+        return load_pair(spec, work)
 
     return load
 
@@ -278,8 +277,12 @@ class LiveSource:
     # Commands, on the measuring thread ------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._pair = self._load(self._sink, self._stopping)
+        self._pair = self._load(self._watched())
         self._start(self._settings)
+
+    def _watched(self) -> Work:
+        """Work whose progress is an event, and that the interface can stop."""
+        return Work(self._sink, self._stopping)
 
     def _stopping(self) -> bool:
         return self._cancel.is_set() or self._closed.is_set()
@@ -329,7 +332,7 @@ class LiveSource:
         again = max(len(path), self._again)
         forced = self._forced | {record.step: forced_at(record) for record in path}
         before = pair.twin.state if pair.twin is not None else None
-        self._pair = pair.repruned(setting, self._sink, self._stopping)
+        self._pair = pair.repruned(setting, self._watched())
         try:
             known = self._measured.find(self._pair.made_by, self._settings, forced)
             if known:

@@ -60,7 +60,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     from probes.prune.block_walk import stream
     from probes.schema.prune_setting import parse
     from probes.schema.spec import CalibrationSpec
-    from probes.system.progress import Work
+    from probes.system.progress import UNWATCHED
     from probes.twin.twin import Twin
 
     def tensors(model: nn.Module) -> dict[int, int]:
@@ -69,7 +69,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
 
     dense = load(spec)
     # Weights are read from their file as they are first touched, and libraries take their own share at first use.
-    stream(dense.model, samples(CalibrationSpec(samples=1), dense).ids, work=Work(), task="")
+    stream(dense.model, samples(CalibrationSpec(samples=1), dense).ids, work=UNWATCHED, task="")
     before = kept()  # what was freed is handed back: used again, it would hide what is taken
     twin = Twin(dense.model)
     with _highest() as highest:

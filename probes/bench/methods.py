@@ -5,7 +5,7 @@ All are measured on the text that the dense model writes after the prompt, so ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from probes.models.loaded import Loaded
@@ -13,12 +13,12 @@ from probes.pair import Pair
 from probes.prune.activations import NormCache
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput
-from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport
 from probes.schema.prune_setting import Method, parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.schema.summary import Summary, summarise
+from probes.system.progress import UNWATCHED, Work
 from probes.twin.twin import Twin
 
 RATIOS = (0.3, 0.5)
@@ -62,7 +62,7 @@ def survey(
     *,
     steps: int = 64,
     calibration: CalibrationSpec = OWN_TEXT,
-    progress: Callable[[WorkProgressed], None] | None = None,
+    work: Work = UNWATCHED,
 ) -> list[Surveyed]:
     """Carries out each setting from the dense model on, and steps it `steps` tokens along the dense model's own text.
 
@@ -70,12 +70,11 @@ def survey(
     read, before anything is done.
     """
     parsed = [parse(text) for text in settings]
-    tell = progress or (lambda _event: None)
     twin = Twin(dense.model)
     run = RunSettings(prompt, follow=Follow.DENSE, steps=steps)
     found = []
     for done, setting in enumerate(parsed):
-        tell(WorkProgressed("Trying every setting", done, len(parsed), "settings"))
+        work.tell("Trying every setting", done, len(parsed), "settings")
         NormCache.forget(dense.model)
         try:
             report = apply(twin, setting, dense, calibration, keep=False)

@@ -17,10 +17,9 @@ from probes.models.loaded import Loaded
 from probes.prune.activations import NormCache
 from probes.prune.apply import apply
 from probes.prune.block_walk import stream
-from probes.schema.events import WorkProgressed
 from probes.schema.prune_setting import parse
 from probes.schema.spec import OWN_TEXT, CalibrationSpec
-from probes.system.progress import Work
+from probes.system.progress import UNWATCHED, Work
 from probes.twin.twin import Twin
 
 STEP, PASS = "decoding step", "forward pass"
@@ -51,24 +50,19 @@ class Timing:
         return self.seconds / self.unit
 
 
-def timings(
-    dense: Loaded,
-    calibration: CalibrationSpec = OWN_TEXT,
-    *,
-    progress: Callable[[WorkProgressed], None] | None = None,
-) -> list[Timing]:
+def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work = UNWATCHED) -> list[Timing]:
     """Times dropping, restoring, magnitude, Wanda, SparseGPT, and a changed amount of both Wandas, each on its own.
 
     Nothing kept at an earlier start is used, nor what an earlier method has measured, but where the amount changes.
     """
-    tell = progress or (lambda _event: None)
-    ids = samples(calibration, dense, Work(progress)).ids
+    work = work.apart()
+    ids = samples(calibration, dense, work).ids
     twin = Twin(dense.model)
     clock = _Clock(dense, ids)
     found = []
 
     def carry_out(setting: str, per: str, label: str = "", limit: float | None = None) -> Timing:
-        tell(WorkProgressed(f"Timing {setting}"))
+        work.tell(f"Timing {setting}")
 
         def prune() -> tuple[str, ...]:
             return apply(twin, parse(setting), dense, calibration, keep=False).notes
@@ -120,7 +114,7 @@ class _Clock:
     def _pass(self) -> float:
         """Seconds of a forward pass over the calibration tokens, the head left out."""
         begun = time.perf_counter()
-        stream(self._model, self._ids, work=Work(), task="")
+        stream(self._model, self._ids, work=UNWATCHED, task="")
         return time.perf_counter() - begun
 
     @torch.inference_mode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
@@ -15,9 +14,9 @@ from probes.checkpoints.missing import measure
 from probes.models import quantised
 from probes.models.loaded import Loaded, load, with_fingerprint
 from probes.models.naming import names_apart
-from probes.schema.events import WorkProgressed
 from probes.schema.header import ModelInfo, PruneReport
-from probes.system.progress import Work
+from probes.schema.spec import LOAD_DEFAULTS, LoadOptions
+from probes.system.progress import UNWATCHED, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +36,18 @@ class Inspection:
     than it was written in."""
 
 
-def inspect(
-    spec: str,
-    against: str = "",
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-    progress: Callable[[WorkProgressed], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> Inspection:
-    """Loads a model and measures it, held against a dense one where `against` names it. Raises what `load` raises."""
-    work = Work(progress, cancelled)
-
+def inspect(spec: str, against: str = "", options: LoadOptions = LOAD_DEFAULTS, work: Work = UNWATCHED) -> Inspection:
+    """Loads a model and measures it, against a dense one if `against` names one. Raises what `load` raises."""
     names = names_apart(spec, against) if against else ("", "")
 
     def loaded(spec: str, name: str, *, drops_obeyed: bool) -> Loaded:
         return load(
             spec,
+            options,
+            work,
             name=name,
-            device=device,
-            dtype=dtype,
             tokenizer=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE())),  # nothing is read with it
-            trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle,
             drops_obeyed=drops_obeyed,
-            progress=progress,
-            cancelled=cancelled,
         )
 
     dense = loaded(against, names[1], drops_obeyed=False) if against else None

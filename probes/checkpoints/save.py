@@ -33,6 +33,7 @@ from probes.models.quiet_libraries import reporting
 from probes.prune.row_roles import writer
 from probes.schema.errors import BadInput, Failure
 from probes.schema.header import PruneReport
+from probes.schema.spec import LoadOptions
 from probes.system.files import replacing
 from probes.system.free_folder import check_free
 from probes.system.progress import Work
@@ -192,9 +193,12 @@ def _read_again(part: Path, plain: PreTrainedModel, taken: str, dense: Loaded, w
     """
     try:
         again = load(
-            str(part), device_map="cpu", dtype=_dtype(plain), tokenizer=dense.tokenizer, drops_obeyed=True,
-            progress=work.progress, cancelled=work.cancelled,
-        )  # fmt: skip
+            str(part),
+            LoadOptions(device_map="cpu", dtype=_dtype(plain)),
+            work,
+            tokenizer=dense.tokenizer,
+            drops_obeyed=True,
+        )
     except BadInput as problem:
         raise Failure(
             "Not saved",

@@ -5,7 +5,7 @@ A model is named by "demo", a hub id ("owner/name", "owner/name@revision"), a fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,12 +24,12 @@ from probes.models.read import named_drops, read_model, read_settings, read_toke
 from probes.models.stages import stage
 from probes.models.tokens import TextStream, TokenText
 from probes.schema.errors import BadInput
-from probes.schema.events import WorkProgressed
 from probes.schema.foreign_text import visible
 from probes.schema.header import ModelInfo
 from probes.schema.settings import RunSettings
+from probes.schema.spec import LOAD_DEFAULTS, LoadOptions
 from probes.system.cache_folder import Unkept, recall, remember, signature_of
-from probes.system.progress import Work
+from probes.system.progress import UNWATCHED, Work
 
 __all__ = [
     "TORCH_DTYPES",
@@ -68,57 +68,43 @@ class Loaded:
 @marked_output()
 def load(
     spec: str,
+    options: LoadOptions = LOAD_DEFAULTS,
+    work: Work = UNWATCHED,
     *,
-    device: str = "auto",
-    dtype: str = "auto",
-    device_map: str | None = None,
-    tokenizer: PreTrainedTokenizerBase | None = None,
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-    thorough: bool = False,
-    drops_obeyed: bool = False,
     name: str = "",
-    progress: Callable[[WorkProgressed], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    drops_obeyed: bool = False,
+    thorough: bool = False,
 ) -> Loaded:
-    """Loads the causal LM that `spec` names, with its tokenizer, telling its progress.
+    """Loads the causal LM that `spec` names, with its tokenizer.
 
-    `device` is "auto" (the first of CUDA, MPS, CPU that is there) or one by name; `dtype` is "auto" (float32 on a
-    CPU, the checkpoint's own elsewhere) or a torch name; `device_map` hands the placing to accelerate ("auto",
-    "balanced", …). `tokenizer` is taken where the model has none. Code that comes with a model, and pickled weights,
-    are refused unless allowed by name. `thorough` hashes the program's own copies instead of trusting their sizes
-    and times. A configuration that names dropped sublayers is refused, since nothing here would drop them, unless
-    `drops_obeyed` says that the caller does (`named_drops`). `info.fingerprint` is "" unless it is known from an
-    earlier start; see `with_fingerprint`.
+    `name` is its short name in titles; "" takes one from `spec`. `tokenizer` is used if the model has none of its own.
+    A configuration that names dropped sublayers is refused, because nothing here would drop them, unless
+    `drops_obeyed` says that the caller drops them (`named_drops`). `thorough` hashes the program's own copies instead
+    of trusting their sizes and times. `info.fingerprint` is "" unless it is known from an earlier start; see
+    `with_fingerprint`.
 
-    Raises `BadInput` where the model can't be used, `Failure` where it could not be brought or does not fit,
-    `Cancelled` where `cancelled` says so.
+    Raises `BadInput` if the model can't be used, `Failure` if it could not be downloaded or does not fit into memory,
+    and `Cancelled`.
     """
-    work = Work(progress, cancelled)
-    target = _device(device, device_map)
-    wanted = _dtype(dtype, target)
+    check_placing(options)
+    work = work.apart()
+    device = _device(options)
+    dtype = _dtype(options.dtype, device)
     with stage("Model not found", f"{visible(spec, 300)} can't be opened", "Name another folder, file or hub id."):
         place = locate(
             spec,
+            options,
             work,
-            gguf_dtype="float32" if wanted is None else str(wanted).removeprefix("torch."),
-            remote_code=trust_remote_code,
-            pickle=allow_pickle,
+            gguf_dtype="float32" if dtype is None else str(dtype).removeprefix("torch."),
             thorough=thorough,
         )
         adapter.refuse_alone(place.folder, place.name)
         folder = unpacked_folder(place.folder, place.name, work)
         place = replace(place, name=name or place.name)
         files = weight_files(folder)
-    config = read_settings(
-        folder,
-        files,
-        place.name,
-        remote_code=trust_remote_code,
-        pickle=allow_pickle,
-        drops_obeyed=drops_obeyed,
-    )
-    own = read_tokenizer(place.folder, config, remote_code=trust_remote_code) or tokenizer
+    config = read_settings(folder, files, place.name, options, drops_obeyed=drops_obeyed)
+    own = read_tokenizer(place.folder, config, options) or tokenizer
     if own is None:
         raise BadInput(
             "No tokenizer",
@@ -126,17 +112,7 @@ def load(
             "Add its tokenizer.json, or name it as the second model of one that has the tokenizer.",
         )
     read = read_model(
-        folder,
-        config,
-        files,
-        place.name,
-        device=target,
-        dtype=wanted,
-        device_map=device_map,
-        remote_code=trust_remote_code,
-        pickle=allow_pickle,
-        drops_obeyed=drops_obeyed,
-        work=work,
+        folder, config, files, place.name, options, work, device=device, dtype=dtype, drops_obeyed=drops_obeyed
     )
     model = read.model
     align(model)
@@ -150,7 +126,7 @@ def load(
 def has_device(name: str) -> bool:
     """Can a model be put on this device here?"""
     try:
-        _device(name, None)
+        _device(LoadOptions(device=name))
     except BadInput:
         return False
     return True
@@ -187,8 +163,9 @@ def end_ids(loaded: Loaded, settings: RunSettings) -> frozenset[int]:
     return frozenset(token_id for token_id in found if 0 <= token_id < loaded.info.vocabulary)
 
 
-def _device(name: str, device_map: str | None) -> torch.device:
-    check_placing(device=name, device_map=device_map)
+def _device(options: LoadOptions) -> torch.device:
+    """The device that is asked for, or the first of CUDA, MPS and CPU that this machine has."""
+    name = options.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
@@ -199,8 +176,7 @@ def _device(name: str, device_map: str | None) -> torch.device:
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype | None:
-    """None where the checkpoint decides."""
-    check_placing(dtype=name)
+    """The dtype that is asked for; None if the checkpoint decides."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else None
     return TORCH_DTYPES[name]

@@ -25,6 +25,7 @@ from probes.models.naming import name_of, revision_of
 from probes.models.spec_check import LOCAL, LONGEST_SPEC, check_spec, hub_hint
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import said, visible
+from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
 
 _TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__[:1])
@@ -42,9 +43,7 @@ class LocatedModel:
     """The hub commit, or "" where there is none."""
 
 
-def locate(
-    spec: str, work: Work, *, gguf_dtype: str, remote_code: bool, pickle: bool, thorough: bool = False
-) -> LocatedModel:
+def locate(spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thorough: bool = False) -> LocatedModel:
     """The folder of "demo", of a local folder or .gguf file, or of a hub id ("owner/name", "owner/name@revision").
 
     A hub id already in the hub's cache needs no network where HF_HUB_OFFLINE is set or the hub can't be reached.
@@ -61,7 +60,7 @@ def locate(
     if path is not None:
         path = path.absolute()  # and not where a link leads, such as to a file that is called by its hash
         return LocatedModel(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
-    return _from_hub(spec, work, remote_code=remote_code, pickle=pickle)
+    return _from_hub(spec, options, work)
 
 
 def read_config(folder: Path) -> dict[str, object]:
@@ -119,12 +118,12 @@ def _only_gguf(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _from_hub(spec: str, work: Work, *, remote_code: bool, pickle: bool) -> LocatedModel:
+def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
     name, _, revision = spec.partition("@")
     task = f"Fetching {name}"
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
-    wanted += ["*.bin"] if pickle else []
-    wanted += ["*.py"] if remote_code else []
+    wanted += ["*.bin"] if options.allow_pickle else []
+    wanted += ["*.py"] if options.trust_remote_code else []
 
     brought: dict[int, float] = {}
 

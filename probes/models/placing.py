@@ -6,6 +6,7 @@ import re
 
 from probes.schema.errors import BadInput
 from probes.schema.nearest import did_you_mean
+from probes.schema.spec import LoadOptions
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 """What --dtype takes besides "auto"."""
@@ -13,8 +14,9 @@ _DEVICES = ("auto", "cpu", "cuda", "mps")
 _DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
-def check_placing(device: str = "auto", dtype: str = "auto", device_map: str | None = None) -> None:
+def check_placing(options: LoadOptions) -> None:
     """Raises `BadInput` for names that no device, dtype or device map has."""
+    device, dtype, device_map = options.device, options.dtype, options.device_map
     if device_map and device != "auto":
         raise BadInput("Device", "A device map places the model itself.", "Give --device or --device-map, not both.")
     if device != "auto" and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):

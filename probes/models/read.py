@@ -23,6 +23,7 @@ from probes.models.quiet_libraries import reporting
 from probes.models.stages import SMALLER, stage
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
+from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
 
 _TRIED = 8
@@ -43,20 +44,22 @@ class Read:
 
 
 def read_settings(
-    folder: Path, files: Sequence[Path], name: str, *, remote_code: bool, pickle: bool, drops_obeyed: bool
+    folder: Path, files: Sequence[Path], name: str, options: LoadOptions, *, drops_obeyed: bool
 ) -> PreTrainedConfig:
     """The folder's configuration. Raises `BadInput` unless it is one of a causal language model that may be read as it
     is, without running the code that it brings."""
     found = read_config(folder)
-    _refuse_foreign_code(found, name, remote_code)
+    _refuse_foreign_code(found, name, options.trust_remote_code)
     check_readable(found, name)
-    if not (remote_code or drops_obeyed):
+    if not (options.trust_remote_code or drops_obeyed):
         _refuse_drops(found, name)
-    _refuse_pickles(folder, files, name, pickle)
+    _refuse_pickles(folder, files, name, options.allow_pickle)
     size = sum(file.stat().st_size for file in files)
     if not size:
         raise BadInput("Broken weights", f"{visible(str(files[0]))} is empty.", "Fetch it again.")
-    return read_configuration(folder, found, name, tensors=_count(files), size=size, remote_code=remote_code)
+    return read_configuration(
+        folder, found, name, tensors=_count(files), size=size, remote_code=options.trust_remote_code
+    )
 
 
 def named_drops(config: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
@@ -78,27 +81,25 @@ def read_model(
     config: PreTrainedConfig,
     files: Sequence[Path],
     name: str,
+    options: LoadOptions,
+    work: Work,
     *,
     device: torch.device,
     dtype: torch.dtype | None,
-    device_map: str | None,
-    remote_code: bool,
-    pickle: bool,
     drops_obeyed: bool = False,
-    work: Work,
 ) -> Read:
-    """The folder's causal LM on `device` (or placed by `device_map`); `dtype` None keeps the checkpoint's own.
+    """The folder's causal LM on `device` (or placed by the device map); `dtype` None keeps the checkpoint's own.
 
     With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped.
     Raises `BadInput` where the folder holds no model, or not all of it, and `Failure` where memory is too small.
     """
-    needed = bytes_needed(files, dtype)
-    if device_map is None:
+    needed, device_map = bytes_needed(files, dtype), options.device_map
+    if not device_map:
         _refuse_too_large(needed, device, name)
-    placed = device_map if device_map is not None else None if device.type == "cpu" else {"": device}
+    placed = device_map if device_map else None if device.type == "cpu" else {"": device}
     task = f"Loading {name}"
     found = read_config(folder)
-    hint = "Name another model." if device_map is None else "Use a device map such as auto or balanced."
+    hint = "Name another model." if not device_map else "Use a device map such as auto or balanced."
     hint = f"{doubtful(found)}{hint}"
     failed = f"{name} can't be loaded from {visible(str(files[0] if len(files) == 1 else folder))}"
     loading = stage("Model not loaded", failed, hint, memory=lambda: _too_large(name, needed))
@@ -116,8 +117,8 @@ def read_model(
             config=config,
             dtype=dtype or "auto",
             device_map=placed,
-            use_safetensors=None if pickle else True,
-            trust_remote_code=remote_code,
+            use_safetensors=None if options.allow_pickle else True,
+            trust_remote_code=options.trust_remote_code,
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
@@ -135,14 +136,14 @@ def read_model(
     return Read(model, absent, notes, (*warnings, *unknown(model, name)))
 
 
-def read_tokenizer(folder: Path, config: PreTrainedConfig, *, remote_code: bool) -> PreTrainedTokenizerBase | None:
+def read_tokenizer(folder: Path, config: PreTrainedConfig, options: LoadOptions) -> PreTrainedTokenizerBase | None:
     """The folder's tokenizer; None where it has none, or one that turns text into nothing."""
     files = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
     if not any((folder / file).exists() for file in files):
         return None
     with stage("Tokenizer not loaded", f"The tokenizer in {visible(str(folder))} can't be read", "Fetch it again."):
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, config=config, trust_remote_code=remote_code, local_files_only=True
+            folder, config=config, trust_remote_code=options.trust_remote_code, local_files_only=True
         )
         usable = isinstance(tokenizer, PreTrainedTokenizerBase) and _has_words(tokenizer)
     return tokenizer if usable else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,12 +18,11 @@ from probes.prune.memory_check import check_memory
 from probes.prune.structured import feature_masks
 from probes.prune.weightwise import prune_weights
 from probes.schema.errors import BadInput, Failure
-from probes.schema.events import WorkProgressed
 from probes.schema.header import PruneReport
 from probes.schema.prune_setting import Method, Setting, SettingPart, Table
 from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.system.cache_folder import signature_of
-from probes.system.progress import Work
+from probes.system.progress import UNWATCHED, Work
 from probes.twin.anatomy import Matrix
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
@@ -38,8 +37,7 @@ def apply(
     known: Mapping[str, TwinState] | None = None,
     keep: bool = True,
     all_listed: bool = False,
-    progress: Callable[[WorkProgressed], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    work: Work = UNWATCHED,
 ) -> PruneReport:
     """Makes the twin what the setting says, whatever it was before, and reports what was removed.
 
@@ -54,7 +52,7 @@ def apply(
     the twin is what it was before.
     """
     begun = time.perf_counter()
-    work = Work(progress, cancelled)
+    work = work.apart()
     before = twin.state
     applying = _Applying(twin, setting, dense, calibration, work)
     try:

@@ -1,4 +1,4 @@
-"""A slow piece of work, as its caller sees it: it tells how far it is, and it can be stopped."""
+"""A slow piece of work, as its caller sees it: it reports how far it is, and it can be stopped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from probes.schema.events import WorkProgressed
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Whom to tell, and whom to ask whether to go on; both may be absent."""
+    """Who hears of the progress, who can stop the work, and the notes on it. Made once at the top and passed down."""
 
     progress: Callable[[WorkProgressed], None] | None = None
     cancelled: Callable[[], bool] | None = None
+    """Has somebody stopped the work?"""
     notes: list[str] = field(default_factory=list)
     """Sentences about how it was done, for the notes on what it made."""
+
+    def apart(self) -> Work:
+        """The same listener and the same stop, with notes of its own."""
+        return Work(self.progress, self.cancelled)
 
     def note(self, sentence: str) -> None:
         """Keeps a sentence that a reader of the result must know, once."""
@@ -24,12 +29,16 @@ class Work:
             self.notes.append(sentence)
 
     def tell(self, task: str, done: float | None = None, total: float | None = None, unit: str = "") -> None:
-        """Reports how far the task is, and stops it where that was asked for."""
+        """Reports how far the task is, and stops it if that was asked for."""
         self.check(task)
         if self.progress is not None:
             self.progress(WorkProgressed(task, done, total, unit))
 
     def check(self, task: str) -> None:
-        """Raises `Cancelled` where the person has stopped the work."""
+        """Raises `Cancelled` if the person has stopped the work."""
         if self.cancelled is not None and self.cancelled():
             raise Cancelled(task)
+
+
+UNWATCHED = Work()
+"""Nobody hears of it and nobody stops it. Take it `apart` before notes are made."""

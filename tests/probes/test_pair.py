@@ -16,6 +16,7 @@ from probes.schema.errors import BadInput, Cancelled
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
+from probes.system.progress import Work
 from tests.support.stepping import damaged
 from tests.support.tiny import byte_tokenizer, save, tiny
 
@@ -147,7 +148,7 @@ def test_a_setting_that_fails_or_is_cancelled_changes_nothing(dense: Path) -> No
     with pytest.raises(BadInput):
         pair.repruned(parse("magnitude:0.5@layers=77"))
     with pytest.raises(Cancelled):
-        pair.repruned(parse("magnitude:0.7"), cancelled=lambda: True)
+        pair.repruned(parse("magnitude:0.7"), Work(cancelled=lambda: True))
     assert kls(pair) == first
 
 

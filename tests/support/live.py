@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import TypeVar
 
 from probes.models.prompting import Prompt
-from probes.schema.errors import Cancelled
 from probes.schema.events import (
     Event,
     StepMeasured,
-    WorkProgressed,
 )
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.prune_setting import Ratio, Setting, parse
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
+from probes.system.progress import Work
 from tests.support.stepping import PROMPT, Words, damaged
 from tests.support.tiny import tiny
 
@@ -53,14 +51,10 @@ class TinyPair:
     def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
         return RunHeader(INFO, INFO, None, settings, prompt.text, prompt.ids)
 
-    def repruned(
-        self, setting: Setting, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
-    ) -> TinyPair:
-        if setting == SLOW:
-            while not cancelled():
-                progress(WorkProgressed("Calibrating", 1, 2))
-                time.sleep(0.005)
-            raise Cancelled("Calibrating")
+    def repruned(self, setting: Setting, work: Work) -> TinyPair:
+        while setting == SLOW:
+            work.tell("Calibrating", 1, 2)
+            time.sleep(0.005)
         amount = setting.parts[0].amount
         return TinyPair(amount.value if isinstance(amount, Ratio) else 0.0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
-from probes.schema.spec import CalibrationSpec, PairSpec
+from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 from tests.support.live import INFO, SETTINGS, Listener, TinyPair, expected
 from tests.support.stage import MIDDLE, Clock, opened, press, record, screen_text, settle
 
@@ -30,11 +31,15 @@ HEADER = RunHeader(INFO, INFO, None, SETTINGS, SETTINGS.prompt)
 GIVEN = PairSpec(prune=parse("wanda:0.5"))
 
 
+def given(**options: Any) -> PairSpec:
+    return replace(GIVEN, load=LoadOptions(**options))
+
+
 def continued(
     path: Sequence[StepRecord], header: RunHeader = HEADER, load: Callable[[], object] = TinyPair
 ) -> tuple[ContinuedSource, Listener]:
     heard = Listener()
-    source = ContinuedSource(lambda _progress, _cancelled: load(), header, path)  # type: ignore[arg-type, return-value]
+    source = ContinuedSource(lambda _work: load(), header, path)  # type: ignore[arg-type, return-value]
     source.open(heard)
     return source, heard
 
@@ -115,9 +120,8 @@ def test_a_twin_made_here_is_made_again_on_the_same_calibration() -> None:
     assert spec_of(header(), GIVEN) == PairSpec(
         dense="tiny",
         prune=parse("wanda:0.5"),
-        device="cpu",
-        dtype="float32",
         calibration=CalibrationSpec("", 32, 128, 0),
+        load=LoadOptions("cpu", "float32"),
     )
     text = replace(HALF, calibration=Calibration("notes.txt", 8, 64, None, "c"))
     assert spec_of(header(prune=text), GIVEN).calibration == CalibrationSpec("notes.txt", 8, 64, None)
@@ -130,17 +134,17 @@ def test_a_second_model_made_elsewhere_is_loaded_at_its_recorded_commit() -> Non
 
 
 def test_the_place_is_the_recorded_one_unless_another_is_asked_for() -> None:
-    assert spec_of(header(replace(INFO, device="cuda:1")), GIVEN).device == "cuda:1"
-    assert spec_of(header(replace(INFO, device="cuda:1")), replace(GIVEN, device="cpu")).device == "cpu"
+    assert spec_of(header(replace(INFO, device="cuda:1")), GIVEN).load.device == "cuda:1"
+    assert spec_of(header(replace(INFO, device="cuda:1")), given(device="cpu")).load.device == "cpu"
     spread = spec_of(header(replace(INFO, device="cuda:0,cuda:1")), GIVEN)
-    assert (spread.device, spread.device_map) == ("auto", "auto")
-    mapped = spec_of(header(), replace(GIVEN, device_map="balanced"))
-    assert (mapped.device, mapped.device_map) == ("auto", "balanced")
+    assert (spread.load.device, spread.load.device_map) == ("auto", "auto")
+    mapped = spec_of(header(), given(device_map="balanced"))
+    assert (mapped.load.device, mapped.load.device_map) == ("auto", "balanced")
 
 
 def test_what_is_allowed_is_never_taken_from_the_recording() -> None:
-    assert not spec_of(header(), GIVEN).trust_remote_code
-    assert spec_of(header(), replace(GIVEN, trust_remote_code=True, allow_pickle=True)).allow_pickle
+    assert not spec_of(header(), GIVEN).load.trust_remote_code
+    assert spec_of(header(), given(trust_remote_code=True, allow_pickle=True)).load.allow_pickle
 
 
 def test_a_recording_that_names_no_models_is_refused() -> None:
@@ -207,7 +211,7 @@ async def test_a_recording_without_models_says_so_and_stays(tmp_path: Path) -> N
 
 def test_a_run_gone_on_from_is_a_recording_of_its_own(tmp_path: Path) -> None:
     heard = Listener()
-    inner = ContinuedSource(lambda _progress, _cancelled: TinyPair(), HEADER, expected(3))  # type: ignore[arg-type, return-value]
+    inner = ContinuedSource(lambda _work: TinyPair(), HEADER, expected(3))  # type: ignore[arg-type, return-value]
     source = RecordedSource(inner, tmp_path / "on.jsonl")
     source.open(heard)
     heard.wait(RunPaused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -29,6 +29,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.stepping.lockstep import Lockstep
+from probes.system.progress import Work
 from tests.support.live import HALF, NOTHING, SETTINGS, SLOW, Listener, TinyPair, expected
 from tests.support.stepping import PROMPT, Words
 
@@ -40,7 +41,7 @@ def heard() -> Listener:
 
 @pytest.fixture
 def source(heard: Listener) -> Iterator[LiveSource]:
-    live = LiveSource(lambda _progress, _cancelled: TinyPair(), SETTINGS)  # type: ignore[arg-type, return-value]
+    live = LiveSource(lambda _work: TinyPair(), SETTINGS)  # type: ignore[arg-type, return-value]
     live.open(heard)
     heard.wait(RunStarted)
     yield live
@@ -192,7 +193,7 @@ def test_impossible_wishes_are_refused_in_words(source: LiveSource, heard: Liste
 
 def test_a_failure_while_stepping_is_told_once_and_not_tried_again_unasked(heard: Listener) -> None:
     pair = TinyPair()
-    live = LiveSource(lambda _progress, _cancelled: pair, SETTINGS)  # type: ignore[arg-type, return-value]
+    live = LiveSource(lambda _work: pair, SETTINGS)  # type: ignore[arg-type, return-value]
     live.open(heard)
     heard.wait(RunStarted)
     source_step = live._lockstep.step
@@ -214,7 +215,7 @@ def test_a_failure_while_stepping_is_told_once_and_not_tried_again_unasked(heard
 
 
 def test_a_model_that_can_not_be_loaded_is_a_failure_in_words(heard: Listener) -> None:
-    def refuse(_progress: object, _cancelled: object) -> TinyPair:
+    def refuse(_work: object) -> TinyPair:
         raise BadInput("No such model", "There is no model there.", "Name a folder.")
 
     live = LiveSource(refuse, SETTINGS)  # type: ignore[arg-type]
@@ -225,11 +226,10 @@ def test_a_model_that_can_not_be_loaded_is_a_failure_in_words(heard: Listener) -
 
 
 def test_closing_takes_less_than_a_second_even_while_loading(heard: Listener) -> None:
-    def slow(progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]) -> TinyPair:
-        while not cancelled():
-            progress(WorkProgressed("Loading", 1, 100))
+    def slow(work: Work) -> TinyPair:
+        while True:
+            work.tell("Loading", 1, 100)
             time.sleep(0.01)
-        raise Cancelled("Loading")
 
     live = LiveSource(slow, SETTINGS)  # type: ignore[arg-type]
     live.open(heard)
@@ -241,7 +241,7 @@ def test_closing_takes_less_than_a_second_even_while_loading(heard: Listener) ->
 
 
 def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(heard: Listener) -> None:
-    live = LiveSource(lambda progress, cancelled: TinyPair(), replace(SETTINGS, steps=6))
+    live = LiveSource(lambda _work: TinyPair(), replace(SETTINGS, steps=6))
     live.open(heard)
     live.run()
     heard.wait(RunPaused)
@@ -265,7 +265,7 @@ def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) ->
             self.days += 1
             return Prompt(f"day {self.days}", (self.days, *PROMPT))
 
-    live = LiveSource(lambda progress, cancelled: OtherDay(), replace(SETTINGS, steps=2))
+    live = LiveSource(lambda _work: OtherDay(), replace(SETTINGS, steps=2))
     live.open(heard)
     live.run()
     heard.wait(RunPaused)
@@ -284,7 +284,7 @@ def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:
         def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
             return Lockstep(self.dense, self.pruned, Words(), PROMPT, settings, ends_dense=frozenset(range(128)))
 
-    live = LiveSource(lambda progress, cancelled: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))
+    live = LiveSource(lambda _work: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))
     live.open(heard)
     live.run()
     heard.wait(RunPaused)
@@ -299,7 +299,7 @@ def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:
 def test_a_pause_right_after_a_run_was_asked_for_is_not_lost(heard: Listener) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
-    def slow(progress: object, cancelled: object) -> TinyPair:
+    def slow(_work: object) -> TinyPair:
         entered.set()
         go_on.wait(10)
         return TinyPair()
@@ -333,14 +333,11 @@ def test_what_is_asked_for_is_shown_before_the_step_under_way_is_done(source: Li
 
 def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: Listener) -> None:
     class Careful(TinyPair):
-        def repruned(
-            self, setting: Setting, progress: Callable[[WorkProgressed], None], cancelled: Callable[[], bool]
-        ) -> TinyPair:
-            if cancelled():
-                raise Cancelled("Calibrating")
-            return super().repruned(setting, progress, cancelled)
+        def repruned(self, setting: Setting, work: Work) -> TinyPair:
+            work.check("Calibrating")
+            return super().repruned(setting, work)
 
-    live = LiveSource(lambda _progress, _cancelled: Careful(), SETTINGS)  # type: ignore[arg-type, return-value]
+    live = LiveSource(lambda _work: Careful(), SETTINGS)  # type: ignore[arg-type, return-value]
     live.open(heard)
     heard.wait(RunStarted)
     with live._lock:
@@ -355,5 +352,5 @@ def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: List
 def test_loading_says_at_once_what_it_does_and_can_be_cancelled() -> None:
     told: list[WorkProgressed] = []
     with pytest.raises(Cancelled):
-        loader(PairSpec(dense="nowhere", prune=HALF))(told.append, lambda: True)
+        loader(PairSpec(dense="nowhere", prune=HALF))(Work(told.append, lambda: len(told) > 0))
     assert [event.task for event in told] == [IMPORTING]

@@ -43,7 +43,7 @@ def heard() -> Listener:
 
 @pytest.fixture
 def source(heard: Listener) -> Iterator[LiveSource]:
-    live = LiveSource(lambda _progress, _cancelled: pair(), SETTINGS)
+    live = LiveSource(lambda _work: pair(), SETTINGS)
     live.open(heard)
     heard.wait(RunStarted)
     yield live
@@ -122,7 +122,7 @@ def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
 
 def test_a_change_that_interrupts_measuring_again_has_all_steps_measured(heard: Listener) -> None:
     third = "drop-mlp@layers=1"
-    live = LiveSource(lambda _progress, _cancelled: pair(), SETTINGS)
+    live = LiveSource(lambda _work: pair(), SETTINGS)
     live.open(heard)
     heard.wait(RunStarted)
     step(live, heard, 12)

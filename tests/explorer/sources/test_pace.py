@@ -56,7 +56,7 @@ def test_a_live_run_and_a_run_without_the_screen_say_so_and_no_recording_keeps_i
     monkeypatch.setattr(live, "SlowdownWatch", Slow)
     monkeypatch.setattr(run_loop, "SlowdownWatch", Slow)
     listener = Listener()
-    source = LiveSource(lambda _progress, _cancelled: TinyPair(), SETTINGS)  # type: ignore[arg-type,return-value]
+    source = LiveSource(lambda _work: TinyPair(), SETTINGS)  # type: ignore[arg-type,return-value]
     source.open(listener)
     try:
         notice = listener.wait(Noticed)

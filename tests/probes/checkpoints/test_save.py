@@ -19,7 +19,8 @@ from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import CalibrationSpec, PairSpec
+from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+from probes.system.progress import Work
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import ARCHITECTURES, save, tiny
 
@@ -138,7 +139,7 @@ def test_weights_that_were_changed_after_saving_are_noticed(tmp_path):
     model.model.norm.weight.data += 1
     model.save_pretrained(tmp_path / "out")
     assert inspect(str(tmp_path / "out")).unchanged is False
-    assert inspect(str(tmp_path / "out"), dtype="bfloat16").unchanged is None
+    assert inspect(str(tmp_path / "out"), options=LoadOptions(dtype="bfloat16")).unchanged is None
 
 
 def test_a_file_about_the_making_that_is_damaged_is_refused(tmp_path):
@@ -171,7 +172,7 @@ def left(tmp_path: Path) -> set[str]:
 def test_what_goes_wrong_leaves_nothing_behind(tmp_path, monkeypatch):
     pair = pruned(tmp_path, "magnitude:0.5")
     with pytest.raises(Cancelled):
-        pair.save(tmp_path / "out", cancelled=lambda: True)
+        pair.save(tmp_path / "out", Work(cancelled=lambda: True))
     assert left(tmp_path) == set()
 
     def full(*_args: object, **_kwargs: object) -> None:

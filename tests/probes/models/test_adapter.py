@@ -14,7 +14,7 @@ from transformers.models.auto import auto_factory
 from probes.models.loaded import load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
-from probes.schema.spec import PairSpec
+from probes.schema.spec import LoadOptions, PairSpec
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import save, tiny
 
@@ -90,4 +90,4 @@ def test_a_trainers_state_is_no_weights(tmp_path):
     folder = with_adapter(tmp_path / "made")
     torch.save({}, folder / "training_args.bin")
     with pytest.raises(BadInput, match="made is an adapter"):
-        load(str(folder), allow_pickle=True)
+        load(str(folder), LoadOptions(allow_pickle=True))

@@ -15,6 +15,7 @@ from probes.models.loaded import load
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
 from probes.schema.spec import PairSpec
+from probes.system.progress import Work
 from tests.support.bitmask_model import SIZE, expected, made, packed, sparse
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import save, tiny
@@ -75,10 +76,10 @@ def test_a_folder_of_several_files_is_unpacked_whole(tmp_path):
 def test_it_is_unpacked_once(tmp_path):
     folder = made(tmp_path / "made", "sparse-bitmask", sparse("sparse-bitmask"))
     tasks: list[str] = []
-    load(str(folder), progress=lambda event: tasks.append(event.task))
+    load(str(folder), work=Work(lambda event: tasks.append(event.task)))
     assert "Unpacking made (once)" in tasks
     tasks.clear()
-    load(str(folder), progress=lambda event: tasks.append(event.task))
+    load(str(folder), work=Work(lambda event: tasks.append(event.task)))
     assert "Unpacking made (once)" not in tasks
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from probes.models.loaded import load
 from probes.schema.errors import BadInput
+from probes.schema.spec import LoadOptions
 from probes.stepping.cache_check import check_steppable
 from tests.support.tiny import byte_tokenizer, save, tiny
 
@@ -36,7 +37,7 @@ def edit(folder: Path, name: str = "config.json", **changes: object) -> Path:
 
 def refused(folder: Path, **options: object) -> str:
     with pytest.raises(BadInput) as caught:
-        load(str(folder), **options)
+        load(str(folder), LoadOptions(**options))
     return str(caught.value)
 
 

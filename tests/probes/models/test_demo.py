@@ -175,7 +175,7 @@ def test_from_nothing_to_a_model_and_from_then_on_neither_fetched_nor_converted(
     monkeypatch.setattr(demo_model, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
     told = []
     ids = torch.arange(5, 30)[None]
-    first = load("demo", progress=told.append)
+    first = load("demo", work=Work(told.append))
     assert torch.equal(first.model(ids).logits, model(ids).logits)
     assert (first.info.name, first.info.spec) == ("SmolLM2-135M-Instruct", "demo")
     assert list(dict.fromkeys(event.task.split()[0] for event in told)) == [
@@ -190,7 +190,7 @@ def test_from_nothing_to_a_model_and_from_then_on_neither_fetched_nor_converted(
 
     monkeypatch.setattr("probes.system.subprocesses.run", never)
     told.clear()
-    assert torch.equal(load("demo", progress=told.append).model(ids).logits, model(ids).logits)
+    assert torch.equal(load("demo", work=Work(told.append)).model(ids).logits, model(ids).logits)
     assert {event.task for event in told} == {"Loading SmolLM2-135M-Instruct"}
 
 

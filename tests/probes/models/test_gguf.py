@@ -15,6 +15,7 @@ from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
 from probes.schema.settings import RunSettings
 from probes.system import subprocesses as child
+from probes.system.progress import Work
 from tests.support.gguf_file import write_gguf
 from tests.support.tiny import byte_tokenizer, tiny
 
@@ -84,7 +85,7 @@ def test_a_copy_that_was_damaged_is_made_anew(gguf, conversions):
 def test_a_conversion_can_be_cancelled_and_leaves_nothing(gguf, tmp_path):
     told = []
     with pytest.raises(Cancelled):
-        load(str(gguf), progress=told.append, cancelled=lambda: len(told) > 3)
+        load(str(gguf), work=Work(told.append, lambda: len(told) > 3))
     assert told[-1].task == "Converting small (once)"
     assert [path.suffix for path in (tmp_path / "cache" / "models").iterdir()] == [".lock"]
 
@@ -101,7 +102,7 @@ def test_writing_the_copy_is_told_in_bytes(gguf, tmp_path, monkeypatch):
 
     monkeypatch.setattr(child, "run", write)
     with pytest.raises(Failure, match="No room for a copy"):
-        load(str(gguf), progress=told.append)
+        load(str(gguf), work=Work(told.append))
     size = 4 * sum(weight.numel() for weight in MODEL.parameters())
     converting = [event for event in told if event.task.startswith("Converting")]
     assert converting[0] == WorkProgressed("Converting small (once)")

@@ -21,6 +21,7 @@ NOWHERE = "http://127.0.0.1:9"
 LOAD_EACH = """
 import json, sys
 from probes.schema.errors import PhierError
+from probes.system.progress import Work
 from probes.models.loaded import load
 
 for spec in sys.argv[1:]:
@@ -29,7 +30,7 @@ for spec in sys.argv[1:]:
     def cancelled():
         return cancel and any(event.unit == "bytes" for event in told)
     try:
-        answer = load(spec.removeprefix("cancelled "), progress=told.append, cancelled=cancelled).info.revision
+        answer = load(spec.removeprefix("cancelled "), work=Work(told.append, cancelled)).info.revision
     except PhierError as problem:
         answer = f"{type(problem).__name__}: {problem}"
     fetched = [event for event in told if event.task.startswith("Fetching") and event.unit == "bytes"]

@@ -19,6 +19,8 @@ from probes.models.loaded import end_ids, fingerprint, load, named_drops, with_f
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
 from probes.schema.settings import RunSettings
+from probes.schema.spec import LoadOptions
+from probes.system.progress import Work
 from tests.support.tiny import ARCHITECTURES, byte_tokenizer, save, tiny
 
 TOKENIZER = byte_tokenizer()
@@ -71,11 +73,11 @@ def test_on_a_cpu_weights_are_read_as_float32_unless_asked_otherwise(tmp_path):
     model = tiny("llama", vocab_size=SIZE).to(torch.bfloat16)
     folder = str(save(tmp_path / "half", model, TOKENIZER))
     assert load(folder).model.dtype is torch.float32
-    assert load(folder, dtype="bfloat16").model.dtype is torch.bfloat16
+    assert load(folder, LoadOptions(dtype="bfloat16")).model.dtype is torch.bfloat16
 
 
 def test_a_device_map_is_handed_to_accelerate(folder):
-    loaded = load(str(folder), device_map="auto")
+    loaded = load(str(folder), LoadOptions(device_map="auto"))
     assert loaded.info.device == "cpu"
     assert torch.equal(loaded.model(PROMPT).logits, load(str(folder)).model(PROMPT).logits)
 
@@ -90,7 +92,7 @@ def test_a_model_in_several_files_is_read_whole(folder, tmp_path):
 
 def test_loading_says_nothing_on_the_terminal_and_tells_its_progress(folder, capfd):
     events: list[WorkProgressed] = []
-    load(str(folder), progress=events.append)
+    load(str(folder), work=Work(events.append))
     assert capfd.readouterr() == ("", "")
     assert {event.task for event in events} == {"Loading llama"}
     counted = [event.done for event in events if event.unit == "tensors"]
@@ -122,7 +124,7 @@ def test_loading_can_be_cancelled_half_way(folder):
         return len(told) > 10
 
     with pytest.raises(Cancelled):
-        load(str(folder), progress=told.append, cancelled=cancelled)
+        load(str(folder), work=Work(told.append, cancelled))
     assert len(told) == 11
     assert load(str(folder)).info.name == "llama"
 
@@ -249,7 +251,7 @@ def test_pickled_weights_are_refused_unless_allowed(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(BadInput, match=r"Pickled weights.*--allow-pickle"):
         load(str(folder))
-    allowed = load(str(folder), allow_pickle=True)
+    allowed = load(str(folder), LoadOptions(allow_pickle=True))
     assert torch.equal(allowed.model(PROMPT).logits, tiny("llama", vocab_size=SIZE)(PROMPT).logits)
 
 
@@ -271,7 +273,7 @@ def test_a_folder_without_weights_is_refused(folder):
 )
 def test_options_that_make_no_sense_are_refused(folder, options, sentence):
     with pytest.raises(BadInput, match=sentence):
-        load(str(folder), **options)
+        load(str(folder), LoadOptions(**options))
 
 
 def test_a_model_too_large_for_memory_is_refused_before_it_fills_it(folder, monkeypatch):
@@ -334,7 +336,7 @@ def test_a_fingerprint_is_taken_once_and_known_at_the_next_start(folder):
     taken = with_fingerprint(first).info.fingerprint
     assert taken == fingerprint(tiny("llama", vocab_size=SIZE))
     assert load(str(folder)).info.fingerprint == taken
-    assert load(str(folder), dtype="bfloat16").info.fingerprint == ""
+    assert load(str(folder), LoadOptions(dtype="bfloat16")).info.fingerprint == ""
 
 
 def test_a_fingerprint_is_not_believed_of_files_that_changed(folder):

@@ -17,7 +17,7 @@ from probes.pair import load_pair
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import parse
 from probes.schema.settings import RunSettings
-from probes.schema.spec import PairSpec
+from probes.schema.spec import LoadOptions, PairSpec
 from tests.support.prune_models import TOKENIZER, logits
 from tests.support.tiny import ARCHITECTURES, MORE, save, tiny
 
@@ -115,7 +115,7 @@ def test_pickles_are_looked_at_as_well(tmp_path):
     held = load_file(folder / "model.safetensors") | {"model.layers.0.self_attn.q_norm.weight": torch.ones(8)}
     torch.save(held, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    (warning,) = load(str(folder), allow_pickle=True).warnings
+    (warning,) = load(str(folder), LoadOptions(allow_pickle=True)).warnings
     assert "model.layers.0.self_attn.q_norm.weight" in warning
 
 

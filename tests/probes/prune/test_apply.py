@@ -17,6 +17,7 @@ from probes.prune.apply import apply
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.events import WorkProgressed
 from probes.schema.prune_setting import Ratio, parse
+from probes.system.progress import Work
 from probes.twin.anatomy import dissect
 from probes.twin.twin import Twin
 from tests.support.prune_models import FEW, loaded, logits, pruned
@@ -263,7 +264,7 @@ def test_a_cancelled_pruning_leaves_the_twin_as_it_was() -> None:
     before = twin.state.hash
     asked = iter(range(100))
     with pytest.raises(Cancelled):
-        apply(twin, parse("wanda:0.5"), dense, FEW, keep=False, cancelled=lambda: next(asked) > 12)
+        apply(twin, parse("wanda:0.5"), dense, FEW, keep=False, work=Work(cancelled=lambda: next(asked) > 12))
     assert twin.state.hash == before
     assert "forward" not in twin.model.get_submodule(twin.anatomy.blocks[0].name).__dict__
 
@@ -308,7 +309,7 @@ def test_finished_prunings_are_kept_and_damaged_ones_made_anew(tmp_path: Path) -
 def test_progress_never_runs_backwards(setting: str) -> None:
     dense = loaded("llama")
     told: list[WorkProgressed] = []
-    apply(Twin(dense.model), parse(setting), dense, FEW, keep=False, progress=told.append)
+    apply(Twin(dense.model), parse(setting), dense, FEW, keep=False, work=Work(told.append))
     layers = [event.done for event in told if event.unit == "layers"]
     assert len(layers) > 3
     assert layers == sorted(layers)

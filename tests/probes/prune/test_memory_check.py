@@ -14,6 +14,7 @@ from probes.prune.apply import apply
 from probes.prune.memory_check import check_memory
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import parse
+from probes.system.progress import Work
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
 from tests.support.prune_models import FEW, loaded, pruned
@@ -101,6 +102,6 @@ def test_a_refusal_comes_before_anything_slow_and_leaves_the_twin_as_it_was(monk
     unread = replace(FEW, source="no file of this name")  # which would be an error of its own if it were read
     monkeypatch.setattr(memory_check, "available_bytes", lambda _device: 0)
     with pytest.raises(Failure, match=r"wanda:0\.5 needs 0\.0 GB beside the dense model"):
-        apply(twin, parse("wanda:0.5"), dense, unread, progress=told.append)
+        apply(twin, parse("wanda:0.5"), dense, unread, work=Work(told.append))
     assert twin.state == before
     assert told == []

@@ -10,7 +10,7 @@ import torch
 from probes.pair import load_pair
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import parse
-from probes.schema.spec import PairSpec
+from probes.schema.spec import LoadOptions, PairSpec
 from probes.system import threads
 from probes.system.threads import fastest, median_seconds, use_threads
 from tests.support.tiny import byte_tokenizer, save, tiny
@@ -91,7 +91,7 @@ def test_a_measurement_tries_all_numbers_in_turn_and_puts_the_old_one_back():
 @pytest.mark.parametrize("number", [-1, 10_000_000])
 def test_numbers_that_the_machine_does_not_have_are_refused(number):
     with pytest.raises(BadInput, match=f"Threads: {number} threads can't be used: this machine has {os.cpu_count()}"):
-        PairSpec(prune=parse("wanda:0.5"), threads=number)
+        LoadOptions(threads=number)
 
 
 def test_the_sentence_is_a_note_of_the_pair_and_the_number_is_handed_through(wide, monkeypatch, tmp_path):
@@ -99,5 +99,5 @@ def test_the_sentence_is_a_note_of_the_pair_and_the_number_is_handed_through(wid
     taking(monkeypatch, {1: 0.5, 2: 1.0, 4: 3.0})
     pair = load_pair(PairSpec(dense=str(folder), prune=parse("magnitude:0.5")))
     assert any("--threads 4" in note for note in pair.every_note)
-    load_pair(PairSpec(dense=str(folder), prune=parse("magnitude:0.5"), threads=2))
+    load_pair(PairSpec(dense=str(folder), prune=parse("magnitude:0.5"), load=LoadOptions(threads=2)))
     assert torch.get_num_threads() == 2
