@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from explorer.sources.live import LiveSource, Loader, loader
 from probes.models.naming import is_local
 from probes.schema.errors import BadInput
-from probes.schema.events import Failed, Why, WorkProgressed
+from probes.schema.events import Failed, Why
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.spec import CalibrationSpec, PairSpec
-from probes.stepping.retrace import TASK, Retraced, check_same_models, retrace
+from probes.stepping.retrace import Retraced, check_same_models, retrace
 from probes.system.progress import Work
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class ContinuedSource(LiveSource):
         self._pair = pair
         lockstep = pair.lockstep(self._settings, prompt)
         try:
-            lockstep.prefill(self._filled, self._stopping)
-            again = retrace(lockstep, self._steps, self._told, self._stopping)
+            lockstep.prefill(self._watched())
+            again = retrace(lockstep, self._steps, self._watched())
         except BaseException:
             lockstep.close()
             raise
@@ -94,9 +94,6 @@ class ContinuedSource(LiveSource):
             self._stop(Why.ASKED, outcome)
             if again.beyond:
                 self._sink(_disagreement(again, notes))
-
-    def _told(self, done: int, total: int) -> None:
-        self._sink(WorkProgressed(TASK, done, total, "steps"))
 
 
 def _disagreement(again: Retraced, notes: Sequence[str]) -> Failed:

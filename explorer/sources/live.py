@@ -38,7 +38,7 @@ from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.until import Until, first_met, parse_until
 from probes.system.pace import SlowdownWatch
-from probes.system.progress import Work
+from probes.system.progress import READING_PROMPT, Work
 
 if TYPE_CHECKING:
     from probes.models.prompting import Prompt
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from probes.stepping.lockstep import Lockstep
 
 IMPORTING = "Loading torch and transformers"
-READING = "Reading the prompt"
 READ_AHEAD = 8
 """Steps measured before anybody asks for them."""
 
@@ -164,7 +163,7 @@ class LiveSource:
 
     def restart(self, settings: RunSettings) -> None:
         self.pause()  # at once: a key that runs or pauses then speaks of the new run
-        self._say_at_once(READING)
+        self._say_at_once(READING_PROMPT)
         self._commands.put(lambda: self._start(settings))
 
     def prune(self, setting: Setting) -> None:
@@ -293,7 +292,7 @@ class LiveSource:
         prompt = prompt or pair.prompt(settings)
         lockstep = pair.lockstep(settings, prompt)
         try:
-            lockstep.prefill(self._filled, self._stopping)
+            lockstep.prefill(self._watched())
         except BaseException:
             lockstep.close()
             raise
@@ -315,9 +314,6 @@ class LiveSource:
             self._run += 1
             self._pace, self._on_cpu = SlowdownWatch(), header.dense.device == "cpu"
             self._sink(RunStarted(self._run, header))
-
-    def _filled(self, done: int, total: int) -> None:
-        self._sink(WorkProgressed(READING, done, total, "tokens"))
 
     def _prune(self, setting: Setting) -> None:
         """Changes the pruned model, then shows as many steps of it as there were, with the tokens that were forced.

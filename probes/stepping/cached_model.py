@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 
 from probes.models.kv_cache import cache_name, is_recurrent, new_cache
 from probes.models.rotary import Rotary
-from probes.schema.errors import Cancelled, Failure
+from probes.schema.errors import Failure
+from probes.system.progress import READING_PROMPT, UNWATCHED, Work
 
 Context = Sequence[int]
 FILL = 512
@@ -77,14 +78,15 @@ class Track:
     def read(
         self,
         contexts: Sequence[Context],
+        work: Work = UNWATCHED,
         *,
-        filled: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        before: int = 0,
+        total: int | None = None,
     ) -> Answer:
         """What the model says after each context; they are of one length, and of at least one token.
 
-        On a GPU it may still be computing: `join` before anything is done with the answer. `filled(done, total)` is
-        told of a prefill's progress in tokens; `cancelled()` is asked between its pieces.
+        On a GPU it may still be computing: `join` before anything is done with the answer. `work` hears
+        of a prefill's progress, in tokens: those read here after `before` others, of `total`.
         Raises `Cancelled`, or `Failure` where memory runs out; the track can be used again after both.
         """
         length = len(contexts[0])
@@ -95,11 +97,9 @@ class Track:
                 held = self._hold(contexts)
                 fill = length if self._recurrent else FILL
                 for start in range(held, length - 1, fill):
-                    if cancelled is not None and cancelled():
-                        raise Cancelled("Reading the prompt")
+                    work.check(READING_PROMPT)
                     self._feed(contexts, start, min(start + fill, length - 1))
-                    if filled is not None:
-                        filled(min(start + fill, length - 1), length)
+                    work.tell(READING_PROMPT, before + min(start + fill, length - 1), total or length, "tokens")
                 logits = self._feed(contexts, length - 1, length)
                 assert self._hidden is not None
                 # Of a model on several devices, the logits may have been brought to another one than the last block's.

@@ -13,7 +13,7 @@ operations of a single token's pass make the two Python threads wait for one ano
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from probes.schema.summary import Accumulator
 from probes.stepping.cached_model import Answer, Track
 from probes.stepping.sampling import Sampler
 from probes.stepping.spaces import Distribution, compare, new_scratch
+from probes.system.progress import UNWATCHED, Work
 
 LOCAL_TOP = 5
 """Likeliest tokens of each model that the shared context keeps beside the full table, so that a step stays small."""
@@ -158,16 +159,12 @@ class Lockstep:
         self._stream = self._tokens.stream(self._dense_ids)
         self._stream_pruned = self._tokens.stream(self._pruned_ids)
 
-    def prefill(
-        self,
-        filled: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> None:
+    def prefill(self, work: Work = UNWATCHED) -> None:
         """Reads what the contexts hold so far, so that the next step is a single token's.
 
-        `filled(done, total)` is told how far it is, in tokens, each counted once a model.
+        Its progress is in tokens, each counted once a model.
         """
-        self._read(filled, cancelled)
+        self._read(work)
 
     def step(self, *, dense: int | None = None, pruned: int | None = None) -> StepRecord:
         """Measures the next step. `dense` and `pruned` force a token on the dense and the pruned context.
@@ -199,24 +196,16 @@ class Lockstep:
 
     # Reading --------------------------------------------------------------------------------------------------
 
-    def _read(
-        self,
-        filled: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> tuple[Answer | None, Answer]:
+    def _read(self, work: Work = UNWATCHED) -> tuple[Answer | None, Answer]:
         """The dense answer (None once it has ended), and the pruned one: row 0 on the dense context, the last row
         on its own. Joined only once both have been started, so that on one GPU neither waits for the other."""
         contexts = self._pruned_contexts()
         before = 0 if self._dense_ended else len(self._dense_ids)
-        whole = before + len(contexts[0])
-
-        def after(count: int) -> Callable[[int, int], None] | None:
-            return filled and (lambda done, _: filled(count + done, whole))
-
+        total = before + len(contexts[0])
         answer = None
         if not self._dense_ended:
-            answer = self._dense.read([self._dense_ids], filled=after(0), cancelled=cancelled)
-        answer_pruned = self._pruned.read(contexts, filled=after(before), cancelled=cancelled)
+            answer = self._dense.read([self._dense_ids], work, total=total)
+        answer_pruned = self._pruned.read(contexts, work, before=before, total=total)
         self._dense.join()
         self._pruned.join()
         return answer, answer_pruned

@@ -8,14 +8,15 @@ they still give the same figures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from probes.schema.errors import BadInput, Cancelled
+from probes.schema.errors import BadInput
 from probes.schema.header import RunHeader
 from probes.schema.record import Choice, Comparison, StepRecord, Taken
 from probes.schema.settings import Follow
+from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
     from probes.stepping.lockstep import Lockstep
@@ -87,19 +88,17 @@ class Retraced:
 def retrace(
     lockstep: Lockstep,
     recorded: Sequence[StepRecord],
-    told: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    work: Work = UNWATCHED,
 ) -> Retraced:
     """Measures the recorded steps on a lockstep that stands before its first step, and stands after them.
 
     Raises `BadInput` where a step's token is unknown because its line is lost, or where the models read no further;
-    `Cancelled` where `cancelled` says so.
+    `Cancelled`.
     """
     path: list[StepRecord] = []
     differences: list[Difference] = []
     for record in recorded:
-        if cancelled is not None and cancelled():
-            raise Cancelled("Measuring the recorded steps")
+        work.check(TASK)
         if record.missing:
             raise BadInput(
                 "A step is missing",
@@ -115,8 +114,7 @@ def retrace(
         here = _named(lockstep.step(dense=_token(record.taken), pruned=_token(record.taken_pruned)), record, lockstep)
         path.append(here)
         differences += _largest(record, here)
-        if told is not None:
-            told(len(path), len(recorded))
+        work.tell(TASK, len(path), len(recorded), "steps")
     lockstep.seek(path)
     return Retraced(tuple(path), tuple(differences))
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from probes.schema.errors import Cancelled
 from probes.schema.events import WorkProgressed
 
+READING_PROMPT = "Reading the prompt"
+"""The name of this piece of work, which the interface shows before the models begin it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:

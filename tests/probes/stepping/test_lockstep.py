@@ -16,10 +16,12 @@ from transformers import DynamicCache, PreTrainedModel
 from probes.models.kv_cache import cache_name
 from probes.recording.runs import empty_step
 from probes.schema.errors import BadInput, Cancelled
+from probes.schema.events import WorkProgressed
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.summary import Accumulator, summarise
 from probes.stepping.lockstep import Lockstep
+from probes.system.progress import Work
 from tests.support.stepping import PROMPT, Words, damaged, lockstep
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
@@ -295,16 +297,18 @@ def test_a_prefill_tells_of_both_models_and_can_be_cancelled_in_either(
 ) -> None:
     monkeypatch.setattr("probes.stepping.cached_model.FILL", 1)
     size = len(PROMPT)
-    told: list[tuple[int, int]] = []
+    told: list[WorkProgressed] = []
     with lockstep(llama, other) as stepping:
-        stepping.prefill(lambda *done: told.append(done))
-        assert told == [(done, 2 * size) for done in (*range(1, size), *range(size + 1, 2 * size))]
+        stepping.prefill(Work(told.append))
+        assert [(event.done, event.total) for event in told] == [
+            (done, 2 * size) for done in (*range(1, size), *range(size + 1, 2 * size))
+        ]
         plain = stepping.step()
     for last in (1, size):  # while the dense model reads, and while the pruned one does
         told.clear()
         with lockstep(llama, other) as stepping:
             with pytest.raises(Cancelled):
-                stepping.prefill(lambda *done: told.append(done), lambda last=last: len(told) == last)
+                stepping.prefill(Work(told.append, lambda last=last: len(told) == last))
             assert len(told) == last
             assert stepping.step() == plain
 

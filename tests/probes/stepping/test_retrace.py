@@ -10,10 +10,12 @@ from transformers import PreTrainedModel
 
 from probes.recording.runs import empty_step
 from probes.schema.errors import BadInput, Cancelled
+from probes.schema.events import WorkProgressed
 from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings, Sampling
 from probes.stepping.retrace import TOLERANCE, check_same_models, retrace
+from probes.system.progress import Work
 from tests.support.stepping import damaged, lockstep
 from tests.support.tiny import tiny
 
@@ -101,15 +103,15 @@ def test_a_lost_step_can_not_be_measured_again(llama: PreTrainedModel, other: Pr
 
 
 def test_it_tells_how_far_it_is_and_stops_when_asked(llama: PreTrainedModel, other: PreTrainedModel) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[WorkProgressed] = []
     with lockstep(llama, other, steps=3) as both:
         recorded = list(both)
         both.seek(())
-        retrace(both, recorded, lambda done, total: told.append((done, total)))
+        retrace(both, recorded, Work(told.append))
         both.seek(())
         with pytest.raises(Cancelled):
-            retrace(both, recorded, cancelled=lambda: True)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+            retrace(both, recorded, Work(cancelled=lambda: True))
+    assert [(event.done, event.total) for event in told] == [(1, 3), (2, 3), (3, 3)]
 
 
 INFO = ModelInfo("tiny", "folder/tiny", "", "a" * 64, "Tiny", 3, 32, 128, 1000, "float32", "cpu")
