@@ -1,25 +1,23 @@
-"""The command palette: only what is possible now, each named "Area: Verb"."""
+"""The command palette: the commands of the screen that are possible now, each named "Area: Verb"."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from explorer.ui.commands import COMMANDS, Command
-from explorer.ui.screens.main import MainScreen
+from explorer.ui.commands import Command, Commanded
 
 
 class PossibleCommands(Provider):
-    """The commands of the main screen, as far as they can be done."""
+    """The possible commands of the screen below the palette."""
 
-    def _commands(self) -> Iterator[Command]:
-        if isinstance(self.screen, MainScreen):
-            view = self.screen.view
-            yield from (command for command in COMMANDS if command.name and command.when(view))
+    def _commands(self) -> list[Command[Any]]:
+        return self.screen.possible_commands() if isinstance(self.screen, Commanded) else []
 
-    def _runner(self, command: Command) -> Callable[[], Awaitable[None]]:
+    def _runner(self, command: Command[Any]) -> Callable[[], Awaitable[None]]:
         return partial(self.screen.run_action, command.action)
 
     async def discover(self) -> Hits:

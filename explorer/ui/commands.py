@@ -1,191 +1,127 @@
-"""Everything a person can do on the main screen: one list behind the keys, the last line, the palette and the help."""
+"""A screen's command table: the one list behind its keys, its key line, the palette and its `?`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
-from explorer.state.view import Phase, View
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from explorer.ui.widgets.key_line import KeyHint
+
+State = TypeVar("State")
 
 
-def always(_: View) -> bool:
+def always(_: object) -> bool:
     return True
 
 
-def has_run(view: View) -> bool:
-    return view.header is not None
-
-
-def has_steps(view: View) -> bool:
-    return view.newest > 0
-
-
-def can_step(view: View) -> bool:
-    return view.header is not None and view.work is None
-
-
-def is_live(view: View) -> bool:
-    return view.live and view.header is not None
-
-
-def has_models(view: View) -> bool:
-    """What needs models: not in a recording, and not while they are busy."""
-    return view.live and can_step(view)
-
-
-def is_pruned_here(view: View) -> bool:
-    report = view.header.prune if view.header else None
-    return report is not None and bool(report.setting)
-
-
-def is_measured(view: View) -> bool:
-    """Is there anything to show layer by layer?"""
-    report = view.header.prune if view.header else None
-    return report is not None and bool(report.setting or report.matrices or report.dropped)
-
-
-def can_fork(view: View) -> bool:
-    return has_models(view) and view.record is not None
-
-
-def can_revive(view: View) -> bool:
-    return view.revivable and can_step(view)
-
-
-def can_play(view: View) -> bool:
-    return view.playback is not None and can_step(view)
-
-
 @dataclass(frozen=True, slots=True)
-class Command:
-    """One thing to do."""
+class Command(Generic[State]):
+    """One thing to do on a screen, by one key or by a few that belong together."""
 
-    action: str
-    keys: str
-    """Textual's key names, comma-separated."""
+    keys: Mapping[str, str]
+    """The action of each key. Keys have Textual's names; two names of one key are separated by a comma. The action is
+    "" if the field under focus, or Textual itself, acts on the key."""
     shown: str
-    """The key as people know it."""
-    label: str
-    """One or two words, for the last line."""
-    name: str
-    """"Area: Verb", for the palette."""
+    """The keys as people know them."""
     help: str
-    """A sentence."""
-    when: Callable[[View], bool] = always
+    """A sentence, for `?` and the palette."""
+    label: str | Callable[[State], str] = ""
+    """One or two words, for the key line; a command without them is not in it."""
+    name: str = ""
+    """"Area: Verb", for the palette; a command without it is not in it."""
+    when: Callable[[State], bool] = always
+    """Is it possible now? If not, the key line strikes it out, `?` dims it, and the palette leaves it out."""
+    offered: Callable[[State], bool] = always
+    """Does it belong in the key line now, possible or not?"""
     weight: int = 0
-    """Above 0 it stands in the last line, the heaviest first."""
+    """The heaviest are first in the key line."""
+    priority: bool = False
+    """Does the key act even in a field that would take it as text?"""
+
+    @property
+    def action(self) -> str:
+        """The action, of a command with one; else ""."""
+        actions = set(self.keys.values())
+        return actions.pop() if len(actions) == 1 else ""
+
+    @property
+    def bindings(self) -> list[Binding]:
+        """For Textual."""
+        return [
+            Binding(key, action, self.help, show=False, priority=self.priority)
+            for key, action in self.keys.items()
+            if action
+        ]
 
 
-COMMANDS = (
-    Command("run", "space", "space", "run", "Run: Go or pause", "Runs both models, or pauses them.", can_step, 90),
-    Command("step", "n", "n", "step", "Run: One step", "Measures one step.", can_step, 80),
-    Command("until", "u", "u", "until", "Run: Until a condition", "Runs until a condition is met.", can_step, 50),
-    Command("move(-1)", "left", "←", "", "", "Moves the cursor one step back.", has_steps),
-    Command("move(1)", "right", "→", "", "", "Moves the cursor one step on.", has_steps),
-    Command("move(-10)", "pageup", "PgUp", "", "", "Moves the cursor ten steps back.", has_steps),
-    Command("move(10)", "pagedown", "PgDn", "", "", "Moves the cursor ten steps on.", has_steps),
-    Command("first", "home", "Home", "", "Cursor: First step", "Moves the cursor to the first step.", has_steps),
-    Command("newest", "end", "End", "", "Cursor: Follow the newest", "Follows the newest step again.", has_steps),
-    Command("split", "g", "g", "split", "Cursor: First split", "Jumps to the first differing choice.", has_steps, 20),
-    Command(
-        "highest", "G,shift+g", "G", "worst", "Cursor: Highest KL", "Jumps to the step with the highest KL.", has_steps
-    ),
-    Command("row(-1)", "up", "↑", "", "", "Chooses the row above in the next-token table.", has_steps),
-    Command("row(1)", "down", "↓", "", "", "Chooses the row below in the next-token table.", has_steps),
-    Command(
-        "fork",
-        "enter",
-        "⏎",
-        "fork",
-        "Branch: Fork here",
-        "Forces the chosen token here: a new branch.",
-        can_fork,
-        60,
-    ),
-    Command("force", "i", "i", "", "Branch: Fork with any token", "Forces a token that is typed here.", can_fork),
-    Command("pace(False)", "left_square_bracket", "[", "", "Play: Slower", "Plays a recording slower.", can_play),
-    Command("pace(True)", "right_square_bracket", "]", "", "Play: Faster", "Plays a recording faster.", can_play),
-    Command("loop", "a", "a", "", "Play: Over and over", "Plays a recording over and over, or once.", can_play),
-    Command("rest", "e", "e", "", "Play: To the end", "Shows all that is left of a recording at once.", can_play),
-    Command("branches", "b", "b", "branches", "Branch: Switch", "Lists the branches and switches.", has_run, 25),
-    Command("follow", "f", "f", "follow", "Run: Change context", "Chooses which text each model sees.", has_models, 45),
-    Command("recordings", "o", "o", "open", "Recordings: Open", "Lists recordings to open or compare.", always, 30),
-    Command(
-        "save", "S,shift+s", "S", "", "Recordings: Save elsewhere", "Records into another file from now on.", is_live
-    ),
-    Command("prompt", "p", "p", "prompt", "Run: Edit prompt", "Edits the prompt and starts again.", has_models, 40),
-    Command(
-        "settings", "s", "s", "settings", "Run: Settings", "Sampler, temperatures, steps, context.", has_models, 35
-    ),
-    Command("prune", "x", "x", "prune", "Models: Prune anew", "Makes the pruned model anew.", has_models, 55),
-    Command(
-        "grid",
-        "w",
-        "w",
-        "layers",
-        "Models: Prune layer by layer",
-        "The pruned model layer by layer, to prune, drop and restore.",
-        is_measured,
-        42,
-    ),
-    Command("flip", "v", "v", "", "Models: Flip settings", "Turns to the prune setting before, and back.", has_models),
-    Command("keep", "k", "k", "", "Models: Keep the setting", "Keeps the prune setting under a name.", is_pruned_here),
-    Command(
-        "zoom", "z", "z", "zoom", "View: Zoom the panel", "Opens the panel under focus; Escape closes it.", has_run, 15
-    ),
-    Command(
-        "contexts",
-        "c",
-        "c",
-        "contexts",
-        "View: Table's context",
-        "In a parted run: the table on the dense text, or each model on its own.",
-        lambda view: view.parted,
-    ),
-    Command(
-        "widen(0.5)", "plus,equals_sign", "+", "", "View: Fewer steps", "Shows fewer steps in the charts.", has_steps
-    ),
-    Command("widen(2)", "minus", "−", "", "View: More steps", "Shows more steps in the charts, up to all.", has_steps),
-    Command(
-        "scale", "l", "l", "log", "View: Log or linear", "Draws divergences by powers of ten, or from zero.", has_run
-    ),
-    Command(
-        "explain", "f1", "F1", "explain", "Help: Explain the panel", "What the panel under focus shows.", has_run, 65
-    ),
-    Command("keys", "question_mark", "?", "keys", "Help: All keys", "Lists every key.", always, 70),
-    Command(
-        "notes",
-        "exclamation_mark",
-        "!",
-        "notes",
-        "Help: Notes and warnings",
-        "Shows all notes and warnings of this run again.",
-        has_run,
-        8,
-    ),
-    Command("copy", "y", "y", "copy", "View: Copy", "Copies the panel under focus as text.", has_run, 10),
-    Command("theme", "t", "t", "theme", "View: Next theme", "Dark, light, or the terminal's own colours.", always, 5),
-    Command("back", "escape", "Esc", "", "", "Closes a zoomed panel, or cancels the work under way."),
-    Command(
-        "models",
-        "m",
-        "m",
-        "models",
-        "Models: Load and go on",
-        "Loads the models of a recording and goes on from the cursor.",
-        can_revive,
-        75,
-    ),
-    Command(
-        "retry", "r", "r", "again", "Models: Try again", "Tries to load once more.", lambda v: v.phase is Phase.FAILED
-    ),
-    Command("quit", "q", "q", "quit", "Explorer: Quit", "Leaves; what is recorded stays.", always, 12),
+class Commanded:
+    """A screen with a command table. It is mixed in before Textual's own class, which reads the bindings it makes."""
+
+    COMMAND_TABLE: ClassVar[tuple[Command[Any], ...]] = ()
+    """Every command of the screen, in the order of its `?`."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "COMMAND_TABLE" in cls.__dict__:
+            bindings: list[BindingType] = [one for command in cls.COMMAND_TABLE for one in command.bindings]
+            cls.BINDINGS = bindings  # type: ignore[attr-defined]  # of Textual's class, which this one is mixed into
+        super().__init_subclass__(**options)
+
+    @property
+    def command_state(self) -> object:
+        """The value by which commands decide if they are possible: the screen itself, unless it shows a view."""
+        return self
+
+    def key_hints(self) -> list[KeyHint]:
+        """The key line's entries."""
+        state = self.command_state
+        found = sorted(self.COMMAND_TABLE, key=lambda command: -command.weight)
+        return [
+            KeyHint(command.shown, label, command.action, command.when(state))
+            for command in found
+            if (label := command.label(state) if callable(command.label) else command.label) and command.offered(state)
+        ]
+
+    def possible_commands(self) -> list[Command[Any]]:
+        """The palette's entries."""
+        return [one for one in self.COMMAND_TABLE if one.name and one.action and one.when(self.command_state)]
+
+    def action_keys(self) -> None:
+        """Lists every command of this screen."""
+        from explorer.ui.screens.help import KeysDialog
+
+        assert isinstance(self, Screen)
+        state = self.command_state
+        self.app.push_screen(KeysDialog([(one.shown, one.help, one.when(state)) for one in self.COMMAND_TABLE]))
+
+
+# What several screens have.
+
+HELP: Command[Any] = Command({"question_mark": "keys"}, "?", "Lists every key.", label="keys", name="Help: All keys")
+EXPLAIN: Command[Any] = Command(
+    {"f1": "explain"}, "F1", "Explains the panel under focus.", label="explain", name="Help: Explain the panel"
 )
-NEED_MODELS = (has_models, can_fork, is_live)
-BY_ACTION = {command.action.partition("(")[0]: command for command in COMMANDS}
-
-
-def available(action: str, view: View) -> bool:
-    """Is it possible now? An action that is not listed is not restricted."""
-    command = BY_ACTION.get(action)
-    return command is None or command.when(view)
+NOTES: Command[Any] = Command(
+    {"exclamation_mark": "notes"},
+    "!",
+    "Shows all notes and warnings of this run again.",
+    label="notes",
+    name="Help: Notes and warnings",
+)
+ZOOM: Command[Any] = Command(
+    {"z": "zoom"}, "z", "Zooms the panel under focus; Esc closes it.", label="zoom", name="View: Zoom the panel"
+)
+COPY: Command[Any] = Command(
+    {"y": "copy"}, "y", "Copies the panel under focus as text.", label="copy", name="View: Copy"
+)
+THEME: Command[Any] = Command(
+    {"t": "app.next_theme"}, "t", "Changes the colours: dark, light, the terminal's own.", name="View: Next theme"
+)
+QUIT: Command[Any] = Command(
+    {"q": "app.quit"}, "q", "Quits. Recorded steps are kept.", label="quit", name="Explorer: Quit"
+)
+FOCUS: Command[Any] = Command({"tab": ""}, "Tab", "Moves the focus to the next panel.")
+PALETTE: Command[Any] = Command({"ctrl+p": ""}, "Ctrl+P", "Finds a command by name.")

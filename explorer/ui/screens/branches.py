@@ -10,7 +10,8 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from explorer.ui.screens.dialog import Dialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 from probes.schema.branches import Branch, Branches
@@ -32,7 +33,10 @@ class AskBranch(Dialog[Branch | OtherRun]):
     """Gives the branch to go on with, or the run to show instead."""
 
     title_text = "Branches"
-    foot = "↑ ↓ ⏎ switches · Esc leaves it"
+    COMMAND_TABLE = (
+        Command({"up": "", "down": "", "enter": ""}, "↑ ↓ ⏎", "Switches to a branch or a run.", label="switches"),
+        CANCEL,
+    )
 
     def __init__(self, branches: Branches, runs: Sequence[OtherRun] = (), note: str = "") -> None:
         """`runs` are the others of the recording; `note` is said besides."""

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.recordings.comparison import RunComparison
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
+from explorer.ui.commands import COPY, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.ui.messages import StepPointed
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.theme import palette
 from explorer.ui.widgets.chart import Chart, ChartLine, Picture
 from explorer.ui.widgets.comparison import DASHES, ENTRIES, ROLES, SIGNS, ComparedFigures, ComparedTexts, style_of
-from explorer.ui.widgets.key_line import KeyHint, KeyLine
+from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.line_widget import FramedWidget
 from explorer.ui.widgets.space_panel import scale_of
 from explorer.words.token_text import flowing
@@ -31,6 +29,50 @@ CHARTS = (
     ("sum.kl", "above", "ΣKL in nats ↓"),
 )
 """Figure, kind of scale, title."""
+
+
+COMMANDS: tuple[Command[ComparisonScreen], ...] = (
+    Command(
+        {"left": "move(-1)", "right": "move(1)"}, "← →", "Moves the cursor one step back or forward.", label="cursor"
+    ),
+    Command(
+        {"pageup": "move(-10)", "pagedown": "move(10)"}, "PgUp PgDn", "Moves the cursor ten steps back or forward."
+    ),
+    Command(
+        {"home": "move(-1000000)", "end": "move(1000000)"}, "Home End", "Moves the cursor to the first or last step."
+    ),
+    Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Scrolls the table of figures.", label="figures"),
+    Command(
+        {"c": "side"},
+        "c",
+        "Shows the other model's texts.",
+        label=lambda screen: f"{screen.other_side} text",
+        name="View: Other text",
+    ),
+    Command(
+        {"g": "divergence"},
+        "g",
+        "Moves the cursor to the step at which the texts diverge.",
+        label="divergence",
+        name="Cursor: Divergence",
+        when=lambda screen: screen.diverges_at is not None,
+    ),
+    Command(
+        {"l": "scale"},
+        "l",
+        "Draws divergences on a log scale, or a linear one.",
+        label=lambda screen: "linear" if screen.log_scale else "log",
+        name="View: Log or linear",
+    ),
+    ZOOM,
+    COPY,
+    THEME,
+    Command({"escape": "leave"}, "Esc", "Goes back, or closes a zoomed panel.", label="back", name="Comparison: Back"),
+    HELP,
+    QUIT,
+    FOCUS,
+    PALETTE,
+)
 
 
 class ComparedChart(FramedWidget, can_focus=True):
@@ -60,24 +102,7 @@ class ComparisonScreen(Page):
 
     HOME = "#figures"
     AUTO_FOCUS = "#figures"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "move(-1)", show=False),
-        Binding("right", "move(1)", show=False),
-        Binding("pageup", "move(-10)", show=False),
-        Binding("pagedown", "move(10)", show=False),
-        Binding("home", "move(-1000000)", show=False),
-        Binding("end", "move(1000000)", show=False),
-        Binding("up", "row(-1)", show=False),
-        Binding("down", "row(1)", show=False),
-        Binding("c", "side", show=False),
-        Binding("g", "parting", show=False),
-        Binding("l", "scale", show=False),
-        Binding("z", "zoom", show=False),
-        Binding("y", "copy", show=False),
-        Binding("t", "app.next_theme", show=False),
-        Binding("escape", "leave", show=False),
-        Binding("q", "app.quit", show=False),
-    ]
+    COMMAND_TABLE = COMMANDS
 
     def __init__(self, compared: RunComparison) -> None:
         super().__init__()
@@ -86,7 +111,7 @@ class ComparisonScreen(Page):
         self._longest = max(len(entry.records) for entry in compared.entries)
         self._cursor = 1
         self._side = 1
-        self._log = True
+        self.log_scale: bool = True
 
     def compose(self) -> ComposeResult:
         yield Static(self._title(), id="title", markup=False)
@@ -123,23 +148,20 @@ class ComparisonScreen(Page):
         self.query_one(ComparedTexts).show(self._compared, self._cursor, self._side)
         self.query_one(ComparedFigures).show(self._compared)
         for chart in self.query(ComparedChart):
-            chart.show(self._columns, axis, self._cursor, self._log)
-        other = self._compared.texts[1 - self._side].side
-        self.query_one(KeyLine).show(
-            [
-                KeyHint("← →", "cursor", ""),
-                KeyHint("↑ ↓", "figures", ""),
-                KeyHint("c", f"{other} text", "side"),
-                KeyHint("g", "where they part", "parting", self._compared.texts[self._side].parts_at is not None),
-                KeyHint("l", "linear" if self._log else "log", "scale"),
-                KeyHint("z", "zoom", "zoom"),
-                KeyHint("y", "copy", "copy"),
-                KeyHint("Esc", "back", "leave"),
-                KeyHint("q", "quit", "app.quit"),
-            ]
-        )
+            chart.show(self._columns, axis, self._cursor, self.log_scale)
+        self.query_one(KeyLine).show(self.key_hints())
 
-    # What can be done.
+    @property
+    def other_side(self) -> str:
+        """The model whose texts are not shown."""
+        return self._compared.texts[1 - self._side].side
+
+    @property
+    def diverges_at(self) -> int | None:
+        """The step at which the texts that are shown diverge."""
+        return self._compared.texts[self._side].parts_at
+
+    # Actions.
 
     def action_move(self, steps: int) -> None:
         self._go(self._cursor + steps)
@@ -151,11 +173,11 @@ class ComparisonScreen(Page):
         self._side = 1 - self._side
         self.show()
 
-    def action_parting(self) -> None:
-        self._go(self._compared.texts[self._side].parts_at or self._cursor)
+    def action_divergence(self) -> None:
+        self._go(self.diverges_at or self._cursor)
 
     def action_scale(self) -> None:
-        self._log = not self._log
+        self.log_scale = not self.log_scale
         self.show()
 
     def action_leave(self) -> None:

@@ -1,45 +1,59 @@
-"""Dialogs: a frame in the middle of the screen with a title, something to do, and Escape to leave it undone."""
+"""Dialogs: a frame in the middle of the screen with a title, a body and its keys. Esc closes it without an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from explorer.ui.commands import Command, Commanded
+
 SHORT = 30
 """Below this many rows a dialog does without spacing."""
 Answer = TypeVar("Answer")
 
 
-class Dialog(ModalScreen[Answer], Generic[Answer]):
-    """The frame; a subclass gives its body. Dismissing without an answer gives None."""
+CLOSE: Command[Any] = Command({"escape": "leave"}, "Esc", "Closes the dialog.", label="closes", name="Dialog: Close")
+CANCEL: Command[Any] = Command(
+    {"escape": "leave"}, "Esc", "Closes the dialog and changes nothing.", label="cancels", name="Dialog: Cancel"
+)
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", show=False)]
+
+class Dialog(Commanded, ModalScreen[Answer], Generic[Answer]):
+    """The frame; a subclass gives its body. Dismissing without an answer gives None.
+
+    The frame names every key in place of a `?`: they are few, and a field under focus takes `?` as text.
+    """
+
+    COMMAND_TABLE: ClassVar[tuple[Command[Any], ...]] = (CLOSE,)
     title_text = ""
-    foot = "Esc closes"
+    foot = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="frame") as frame:
             frame.border_title = Text(self.title_text)  # text, where a string would be read as markup
-            frame.border_subtitle = Text(self.foot)
+            frame.border_subtitle = Text(self.foot or self.key_text())
             yield from self.body()
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.height < SHORT, "-short")
 
     def body(self) -> Iterator[Widget]:
-        """What stands in the frame."""
+        """The widgets in the frame."""
         raise NotImplementedError
+
+    def key_text(self) -> str:
+        """The keys, for the frame's lower edge."""
+        return " · ".join(f"{hint.key} {hint.label}" for hint in self.key_hints())
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -52,14 +66,16 @@ class Dialog(ModalScreen[Answer], Generic[Answer]):
 class MessageDialog(Dialog[None]):
     """A title, a sentence, a next step."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "leave", "Close", show=False)]
-    foot = "⏎ or Esc closes · nothing is lost"
+    COMMAND_TABLE = (replace(CLOSE, keys={"enter": "leave", "escape": "leave"}, shown="⏎ or Esc"),)
 
     def __init__(self, title: str, sentence: str, hint: str = "") -> None:
         super().__init__()
         self.title_text = title
         self._sentence = sentence
         self._hint = hint
+
+    def key_text(self) -> str:
+        return f"{super().key_text()} · nothing is lost"
 
     def body(self) -> Iterator[Widget]:
         yield Static(self._sentence, markup=False)
@@ -69,18 +85,21 @@ class MessageDialog(Dialog[None]):
 
 @dataclass(frozen=True, slots=True)
 class DialogChoice:
-    """One answer to choose."""
+    """One possible answer."""
 
     key: str
-    """A letter that chooses it at once."""
+    """A letter that chooses it."""
     label: str
     about: str = ""
 
 
 class ChoiceDialog(Dialog[str]):
-    """A question with a few answers: by arrows and Enter, by letter, by click. Gives the letter."""
+    """A question with a few answers, chosen by arrows and Enter, by letter, or by a click. Gives the letter."""
 
-    foot = "↑ ↓ ⏎ or a letter · Esc leaves it"
+    COMMAND_TABLE = (
+        Command({"up": "", "down": "", "enter": ""}, "↑ ↓ ⏎ or a letter", "Chooses an answer.", label="chooses"),
+        CANCEL,
+    )
 
     def __init__(self, title: str, question: str, ways: Sequence[DialogChoice], chosen: str = "") -> None:
         super().__init__()

@@ -8,7 +8,8 @@ from textual import on
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from explorer.ui.screens.dialog import Dialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.words.token_text import quoted
 from probes.schema.until import unescaped
 
@@ -17,7 +18,7 @@ class AskToken(Dialog[str]):
     """Gives the text of one token."""
 
     title_text = "Fork with a token"
-    foot = "⏎ forks · Esc leaves it"
+    COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Forks with the token.", label="forks"), CANCEL)
 
     def __init__(self, step: int) -> None:
         super().__init__()

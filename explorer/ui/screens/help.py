@@ -10,8 +10,6 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from explorer.state.view import View
-from explorer.ui.commands import COMMANDS
 from explorer.ui.screens.dialog import Dialog
 from explorer.words.explanations import Explanation
 from probes.schema.header import RunHeader
@@ -61,15 +59,6 @@ class NotesDialog(Dialog[None]):
 
 KeyHelp = tuple[str, str, bool]
 """A key, what it does, and whether that is possible now."""
-
-
-def main_keys(view: View) -> list[KeyHelp]:
-    """The keys of the main screen."""
-    return [
-        *((command.shown, command.help, command.when(view)) for command in COMMANDS),
-        ("Tab", "Moves the focus to the next panel.", True),
-        ("Ctrl+P", "Finds anything by name.", True),
-    ]
 
 
 class KeysDialog(Dialog[None]):

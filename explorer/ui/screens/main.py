@@ -6,16 +6,15 @@ from typing import Protocol
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.events import Key
 
 from explorer.sources.playback import next_pace
 from explorer.sources.source import Source
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
-from explorer.ui.commands import COMMANDS, NEED_MODELS, available
 from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
 from explorer.ui.screens.main_actions import MainActions
+from explorer.ui.screens.main_commands import COMMANDS, NEED_MODELS, available, is_busy
 from explorer.ui.screens.page import too_small
 from explorer.ui.widgets.key_line import KeyHint, KeyLine
 from explorer.ui.widgets.kl_strip import KlStrip
@@ -40,9 +39,7 @@ class MainScreen(MainActions):
     """Owns the regions; `show` gives them the view, each draws itself."""
 
     AUTO_FOCUS = "#table"
-    BINDINGS = [  # noqa: RUF012 - Textual's way
-        Binding(command.keys, command.action, command.help, show=False, id=command.action) for command in COMMANDS
-    ]
+    COMMAND_TABLE = COMMANDS
 
     def __init__(self, source: Source, view: View) -> None:
         super().__init__()
@@ -90,7 +87,18 @@ class MainScreen(MainActions):
         else:
             for region in self._regions:
                 region.show(view)
-        self.query_one(KeyLine).show(keys(view))
+        self.query_one(KeyLine).show(self.key_hints())
+
+    @property
+    def command_state(self) -> View:
+        return self.view
+
+    def key_hints(self) -> list[KeyHint]:
+        """While the models are busy only what is possible; in a recording what is possible comes first."""
+        hints = super().key_hints()
+        if is_busy(self.view):
+            return [hint for hint in hints if hint.enabled]
+        return hints if self.view.live else sorted(hints, key=lambda hint: not hint.enabled)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         return available(action, self.view)
@@ -99,7 +107,7 @@ class MainScreen(MainActions):
         """Says what a key that can't be used in a recording would need."""
         if self.view.live:
             return
-        command = next((one for one in COMMANDS if event.key in one.keys.split(",")), None)
+        command = next((one for one in COMMANDS if event.key in ",".join(one.keys).split(",")), None)
         if command is not None and command.when in NEED_MODELS and not command.when(self.view):
             go_on = " m loads them and goes on from here." if self.view.revivable else ""
             self.notify(f"This needs the models.{go_on}", title=command.name)
@@ -135,9 +143,6 @@ class MainScreen(MainActions):
         if self.view.playback is not None:
             self.view.follow_newest()
             self.view.playback.to_end()
-
-    async def action_quit(self) -> None:
-        await self.app.action_quit()
 
     def action_retry(self) -> None:
         self.post_message(RetryAsked())
@@ -215,21 +220,3 @@ class MainScreen(MainActions):
             self.post_message(ReturnAsked())
         else:
             self.clear_selection()
-
-
-def keys(view: View) -> list[KeyHint]:
-    """The last line: what matters now, by weight."""
-    found = sorted((command for command in COMMANDS if command.weight), key=lambda command: -command.weight)
-    entries = []
-    for command in found:
-        if command.action == "models" and not view.revivable:
-            continue
-        label = "pause" if command.action == "run" and view.running else command.label
-        entries.append(KeyHint(command.shown, label, command.action, command.when(view)))
-    if view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED):
-        entries = [entry for entry in entries if entry.enabled]
-    else:
-        entries.insert(2, KeyHint("← →", "cursor", "", view.newest > 0))
-        if not view.live:  # what a recording can't do shall not push out what it can
-            entries.sort(key=lambda entry: not entry.enabled)
-    return entries

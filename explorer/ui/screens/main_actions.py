@@ -192,11 +192,6 @@ class MainActions(Page):
 
         self.app.push_screen(AskBranch(self.view.branches, others, note), answered)
 
-    def action_keys(self) -> None:
-        from explorer.ui.screens.help import KeysDialog, main_keys
-
-        self.app.push_screen(KeysDialog(main_keys(self.view)))
-
     def action_notes(self) -> None:
         from explorer.ui.screens.help import NotesDialog
 
@@ -217,6 +212,3 @@ class MainActions(Page):
 
     def action_models(self) -> None:
         self.post_message(ModelsAsked())
-
-    async def action_theme(self) -> None:
-        await self.app.run_action("next_theme")

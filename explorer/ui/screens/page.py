@@ -9,6 +9,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from explorer.ui.commands import Commanded
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.space_panel import SpacePanel
 from explorer.ui.widgets.token_text import TokenText
@@ -22,7 +23,7 @@ NOT_COPIED = (
 )
 
 
-class Page(Screen[None]):
+class Page(Commanded, Screen[None]):
     """A full screen; a subclass composes it and shows what there is to show."""
 
     HOME = "#table"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static, TextArea
 
-from explorer.ui.screens.dialog import Dialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.widgets.checkbox import CheckboxLine
 from probes.schema.settings import Follow, RunSettings
 
@@ -19,8 +18,13 @@ class AskPrompt(Dialog[RunSettings]):
     """Gives the settings with the edited prompt."""
 
     title_text = "Prompt"
-    foot = "F2 starts a new run · Tab to the box below · Esc leaves it"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f2", "start", "Start", show=False, priority=True)]
+    COMMAND_TABLE = (
+        Command(
+            {"f2": "start"}, "F2", "Starts a new run.", label="starts a new run", name="Prompt: Start", priority=True
+        ),
+        Command({"tab": ""}, "Tab", "Moves the focus to the box below.", label="to the box below"),
+        CANCEL,
+    )
 
     def __init__(self, settings: RunSettings) -> None:
         super().__init__()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from explorer.recordings.library import ListedRun, matching
+from explorer.ui.commands import COPY, FOCUS, HELP, PALETTE, QUIT, THEME, Command
 from explorer.ui.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
 from explorer.ui.screens.page import Page, too_small
-from explorer.ui.widgets.key_line import KeyHint, KeyLine
+from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.recording_list import RecordingList
 from explorer.words.token_text import fit
 from probes.schema.foreign_text import visible
@@ -41,36 +40,80 @@ def _shipped() -> list[Path]:
         return []
 
 
+def in_list(screen: Recordings) -> bool:
+    return not screen.searching
+
+
+COMMANDS: tuple[Command[Recordings], ...] = (
+    Command(
+        {"enter": "open"},
+        "⏎",
+        "Opens the recording.",
+        label=lambda screen: "to the list" if screen.searching else "open",
+        name="Recordings: Open",
+        when=lambda screen: screen.searching or screen.openable,
+    ),
+    Command({"slash": "search"}, "/", "Searches.", label="search", name="Recordings: Search", offered=in_list),
+    Command(
+        {"space": "mark"},
+        "space",
+        "Marks the recording, to compare it with others.",
+        label="mark",
+        when=lambda screen: screen.openable,
+        offered=in_list,
+    ),
+    Command(
+        {"c": "compare"},
+        "c",
+        "Compares the marked recordings.",
+        label="compare marked",
+        name="Recordings: Compare",
+        when=lambda screen: screen.marked > 1,
+        offered=in_list,
+    ),
+    Command(
+        {"n": "new"},
+        "n",
+        "Starts a new run.",
+        label="new run",
+        name="Run: Start",
+        when=lambda screen: screen.can_run,
+        offered=lambda screen: screen.can_run and in_list(screen),
+    ),
+    Command(
+        {"escape": "leave"},
+        "Esc",
+        "Goes back to the list from a search, or to the run that was open.",
+        label=lambda screen: "to the list" if screen.searching else "back",
+        when=lambda screen: screen.searching or screen.can_leave,
+        offered=lambda screen: screen.searching or screen.can_leave,
+    ),
+    Command({"r": "look"}, "r", "Lists the files again.", label="refresh", name="Recordings: Refresh", offered=in_list),
+    Command({"up": "move(-1)", "down": "move(1)"}, "↑ ↓", "Chooses a recording."),
+    Command({"pageup": "move(-10)", "pagedown": "move(10)"}, "PgUp PgDn", "Moves ten recordings up or down."),
+    Command({"home": "move(-100000)", "end": "move(100000)"}, "Home End", "Chooses the first or the last recording."),
+    COPY,
+    THEME,
+    HELP,
+    QUIT,
+    FOCUS,
+    PALETTE,
+)
+
+
 class Recordings(Page):
     """A list to choose from; what is typed after / narrows it."""
 
     HOME = "#recordings"
     AUTO_FOCUS = "#recordings"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", show=False),
-        Binding("space", "mark", show=False),
-        Binding("c", "compare", show=False),
-        Binding("slash", "search", show=False),
-        Binding("n", "new", show=False),
-        Binding("r", "look", show=False),
-        Binding("t", "app.next_theme", show=False),
-        Binding("y", "copy", show=False),
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("pageup", "move(-10)", show=False),
-        Binding("pagedown", "move(10)", show=False),
-        Binding("home", "move(-100000)", show=False),
-        Binding("end", "move(100000)", show=False),
-        Binding("escape", "leave", show=False),
-        Binding("q", "app.quit", show=False),
-    ]
+    COMMAND_TABLE = COMMANDS
 
     def __init__(self, look: Library, *, can_run: bool, can_leave: bool) -> None:
         """`can_run` offers a new run on the models, `can_leave` to go back to what was shown before."""
         super().__init__()
         self._look = look
-        self._can_run = can_run
-        self._can_leave = can_leave
+        self.can_run: bool = can_run
+        self.can_leave: bool = can_leave
         self._all: Sequence[ListedRun] | None = None
 
     def compose(self) -> ComposeResult:
@@ -111,26 +154,23 @@ class Recordings(Page):
             place = f"   run {one.run} of {one.runs}" if one.runs > 1 else ""
             told = f"{fit(told, max(10, self.size.width - 4)).rstrip()}\n{visible(str(one.chosen))}{place}"
         self.query_one("#told", Static).update(told)
-        searching = self.focused is not None and self.focused.id == "search"
-        self.query_one(KeyLine).show(self._keys(listing, searching))
+        self.query_one(KeyLine).show(self.key_hints())
 
-    def _keys(self, listing: RecordingList, searching: bool) -> list[KeyHint]:
-        if searching:
-            return [KeyHint("⏎", "to the list", ""), KeyHint("Esc", "to the list", "")]
-        some = listing.chosen is not None and not listing.chosen.problem
-        keys = [
-            KeyHint("⏎", "open", "open", some),
-            KeyHint("/", "search", "search"),
-            KeyHint("space", "mark", "mark", some),
-            KeyHint("c", "compare marked", "compare", len(listing.marked) > 1),
-        ]
-        if self._can_run:
-            keys.append(KeyHint("n", "new run", "new"))
-        if self._can_leave:
-            keys.append(KeyHint("Esc", "back", "leave"))
-        return [*keys, KeyHint("r", "look again", "look"), KeyHint("q", "quit", "app.quit")]
+    @property
+    def searching(self) -> bool:
+        return self.focused is not None and self.focused.id == "search"
 
-    # What can be done.
+    @property
+    def openable(self) -> bool:
+        """Is there a recording under the cursor that can be read?"""
+        chosen = self.query_one(RecordingList).chosen
+        return chosen is not None and not chosen.problem
+
+    @property
+    def marked(self) -> int:
+        return len(self.query_one(RecordingList).marked)
+
+    # Actions.
 
     def action_move(self, rows: int) -> None:
         listing = self.query_one(RecordingList)
@@ -155,16 +195,16 @@ class Recordings(Page):
             self.notify("Mark two runs or more with the space bar.", title="Compare")
 
     def action_new(self) -> None:
-        if self._can_run:
+        if self.can_run:
             self.post_message(LiveRunAsked())
 
     def action_search(self) -> None:
         self.query_one("#search", Input).focus()
 
     def action_leave(self) -> None:
-        if self.focused is not None and self.focused.id == "search":
+        if self.searching:
             self.query_one(RecordingList).focus()
-        elif self._can_leave:
+        elif self.can_leave:
             self.app.pop_screen()
 
     @on(Input.Changed)

@@ -9,14 +9,15 @@ from textual import on
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from explorer.ui.screens.dialog import Dialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
 
 
 class AskPath(Dialog[Path]):
     """Gives the path of a file that is not there yet."""
 
     title_text = "Save the recording elsewhere"
-    foot = "⏎ saves · Esc leaves it"
+    COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Saves under this name.", label="saves"), CANCEL)
 
     def body(self) -> Iterator[Widget]:
         yield Static("All that was measured goes into this file, and so does what follows.", markup=False)

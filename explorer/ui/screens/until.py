@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from explorer.ui.screens.dialog import Dialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
 from probes.schema.errors import BadInput
 from probes.schema.until import GRAMMAR, parse_until
 
@@ -30,8 +29,11 @@ class AskUntil(Dialog[str]):
     """Gives a condition of `probes.schema.until.GRAMMAR`."""
 
     title_text = "Run until"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "examples", show=False)]
-    foot = "⏎ runs · ↓ examples and earlier ones · Esc leaves it"
+    COMMAND_TABLE = (
+        Command({"enter": ""}, "⏎", "Runs until the condition is met.", label="runs"),
+        Command({"down": "examples"}, "↓", "Goes to the recent conditions and the examples.", label="recent, examples"),
+        CANCEL,
+    )
 
     def __init__(self, earlier: Sequence[str] = ()) -> None:
         super().__init__()

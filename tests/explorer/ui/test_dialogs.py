@@ -267,7 +267,7 @@ def test_an_explanation_is_two_sentences_and_one_on_how_to_read_it() -> None:
 
 
 async def test_the_keys_are_all_listed() -> None:
-    from explorer.ui.commands import COMMANDS
+    from explorer.ui.screens.main_commands import COMMANDS
 
     async with on_stage(scripted(), 5, (120, 60)) as (app, pilot):
         await press(pilot, "question_mark")
@@ -282,7 +282,7 @@ async def test_the_palette_offers_only_what_is_possible() -> None:
     async with on_stage(scripted(live=False), 5) as (app, _):
         names = {command.name for command in PossibleCommands(app.main)._commands()}
         assert "Run: One step" in names
-        assert not names & {"Models: Prune anew", "Branch: Fork here", "Models: Try again", "View: Table's context"}
+        assert not names & {"Models: Prune", "Branch: Fork here", "Models: Try again", "View: Table's context"}
         assert all(": " in name for name in names)
 
 

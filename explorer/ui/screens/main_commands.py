@@ -1,0 +1,277 @@
+"""The commands of the main screen. Each is possible or not by the view alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from explorer.state.view import Phase, View
+from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
+
+
+def has_run(view: View) -> bool:
+    return view.header is not None
+
+
+def has_steps(view: View) -> bool:
+    return view.newest > 0
+
+
+def can_step(view: View) -> bool:
+    return view.header is not None and view.work is None
+
+
+def is_live(view: View) -> bool:
+    return view.live and view.header is not None
+
+
+def has_models(view: View) -> bool:
+    """Are the models there and not busy? A recording has none."""
+    return view.live and can_step(view)
+
+
+def is_pruned_here(view: View) -> bool:
+    report = view.header.prune if view.header else None
+    return report is not None and bool(report.setting)
+
+
+def is_measured(view: View) -> bool:
+    """Is there anything to show layer by layer?"""
+    report = view.header.prune if view.header else None
+    return report is not None and bool(report.setting or report.matrices or report.dropped)
+
+
+def can_fork(view: View) -> bool:
+    return has_models(view) and view.record is not None
+
+
+def can_revive(view: View) -> bool:
+    return view.revivable and can_step(view)
+
+
+def can_play(view: View) -> bool:
+    return view.playback is not None and can_step(view)
+
+
+def is_busy(view: View) -> bool:
+    return view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED)
+
+
+COMMANDS: tuple[Command[View], ...] = (
+    Command(
+        {"space": "run"},
+        "space",
+        "Runs both models, or pauses them.",
+        label=lambda view: "pause" if view.running else "run",
+        name="Run: Go or pause",
+        when=can_step,
+        weight=90,
+    ),
+    Command({"n": "step"}, "n", "Measures one step.", label="step", name="Run: One step", when=can_step, weight=80),
+    Command(
+        {"u": "until"},
+        "u",
+        "Runs until a condition is met.",
+        label="until",
+        name="Run: Until a condition",
+        when=can_step,
+        weight=50,
+    ),
+    Command(
+        {"left": "move(-1)", "right": "move(1)"},
+        "← →",
+        "Moves the cursor one step back or forward.",
+        label="cursor",
+        when=has_steps,
+        offered=lambda view: not is_busy(view),
+        weight=78,
+    ),
+    Command(
+        {"pageup": "move(-10)", "pagedown": "move(10)"},
+        "PgUp PgDn",
+        "Moves the cursor ten steps back or forward.",
+        when=has_steps,
+    ),
+    Command(
+        {"home": "first"}, "Home", "Moves the cursor to the first step.", name="Cursor: First step", when=has_steps
+    ),
+    Command({"end": "newest"}, "End", "Follows the newest step.", name="Cursor: Follow the newest", when=has_steps),
+    Command(
+        {"g": "split"},
+        "g",
+        "Moves the cursor to the first split.",
+        label="split",
+        name="Cursor: First split",
+        when=has_steps,
+        weight=20,
+    ),
+    Command(
+        {"G,shift+g": "highest"},
+        "G",
+        "Moves the cursor to the step with the highest KL.",
+        name="Cursor: Highest KL",
+        when=has_steps,
+    ),
+    Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a row of the next-token table.", when=has_steps),
+    Command(
+        {"enter": "fork"},
+        "⏎",
+        "Forces the chosen token here and opens a new branch.",
+        label="fork",
+        name="Branch: Fork here",
+        when=can_fork,
+        weight=60,
+    ),
+    Command({"i": "force"}, "i", "Forces a token that you type.", name="Branch: Fork with any token", when=can_fork),
+    Command({"left_square_bracket": "pace(False)"}, "[", "Plays slower.", name="Play: Slower", when=can_play),
+    Command({"right_square_bracket": "pace(True)"}, "]", "Plays faster.", name="Play: Faster", when=can_play),
+    Command({"a": "loop"}, "a", "Plays again and again, or once.", name="Play: Loop", when=can_play),
+    Command({"e": "rest"}, "e", "Shows the rest of the recording at once.", name="Play: To the end", when=can_play),
+    Command(
+        {"b": "branches"},
+        "b",
+        "Lists the branches and switches between them.",
+        label="branches",
+        name="Branch: Switch",
+        when=has_run,
+        weight=25,
+    ),
+    Command(
+        {"f": "follow"},
+        "f",
+        "Chooses which text each model reads.",
+        label="follow",
+        name="Run: Change context",
+        when=has_models,
+        weight=45,
+    ),
+    Command(
+        {"o": "recordings"},
+        "o",
+        "Lists recordings to open or compare.",
+        label="open",
+        name="Recordings: Open",
+        weight=30,
+    ),
+    Command(
+        {"S,shift+s": "save"},
+        "S",
+        "Continues the recording in another file.",
+        name="Recordings: Save elsewhere",
+        when=is_live,
+    ),
+    Command(
+        {"p": "prompt"},
+        "p",
+        "Edits the prompt and starts a new run.",
+        label="prompt",
+        name="Run: Edit prompt",
+        when=has_models,
+        weight=40,
+    ),
+    Command(
+        {"s": "settings"},
+        "s",
+        "Changes sampler, temperatures, steps or context.",
+        label="settings",
+        name="Run: Settings",
+        when=has_models,
+        weight=35,
+    ),
+    Command(
+        {"x": "prune"},
+        "x",
+        "Prunes with another setting.",
+        label="prune",
+        name="Models: Prune",
+        when=has_models,
+        weight=55,
+    ),
+    Command(
+        {"w": "grid"},
+        "w",
+        "Shows the pruned model layer by layer: prune, drop, restore.",
+        label="layers",
+        name="Models: Prune layer by layer",
+        when=is_measured,
+        weight=42,
+    ),
+    Command(
+        {"v": "flip"},
+        "v",
+        "Switches to the previous prune setting, and back.",
+        name="Models: Flip settings",
+        when=has_models,
+    ),
+    Command(
+        {"k": "keep"},
+        "k",
+        "Saves the prune setting under a name.",
+        name="Models: Save the setting",
+        when=is_pruned_here,
+    ),
+    replace(ZOOM, when=has_run, weight=15),
+    Command(
+        {"c": "contexts"},
+        "c",
+        "After the texts diverge: the table on the dense text, or each model on its own.",
+        label="contexts",
+        name="View: Table's context",
+        when=lambda view: view.parted,
+    ),
+    Command(
+        {"plus,equals_sign": "widen(0.5)"},
+        "+",
+        "Shows fewer steps in the charts.",
+        name="View: Fewer steps",
+        when=has_steps,
+    ),
+    Command(
+        {"minus": "widen(2)"},
+        "−",
+        "Shows more steps in the charts, up to all.",
+        name="View: More steps",
+        when=has_steps,
+    ),
+    Command(
+        {"l": "scale"},
+        "l",
+        "Draws divergences on a log scale, or a linear one.",
+        name="View: Log or linear",
+        when=has_run,
+    ),
+    replace(EXPLAIN, when=has_run, weight=65),
+    replace(HELP, weight=70),
+    replace(NOTES, when=has_run, weight=8),
+    replace(COPY, when=has_run, weight=10),
+    replace(THEME, label="theme", weight=5),
+    Command({"escape": "back"}, "Esc", "Closes a zoomed panel, or cancels the work in progress."),
+    Command(
+        {"m": "models"},
+        "m",
+        "Loads the models of a recording and continues from the cursor.",
+        label="models",
+        name="Models: Load and continue",
+        when=can_revive,
+        offered=lambda view: view.revivable,
+        weight=75,
+    ),
+    Command(
+        {"r": "retry"},
+        "r",
+        "Tries again to load the models.",
+        name="Models: Try again",
+        when=lambda view: view.phase is Phase.FAILED,
+    ),
+    replace(QUIT, weight=12),
+    FOCUS,
+    PALETTE,
+)
+NEED_MODELS = (has_models, can_fork, is_live)
+"""What makes a command one that a recording alone can't do."""
+BY_ACTION = {action.partition("(")[0]: command for command in COMMANDS for action in command.keys.values()}
+
+
+def available(action: str, view: View) -> bool:
+    """Is it possible now? An action that is not listed is not restricted."""
+    command = BY_ACTION.get(action)
+    return command is None or command.when(view)

@@ -1,0 +1,141 @@
+"""Every screen's keys, key line, palette and `?` follow from its command table."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+import explorer.ui.screens
+from explorer.ui.app import ExplorerApp
+from explorer.ui.command_palette import PossibleCommands
+from explorer.ui.commands import Command, Commanded
+from explorer.ui.screens.dialog import Dialog, MessageDialog
+from explorer.ui.screens.main_actions import MainActions
+from explorer.ui.screens.page import Page
+from explorer.ui.widgets.key_line import KeyLine
+from tests.support.records import session_events, write_events
+from tests.support.stage import on_stage, press, screen_text, scripted, settle
+
+OPENED_BY = {
+    "MainScreen": (),
+    "AskBranch": ("b",),
+    "AskName": ("k",),
+    "AskPath": ("S",),
+    "AskPrompt": ("p",),
+    "AskSetting": ("x",),
+    "AskSettings": ("s",),
+    "AskToken": ("i",),
+    "AskUntil": ("u",),
+    "ChoiceDialog": ("f",),
+    "ComparisonScreen": None,
+    "ExplanationDialog": ("f1",),
+    "KeysDialog": ("question_mark",),
+    "MessageDialog": None,
+    "NotesDialog": ("exclamation_mark",),
+    "PruneGrid": ("w",),
+    "Recordings": ("o",),
+}
+"""The keys that open each screen from the main one; None if it takes more than keys."""
+TABLES = [name for name in OPENED_BY if name not in ("AskName", "AskSetting", "AskSettings", "PruneGrid")]
+
+
+def screens() -> dict[str, type[Screen[object]]]:
+    """Every screen of the program by its name, without what several of them share."""
+    for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
+        importlib.import_module(f"explorer.ui.screens.{module.name}")
+    found = set(_below(Screen)) - {Page, MainActions, Dialog}
+    return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.")}
+
+
+def _below(cls: type) -> Iterator[type]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _below(sub)
+
+
+async def opened(name: str, app: ExplorerApp, pilot: Pilot[int], folder: Path) -> Screen[object]:
+    """The screen of that name over the main one."""
+    keys = OPENED_BY[name]
+    if keys is not None:
+        await press(pilot, *keys)
+    elif name == "ComparisonScreen":
+        app.compare([write_events(folder / f"{which}.jsonl", session_events(30, seed=which)) for which in (1, 2)])
+        await settle(pilot)
+    else:
+        app.push_screen(MessageDialog("Title", "Sentence."))
+        await settle(pilot)
+    assert type(app.screen).__name__ == name
+    return app.screen
+
+
+def test_every_screen_is_opened_here() -> None:
+    assert set(OPENED_BY) == set(screens())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_binding_comes_from_the_table(name: str) -> None:
+    cls = screens()[name]
+    assert issubclass(cls, Commanded)
+    bound = {key for base in cls.__mro__ if base.__module__.startswith("explorer.") for key in _keys(base)}
+    listed = {one.key for command in cls.COMMAND_TABLE for one in command.bindings}
+    assert bound == listed
+    assert len(listed) == sum(len(command.bindings) for command in cls.COMMAND_TABLE), "two commands have one key"
+
+
+def _keys(cls: type) -> list[str]:
+    return [binding.key for binding in cls.__dict__.get("BINDINGS", ())]
+
+
+@pytest.mark.parametrize("name", TABLES)
+async def test_every_key_of_the_table_does_what_it_says(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with on_stage(scripted(), 30) as (app, pilot):
+        screen = await opened(name, app, pilot, tmp_path)
+        monkeypatch.setattr(screen, "check_action", lambda *_: True)
+        done: list[str] = []
+        for keys, action in ((k, a) for command in screen.COMMAND_TABLE for k, a in command.keys.items()):  # type: ignore[attr-defined]
+            if not action:
+                assert keys in screen.active_bindings, f"nothing acts on {keys}"
+                continue
+            name, _, given = action.removeprefix("app.").partition("(")
+            target = app if action.startswith("app.") else screen
+            monkeypatch.setattr(target, f"action_{name}", lambda *given: done.append(str(given)))
+            for key in keys.split(","):
+                if key.startswith("shift+"):  # a terminal sends the capital letter
+                    continue
+                done.clear()
+                await pilot.press(key)
+                assert done == [str(ast.literal_eval(f"({given.removesuffix(')')},)") if given else ())], key
+
+
+@pytest.mark.parametrize("name", TABLES)
+async def test_the_key_line_the_palette_and_help_show_the_table(name: str, tmp_path: Path) -> None:
+    async with on_stage(scripted(), 30, (140, 70)) as (app, pilot):
+        screen = await opened(name, app, pilot, tmp_path)
+        table: tuple[Command[object], ...] = screen.COMMAND_TABLE  # type: ignore[attr-defined]
+        assert all(command in table for command in PossibleCommands(screen)._commands())
+        if isinstance(screen, Dialog):
+            frame = str(screen.query_one("#frame").border_subtitle)
+            assert all(command.label and command.shown in frame for command in table)
+            return
+        line = screen.query_one(KeyLine)._keys
+        assert {(hint.key, hint.action) for hint in line} <= {(command.shown, command.action) for command in table}
+        await press(pilot, "question_mark")
+        shown = " ".join(screen_text(app).split())
+        for command in table:
+            assert f"{command.shown} {command.help[:40]}" in shown
+
+
+async def test_a_command_of_several_keys_has_no_action_of_its_own() -> None:
+    one: Command[object] = Command({"left": "move(-1)", "right": "move(1)"}, "← →", "Moves.")
+    assert one.action == ""
+    assert [(binding.key, binding.action) for binding in one.bindings] == [("left", "move(-1)"), ("right", "move(1)")]
+    assert Command({"enter": "leave", "escape": "leave"}, "⏎ Esc", "Closes.").action == "leave"
