@@ -14,6 +14,7 @@ from explorer.words.token_text import flowing
 from probes.checkpoints.provenance import Provenance
 from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, PruneReport, TensorReport
+from probes.schema.part import Part
 from probes.schema.prune_setting import ranges
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _print_measured(report: PruneReport, console: Console) -> None:
         for line in _obeyed(report.matrices):
             console.print(Text(f"N:M      {line}"), soft_wrap=True)
     if report.dropped:
-        console.print(Text(f"\ndropped  {', '.join(_grouped(report.dropped))}"))
+        console.print(Text(f"\ndropped  {', '.join(_grouped(report.dropped_parts))}"))
         console.print(Text(f"         {report.dropped_parameters:,} parameters", "dim"))
     if report.compared is not None:
         console.print(Text(f"\n{len(report.tensors)} of {report.compared} tensors differ", "bold"))
@@ -146,11 +147,10 @@ def _kind(matrix: MatrixReport) -> str:
     return matrix.name.rpartition(".")[2]
 
 
-def _grouped(names: Iterable[str]) -> list[str]:
+def _grouped(parts: Iterable[Part]) -> list[str]:
     kinds: dict[str, list[int]] = {}
-    for name in names:
-        kind, _, layer = name.partition(" ")
-        kinds.setdefault(kind, []).append(int(layer))
+    for part in parts:
+        kinds.setdefault(part.kind, []).append(part.layer)
     return [f"{kind} {ranges(layers)}" for kind, layers in kinds.items()]
 
 

@@ -17,6 +17,7 @@ from probes.models.loaded import Loaded
 from probes.prune.activations import NormCache
 from probes.prune.apply import apply
 from probes.prune.block_walk import stream
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.system.progress import UNWATCHED, Work
@@ -70,11 +71,12 @@ def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work =
         return clock.timed(label or setting, prune, per, limit)
 
     # The first drop finds out how this architecture is dropped from, which is remembered.
-    found.append(clock.timed("the first drop", lambda: twin.drop("attn 0"), STEP))
+    found.append(clock.timed("the first drop", lambda: twin.drop(Part("attn", 0)), STEP))
     twin.restore()
-    for what, drops in (("drop-attn", ("attn 0", "attn 1")), ("drop-block", ("block 0", "block 1"))):
-        found.append(clock.timed(f"{what}, 2 layers", partial(twin.drop, *drops), STEP, QUICK))
-        found.append(clock.timed(f"giving back {what}", twin.restore, STEP, QUICK))
+    for kind in ("attn", "block"):
+        drop = partial(twin.drop, Part(kind, 0), Part(kind, 1))
+        found.append(clock.timed(f"drop-{kind}, 2 layers", drop, STEP, QUICK))
+        found.append(clock.timed(f"giving back drop-{kind}", twin.restore, STEP, QUICK))
     for setting, limit in LIMITS.items():
         NormCache.forget(dense.model)
         found.append(carry_out(setting, STEP if setting.startswith("magnitude") else PASS, limit=limit))

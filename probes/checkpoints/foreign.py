@@ -9,6 +9,7 @@ import torch
 from probes.checkpoints.weight_diff import tensors
 from probes.models.loaded import Loaded, named_drops
 from probes.schema.errors import BadInput
+from probes.schema.part import Part
 from probes.system.progress import Work
 from probes.twin.anatomy import probe_ids
 from probes.twin.twin import Twin
@@ -24,8 +25,8 @@ class Elsewhere:
     loaded: Loaded
     plain: Loaded
     """The same without its drops: the weights as they lie in the files."""
-    dropped: tuple[str, ...] = ()
-    """What it names as dropped: "attn 20", "mlp 3"."""
+    dropped: tuple[Part, ...] = ()
+    """The sublayers that it names as dropped."""
     silent: tuple[str, ...] = ()
     """Paths of what therefore never runs."""
     dropped_parameters: int = 0
@@ -39,18 +40,18 @@ def obeyed(loaded: Loaded, work: Work) -> Elsewhere:
     Raises `BadInput` where a list names what the model has not, or a needed tensor is in no file.
     """
     lists = named_drops(loaded.model.config.to_dict())
-    names = [f"{kind} {layer}" for kind, layers in lists.items() for layer in layers]
-    if not names or type(loaded.model).__module__.startswith(_FOREIGN):
+    parts = tuple(Part(kind, layer) for kind, layers in lists.items() for layer in layers)
+    if not parts or type(loaded.model).__module__.startswith(_FOREIGN):
         return Elsewhere(loaded, loaded)
-    work.tell(f"Dropping {len(names)} sublayers")
+    work.tell(f"Dropping {len(parts)} sublayers")
     twin = Twin(loaded.model)
-    twin.drop(*names)
+    twin.drop(*parts)
     if loaded.absent:
         _check_unneeded(loaded, twin)
     run = replace(loaded, model=twin.model)
-    sublayers = [sublayer for sublayer in twin.anatomy.sublayers if str(sublayer) in names]
+    sublayers = [sublayer for sublayer in twin.anatomy.sublayers if sublayer.part in parts]
     silent = [path for sublayer in sublayers for path in sublayer.modules]
-    return Elsewhere(run, loaded, tuple(names), (*silent, *loaded.absent), twin.dropped_parameters)
+    return Elsewhere(run, loaded, parts, (*silent, *loaded.absent), twin.dropped_parameters)
 
 
 def _check_unneeded(loaded: Loaded, twin: Twin) -> None:

@@ -25,6 +25,7 @@ from probes.models import quantised
 from probes.models.loaded import Loaded
 from probes.schema.errors import BadInput
 from probes.schema.header import PruneReport
+from probes.schema.part import BLOCK, Part
 from probes.schema.prune_setting import ranges
 from probes.system.progress import Work
 from probes.twin.anatomy import Anatomy, dissect
@@ -62,7 +63,7 @@ class _Layers:
 
     numbers: Mapping[int, int] | None
     """The dense layer that each layer is; None where it can't be told."""
-    gone: tuple[str, ...] = ()
+    gone: tuple[Part, ...] = ()
     gone_parameters: int = 0
     named: Mapping[str, str] = field(default_factory=dict)
     """The dense model's names for the tensors of the second one's layers."""
@@ -96,7 +97,7 @@ class _Layers:
         note = f"It has {few} of the dense model's {many} layers; gone: {ranges(gone)}."
         return cls(
             numbers,
-            tuple(f"block {layer}" for layer in gone),
+            tuple(Part(BLOCK, layer) for layer in gone),
             sum(parameter.numel() for parameter in missing),
             {
                 name: f"{names[numbers[block.layer]]}.{name.removeprefix(f'{block.name}.')}"
@@ -149,12 +150,12 @@ def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: W
     unreached = [name for name in others if name.removesuffix(".weight") not in {one.name for one in experts}]
     if unreached:
         notes.append(f"Zeros are not counted in {len(unreached)} tensors such as {unreached[0]}.")
-    dropped = [f"{name.split()[0]} {layers.number(int(name.split()[1]))}" for name in found.dropped]
+    dropped = [Part(part.kind, layers.number(part.layer)) for part in found.dropped]
     return PruneReport(
         setting="",
         zeroed=sum(matrix.zeros for matrix in matrices),
         targeted=sum(matrix.rows * matrix.columns for matrix in matrices),
-        dropped=tuple(sorted((*dropped, *layers.gone), key=lambda name: (name.split()[0], int(name.split()[1])))),
+        dropped=tuple(map(str, sorted((*dropped, *layers.gone)))),
         dropped_parameters=found.dropped_parameters + layers.gone_parameters,
         matrices=tuple(replace(matrix, layer=layers.number(matrix.layer)) for matrix in matrices),
         notes=tuple(notes),

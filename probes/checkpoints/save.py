@@ -33,6 +33,7 @@ from probes.models.quiet_libraries import reporting
 from probes.prune.row_roles import writer
 from probes.schema.errors import BadInput, Failure
 from probes.schema.header import PruneReport
+from probes.schema.part import BLOCK, Part
 from probes.schema.spec import LoadOptions
 from probes.system.files import replacing
 from probes.system.free_folder import check_free
@@ -106,15 +107,14 @@ def _plain(twin: Twin) -> PreTrainedModel:
     plain = sharing_copy(dense)
     for name in state.changes:
         plain.get_submodule(name).weight = twin.stored(name, twin.weight(name))
-    gone = sorted(int(name.split()[1]) for name in state.dropped if name.startswith("block"))
+    gone = sorted(part.layer for part in state.dropped if part.kind == BLOCK)
     stack = anatomy.blocks[0].name.rpartition(".")[0]
     kept = [layer for layer, _ in enumerate(plain.get_submodule(stack).children()) if layer not in gone]
     lists: dict[str, list[int]] = {"attn": [], "mlp": []}
-    for name in sorted(state.dropped):
-        kind, _, number = name.partition(" ")
-        if kind != "block" and int(number) in kept:
-            _silence(plain, twin, kind, int(number))
-            lists[kind].append(kept.index(int(number)))
+    for part in sorted(state.dropped):
+        if part.kind != BLOCK and part.layer in kept:
+            _silence(plain, twin, part)
+            lists[part.kind].append(kept.index(part.layer))
     if gone:
         _leave_out(plain, stack, kept)
     config: Any = plain.config
@@ -123,17 +123,17 @@ def _plain(twin: Twin) -> PreTrainedModel:
     return plain
 
 
-def _silence(plain: PreTrainedModel, twin: Twin, kind: str, layer: int) -> None:
+def _silence(plain: PreTrainedModel, twin: Twin, part: Part) -> None:
     """Makes zero what writes a sublayer's output."""
-    block = twin.anatomy.block(layer)
-    sublayer = block.sublayer(kind) if block else None
+    block = twin.anatomy.block(part.layer)
+    sublayer = block.sublayer(part.kind) if block else None
     assert block is not None, "only what there is has been dropped"
     assert sublayer is not None, "only what there is has been dropped"
-    writes = writer(twin.dense, sublayer, [matrix for matrix in block.matrices if matrix.sublayer == kind])
+    writes = writer(twin.dense, sublayer, [matrix for matrix in block.matrices if matrix.sublayer == part.kind])
     if writes is None:
         raise BadInput(
             "Can't save",
-            f"No single matrix writes the output of {kind} {layer}, so it can't be made silent in a plain folder.",
+            f"No single matrix writes the output of {part}, so it can't be made silent in a plain folder.",
             "Drop the whole block instead.",
         )
     module = plain.get_submodule(writes.name)

@@ -19,6 +19,7 @@ from probes.prune.structured import feature_masks
 from probes.prune.weightwise import prune_weights
 from probes.schema.errors import BadInput, Failure
 from probes.schema.header import PruneReport
+from probes.schema.part import BLOCK, Part
 from probes.schema.prune_setting import Method, Setting, SettingPart, Table
 from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.system.cache_folder import signature_of
@@ -153,9 +154,9 @@ class _Applying:
         if first.method.unstructured:
             return prune_weights(twin, stage, self._samples, self._seed, self._work)
         if first.method.drops:
-            names = least_important(twin, first, self._ids, self._work)
-            twin.drop(*names)
-            return [f"{first} dropped {', '.join(names)}."] if first.amount is not None else []
+            chosen = least_important(twin, first, self._ids, self._work)
+            twin.drop(*chosen)
+            return [f"{first} dropped {', '.join(map(str, chosen))}."] if first.amount is not None else []
         if first.method.structured:
             before = twin.state.hash
             masks, notes = feature_masks(twin, first, self._ids, self._work)
@@ -175,14 +176,14 @@ class _Applying:
             for matrix in self._twin.anatomy.matrices
             if matrix.name in state.changes and targets.has(matrix.name, matrix.layer, matrix.sublayer)
         ]
-        dropped = [name for name in state.dropped if not targets.names and _speaks_of(part, name)]
+        dropped = [one for one in state.dropped if not targets.names and _speaks_of(part, one)]
         if not matrices and not dropped:
             raise BadInput("Nothing given back", f"All that {part} names is dense already.", "Name what was pruned.")
         self._twin.restore(*matrices, *dropped)
         # Of a dropped block one sublayer alone is given back: the other one stays dropped.
         other = {"attn": "mlp", "mlp": "attn"}.get(targets.sublayer)
-        halves = [f"{other} {name.split()[1]}" for name in dropped if name.startswith("block")]
-        self._twin.drop(*(half for half in halves if other and half not in self._twin.state.dropped))
+        halves = [Part(other, one.layer) for one in dropped if one.kind == BLOCK] if other else []
+        self._twin.drop(*(half for half in halves if half not in self._twin.state.dropped))
 
     def _known_as(self, stages: Sequence[Sequence[SettingPart]]) -> str:
         return known_as(Setting(tuple(part for stage in stages for part in stage)), self._wanted)
@@ -221,8 +222,7 @@ def _stages(parts: Sequence[SettingPart]) -> list[tuple[SettingPart, ...]]:
     return stages
 
 
-def _speaks_of(part: SettingPart, name: str) -> bool:
-    kind, _, layer = name.partition(" ")
+def _speaks_of(part: SettingPart, dropped: Part) -> bool:
     targets = part.targets
-    meant = kind == "block" or targets.sublayer in ("", kind)
-    return meant and (targets.layers is None or int(layer) in targets.layers)
+    meant = dropped.kind == BLOCK or targets.sublayer in ("", dropped.kind)
+    return meant and (targets.layers is None or dropped.layer in targets.layers)

@@ -17,45 +17,46 @@ from probes.prune.allocation import check_targets
 from probes.prune.block_walk import first_of, hidden_of, stream
 from probes.prune.criteria import removed
 from probes.schema.errors import BadInput
+from probes.schema.part import BLOCK, Part
 from probes.schema.prune_setting import Count, Ratio, SettingPart
 from probes.system.float64 import to_float64
 from probes.system.progress import Work
 from probes.twin.anatomy import Block, Sublayer
 from probes.twin.twin import Twin
 
-Passed = Callable[[str, Tensor, Tensor], None]
-"""Gets "attn 3" or its like, and the residual stream before and after it, (batch, tokens, d)."""
+Passed = Callable[[Part, Tensor, Tensor], None]
+"""Gets a sublayer or block, and the residual stream before and after it, (batch, tokens, d)."""
 
 
-def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[str, float]:
-    """1 - mean cosine, in [0, 2], of all "attn", "mlp" or "block" that still run, by name, in layer order.
+def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[Part, float]:
+    """1 - mean cosine, in [0, 2], of all "attn", "mlp" or "block" that still run, in layer order.
 
     One forward pass over `ids`, (samples, length), through the twin as it is now.
     """
     dropped = twin.state.dropped
-    layers = {int(name.split()[1]) for name in _running(twin, kind)}
+    layers = {part.layer for part in _running(twin, kind)}
     blocks = [block for block in twin.anatomy.blocks if block.layer in layers]
-    sums = {f"{kind} {block.layer}": (0.0, 0) for block in blocks}
+    sums = {Part(kind, block.layer): (0.0, 0) for block in blocks}
 
-    def passed(name: str, before: Tensor, after: Tensor) -> None:
-        if name in sums:
+    def passed(part: Part, before: Tensor, after: Tensor) -> None:
+        if part in sums:
             a, b = (state.detach().float().reshape(-1, state.shape[-1]) for state in (before, after))
-            total, tokens = sums[name]
-            sums[name] = total + float(to_float64(torch.cosine_similarity(a, b)).sum()), tokens + len(a)
+            total, tokens = sums[part]
+            sums[part] = total + float(to_float64(torch.cosine_similarity(a, b)).sum()), tokens + len(a)
 
     with ExitStack() as stack:
         for block in blocks:
-            parts = (block.attn, block.mlp) if kind != "block" else ()
-            running = [sublayer for sublayer in parts if sublayer and str(sublayer) not in dropped]
+            within = (block.attn, block.mlp) if kind != BLOCK else ()
+            running = [sublayer for sublayer in within if sublayer and sublayer.part not in dropped]
             stack.enter_context(_watched(twin.model, block, running, passed))
         stream(twin.model, ids, work=work, task=f"Measuring what each {kind} does")
-    silent = [name for name, (_, tokens) in sums.items() if not tokens]
+    silent = [part for part, (_, tokens) in sums.items() if not tokens]
     if silent:
         raise BadInput("Never ran", f"{silent[0]} never ran on the calibration text.", "Name the layers: @layers=….")
-    return {name: 1 - total / tokens for name, (total, tokens) in sums.items()}
+    return {part: 1 - total / tokens for part, (total, tokens) in sums.items()}
 
 
-def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work) -> tuple[str, ...]:
+def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work) -> tuple[Part, ...]:
     """What a dropping part drops: the layers it names, or as many as it says of those that matter least.
 
     An iterative method chooses one, takes it out, and measures again. The twin is left as it was. Raises `BadInput`
@@ -63,17 +64,17 @@ def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor]
     """
     kind, layers = part.method.dropped_kind, part.targets.layers
     if part.amount is None:
-        return tuple(f"{kind} {layer}" for layer in layers or ())
+        return tuple(Part(kind, layer) for layer in layers or ())
     running = _running(twin, kind)
     if not running:
         model = type(twin.dense).__name__
         raise BadInput(
             "Nothing to drop",
             f"{part} finds no {kind} in use in {model} that adds to the residual stream on its own.",
-            "Drop whole blocks (drop-block)." if kind != "block" else "Choose another method.",
+            "Drop whole blocks (drop-block)." if kind != BLOCK else "Choose another method.",
         )
-    check_targets(part, (), [int(name.split()[1]) for name in running])
-    there = [name for name in running if layers is None or int(name.split()[1]) in layers]
+    check_targets(part, (), [one.layer for one in running])
+    there = [one for one in running if layers is None or one.layer in layers]
     amount = part.amount
     count = (
         amount.value
@@ -90,22 +91,22 @@ def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor]
         )
     if not part.method.iterative:
         found = importance(twin, kind, samples(), work)
-        return tuple(sorted(there, key=lambda name: found[name])[:count])
+        return tuple(sorted(there, key=lambda one: found[one])[:count])
     before, gone = twin.state, []
     try:
         for _ in range(count):
             found = importance(twin, kind, samples(), work)
-            gone.append(min((name for name in there if name not in gone), key=lambda name: found[name]))
+            gone.append(min((one for one in there if one not in gone), key=lambda one: found[one]))
             twin.drop(gone[-1])
     finally:
         twin.set_state(before)
     return tuple(gone)
 
 
-def _running(twin: Twin, kind: str) -> list[str]:
+def _running(twin: Twin, kind: str) -> list[Part]:
     """What could still be dropped: what is neither dropped itself nor in a dropped block."""
     dropped = twin.state.dropped
-    return [name for name in twin.droppable(kind) if not {name, f"block {name.split()[1]}"} & dropped]
+    return [part for part in twin.droppable(kind) if not part.in_any(dropped)]
 
 
 @contextmanager
@@ -127,7 +128,7 @@ def _watched(model: nn.Module, block: Block, running: list[Sublayer], passed: Pa
 
     def leave(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
         first, last = hidden_of(args, kwargs), first_of(output)
-        passed(f"block {block.layer}", first, last)
+        passed(block.part, first, last)
         befores = [_before(entered[sublayer.modules[0]], sublayer, entered, left) for sublayer in running]
         # The same tensor, not only equal ones: of an attention that adds nothing, what enters the MLP is equal too.
         parallel = len(running) == 2 and _same(*befores)
@@ -136,7 +137,7 @@ def _watched(model: nn.Module, block: Block, running: list[Sublayer], passed: Pa
                 after = before + left[sublayer.modules[-1]]
             else:
                 after = last if sublayer is running[-1] else befores[number + 1]
-            passed(str(sublayer), before, after.reshape(before.shape))
+            passed(sublayer.part, before, after.reshape(before.shape))
         entered.clear()
         left.clear()
 

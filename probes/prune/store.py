@@ -23,6 +23,7 @@ from probes.models.fingerprint import configuration
 from probes.models.loaded import Loaded, with_fingerprint
 from probes.prune.allocation import table_text
 from probes.schema.header import Calibration
+from probes.schema.part import Part
 from probes.schema.prune_setting import Setting, Table
 from probes.system.cache_folder import Unkept
 from probes.system.kept_folder import evict, intact, keep
@@ -61,7 +62,7 @@ def load_pruning(place: Path, twin: Twin, work: Work) -> tuple[TwinState, list[s
     with suppress(OSError):  # on a read-only disk nothing is let go either
         place.touch()
     notes = [str(note) for note in facts["notes"]]
-    return TwinState(changes, frozenset(facts["dropped"])), [
+    return TwinState(changes, frozenset(map(Part.parse, facts["dropped"]))), [
         f"The masks were kept from an earlier start, where they took {facts['seconds']:.1f} s.",
         *notes,
     ]
@@ -91,7 +92,8 @@ def store_pruning(place: Path, twin: Twin, notes: list[str], seconds: float, wor
             found["left"] = weight[weight != 0].cpu()
         matrices[name] = list(found)
         tensors |= {f"{name}|{kind}": tensor for kind, tensor in found.items()}
-    facts = {"matrices": matrices, "dropped": sorted(twin.state.dropped), "notes": notes, "seconds": seconds}
+    dropped = list(map(str, sorted(twin.state.dropped)))
+    facts = {"matrices": matrices, "dropped": dropped, "notes": notes, "seconds": seconds}
 
     def build(folder: Path) -> None:
         save_file(tensors, folder / _FILE, metadata={"facts": json.dumps(facts)})

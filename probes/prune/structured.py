@@ -60,7 +60,7 @@ def feature_masks(
     Raises `BadInput` where nothing would go, or where no sublayer has a single matrix that writes its output.
     """
     kind = "mlp" if part.method is Method.NEURONS else "attn"
-    there = {s.layer for s in twin.anatomy.sublayers if s.kind == kind and not _gone(twin, str(s), s.layer)}
+    there = {s.layer for s in twin.anatomy.sublayers if s.kind == kind and not s.part.in_any(twin.state.dropped)}
     check_targets(part, (), there)
     meant = sorted(there & set(part.targets.layers or there))
     found = _sublayers(twin, part, kind)
@@ -75,10 +75,6 @@ def feature_masks(
     assert isinstance(part.amount, Ratio)
     thin = _neurons if kind == "mlp" else _heads
     return thin(twin, part, part.amount.value, found, samples, work), notes if left else ()
-
-
-def _gone(twin: Twin, name: str, layer: int) -> bool:
-    return bool({name, f"block {layer}"} & twin.state.dropped)
 
 
 def _instead(twin: Twin) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from probes.schema.bounds import Count, Figure, Layers, Names
+from probes.schema.part import Part
 from probes.schema.settings import RunSettings
 
 
@@ -111,6 +113,15 @@ class PruneReport:
     """All weights of the layers, experts and routers included; 0 if pruning here reaches all of them."""
 
     @property
+    def dropped_parts(self) -> tuple[Part, ...]:
+        """`dropped` as values, without any that this version does not know."""
+        parts = []
+        for text in self.dropped:
+            with suppress(ValueError):
+                parts.append(Part.parse(text))
+        return tuple(parts)
+
+    @property
     def summary(self) -> str:
         """One line for a title: "50.0 % of 106.2 M zeroed, 4 attn dropped"."""
         parts = [self.shape] if self.shape else []
@@ -124,9 +135,8 @@ class PruneReport:
                     f"{100 * self.zeroed / self.in_layers:.1f} % of all {self.in_layers / 1e6:.1f} M in the layers"
                 )
         kinds: dict[str, int] = {}
-        for name in self.dropped:
-            kind = name.split()[0]
-            kinds[kind] = kinds.get(kind, 0) + 1
+        for part in self.dropped_parts:
+            kinds[part.kind] = kinds.get(part.kind, 0) + 1
         parts += [f"{count} {kind} dropped" for kind, count in kinds.items()]
         if self.tensors:
             parts.append(f"{len(self.tensors)} of {self.compared} tensors differ")

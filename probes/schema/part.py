@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 BLOCK = "block"
@@ -34,6 +35,10 @@ class Part:
     def block(self) -> Part:
         """The block that it is in; a block itself."""
         return Part(BLOCK, self.layer)
+
+    def in_any(self, parts: Collection[Part]) -> bool:
+        """Is it, or the block that it is in, one of these?"""
+        return self in parts or self.block in parts
 
     @property
     def sublayers(self) -> tuple[Part, ...]:

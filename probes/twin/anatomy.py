@@ -19,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from probes.models.kv_cache import is_mixer
 from probes.schema.errors import BadInput
+from probes.schema.part import BLOCK, Part
 from probes.twin.experts import routing
 from probes.twin.text_path import aside, entered
 
@@ -52,8 +53,12 @@ class Sublayer:
     """True if the modules are several that read the same and whose outputs all join the stream, as of an MLP beside
     experts."""
 
+    @property
+    def part(self) -> Part:
+        return Part(self.kind, self.layer)
+
     def __str__(self) -> str:
-        return f"{self.kind} {self.layer}"
+        return str(self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,10 @@ class Block:
     matrices: tuple[Matrix, ...]
     mixers: tuple[str, ...] = ()
     """Modules that carry a state from token to token, neither attention nor MLP."""
+
+    @property
+    def part(self) -> Part:
+        return Part(BLOCK, self.layer)
 
     def sublayer(self, kind: str) -> Sublayer | None:
         return self.attn if kind == "attn" else self.mlp

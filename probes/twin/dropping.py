@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 from probes.models.kv_cache import skip
+from probes.schema.part import BLOCK, SUBLAYERS, Part
 from probes.twin.anatomy import Anatomy, Sublayer, probe_ids
 
 
@@ -59,36 +60,35 @@ class PassThrough(nn.Module):
         return out if self._values is None else (out, *[None] * (self._values - 1))
 
 
-Replacements = Mapping[str, Mapping[str, nn.Module]]
-"""For "attn 20", "mlp 3", "block 7", and so on: what to put where to drop it, by module path."""
+Replacements = Mapping[Part, Mapping[str, nn.Module]]
+"""For each sublayer and block, the modules to put in to drop it, by module path."""
 _See = Callable[[str, Tensor, object], None]
 """Gets a module's path, the hidden state that entered it, and what it returned."""
 
 
 def replacements(model: PreTrainedModel, anatomy: Anatomy) -> Replacements:
-    """What to put where to drop each sublayer and block; names that this architecture can't drop are missing.
+    """What to put where to drop each sublayer and block; those that this architecture can't drop are missing.
 
     Runs the model on four tokens, four times, and leaves it as it was.
     """
     values = _returned(model, anatomy)
-    made: dict[str, dict[str, nn.Module]] = {}
+    made: dict[Part, dict[str, nn.Module]] = {}
     for block in anatomy.blocks:
         silent = PassThrough(model.get_submodule(block.name), values.get(block.name), passes=True)
-        made[f"block {block.layer}"] = {block.name: silent}
+        made[block.part] = {block.name: silent}
         for sublayer in (block.attn, block.mlp):
             if sublayer is not None:
-                made[str(sublayer)] = _in_place_of(model, sublayer, values)
+                made[sublayer.part] = _in_place_of(model, sublayer, values)
         if block.mixers:  # never dropped, but silent while it is looked at whether the others add nothing
             mixers = Sublayer("mixer", block.layer, block.mixers, beside=True)
-            made[str(mixers)] = _in_place_of(model, mixers, values)
+            made[mixers.part] = _in_place_of(model, mixers, values)
     _quiet_norms(model, anatomy, made)
     obeyed = {
-        kinds: _layers_that_pass(model, anatomy, {name: made[name] for name in made if name.split()[0] in kinds})
-        for kinds in (("attn", "mlp", "mixer"), ("block",))
+        kinds: _layers_that_pass(model, anatomy, {part: made[part] for part in made if part.kind in kinds})
+        for kinds in ((*SUBLAYERS, "mixer"), (BLOCK,))
     }
-    passing = {f"{kind} {layer}" for kinds, layers in obeyed.items() for kind in kinds for layer in layers}
-    passing -= {name for name in passing if name.startswith("mixer")}
-    return {name: modules for name, modules in made.items() if name in passing}
+    passing = {Part(kind, layer) for kinds, layers in obeyed.items() for kind in kinds for layer in layers}
+    return {part: modules for part, modules in made.items() if part in passing and part.kind != "mixer"}
 
 
 def replace_modules(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
@@ -120,10 +120,10 @@ def _returned(model: PreTrainedModel, anatomy: Anatomy) -> dict[str, int | None]
     return values
 
 
-def _quiet_norms(model: PreTrainedModel, anatomy: Anatomy, made: dict[str, dict[str, nn.Module]]) -> None:
+def _quiet_norms(model: PreTrainedModel, anatomy: Anatomy, made: dict[Part, dict[str, nn.Module]]) -> None:
     """Adds the norms that a silenced sublayer's output goes through: a norm of nothing may still be a bias."""
-    owners = {sublayer.modules[-1]: str(sublayer) for sublayer in anatomy.sublayers}
-    silences: list[tuple[Tensor, str]] = []
+    owners = {sublayer.modules[-1]: sublayer.part for sublayer in anatomy.sublayers}
+    silences: list[tuple[Tensor, Part]] = []
 
     def see(path: str, hidden: Tensor, output: object) -> None:
         if path in owners:
@@ -134,7 +134,7 @@ def _quiet_norms(model: PreTrainedModel, anatomy: Anatomy, made: dict[str, dict[
         if heard and norm and not bool(hidden.any()):
             made[heard[-1]][path] = nn.Identity()
 
-    dropped = {name: dict(made[name]) for name in owners.values()}
+    dropped = {part: dict(made[part]) for part in owners.values()}
     with _dropped(model, dropped):
         _look(model, [*owners, *_beside(model, anatomy)], see)
 
@@ -168,7 +168,7 @@ def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: Replace
             raise
         except Exception:  # noqa: BLE001 - whatever an architecture raises without these parts, it can't do without them
             return set()
-    ignored = {int(name.split()[1]) for name, modules in dropped.items() if not modules.keys() <= asked}
+    ignored = {part.layer for part, modules in dropped.items() if not modules.keys() <= asked}
     return passed - ignored
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from probes.models.rotary import changing_buffers
 from probes.schema.errors import BadInput, Failure
 from probes.schema.header import Calibration, MatrixReport, PruneReport
+from probes.schema.part import BLOCK, SUBLAYERS, Part
 from probes.schema.prune_setting import ranges
 from probes.system.memory import let_go
 from probes.twin.anatomy import Anatomy, Matrix, dissect
@@ -129,26 +130,26 @@ class Twin:
 
     # Sublayers ------------------------------------------------------------------------------------------------
 
-    def drop(self, *what: str) -> None:
-        """Takes sublayers or blocks out: "attn 20", "mlp 3", "block 7". Their residual passes through unchanged.
+    def drop(self, *parts: Part) -> None:
+        """Takes sublayers or blocks out. Their residual passes through unchanged.
 
         Raises `BadInput` where there is no such sublayer or it is dropped already, and `Failure` where the
         architecture would not do what dropping says.
         """
-        for name in what:
-            self._check(name)
-        self._go_without(self._state.dropped | set(what))
+        for part in parts:
+            self._check(part)
+        self._go_without(self._state.dropped | set(parts))
 
-    def droppable(self, kind: str) -> tuple[str, ...]:
-        """All names of a kind ("attn", "mlp", "block") that can be dropped from this architecture, in layer order."""
-        names = (f"{kind} {block.layer}" for block in self.anatomy.blocks)
-        return tuple(name for name in names if name in self._replacements)
+    def droppable(self, kind: str) -> tuple[Part, ...]:
+        """All parts of a kind ("attn", "mlp", "block") that can be dropped from this architecture, in layer order."""
+        parts = (Part(kind, block.layer) for block in self.anatomy.blocks)
+        return tuple(part for part in parts if part in self._replacements)
 
     @property
     def dropped_parameters(self) -> int:
         """How many of the dense model's parameters the twin does not use because what holds them is dropped."""
         used = {id(parameter) for parameter in self.dense.parameters()}
-        paths = {path for name in self._state.dropped for path in self._replacements[name]}
+        paths = {path for part in self._state.dropped for path in self._replacements[part]}
         gone = {id(p): p.numel() for path in paths for p in self.dense.get_submodule(path).parameters()}
         return sum(size for key, size in gone.items() if key in used)
 
@@ -156,11 +157,7 @@ class Twin:
     def in_use(self) -> tuple[Matrix, ...]:
         """The matrices that run: those of no dropped sublayer."""
         gone = self._state.dropped
-        return tuple(
-            matrix
-            for matrix in self.anatomy.matrices
-            if not {f"block {matrix.layer}", f"{matrix.sublayer} {matrix.layer}"} & gone
-        )
+        return tuple(matrix for matrix in self.anatomy.matrices if not Part(matrix.sublayer, matrix.layer).in_any(gone))
 
     # Back and forth -------------------------------------------------------------------------------------------
 
@@ -177,12 +174,12 @@ class Twin:
                 self._change(name, change)
         self._go_without(state.dropped)
 
-    def restore(self, *what: str) -> None:
-        """Gives matrices (by name) and sublayers ("attn 20") back; without arguments, everything.
+    def restore(self, *what: str | Part) -> None:
+        """Gives matrices (by name), sublayers and blocks back; without arguments, everything.
 
         Raises `BadInput` where one of them is the dense model's already.
         """
-        same = [name for name in what if name not in self._state.changes and name not in self._state.dropped]
+        same = [one for one in what if one not in self._state.changes and one not in self._state.dropped]
         if same:
             raise BadInput(
                 "Nothing to restore", f"{same[0]} is as it is in the dense model.", "Choose what was pruned."
@@ -217,7 +214,7 @@ class Twin:
             setting=setting,
             zeroed=sum(matrix.zeros for matrix in counted),
             targeted=sum(matrix.rows * matrix.columns for matrix in counted),
-            dropped=tuple(sorted(self._state.dropped, key=lambda name: (name.split()[0], int(name.split()[1])))),
+            dropped=tuple(map(str, sorted(self._state.dropped))),
             dropped_parameters=self.dropped_parameters,
             mask_hash=self._state.hash,
             seconds=seconds,
@@ -303,43 +300,44 @@ class Twin:
             self._known_replacements = replacements(self.model, self.anatomy)
         return self._known_replacements
 
-    def _check(self, name: str) -> None:
-        kind, _, number = name.partition(" ")
+    def _check(self, part: Part) -> None:
         layers = [block.layer for block in self.anatomy.blocks]
-        if kind not in ("attn", "mlp", "block") or not number.isdigit() or int(number) > layers[-1]:
+        if part.kind not in (*SUBLAYERS, BLOCK) or not 0 <= part.layer <= layers[-1]:
             raise BadInput(
                 "No such sublayer",
-                f"{name!r} is not in a model of {len(layers)} layers.",
+                f"{part} is not in a model of {len(layers)} layers.",
                 f"Layers count from 0 to {layers[-1]}.",
             )
-        block = self.anatomy.block(int(number))
+        block = self.anatomy.block(part.layer)
         if block is None:
             raise BadInput(
-                "No such sublayer", f"Text does not run through layer {number}.", f"Layers in use: {ranges(layers)}."
+                "No such sublayer",
+                f"Text does not run through layer {part.layer}.",
+                f"Layers in use: {ranges(layers)}.",
             )
-        if {name, f"block {number}"} & self._state.dropped:
-            raise BadInput("Dropped twice", f"{name} is dropped already.", "Name it once.")
-        if kind != "block" and block.sublayer(kind) is None:
+        if part.in_any(self._state.dropped):
+            raise BadInput("Dropped twice", f"{part} is dropped already.", "Name it once.")
+        if part.kind != BLOCK and block.sublayer(part.kind) is None:
             raise BadInput(
                 "No such sublayer",
-                f"Layer {number} of {type(self.dense).__name__} has no {kind} that stands on its own.",
-                f"Drop the whole layer with drop-block@layers={number}.",
+                f"Layer {part.layer} of {type(self.dense).__name__} has no {part.kind} that stands on its own.",
+                f"Drop the whole layer with drop-block@layers={part.layer}.",
             )
-        if name not in self._replacements:
+        if part not in self._replacements:
             raise Failure(
                 "Can't drop",
-                f"Without {name}, layer {number} of {type(self.dense).__name__} does not hand its input on unchanged.",
-                "Drop the block instead." if kind != "block" else "This architecture's blocks can't be dropped.",
+                f"Dropping {part} would not leave the residual stream of {type(self.dense).__name__} unchanged.",
+                "Drop the block instead." if part.kind != BLOCK else "This architecture's blocks can't be dropped.",
             )
 
-    def _go_without(self, dropped: frozenset[str]) -> None:
+    def _go_without(self, dropped: frozenset[Part]) -> None:
         if dropped == self._state.dropped:
             return
         replace_modules(self.model, dict(reversed(self._replaced.items())))
         # Blocks go last and come back first: what is dropped within them is dropped out of sight.
         self._replaced = {}
-        for name in sorted(dropped, key=lambda name: name.startswith("block")):
-            self._replaced |= replace_modules(self.model, self._replacements[name])
+        for part in sorted(dropped, key=lambda part: part.kind == BLOCK):
+            self._replaced |= replace_modules(self.model, self._replacements[part])
         self._state = replace(self._state, dropped=dropped)
 
 

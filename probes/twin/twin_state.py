@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from probes.schema.part import Part
+
 Bits = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 """A mask, eight weights a byte, in the order of (outputs, inputs)."""
 
@@ -32,8 +34,7 @@ class TwinState:
 
     changes: Mapping[str, MatrixChange] = field(default_factory=dict)
     """By matrix name."""
-    dropped: frozenset[str] = frozenset()
-    """"attn 20", "mlp 3", "block 7"."""
+    dropped: frozenset[Part] = frozenset()
 
     @property
     def hash(self) -> str:
@@ -44,7 +45,7 @@ class TwinState:
         for name, change in sorted(self.changes.items()):
             digest.update(name.encode())
             digest.update(change.kept.data)
-        digest.update(" ".join(sorted(self.dropped)).encode())
+        digest.update(" ".join(sorted(map(str, self.dropped))).encode())
         return digest.hexdigest()
 
 

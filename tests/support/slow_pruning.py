@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from probes.schema.part import Part
 from probes.schema.prune_setting import Pattern, Ratio
 from probes.twin.anatomy import Block, dissect
 
@@ -55,17 +56,16 @@ def sparsegpt_slowly(weight: Tensor, h: Tensor, amount: Ratio | Pattern, block: 
 
 
 def importance_slowly(
-    model: PreTrainedModel, ids: Tensor, kind: str, dropped: Collection[str] = ()
-) -> dict[str, float]:
+    model: PreTrainedModel, ids: Tensor, kind: str, dropped: Collection[Part] = ()
+) -> dict[Part, float]:
     """1 - E[cos] of every "attn", "mlp" or "block" that runs, float64, token by token, from whole blocks only.
 
     What a sublayer adds is known by what its block hands on once the other one's last matrix and its bias are 0.
     """
     blocks, result = dissect(model).blocks, {}
-    gone = {name for name in dropped if not name.startswith("block")}
-    gone |= {f"{k} {name.split()[1]}" for name in dropped if name.startswith("block") for k in ("attn", "mlp")}
+    gone = {sublayer for part in dropped for sublayer in part.sublayers}
     for block in blocks:
-        name, attn, mlp = f"{kind} {block.layer}", f"attn {block.layer}", f"mlp {block.layer}"
+        name, attn, mlp = Part(kind, block.layer), Part("attn", block.layer), Part("mlp", block.layer)
         if name in {*gone, *dropped}:
             continue
         if kind == "attn":
@@ -96,11 +96,11 @@ def added(inputs: Tensor, weight: Tensor, features: list[int]) -> float:
     return float((inputs[:, features] @ weight[:, features].double().T).square().sum().sqrt())
 
 
-def _through(model: PreTrainedModel, ids: Tensor, block: Block, silent: Collection[str]) -> tuple[Tensor, Tensor]:
+def _through(model: PreTrainedModel, ids: Tensor, block: Block, silent: Collection[Part]) -> tuple[Tensor, Tensor]:
     """The residual stream before and after a block, (tokens, d), in a copy in which some sublayers add nothing."""
     model = _precise(model)
     for sublayer in dissect(model).sublayers:
-        if str(sublayer) in silent:
+        if sublayer.part in silent:
             for name, parameter in model.get_submodule(sublayer.modules[-1]).named_parameters():
                 if parameter.dim() > 1 or name.endswith("bias"):
                     parameter.zero_()

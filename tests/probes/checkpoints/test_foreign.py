@@ -20,6 +20,7 @@ from probes.recording import lines
 from probes.schema.errors import BadInput
 from probes.schema.events import RunStarted
 from probes.schema.header import PruneReport
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
@@ -81,8 +82,8 @@ def test_a_drop_list_is_obeyed_whatever_it_is_written_as(architecture, listed, t
     folder = made(tmp_path / "made", model, drop_attn_list=listed, drop_mlp_list=[1])
     found = obeyed(load(str(folder), drops_obeyed=True), Work())
     twin = Twin(model)
-    twin.drop("attn 0", "attn 2", "mlp 1")
-    assert sorted(found.dropped) == ["attn 0", "attn 2", "mlp 1"]
+    twin.drop(Part("attn", 0), Part("attn", 2), Part("mlp", 1))
+    assert sorted(found.dropped) == [Part("attn", 0), Part("attn", 2), Part("mlp", 1)]
     assert torch.equal(logits(found.loaded.model), logits(twin.model))
     assert not torch.equal(logits(found.loaded.model), logits(model))
 

@@ -16,6 +16,7 @@ from probes.prune import criteria
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.events import WorkProgressed
+from probes.schema.part import Part
 from probes.schema.prune_setting import Ratio, parse
 from probes.system.progress import Work
 from probes.twin.anatomy import dissect
@@ -163,7 +164,7 @@ def test_later_parts_decide_and_neighbours_share_one_walk() -> None:
 def test_weights_and_sublayers_are_given_back_by_name() -> None:
     dense = loaded("llama")
     twin, _ = pruned(dense, "wanda:0.5+drop-mlp@layers=0,1+dense@attn@layers=1+dense@mlp@layers=0")
-    assert twin.state.dropped == {"mlp 1"}
+    assert twin.state.dropped == {Part("mlp", 1)}
     layer = twin.anatomy.blocks[1]
     assert all(
         torch.equal(twin.weight(m.name), twin.dense_weight(m.name)) for m in layer.matrices if m.sublayer == "attn"
@@ -175,7 +176,7 @@ def test_one_half_of_a_dropped_block_is_given_back() -> None:
     dense = loaded("llama")
     for half, other in (("attn", "mlp"), ("mlp", "attn")):
         twin, _ = pruned(dense, f"drop-block@layers=0,1+dense@{half}@layers=1")
-        assert twin.state.dropped == {"block 0", f"{other} 1"}
+        assert twin.state.dropped == {Part("block", 0), Part(other, 1)}
         by_name, _ = pruned(dense, f"drop-block@layers=0+drop-{other}@layers=1")
         assert torch.equal(logits(twin.model), logits(by_name.model))
 

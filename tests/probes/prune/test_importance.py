@@ -13,6 +13,7 @@ from probes.prune import block_walk as blocks
 from probes.prune.criteria import removed
 from probes.prune.importance import importance, least_important
 from probes.schema.errors import BadInput, Cancelled
+from probes.schema.part import Part
 from probes.schema.prune_setting import SettingPart, parse
 from probes.system.progress import Work
 from probes.twin.twin import Twin
@@ -55,7 +56,7 @@ def test_importance_is_one_minus_the_mean_cosine_of_the_stream_before_and_after(
     twin = Twin(tiny(architecture, **changes))
     for kind in KINDS if architecture != "mamba" else ("block",):
         found = importance(twin, kind, IDS, Work())
-        assert list(found) == [f"{kind} {layer}" for layer in range(3)]
+        assert list(found) == [Part(kind, layer) for layer in range(3)]
         assert found == pytest.approx(slow(twin, kind), abs=2e-6)
         assert min(found.values()) > 1e-4
 
@@ -63,8 +64,8 @@ def test_importance_is_one_minus_the_mean_cosine_of_the_stream_before_and_after(
 @pytest.mark.parametrize("architecture", ["llama", "gemma2", "gpt2", "gpt_neox", "opt", "phi", "bloom", "falcon"])
 def test_what_is_dropped_already_is_left_out_and_no_longer_heard(architecture: str) -> None:
     twin = Twin(tiny(architecture))
-    twin.drop("attn 0", "mlp 2", "block 1")
-    left = {"attn": ["attn 2"], "mlp": ["mlp 0"], "block": ["block 0", "block 2"]}
+    twin.drop(Part("attn", 0), Part("mlp", 2), Part("block", 1))
+    left = {"attn": [Part("attn", 2)], "mlp": [Part("mlp", 0)], "block": [Part("block", 0), Part("block", 2)]}
     for kind in KINDS:
         found = importance(twin, kind, IDS, Work())
         assert list(found) == left[kind]
@@ -90,14 +91,14 @@ def test_an_attention_that_adds_nothing_does_nothing_and_its_mlp_is_measured_all
     for name, parameter in dense.get_submodule(attention.modules[0]).named_parameters():
         if parameter.dim() > 1 or name.endswith("bias"):
             parameter.zero_()
-    assert importance(twin, "attn", IDS, Work())["attn 1"] == pytest.approx(0, abs=1e-6)
+    assert importance(twin, "attn", IDS, Work())[Part("attn", 1)] == pytest.approx(0, abs=1e-6)
     for kind in ("mlp", "block"):
         assert importance(twin, kind, IDS, Work()) == pytest.approx(slow(twin, kind), abs=2e-6)
 
 
 def test_a_layer_that_no_token_reaches_can_not_be_ranked() -> None:
     twin = Twin(tiny("llama"))
-    assert "mlp 2" in twin.droppable("mlp")
+    assert Part("mlp", 2) in twin.droppable("mlp")
     twin.model.config.num_hidden_layers = 2
     with pytest.raises(BadInput, match="mlp 2 never ran"):
         importance(twin, "mlp", IDS, Work())
@@ -149,9 +150,9 @@ def test_iteratively_each_is_chosen_in_the_model_without_those_before(
 def test_only_the_layers_that_are_named_are_chosen_from(method: str) -> None:
     twin = uneven("llama", 0, 1.0)
     found = slow(twin, "mlp")
-    among = [min(("mlp 0", "mlp 1", "mlp 3"), key=found.__getitem__)]
+    among = [min((Part("mlp", 0), Part("mlp", 1), Part("mlp", 3)), key=found.__getitem__)]
     assert list(least_important(twin, part(f"{method}:1@layers=0,1,3"), ids, Work())) == among
-    assert set(least_important(twin, part(f"{method}:2@layers=0,1"), ids, Work())) == {"mlp 0", "mlp 1"}
+    assert set(least_important(twin, part(f"{method}:2@layers=0,1"), ids, Work())) == {Part("mlp", 0), Part("mlp", 1)}
 
 
 @pytest.mark.parametrize("ratio", ["0.25", "0.5", "60%", "0.99"])
@@ -159,11 +160,11 @@ def test_a_ratio_is_of_what_can_be_dropped(ratio: str) -> None:
     twin = uneven("llama", 0, 1.0)
     share = float(ratio.removesuffix("%")) / (100 if "%" in ratio else 1)
     assert len(least_important(twin, part(f"drop-attn:{ratio}"), ids, Work())) == removed(share, 4)
-    twin.drop("attn 0", "block 3")
+    twin.drop(Part("attn", 0), Part("block", 3))
     if removed(share, 2):
         found = least_important(twin, part(f"drop-attn-iter:{ratio}"), ids, Work())
         assert len(found) == removed(share, 2)
-        assert set(found) <= {"attn 1", "attn 2"}
+        assert set(found) <= {Part("attn", 1), Part("attn", 2)}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def never() -> Tensor:
 
 def test_named_layers_are_dropped_without_measuring() -> None:
     twin = Twin(tiny("llama"))
-    assert least_important(twin, part("drop-attn@layers=2,0"), never, Work()) == ("attn 0", "attn 2")
+    assert least_important(twin, part("drop-attn@layers=2,0"), never, Work()) == (Part("attn", 0), Part("attn", 2))
 
 
 def test_what_a_recurrent_model_does_not_have_is_not_there_to_drop() -> None:
@@ -218,8 +219,8 @@ def test_what_was_chosen_is_what_the_report_names_and_the_model_lacks(architectu
     dense = loaded(architecture)
     expected = least_important(Twin(dense.model), part(setting), lambda: samples(FEW, dense).ids, Work())
     twin, report = pruned(dense, setting)
-    assert set(report.dropped) == set(expected) == twin.state.dropped
-    assert f"{setting} dropped {', '.join(expected)}." in report.notes
+    assert set(report.dropped_parts) == set(expected) == twin.state.dropped
+    assert f"{setting} dropped {', '.join(map(str, expected))}." in report.notes
     by_hand = Twin(dense.model)
     by_hand.drop(*expected)
     assert torch.equal(logits(twin.model), logits(by_hand.model))

@@ -11,6 +11,7 @@ from probes.prune import criteria
 from probes.prune.apply import apply
 from probes.prune.structured import feature_masks
 from probes.schema.errors import BadInput, Failure
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.spec import CalibrationSpec
 from probes.system.progress import Work
@@ -155,7 +156,7 @@ def test_memory_that_runs_out_while_pruning_is_told_and_leaves_the_twin_as_it_wa
 ) -> None:
     dense = loaded(tiny("llama"))
     twin = Twin(dense.model)
-    twin.drop("mlp 1")
+    twin.drop(Part("mlp", 1))
 
     def full(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
@@ -163,5 +164,5 @@ def test_memory_that_runs_out_while_pruning_is_told_and_leaves_the_twin_as_it_wa
     monkeypatch.setattr(criteria, "magnitude", full)
     with pytest.raises(Failure, match=r"Pruning by magnitude:0.5 needed more memory than cpu has: CUDA .*--samples"):
         apply(twin, parse("magnitude:0.5"), dense)
-    assert twin.state.dropped == {"mlp 1"}
+    assert twin.state.dropped == {Part("mlp", 1)}
     assert not twin.state.changes

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from probes.prune.importance import least_important
 from probes.schema.errors import BadInput, Failure
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.stepping.cached_model import Track
 from probes.system.progress import Work
@@ -34,16 +35,15 @@ def stepped(model: PreTrainedModel) -> Tensor:
     return torch.stack([*forth, *(track.read([IDS[:n]]).logits[0] for n in (7,))])
 
 
-def hooked(dense: PreTrainedModel, anatomy: Anatomy, names: Sequence[str]) -> PreTrainedModel:
+def hooked(dense: PreTrainedModel, anatomy: Anatomy, parts: Sequence[Part]) -> PreTrainedModel:
     """A plain model that runs everything, and in which hooks throw away what the dropped parts add."""
     model = copy.deepcopy(dense)
-    for name in names:
-        kind, _, layer = name.partition(" ")
-        block = anatomy.block(int(layer))
+    for part in parts:
+        block = anatomy.block(part.layer)
         assert block is not None
-        part = block.sublayer(kind) if kind != "block" else None
-        for path in part.modules if part else (block.name,):
-            model.get_submodule(path).register_forward_hook(_passing if part is None else _silent, with_kwargs=True)
+        sublayer = block.sublayer(part.kind) if part.kind != "block" else None
+        for path in sublayer.modules if sublayer else (block.name,):
+            model.get_submodule(path).register_forward_hook(_passing if sublayer is None else _silent, with_kwargs=True)
     return model
 
 
@@ -65,14 +65,15 @@ def test_a_hybrid_without_some_of_its_parts_is_the_plain_model_that_ignores_them
     anatomy = dissect(dense)
     first = next(block for block in anatomy.blocks if block.attn)
     last = anatomy.blocks[-1]
-    mlps = [str(sublayer) for sublayer in anatomy.sublayers if sublayer.kind == "mlp"]
-    attentions = [str(sublayer) for sublayer in anatomy.sublayers if sublayer.kind == "attn"]
+    mlps = [sublayer.part for sublayer in anatomy.sublayers if sublayer.kind == "mlp"]
+    attentions = [sublayer.part for sublayer in anatomy.sublayers if sublayer.kind == "attn"]
+    assert first.attn is not None
     for dropped in (
-        [str(first.attn)],
+        [first.attn.part],
         attentions,
         mlps[:2],
-        ["block 0"],
-        [f"block {first.layer}", f"block {last.layer}"],
+        [Part("block", 0)],
+        [Part("block", first.layer), Part("block", last.layer)],
     ):
         twin = Twin(dense)
         twin.drop(*dropped)
@@ -85,17 +86,19 @@ def test_a_hybrid_without_some_of_its_parts_is_the_plain_model_that_ignores_them
 def test_every_attention_and_mlp_beside_a_mixer_can_be_dropped(architecture: str) -> None:
     twin = Twin(mixed(architecture))
     for kind in ("attn", "mlp"):
-        assert twin.droppable(kind) == tuple(str(s) for s in twin.anatomy.sublayers if s.kind == kind)
+        assert twin.droppable(kind) == tuple(s.part for s in twin.anatomy.sublayers if s.kind == kind)
     assert len(twin.droppable("block")) == len(twin.anatomy.blocks)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta"])
 def test_an_attention_that_adds_its_input_itself_is_refused_in_a_sentence(architecture: str) -> None:
     twin = Twin(mixed(architecture))
-    with pytest.raises(Failure, match=r"Without attn 1, layer 1 of .* Drop the block instead"):
-        twin.drop("attn 1")
-    reference = hooked(twin.dense, twin.anatomy, ["block 1"])
-    twin.drop("block 1")
+    with pytest.raises(
+        Failure, match=r"Dropping attn 1 would not leave the residual stream of .* unchanged\. Drop the block instead"
+    ):
+        twin.drop(Part("attn", 1))
+    reference = hooked(twin.dense, twin.anatomy, [Part("block", 1)])
+    twin.drop(Part("block", 1))
     torch.testing.assert_close(at_once(twin.model), at_once(reference))
     torch.testing.assert_close(stepped(twin.model), stepped(reference), rtol=1e-4, atol=1e-4)
 
@@ -103,9 +106,9 @@ def test_an_attention_that_adds_its_input_itself_is_refused_in_a_sentence(archit
 def test_streams_that_mix_by_themselves_are_dropped_by_the_block() -> None:
     twin = Twin(mixed("deepseek_v4"))
     with pytest.raises(Failure, match="Drop the block instead"):
-        twin.drop("attn 1")
-    twin.drop("block 1")
-    torch.testing.assert_close(stepped(twin.model), stepped(hooked(twin.dense, twin.anatomy, ["block 1"])))
+        twin.drop(Part("attn", 1))
+    twin.drop(Part("block", 1))
+    torch.testing.assert_close(stepped(twin.model), stepped(hooked(twin.dense, twin.anatomy, [Part("block", 1)])))
 
 
 def test_an_mlp_and_the_experts_beside_it_are_one_mlp() -> None:
@@ -114,7 +117,7 @@ def test_an_mlp_and_the_experts_beside_it_are_one_mlp() -> None:
     assert mlp is not None
     assert [path.rpartition(".")[2] for path in mlp.modules] == ["block_sparse_moe", "shared_mlp"]
     with pytest.raises(BadInput, match="no attn that stands on its own"):
-        Twin(model).drop("attn 0")
+        Twin(model).drop(Part("attn", 0))
 
 
 @pytest.mark.parametrize("architecture", ["deepseek_v4", "bert", "granitemoehybrid", "jamba"])

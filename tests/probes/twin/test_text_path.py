@@ -15,6 +15,7 @@ from probes.models.loaded import Loaded
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput
 from probes.schema.header import ModelInfo
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.system.progress import Work
 from probes.twin.anatomy import dissect
@@ -122,7 +123,7 @@ def test_half_of_the_text_is_pruned_and_nothing_of_the_tower(make: Callable[[], 
     assert touched == {f"{matrix.name}.weight" for matrix in twin.anatomy.matrices}
     assert any("does not run through" in note for note in report.notes)
     twin.restore()
-    twin.drop("attn 0", "mlp 1")
+    twin.drop(Part("attn", 0), Part("mlp", 1))
     assert twin.dropped_parameters < report.targeted
 
 
@@ -133,9 +134,9 @@ def test_layers_that_only_pictures_reach_are_no_layers_of_the_text() -> None:
     assert {f"model.language_model.layers.{layer}" for layer in (1, 3)} < set(twin.anatomy.aside)
     apply(twin, parse("magnitude:0.5+drop-mlp@layers=2"), dense)
     assert {matrix.layer for matrix in twin.measure().matrices} == {0, 2}
-    assert twin.droppable("block") == ("block 0", "block 2")
+    assert twin.droppable("block") == (Part("block", 0), Part("block", 2))
     with pytest.raises(BadInput, match="Text does not run through layer 1"):
-        twin.drop("block 1")
+        twin.drop(Part("block", 1))
     with pytest.raises(BadInput, match=r"names layer 1,.*Layers in use: 0,2"):
         apply(twin, parse("magnitude:0.5@layers=1"), dense)
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from probes.models.loaded import Loaded
 from probes.schema.errors import BadInput, Failure
+from probes.schema.part import Part
 from probes.stepping.cached_model import Track
 from probes.twin.anatomy import dissect
 from probes.twin.twin import Twin, sharing_copy
@@ -80,11 +81,11 @@ def test_a_dropped_sublayer_is_as_one_that_adds_nothing(architecture: str, kind:
             if parameter.dim() >= 2 or "bias" in name:
                 parameter.zero_()
     twin = Twin(dense)
-    twin.drop(f"{kind} 1")
+    twin.drop(Part(kind, 1))
     assert not torch.equal(logits(twin.model), logits(dense))
     torch.testing.assert_close(logits(twin.model), logits(reference), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(stepped(twin.model)[:, :], logits(reference)[0, 2:], rtol=1e-3, atol=2e-4)
-    twin.restore(f"{kind} 1")
+    twin.restore(Part(kind, 1))
     assert torch.equal(logits(twin.model), logits(dense))
 
 
@@ -108,7 +109,7 @@ def test_a_dropped_block_is_as_a_model_built_without_it(architecture: str) -> No
             if isinstance(getattr(module, "layer_idx", None), int):
                 module.layer_idx = number
     twin = Twin(dense)
-    twin.drop(f"block {gone}")
+    twin.drop(Part("block", gone))
     assert torch.equal(logits(twin.model), logits(shorter))
     assert torch.equal(stepped(twin.model), stepped(shorter))
     twin.restore()
@@ -120,7 +121,7 @@ def test_a_dropped_block_is_as_a_model_built_without_it(architecture: str) -> No
 def test_the_cache_stays_right_when_the_first_attentions_are_dropped(architecture: str, layers: list[int]) -> None:
     twin = Twin(tiny(architecture))
     for layer in layers:
-        twin.drop(f"attn {layer}")
+        twin.drop(Part("attn", layer))
     torch.testing.assert_close(stepped(twin.model), logits(twin.model)[0, 2:], rtol=1e-3, atol=2e-4)
 
 
@@ -136,11 +137,11 @@ def test_any_state_comes_back_exactly(architecture: str) -> None:
         else dense.get_submodule(name).weight
     )
     for change in (
-        lambda: twin.drop("attn 0"),
+        lambda: twin.drop(Part("attn", 0)),
         lambda: twin.mask(name, torch.rand(shape.shape) > 0.3),
-        lambda: twin.drop("block 1"),
-        lambda: twin.drop("mlp 2"),
-        lambda: twin.restore("attn 0"),
+        lambda: twin.drop(Part("block", 1)),
+        lambda: twin.drop(Part("mlp", 2)),
+        lambda: twin.restore(Part("attn", 0)),
     ):
         change()
         states.append(twin.state)
@@ -153,14 +154,14 @@ def test_any_state_comes_back_exactly(architecture: str) -> None:
 
 def test_what_is_not_there_can_not_be_dropped() -> None:
     twin = Twin(tiny("llama"))
-    for wrong in ("attn 9", "mlp -1", "nose 1", "attn"):
+    for wrong in (Part("attn", 9), Part("mlp", -1), Part("nose", 1)):
         with pytest.raises(BadInput, match="3 layers"):
             twin.drop(wrong)
-    twin.drop("attn 1")
+    twin.drop(Part("attn", 1))
     with pytest.raises(BadInput, match="already"):
-        twin.drop("attn 1")
+        twin.drop(Part("attn", 1))
     with pytest.raises(BadInput, match="no attn that stands on its own"):
-        Twin(tiny("mamba")).drop("attn 0")
+        Twin(tiny("mamba")).drop(Part("attn", 0))
 
 
 class Shifting(nn.Module):
@@ -176,9 +177,9 @@ def test_a_norm_behind_a_dropped_sublayer_falls_silent_with_it() -> None:
     reference = copy.deepcopy(dense)
     reference.model.layers[1].post_feedforward_layernorm = Silence()
     twin = Twin(dense)
-    twin.drop("mlp 1")
+    twin.drop(Part("mlp", 1))
     torch.testing.assert_close(logits(twin.model), logits(reference))
-    twin.restore("mlp 1")
+    twin.restore(Part("mlp", 1))
     assert torch.equal(logits(twin.model), logits(dense))
 
 
@@ -193,12 +194,12 @@ def test_a_layer_that_adds_something_of_its_own_can_not_be_dropped_from() -> Non
     plain = layer.forward
     layer.forward = lambda *args, **kwargs: plain(*args, **kwargs) + 0.5
     twin = Twin(dense)
-    with pytest.raises(Failure, match="layer 1 of Gemma2ForCausalLM does not hand its input on"):
-        twin.drop("mlp 1")
+    with pytest.raises(Failure, match="mlp 1 would not leave the residual stream of Gemma2ForCausalLM unchanged"):
+        twin.drop(Part("mlp", 1))
     assert twin.state.dropped == frozenset()
     assert torch.equal(logits(twin.model), logits(dense))
-    assert twin.droppable("attn") == ("attn 0", "attn 2")
-    assert twin.droppable("block") == ("block 0", "block 1", "block 2")
+    assert twin.droppable("attn") == (Part("attn", 0), Part("attn", 2))
+    assert twin.droppable("block") == (Part("block", 0), Part("block", 1), Part("block", 2))
 
 
 def test_a_sublayer_that_is_never_asked_can_not_be_dropped() -> None:
@@ -207,7 +208,7 @@ def test_a_sublayer_that_is_never_asked_can_not_be_dropped() -> None:
     layer.forward = lambda hidden_states, **kwargs: hidden_states * 1.0
     twin = Twin(dense)
     with pytest.raises(Failure):
-        twin.drop("mlp 2")
+        twin.drop(Part("mlp", 2))
 
 
 @pytest.mark.parametrize("norm_first", [True, False], ids=["pre-norm", "post-norm"])
@@ -217,7 +218,7 @@ def test_opt_is_dropped_from_whichever_side_its_norms_stand(norm_first: bool) ->
     for parameter in reference.model.decoder.layers[1].fc2.parameters():
         parameter.zero_()
     twin = Twin(dense)
-    twin.drop("mlp 1")
+    twin.drop(Part("mlp", 1))
     torch.testing.assert_close(logits(twin.model), logits(reference), rtol=1e-4, atol=1e-5)
 
 
@@ -227,7 +228,7 @@ def test_bloom_that_adds_the_normed_state_is_refused_or_right() -> None:
     for parameter in reference.transformer.h[1].mlp.dense_4h_to_h.parameters():
         parameter.zero_()
     twin = Twin(dense)
-    twin.drop("mlp 1")
+    twin.drop(Part("mlp", 1))
     torch.testing.assert_close(logits(twin.model), logits(reference), rtol=1e-4, atol=1e-5)
 
 
@@ -289,15 +290,16 @@ def test_the_hash_tells_masks_and_drops_apart_and_nothing_else() -> None:
     def hashed(*changes: object) -> str:
         twin = Twin(tiny("llama"))
         for change in changes:
-            if isinstance(change, str):
+            if isinstance(change, Part):
                 twin.drop(change)
             else:
                 twin.mask(twin.anatomy.matrices[change].name, torch.arange(32 * 32).view(32, 32) % 3 > 0)
         return twin.state.hash
 
     assert hashed() == ""
-    assert hashed(0, "attn 1") == hashed("attn 1", 0)
-    assert len({hashed(0), hashed(1), hashed(0, 1), hashed("attn 1"), hashed(0, "attn 1"), hashed("mlp 1")}) == 6
+    assert hashed(0, Part("attn", 1)) == hashed(Part("attn", 1), 0)
+    attn, mlp = Part("attn", 1), Part("mlp", 1)
+    assert len({hashed(0), hashed(1), hashed(0, 1), hashed(attn), hashed(0, attn), hashed(mlp)}) == 6
 
 
 def test_a_measure_counts_the_weights_and_names_what_is_gone() -> None:
@@ -306,7 +308,7 @@ def test_a_measure_counts_the_weights_and_names_what_is_gone() -> None:
     first, second = (matrix.name for matrix in twin.anatomy.matrices[:2])
     keep = torch.rand(32, 32) > 0.25
     twin.mask(first, keep)
-    twin.drop("mlp 1", "attn 2")
+    twin.drop(Part("mlp", 1), Part("attn", 2))
     report = twin.measure("a setting", targets=[first, second])
     assert (report.zeroed, report.targeted) == (int((~keep).sum()), 32 * 32 + 32 * 16 if "k_proj" in second else 0)
     assert report.dropped == ("attn 2", "mlp 1")
@@ -318,7 +320,7 @@ def test_a_measure_counts_the_weights_and_names_what_is_gone() -> None:
 def test_restoring_what_is_dense_already_is_an_error() -> None:
     twin = Twin(tiny("llama"))
     with pytest.raises(BadInput, match="mlp 1 is as it is in the dense model"):
-        twin.restore("mlp 1")
+        twin.restore(Part("mlp", 1))
 
 
 def test_a_model_whose_weights_are_moved_in_and_out_shares_the_store_they_come_from() -> None:
@@ -330,7 +332,7 @@ def test_a_model_whose_weights_are_moved_in_and_out_shares_the_store_they_come_f
     for one, other in zip(dense.modules(), twin.model.modules(), strict=True):
         for a, b in zip(hooks_of(one), hooks_of(other), strict=True):
             assert a.weights_map is b.weights_map
-    twin.drop("mlp 1")
+    twin.drop(Part("mlp", 1))
     assert not torch.equal(logits(twin.model), plain)
     with pytest.raises(BadInput, match="keeps the weights"):
         twin.mask(twin.anatomy.matrices[0].name, torch.ones(32, 32, dtype=torch.bool))
@@ -346,6 +348,7 @@ MEMORY = """
 import json, sys, torch
 from probes.bench.resident import kept
 from probes.models.loaded import load
+from probes.schema.part import Part
 from probes.twin.twin import Twin
 
 model = load("demo").model
@@ -353,7 +356,7 @@ with torch.inference_mode():
     model(input_ids=torch.tensor([[1, 2, 3]]), use_cache=False)
     before = kept()
     twin = Twin(model)
-    twin.drop(*(f"attn {layer}" for layer in range(0, len(twin.anatomy.blocks), 3)))
+    twin.drop(*(Part("attn", layer) for layer in range(0, len(twin.anatomy.blocks), 3)))
     dropped = kept()
     masked = [matrix.name for matrix in twin.anatomy.matrices if matrix.name.endswith("up_proj")]
     keep = torch.arange(twin.weight(masked[0]).numel()).reshape(twin.weight(masked[0]).shape) % 2 == 0
