@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.line_widget import LineWidget
+from explorer.ui.widgets.recording_list import RecordingList
 from probes.schema.settings import Follow, RunSettings
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 36), (160, 45)
@@ -87,15 +88,23 @@ class Waiting(ToySource):
         pass
 
 
+async def until(pilot: Pilot[int], done: Callable[[], bool], what: str) -> None:
+    """Waits for what another thread does, and until it is on the screen; fails if it never happens."""
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end, f"never: {what}"
+        await pilot.pause(0.01)
+    await settle(pilot)
+
+
 async def opened(app: ExplorerApp, pilot: Pilot[int]) -> None:
-    """Until a recording is on the main screen."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        await pilot.pause(0.05)
-        if isinstance(app.screen, MainScreen) and app.view.newest:
-            await settle(pilot)
-            return
-    raise AssertionError("the recording was never shown")
+    """Waits until a recording is on the main screen."""
+    await until(pilot, lambda: isinstance(app.screen, MainScreen) and app.view.newest > 0, "the recording is shown")
+
+
+async def listed(app: ExplorerApp, pilot: Pilot[int]) -> None:
+    """Waits until the list of recordings is on the screen."""
+    await until(pilot, lambda: any(found._found is not None for found in app.screen.query(RecordingList)), "the list")
 
 
 def record(path: Path, setting: str, steps: int) -> None:

@@ -19,7 +19,6 @@ from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.compare import ComparisonScreen
 from explorer.ui.screens.recordings import Recordings
-from explorer.ui.widgets.recording_list import RecordingList
 from probes.recording import read
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted
@@ -27,7 +26,7 @@ from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from tests.support.records import session_events, write_events
 from tests.support.shell import phier
-from tests.support.stage import PROMPT, Clock, press, screen_text, settle
+from tests.support.stage import PROMPT, Clock, listed, press, screen_text, until
 
 
 def numbered(events: list[Event], run: int, prompt: str = "") -> list[Event]:
@@ -168,8 +167,7 @@ def sitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySource:
 async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: ToySource) -> None:
     app = ExplorerApp(clock=Clock())
     async with app.run_test(size=(160, 40)) as pilot:
-        while app.screen.query(RecordingList).first().chosen is None:
-            await pilot.pause(0.01)
+        await listed(app, pilot)
         assert "sitting.jsonl#2   run 2 of 2" in screen_text(app)
         await press(pilot, "end", "space", "home", "space", "c")
         assert isinstance(app.screen, ComparisonScreen)
@@ -177,9 +175,7 @@ async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: T
         await press(pilot, "escape")
         assert isinstance(app.screen, Recordings)
         await press(pilot, "end", "enter")
-        while app.view.pause is None:
-            await pilot.pause(0.01)
-        await settle(pilot)
+        await until(pilot, lambda: app.view.pause is not None, "the run is shown")
         assert app.view.header is not None
         assert (app.view.header.title, app.view.newest) == ("wanda:0.5", 10)
 
@@ -187,9 +183,7 @@ async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: T
 async def test_the_other_runs_of_a_recording_are_a_key_away(file: Path) -> None:
     app = ExplorerApp(ReplaySource(file, number=1), clock=Clock())
     async with app.run_test(size=(140, 40)) as pilot:
-        while app.view.pause is None:
-            await pilot.pause(0.01)
-        await settle(pilot)
+        await until(pilot, lambda: app.view.pause is not None, "the run is shown")
         assert app.view.header is not None
         assert (app.view.header.title, app.view.newest) == ("wanda:0.2", 12)
         await press(pilot, "b")

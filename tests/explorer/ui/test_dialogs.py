@@ -17,7 +17,7 @@ from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
-from tests.support.stage import SMALL, on_stage, press, screen_text, scripted
+from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, until
 
 W = TypeVar("W", bound=Widget)
 
@@ -288,13 +288,12 @@ async def test_the_palette_offers_only_what_is_possible() -> None:
 
 async def test_a_command_of_the_palette_is_done() -> None:
     source = scripted()
-    async with on_stage(source, 5) as (_, pilot):
+    async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "ctrl+p")
         await pilot.press(*"one step")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: "Run: One step" in screen_text(app), "the command is found")
         await press(pilot, "enter")
-        await pilot.pause(0.2)
-        assert source.asked == ["step"]
+        await until(pilot, lambda: source.asked == ["step"], "the command is done")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.status import sentence
 from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured, Why
 from tests.support.records import session_events, write_events
-from tests.support.stage import MIDDLE, SMALL, Clock, on_stage, press, scripted, settle, text_of
+from tests.support.stage import MIDDLE, SMALL, Clock, on_stage, press, scripted, text_of, until
 
 
 def recording(tmp_path: Path, seconds: float = 0.16) -> Path:
@@ -38,11 +38,11 @@ async def playing(
     """The app once the recording is read and, where it was opened to look at, shown."""
     app = ExplorerApp(source, clock=Clock())
     async with app.run_test(size=size) as pilot:
-        for _ in range(200):
-            await pilot.pause(0.02)
-            if app.view.header is not None and (source._play or app.view.pause is not None):
-                break
-        await settle(pilot)
+
+        def shown() -> bool:
+            return app.view.header is not None and (source._play or app.view.pause is not None)
+
+        await until(pilot, shown, "the recording is read")
         yield app, pilot
 
 
@@ -136,10 +136,7 @@ async def test_a_recording_that_is_played_is_followed_to_its_newest_step() -> No
     source = ReplaySource(shipped_folder() / "dropped-attention.jsonl", play=True, pace=10_000.0)
     async with playing(source) as (app, pilot):
         await press(pilot, "space")
-        for _ in range(200):
-            await pilot.pause(0.02)
-            if app.view.pause is not None:
-                break
+        await until(pilot, lambda: app.view.pause is not None, "it is played to its end")
         assert (app.view.cursor, app.view.following) == (96, True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.widgets.comparison import ComparedFigures, ComparedTexts, closely, difference, lines_of, narrowed
 from explorer.ui.widgets.recording_list import RecordingList
-from tests.support.stage import MIDDLE, SMALL, Clock, opened, press, record, screen_text, settle
+from tests.support.stage import MIDDLE, SMALL, Clock, listed, opened, press, record, screen_text, settle
 
 
 @pytest.fixture
@@ -43,16 +42,6 @@ async def browsing(
     async with app.run_test(size=size) as pilot:
         await listed(app, pilot)
         yield app, pilot
-
-
-async def listed(app: ExplorerApp, pilot: Pilot[int]) -> None:
-    """Until the folder has been looked through."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        await pilot.pause(0.05)
-        if isinstance(app.screen, Recordings) and app.screen.query_one(RecordingList)._found is not None:
-            return
-    raise AssertionError("the recordings were never listed")
 
 
 def choose(app: ExplorerApp, name: str) -> None:

@@ -13,7 +13,7 @@ from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
 from tests.support.snapshots import SIZES, Compare
-from tests.support.stage import LARGE, MIDDLE, SMALL, Clock, press, settle
+from tests.support.stage import LARGE, MIDDLE, SMALL, Clock, press, settle, until
 
 Do = Callable[[Pilot[int]], Awaitable[None]]
 
@@ -24,11 +24,7 @@ def showing(*keys: str) -> Do:
     async def do(pilot: Pilot[int]) -> None:
         app = pilot.app
         assert isinstance(app, ExplorerApp)
-        for _ in range(200):
-            await pilot.pause(0.02)
-            if app.view.newest and not app.view.running and app.view.pause is not None:
-                break
-        await settle(pilot)
+        await until(pilot, lambda: app.view.newest > 0 and app.view.pause is not None, "the whole recording is shown")
         await press(pilot, *keys)
 
     return do

@@ -17,7 +17,7 @@ from explorer.ui.app import ExplorerApp
 from probes.schema.events import Failed, WorkProgressed
 from probes.schema.settings import Follow
 from tests.support.snapshots import SIZES, Compare, Do, before, seen
-from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, explorer, press, scripted, settle
+from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, explorer, listed, press, scripted, settle
 
 
 @SIZES
@@ -186,7 +186,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ListedRun]:
 
 def browsing(*keys: str) -> Do:
     async def do(pilot: Pilot[int]) -> None:
-        await pilot.pause(0.3)
+        assert isinstance(pilot.app, ExplorerApp)
+        await listed(pilot.app, pilot)
         await press(pilot, *keys)
         pilot.app.screen.query("#search").set(disabled=True)
         await settle(pilot)

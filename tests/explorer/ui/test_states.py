@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
+from textual._callback import invoke
 
 from explorer.bench.interface import CountingDriver
 from explorer.sources.source import Sink
@@ -15,7 +15,7 @@ from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.token_text import TokenText
 from probes.schema.events import Failed, WorkProgressed
 from probes.schema.settings import Follow
-from tests.support.stage import MIDDLE, SMALL, on_stage, press, screen_text, scripted, settle, text_of
+from tests.support.stage import MIDDLE, SMALL, on_stage, press, screen_text, scripted, settle, text_of, until
 
 
 class Waiting(ToySource):
@@ -238,17 +238,21 @@ async def test_no_color_means_no_colour_at_all(monkeypatch: pytest.MonkeyPatch) 
 async def test_at_rest_nothing_is_written_to_the_terminal() -> None:
     source = scripted()
     app = ExplorerApp(source, driver=CountingDriver)
-    task = asyncio.create_task(app.run_async(size=MIDDLE, mouse=False))
-    while app.view.header is None:
-        await asyncio.sleep(0.05)
-    source.advance(30)
-    await asyncio.sleep(0.5)
-    written = CountingDriver.written
-    assert written > 0
-    await asyncio.sleep(1.0)
-    assert CountingDriver.written == written
-    app.leave()
-    await task
+    async with app.run_test(headless=False, size=MIDDLE) as pilot:
+        await until(pilot, lambda: app.view.header is not None, "the run has begun")
+        source.advance(30)
+        await settle(pilot)
+        written = CountingDriver.written
+        assert written > 0
+        # Only a timer or an animation writes without being asked.
+        assert not app.animator._animations
+        for node in (app, *app.screen_stack, *app.screen.walk_children()):
+            for timer in node._timers:
+                if timer._active.is_set() and timer._callback is not None:
+                    await invoke(timer._callback)
+        await settle(pilot)
+        assert CountingDriver.written == written
+        app.leave()
 
 
 async def test_a_flood_of_steps_is_folded_whole() -> None:
