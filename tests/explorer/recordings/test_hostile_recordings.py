@@ -116,8 +116,11 @@ def spoiled(node: Any, text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[/bold][link=x]", "\x1b]0;x\x07\u202e\x9b" + "\x00" * 50, "x" * 10_000],
-    ids=["markup", "controls", "long"],
+    [
+        pytest.param("[/bold][link=x]", id="markup"),
+        pytest.param("\x1b]0;x\x07\u202e\x9b" + "\x00" * 50, id="controls"),
+        pytest.param("x" * 10_000, id="long", marks=pytest.mark.slow),
+    ],
 )
 async def test_every_text_of_a_header_is_data(tmp_path: Path, text: str) -> None:
     lines = plain()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from transformers import DynamicCache, PreTrainedModel
 
 from probes.models.kv_cache import cache_name
@@ -314,7 +315,7 @@ def test_a_prefill_tells_of_both_models_and_can_be_cancelled_in_either(
 
 
 class Stream:
-    """Stands for a GPU's stream: what comes after which passes."""
+    """Stands for a GPU's stream: the passes that come before whatever is started on it now."""
 
     def __init__(self) -> None:
         self.after: set[str] = set()
@@ -323,11 +324,24 @@ class Stream:
         self.after |= other.after
 
 
+class OnDefaultStream(TorchFunctionMode):
+    """Notes, for all that torch is asked on the default stream, which passes it comes after."""
+
+    def __init__(self, streams: list[Stream]) -> None:
+        super().__init__()
+        self.streams = streams
+        self.seen: set[frozenset[str]] = set()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if len(self.streams) == 1:
+            self.seen.add(frozenset(self.streams[0].after))
+        return function(*args, **(kwargs or {}))
+
+
 def test_on_one_gpu_neither_pass_waits_for_the_other_and_the_comparison_for_both(
     llama: PreTrainedModel, other: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    default = Stream()
-    streams, waited = [default], {}
+    streams, waited = [Stream()], {}
 
     @contextmanager
     def stream(entered: Stream) -> Iterator[None]:
@@ -335,24 +349,28 @@ def test_on_one_gpu_neither_pass_waits_for_the_other_and_the_comparison_for_both
         yield
         streams.pop()
 
+    def enters(name: str) -> Callable[..., None]:
+        def enter(*_: object) -> None:
+            waited[name] = set(streams[-1].after)
+            streams[-1].after.add(name)
+
+        return enter
+
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _device=None: streams[-1])
     monkeypatch.setattr(torch.cuda, "stream", stream)
     with lockstep(llama, other) as stepping:
         stepping.prefill()
-        default.after.clear()
-        for name, track in (("dense", stepping._dense), ("pruned", stepping._pruned)):
-
-            def feed(*given, name=name, plain=track._feed):
-                waited[name] = set(streams[-1].after)
-                streams[-1].after.add(name)
-                return plain(*given)
-
-            track._stream = Stream()
-            monkeypatch.setattr(track, "_feed", feed)
-        monkeypatch.setattr(stepping, "_measure", lambda *_: waited.update(comparison=set(streams[-1].after)))
-        with pytest.raises(AttributeError):  # there is no record to append
-            stepping.step()
-    assert waited == {"dense": set(), "pruned": set(), "comparison": {"dense", "pruned"}}
+        streams[0].after.clear()
+        stepping._dense._stream, stepping._pruned._stream = Stream(), Stream()
+        hooks = [model.register_forward_pre_hook(enters(n)) for model, n in ((llama, "dense"), (other, "pruned"))]
+        try:
+            with OnDefaultStream(streams) as mode:
+                stepping.step()
+        finally:
+            for hook in hooks:
+                hook.remove()
+    assert waited == {"dense": set(), "pruned": set()}
+    assert mode.seen == {frozenset({"dense", "pruned"})}
 
 
 def test_the_longest_context_ends_the_run(llama: PreTrainedModel) -> None:
@@ -362,13 +380,26 @@ def test_the_longest_context_ends_the_run(llama: PreTrainedModel) -> None:
         assert both.finished
 
 
-def test_no_step_keeps_anything_the_size_of_the_vocabulary(llama: PreTrainedModel, other: PreTrainedModel) -> None:
-    with lockstep(llama, other, "free", steps=2, top=4) as both:
-        record = list(both)[-1]
-    assert len(record.top) <= 8
-    for field in fields(record):
-        value = getattr(record, field.name)
-        assert not isinstance(value, torch.Tensor)
+def leaves(value: object) -> list[object]:
+    """All that a record holds, however deep."""
+    if is_dataclass(value):
+        return [leaf for field in fields(value) for leaf in leaves(getattr(value, field.name))]
+    if isinstance(value, (tuple, list)):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value]
+
+
+def test_no_step_keeps_anything_the_size_of_the_vocabulary() -> None:
+    vocabulary = 512
+    model = tiny("llama", vocab_size=vocabulary)
+    with lockstep(model, damaged(model), "free", steps=2, top=4) as both:
+        path = [both.step(dense=3, pruned=4), both.step()]
+    assert not path[-1].same_context, "so that it holds two comparisons"
+    for record in path:
+        assert len(record.top) <= 8
+        found = leaves(record)
+        assert len(found) < vocabulary
+        assert {type(leaf) for leaf in found} <= {int, float, str, bool, type(None)}
 
 
 def test_tokens_that_a_model_lacks_are_refused_wherever_they_come_from(llama: PreTrainedModel) -> None:
