@@ -28,25 +28,16 @@ class FramedWidget(RepaintCache):
     """A widget with words in its frame."""
 
     _words: tuple[Text, Text] = (Text(), Text())
-    _entitled: int | None = None
-    """The line whose words are being set."""
 
     def entitle(self, title: Text, subtitle: Text) -> None:
         """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of their line."""
         before, self._words = self._words, (title, subtitle)
         if _differ(title, before[0]):
-            self._entitled = 0
-            self.border_title = title
+            with self.only_line(0):
+                self.border_title = title
         if _differ(subtitle, before[1]):
-            self._entitled = self.outer_size.height - 1
-            self.border_subtitle = subtitle
-        self._entitled = None
-
-    def _set_dirty(self, *regions: Region) -> None:
-        if self._entitled is not None and not regions:
-            line = Region(0, self._entitled, self.outer_size.width, 1)
-            regions = (line.translate(-self.content_offset),)
-        super()._set_dirty(*regions)
+            with self.only_line(self.outer_size.height - 1):
+                self.border_subtitle = subtitle
 
 
 class LineWidget(FramedWidget):

@@ -1,29 +1,45 @@
-"""Widgets whose lines are put together again only where something has become different.
+"""The one place that overrides private parts of Textual: a cache of rendered lines.
 
-A screen that changes in one place is put together from the lines of every widget on it. Textual keeps those lines, but
-for each widget it looks up colours, titles and sizes first, which for thirty widgets is a third of all work of a step.
+A screen that changes in one place is composed from the lines of every widget on it. Textual keeps those lines, but for
+each widget it first looks up colours, titles and sizes, which for thirty widgets is a large part of the work of a step.
+`python -m explorer.bench.interface` measures it. `PHIER_REPAINT_CACHE=0` switches the cache off: everything works as
+before, only slower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
 
 from textual.containers import Horizontal, Vertical
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+VARIABLE = "PHIER_REPAINT_CACHE"
+"""The environment variable that switches the cache off if it is 0."""
+
 
 class RepaintCache(Widget):
-    """Gives the lines it gave before, but for those of which it was told that they have changed."""
+    """Caches rendered lines and renders again only those marked dirty."""
+
+    CACHED: ClassVar[bool] = os.environ.get(VARIABLE) != "0"
+    """If False, Textual renders as it does by itself, and none of its private parts has a say here."""
 
     _given: tuple[Region, Size, list[Strip]] | None = None
+    """The lines rendered last, with the region they cover and the size of the widget."""
     _stale: frozenset[int] | None = None
-    """Which of the given lines have changed since, counted from the widget's own top; None for all of them."""
+    """The lines that changed since, counted from the widget's own top; None for all of them."""
+    _only: int | None = None
+    """The only line that changes while `only_line` lasts."""
 
     def render_lines(self, crop: Region) -> list[Strip]:
+        if not self.CACHED:
+            return super().render_lines(crop)
         given, stale = self._given, self._stale
-        self._stale = frozenset()  # before they are made: what changes meanwhile is stale again
+        self._stale = frozenset()  # before they are rendered: a change meanwhile makes a line stale again
         if given is None or stale is None or given[:2] != (crop, self.outer_size):
             strips = super().render_lines(crop)
         elif stale:
@@ -34,11 +50,25 @@ class RepaintCache(Widget):
         return strips
 
     def renew(self, strips: list[Strip], crop: Region, stale: Collection[int]) -> list[Strip]:  # noqa: ARG002
-        """The lines in `crop` where those in `strips` are right but for the stale ones. `strips` may be changed."""
+        """The lines in `crop`, of which `strips` has all but the stale ones. `strips` may be changed."""
         return super().render_lines(crop)
+
+    @contextmanager
+    def only_line(self, line: int) -> Iterator[None]:
+        """A repaint asked for in this context is one of this line, even if Textual would repaint the whole widget."""
+        self._only = line
+        try:
+            yield
+        finally:
+            self._only = None
 
     def _set_dirty(self, *regions: Region) -> None:
         """Every way to a repaint leads through here; were that to change, every picture of a screen would."""
+        if not self.CACHED:
+            super()._set_dirty(*regions)
+            return
+        if self._only is not None and not regions:
+            regions = (Region(0, self._only, self.outer_size.width, 1).translate(-self.content_offset),)
         super()._set_dirty(*regions)
         if not regions:
             self._stale = None

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
 import pytest
 from rich.color import Color
 from rich.segment import Segment
 from textual._styles_cache import StylesCache
 from textual.geometry import Offset
+from textual.message_pump import MessagePump
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
+import explorer.ui
 from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.chart import Chart
 from explorer.ui.widgets.line_widget import LineWidget
-from explorer.ui.widgets.repaint_cache import RepaintCache
+from explorer.ui.widgets.repaint_cache import VARIABLE, RepaintCache
 from explorer.ui.widgets.token_text import TokenText
 from probes.schema.settings import Follow
 from tests.support.stage import LARGE, MIDDLE, SMALL, on_stage, press, scripted
@@ -102,3 +112,46 @@ async def test_a_step_more_among_thousands_makes_few_lines_anew() -> None:
         await press(pilot, "n")
         assert app.view.newest == 3001
         assert sum(before[chart] is not chart._lines for chart in charts) < len(charts)
+
+
+async def test_without_the_cache_every_screen_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures: dict[bool, list[list[list[Segment]]]] = {}
+    for cached in (True, False):
+        monkeypatch.setattr(RepaintCache, "CACHED", cached)
+        pictures[cached] = []
+        async with on_stage(scripted(Follow.FREE), steps=40) as (app, pilot):
+            for key in KEYS:
+                await press(pilot, key)
+                pictures[cached].append(segments(app.screen._compositor.render_strips()))
+            assert any(widget._given for widget in app.main.query(RepaintCache)) is cached
+    for key, with_it, without in zip(KEYS, pictures[True], pictures[False], strict=True):
+        assert with_it == without, key
+
+
+@pytest.mark.parametrize(("value", "cached"), [("0", "False"), ("1", "True"), (None, "True")])
+def test_a_variable_switches_the_cache_off(value: str | None, cached: str) -> None:
+    environment = {name: set_to for name, set_to in os.environ.items() if name != VARIABLE}
+    if value is not None:
+        environment[VARIABLE] = value
+    code = "from explorer.ui.widgets.repaint_cache import RepaintCache; print(RepaintCache.CACHED)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert ran.stdout.strip() == cached
+
+
+def test_nothing_else_overrides_a_private_part_of_textual() -> None:
+    for module in pkgutil.walk_packages(explorer.ui.__path__, "explorer.ui."):
+        importlib.import_module(module.name)
+    found = {
+        (cls.__name__, name)
+        for cls in _below(MessagePump)
+        for name, value in vars(cls).items()
+        if cls.__module__.startswith("explorer.") and inspect.isfunction(value) and name[0] == "_" != name[1]
+        if any(name in vars(base) for base in cls.__mro__[1:] if base.__module__.startswith("textual."))
+    }
+    assert found == {("RepaintCache", "_set_dirty")}
+
+
+def _below(cls: type) -> Iterator[type]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _below(sub)
