@@ -35,7 +35,7 @@ class PruneMemory:
     own: int
     """Of the twin's tensors that are not the dense model's, by where they are stored."""
     peak: int
-    """The resident memory's highest, while the setting was carried out."""
+    """The memory's highest while the setting was carried out: the GPU's if the model is on one, else the resident."""
     left: int
     """What is still held beyond that once it had been, freed memory handed back."""
 
@@ -52,6 +52,7 @@ def measure_memory(setting: str, samples: int = 0, dense: str = "demo") -> Prune
 
 
 def _here(setting: str, number: int, spec: str) -> PruneMemory:
+    import torch
     from torch import nn
 
     from probes.calibration.samples import samples
@@ -67,14 +68,20 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
         held = (*model.parameters(), *model.buffers())
         return {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
 
+    def taken() -> int:
+        return torch.cuda.memory_allocated() if on_gpu else kept()
+
     dense = load(spec)
+    on_gpu = dense.model.device.type == "cuda"
     # Weights are read from their file as they are first touched, and libraries take their own share at first use.
     stream(dense.model, samples(CalibrationSpec(samples=1), dense).ids, work=UNWATCHED, task="")
-    before = kept()  # what was freed is handed back: used again, it would hide what is taken
+    before = taken()  # what was freed is handed back: used again, it would hide what is taken
     twin = Twin(dense.model)
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     with _highest() as highest:
         report = apply(twin, parse(setting), dense, CalibrationSpec(samples=number), keep=False)
-    after = kept()
+    after, peak = taken(), torch.cuda.max_memory_allocated() if on_gpu else max(highest)
     stored = tensors(dense.model)
     changed = twin.state.changes
     return PruneMemory(
@@ -83,7 +90,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
         dense=sum(stored.values()),
         matrices=sum(twin.weight(name).nbytes for name in changed),
         own=sum(size for place, size in tensors(twin.model).items() if place not in stored),
-        peak=max(highest) - before,
+        peak=peak - before,
         left=after - before,
     )
 

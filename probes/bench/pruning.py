@@ -107,17 +107,17 @@ class _Clock:
         self, what: str, change: Callable[[], tuple[str, ...] | None], per: str, limit: float | None = None
     ) -> Timing:
         before = self._units[per]()
-        begun = time.perf_counter()
+        begun = _now()
         notes = change()
-        seconds = time.perf_counter() - begun
+        seconds = _now() - begun
         after = self._units[per]()
         return Timing(what, seconds, per, (before + after) / 2, limit, notes or ())
 
     def _pass(self) -> float:
         """Seconds of a forward pass over the calibration tokens, the head left out."""
-        begun = time.perf_counter()
+        begun = _now()
         stream(self._model, self._ids, work=UNWATCHED, task="")
-        return time.perf_counter() - begun
+        return _now() - begun
 
     @torch.inference_mode()
     def _step(self, steps: int = 9) -> float:
@@ -127,8 +127,15 @@ class _Clock:
         logits = self._model(input_ids=ids, use_cache=True, **held).logits
         times = []
         for _ in range(steps):
-            begun = time.perf_counter()
+            begun = _now()
             chosen = logits[:, -1:].argmax(-1)
             logits = self._model(input_ids=chosen, use_cache=True, **held).logits
-            times.append(time.perf_counter() - begun)
+            times.append(_now() - begun)
         return statistics.median(times)
+
+
+def _now() -> float:
+    """Seconds, read once a GPU has done all that it was given."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return time.perf_counter()
