@@ -185,8 +185,9 @@ def _dtype(name: str, device: torch.device) -> torch.dtype | None:
 def _info(model: PreTrainedModel, name: str, spec: str, revision: str, known: str) -> ModelInfo:
     config = model.config.get_text_config(decoder=True)
     distinct = {id(parameter): parameter.numel() for parameter in model.parameters()}
-    placed = getattr(model, "hf_device_map", None)
-    devices = sorted({str(device) for device in placed.values()}) if placed else [str(model.device)]
+    placed = getattr(model, "hf_device_map", None) or {}
+    devices = {str(parameter.device) for parameter in model.parameters() if not parameter.is_meta}
+    devices |= {str(device) for device in placed.values() if device in ("cpu", "disk")}  # moved in for each pass
     return ModelInfo(
         name=name,
         spec=spec,
@@ -198,7 +199,7 @@ def _info(model: PreTrainedModel, name: str, spec: str, revision: str, known: st
         vocabulary=int(config.vocab_size),
         parameters=sum(distinct.values()),
         dtype=str(model.dtype).removeprefix("torch."),
-        device=",".join(devices),
+        device=",".join(sorted(devices)),
     )
 
 

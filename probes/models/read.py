@@ -169,9 +169,10 @@ def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that is free on this device now."""
+    """Memory that is free on this device now, with what torch holds there for tensors to come."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + reusable
     return int(psutil.virtual_memory().available)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from probes.models import read as reading
-from probes.models.loaded import end_ids, fingerprint, load, named_drops, with_fingerprint
+from probes.models.loaded import _info, end_ids, fingerprint, load, named_drops, with_fingerprint
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
 from probes.schema.settings import RunSettings
@@ -280,6 +280,20 @@ def test_a_model_too_large_for_memory_is_refused_before_it_fills_it(folder, monk
     monkeypatch.setattr(reading, "available_bytes", lambda device: 1000)
     with pytest.raises(Failure, match=r"Out of memory: llama needs .* GB .* free on cpu.*--dtype.*--device-map"):
         load(str(folder))
+
+
+def test_what_torch_holds_on_a_gpu_for_tensors_to_come_counts_as_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 9000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2000)
+    assert reading.available_bytes(torch.device("cuda:0")) == 4000
+
+
+def test_a_device_map_is_told_as_the_devices_that_it_names(folder):
+    loaded = load(str(folder), device_map="cpu")
+    assert loaded.info.device == "cpu"
+    loaded.model.hf_device_map = {"model": 0, "lm_head": "disk"}  # a GPU by its number, as accelerate has it
+    assert _info(loaded.model, "", "", "", "").device == "cpu,disk"
 
 
 def test_the_memory_a_model_needs_follows_the_dtype(folder):
