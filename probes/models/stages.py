@@ -13,6 +13,7 @@ import torch
 
 from probes.schema.errors import BadInput, Failure, PhierError
 from probes.schema.foreign_text import said
+from probes.system.memory import ran_out
 
 SMALLER = "Choose a smaller --dtype, such as bfloat16, or spread the model with --device-map auto."
 
@@ -31,6 +32,7 @@ def stage(title: str, failed: str, hint: str = "", *, memory: Callable[[], Phier
     except BaseException as problem:  # libraries written in Rust raise panics that are no Exception
         message = said(problem)
         if _is_memory(problem, message):
+            message = ran_out(problem)
             raise (memory() if memory else Failure("Out of memory", f"{failed}: {message}", SMALLER)) from problem
         raise BadInput(title, f"{failed}: {message}", hint) from problem
 

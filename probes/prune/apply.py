@@ -23,6 +23,7 @@ from probes.schema.part import BLOCK, Part
 from probes.schema.prune_setting import Method, Setting, SettingPart, Table
 from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.system.cache_folder import signature_of
+from probes.system.memory import ran_out
 from probes.system.progress import UNWATCHED, Work
 from probes.twin.anatomy import Matrix
 from probes.twin.twin import Twin
@@ -59,10 +60,11 @@ def apply(
     try:
         notes = applying.carried_out(known or {}, keep)
     except torch.OutOfMemoryError as problem:
+        message = ran_out(problem)  # first, so that there is memory for what the twin was before
         twin.set_state(before)
         raise Failure(
             "Out of memory",
-            f"Pruning by {setting} needed more memory than {dense.info.device} has: {problem}",
+            f"Pruning by {setting} needed more memory than {dense.info.device} has: {message}",
             "Use a smaller dtype (--dtype bfloat16), less calibration text (--samples, --length), or a method that "
             "needs none: magnitude, random.",
         ) from problem

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from probes.models.kv_cache import cache_name, is_recurrent, new_cache
 from probes.models.rotary import Rotary
 from probes.schema.errors import Failure
+from probes.system.memory import ran_out
 from probes.system.progress import READING_PROMPT, UNWATCHED, Work
 
 Context = Sequence[int]
@@ -45,9 +46,12 @@ class Answer:
 
 
 class Track:
-    """A causal language model with the KV cache of one or more contexts of equal length."""
+    """A causal language model with the KV cache of one or more contexts of equal length.
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    On a GPU, tracks of different `lane` compute at once.
+    """
+
+    def __init__(self, model: PreTrainedModel, lane: int = 0) -> None:
         self.model = model
         head = model.get_output_embeddings()
         if not isinstance(head, nn.Module):
@@ -65,7 +69,7 @@ class Track:
         answered = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
         self.vocabulary = min(int(embeddings.shape[0]), int(answered))
         """Tokens that the model can both read and answer: the ids below it."""
-        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self._stream = _streams(self.device)[lane] if self.device.type == "cuda" else None
         self._hidden: Tensor | None = None
         self.forget()
 
@@ -106,9 +110,10 @@ class Track:
                 return Answer(self._hidden[:, -1].to(logits.device), logits[:, -1])
         except torch.OutOfMemoryError as problem:
             self.forget()
+            message = ran_out(problem)
             raise Failure(
                 "Out of memory",
-                f"Reading {len(contexts)} × {length} tokens needed more memory than {self.device} has: {problem}",
+                f"Reading {len(contexts)} × {length} tokens needed more memory than {self.device} has: {message}",
                 "Use a smaller dtype (--dtype bfloat16), spread the model (--device-map auto), or a shorter prompt.",
             ) from problem
         except BaseException:
@@ -193,6 +198,12 @@ class Track:
             return nullcontext()
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         return torch.cuda.stream(self._stream)
+
+
+@cache
+def _streams(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
+    """One a lane, made once: memory freed on a stream is used again on that stream alone, and each has a workspace."""
+    return torch.cuda.Stream(device), torch.cuda.Stream(device)
 
 
 def _shared(a: Context, b: Context) -> int:

@@ -84,7 +84,7 @@ class Lockstep:
         self._text_ids = list(text_ids)
         self._ends = {Follow.PRUNED: ends_pruned, Follow.TEXT: frozenset[int]()}.get(settings.follow, ends_dense)
         self._ends_pruned = ends_pruned
-        self._dense, self._pruned = Track(dense), Track(pruned)
+        self._dense, self._pruned = Track(dense, lane=0), Track(pruned, lane=1)
         self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
         self._foreign = foreign
         self._check_known(self.prompt_ids, "The prompt has")

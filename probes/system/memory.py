@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from functools import cache
+
+from probes.schema.foreign_text import said
 
 
 def release() -> None:
@@ -17,6 +20,16 @@ def release() -> None:
     """
     if (trim := _trim()) is not None:
         trim(0)
+
+
+def ran_out(problem: BaseException) -> str:
+    """The message of an error of memory that ran out, without torch's advice for programmers.
+
+    Frees what the failed work had computed so far, which the error's traceback would keep as long as the error.
+    """
+    traceback.clear_frames(problem.__traceback__)
+    message = said(problem)
+    return message.partition(" Including non-PyTorch")[0]
 
 
 def let_go(things: list[object]) -> None:

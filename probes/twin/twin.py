@@ -276,7 +276,8 @@ class Twin:
         given = set(names)
         rest = {name: change for name, change in self._state.changes.items() if name not in given}
         self._state = replace(self._state, changes=rest)
-        let_go(gone)
+        if self.dense.device.type == "cpu":
+            let_go(gone)
 
     def _feature_bits(self, name: str) -> Bits | None:
         change = self._state.changes.get(name)

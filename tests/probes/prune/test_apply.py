@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from probes.models.loaded import Loaded
 from probes.prune import block_walk as blocks
 from probes.prune import criteria
 from probes.prune.apply import apply
-from probes.schema.errors import BadInput, Cancelled
+from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
 from probes.schema.part import Part
 from probes.schema.prune_setting import Ratio, parse
@@ -314,3 +315,24 @@ def test_progress_never_runs_backwards(setting: str) -> None:
     layers = [event.done for event in told if event.unit == "layers"]
     assert len(layers) > 3
     assert layers == sorted(layers)
+
+
+@pytest.mark.parametrize("setting", ["wanda:0.5", "sparsegpt:0.5", "magnitude:0.5@attn+magnitude:0.3@mlp"])
+def test_memory_that_runs_out_on_the_way_leaves_the_twin_as_it_was(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dense = loaded("llama")
+    twin, _ = pruned(dense, "magnitude:0.3@layers=0+drop-attn@layers=2")
+    state, before = twin.state, logits(twin.model)
+    change, changes = Twin._change, itertools.count()
+
+    def fails_late(self: Twin, *given: object) -> None:
+        if next(changes) == 12:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        change(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Twin, "_change", fails_late)
+    with pytest.raises(Failure, match=r"Out of memory: Pruning by .*Tried to allocate"):
+        apply(twin, parse(setting), dense, FEW, keep=False)
+    assert (twin.state.hash, twin.state.dropped) == (state.hash, state.dropped)
+    assert torch.equal(logits(twin.model), before)
