@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -157,6 +158,17 @@ def byte_tokenizer(*, chat: bool = True, merges: tuple[str, ...] = ("Ġthe", "in
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     return _wrapped(tokenizer, chat)
+
+
+def wide_tokenizer(size: int) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer of about `size` tokens, most of which no text is ever made of."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    fillers = (f"{a}{b}{c}" for a in alphabet[:64] for b in alphabet[:64] for c in alphabet[:64])
+    names = dict.fromkeys((*_SPECIAL, *alphabet, *islice(fillers, size)))
+    tokenizer = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return _wrapped(tokenizer, chat=False)
 
 
 def metaspace_tokenizer(*, chat: bool = False, bos: bool = False) -> PreTrainedTokenizerFast:

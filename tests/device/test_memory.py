@@ -1,0 +1,208 @@
+"""Memory on a GPU: what twins share, what steps leave behind, and what happens if it runs out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from probes.models.loaded import Loaded, load
+from probes.models.read import available_bytes
+from probes.pair import load_pair
+from probes.prune.apply import apply
+from probes.schema.errors import BadInput, Failure
+from probes.schema.prune_setting import parse
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.spec import CalibrationWanted, Wanted
+from probes.stepping.cached_model import Track
+from probes.twin.twin import Twin, share
+from probes.twin.twin_state import State
+from tests.probes.stepping.test_lockstep import lockstep
+
+MB = 1 << 20
+SHORT = CalibrationWanted(samples=4, length=32)
+
+
+def held(device: torch.device) -> int:
+    """Bytes of tensors on the GPU, once what was let go of on another thread is gone."""
+    for thread in threading.enumerate():
+        if thread.name == "letting go":
+            thread.join()
+    torch.cuda.synchronize(device)
+    return torch.cuda.memory_allocated(device)
+
+
+@contextmanager
+def no_more_than(device: torch.device, spare: int) -> Iterator[None]:
+    """While it lasts, torch gets `spare` bytes beyond what its tensors take."""
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + spare) / total, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.empty_cache()
+
+
+def test_a_twin_takes_what_was_pruned_and_nothing_else(large_loaded: Loaded, gpu: torch.device) -> None:
+    before = held(gpu)
+    twin = Twin(large_loaded.model)
+    assert held(gpu) - before < MB
+    report = apply(twin, parse("magnitude:0.5@mlp"), large_loaded, keep=False)
+    matrices = 2 * report.targeted
+    assert matrices <= held(gpu) - before < matrices + MB
+    twin.drop("attn 1", "block 2")
+    assert held(gpu) - before < matrices + MB
+    twin.go(State())
+    assert held(gpu) - before < MB
+
+
+@pytest.mark.parametrize("setting", ["magnitude:0.5", "wanda:0.5", "sparsegpt:2:4@layers=0-1"])
+def test_pruning_takes_little_more_than_its_matrices(setting: str, large_loaded: Loaded, gpu: torch.device) -> None:
+    weights = sum(p.numel() * p.element_size() for p in large_loaded.model.parameters())
+    twin = Twin(large_loaded.model)
+    apply(twin, parse("wanda:0.5@layers=0"), large_loaded, SHORT, keep=False)  # libraries take their share once
+    twin.go(State())
+    before = held(gpu)
+    torch.cuda.reset_peak_memory_stats(gpu)
+    report = apply(twin, parse(setting), large_loaded, SHORT, keep=False)
+    peak = torch.cuda.max_memory_allocated(gpu) - before
+    print(f"{setting}: peak {peak / MB:.0f} MB for {2 * report.targeted / MB:.0f} MB of matrices")  # noqa: T201
+    assert peak < 2 * report.targeted + 0.4 * weights
+    assert held(gpu) - before < 2 * report.targeted + 8 * MB
+
+
+def test_no_step_leaves_anything_of_the_size_of_the_vocabulary(large_loaded: Loaded, gpu: torch.device) -> None:
+    model = large_loaded.model
+    config = model.config
+    a_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2
+    with lockstep(model, share(model), "free", steps=200) as stepping:
+        kept = [stepping.step(dense=5, pruned=6)]
+        kept += [stepping.step() for _ in range(20)]
+        before = held(gpu)
+        kept += [stepping.step() for _ in range(64)]
+        growth = (held(gpu) - before) / 64
+    caches = 3 * a_token
+    print(f"a step leaves {growth / 1000:.1f} kB, of which {caches / 1000:.1f} kB are the caches'")  # noqa: T201
+    assert growth < caches + 16_000 < 8 * config.vocab_size
+
+
+def test_one_run_after_another_takes_no_more(large_loaded: Loaded, gpu: torch.device) -> None:
+    model = large_loaded.model
+    after = []
+    for _ in range(12):
+        with lockstep(model, share(model), "dense", steps=2) as stepping:
+            list(stepping)
+        del stepping
+        after.append(held(gpu))
+    assert after[-1] - after[1] < MB, after
+
+
+def test_what_torch_holds_for_later_counts_as_free(gpu: torch.device) -> None:
+    torch.cuda.empty_cache()
+    before = available_bytes(gpu)
+    block = torch.empty(512 * MB, dtype=torch.uint8, device=gpu)
+    assert available_bytes(gpu) < before - 500 * MB
+    del block
+    assert torch.cuda.mem_get_info(gpu)[0] < before - 500 * MB
+    assert available_bytes(gpu) > before - 16 * MB
+
+
+def test_a_context_that_does_not_fit_is_refused_and_a_shorter_one_is_read(
+    large_loaded: Loaded, gpu: torch.device
+) -> None:
+    track = Track(large_loaded.model)
+    short, long = list(range(5, 25)), [7] * 2000
+    expected = track.read([short]).logits.clone()
+    track.join()
+    track.forget()
+    before = held(gpu)
+    with no_more_than(gpu, 24 * MB), pytest.raises(Failure, match="Out of memory: Reading 2 × 2000 tokens") as failed:
+        track.read([long, long])
+    print(failed.value)  # noqa: T201
+    assert "PYTORCH" not in str(failed.value)
+    assert held(gpu) - before < MB, "the error, which may be kept for its traceback, keeps no memory"
+    again = track.read([short]).logits
+    track.join()
+    assert torch.equal(again, expected)
+
+
+@pytest.mark.parametrize("setting", ["magnitude:0.5", "wanda:0.5", "sparsegpt:0.5"])
+def test_pruning_that_runs_out_of_memory_leaves_the_twin_as_it_was(
+    setting: str, large_loaded: Loaded, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = Twin(large_loaded.model)
+    apply(twin, parse("magnitude:0.3@layers=0,1+drop-attn@layers=2"), large_loaded, keep=False)
+    state, masked = twin.state, twin.weight("model.layers.0.mlp.up_proj").clone()
+    before = held(gpu)
+    monkeypatch.setattr("probes.prune.apply.check_memory", lambda *_: None)  # it would refuse before anything began
+    with no_more_than(gpu, 400 * MB), pytest.raises(Failure, match=f"Out of memory: Pruning by {setting}") as failed:
+        apply(twin, parse(setting), large_loaded, SHORT, keep=False)
+    assert "PYTORCH" not in str(failed.value)
+    assert (twin.state.hash, twin.state.dropped) == (state.hash, state.dropped)
+    assert torch.equal(twin.weight("model.layers.0.mlp.up_proj"), masked)
+    assert held(gpu) - before < 64 * MB
+    apply(twin, parse("magnitude:0.5@layers=0"), large_loaded, keep=False)
+
+
+def test_pruning_is_refused_before_it_begins_if_it_can_not_fit(large_loaded: Loaded, gpu: torch.device) -> None:
+    twin = Twin(large_loaded.model)
+    block = torch.empty(available_bytes(gpu) - 300 * MB, dtype=torch.uint8, device=gpu)
+    try:
+        with pytest.raises(Failure, match=r"Out of memory: magnitude:0.5 needs .* GB are free on cuda:0.*would fit"):
+            apply(twin, parse("magnitude:0.5"), large_loaded, keep=False)
+    finally:
+        del block
+        torch.cuda.empty_cache()
+    assert twin.state == State()
+
+
+def test_a_model_that_does_not_fit_is_refused(large: Path, gpu: torch.device) -> None:
+    with (
+        no_more_than(gpu, 300 * MB),
+        pytest.raises(Failure, match=r"Out of memory: .* GB for its weights.*--device-map"),
+    ):
+        load(str(large), device="cuda")
+    block = torch.empty(available_bytes(gpu) - 300 * MB, dtype=torch.uint8, device=gpu)
+    try:
+        with pytest.raises(Failure, match=r"Out of memory: .* GB for its weights, and .* GB are free on cuda"):
+            load(str(large), device="cuda")
+    finally:
+        del block
+        torch.cuda.empty_cache()
+
+
+def test_a_model_partly_off_the_device_steps_and_says_that_it_can_not_be_pruned(large: Path, gpu: torch.device) -> None:
+    block = torch.empty(available_bytes(gpu) - 2_000 * MB, dtype=torch.uint8, device=gpu)
+    try:
+        dense = load(str(large), device_map="auto")
+        assert set(dense.info.device.split(",")) == {"cpu", "cuda:0"}
+        twin = Twin(dense.model)
+        with lockstep(dense.model, twin.model, "dense", steps=4) as stepping:
+            path = list(stepping)
+        assert {record.p.kl for record in path if record.p} == {0}
+        with pytest.raises(BadInput, match="off the device"):
+            apply(twin, parse("magnitude:0.5"), dense, keep=False)
+        assert twin.state == State()
+    finally:
+        del block
+        torch.cuda.empty_cache()
+
+
+def test_a_device_map_on_one_gpu_is_that_gpu(large: Path, gpu: torch.device) -> None:
+    settings = RunSettings("the king", follow=Follow.FREE, steps=8)
+    paths, devices = [], []
+    for placing in ({"device": "cuda"}, {"device_map": "auto"}, {}):
+        pair = load_pair(Wanted(dense=str(large), prune="magnitude:0.5@mlp", **placing))
+        devices.append(pair.dense.info.device)
+        assert pair.dense.model.dtype == torch.bfloat16, "a GPU computes in what the checkpoint is in"
+        with pair.lockstep(settings) as stepping:
+            paths.append(list(stepping))
+    assert paths[0] == paths[1] == paths[2]
+    assert devices == ["cuda:0"] * 3
