@@ -49,8 +49,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("large"), _large(len(tokenizer)), tokenizer)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def large_loaded(large: Path, device: torch.device) -> Loaded:
+    """Shared by all checks, which change nothing in it."""
     return load(str(large), device=str(device), dtype="bfloat16")
 
 

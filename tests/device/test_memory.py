@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,21 +17,19 @@ from probes.prune.apply import apply
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import CalibrationWanted, Wanted
+from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.stepping.cached_model import Track
-from probes.twin.twin import Twin, share
-from probes.twin.twin_state import State
-from tests.probes.stepping.test_lockstep import lockstep
+from probes.twin.twin import Twin, sharing_copy
+from probes.twin.twin_state import TwinState
+from tests.support.stepping import lockstep
 
 MB = 1 << 20
-SHORT = CalibrationWanted(samples=4, length=32)
+SHORT = CalibrationSpec(samples=4, length=32)
 
 
 def held(device: torch.device) -> int:
-    """Bytes of tensors on the GPU, once what was let go of on another thread is gone."""
-    for thread in threading.enumerate():
-        if thread.name == "letting go":
-            thread.join()
+    """Bytes of tensors on the GPU."""
+    gc.collect()
     torch.cuda.synchronize(device)
     return torch.cuda.memory_allocated(device)
 
@@ -59,7 +57,7 @@ def test_a_twin_takes_what_was_pruned_and_nothing_else(large_loaded: Loaded, gpu
     assert matrices <= held(gpu) - before < matrices + MB
     twin.drop("attn 1", "block 2")
     assert held(gpu) - before < matrices + MB
-    twin.go(State())
+    twin.set_state(TwinState())
     assert held(gpu) - before < MB
 
 
@@ -68,7 +66,7 @@ def test_pruning_takes_little_more_than_its_matrices(setting: str, large_loaded:
     weights = sum(p.numel() * p.element_size() for p in large_loaded.model.parameters())
     twin = Twin(large_loaded.model)
     apply(twin, parse("wanda:0.5@layers=0"), large_loaded, SHORT, keep=False)  # libraries take their share once
-    twin.go(State())
+    twin.set_state(TwinState())
     before = held(gpu)
     torch.cuda.reset_peak_memory_stats(gpu)
     report = apply(twin, parse(setting), large_loaded, SHORT, keep=False)
@@ -82,7 +80,7 @@ def test_no_step_leaves_anything_of_the_size_of_the_vocabulary(large_loaded: Loa
     model = large_loaded.model
     config = model.config
     a_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2
-    with lockstep(model, share(model), "free", steps=200) as stepping:
+    with lockstep(model, sharing_copy(model), "free", steps=200) as stepping:
         kept = [stepping.step(dense=5, pruned=6)]
         kept += [stepping.step() for _ in range(20)]
         before = held(gpu)
@@ -97,7 +95,7 @@ def test_one_run_after_another_takes_no_more(large_loaded: Loaded, gpu: torch.de
     model = large_loaded.model
     after = []
     for _ in range(12):
-        with lockstep(model, share(model), "dense", steps=2) as stepping:
+        with lockstep(model, sharing_copy(model), "dense", steps=2) as stepping:
             list(stepping)
         del stepping
         after.append(held(gpu))
@@ -160,7 +158,7 @@ def test_pruning_is_refused_before_it_begins_if_it_can_not_fit(large_loaded: Loa
     finally:
         del block
         torch.cuda.empty_cache()
-    assert twin.state == State()
+    assert twin.state == TwinState()
 
 
 def test_a_model_that_does_not_fit_is_refused(large: Path, gpu: torch.device) -> None:
@@ -189,7 +187,7 @@ def test_a_model_partly_off_the_device_steps_and_says_that_it_can_not_be_pruned(
         assert {record.p.kl for record in path if record.p} == {0}
         with pytest.raises(BadInput, match="off the device"):
             apply(twin, parse("magnitude:0.5"), dense, keep=False)
-        assert twin.state == State()
+        assert twin.state == TwinState()
     finally:
         del block
         torch.cuda.empty_cache()
@@ -199,7 +197,7 @@ def test_a_device_map_on_one_gpu_is_that_gpu(large: Path, gpu: torch.device) -> 
     settings = RunSettings("the king", follow=Follow.FREE, steps=8)
     paths, devices = [], []
     for placing in ({"device": "cuda"}, {"device_map": "auto"}, {}):
-        pair = load_pair(Wanted(dense=str(large), prune="magnitude:0.5@mlp", **placing))
+        pair = load_pair(PairSpec(dense=str(large), prune="magnitude:0.5@mlp", **placing))
         devices.append(pair.dense.info.device)
         assert pair.dense.model.dtype == torch.bfloat16, "a GPU computes in what the checkpoint is in"
         with pair.lockstep(settings) as stepping:

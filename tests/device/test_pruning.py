@@ -13,13 +13,13 @@ from probes.models.loaded import Loaded
 from probes.prune.apply import apply
 from probes.prune.importance import importance
 from probes.schema.prune_setting import parse
-from probes.schema.spec import CalibrationWanted
+from probes.schema.spec import CalibrationSpec
 from probes.system.progress import Work
 from probes.twin.twin import Twin
-from probes.twin.twin_state import State, unpacked
+from probes.twin.twin_state import TwinState, unpacked
 from tests.support.prune_models import loaded, logits
 
-TEXT = CalibrationWanted(samples=8, length=48)
+TEXT = CalibrationSpec(samples=8, length=48)
 
 EXACT = (
     "magnitude:0.5",
@@ -106,11 +106,11 @@ def test_what_is_pruned_and_given_back_is_the_dense_model_to_the_bit(
     pruned, state = logits_of(twin.model), twin.state
     assert not torch.equal(pruned, plain)
     assert all(torch.equal(weight, before[name]) for name, weight in dense.model.state_dict().items())
-    twin.go(State())
+    twin.set_state(TwinState())
     assert torch.equal(logits_of(twin.model), plain)
     own = {weight.data_ptr() for weight in dense.model.state_dict().values()}
     assert all(weight.data_ptr() in own for weight in twin.model.state_dict().values())
-    twin.go(state)
+    twin.set_state(state)
     assert torch.equal(logits_of(twin.model), pruned)
 
 
@@ -129,10 +129,10 @@ def test_importance_is_what_it_is_on_the_cpu(architecture: str, kind: str, devic
 
 def test_a_large_model_is_pruned_by_what_it_writes_itself(large_loaded: Loaded) -> None:
     twin = Twin(large_loaded.model)
-    report = apply(twin, parse("wanda:0.5"), large_loaded, CalibrationWanted(samples=8, length=64), keep=False)
+    report = apply(twin, parse("wanda:0.5"), large_loaded, CalibrationSpec(samples=8, length=64), keep=False)
     assert report.zeroed == pytest.approx(report.targeted / 2, rel=0.01)
     assert report.calibration is not None
     first = report.mask_hash
     twin.restore()
-    again = apply(twin, parse("wanda:0.5"), large_loaded, CalibrationWanted(samples=8, length=64), keep=False)
+    again = apply(twin, parse("wanda:0.5"), large_loaded, CalibrationSpec(samples=8, length=64), keep=False)
     assert again.mask_hash == first

@@ -13,6 +13,14 @@ from probes.stepping.lockstep import Lockstep
 
 PROMPT = [5, 17, 99, 3, 42, 8]
 
+ZEROS = {
+    "h": ("angle", "parallel", "orthogonal", "cos_estimate"),
+    "z": ("l2", "rms", "rms_centred", "mean_abs", "max_abs", "top5_rms", "parallel", "orthogonal"),
+    "p": ("kl", "kl_reverse", "js", "tv", "kl_estimate", "cos_estimate"),
+}
+ONES = {"h": ("cos", "length_ratio"), "z": ("cos", "cos_centred"), "p": ("cos", "topk_overlap")}
+"""The figures of an exact copy, by space: those that are 0 and those that are 1."""
+
 
 class Words:
     """Token 7 is written "7 ": enough of a tokenizer to step with."""

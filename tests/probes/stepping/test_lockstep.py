@@ -23,7 +23,7 @@ from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.summary import Accumulator, summarise
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import Work
-from tests.support.stepping import PROMPT, Words, damaged, lockstep
+from tests.support.stepping import ONES, PROMPT, ZEROS, Words, damaged, lockstep
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 
@@ -39,13 +39,6 @@ def other(llama: PreTrainedModel) -> PreTrainedModel:
 
 REFILLED = {"mamba"}
 """A state-space model can't step back: it reads the context again in larger pieces, which moves the last digits."""
-
-ZEROS = {
-    "h": ("angle", "parallel", "orthogonal", "cos_estimate"),
-    "z": ("l2", "rms", "rms_centred", "mean_abs", "max_abs", "top5_rms", "parallel", "orthogonal"),
-    "p": ("kl", "kl_reverse", "js", "tv", "kl_estimate", "cos_estimate"),
-}
-ONES = {"h": ("cos", "length_ratio"), "z": ("cos", "cos_centred"), "p": ("cos", "topk_overlap")}
 
 
 @pytest.mark.parametrize("follow", ["dense", "pruned", "free", "text"])
