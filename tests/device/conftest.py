@@ -13,6 +13,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from probes.models.loaded import Loaded, load
+from probes.schema.spec import LoadOptions
+from tests.support.programs import SKIPPED
 from tests.support.tiny import save, wide_tokenizer
 
 DEVICE = os.environ.get("PHIER_TEST_DEVICE", "cuda")
@@ -21,7 +23,7 @@ ON_GPU = DEVICE != "cpu"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
-    absent = pytest.mark.skip(reason=f"NOT TESTED, the GPU's paths: torch {torch.__version__} has no CUDA GPU here")
+    absent = pytest.mark.skip(reason=f"{SKIPPED}the GPU's paths, as torch {torch.__version__} has no CUDA GPU here")
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.cuda)
@@ -31,14 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def device() -> torch.device:
-    return torch.device(DEVICE)
+    return torch.device("cuda", 0) if ON_GPU else torch.device(DEVICE)
 
 
 @pytest.fixture
 def gpu(device: torch.device) -> torch.device:
     """The device of a check that reads a GPU's own counters."""
     if device.type != "cuda":
-        pytest.skip(f"NOT TESTED on {device}, which has no counters of its own")
+        pytest.skip(f"{device} has no counters of its own")
     return device
 
 
@@ -52,7 +54,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def large_loaded(large: Path, device: torch.device) -> Loaded:
     """Shared by all checks, which change nothing in it."""
-    return load(str(large), device=str(device), dtype="bfloat16")
+    return load(str(large), LoadOptions(str(device), "bfloat16"))
 
 
 def _large(vocabulary: int) -> PreTrainedModel:

@@ -290,7 +290,7 @@ def test_what_torch_holds_on_a_gpu_for_tensors_to_come_counts_as_free(monkeypatc
 
 
 def test_a_device_map_is_told_as_the_devices_that_it_names(folder):
-    loaded = load(str(folder), device_map="cpu")
+    loaded = load(str(folder), LoadOptions(device_map="cpu"))
     assert loaded.info.device == "cpu"
     loaded.model.hf_device_map = {"model": 0, "lm_head": "disk"}  # a GPU by its number, as accelerate has it
     assert _info(loaded.model, "", "", "", "").device == "cpu,disk"
