@@ -9,7 +9,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from explorer.cli.main import phier, phier_tui
 from tests.support.tiny import byte_tokenizer, save, tiny
@@ -40,8 +39,5 @@ def test_the_python_example_prints_figures_at_every_step(tmp_path, monkeypatch):
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_options_of_every_command_exist(line):
     program, *arguments = shlex.split(line.split("<")[0])
-    command = get_command(phier_tui if program == "phier-tui" else phier)
-    context = command.make_context(program, arguments, resilient_parsing=False)
-    if program == "phier":
-        name, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        inner.make_context(name, rest, parent=context)
+    command = phier.commands[arguments.pop(0)] if program == "phier" else phier_tui
+    command.make_context(program, arguments)

@@ -6,10 +6,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
-import typer
-from typer.core import TyperCommand, TyperOption
+import click
 
 from explorer.cli.standard_streams import ReaderGone
 from explorer.sources.shown_errors import take_shown
@@ -19,32 +17,30 @@ from probes.schema.foreign_text import said, visible
 _DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 
 
-class DebugCommand(TyperCommand):
-    """A command with --debug, which shows the traceback of an error before its sentence."""
-
-    def __init__(self, *args: Any, params: list[Any] | None = None, **kwargs: Any) -> None:
-        shown = "Show the traceback of an error."
-        option = TyperOption(param_decls=["--debug"], is_flag=True, expose_value=False, help=shown, callback=_asked)
-        super().__init__(*args, params=[*(params or ()), option], **kwargs)
+def debug_option() -> click.Option:
+    """--debug, which shows the traceback of an error before its sentence."""
+    return click.Option(
+        ["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.", callback=_asked
+    )
 
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Turns errors into a sentence and an exit code: 2 for bad input, 1 for failure and for what nobody foresaw."""
+    """Turns an error into a sentence and an exit code: 2 means bad input, 1 means the work failed."""
     try:
         yield
     except PhierError as problem:
         _trace(problem)
         _say(str(problem))  # it may quote what was typed
-        raise typer.Exit(problem.exit_code) from None
+        raise click.exceptions.Exit(problem.exit_code) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except (typer.Exit, typer.Abort, ReaderGone):
+        raise click.exceptions.Exit(130) from None
+    except (click.exceptions.Exit, click.Abort, click.ClickException, ReaderGone):
         raise
     except Exception as problem:  # noqa: BLE001 - nobody should need a traceback who did not ask for one
         _trace(problem)
-        typer.echo(f"Unexpected error: {said(problem)} Run it with --debug to see where.", err=True)
-        raise typer.Exit(1) from None
+        click.echo(f"Unexpected error: {said(problem)} Run it with --debug to see where.", err=True)
+        raise click.exceptions.Exit(1) from None
     finally:
         for shown in take_shown():
             _trace(shown)
@@ -62,4 +58,4 @@ def _trace(problem: BaseException) -> None:
 
 
 def _say(text: str) -> None:
-    typer.echo("\n".join(visible(line) for line in text.split("\n")), err=True)
+    click.echo("\n".join(visible(line) for line in text.split("\n")), err=True)

@@ -1,130 +1,248 @@
-"""The options that `phier run` and `phier-tui` share, with the words their help shows."""
+"""Options on the command line: made from the fields of dataclasses, and handed to a command as what was typed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import copy
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from typing import Any, TypeVar, get_args, get_type_hints
 
-import typer
+import click
+from click.core import ParameterSource
 
-from explorer.words.defaults import DEFAULT_PRUNE
-from probes.schema.settings import Follow
-from probes.schema.until import GRAMMAR
+from explorer.cli.exits import debug_option, exit_on_error
+from explorer.cli.standard_streams import safe_streams
+from probes.schema.errors import BadInput
+from probes.schema.option import Option, option_of
+from probes.schema.settings import RunSettings, Sampling
+from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+
+Kind = TypeVar("Kind")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SECTIONS: dict[type, str] = {
+    PairSpec: "Models",
+    RunSettings: "Run",
+    Sampling: "Sampling",
+    CalibrationSpec: "Calibration",
+    LoadOptions: "Loading",
+}
+"""The heading in the help of the options that a dataclass gives, in the order in which they are shown."""
+_REST = "Options"
+_HEADINGS = ("Arguments", "Recording", *SECTIONS.values(), _REST)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
+class SectionOption(click.Option):
+    """An option under a heading of the help, with older names that the help leaves out."""
 
-        typer.echo(version("phier"))
-        raise typer.Exit
+    def __init__(
+        self,
+        *args: Any,
+        section: str = _REST,
+        of_dataclass: bool = False,
+        may_be_empty: bool = False,
+        aliases: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.section, self.of_dataclass, self.may_be_empty = section, of_dataclass, may_be_empty
+        self.opts.extend(f"--{alias}" for alias in aliases)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        shown = copy.copy(self)
+        shown.opts = self.opts[:1]
+        return click.Option.get_help_record(shown, ctx)
 
 
-Version = Annotated[
-    bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
-]
+class HelpArgument(click.Argument):
+    """An argument that the help explains."""
+
+    def __init__(self, *args: Any, help: str, **kwargs: Any) -> None:  # noqa: A002 - as click calls it
+        super().__init__(*args, **kwargs)
+        self.record = (self.human_readable_name, help)
 
 
-_MODELS, _RUN, _SAMPLER, _CALIBRATION = "Models", "Run", "Sampler", "Calibration"
+class Command(click.Command):
+    """A command that takes every option as what was `Typed`, ends in a sentence, and has --debug."""
 
-Dense = Annotated[
-    str, typer.Option("--dense", help="Dense model: demo, a hub id, a folder or a .gguf file.", rich_help_panel=_MODELS)
-]
-Pruned = Annotated[
-    str, typer.Option("--pruned", help="A second model that was pruned elsewhere.", rich_help_panel=_MODELS)
-]
-Prune = Annotated[
-    str,
-    typer.Option(
-        "--prune",
-        help=f"Prune the dense model here: METHOD:AMOUNT[@TARGETS], joined by +. Default {DEFAULT_PRUNE}.",
-        rich_help_panel=_MODELS,
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_MODELS)]
-Dtype = Annotated[
-    str, typer.Option(help="auto (float32 on a CPU), float32, bfloat16, float16.", rich_help_panel=_MODELS)
-]
-DeviceMap = Annotated[
-    str, typer.Option("--device-map", help="auto spreads the models over devices.", rich_help_panel=_MODELS)
-]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run code that comes with a model.", rich_help_panel=_MODELS)
-]
-AllowPickle = Annotated[
-    bool, typer.Option("--allow-pickle", help="Read weights from pickle files (.bin).", rich_help_panel=_MODELS)
-]
-Threads = Annotated[
-    int,
-    typer.Option(
-        help="Threads a CPU computes with; 0 measures which number is fastest.", min=0, rich_help_panel=_MODELS
-    ),
-]
-Prompt = Annotated[
-    str | None,
-    typer.Option(
-        help="The prompt; - reads standard input. Unless given, a word problem, and nothing before a text to score.",
-        rich_help_panel=_RUN,
-        show_default=False,
-    ),
-]
-Raw = Annotated[bool, typer.Option("--raw", help="No chat template.", rich_help_panel=_RUN)]
-ChatTemplate = Annotated[
-    str,
-    typer.Option(
-        "--chat-template",
-        help="Which chat template, by name, if the model has several.",
-        rich_help_panel=_RUN,
-        show_default=False,
-    ),
-]
-FollowOption = Annotated[
-    Follow, typer.Option("--follow", help="Whose tokens both models see; free: each its own.", rich_help_panel=_RUN)
-]
-Text = Annotated[
-    str, typer.Option(help="The text to score with --follow text; - reads standard input.", rich_help_panel=_RUN)
-]
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        help="The longest run, in tokens; 128, or all of a text to score, unless given.",
-        min=1,
-        rich_help_panel=_RUN,
-        show_default=False,
-    ),
-]
-UntilOption = Annotated[
-    list[str], typer.Option("--until", help=f"Stop when: {GRAMMAR}. May be repeated.", rich_help_panel=_RUN)
-]
-Session = Annotated[
-    str, typer.Option(help="Record into this file instead of a new one.", rich_help_panel=_RUN, show_default=False)
-]
-RunSession = Annotated[
-    str,
-    typer.Option("--session", help="Record into this file; without it nothing is recorded.", rich_help_panel=_RUN),
-]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.", rich_help_panel=_SAMPLER)]
-TopK = Annotated[int, typer.Option("--top-k", help="0 keeps all tokens.", rich_help_panel=_SAMPLER)]
-TopP = Annotated[float, typer.Option("--top-p", help="1 keeps all tokens.", rich_help_panel=_SAMPLER)]
-Seed = Annotated[int, typer.Option(help="Of the randomness both models share.", rich_help_panel=_SAMPLER)]
-AnalysisTemperature = Annotated[
-    float | None,
-    typer.Option(
-        "--analysis-temperature",
-        help="T of the compared distributions; the sampler's, or 1 when greedy, unless given.",
-        rich_help_panel=_SAMPLER,
-    ),
-]
-CalibrationText = Annotated[
-    str,
-    typer.Option(
-        "--calibration",
-        help="A text, JSON or JSON Lines file, or a data set id. Without it the dense model's own text is used.",
-        rich_help_panel=_CALIBRATION,
-    ),
-]
-Samples = Annotated[int, typer.Option(help="Calibration samples; 0 is the default.", rich_help_panel=_CALIBRATION)]
-Length = Annotated[int, typer.Option(help="Tokens a sample; 0 is the default.", rich_help_panel=_CALIBRATION)]
-CalibrationSeed = Annotated[
-    int | None,
-    typer.Option("--calibration-seed", help="Takes windows at random by this seed.", rich_help_panel=_CALIBRATION),
-]
+    def __init__(self, name: str | None, params: list[click.Parameter] | None = None, **kwargs: Any) -> None:
+        super().__init__(name, params=[*(params or ()), debug_option()], **kwargs)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with safe_streams():
+            return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        in_dataclasses = {param.name for param in self.params if getattr(param, "of_dataclass", False)}
+        own = {name: value for name, value in ctx.params.items() if name not in in_dataclasses}
+        with exit_on_error():
+            assert self.callback is not None
+            return ctx.invoke(self.callback, Typed(ctx), **own)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found: dict[str, list[tuple[str, str]]] = {name: [] for name in _HEADINGS}
+        for param in self.get_params(ctx):
+            if isinstance(param, HelpArgument):
+                found["Arguments"].append(param.record)
+            elif (record := param.get_help_record(ctx)) is not None:
+                found[getattr(param, "section", _REST)].append(record)
+        for name, records in found.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+
+class Program(click.Group):
+    """Commands whose streams take every character, from their help to their last line."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - in the order in which they were added
+        return list(self.commands)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with safe_streams():
+            return super().main(*args, **kwargs)
+
+
+class Typed:
+    """The options that were typed, by name; the others keep the defaults of their dataclasses."""
+
+    def __init__(self, context: click.Context) -> None:
+        """Raises `BadInput` for an option with an empty text, as happens with a variable of the shell that is unset."""
+        self._values: dict[str, Any] = {}
+        self._flags: dict[str, str] = {}
+        for param in context.command.params:
+            name = param.name or ""
+            typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            if not typed or name not in context.params:
+                continue
+            self._values[name], self._flags[name] = context.params[name], param.opts[0]
+            if self._values[name] in ("", ("",)) and not getattr(param, "may_be_empty", False):
+                raise BadInput("Empty option", f"{param.opts[0]} is empty.", "Give it a value, or leave it out.")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of an option; `default` if it was not typed."""
+        return self._values.get(name, default)
+
+    def build(self, kind: type[Kind], **instead: object) -> Kind:
+        """The dataclass, from its own options and those of the dataclasses in it. `instead` has fields worked out from
+        what was typed. Raises `BadInput`, as the dataclass does."""
+        given: dict[str, object] = {}
+        for field, hint, option in _settable(kind):
+            if field.name in instead:
+                given[field.name] = instead[field.name]
+            elif option is None:
+                given[field.name] = self.build(hint)
+            elif (name := _name(field, option)) in self._values:
+                value = self._values[name]
+                given[field.name] = hint(value) if issubclass(hint, Enum) else value
+        return kind(**given)
+
+    def refuse(self, names: Collection[str], why: str, hint: str) -> None:
+        """Raises `BadInput` if one of these options was typed, as it has no effect."""
+        ignored = [flag for name, flag in self._flags.items() if name in names]
+        if ignored:
+            verb = "have" if len(ignored) > 1 else "has"
+            raise BadInput("Option without effect", f"{' and '.join(ignored)} {verb} no effect {why}.", hint)
+
+
+def print_version(function: Function) -> Function:
+    """--version."""
+    return click.version_option(package_name="phier", message="%(version)s", help="Print the version.")(function)
+
+
+def option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
+    """An option that only one command has."""
+    return click.option(*names, cls=SectionOption, **attributes)
+
+
+def argument(name: str, **attributes: Any) -> Callable[[Function], Function]:
+    """An argument with its `help`."""
+    return click.argument(name, cls=HelpArgument, **attributes)
+
+
+def takes(
+    kind: type,
+    *,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    required: Sequence[str] = (),
+    aliases: Mapping[str, Sequence[str]] = {},
+) -> Callable[[Function], Function]:
+    """The options of a dataclass and of the dataclasses in it, by the names they have on the command line.
+
+    `only` and `without` choose among them; `aliases` are more names that an option had in this command.
+    """
+
+    def add(function: Function) -> Function:
+        for owner, field, hint, found in reversed(list(_options(kind))):
+            name = _name(field, found)
+            if (not only or name in only) and name not in without:
+                more = (*found.aliases, *aliases.get(name, ()))
+                function = _made(owner, field, hint, found, name in required, more)(function)
+        return function
+
+    return add
+
+
+def names_of(kind: type) -> tuple[str, ...]:
+    """The names of the options that `takes` gives."""
+    return tuple(_name(field, found) for _, field, _, found in _options(kind))
+
+
+def _made(
+    owner: type, field: Field[Any], hint: type, found: Option, required: bool, aliases: Sequence[str]
+) -> Callable[[Function], Function]:
+    name = _name(field, found)
+    default = found.shown_default or _in_words(field.default)
+    shown = f"{found.help} [default: {default}]" if default and not required else found.help
+    kind: Any = hint if hint in (int, float) else str
+    if hint is int and found.least is not None:
+        kind = click.IntRange(min=found.least)
+    if issubclass(hint, Enum):
+        kind = click.Choice([str(member.value) for member in hint])
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        name,
+        cls=SectionOption,
+        section=SECTIONS[owner],
+        of_dataclass=True,
+        may_be_empty=found.may_be_empty,
+        aliases=aliases,
+        required=required,
+        help=shown,
+        metavar="INTEGER" if hint is int else None,
+        **({"is_flag": True} if hint is bool else {"type": kind}),
+    )
+
+
+def _settable(kind: type) -> Iterator[tuple[Field[Any], type, Option | None]]:
+    """The fields that people set, each with its type, and with None for a dataclass that has options of its own."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        hint = next((one for one in get_args(hints[field.name]) if one is not type(None)), hints[field.name])
+        found = option_of(field)
+        if found is not None or is_dataclass(hint):
+            yield field, hint, found
+
+
+def _options(kind: type) -> Iterator[tuple[type, Field[Any], type, Option]]:
+    """Every option with the dataclass that it is in."""
+    for field, hint, found in _settable(kind):
+        if found is None:
+            yield from _options(hint)
+        else:
+            yield kind, field, hint, found
+
+
+def _name(field: Field[Any], found: Option) -> str:
+    return (found.name or field.name).replace("-", "_")
+
+
+def _in_words(default: object) -> str:
+    """A default that says something."""
+    if default is MISSING or default is None or default is False:
+        return ""
+    return f"{default:g}" if isinstance(default, float) else f"{default}"

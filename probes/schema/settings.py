@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from probes.schema.errors import BadInput
+from probes.schema.option import option
 
 
 class Follow(StrEnum):
@@ -38,11 +39,14 @@ LEAST_TEMPERATURE = 1e-6
 class Sampling:
     """How both models choose their tokens. Temperature 0 is greedy."""
 
-    temperature: float = 0.0
-    top_k: int = 0
-    """0 keeps all tokens."""
-    top_p: float = 1.0
-    seed: int = 0
+    temperature: float = field(
+        default=0.0, metadata=option("The sampling temperature; 0 always takes the likeliest token.")
+    )
+    top_k: int = field(default=0, metadata=option("Sample among the K likeliest tokens; 0 keeps all."))
+    top_p: float = field(
+        default=1.0, metadata=option("Sample among the likeliest tokens that add up to P; 1 keeps all.")
+    )
+    seed: int = field(default=0, metadata=option("The seed of sampling, the same for both models."))
 
     def __post_init__(self) -> None:
         if self.temperature != 0 and not LEAST_TEMPERATURE <= self.temperature < math.inf:
@@ -78,22 +82,42 @@ class Sampling:
 class RunSettings:
     """Everything that decides a run's figures, apart from the two models."""
 
-    prompt: str
-    """May be empty if a text is followed: then nothing but the text is read."""
-    raw: bool = False
-    """True sends the prompt as it is; False puts it into the chat template where the tokenizer has one."""
-    follow: Follow = Follow.DENSE
-    text: str = ""
-    """The reference text to score, used when `follow` is `text`."""
+    prompt: str = field(
+        metadata=option(
+            "The prompt; - reads standard input.",
+            shown_default="a word problem, or nothing before a text to score",
+            may_be_empty=True,
+        )
+    )
+    """May be empty if a text is scored: then nothing but the text is read."""
+    raw: bool = field(default=False, metadata=option("Send the prompt as it is, without a chat template."))
+    follow: Follow = field(
+        default=Follow.DENSE,
+        metadata=option("The tokens that both models read: the dense or the pruned model's, each its own, or a text."),
+    )
+    text: str = field(
+        default="",
+        metadata=option("The text to score with --follow text; - reads standard input.", may_be_empty=True),
+    )
     sampling: Sampling = Sampling()
-    analysis_temperature: float | None = None
-    """T of the compared distributions; None takes the sampling temperature, or 1 when greedy."""
-    steps: int = 0
-    """The longest run, in steps; 0 is 128, or all of a text that is followed."""
+    analysis_temperature: float | None = field(
+        default=None,
+        metadata=option(
+            "The temperature of the two distributions that are compared.",
+            shown_default="the sampling temperature, or 1 if that is 0",
+        ),
+    )
+    steps: int = field(
+        default=0,
+        metadata=option("The longest run, in tokens.", shown_default=f"{STEPS}, or all of a text to score", least=1),
+    )
+    """0 is the default."""
     top: int = 10
     """How many of each model's likeliest tokens a step keeps."""
-    chat_template: str = ""
-    """Which chat template the prompt goes into, of a tokenizer that has several by name; "" is its default."""
+    chat_template: str = field(
+        default="",
+        metadata=option("The name of the chat template, if the tokenizer has several.", shown_default="its default"),
+    )
 
     def __post_init__(self) -> None:
         for name, text in (("prompt", self.prompt), ("text", self.text)):

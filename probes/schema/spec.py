@@ -4,9 +4,10 @@ refused at once."""
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from probes.schema.errors import BadInput
+from probes.schema.option import option
 from probes.schema.prune_setting import Setting
 
 
@@ -14,18 +15,24 @@ from probes.schema.prune_setting import Setting
 class LoadOptions:
     """How a model is brought into memory."""
 
-    device: str = "auto"
-    """A device by name; "auto" is the first of CUDA, MPS and CPU that this machine has."""
-    dtype: str = "auto"
-    """A torch dtype by name; "auto" is float32 on a CPU and the checkpoint's own elsewhere."""
-    device_map: str = ""
-    """How accelerate places the model on several devices ("auto", "balanced", …); "" puts it on `device`."""
-    trust_remote_code: bool = False
-    """May code that comes with a model run?"""
-    allow_pickle: bool = False
-    """May weights be read from pickle files, which can run code?"""
-    threads: int = 0
-    """Threads a CPU computes with; 0 takes torch's default, or fewer if they are faster when the model is loaded."""
+    device: str = field(
+        default="auto",
+        metadata=option("The device: cpu, cuda, cuda:1 or mps; auto takes the first GPU that there is, else the CPU."),
+    )
+    dtype: str = field(
+        default="auto",
+        metadata=option("float32, bfloat16, float16 or float64; auto is float32 on a CPU, else the checkpoint's own."),
+    )
+    device_map: str = field(
+        default="", metadata=option("Spread the models over several devices: auto, balanced, sequential.")
+    )
+    trust_remote_code: bool = field(default=False, metadata=option("Run code that comes with a model."))
+    allow_pickle: bool = field(
+        default=False, metadata=option("Read weights from pickle files (.bin), which can run code.")
+    )
+    threads: int = field(
+        default=0, metadata=option("Threads that a CPU computes with; 0 measures which number is fastest.", least=0)
+    )
 
     def __post_init__(self) -> None:
         there = os.cpu_count() or 1
@@ -44,10 +51,25 @@ LOAD_DEFAULTS = LoadOptions()
 class CalibrationSpec:
     """The calibration text. "" is the dense model's own writing; 0 and None take the defaults."""
 
-    source: str = ""
-    samples: int = 0
-    length: int = 0
-    seed: int | None = None
+    source: str = field(
+        default="",
+        metadata=option(
+            "Calibration text: a text, JSON or JSON Lines file, or a data set id.",
+            name="calibration",
+            shown_default="text that the dense model writes",
+        ),
+    )
+    samples: int = field(default=0, metadata=option("Calibration samples.", shown_default="32"))
+    length: int = field(default=0, metadata=option("Tokens in a calibration sample.", shown_default="128"))
+    seed: int | None = field(
+        default=None,
+        metadata=option(
+            "The seed of pruning: the method random draws weights by it, and calibration takes samples at random "
+            "places of the text instead of the first ones.",
+            name="prune-seed",
+            aliases=("calibration-seed",),
+        ),
+    )
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.length < 0:
@@ -64,9 +86,15 @@ OWN_TEXT = CalibrationSpec()
 class PairSpec:
     """The two models. The second is `pruned` (made elsewhere) or made here from the dense one by `prune`."""
 
-    dense: str = "demo"
-    pruned: str = ""
-    prune: Setting | None = None
+    dense: str = field(default="demo", metadata=option("The dense model: demo, a hub id, a folder or a .gguf file."))
+    pruned: str = field(default="", metadata=option("A second model, which was pruned elsewhere."))
+    prune: Setting | None = field(
+        default=None,
+        metadata=option(
+            "Prune the dense model here: METHOD:AMOUNT[@TARGETS], joined by +.",
+            shown_default="wanda:0.5, unless --pruned is given",
+        ),
+    )
     calibration: CalibrationSpec = OWN_TEXT
     load: LoadOptions = LOAD_DEFAULTS
 

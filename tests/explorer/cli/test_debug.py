@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
-from explorer.cli.exits import DebugCommand, exit_on_error
 from explorer.cli.main import phier, phier_tui
+from explorer.cli.options import Command
 from explorer.recordings.shipped import shipped_folder
 from explorer.sources.shown_errors import remember_shown
 from probes.schema.errors import BadInput
 
-COMMANDS = [[command.callback.__name__] for command in phier.registered_commands]
+COMMANDS = [[name] for name in phier.commands]
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, []], ids=" ".join)
@@ -25,14 +25,12 @@ def test_every_command_has_the_option(name: list[str]) -> None:
 
 def command(problem: BaseException, *arguments: str) -> tuple[int, str]:
     """The exit code and the errors of a command that fails so."""
-    program = typer.Typer(pretty_exceptions_enable=False)
 
-    @program.command(cls=DebugCommand)
-    def fail() -> None:
-        with exit_on_error():
-            raise problem
+    @click.command(cls=Command)
+    def fail(_typed: object) -> None:
+        raise problem
 
-    ended = CliRunner().invoke(program, list(arguments))
+    ended = CliRunner().invoke(fail, list(arguments))
     return ended.exit_code, ended.stderr
 
 
@@ -58,15 +56,12 @@ def test_an_error_is_a_sentence_and_its_traceback_only_comes_when_asked_for(
 
 
 def test_what_failed_behind_a_screen_is_traced_when_it_closes() -> None:
-    program = typer.Typer(pretty_exceptions_enable=False)
+    @click.command(cls=Command)
+    def look(_typed: object) -> None:
+        remember_shown(BadInput("Model", "It is none."))
 
-    @program.command(cls=DebugCommand)
-    def look() -> None:
-        with exit_on_error():
-            remember_shown(BadInput("Model", "It is none."))
-
-    assert CliRunner().invoke(program, []).stderr == ""
-    assert "BadInput: Model: It is none." in CliRunner().invoke(program, ["--debug"]).stderr
+    assert CliRunner().invoke(look, []).stderr == ""
+    assert "BadInput: Model: It is none." in CliRunner().invoke(look, ["--debug"]).stderr
 
 
 def test_names_that_are_too_long_for_the_disk_are_a_sentence(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.cli.main import _recorded
+from explorer.cli.explore import open_recording
 from explorer.recordings.shipped import shipped_folder
 from probes.schema.errors import BadInput
 
@@ -48,7 +48,7 @@ CHEAP = {
     "run --prune wnda:0.5": "'wnda' is not a method. Did you mean wanda?",
     "run --prune wanda:0.5@layer=3": "Did you mean layers?",
     "run --threads 100000": "100000 threads can't be used",
-    "bench step": "'step' can't be measured. Did you mean steps?",
+    "bench step": "Unknown benchmark 'step'. Did you mean steps?",
     "bench methods --prune magnitude:0.5 --prune wnda:0.5": "Did you mean wanda?",
     "bench --dense models/tny": "Did you mean models/tiny?",
     "prune --prune wanda:0.5 --out models": "models holds something already",
@@ -59,26 +59,26 @@ CHEAP = {
     "phier-tui --dense models/tny": "Did you mean models/tiny?",
 }
 IGNORED = {
-    "run --prune=": "--prune was given nothing",
-    "run --session=": "--session was given nothing",
-    "run --dense=": "--dense was given nothing",
-    "run --pruned models/tiny --calibration=": "--calibration was given nothing",
-    "inspect models/tiny --against=": "--against was given nothing",
-    "run --top-k 5": "--top-k says nothing to a greedy sampler",
-    "run --top-p 0.5 --top-k 5": "--top-k and --top-p say nothing to a greedy sampler",
-    "run --prune magnitude:0.5 --samples 4": "--samples says nothing to magnitude:0.5, which is not calibrated",
-    "run --prune drop-attn@layers=2 --calibration text.txt": "--calibration says nothing to drop-attn@layers=2",
-    "run --pruned models/tiny --calibration-seed 3": "--calibration-seed says nothing without --prune",
-    "prune --prune magnitude:0.5 --out new --seed 3": "--seed says nothing to magnitude:0.5",
-    "phier-tui --demo --dense models/tiny": "--dense says nothing to a recording",
-    f"phier-tui {MILD} --prune wanda:0.5 --steps 3": "--prune and --steps say nothing to a recording",
+    "run --prune=": "--prune is empty",
+    "run --session=": "--session is empty",
+    "run --dense=": "--dense is empty",
+    "run --pruned models/tiny --calibration=": "--calibration is empty",
+    "inspect models/tiny --against=": "--against is empty",
+    "run --top-k 5": "--top-k has no effect at temperature 0",
+    "run --top-p 0.5 --top-k 5": "--top-k and --top-p have no effect at temperature 0",
+    "run --prune magnitude:0.5 --samples 4": "--samples has no effect on magnitude:0.5, which is not calibrated",
+    "run --prune drop-attn@layers=2 --calibration text.txt": "--calibration has no effect on drop-attn@layers=2",
+    "run --pruned models/tiny --calibration-seed 3": "--prune-seed has no effect without --prune",
+    "prune --prune magnitude:0.5 --out new --seed 3": "--prune-seed has no effect on magnitude:0.5",
+    "phier-tui --demo --dense models/tiny": "--dense has no effect on a recording",
+    f"phier-tui {MILD} --prune wanda:0.5 --steps 3": "--prune and --steps have no effect on a recording",
     f"phier-tui {MILD}#1 --run 1": "mild.jsonl#1 names a run, and so does --run 1",
     f"phier-tui {MILD} --speed nan": "nan is not a number of steps a second",
     f"phier-tui {MILD} --speed inf": "inf is not a number of steps a second",
-    f"export {MILD} --to csv --out=": "--out was given nothing",
-    "phier-tui --speed 4": "--speed plays a recording, and none is named",
-    "phier-tui --loop --play --recordings": "--play and --loop play a recording, and none is named",
-    "phier-tui --prune=": "--prune was given nothing",
+    f"export {MILD} --to csv --out=": "--out is empty",
+    "phier-tui --speed 4": "--speed has no effect without a recording",
+    "phier-tui --loop --play --recordings": "--play and --loop have no effect without a recording",
+    "phier-tui --prune=": "--prune is empty",
 }
 
 
@@ -124,7 +124,7 @@ def test_all_of_them_are_told_before_anything_slow_is_loaded(answers):
 
 def test_a_recording_that_is_not_there_is_named_by_marks() -> None:
     with pytest.raises(BadInput) as problem:
-        _recorded("no\x1b[31m.jsonl", None, demo=False, play=False, speed=None, loop=False)
+        open_recording("no\x1b[31m.jsonl", None, demo=False, play=False, speed=None, loop=False)
     assert problem.value.message == "There is no recording no␛[31m.jsonl."
 
 

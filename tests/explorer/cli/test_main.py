@@ -82,7 +82,7 @@ def test_bad_input_is_a_sentence_on_standard_error_and_exit_code_2(arguments: li
         (["prune", "--steps", "8"], "--steps"),
         (["steps", "--steps", "8"], "--steps"),
         (["steps", "--prune", "wanda:0.5", "--prune", "wanda:0.3"], "--prune once"),
-        (["speed"], "'speed' can't be measured"),
+        (["speed"], "Unknown benchmark 'speed'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

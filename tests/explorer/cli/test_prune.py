@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from transformers.models.auto import AutoModelForCausalLM
-from typer.testing import CliRunner, Result
 
 from explorer.cli.main import phier
 from tests.support.tiny import byte_tokenizer, save, tiny
@@ -67,7 +67,7 @@ def test_calibration_options_decide_the_masks_and_are_recorded(dense, tmp_path):
     text.write_text("the king and the queen went to the sea. " * 60)
     common = ("prune", "--dense", dense, "--prune", "wanda:0.5", "--calibration", text, "--samples", 3, "--length", 20)
     first = as_json(*common, "--out", tmp_path / "a")["made"]
-    seeded = as_json(*common, "--seed", 5, "--out", tmp_path / "b")["made"]
+    seeded = as_json(*common, "--prune-seed", 5, "--out", tmp_path / "b")["made"]
     again = as_json(*common, "--seed", 5, "--out", tmp_path / "c")["made"]
     assert (first["calibration"]["samples"], first["calibration"]["length"], first["calibration"]["seed"]) == (
         3,
@@ -176,5 +176,5 @@ def test_their_help_needs_no_torch():
         "assert 'torch' not in sys.modules"
     )
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout
-    for option in ("--prune", "--out", "--calibration", "--samples", "--length", "--seed", "--against", "--json"):
+    for option in ("--prune", "--out", "--calibration", "--samples", "--length", "--prune-seed", "--against", "--json"):
         assert option in shown

@@ -1,0 +1,64 @@
+"""`phier bench`: what the program costs on this machine, and what each method does."""
+
+from __future__ import annotations
+
+import click
+
+from explorer.cli.options import Command, Typed, argument, option, takes
+from explorer.cli.read_options import text_of
+from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
+from probes.schema.errors import BadInput
+from probes.schema.nearest import did_you_mean
+from probes.schema.prune_setting import parse
+from probes.schema.spec import PairSpec
+
+_BENCHMARKS = ("steps", "prune", "methods")
+
+
+@click.command("bench", cls=Command)
+@argument(
+    "benchmark",
+    default="steps",
+    help="steps: a step against a bare loop of the two models, memory and interface. prune: time and memory of "
+    "pruning. methods: every method at a few amounts, as a table in Markdown. [default: steps]",
+)
+@takes(PairSpec, only=("dense", "threads"))
+@option("--prune", multiple=True, help="steps: the setting of the pruned model. methods: the settings in the table.")
+@option("--prompt", may_be_empty=True, help="steps and methods: the prompt; - reads standard input.")
+@option("--steps", type=click.IntRange(min=1), help="methods: how many tokens they are compared on. [default: 64]")
+def measure_cost(typed: Typed, benchmark: str, prune: tuple[str, ...], prompt: str | None, steps: int | None) -> None:
+    """Measure what the program costs here, or compare the methods."""
+    if benchmark not in _BENCHMARKS:
+        hint = f"{did_you_mean(benchmark, _BENCHMARKS)}Use steps, prune or methods."
+        raise BadInput("Bench", f"Unknown benchmark {benchmark!r}.", hint)
+    if benchmark != "methods":
+        typed.refuse(("steps",), f"on `bench {benchmark}`", "Leave it out, or use methods.")
+    if benchmark == "prune":
+        why = "on `bench prune`, which has its own settings and prompt"
+        typed.refuse(("prune", "prompt"), why, "Leave --prune and --prompt out.")
+    if benchmark == "steps" and len(prune) > 1:
+        raise BadInput("Bench", "`bench steps` measures one setting.", "Give --prune once, or use methods.")
+    from probes.early import check_early
+
+    specs = [typed.build(PairSpec, prune=parse(setting)) for setting in prune or (DEFAULT_PRUNE,)]
+    for spec in specs:
+        check_early(spec)
+    text = text_of(DEFAULT_PROMPT if prompt is None else prompt)
+    from rich.console import Console
+
+    from explorer.bench import pruning, stepping
+    from explorer.cli.progress_bar import Bar
+
+    bar = Bar(Console(stderr=True))
+    if benchmark == "steps":
+        with bar:
+            step_costs = stepping.bench_steps(specs[0], bar.work, prompt=text)
+        stepping.print_steps(step_costs)
+    elif benchmark == "prune":
+        with bar:
+            prune_costs = pruning.bench_pruning(specs[0], bar.work)
+        pruning.print_pruning(prune_costs)
+    else:
+        with bar:
+            surveyed = pruning.bench_methods(specs[0], text, prune, steps or 64, bar.work)
+        pruning.print_methods(surveyed)

@@ -1,0 +1,142 @@
+"""`phier-tui`: the explorer on live models or on a recording."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from functools import partial
+from io import TextIOWrapper
+from pathlib import Path
+
+import click
+
+from explorer.cli.options import Command, Typed, argument, names_of, option, print_version, takes
+from explorer.cli.read_options import pair_spec, run_settings
+from explorer.sources.source import Source
+from probes.schema.errors import BadInput
+from probes.schema.foreign_text import visible
+from probes.schema.settings import RunSettings
+from probes.schema.spec import LoadOptions, PairSpec
+
+_playing = partial(option, section="Recording")
+
+
+@click.command("phier-tui", cls=Command)
+@print_version
+@argument(
+    "recording",
+    default="",
+    help="A recorded run to replay, without any model; FILE#2 is the second run of a file.",
+)
+@_playing("--run", "number", type=click.IntRange(min=1), help="The run of the recording. [default: its last one]")
+@_playing("--demo", is_flag=True, help="Play a recording that comes with the program; it needs no model.")
+@_playing("--play", is_flag=True, help="Play the recording from its first step.")
+@_playing("--speed", type=click.FloatRange(min=0.1), help="Steps a second while playing. [default: as recorded]")
+@_playing("--loop", is_flag=True, help="Play again and again.")
+@_playing("--recordings", is_flag=True, help="Begin with the list of recordings (the key o).")
+@takes(PairSpec)
+@takes(RunSettings)
+@option(
+    "--session",
+    default="",
+    metavar="FILE",
+    section="Run",
+    help="Record into this new file. [default: a file in your own folder]",
+)
+def explore(
+    typed: Typed,
+    recording: str,
+    number: int | None,
+    demo: bool,
+    play: bool,
+    speed: float | None,
+    loop: bool,
+    recordings: bool,
+    session: str,
+) -> None:
+    """Open the explorer: a dense and a pruned model, stepped side by side."""
+    if recording or demo:
+        of_models = [
+            name for name in (*names_of(PairSpec), *names_of(RunSettings)) if name not in names_of(LoadOptions)
+        ]
+        why = "on a recording, which has its own models and settings"
+        typed.refuse(of_models, why, "Leave it out, or begin a new run without a recording.")
+    else:
+        why = "without a recording to play"
+        typed.refuse(("play", "speed", "loop", "number"), why, "Name a recording, or give --demo.")
+    settings, spec = run_settings(typed), pair_spec(typed)
+    if not (recording or demo):
+        from probes.early import check_early
+
+        check_early(spec)
+    if number is not None and recording:
+        from explorer.sources.chosen import chosen
+
+        if chosen(recording).run is not None:
+            raise BadInput("Which run", f"{visible(recording)} names a run, and so does --run {number}.", "Give one.")
+    if speed is not None and not math.isfinite(speed):
+        raise BadInput("Speed", f"{speed} is not a number of steps a second.", "Use a number of at least 0.1.")
+    if sum((bool(recording), demo, recordings)) > 1:
+        sentence = "--demo, --recordings and a recording file exclude each other."
+        raise BadInput("What to open", sentence, "Give one of them.")
+    _use_the_terminal()
+    from explorer.ui.splash import Splash
+
+    with Splash():
+        from explorer.sources.launcher import Launcher
+        from explorer.ui.app import run_explorer
+
+        models = Launcher(spec, settings, Path(session) if session else None)
+        source = None if recordings else open_recording(recording, number, demo, play, speed, loop) or models.run()
+    raise click.exceptions.Exit(
+        run_explorer(source, live=models.run, revive=models.resume, unsaved=models.unsaved, save=models.save)
+    )
+
+
+def open_recording(
+    recording: str, number: int | None, demo: bool, play: bool, speed: float | None, loop: bool
+) -> Source | None:
+    """The recording, at the run, that was named; None if none was."""
+    if not recording and not demo:
+        return None
+    from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
+    from explorer.sources.autoplay import Autoplay
+    from explorer.sources.chosen import Chosen, chosen
+    from explorer.sources.replay import ReplaySource
+
+    which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO_RECORDING)
+    path, number = which.path, number if which.run is None else which.run
+    if not path.is_file():
+        from probes.models.spec_check import nearby
+
+        raise BadInput(
+            "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier sessions` lists them."
+        )
+    if play or demo or loop or speed is not None:
+        return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
+    return ReplaySource(path, number=number)
+
+
+def _use_the_terminal() -> None:
+    """Draws on the terminal and reads keys from it, wherever standard input, output and error go.
+
+    Textual draws on standard error and reads standard input. If either is something else, such as a file or a prompt
+    that is piped in, the terminal replaces it. Raises `BadInput` if there is no terminal.
+    """
+    out, err = sys.__stdout__, sys.__stderr__
+    if err is None or not err.isatty():
+        if out is None or not out.isatty():
+            raise _no_terminal()
+        vars(sys)["__stderr__"] = err = out
+    if isinstance(err, TextIOWrapper):
+        err.reconfigure(errors="replace")  # one character for another: the columns stay
+    if sys.__stdin__ is None or not sys.__stdin__.isatty():
+        try:
+            os.dup2(os.open("/dev/tty", os.O_RDWR), 0)
+        except OSError as problem:
+            raise _no_terminal() from problem
+
+
+def _no_terminal() -> BadInput:
+    return BadInput("No terminal", "The explorer needs a terminal, and there is none here.", "Use `phier run` instead.")

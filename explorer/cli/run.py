@@ -1,0 +1,57 @@
+"""`phier run`: both models are stepped without the explorer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from explorer.cli.options import Command, Typed, option, takes
+from explorer.cli.read_options import pair_spec, run_settings
+from probes.schema.settings import RunSettings
+from probes.schema.spec import PairSpec
+from probes.schema.until import GRAMMAR, parse_until
+
+
+@click.command("run", cls=Command)
+@takes(PairSpec)
+@takes(RunSettings)
+@option("--until", multiple=True, section="Run", help=f"Stop when a condition is met; may be repeated: {GRAMMAR}.")
+@option(
+    "--session",
+    default="",
+    metavar="FILE",
+    section="Run",
+    help="Record into this new file. [default: nothing is recorded]",
+)
+@option("--json", is_flag=True, help="Print one JSON object a step, then one with the summary.")
+def run_models(typed: Typed, until: tuple[str, ...], session: str, json: bool) -> None:
+    """Step both models and print a row a step."""
+    settings = run_settings(typed)
+    conditions = [parse_until(one) for one in until]
+    if settings.sampling.greedy:
+        typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
+    spec = pair_spec(typed)
+    from probes.early import check_early
+
+    check_early(spec)
+    from rich.console import Console
+
+    from explorer.cli.live_table import JsonLines, LiveTable
+    from explorer.cli.progress_bar import Bar
+    from explorer.cli.run_loop import events, recorded, tell_notes, tell_notice
+
+    show = JsonLines() if json else LiveTable(Console())
+    with recorded(Path(session) if session else None) as record:
+        with Bar(Console(stderr=True)) as bar:
+            from probes.pair import load_pair
+
+            pair = load_pair(spec, bar.work)
+        prompt = pair.prompt(settings)
+        header = pair.header(settings, prompt)
+        tell_notes(header.every_warning, header.every_note)
+        with pair.lockstep(settings, prompt) as lockstep:
+            for event in events(lockstep, header, conditions):
+                record(event)
+                tell_notice(event)
+                show(event)

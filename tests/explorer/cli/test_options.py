@@ -1,0 +1,117 @@
+"""Options come from dataclasses: what is typed reaches them whole, and the help says what they say."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from explorer.cli.main import phier, phier_tui
+from explorer.cli.options import Command, Typed, names_of, takes
+from explorer.cli.read_options import pair_spec, run_settings
+from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
+from probes.calibration.samples import LENGTH, SAMPLES
+from probes.schema.option import option_of
+from probes.schema.prune_setting import parse
+from probes.schema.settings import Follow, RunSettings, Sampling
+from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+
+
+def typed(*words: str) -> tuple[RunSettings, PairSpec]:
+    """What a command makes of these words. Raises what it raises."""
+    made: list[tuple[RunSettings, PairSpec]] = []
+
+    @click.command(cls=Command)
+    @takes(PairSpec)
+    @takes(RunSettings)
+    def made_of(typed: Typed) -> None:
+        made.append((run_settings(typed), pair_spec(typed)))
+
+    ended = CliRunner().invoke(made_of, list(words))
+    assert ended.exit_code == 0, ended.stderr
+    return made[0]
+
+
+def help_of(*words: str) -> str:
+    program = phier if words[0] == "phier" else phier_tui
+    shown = CliRunner().invoke(program, [*words[1:], "--help"], env={"COLUMNS": "1000"})
+    assert shown.exit_code == 0
+    return " ".join(shown.stdout.split())
+
+
+def test_without_a_word_every_dataclass_keeps_its_defaults() -> None:
+    assert typed() == (RunSettings(DEFAULT_PROMPT), PairSpec(prune=parse(DEFAULT_PRUNE)))
+
+
+def test_every_option_reaches_its_field() -> None:
+    settings, spec = typed(
+        *("--dense", "a", "--prune", "random:0.5", "--device", "cuda:1", "--dtype", "float16", "--device-map", "auto"),
+        *("--trust-remote-code", "--allow-pickle", "--threads", "1", "--prune-seed", "7"),
+        *("--prompt", "Hi", "--raw", "--follow", "free", "--steps", "9", "--analysis-temperature", "2"),
+        *("--temperature", "0.5", "--top-k", "3", "--top-p", "0.75", "--seed", "4"),
+    )
+    assert settings == RunSettings(
+        "Hi", raw=True, follow=Follow.FREE, steps=9, analysis_temperature=2.0, sampling=Sampling(0.5, 3, 0.75, 4)
+    )
+    assert spec == PairSpec(
+        "a",
+        prune=parse("random:0.5"),
+        calibration=CalibrationSpec(seed=7),
+        load=LoadOptions("cuda:1", "float16", "auto", True, True, 1),
+    )
+    _, spec = typed("--calibration", "self", "--samples", "2", "--length", "5")
+    assert spec.calibration == CalibrationSpec("self", 2, 5)
+    settings, _ = typed("--follow", "text", "--text", "read this", "--chat-template", "short")
+    assert (settings.prompt, settings.text, settings.chat_template) == ("", "read this", "short")
+
+
+def test_a_field_without_an_option_is_one_that_no_command_sets() -> None:
+    silent = {
+        f"{kind.__name__}.{field.name}"
+        for kind in (PairSpec, LoadOptions, CalibrationSpec, RunSettings, Sampling)
+        for field in fields(kind)
+        if option_of(field) is None
+    }
+    assert silent == {"PairSpec.calibration", "PairSpec.load", "RunSettings.sampling", "RunSettings.top"}
+
+
+@pytest.mark.parametrize("words", [("phier", "run"), ("phier", "prune"), ("phier-tui",)], ids=" ".join)
+def test_the_seed_of_pruning_has_one_name(words: tuple[str, ...]) -> None:
+    shown = help_of(*words)
+    assert "--prune-seed INTEGER The seed of pruning" in shown
+    assert "--calibration-seed" not in shown
+    assert ("--seed" in shown) == (words != ("phier", "prune"))
+
+
+def test_its_older_names_still_work() -> None:
+    assert typed("--calibration-seed", "3")[1].calibration.seed == 3
+    (option,) = (one for one in phier.commands["prune"].params if one.name == "prune_seed")
+    assert option.opts == ["--prune-seed", "--calibration-seed", "--seed"]
+
+
+def test_the_defaults_that_the_help_names_are_those_in_use() -> None:
+    shown = help_of("phier", "run")
+    assert f"[default: {DEFAULT_PRUNE}, unless --pruned is given]" in shown
+    assert f"Calibration samples. [default: {SAMPLES}]" in shown
+    assert f"Tokens in a calibration sample. [default: {LENGTH}]" in shown
+    assert "--dense TEXT The dense model: demo, a hub id, a folder or a .gguf file. [default: demo]" in shown
+
+
+def test_the_help_has_a_heading_for_each_dataclass() -> None:
+    for words in (("phier", "run"), ("phier-tui",)):
+        shown = CliRunner().invoke(phier if words[0] == "phier" else phier_tui, [*words[1:], "--help"]).stdout
+        headings = [line.removesuffix(":") for line in shown.splitlines() if line.endswith(":") and line[0] != " "]
+        assert [one for one in headings if one not in ("Arguments", "Recording")] == [
+            "Models", "Run", "Sampling", "Calibration", "Loading", "Options",
+        ]  # fmt: skip
+
+
+def test_the_list_of_commands_is_in_whole_sentences() -> None:
+    shown = CliRunner().invoke(phier, ["--help"], env={"COLUMNS": "80"}).stdout
+    assert "..." not in shown.split("Commands:")[1]
+
+
+def test_names_on_the_command_line_are_told_by_the_dataclass() -> None:
+    assert names_of(CalibrationSpec) == ("calibration", "samples", "length", "prune_seed")
