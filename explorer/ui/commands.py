@@ -98,7 +98,7 @@ class Commanded:
         self.app.push_screen(KeysDialog([(one.shown, one.help, one.when(state)) for one in self.COMMAND_TABLE]))
 
 
-# What several screens have.
+# Commands of several screens.
 
 HELP: Command[Any] = Command({"question_mark": "keys"}, "?", "Lists every key.", label="keys", name="Help: All keys")
 EXPLAIN: Command[Any] = Command(

@@ -1,4 +1,4 @@
-"""What stands in the terminal from the first tenth of a second on, until Textual is loaded and paints the same."""
+"""The first picture in the terminal, painted before Textual is loaded. Textual then paints the same one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STARTING = "Starting …"
 
 
 class Splash:
-    """Shows the name on a screen of its own; whatever goes wrong before the explorer runs takes it away again."""
+    """Shows the name on a screen of its own. If anything fails before the explorer runs, the screen is removed."""
 
     def __enter__(self) -> Splash:
         self._write("\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J" + splash_lines(*_size()))
@@ -32,7 +32,7 @@ class Splash:
 
 
 def splash_lines(width: int, height: int) -> str:
-    """The lines of the opening screen where Textual will put them, each after a move of the cursor."""
+    """The lines of the opening screen in the places where Textual will put them, each after a move of the cursor."""
     lines = [PROGRAM, ABOUT, "", STARTING]
     first = (height - 2 - len(lines)) // 2 + 2
     moved = [f"\x1b[1;2H{PROGRAM}"]

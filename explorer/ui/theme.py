@@ -28,7 +28,7 @@ class Palette:
     quiet: Style
     """A choice that agrees: there to be read along, no more."""
     faint: Style
-    """What is not there: the rest of a bar, a key that does nothing now."""
+    """Absent things: the rest of a bar, a key that does nothing now."""
     strong: Style
     dense: Style
     pruned: Style
@@ -39,12 +39,12 @@ class Palette:
     cursor: Style
     """The token under the cursor."""
     column: Style
-    """What a chart has in the cursor's column."""
+    """The cursor's column of a chart."""
     selected: Style
     """The chosen row of a table."""
     split: Style
     odd: Style
-    """What is not finite or not valid."""
+    """Values that are not finite or not valid."""
     ramp: tuple[Style, ...]
     """From like to unlike, one style a level."""
 

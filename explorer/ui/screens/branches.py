@@ -17,7 +17,7 @@ from explorer.words.token_text import fit, flowing
 from probes.schema.branches import Branch, Branches
 
 LABEL_WIDTH = 80
-"""Cells of what was forced."""
+"""Cells for the tokens that were forced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class OtherRun:
     """Another run of the same recording."""
 
     place: int
-    """Among the runs of the file, from 1."""
+    """Its place among the runs of the file, from 1."""
     about: str
 
 
 class AskBranch(Dialog[Branch | OtherRun]):
-    """Gives the branch to go on with, or the run to show instead."""
+    """Asks which branch, or which run, to show."""
 
     title_text = "Branches"
     COMMAND_TABLE = (
@@ -39,7 +39,7 @@ class AskBranch(Dialog[Branch | OtherRun]):
     )
 
     def __init__(self, branches: Branches, runs: Sequence[OtherRun] = (), note: str = "") -> None:
-        """`runs` are the others of the recording; `note` is said besides."""
+        """`runs` are the other runs of the recording; `note` is a sentence above the list."""
         super().__init__()
         self._branches = branches
         self._runs = runs
@@ -48,7 +48,7 @@ class AskBranch(Dialog[Branch | OtherRun]):
 
     def body(self) -> Iterator[Widget]:
         if len(self._branches) == 1:
-            yield Static("There is one branch. Enter on a row of the next-token table opens another.", markup=False)
+            yield Static("There is one branch. ⏎ on a row of the next-token table opens another.", markup=False)
         if self._note:
             yield Static(self._note, markup=False)
         order = list(tree_lines(self._branches))
@@ -64,7 +64,7 @@ class AskBranch(Dialog[Branch | OtherRun]):
 
 
 def tree_lines(branches: Branches) -> Iterator[tuple[Branch, str]]:
-    """The tree from its root: each branch with the line that shows it."""
+    """The tree from its root: each branch with its line."""
     children: dict[int | None, list[Branch]] = {}
     for branch in branches:
         children.setdefault(branch.parent, []).append(branch)
@@ -80,7 +80,7 @@ def tree_lines(branches: Branches) -> Iterator[tuple[Branch, str]]:
 
 
 def line(branches: Branches, branch: Branch) -> str:
-    """One branch in a line: where it leaves, what was forced, how far it is."""
+    """One branch in a line: its step, its forced tokens, its length and its ΣKL."""
     path = branches.path(branch.id)
     name = fit(flowing(branch.label), LABEL_WIDTH).rstrip() or "as the models chose"
     figures = f"ΣKL {numbers.significant(path[-1].sum.kl_local)}" if path else "empty"

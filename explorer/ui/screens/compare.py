@@ -1,4 +1,4 @@
-"""Recordings of one prompt side by side: texts token under token, charts over each other, figures with differences."""
+"""The comparison screen: recordings of one prompt side by side, as texts, charts, and figures with differences."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ COMMANDS: tuple[Command[ComparisonScreen], ...] = (
 
 
 class ComparedChart(FramedWidget, can_focus=True):
-    """One figure of every recording over the same steps, on the shared context."""
+    """A chart of one figure of every recording, over the same steps and on the shared context."""
 
     def __init__(self, key: str, scale: str, title: str) -> None:
         super().__init__(id=key.replace(".", "-"), classes="panel chart-panel")
@@ -98,7 +98,7 @@ class ComparedChart(FramedWidget, can_focus=True):
 
 
 class ComparisonScreen(Page):
-    """The view of a comparison; the cursor is shared by texts and charts."""
+    """Shows a comparison; texts and charts share one cursor."""
 
     HOME = "#figures"
     AUTO_FOCUS = "#figures"
@@ -139,7 +139,7 @@ class ComparisonScreen(Page):
     def _notes(self) -> list[str]:
         notes = list(self._compared.notes)
         if len(self._compared.entries) > ENTRIES:
-            notes.append(f"More than {ENTRIES} recordings share the looks of their lines.")
+            notes.append(f"There are {ENTRIES} kinds of line: with more recordings, some look the same.")
         known = [entry.header.settings.prompt for entry in self._compared.entries if not entry.run.headless]
         return [*notes, *(f"Prompt: {flowing(' '.join(prompt.split()))}" for prompt in known[:1])]
 

@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command, Commanded
 
 SHORT = 30
-"""Below this many rows a dialog does without spacing."""
+"""A terminal with fewer rows shows dialogs without spacing."""
 Answer = TypeVar("Answer")
 
 
@@ -40,7 +40,7 @@ class Dialog(Commanded, ModalScreen[Answer], Generic[Answer]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="frame") as frame:
-            frame.border_title = Text(self.title_text)  # text, where a string would be read as markup
+            frame.border_title = Text(self.title_text)  # as `Text`, because a string would be read as markup
             frame.border_subtitle = Text(self.foot or self.key_text())
             yield from self.body()
 
@@ -64,7 +64,7 @@ class Dialog(Commanded, ModalScreen[Answer], Generic[Answer]):
 
 
 class MessageDialog(Dialog[None]):
-    """A title, a sentence, a next step."""
+    """A message: a title, a sentence, and what to do next."""
 
     COMMAND_TABLE = (replace(CLOSE, keys={"enter": "leave", "escape": "leave"}, shown="⏎ or Esc"),)
 

@@ -1,4 +1,4 @@
-"""A token to force, typed: any token, not only those in the table."""
+"""The dialog that forks with any token, typed as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from probes.schema.until import unescaped
 
 
 class AskToken(Dialog[str]):
-    """Gives the text of one token."""
+    """Asks for the text of one token."""
 
     title_text = "Fork with a token"
     COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Forks with the token.", label="forks"), CANCEL)
@@ -25,14 +25,14 @@ class AskToken(Dialog[str]):
         self._step = step
 
     def body(self) -> Iterator[Widget]:
-        yield Static(f"Which token is to be forced at step {self._step}?", markup=False)
-        yield Input(placeholder="its text, with its space: “ half”", id="token")
+        yield Static(f"Which token should be forced at step {self._step}?", markup=False)
+        yield Input(placeholder="its text, with the space before it: “ half”", id="token")
         yield Static("", id="verdict", classes="hint", markup=False)
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
-        told = quoted(unescaped(event.value)) if event.value else "A line break is typed as \\n, a tab as \\t."
-        self.query_one("#verdict", Static).update(told)
+        verdict = quoted(unescaped(event.value)) if event.value else "Type \\n for a line break, \\t for a tab."
+        self.query_one("#verdict", Static).update(verdict)
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:

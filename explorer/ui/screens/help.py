@@ -1,4 +1,4 @@
-"""Help: what a panel shows (F1), and every key (?)."""
+"""The help dialogs: a panel explained (F1), notes and warnings (!), every key (?)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probes.schema.header import RunHeader
 
 
 class ExplanationDialog(Dialog[None]):
-    """What a panel is, how to read it, its formula and its source."""
+    """Explains a panel: what it shows, how to read it, its formula and its source."""
 
     def __init__(self, explanation: Explanation) -> None:
         super().__init__()
@@ -24,19 +24,19 @@ class ExplanationDialog(Dialog[None]):
         self._explanation = explanation
 
     def body(self) -> Iterator[Widget]:
-        told = self._explanation
+        explanation = self._explanation
         with VerticalScroll():
-            yield Static(told.what, markup=False)
+            yield Static(explanation.what, markup=False)
             yield Static("", markup=False)
-            yield Static(Text.assemble(("How to read it  ", "bold"), told.read), markup=False)
+            yield Static(Text.assemble(("How to read it  ", "bold"), explanation.read), markup=False)
             yield Static("", markup=False)
-            yield Static(Text(told.formula, style="bold"), markup=False)
+            yield Static(Text(explanation.formula, style="bold"), markup=False)
             yield Static("", markup=False)
-            yield Static(told.source, classes="hint", markup=False)
+            yield Static(explanation.source, classes="hint", markup=False)
 
 
 class NotesDialog(Dialog[None]):
-    """All that a reader of the figures must know: what was removed, the warnings, the notes."""
+    """Lists what a reader of the figures must know: what was removed, the warnings, the notes."""
 
     title_text = "Notes and warnings"
 
@@ -62,7 +62,7 @@ KeyHelp = tuple[str, str, bool]
 
 
 class KeysDialog(Dialog[None]):
-    """Every key with what it does; what is not possible now is dimmed."""
+    """Lists every key with what it does. Keys that do nothing now are dimmed."""
 
     title_text = "Keys"
 

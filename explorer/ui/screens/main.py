@@ -1,4 +1,4 @@
-"""The main screen: down the page a reader follows the forward pass, and everything speaks of the step at the cursor."""
+"""The main screen. Its panels follow the forward pass from top to bottom, and all show the step at the cursor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Region(Protocol):
 
 
 class MainScreen(MainActions):
-    """Owns the regions; `show` gives them the view, each draws itself."""
+    """Owns the regions. `show` passes them the view, and each draws itself."""
 
     AUTO_FOCUS = "#table"
     COMMAND_TABLE = COMMANDS
@@ -77,7 +77,7 @@ class MainScreen(MainActions):
         super().on_mount()
 
     def show(self) -> None:
-        """Brings every region up to date with the view; those that show the same as before do nothing."""
+        """Updates every region from the view. A region that looks the same as before does nothing."""
         view = self.view
         self.history.notice(view)
         self.set_class(view.header is None, "-opening")
@@ -104,13 +104,13 @@ class MainScreen(MainActions):
         return available(action, self.view)
 
     def on_key(self, event: Key) -> None:
-        """Says what a key that can't be used in a recording would need."""
+        """Reports what a key needs that has no effect in a recording."""
         if self.view.live:
             return
         command = next((one for one in COMMANDS if event.key in ",".join(one.keys).split(",")), None)
         if command is not None and command.when in NEED_MODELS and not command.when(self.view):
-            go_on = " m loads them and goes on from here." if self.view.revivable else ""
-            self.notify(f"This needs the models.{go_on}", title=command.name)
+            more = " m loads them and continues from here." if self.view.revivable else ""
+            self.notify(f"This key needs the models.{more}", title=command.name)
 
     # Running.
 
@@ -162,7 +162,7 @@ class MainScreen(MainActions):
 
     def action_split(self) -> None:
         if self.view.split is None:
-            self.notify("The choices have not differed so far.", title="No split")
+            self.notify("The two choices have been the same so far.", title="No split")
         self._go(self.view.split)
 
     def action_highest(self) -> None:

@@ -1,4 +1,4 @@
-"""The questions of the main screen: each opens a dialog and does what is answered. Dialogs are imported when asked."""
+"""The main screen's actions that open a dialog. Each dialog is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from probes.schema.settings import Follow, RunSettings
 
 
 class MainActions(Page):
-    """A screen with a source to ask and a view to look at."""
+    """A screen with a source to send requests to and a view to show."""
 
     source: Source
     view: View
     history: SettingHistory
     untils: tuple[str, ...] = ()
-    """Conditions asked for earlier, the latest first."""
+    """Recent conditions, the latest first."""
     settings_asked: tuple[str, ...] = ()
-    """Prune settings asked for earlier, the latest first."""
+    """Recent prune settings, the latest first."""
 
     def ask_fork(self, forced: Token, token: str, record: StepRecord) -> None:
-        """Forks with a token at a step of the path that is shown; in `free` it asks on which text, while both write."""
+        """Forks with a token at a step of the shown path. In `free`, while both models write, it asks on which text."""
         step = record.step
         if step > self.view.newest or self.view.path[step - 1] is not record:
             return  # another run or branch is shown by now
-        valid = record.invalid is None  # elsewhere a token is missing because its model computed none
+        valid = record.invalid is None  # at an invalid step a token may be missing because its model computed none
         if self.view.follow is not Follow.FREE or (valid and record.taken_pruned is None):
             self._fork(step, dense=forced)
             return
@@ -49,9 +49,9 @@ class MainActions(Page):
         self.app.push_screen(
             ChoiceDialog(
                 "Fork",
-                f"Force {quoted(token)} at step {step} on which text? The branch you leave stays as it is.",
+                f"Force {quoted(token)} at step {step} on which text? The present branch is kept.",
                 (
-                    DialogChoice("b", "both texts", "Both models go on from the same forced token."),
+                    DialogChoice("b", "both texts", "Both models continue from the same forced token."),
                     DialogChoice("d", "the dense text", "The pruned model chooses for itself."),
                     DialogChoice("p", "the pruned text", "The dense model chooses for itself."),
                 ),
@@ -60,19 +60,19 @@ class MainActions(Page):
         )
 
     def _fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
-        """Forks, unless a branch takes these tokens here already: then that one is shown."""
+        """Forks. If a branch takes these tokens here already, it is shown instead."""
         branches = self.view.branches
         same = branches.that_takes(step, dense, pruned)
         if same is None:
             self.source.fork(step, dense=dense, pruned=pruned)
         elif same == branches.current:
-            self.notify(f"This text takes that token at step {step} already: choose another one.", title="Fork")
+            self.notify(f"This text already takes that token at step {step}. Choose another one.", title="Fork")
         else:
-            self.notify(f"Branch {same} takes that token at step {step} already: it is shown.", title="Fork")
+            self.notify(f"Branch {same} already takes that token at step {step}. Now showing it.", title="Fork")
             self.source.select(same)
 
     def action_force(self) -> None:
-        """Forks with a token that is typed."""
+        """Forks with a typed token."""
         from explorer.ui.screens.force import AskToken
 
         record = self.view.record
@@ -100,12 +100,16 @@ class MainActions(Page):
         from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice
 
         ways = (
-            DialogChoice("d", "dense", "Both read the dense model's text: pruning alone, on the dense model's path."),
             DialogChoice(
-                "p", "pruned", "Both read the pruned model's text: pruning alone, on the path a deployment takes."
+                "d", "dense", "Both models read the dense text: the effect of pruning alone, on the dense path."
+            ),
+            DialogChoice(
+                "p",
+                "pruned",
+                "Both models read the pruned text: the effect of pruning alone, on the path of a deployment.",
             ),
             DialogChoice("f", "free", "Each reads its own: what a user sees; local damage and drift are shown apart."),
-            DialogChoice("t", "text", "Both read a text you give: scoring, no sampling."),
+            DialogChoice("t", "text", "Both models read a text you give: scoring, no sampling."),
         )
         modes = {mode.value[0]: mode for mode in Follow}
 
@@ -120,7 +124,7 @@ class MainActions(Page):
                     settings, follow = header.settings, modes[way]
                     self.source.restart(replace(settings, follow=follow, prompt=prompt_for(follow, settings.prompt)))
 
-        question = "Which text does each model see? The run starts again on the same prompt."
+        question = "Which text does each model read? The run starts again on the same prompt."
         self.app.push_screen(ChoiceDialog("Context", question, ways, self.view.follow.value[0]), answered)
 
     def action_prompt(self) -> None:
@@ -157,7 +161,7 @@ class MainActions(Page):
             self.app.push_screen(AskSetting(present, self.settings_asked, self.history.saved), answered)
 
     def action_keep(self) -> None:
-        """Keeps the present prune setting under a name."""
+        """Saves the prune setting under a name."""
         from explorer.ui.screens.prune import save_setting
 
         report = self.view.header.prune if self.view.header else None
@@ -171,17 +175,17 @@ class MainActions(Page):
 
     def action_flip(self) -> None:
         if not self.history.flip(self.source, self.view):
-            self.notify("There is no other prune setting so far.", title="Flip")
+            self.notify("There is no other prune setting yet.", title="Flip")
 
     def action_branches(self) -> None:
         from explorer.ui.screens.branches import AskBranch, OtherRun
 
         playback = self.view.playback
         others: list[OtherRun] = []
-        note = "Earlier runs of this sitting are in the list of recordings (o)." if self.view.run > 1 else ""
+        note = "Earlier runs are in the list of recordings (o)." if self.view.run > 1 else ""
         if playback is not None:
             shown = playback.shown_run
-            others = [OtherRun(place, told) for place, told in playback.recorded_runs if place != shown]
+            others = [OtherRun(place, about) for place, about in playback.recorded_runs if place != shown]
             note = f"This is run {shown} of the recording." if others else ""
 
         def answered(chosen: Branch | OtherRun | None) -> None:

@@ -1,4 +1,4 @@
-"""What every full screen does: fit its layout to the terminal, zoom a panel, copy, and change its colours."""
+"""The base of full screens: it fits the layout to the terminal, zooms a panel, copies, and changes colours."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ from explorer.ui.widgets.token_text import TokenText
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 FULL_WIDTH, FULL_HEIGHT = 110, 33
-"""From this size on panels stand side by side with charts; below, each takes as little as it can."""
+"""From this size on, panels have charts beside their figures. On a smaller terminal each is as small as it can be."""
 WIDE = 150
-NOT_COPIED = (
-    "GNU screen passes nothing on to the clipboard. Select with the mouse (mostly with Shift held), or use tmux."
-)
+NOT_COPIED = "GNU screen does not reach the clipboard. Select with the mouse (usually with Shift held), or use tmux."
 
 
 class Page(Commanded, Screen[None]):
-    """A full screen; a subclass composes it and shows what there is to show."""
+    """A full screen. A subclass composes it and implements `show`."""
 
     HOME = "#table"
-    """The panel that is meant where none is under focus."""
+    """The panel that is used if none is under focus."""
 
     def show(self) -> None:
-        """Brings every region up to date."""
+        """Updates every region."""
         raise NotImplementedError
 
     def on_mount(self) -> None:
@@ -87,16 +85,16 @@ class Page(Commanded, Screen[None]):
             self.notify(NOT_COPIED, title="Not copied")
             return
         what = "The selection" if selected else "The panel"
-        self.notify(f"{what} is on the clipboard, where the terminal allows it.", title="Copied")
+        self.notify(f"{what} is on the clipboard, if the terminal allows it.", title="Copied")
 
 
 def in_gnu_screen() -> bool:
-    """GNU screen takes the sequence that copies for its own title and shows it there."""
+    """Does the program run in GNU screen? It would show the sequence that copies as a window title."""
     return "STY" in os.environ
 
 
 def too_small() -> Static:
-    """What stands on a terminal that is too small."""
+    """The sentence on a terminal that is too small."""
     return Static(
         f"phier needs {LEAST_WIDTH} × {LEAST_HEIGHT} cells.\nPlease make the window larger.",
         id="too-small",

@@ -1,4 +1,4 @@
-"""The prompt editor: a new prompt starts a new run on the same models."""
+"""The prompt editor. A new prompt starts a new run on the same models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from probes.schema.settings import Follow, RunSettings
 
 
 class AskPrompt(Dialog[RunSettings]):
-    """Gives the settings with the edited prompt."""
+    """Asks for a prompt, and returns the settings with it."""
 
     title_text = "Prompt"
     COMMAND_TABLE = (
@@ -34,9 +34,9 @@ class AskPrompt(Dialog[RunSettings]):
         area = TextArea(self._settings.prompt, soft_wrap=True, tab_behavior="focus", id="prompt")
         area.move_cursor(area.document.end)
         yield area
-        yield CheckboxLine("send it as it is, without the chat template", self._settings.raw, id="raw")
+        yield CheckboxLine("send it unchanged, without the chat template", self._settings.raw, id="raw")
         yield Static(
-            "The run begins anew; the present one stays in the recording.", classes="hint", id="verdict", markup=False
+            "A new run starts. The present one stays in the recording.", classes="hint", id="verdict", markup=False
         )
 
     def action_start(self) -> None:

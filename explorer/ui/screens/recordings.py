@@ -1,4 +1,4 @@
-"""The recordings: searched, opened, set side by side; or a new run begun."""
+"""The list of recordings, to search, open and compare them, or to start a new run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from explorer.words.token_text import fit
 from probes.schema.foreign_text import visible
 
 Library = Callable[[], Sequence[ListedRun]]
-"""Finds the recordings; may take a while."""
+"""Finds the recordings. It may take a while."""
 
 
 def library() -> list[ListedRun]:
-    """Those in the person's folder and those that come with the program."""
+    """The recordings in the user's folder and those that come with the program."""
     from explorer.recordings.library import recordings
     from probes.recording import sessions_folder
 
@@ -102,14 +102,14 @@ COMMANDS: tuple[Command[Recordings], ...] = (
 
 
 class Recordings(Page):
-    """A list to choose from; what is typed after / narrows it."""
+    """A list to choose from. Text typed after / narrows it."""
 
     HOME = "#recordings"
     AUTO_FOCUS = "#recordings"
     COMMAND_TABLE = COMMANDS
 
     def __init__(self, look: Library, *, can_run: bool, can_leave: bool) -> None:
-        """`can_run` offers a new run on the models, `can_leave` to go back to what was shown before."""
+        """`can_run` offers a new run on the models, `can_leave` the way back to the run that was shown before."""
         super().__init__()
         self._look = look
         self.can_run: bool = can_run
@@ -121,7 +121,7 @@ class Recordings(Page):
         with Vertical(id="body"):
             yield Input(placeholder="/ searches date, models, setting, context, prompt", id="search")
             yield RecordingList()
-            yield Static("", id="told", markup=False)
+            yield Static("", id="details", markup=False)
         yield too_small()
         yield KeyLine()
 
@@ -131,7 +131,7 @@ class Recordings(Page):
 
     @work(thread=True, exclusive=True, group="recordings", description="looking for recordings")
     def action_look(self) -> None:
-        """Looks through the folders, away from the screen."""
+        """Looks through the folders in a thread of its own."""
         found = list(self._look())
         self.app.call_from_thread(self._take, found)
 
@@ -144,16 +144,16 @@ class Recordings(Page):
         shown = None if self._all is None else matching(self._all, words)
         listing = self.query_one(RecordingList)
         listing.show(shown)
-        self._tell(listing)
+        self._show_details(listing)
 
-    def _tell(self, listing: RecordingList) -> None:
+    def _show_details(self, listing: RecordingList) -> None:
         one = listing.chosen
-        told = ""
+        details = ""
         if one is not None:
-            told = one.problem or one.prompt_line
+            first = one.problem or one.prompt_line
             place = f"   run {one.run} of {one.runs}" if one.runs > 1 else ""
-            told = f"{fit(told, max(10, self.size.width - 4)).rstrip()}\n{visible(str(one.chosen))}{place}"
-        self.query_one("#told", Static).update(told)
+            details = f"{fit(first, max(10, self.size.width - 4)).rstrip()}\n{visible(str(one.chosen))}{place}"
+        self.query_one("#details", Static).update(details)
         self.query_one(KeyLine).show(self.key_hints())
 
     @property
@@ -175,7 +175,7 @@ class Recordings(Page):
     def action_move(self, rows: int) -> None:
         listing = self.query_one(RecordingList)
         listing.move(rows)
-        self._tell(listing)
+        self._show_details(listing)
 
     def action_open(self) -> None:
         one = self.query_one(RecordingList).chosen
@@ -185,14 +185,14 @@ class Recordings(Page):
     def action_mark(self) -> None:
         listing = self.query_one(RecordingList)
         listing.mark()
-        self._tell(listing)
+        self._show_details(listing)
 
     def action_compare(self) -> None:
         marked = self.query_one(RecordingList).marked
         if len(marked) > 1:
             self.post_message(RecordingsCompared(marked))
         else:
-            self.notify("Mark two runs or more with the space bar.", title="Compare")
+            self.notify("Mark two or more runs with the space bar.", title="Compare")
 
     def action_new(self) -> None:
         if self.can_run:
@@ -216,4 +216,4 @@ class Recordings(Page):
         self.query_one(RecordingList).focus()
 
     def on_descendant_focus(self) -> None:
-        self._tell(self.query_one(RecordingList))
+        self._show_details(self.query_one(RecordingList))

@@ -1,4 +1,4 @@
-"""Where the recording is to be written instead."""
+"""The dialog that continues the recording in another file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from explorer.ui.screens.dialog import CANCEL, Dialog
 
 
 class AskPath(Dialog[Path]):
-    """Gives the path of a file that is not there yet."""
+    """Asks for the path of a file that does not exist yet."""
 
     title_text = "Save the recording elsewhere"
     COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Saves under this name.", label="saves"), CANCEL)
 
     def body(self) -> Iterator[Widget]:
-        yield Static("All that was measured goes into this file, and so does what follows.", markup=False)
+        yield Static("The recording so far is copied into this file, and continues there.", markup=False)
         yield Input(placeholder="~/run.jsonl", id="path")
         yield Static("", id="verdict", classes="hint", markup=False)
 
@@ -28,9 +28,7 @@ class AskPath(Dialog[Path]):
     def check(self, event: Input.Changed) -> None:
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(_taken(event.value), "fault")
-        verdict.update(
-            "There is such a file already, and a recording is never overwritten." if _taken(event.value) else ""
-        )
+        verdict.update("This file exists already. A recording is never overwritten." if _taken(event.value) else "")
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
@@ -41,5 +39,5 @@ class AskPath(Dialog[Path]):
 def _taken(text: str) -> bool:
     try:
         return bool(text.strip()) and Path(text.strip()).expanduser().exists()
-    except (OSError, RuntimeError):  # a name that is no name: saving says what is wrong with it
+    except (OSError, RuntimeError):  # an impossible name: saving reports what is wrong with it
         return False

@@ -1,4 +1,4 @@
-"""Run until: a condition typed, checked while it is typed, with the earlier ones at hand."""
+"""The dialog that runs until a condition, which is checked while it is typed. Recent conditions are listed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONDITIONS = (
 
 
 class AskUntil(Dialog[str]):
-    """Gives a condition of `probes.schema.until.GRAMMAR`."""
+    """Asks for a condition of `probes.schema.until.GRAMMAR`."""
 
     title_text = "Run until"
     COMMAND_TABLE = (
@@ -44,7 +44,7 @@ class AskUntil(Dialog[str]):
         yield Static("", id="verdict", classes="hint", markup=False)
         described = dict(CONDITIONS)
         known = [text for text in self._earlier if text not in described]
-        options = [Option(f"{text:<16}earlier", id=text) for text in known]
+        options = [Option(f"{text:<16}recent", id=text) for text in known]
         options += [Option(f"{text:<16}{about}", id=text) for text, about in CONDITIONS]
         yield OptionList(*options, markup=False)
 
@@ -53,12 +53,12 @@ class AskUntil(Dialog[str]):
         fault = condition_fault(event.value)
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(bool(fault), "fault")
-        verdict.update(fault or "Stops after the step that meets it.")
+        verdict.update(fault or "Pauses after the step that meets it.")
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         if not condition_fault(event.value):
-            self.dismiss(event.value)  # as it is: a token may be a space
+            self.dismiss(event.value)  # not stripped: a token may be a space
 
     @on(OptionList.OptionSelected)
     def take(self, event: OptionList.OptionSelected) -> None:
@@ -74,7 +74,7 @@ class AskUntil(Dialog[str]):
 
 
 def condition_fault(condition: str) -> str:
-    """What is wrong with a condition, or "" where nothing is."""
+    """The fault in a condition, or "" if there is none."""
     try:
         parse_until(condition)
     except BadInput as problem:

@@ -1,7 +1,7 @@
 """Lines as braille dots: pure functions from columns of figures to cells.
 
-However many steps a dot column stands for, the smallest and the largest value of them are both drawn, so a spike of a
-single token is never lost.
+If a dot column covers several steps, both their smallest and their largest value are drawn: a spike of one token is
+never lost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BRAILLE = [chr(0x2800 + dots) for dots in range(256)]
 
 @dataclass(frozen=True)
 class Scale:
-    """Where on the height of a chart a value lies: 0 the bottom, 1 the top."""
+    """Maps a value to a place on the height of a chart: 0 is the bottom, 1 the top."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class Linear(Scale):
 
 @dataclass(frozen=True)
 class Log(Scale):
-    """For what spans decades; zero and below lie at the bottom."""
+    """Equal steps for equal ratios. Zero and negative values are at the bottom."""
 
     def place(self, value: float) -> float:
         if value <= self.low:
@@ -97,7 +97,7 @@ def bars(column: Column, axis: Axis, scale: Scale, width: int, *, lowest: bool =
 
 
 def cell_bounds(column: Column, axis: Axis, width: int) -> list[Bounds]:
-    """The bounds of each cell's steps; where steps are wider than cells, of the step the cell is part of."""
+    """The bounds of each cell's steps. If steps are wider than cells, those of the step that the cell belongs to."""
     if axis.count > width:
         return column.buckets(axis, width)
     steps = [axis.step(cell, width) for cell in range(width)]
@@ -126,7 +126,7 @@ def decades(lowest: float, highest: float) -> Log:
 
 
 def _spans(column: Column, axis: Axis, scale: Scale, width: int, height: int) -> list[tuple[int, int] | None]:
-    """Top and bottom dot row of each dot column, joined to its neighbours where there is no gap between."""
+    """Top and bottom dot row of each dot column, joined to its neighbours if there is no gap between them."""
     rows: list[tuple[int, int] | None]
     if axis.count > width:
         rows = dot_rows(column, axis, scale, width, height)
@@ -138,7 +138,7 @@ def _spans(column: Column, axis: Axis, scale: Scale, width: int, height: int) ->
 
 
 def dot_rows(column: Column, axis: Axis, scale: Scale, width: int, height: int) -> list[tuple[int, int] | None]:
-    """Top and bottom dot row of each bucket; those of buckets that are as they were at the last drawing are kept."""
+    """Top and bottom dot row of each bucket. Rows of buckets that did not change since the last drawing are reused."""
     found = column.buckets(axis, width)
     key = (axis, scale, width, height)
     before, rows = column.drawn.pop(key, ([], []))
@@ -156,7 +156,7 @@ def dot_rows(column: Column, axis: Axis, scale: Scale, width: int, height: int) 
 
 
 def _between(column: Column, axis: Axis, scale: Scale, x: int, width: int, height: int) -> tuple[int, int] | None:
-    """Where a straight line between neighbouring steps passes a dot column."""
+    """The dot row in which a straight line between neighbouring steps passes a dot column."""
     place = (x + 0.5) * axis.count / width - 0.5
     left = math.floor(place)
     share = place - left

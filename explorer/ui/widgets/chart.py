@@ -17,7 +17,7 @@ from explorer.ui.widgets.line_widget import LineWidget, Piece, joined
 from explorer.words import numbers
 
 GUTTER = 5
-"""Cells left of the chart for the bounds; the same everywhere, so that steps stand under each other."""
+"""Cells left of the chart for the bounds. The same in every chart, so that equal steps are above each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class ChartLine:
     role: str
     """Which style of the palette: "local", "total", "dense", "pruned", "muted"."""
     dash: Dash = SOLID
-    """Tells series apart where colours can't."""
+    """Tells series apart without colours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Everything a chart shows; an equal picture is not drawn again."""
+    """Everything a chart shows. An equal picture is not drawn again."""
 
     lines: tuple[ChartLine, ...]
     axis: Axis
@@ -43,12 +43,12 @@ class Picture:
     cursor: int = 0
     split: int | None = None
     falls: bool = False
-    """True where lower is worse: a single row then shows the smallest values, else the largest."""
+    """True if lower is worse: a chart of one row then shows the smallest values, else the largest."""
     caption: str = ""
 
 
 class Chart(LineWidget):
-    """Draws a picture at any size; one row high it is a sparkline of blocks."""
+    """Draws a picture at any size. If it is one row high, it is a sparkline of blocks."""
 
     DEFAULT_CSS = "Chart { height: 1fr; }"
     can_focus = False
@@ -66,7 +66,9 @@ class Chart(LineWidget):
                 self.redraw()
 
     def _looks(self, picture: Picture) -> object:
-        """What a long path looks like: one step more among thousands mostly changes nothing. None of a short path."""
+        """A value that is equal if the picture of a long path looks the same, as it mostly does after one more step.
+
+        None for a short path."""
         width, height = self.size
         cells = width - 1 if height == 1 else width - GUTTER
         dots = cells if height == 1 else 2 * cells
@@ -124,7 +126,7 @@ class Chart(LineWidget):
         return f"{text[: GUTTER - 1]:>{GUTTER - 1}} "
 
     def _row(self, picture: Picture, row: Sequence[DotCell], width: int) -> list[Piece]:
-        """The cells of a row as pieces, with the cursor's column and the split drawn where nothing else is."""
+        """The cells of a row as pieces. The cursor's column and the split are drawn in empty cells."""
         single = self.size.height == 1
         styles = [self.palette.spark if single else getattr(self.palette, line.role) for line in picture.lines]
         cursor = picture.axis.cell(picture.cursor, width) if picture.cursor else -1

@@ -1,4 +1,4 @@
-"""A box to tick, told by its mark and not by its colour."""
+"""A checkbox that shows its state by a mark, not by colour."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from explorer.ui.widgets.line_widget import LineWidget, Piece
 
 
 class CheckboxLine(LineWidget, can_focus=True):
-    """One line: a box and what it means. Space, Enter or a click turns it over."""
+    """One line: a box and what it means. Space, Enter or a click toggles it."""
 
     DEFAULT_CSS = "CheckboxLine { height: 1; }"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "turn", "Turn over", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "turn", "Toggle", show=False)]
 
     def __init__(self, label: str, value: bool, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)

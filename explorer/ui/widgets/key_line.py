@@ -1,4 +1,4 @@
-"""The last line: the keys that matter now, as many as fit; each can be clicked."""
+"""The key line: the most useful keys now, as many as fit. Each can be clicked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KeyHint:
     key: str
     label: str
     action: str
-    """Empty for one that only tells, such as the arrows."""
+    """Empty for an entry of several keys, such as the arrows."""
     enabled: bool = True
 
 
@@ -27,7 +27,7 @@ STRUCK = Style(strike=True)
 
 
 class KeyLine(LineWidget):
-    """Keys left to right by weight; what is unavailable is struck through."""
+    """Shows keys from left to right. A key that does nothing now is struck through."""
 
     DEFAULT_CSS = "KeyLine { height: 1; dock: bottom; }"
 

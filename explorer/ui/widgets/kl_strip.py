@@ -1,4 +1,4 @@
-"""The strip of KL by step under everything else: a bar a step, the split and the cursor marked below."""
+"""The strip of KL by step at the bottom: one bar a step, with the split and the cursor marked below."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOUNDS = Log(0.005, 5.0)
 
 
 class KlStrip(LineWidget, can_focus=True):
-    """One bar a cell, the largest KL of the steps in it, on the shared context."""
+    """One bar a cell: the largest KL of its steps, on the shared context."""
 
     DEFAULT_CSS = "KlStrip { height: 2; }"
 
@@ -42,7 +42,7 @@ class KlStrip(LineWidget, can_focus=True):
             self.redraw()
 
     def _looks(self, width: int) -> object:
-        """All that a drawing depends on, but for the size: one step more among thousands mostly changes nothing."""
+        """Everything a drawing depends on except the size. One step more among thousands mostly changes nothing."""
         axis = self.axis
         bounds = cell_bounds(self._column, axis, width).copy() if width > 0 else []
         marked = [axis.cell(step, width) if step else -1 for step in (self._cursor, self._split)]

@@ -1,4 +1,4 @@
-"""The base of widgets that draw their own lines, repainting only those that became different."""
+"""The base of widgets that draw their own lines. Only lines that changed are painted again."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class LineWidget(FramedWidget):
         self._full: dict[Style | None, Style] = {}
         """Each piece's style on top of the base and as the terminal gets it, once it was needed."""
         self._edges: tuple[list[Strip], list[Segment], list[Segment]] | None = None
-        """What stands left and right of a line's content, and in which lines."""
+        """The segments left and right of a line's content, with the lines they are from."""
         self._selection: Selection | None = None
         self._pointed = False
-        """Is the mouse over it? Only then does a line carry the places that a selection is made of: they are a good
-        part of what a line costs."""
+        """Is the mouse over it? Only then does a line carry the offsets that a selection needs: they make a line much
+        slower to render."""
 
     @property
     def palette(self) -> Palette:
@@ -74,7 +74,7 @@ class LineWidget(FramedWidget):
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """Draws anew and asks for a repaint of the lines that are different."""
+        """Draws again and asks for a repaint of the lines that differ."""
         before = self._lines
         self._lines = None
         if before is None or self._drawn_for != self.outer_size:
@@ -103,7 +103,7 @@ class LineWidget(FramedWidget):
         self._strips.clear()
 
     def restyle(self) -> None:
-        """Draws everything anew, in another theme's colours."""
+        """Draws everything again, in another theme's colours."""
         self.notify_style_update()
         self.refresh()
 
@@ -126,7 +126,7 @@ class LineWidget(FramedWidget):
         return selection.extract("\n".join(self._text_lines())), "\n"
 
     def copy_text(self) -> str:
-        """What the copy key takes from this widget."""
+        """The text that the copy key takes from this widget."""
         return "\n".join(self._text_lines()).strip("\n")
 
     def render_line(self, y: int) -> Strip:
@@ -140,7 +140,7 @@ class LineWidget(FramedWidget):
         return super().render_lines(crop)
 
     def renew(self, strips: list[Strip], crop: Region, stale: Collection[int]) -> list[Strip]:
-        """Puts what stood left and right of the old lines around the new ones: nothing else in them has changed."""
+        """Puts the old segments left and right around the new content: nothing else in a line changes."""
         (width, height), (left, top) = self._inside, self._corner
         if crop.size != self._drawn_for or not width or not height:
             return super().renew(strips, crop, stale)

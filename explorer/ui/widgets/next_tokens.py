@@ -1,4 +1,4 @@
-"""The next-token table: what both models would have written at the cursor, row by row."""
+"""The next-token table: the most likely tokens of both models at the cursor, one in a row."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class NextTokens(LineWidget, can_focus=True):
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
         if not self._rows:
-            said = wrapped(why_empty(self._record), width - 2)
-            return [[(f" {line}", self.palette.muted)] for line in said]
+            sentence = wrapped(why_empty(self._record), width - 2)
+            return [[(f" {line}", self.palette.muted)] for line in sentence]
         columns = TableWidths(width)
         lines: list[list[Piece]] = [columns.head(self.palette.muted)]
         visible = max(1, height - 1)
@@ -121,7 +121,7 @@ class NextTokens(LineWidget, can_focus=True):
 
 
 class TableWidths:
-    """How wide each column is at a given width: figures are fixed, token and bars share the rest."""
+    """The width of each column. Figures have fixed widths; the token and the bars share the rest."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -156,7 +156,7 @@ def bar(share: float, width: int) -> str:
 
 
 def table_rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken, ...]:
-    """The table of a step, on one shared context where there is one and unless the own ones are asked for."""
+    """The table of a step: on the shared context if there is one, unless `own_contexts` is set."""
     if record is None:
         return ()
     shared = record.shared
@@ -166,7 +166,7 @@ def table_rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken,
 
 
 def table_title(record: StepRecord | None, own_contexts: bool, *, scored: bool = False) -> str:
-    """Which step the table is of and on which text; of a text that is scored, its token with both probabilities."""
+    """The table's step and text. If a text is scored: its token with both probabilities."""
     if record is None:
         return "next token"
     name = f"next token at step {record.step}"
@@ -180,13 +180,13 @@ def table_title(record: StepRecord | None, own_contexts: bool, *, scored: bool =
 
 
 def why_empty(record: StepRecord | None) -> str:
-    """Why there is no table."""
+    """The reason why there is no table."""
     if record is None:
-        return "The next-token table comes with the first step."
+        return "The next-token table appears with the first step."
     if record.invalid is not None:
         return f"The {record.invalid.model} model computed NaN or infinity here, first in {record.invalid.layer}."
     if record.missing:
-        return "The recording's line for this step can't be read."
+        return "This step can't be read in the recording."
     if record.dense is None and record.pruned is None:
         return "Both models have ended."
     if record.dense is None or record.pruned is None:
@@ -196,16 +196,16 @@ def why_empty(record: StepRecord | None) -> str:
 
 
 def ranks(dense: float, pruned: float) -> str:
-    """Both ranks in 13 cells around their arrow, which moves where one of them is beyond 9 999: the other is small."""
+    """Both ranks in 13 cells around an arrow. It moves if one rank is above 9 999, as the other is small then."""
     first, second = numbers.rank(dense), numbers.rank(pruned)
     return f"{first:>{max(1, min(5, 10 - len(second)))}} → {second}".ljust(13)
 
 
 def choices(record: StepRecord | None, row: TopToken, own_contexts: bool) -> str:
-    """● where the dense model chose this token, ○ where the pruned one did on the context the table is of."""
+    """● if the dense model chose this token, ○ if the pruned one did on the table's context."""
     if record is None:
         return "  "
-    told = record.same_context or own_contexts or record.local is None
+    known = record.same_context or own_contexts or record.local is None
     dense = record.dense is not None and record.dense.token_id == row.token_id
-    pruned = told and record.pruned is not None and record.pruned.token_id == row.token_id
+    pruned = known and record.pruned is not None and record.pruned.token_id == row.token_id
     return ("●" if dense else " ") + ("○" if pruned else " ")

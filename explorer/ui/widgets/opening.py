@@ -1,4 +1,4 @@
-"""What stands in the middle of the screen until there is a run: what is being prepared and how far it is."""
+"""The opening screen, shown until there is a run: the work in progress and how far it is."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Opening(LineWidget):
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
-        lines = [_centred(line, width) for line in self._said(min(72, width - 4))]
+        lines = [_centred(line, width) for line in self._lines_of(min(72, width - 4))]
         return [[]] * max(0, (height - len(lines)) // 2) + lines
 
-    def _said(self, width: int) -> list[list[Piece]]:
+    def _lines_of(self, width: int) -> list[list[Piece]]:
         palette, view = self.palette, self._view
         lines: list[list[Piece]] = [
             [(PROGRAM, palette.strong)],

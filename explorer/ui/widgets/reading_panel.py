@@ -1,4 +1,4 @@
-"""The reading panel: what the figures of this step say, in two sentences."""
+"""The reading panel: two sentences computed from the figures of the step."""
 
 from __future__ import annotations
 

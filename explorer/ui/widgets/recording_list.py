@@ -1,4 +1,4 @@
-"""The list of recordings: a line each, the chosen one told in full below."""
+"""The list of recordings, one in a line."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """The one place that overrides private parts of Textual: a cache of rendered lines.
 
 A screen that changes in one place is composed from the lines of every widget on it. Textual keeps those lines, but for
-each widget it first looks up colours, titles and sizes, which for thirty widgets is a large part of the work of a step.
-`python -m explorer.bench.interface` measures it. `PHIER_REPAINT_CACHE=0` switches the cache off: everything works as
-before, only slower.
+each widget it first looks up colours, titles and sizes. With this cache the work of a step is about half, at 120 × 36
+(`python -m explorer.bench.interface`). `PHIER_REPAINT_CACHE=0` switches it off: everything works, only slower.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The line above the keys: what is being worked on, why a run stands still, or what to do next."""
+"""The line above the keys: the work in progress, why the run is paused, or what to do next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from explorer.words.token_text import fit, flowing
 from probes.schema.events import Why
 
 SO_FAR = 3.0
-"""Seconds from which on slow work says how long it has taken: it shows that something goes on."""
+"""Seconds after which slow work shows how long it has taken, so that a person sees it is still running."""
 
 
 class Status(LineWidget):
@@ -60,7 +60,7 @@ class Status(LineWidget):
 
 
 def sentence(view: View, width: int) -> str:
-    """What a person wants to know right now, beyond the figures, in about so many cells."""
+    """The most useful sentence now, besides the figures, in about so many cells."""
     if view.phase is Phase.READY:
         return ""
     if not view.following:
@@ -93,7 +93,7 @@ def sentence(view: View, width: int) -> str:
 
 
 def play_keys(playback: Playback) -> str:
-    """What can be done with a recording that stands still."""
+    """The keys that act on a paused recording."""
     return f"Space plays {speed_in_brief(playback)}; [ ] speed, a {'once' if playback.loop else 'loop'}, e end."
 
 
@@ -103,7 +103,7 @@ def playing(view: View) -> str:
 
 
 def work_text(work: Work, seconds: float = 0.0) -> str:
-    """How far the work is: "45.0 of 112 MB, 8.2 MB/s, 9 s left"; while that can't be said, how long it has taken."""
+    """How far the work is: "45.0 of 112 MB, 8.2 MB/s, 9 s left". If that is unknown: how long it has taken."""
     progress = work.progress
     so_far = f"{numbers.duration(seconds)} so far" if seconds >= SO_FAR else ""
     if progress.done is None:
@@ -129,7 +129,7 @@ def work_text(work: Work, seconds: float = 0.0) -> str:
 
 
 def work_pieces(view: View, work: Work, palette: Palette, width: int) -> list[Piece]:
-    """The task, a bar where the whole is known, how far it is, and how to stop it."""
+    """The task, a bar if the total is known, how far it is, and how to stop it."""
     pieces: list[Piece] = [(f"{flowing(work.progress.task)}  ", palette.strong)]
     if work.share is not None:
         full = round(work.share * width)

@@ -1,4 +1,4 @@
-"""The first line: which two models, how they are run, and where the cursor is."""
+"""The first line: the two models, the settings of the run, and the step at the cursor."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from probes.schema.header import RunHeader
 from probes.schema.settings import RunSettings
 
 LEAST_SUMMARY = 14
-"""Cells from which on it is worth saying a part of what was removed."""
+"""The fewest cells in which a part of the summary of the pruning is shown."""
 GAP = 2
 """Cells between two parts."""
 
 
 class Title(LineWidget):
-    """One line; what matters least is left out first where it is narrow."""
+    """One line. On a narrow terminal the least important parts are left out."""
 
     DEFAULT_CSS = "Title { height: 1; dock: top; }"
 
@@ -96,7 +96,7 @@ class TitlePart:
     """Some words of the line."""
 
     weight: int
-    """The lightest go first where there is no room."""
+    """If there is no room, the lightest parts are left out."""
     pieces: Pieces
     least: int = 0
     """The fewest cells it may be cut to; 0 is never cut."""
@@ -136,7 +136,7 @@ def laid_out(left: list[TitlePart], right: list[TitlePart], width: int) -> Piece
 
 
 def last_step(view: View, header: RunHeader) -> int:
-    """The step at which the run pauses: the limit, or that many again each time a person goes on past it."""
+    """The step at which the run pauses: the limit, or the next multiple of it after a person continues past it."""
     limit = header.limit
     if not view.live or view.newest <= limit:
         return max(limit, view.newest)

@@ -1,4 +1,4 @@
-"""One model's text: tokens coloured by their KL, the split and the cursor in it, each token to be clicked."""
+"""One model's text: tokens coloured by their KL, with the split and the cursor. A click moves the cursor to a token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROMPT_WORDS = re.compile(r"\s*\n|[^\S\n]*\S+|[^\S\n]+")
 
 
 class TokenText(LineWidget, can_focus=True):
-    """The dense or the pruned model's text. The whole path is laid out once; new steps are added at the end."""
+    """The dense or the pruned model's text. The path is laid out once, and new steps are added at the end."""
 
     ALLOW_SELECT = True
 
@@ -39,8 +39,8 @@ class TokenText(LineWidget, can_focus=True):
         self._top = 0
         self._cursor = 0
         self._kept: dict[int, tuple[int, Pieces]] = {}
-        """The lines in sight that the cursor is not in, as drawn, each with how many words it had: only a text's last
-        line grows."""
+        """The visible lines without the cursor, as drawn, each with its number of words: only the last line of a text
+        grows."""
 
     def show(self, view: View) -> None:
         self._view = view
@@ -124,7 +124,7 @@ class TokenText(LineWidget, can_focus=True):
             self._flow.add(record.step, token.text)
 
     def frame(self) -> None:
-        """The frame's words: whose text it is, where the choices first differ, what the colours mean."""
+        """Sets the frame's words: whose text it is, at which step the choices first differ, what the colours mean."""
         view = self._view
         if view is None:
             return
@@ -136,7 +136,7 @@ class TokenText(LineWidget, can_focus=True):
             self.entitle(Text("   ").join([name, split] if split else [name]), Text(""))
 
     def _reveal(self) -> None:
-        """Scrolls so that the cursor's token is in sight, and the end of the text where it is the newest."""
+        """Scrolls until the cursor's token is visible, or to the end of the text if the newest step is followed."""
         height = max(1, self.size.height)
         last = len(self._flow.lines) - (0 if self._flow.lines[-1] else 1)
         if self._view is None or self._view.following:
@@ -177,7 +177,7 @@ class TokenText(LineWidget, can_focus=True):
 
 
 def split_of(view: View) -> str:
-    """Where the choices first differ, and how."""
+    """The first step at which the choices differ, and both choices."""
     if view.split is None:
         return ""
     record = view.path[view.split - 1]
@@ -187,6 +187,6 @@ def split_of(view: View) -> str:
 
 
 def legend(palette: Palette) -> Text:
-    """The ramp from like to unlike with its ends in nats."""
+    """The ramp of colours from alike to unlike, with its ends in nats."""
     swatches = [("■", style) for style in palette.ramp]
     return Text.assemble((f"KL <{KL_BOUNDS[0]:g} ", palette.muted), *swatches, (f" >{KL_BOUNDS[-1]:g}", palette.muted))

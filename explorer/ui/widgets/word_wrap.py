@@ -1,4 +1,4 @@
-"""Tokens laid out in lines of cells, growing at the end without laying out what is there already."""
+"""Wraps tokens into lines of cells. New tokens are added at the end; earlier lines are not laid out again."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from explorer.words.token_text import flowing
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A token, or a part of one that was too long for a line."""
+    """A token, or a part of a token that is too long for a line."""
 
     step: int
     """0 for the prompt."""
     text: str
     width: int
     mark: bool = False
-    """True for a sign of the program's own, which the model did not write."""
+    """True for a sign of the program, which no model wrote."""
 
 
 class WordWrap:
-    """Lines of words in a given width; a word written in several tokens stays together where it can."""
+    """Lines of words in a given width. A word of several tokens stays together if it can."""
 
     def __init__(self, width: int) -> None:
         self.width = max(2, width)
@@ -31,11 +31,11 @@ class WordWrap:
         self._line_of: dict[int, int] = {}
 
     def line_of(self, step: int) -> int:
-        """The line on which a step's token begins; the last one for a step that wrote nothing yet."""
+        """The line on which a step's token begins; the last line if the step wrote nothing yet."""
         return self._line_of.get(step, len(self.lines) - 1)
 
     def add(self, step: int, text: str, *, mark: bool = False) -> None:
-        """Appends what a step wrote; an empty text adds nothing."""
+        """Appends the text of a step. An empty text adds nothing."""
         shown = text if mark else flowing(text)
         if not shown:
             return
@@ -61,7 +61,7 @@ class WordWrap:
             self._append(Word(step, shown, size, mark))
 
     def _wrap(self, shown: str) -> None:
-        """Begins a new line, taking along the beginning of a word that this token goes on with."""
+        """Begins a new line, and moves the beginning of the word there that this token continues."""
         line = self.lines[-1]
         start = len(line)
         if not shown.startswith(" "):

@@ -69,7 +69,7 @@ async def test_a_recording_says_what_a_key_would_need() -> None:
         for key in ("x", "enter", "f", "p", "s", "i"):
             app.clear_notifications()
             await press(pilot, key)
-            assert [notice.message for notice in app._notifications] == ["This needs the models."], key
+            assert [notice.message for notice in app._notifications] == ["This key needs the models."], key
             assert app.screen is app.main
 
 
