@@ -1,1 +1,62 @@
-"""Measuring a dense and a pruned language model side by side; knows torch, never the interface."""
+"""Measures a dense and a pruned language model side by side. It knows torch, and never the interface.
+
+What a script needs can be imported from here. Each name is loaded when it is first used, so that `import probes` is
+quick and the explorer starts without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probes.pair import Pair, load_pair
+    from probes.recording.reader import read as read_recording
+    from probes.schema.errors import BadInput, Failure
+    from probes.schema.prune_setting import parse as parse_setting
+    from probes.schema.record import StepRecord
+    from probes.schema.settings import Follow, RunSettings, Sampling
+    from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+    from probes.schema.summary import Summary, summarise
+
+__all__ = [
+    "BadInput",
+    "CalibrationSpec",
+    "Failure",
+    "Follow",
+    "LoadOptions",
+    "Pair",
+    "PairSpec",
+    "RunSettings",
+    "Sampling",
+    "StepRecord",
+    "Summary",
+    "load_pair",
+    "parse_setting",
+    "read_recording",
+    "summarise",
+]
+
+_MODULES = {
+    "pair": ("Pair", "load_pair"),
+    "schema.errors": ("BadInput", "Failure"),
+    "schema.record": ("StepRecord",),
+    "schema.settings": ("Follow", "RunSettings", "Sampling"),
+    "schema.spec": ("CalibrationSpec", "LoadOptions", "PairSpec"),
+    "schema.summary": ("Summary", "summarise"),
+}
+_RENAMED = {"parse_setting": ("schema.prune_setting", "parse"), "read_recording": ("recording.reader", "read")}
+_PLACES = {name: (module, name) for module, names in _MODULES.items() for name in names} | _RENAMED
+
+
+if not TYPE_CHECKING:  # or a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, found = _PLACES[name]
+        return getattr(import_module(f"{__name__}.{module}"), found)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
