@@ -94,7 +94,7 @@ def count_others(model: PreTrainedModel, anatomy: Anatomy, names: Sequence[str])
         if not _countable(values) or not (values.dim() == 3 or name.endswith(".weight")):
             continue
         block = next(block for block in anatomy.blocks if name.startswith(f"{block.name}."))
-        inside = [s.kind for s in (block.attn, block.mlp) if s is not None and within(name, s.modules)]
+        inside = [s.part.kind for s in (block.attn, block.mlp) if s is not None and within(name, s.modules)]
         zeros = values.numel() - int(torch.count_nonzero(values.detach()))
         columns = values.shape[-1]
         kind = inside[0] if inside else ""

@@ -26,6 +26,7 @@ from probes.system.cache_folder import signature_of
 from probes.system.memory import ran_out
 from probes.system.progress import UNWATCHED, Work
 from probes.twin.anatomy import Matrix
+from probes.twin.measure import measure_removed
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
 
@@ -71,7 +72,8 @@ def apply(
     except BaseException:
         twin.set_state(before)
         raise
-    return twin.measure(
+    return measure_removed(
+        twin,
         str(setting),
         targets=twin.state.changes.keys() | _meant(setting, twin),
         all_listed=all_listed,
@@ -156,9 +158,9 @@ class _Applying:
         if first.method.unstructured:
             return prune_weights(twin, stage, self._samples, self._seed, self._work)
         if first.method.drops:
-            chosen = least_important(twin, first, self._ids, self._work)
-            twin.drop(*chosen)
-            return [f"{first} dropped {', '.join(map(str, chosen))}."] if first.amount is not None else []
+            parts = least_important(twin, first, self._ids, self._work)
+            twin.drop(*parts)
+            return [f"{first} dropped {', '.join(map(str, parts))}."] if first.amount is not None else []
         if first.method.structured:
             before = twin.state.hash
             masks, notes = feature_masks(twin, first, self._ids, self._work)
@@ -178,14 +180,15 @@ class _Applying:
             for matrix in self._twin.anatomy.matrices
             if matrix.name in state.changes and targets.has(matrix.name, matrix.layer, matrix.sublayer)
         ]
-        dropped = [one for one in state.dropped if not targets.names and _speaks_of(part, one)]
+        dropped = [one for one in state.dropped if not targets.names and _is_target(part, one)]
         if not matrices and not dropped:
             raise BadInput("Nothing given back", f"All that {part} names is dense already.", "Name what was pruned.")
         self._twin.restore(*matrices, *dropped)
-        # Of a dropped block one sublayer alone is given back: the other one stays dropped.
+        # If only one sublayer of a dropped block is restored, the other one stays dropped.
         other = {"attn": "mlp", "mlp": "attn"}.get(targets.sublayer)
-        halves = [Part(other, one.layer) for one in dropped if one.kind == BLOCK] if other else []
-        self._twin.drop(*(half for half in halves if half not in self._twin.state.dropped))
+        if other:
+            halves = [Part(other, one.layer) for one in dropped if one.kind == BLOCK]
+            self._twin.drop(*(half for half in halves if not self._twin.is_dropped(half)))
 
     def _known_as(self, stages: Sequence[Sequence[SettingPart]]) -> str:
         return known_as(Setting(tuple(part for stage in stages for part in stage)), self._wanted)
@@ -224,7 +227,7 @@ def _stages(parts: Sequence[SettingPart]) -> list[tuple[SettingPart, ...]]:
     return stages
 
 
-def _speaks_of(part: SettingPart, dropped: Part) -> bool:
+def _is_target(part: SettingPart, dropped: Part) -> bool:
     targets = part.targets
     meant = dropped.kind == BLOCK or targets.sublayer in ("", dropped.kind)
     return meant and (targets.layers is None or dropped.layer in targets.layers)

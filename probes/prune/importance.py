@@ -1,20 +1,21 @@
-"""How much each sublayer or block changes the residual stream: what changes it least is dropped first.
+"""Measures how much each sublayer or block changes the residual stream; the one that changes it least is dropped first.
 
 Of a block: Block Influence, 1 - E[cos(x_in, x_out)] (ShortGPT, arXiv 2403.03853, equation 1). Of a sublayer: the
 same of the stream before its norm and after its output was added (LLM-Drop, arXiv 2406.15786, section 3). The mean
-goes over all tokens of the calibration text.
+is taken over all tokens of the calibration text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from probes.models.hooks import Call, first_of, leaving
 from probes.prune.allocation import check_targets
-from probes.prune.block_walk import first_of, hidden_of, stream
+from probes.prune.block_walk import stream
 from probes.prune.criteria import removed
 from probes.schema.errors import BadInput
 from probes.schema.part import BLOCK, Part
@@ -31,9 +32,8 @@ Passed = Callable[[Part, Tensor, Tensor], None]
 def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[Part, float]:
     """1 - mean cosine, in [0, 2], of all "attn", "mlp" or "block" that still run, in layer order.
 
-    One forward pass over `ids`, (samples, length), through the twin as it is now.
+    One forward pass over `ids`, (samples, length), through the present twin.
     """
-    dropped = twin.state.dropped
     layers = {part.layer for part in _running(twin, kind)}
     blocks = [block for block in twin.anatomy.blocks if block.layer in layers]
     sums = {Part(kind, block.layer): (0.0, 0) for block in blocks}
@@ -46,21 +46,21 @@ def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[Part, flo
 
     with ExitStack() as stack:
         for block in blocks:
-            within = (block.attn, block.mlp) if kind != BLOCK else ()
-            running = [sublayer for sublayer in within if sublayer and sublayer.part not in dropped]
+            sublayers = (block.attn, block.mlp) if kind != BLOCK else ()
+            running = [sublayer for sublayer in sublayers if sublayer and not twin.is_dropped(sublayer.part)]
             stack.enter_context(_watched(twin.model, block, running, passed))
         stream(twin.model, ids, work=work, task=f"Measuring what each {kind} does")
-    silent = [part for part, (_, tokens) in sums.items() if not tokens]
-    if silent:
-        raise BadInput("Never ran", f"{silent[0]} never ran on the calibration text.", "Name the layers: @layers=….")
+    idle = [part for part, (_, tokens) in sums.items() if not tokens]
+    if idle:
+        raise BadInput("Never ran", f"{idle[0]} never ran on the calibration text.", "Name the layers: @layers=….")
     return {part: 1 - total / tokens for part, (total, tokens) in sums.items()}
 
 
 def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work) -> tuple[Part, ...]:
-    """What a dropping part drops: the layers it names, or as many as it says of those that matter least.
+    """The sublayers or blocks that a part of a setting drops: those it names, or the least important ones.
 
-    An iterative method chooses one, takes it out, and measures again. The twin is left as it was. Raises `BadInput`
-    where there are fewer than it asks for.
+    An iterative method chooses one, drops it, and measures again. The twin is left as it was. Raises `BadInput` if
+    there are fewer than the part asks for.
     """
     kind, layers = part.method.dropped_kind, part.targets.layers
     if part.amount is None:
@@ -92,64 +92,55 @@ def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor]
     if not part.method.iterative:
         found = importance(twin, kind, samples(), work)
         return tuple(sorted(there, key=lambda one: found[one])[:count])
-    before, gone = twin.state, []
+    before, chosen = twin.state, list[Part]()
     try:
         for _ in range(count):
             found = importance(twin, kind, samples(), work)
-            gone.append(min((one for one in there if one not in gone), key=lambda one: found[one]))
-            twin.drop(gone[-1])
+            chosen.append(min((one for one in there if one not in chosen), key=lambda one: found[one]))
+            twin.drop(chosen[-1])
     finally:
         twin.set_state(before)
-    return tuple(gone)
+    return tuple(chosen)
 
 
 def _running(twin: Twin, kind: str) -> list[Part]:
-    """What could still be dropped: what is neither dropped itself nor in a dropped block."""
-    dropped = twin.state.dropped
-    return [part for part in twin.droppable(kind) if not part.in_any(dropped)]
+    """Droppable parts that are not dropped yet."""
+    return [part for part in twin.droppable(kind) if not twin.is_dropped(part)]
 
 
 @contextmanager
-def _watched(model: nn.Module, block: Block, running: list[Sublayer], passed: Passed) -> Iterator[None]:
-    """While it lasts, tells of the stream before and after the block and its sublayers, whenever the block runs."""
-    module = model.get_submodule(block.name)
-    children = {f"{block.name}.{name}": child for name, child in module.named_children()}
-    added = {sublayer.modules[-1] for sublayer in running}
+def _watched(model: nn.Module, block: Block, running: Sequence[Sublayer], passed: Passed) -> Iterator[None]:
+    """Shows the stream before and after the block and its running sublayers, whenever the block has run."""
+    children = [f"{block.name}.{name}" for name, _ in model.get_submodule(block.name).named_children()]
+    adding = {sublayer.modules[-1] for sublayer in running}
     entered: dict[str, Tensor] = {}
     left: dict[str, Tensor] = {}
 
-    def see(path: str) -> Callable[..., None]:
-        def look(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
-            out = first_of(output)
-            # A copy, as some blocks add to a sublayer's output in place; a norm's is known by where it lies.
-            entered[path], left[path] = hidden_of(args, kwargs), out.clone() if path in added else out
-
-        return look
-
-    def leave(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
-        first, last = hidden_of(args, kwargs), first_of(output)
-        passed(block.part, first, last)
+    def see(path: str, call: Call, output: object) -> None:
+        out = first_of(output)
+        if path != block.name:
+            # A copy, as some blocks add to a sublayer's output in place; a norm's is recognised by its memory.
+            entered[path], left[path] = call.hidden, out.clone() if path in adding else out
+            return
+        passed(block.part, call.hidden, out)
         befores = [_before(entered[sublayer.modules[0]], sublayer, entered, left) for sublayer in running]
-        # The same tensor, not only equal ones: of an attention that adds nothing, what enters the MLP is equal too.
+        # The same tensor, not only equal ones: if an attention adds nothing, the MLP's input is equal too.
         parallel = len(running) == 2 and _same(*befores)
         for number, (sublayer, before) in enumerate(zip(running, befores, strict=True)):
             if parallel:
                 after = before + left[sublayer.modules[-1]]
             else:
-                after = last if sublayer is running[-1] else befores[number + 1]
+                after = out if sublayer is running[-1] else befores[number + 1]
             passed(sublayer.part, before, after.reshape(before.shape))
         entered.clear()
         left.clear()
 
-    with ExitStack() as stack:
-        for path, child in children.items():
-            stack.callback(child.register_forward_hook(see(path), with_kwargs=True).remove)
-        stack.callback(module.register_forward_hook(leave, with_kwargs=True).remove)
+    with leaving(model, [*children, block.name], see, idle=True):
         yield
 
 
 def _before(enters: Tensor, sublayer: Sublayer, entered: Mapping[str, Tensor], left: Mapping[str, Tensor]) -> Tensor:
-    """The stream before a sublayer: what enters it, or, where that is a norm's output, what entered the norm."""
+    """The stream before a sublayer: its input, or the input of the norm whose output its input is."""
     norms = (path for path, output in left.items() if path not in sublayer.modules and _same(output, enters))
     return next((entered[path] for path in norms), enters)
 

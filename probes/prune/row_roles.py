@@ -8,15 +8,14 @@ model, as rows of a pruned one may reach nothing any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from probes.prune.block_walk import first_of
+from probes.models.hooks import Call, Stop, changing_output, entering, first_of, leaving, until_stop
 from probes.twin.anatomy import Matrix, Sublayer, probe_ids
 from probes.twin.twin import Twin
 
@@ -34,37 +33,31 @@ class Heads:
 
 
 def writer(model: PreTrainedModel, sublayer: Sublayer, matrices: Sequence[Matrix]) -> Matrix | None:
-    """The one of a sublayer's matrices whose output is the sublayer's output; None where there is none.
+    """The matrix whose output is the sublayer's output; None if there is none.
 
-    BLOOM's sublayers add the residual themselves; that is seen through.
+    In BLOOM, whose sublayers add the residual themselves, it is the matrix whose output is added to it.
     """
     if sublayer.beside:
         return None
+    by_name = {matrix.name: matrix for matrix in matrices}
     last: list[tuple[Matrix, Tensor]] = []
     found: list[Matrix] = []
 
-    def wrote(matrix: Matrix) -> Callable[..., None]:
-        def look(_module: nn.Module, _args: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                last.append((matrix, output))
+    def wrote(name: str, _call: Call, output: object) -> None:
+        if isinstance(output, Tensor):
+            last.append((by_name[name], output))
 
-        return look
-
-    def left(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
+    def left(_path: str, call: Call, output: object) -> None:
         if last:
             matrix, written = last[-1]
-            beside = [value for value in (*args[1:], kwargs.get("residual")) if isinstance(value, Tensor)]
+            beside = [value for value in (*call.args[1:], call.kwargs.get("residual")) if isinstance(value, Tensor)]
             out = first_of(output)
             if out.data_ptr() == written.data_ptr() or any(_is_sum(out, written, other) for other in beside):
                 found.append(matrix)
-        raise _Seen
+        raise Stop
 
-    with ExitStack() as stack:
-        for matrix in matrices:
-            stack.callback(model.get_submodule(matrix.name).register_forward_hook(wrote(matrix)).remove)
-        end = model.get_submodule(sublayer.modules[-1])
-        stack.callback(end.register_forward_hook(left, with_kwargs=True).remove)
-        _look(model)
+    with leaving(model, by_name, wrote, idle=True), leaving(model, sublayer.modules[-1:], left, idle=True):
+        _read_a_few(model)
     return found[0] if found else None
 
 
@@ -125,10 +118,6 @@ def _joined(number: int, sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...
     return tuple(tuple(head for head in range(number) if group[head] == own) for own in sorted(set(group)))
 
 
-class _Seen(BaseException):
-    """Ends a forward pass that has shown what was asked."""
-
-
 def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: Tensor) -> Tensor | None:
     """Which features that enter the writing matrix change when these outputs of another are disturbed.
 
@@ -138,40 +127,34 @@ def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: T
     noise = torch.Generator().manual_seed(1)
     unlike: list[object] = []
 
-    def disturb(_module: nn.Module, _args: object, output: object) -> object:
+    def disturbed(output: object) -> object:
         if not isinstance(output, Tensor) or output.shape[-1] != len(rows):
             unlike.append(output)
             return output
         added = torch.randn(output.shape, generator=noise).to(output) * (1 + output.abs().mean())
         return torch.where(rows.to(output.device), output + added, output)
 
-    handle = model.get_submodule(source.name).register_forward_hook(disturb)
-    try:
-        disturbed = _features(model, written_by)
-    finally:
-        handle.remove()
-    return None if unlike else (plain != disturbed).any(0).cpu()
+    with changing_output(model, source.name, disturbed):
+        after = _features(model, written_by)
+    return None if unlike else (plain != after).any(0).cpu()
 
 
 def _features(model: PreTrainedModel, written_by: Matrix) -> Tensor:
-    """What enters a matrix on a few tokens, (tokens, features)."""
+    """The inputs of a matrix on a few tokens, (tokens, features)."""
     seen: list[Tensor] = []
 
-    def look(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        seen.append(args[0].reshape(-1, args[0].shape[-1]).clone())
-        raise _Seen
+    def look(_name: str, call: Call) -> None:
+        seen.append(call.hidden.reshape(-1, call.hidden.shape[-1]).clone())
+        raise Stop
 
-    handle = model.get_submodule(written_by.name).register_forward_pre_hook(look)
-    try:
-        _look(model)
-    finally:
-        handle.remove()
+    with entering(model, [written_by.name], look):
+        _read_a_few(model)
     return seen[0]
 
 
 @torch.no_grad()
-def _look(model: PreTrainedModel) -> None:
-    with suppress(_Seen):
+def _read_a_few(model: PreTrainedModel) -> None:
+    with until_stop():
         model(input_ids=probe_ids(model), use_cache=False)
 
 

@@ -92,8 +92,7 @@ def store_pruning(place: Path, twin: Twin, notes: list[str], seconds: float, wor
             found["left"] = weight[weight != 0].cpu()
         matrices[name] = list(found)
         tensors |= {f"{name}|{kind}": tensor for kind, tensor in found.items()}
-    dropped = list(map(str, sorted(twin.state.dropped)))
-    facts = {"matrices": matrices, "dropped": dropped, "notes": notes, "seconds": seconds}
+    facts = {"matrices": matrices, "dropped": sorted(map(str, twin.state.dropped)), "notes": notes, "seconds": seconds}
 
     def build(folder: Path) -> None:
         save_file(tensors, folder / _FILE, metadata={"facts": json.dumps(facts)})

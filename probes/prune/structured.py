@@ -60,7 +60,8 @@ def feature_masks(
     Raises `BadInput` where nothing would go, or where no sublayer has a single matrix that writes its output.
     """
     kind = "mlp" if part.method is Method.NEURONS else "attn"
-    there = {s.layer for s in twin.anatomy.sublayers if s.kind == kind and not s.part.in_any(twin.state.dropped)}
+    parts = [sublayer.part for sublayer in twin.anatomy.sublayers if sublayer.part.kind == kind]
+    there = {one.layer for one in parts if not twin.is_dropped(one)}
     check_targets(part, (), there)
     meant = sorted(there & set(part.targets.layers or there))
     found = _sublayers(twin, part, kind)

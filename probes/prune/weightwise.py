@@ -13,7 +13,7 @@ from probes.calibration.samples import CalibrationSamples
 from probes.prune import criteria
 from probes.prune.activations import Hessians, NormCache, Norms
 from probes.prune.allocation import MatrixAmount, matrix_amounts, targeted_matrices
-from probes.prune.block_walk import Run, stream, walk_blocks, watched
+from probes.prune.block_walk import RunBlock, stream, walk_blocks, watched
 from probes.prune.global_threshold import Threshold, global_threshold
 from probes.prune.sparsegpt import inverse_factor, sparsegpt
 from probes.schema.errors import BadInput
@@ -84,7 +84,7 @@ class _Pruning:
         upstream = hashlib.sha256(self._start().encode())
         reused: list[int] = []
 
-        def visit(block: Block, run: Run) -> None:
+        def visit(block: Block, run: RunBlock) -> None:
             here = self._of_layer(block.layer)
             wanda = [share.matrix.name for share in here if share.part.method is Method.WANDA]
             gpt = [share.matrix.name for share in here if share.part.method is Method.SPARSEGPT]

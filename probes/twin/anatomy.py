@@ -42,23 +42,14 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Sublayer:
-    """Attention or MLP of one block: what reads the residual stream and adds to it."""
+    """The modules of one attention or MLP, which reads the residual stream and adds to it."""
 
-    kind: str
-    """"attn" or "mlp"."""
-    layer: int
+    part: Part
     modules: tuple[str, ...]
     """One module, or the loose layers in order (OPT's fc1, fc2); the last one's output joins the stream."""
     beside: bool = False
     """True if the modules are several that read the same and whose outputs all join the stream, as of an MLP beside
     experts."""
-
-    @property
-    def part(self) -> Part:
-        return Part(self.kind, self.layer)
-
-    def __str__(self) -> str:
-        return str(self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +173,13 @@ def _is_filter(block: nn.Module, parameter: str) -> bool:
 def _block(name: str, block: nn.Module, ran: Mapping[str, Tensor | None]) -> Block:
     layer, parts = int(name.rpartition(".")[2]), _parts(block)
     attention, rest, loose, mixers = ([f"{name}.{child}" for child in parts[kind]] for kind in _KINDS)
-    attn = Sublayer("attn", layer, tuple(attention)) if len(attention) == 1 else None
+    attn = Sublayer(Part("attn", layer), tuple(attention)) if len(attention) == 1 else None
     read = [ran.get(path) for path in rest]
     if len(rest) > 1 and not loose and read[0] is not None and all(one is read[0] for one in read):
-        mlp: Sublayer | None = Sublayer("mlp", layer, tuple(rest), beside=True)
+        mlp: Sublayer | None = Sublayer(Part("mlp", layer), tuple(rest), beside=True)
     else:
         modules = rest if len(rest) == 1 else loose if len(loose) > 1 and not rest else []
-        mlp = Sublayer("mlp", layer, tuple(modules)) if modules else None
+        mlp = Sublayer(Part("mlp", layer), tuple(modules)) if modules else None
     return Block(layer, name, attn, mlp, tuple(_matrices(name, layer, block, attn, mlp)), tuple(mixers))
 
 
@@ -224,10 +215,9 @@ def _matrices(name: str, layer: int, block: nn.Module, attn: Sublayer | None, ml
             continue
         module = block.get_submodule(inner)
         path = f"{name}.{inner}"
-        owner = next(
-            (s.kind for s in (attn, mlp) if s and any(path == m or path.startswith(f"{m}.") for m in s.modules)), ""
-        )
-        yield Matrix(path, layer, owner, isinstance(module, Conv1D))
+        owners = (s for s in (attn, mlp) if s and any(path == m or path.startswith(f"{m}.") for m in s.modules))
+        owner = next(owners, None)
+        yield Matrix(path, layer, owner.part.kind if owner else "", isinstance(module, Conv1D))
 
 
 def _is_attention(module: nn.Module) -> bool:

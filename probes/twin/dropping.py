@@ -1,35 +1,52 @@
-"""Takes sublayers and blocks out of a module graph, and finds out first what that needs in this architecture.
+"""Drops sublayers and blocks from a module graph, after finding out what that takes in this architecture.
 
-What stands in a sublayer's place must return what the sublayer returns, in shape and in meaning; a norm between the
-sublayer and the residual stream may add a bias of its own; and an architecture may ignore what was put there. So
-before anything is dropped, everything is dropped once on a few tokens, and every block must then hand on what it got.
+A module that replaces a sublayer must return what the sublayer returns, in shape and in meaning; a norm between the
+sublayer and the residual stream may add a bias of its own; and an architecture may ignore the replacement. So before
+anything is dropped, everything is dropped once on a few tokens, and every block must then return its input.
+
+Example: the attention of a block of OLMo-2, which has its norms after its sublayers:
+
+    h = x + post_attention_layernorm(self_attn(x))
+    y = h + post_feedforward_layernorm(mlp(h))
+
+`self_attn` is replaced by a `PassThrough` that returns zeros, in a tuple of two as the attention does. The zeros enter
+`post_attention_layernorm`. An RMSNorm of zeros is zero, so h = x; but a LayerNorm of zeros is its bias, which would be
+added at every token. Therefore the norm that reads the zeros is replaced too, by an `Identity`. With the MLP replaced
+in the same way, y = x: the block returns its input, so its attention and its MLP can be dropped. Gemma-2 differs only
+by a norm before each sublayer, which reads the stream and not the zeros, and stays.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
+from probes.models.hooks import Call, entering, first_of, leaving
 from probes.models.kv_cache import skip
-from probes.schema.part import BLOCK, SUBLAYERS, Part
-from probes.twin.anatomy import Anatomy, Sublayer, probe_ids
+from probes.schema.part import Part
+from probes.twin.anatomy import Anatomy, Block, Sublayer, probe_ids
+
+_MIXER = "mixer"
+
+Replacements = Mapping[Part, Mapping[str, nn.Module]]
+"""By part: the modules that replace others if it is dropped, by path."""
 
 
 class PassThrough(nn.Module):
-    """Stands where a sublayer was and adds nothing, or where a block was and hands its input on."""
+    """Replaces a sublayer and adds nothing to the stream, or replaces a block and returns its input."""
 
     def __init__(self, replaced: nn.Module, values: int | None, *, passes: bool) -> None:
         """`values` is how many the replaced module returns, None for a bare tensor."""
         super().__init__()
         self._values = values
         self._passes = passes
-        # Some architectures (BLOOM) hand the residual in and expect the sum back.
+        # Some architectures (BLOOM) pass the residual in and expect the sum back.
         names = list(inspect.signature(replaced.forward).parameters)
         self._residual = names.index("residual") if "residual" in names else None
         self._cached = sorted({inner.__dict__["layer_idx"] for inner in replaced.modules() if _is_numbered(inner)})
@@ -44,7 +61,7 @@ class PassThrough(nn.Module):
         return found
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor | None, ...]:
-        hidden = _hidden(args, kwargs)
+        hidden = Call(args, kwargs).hidden
         cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
         if cache is not None:
             positions = kwargs.get("position_ids")  # several streams' hidden states are laid out in many ways
@@ -60,39 +77,28 @@ class PassThrough(nn.Module):
         return out if self._values is None else (out, *[None] * (self._values - 1))
 
 
-Replacements = Mapping[Part, Mapping[str, nn.Module]]
-"""For each sublayer and block, the modules to put in to drop it, by module path."""
-_See = Callable[[str, Tensor, object], None]
-"""Gets a module's path, the hidden state that entered it, and what it returned."""
-
-
 def replacements(model: PreTrainedModel, anatomy: Anatomy) -> Replacements:
-    """What to put where to drop each sublayer and block; those that this architecture can't drop are missing.
+    """The modules to replace to drop each sublayer and block; parts that this architecture can't drop are missing.
 
     Runs the model on four tokens, four times, and leaves it as it was.
     """
-    values = _returned(model, anatomy)
-    made: dict[Part, dict[str, nn.Module]] = {}
-    for block in anatomy.blocks:
-        silent = PassThrough(model.get_submodule(block.name), values.get(block.name), passes=True)
-        made[block.part] = {block.name: silent}
-        for sublayer in (block.attn, block.mlp):
-            if sublayer is not None:
-                made[sublayer.part] = _in_place_of(model, sublayer, values)
-        if block.mixers:  # never dropped, but silent while it is looked at whether the others add nothing
-            mixers = Sublayer("mixer", block.layer, block.mixers, beside=True)
-            made[mixers.part] = _in_place_of(model, mixers, values)
-    _quiet_norms(model, anatomy, made)
-    obeyed = {
-        kinds: _layers_that_pass(model, anatomy, {part: made[part] for part in made if part.kind in kinds})
-        for kinds in ((*SUBLAYERS, "mixer"), (BLOCK,))
+    values = _values_returned(model, anatomy)
+    sublayers = {one.part: _silent(model, one, values) for block in anatomy.blocks for one in _adding(block)}
+    _replace_norms(model, anatomy, sublayers)
+    blocks = {
+        block.part: {block.name: PassThrough(module, values.get(block.name), passes=True)}
+        for block in anatomy.blocks
+        for module in (model.get_submodule(block.name),)
     }
-    passing = {Part(kind, layer) for kinds, layers in obeyed.items() for kind in kinds for layer in layers}
-    return {part: modules for part, modules in made.items() if part in passing and part.kind != "mixer"}
+    found: dict[Part, Mapping[str, nn.Module]] = {}
+    for group in (sublayers, blocks):
+        layers = _layers_that_pass(model, anatomy, group)
+        found |= {part: modules for part, modules in group.items() if part.layer in layers and part.kind != _MIXER}
+    return found
 
 
 def replace_modules(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Sets the modules at their paths, and gives what stood there."""
+    """Sets the modules at their paths, and returns those that were there."""
     before: dict[str, nn.Module] = {}
     for path, module in modules.items():
         parent, _, name = path.rpartition(".")
@@ -102,80 +108,97 @@ def replace_modules(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[
     return before
 
 
-def _in_place_of(model: nn.Module, sublayer: Sublayer, values: Mapping[str, int | None]) -> dict[str, nn.Module]:
+def _adding(block: Block) -> Iterator[Sublayer]:
+    """Everything in a block that adds to the stream; mixers are never dropped, but silent while the rest is tried."""
+    yield from (sublayer for sublayer in (block.attn, block.mlp) if sublayer is not None)
+    if block.mixers:
+        yield Sublayer(Part(_MIXER, block.layer), block.mixers, beside=True)
+
+
+def _silent(model: nn.Module, sublayer: Sublayer, values: Mapping[str, int | None]) -> dict[str, nn.Module]:
+    """The replacements of a sublayer's modules: of several in a row, the last one is silent and the others pass."""
     silent = sublayer.modules if sublayer.beside else sublayer.modules[-1:]
     passing: dict[str, nn.Module] = {path: nn.Identity() for path in sublayer.modules if path not in silent}
     return passing | {path: PassThrough(model.get_submodule(path), values.get(path), passes=False) for path in silent}
 
 
-def _returned(model: PreTrainedModel, anatomy: Anatomy) -> dict[str, int | None]:
-    """How many values each block and sublayer returns, None for a bare tensor; what never runs is missing."""
+def _values_returned(model: PreTrainedModel, anatomy: Anatomy) -> dict[str, int | None]:
+    """How many values each block and sublayer returns, None for a bare tensor; modules that never run are missing."""
     values: dict[str, int | None] = {}
 
-    def see(path: str, _hidden: Tensor, output: object) -> None:
+    def see(path: str, _call: Call, output: object) -> None:
         values[path] = len(output) if isinstance(output, tuple) else None
 
-    within = [path for block in anatomy.blocks for path in (block.name, *block.mixers)]
-    _look(model, [*within, *(path for sublayer in anatomy.sublayers for path in sublayer.modules)], see)
+    sublayers = [path for sublayer in anatomy.sublayers for path in sublayer.modules]
+    blocks = [path for block in anatomy.blocks for path in (block.name, *block.mixers)]
+    with leaving(model, [*blocks, *sublayers], see, idle=True):
+        _read_a_few(model)
     return values
 
 
-def _quiet_norms(model: PreTrainedModel, anatomy: Anatomy, made: dict[Part, dict[str, nn.Module]]) -> None:
-    """Adds the norms that a silenced sublayer's output goes through: a norm of nothing may still be a bias."""
+def _replace_norms(model: PreTrainedModel, anatomy: Anatomy, made: Mapping[Part, dict[str, nn.Module]]) -> None:
+    """Adds the norms that the zeros of a silent sublayer enter: a norm of zeros may still be a bias."""
     owners = {sublayer.modules[-1]: sublayer.part for sublayer in anatomy.sublayers}
-    silences: list[tuple[Tensor, Part]] = []
+    zeros: list[tuple[Tensor, Part]] = []
 
-    def see(path: str, hidden: Tensor, output: object) -> None:
+    def see(path: str, call: Call, output: object) -> None:
         if path in owners:
-            silences.append((_first(output), owners[path]))
+            zeros.append((first_of(output), owners[path]))
             return
-        heard = [owner for silence, owner in silences if silence.data_ptr() == hidden.data_ptr()]
+        read = [owner for zero, owner in zeros if zero.data_ptr() == call.hidden.data_ptr()]
         norm = all(parameter.dim() < 2 for parameter in model.get_submodule(path).parameters())
-        if heard and norm and not bool(hidden.any()):
-            made[heard[-1]][path] = nn.Identity()
+        if read and norm and not bool(call.hidden.any()):
+            made[read[-1]][path] = nn.Identity()
 
     dropped = {part: dict(made[part]) for part in owners.values()}
-    with _dropped(model, dropped):
-        _look(model, [*owners, *_beside(model, anatomy)], see)
+    with _dropped(model, dropped), leaving(model, [*owners, *_norms(model, anatomy)], see, idle=True):
+        _read_a_few(model)
 
 
 def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: Replacements) -> set[int]:
-    """The layers whose blocks hand on what entered them, or a norm of it, while all of this is dropped."""
-    paths = {path for modules in dropped.values() for path in modules}
-    within = [block for block in anatomy.blocks if block.name not in paths]
-    owner = {path: block.name for block in within for path in _beside(model, anatomy, block.layer)}
+    """The layers whose blocks return their input, or a norm of it, while all of this is dropped."""
+    replaced = {path for modules in dropped.values() for path in modules}
+    owner = {
+        path: block.name
+        for block in anatomy.blocks
+        if block.name not in replaced
+        for path in _norms(model, anatomy, block.layer)
+    }
     layers = {block.name: block.layer for block in anatomy.blocks}
-    asked: set[str] = set()
+    ran: set[str] = set()
     stream: dict[str, list[Tensor]] = {}
     passed: set[int] = set()
 
-    def enter(path: str, hidden: Tensor) -> None:
-        if path in layers:
-            stream[path] = [hidden]
+    def enter(path: str, call: Call) -> None:
+        stream[path] = [call.hidden]
 
-    def see(path: str, hidden: Tensor, output: object) -> None:
-        asked.add(path)
+    def leave(path: str, call: Call, output: object) -> None:
+        ran.add(path)
         if path in layers:
-            if _among(_first(output), stream[path]):
+            if _is_one_of(first_of(output), stream[path]):
                 passed.add(layers[path])
-        elif path not in paths and _among(hidden, stream[owner[path]]):
-            stream[owner[path]].append(_first(output))
+        elif path not in replaced and _is_one_of(call.hidden, stream[owner[path]]):
+            stream[owner[path]].append(first_of(output))
 
-    with _dropped(model, dropped):
-        try:
-            _look(model, {*paths, *owner, *layers}, see, enter)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - whatever an architecture raises without these parts, it can't do without them
-            return set()
-    ignored = {part.layer for part, modules in dropped.items() if not modules.keys() <= asked}
+    try:
+        with (
+            _dropped(model, dropped),
+            entering(model, layers, enter, idle=True),
+            leaving(model, {*replaced, *owner, *layers}, leave, idle=True),
+        ):
+            _read_a_few(model)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever an architecture raises without these parts, it can't do without them
+        return set()
+    ignored = {part.layer for part, modules in dropped.items() if not modules.keys() <= ran}
     return passed - ignored
 
 
-def _beside(model: nn.Module, anatomy: Anatomy, layer: int | None = None) -> list[str]:
-    """What stands in the blocks beside their sublayers: norms."""
+def _norms(model: nn.Module, anatomy: Anatomy, layer: int | None = None) -> list[str]:
+    """The modules of the blocks beside their sublayers."""
     blocks = [block for block in anatomy.blocks if layer in (None, block.layer)]
-    taken = {path for s in anatomy.sublayers for path in s.modules}
+    taken = {path for sublayer in anatomy.sublayers for path in sublayer.modules}
     children = (
         f"{block.name}.{name}" for block in blocks for name, _ in model.get_submodule(block.name).named_children()
     )
@@ -184,7 +207,7 @@ def _beside(model: nn.Module, anatomy: Anatomy, layer: int | None = None) -> lis
 
 @contextmanager
 def _dropped(model: nn.Module, modules: Replacements) -> Iterator[None]:
-    """While it lasts, all of this is dropped."""
+    """Drops all of this while the block lasts."""
     before = replace_modules(model, {path: module for part in modules.values() for path, module in part.items()})
     try:
         yield
@@ -192,48 +215,15 @@ def _dropped(model: nn.Module, modules: Replacements) -> Iterator[None]:
         replace_modules(model, before)
 
 
-def _look(
-    model: PreTrainedModel, paths: Iterable[str], see: _See, enter: Callable[[str, Tensor], None] | None = None
-) -> None:
-    """Runs the model on a few tokens and shows what these modules get, as they get it, and what they return."""
-
-    def before(path: str) -> Callable[..., None]:
-        def look(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
-            if enter is not None:
-                enter(path, _hidden(args, kwargs))
-
-        return look
-
-    def after(path: str) -> Callable[..., None]:
-        def look(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object) -> None:
-            see(path, _hidden(args, kwargs), output)
-
-        return look
-
-    with ExitStack() as stack, torch.inference_mode():
-        for path in paths:
-            module = model.get_submodule(path)
-            stack.callback(module.register_forward_pre_hook(before(path), with_kwargs=True).remove)
-            stack.callback(module.register_forward_hook(after(path), with_kwargs=True).remove)
-        model(input_ids=probe_ids(model), use_cache=False)
+@torch.inference_mode()
+def _read_a_few(model: PreTrainedModel) -> None:
+    model(input_ids=probe_ids(model), use_cache=False)
 
 
 def _is_numbered(module: nn.Module) -> bool:
     return isinstance(module.__dict__.get("layer_idx"), int)
 
 
-def _hidden(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Tensor:
-    hidden = args[0] if args else kwargs["hidden_states"]
-    assert isinstance(hidden, Tensor)
-    return hidden
-
-
-def _first(output: object) -> Tensor:
-    value = output[0] if isinstance(output, tuple) else output
-    assert isinstance(value, Tensor)
-    return value
-
-
-def _among(state: Tensor, known: Sequence[Tensor]) -> bool:
-    """Equal to one of these, whatever way they are folded (OPT flattens its tokens)."""
+def _is_one_of(state: Tensor, known: Sequence[Tensor]) -> bool:
+    """Does the state equal one of these, however they are folded (OPT flattens its tokens)?"""
     return any(state.numel() == other.numel() and torch.equal(state.flatten(), other.flatten()) for other in known)

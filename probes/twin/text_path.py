@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
+from probes.models.hooks import Call, entering
 from probes.schema.errors import BadInput
 
 
@@ -19,16 +19,12 @@ def entered(model: PreTrainedModel, ids: Tensor) -> dict[str, Tensor | None]:
     """
     seen: dict[str, Tensor | None] = {}
 
-    def before(path: str) -> Callable[..., None]:
-        def look(_module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
-            tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-            seen.setdefault(path, next(tensors, None))
+    def see(path: str, call: Call) -> None:
+        tensors = (value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor))
+        seen.setdefault(path, next(tensors, None))
 
-        return look
-
-    with ExitStack() as stack, torch.inference_mode():
-        for path, module in model.named_modules():
-            stack.callback(module.register_forward_pre_hook(before(path), with_kwargs=True).remove)
+    paths = [path for path, _ in model.named_modules()]
+    with torch.inference_mode(), entering(model, paths, see, idle=True):
         try:
             model(input_ids=ids, use_cache=False)
         except torch.OutOfMemoryError:

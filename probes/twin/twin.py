@@ -1,13 +1,12 @@
 """A pruned model that is the dense one with some submodules replaced: every untouched tensor is the dense tensor.
 
-Dropping a sublayer costs no memory, masking costs the masked matrices only, and giving something back is pointing
-at the dense tensor or module again, so it is exact to the bit.
+Dropping a sublayer costs no memory, masking costs the masked matrices only, and restoring is pointing at the dense
+tensor or module again, so it is exact to the bit.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -16,7 +15,6 @@ from transformers import PreTrainedModel
 
 from probes.models.rotary import changing_buffers
 from probes.schema.errors import BadInput, Failure
-from probes.schema.header import Calibration, MatrixReport, PruneReport
 from probes.schema.part import BLOCK, SUBLAYERS, Part
 from probes.schema.prune_setting import ranges
 from probes.system.memory import let_go
@@ -57,12 +55,12 @@ class Twin:
         self._matrices = {matrix.name: matrix for matrix in self.anatomy.matrices}
         self._dense_modules = dict(dense.named_modules())
         self._own = dict(self.model.named_modules())
-        """The twin's own modules by path, whatever stands in their place now."""
+        """The twin's own modules by path, whatever replaces them now."""
         self._replaced: dict[str, nn.Module] = {}
-        """What dropping took out of the graph, by path."""
+        """The modules that dropping took out of the graph, by path."""
         self._known_replacements: Replacements | None = None
         self._dense_zeros: dict[str, int] = {}
-        """Of dense matrices, once they were counted."""
+        """By dense matrix, once they were counted."""
         self._state = TwinState()
 
     # Matrices -------------------------------------------------------------------------------------------------
@@ -76,20 +74,18 @@ class Twin:
         return self._as_rows(name, _weight(self._own[name]))
 
     def mask(self, name: str, keep: Tensor) -> None:
-        """The dense matrix with zeros where `keep`, (outputs, inputs), is False, and where `remove_features` put them.
+        """Sets the dense matrix with zeros where `keep`, (outputs, inputs), is False or `remove_features` put them.
 
-        Raises `BadInput` where the weight is not at hand, because a device map has moved it away.
+        Raises `BadInput` if a device map has moved the weight away.
         """
         features = self._feature_mask(name)
-        self._change(
-            name,
-            MatrixChange(packed(keep if features is None else keep & features), feature_mask=self._feature_bits(name)),
-        )
+        kept = keep if features is None else keep & features
+        self._change(name, MatrixChange(packed(kept), feature_mask=self._feature_bits(name)))
 
     def replace(self, name: str, weight: Tensor) -> None:
-        """Gives a matrix another weight, (outputs, inputs), with zeros where `remove_features` has put them.
+        """Replaces a matrix by another weight, (outputs, inputs), with zeros where `remove_features` has put them.
 
-        The tensor is the twin's from now on. Raises ValueError where shape or dtype differ from the dense matrix's.
+        The tensor is the twin's from now on. Raises ValueError if shape or dtype differ from the dense matrix's.
         """
         dense, features = self.dense_weight(name), self._feature_mask(name)
         if weight.shape != dense.shape or weight.dtype != dense.dtype:
@@ -98,15 +94,14 @@ class Twin:
         self._change(name, MatrixChange(packed(weight != 0), self.stored(name, weight), self._feature_bits(name)))
 
     def remove_features(self, name: str, keep: Tensor) -> None:
-        """Zeroes whole features on top of what the matrix is now; a later `mask` or `replace` keeps these zeros."""
+        """Zeroes whole features of the present matrix; a later `mask` or `replace` keeps these zeros."""
         features = self._feature_mask(name)
         bits = packed(keep if features is None else keep & features)
         weight = torch.where(keep, self.weight(name), 0)
         before = self._state.changes.get(name)
         if before is None or before.weight is None:
-            change = MatrixChange(
-                packed(keep if before is None else keep & self._unpacked(name, before.kept)), feature_mask=bits
-            )
+            kept = keep if before is None else keep & self._unpacked(name, before.kept)
+            change = MatrixChange(packed(kept), feature_mask=bits)
         else:
             change = MatrixChange(packed(weight != 0), self.stored(name, weight), bits)
         self._change(name, change)
@@ -116,12 +111,12 @@ class Twin:
         return nn.Parameter(self._as_rows(name, weight).contiguous(), requires_grad=False)
 
     def restore_unstructured(self, name: str) -> None:
-        """Gives a matrix all of its dense weights back but those that `remove_features` has zeroed."""
+        """Restores all dense weights of a matrix but those that `remove_features` zeroed."""
         features = self._feature_mask(name)
         if features is not None:
             self.mask(name, features)
         elif name in self._state.changes:
-            self._give_back(name)
+            self._restore_dense(name)
 
     def starting_weight(self, name: str) -> Tensor:
         """The weights a method starts from: the dense matrix, (outputs, inputs), without removed features."""
@@ -131,19 +126,23 @@ class Twin:
     # Sublayers ------------------------------------------------------------------------------------------------
 
     def drop(self, *parts: Part) -> None:
-        """Takes sublayers or blocks out. Their residual passes through unchanged.
+        """Drops sublayers or blocks: the residual stream passes them unchanged.
 
-        Raises `BadInput` where there is no such sublayer or it is dropped already, and `Failure` where the
-        architecture would not do what dropping says.
+        Raises `BadInput` if there is no such sublayer or it is dropped already, and `Failure` if the stream would not
+        pass unchanged in this architecture.
         """
         for part in parts:
             self._check(part)
-        self._go_without(self._state.dropped | set(parts))
+        self._set_dropped(self._state.dropped | set(parts))
 
     def droppable(self, kind: str) -> tuple[Part, ...]:
         """All parts of a kind ("attn", "mlp", "block") that can be dropped from this architecture, in layer order."""
         parts = (Part(kind, block.layer) for block in self.anatomy.blocks)
         return tuple(part for part in parts if part in self._replacements)
+
+    def is_dropped(self, part: Part) -> bool:
+        """Is the part dropped, or the block that it is in?"""
+        return part.in_any(self._state.dropped)
 
     @property
     def dropped_parameters(self) -> int:
@@ -156,30 +155,29 @@ class Twin:
     @property
     def in_use(self) -> tuple[Matrix, ...]:
         """The matrices that run: those of no dropped sublayer."""
-        gone = self._state.dropped
-        return tuple(matrix for matrix in self.anatomy.matrices if not Part(matrix.sublayer, matrix.layer).in_any(gone))
+        return tuple(m for m in self.anatomy.matrices if not self.is_dropped(Part(m.sublayer, m.layer)))
 
     # Back and forth -------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> TwinState:
-        """What differs from the dense model now; `set_state` comes back to it."""
+        """The difference from the dense model now; `set_state` comes back to it."""
         return self._state
 
     def set_state(self, state: TwinState) -> None:
         """Makes the twin exactly what it was when it had this state."""
-        self._give_back(*self._state.changes.keys() - state.changes.keys())
+        self._restore_dense(*self._state.changes.keys() - state.changes.keys())
         for name, change in state.changes.items():
             if change is not self._state.changes.get(name):
                 self._change(name, change)
-        self._go_without(state.dropped)
+        self._set_dropped(state.dropped)
 
     def restore(self, *what: str | Part) -> None:
-        """Gives matrices (by name), sublayers and blocks back; without arguments, everything.
+        """Restores matrices (by name), sublayers and blocks; without arguments, everything.
 
-        Raises `BadInput` where one of them is the dense model's already.
+        Raises `BadInput` if one of them is the dense model's already.
         """
-        same = [one for one in what if one not in self._state.changes and one not in self._state.dropped]
+        same = [name for name in what if name not in self._state.changes and name not in self._state.dropped]
         if same:
             raise BadInput(
                 "Nothing to restore", f"{same[0]} is as it is in the dense model.", "Choose what was pruned."
@@ -187,59 +185,10 @@ class Twin:
         changes = {name: change for name, change in self._state.changes.items() if what and name not in what}
         self.set_state(TwinState(changes, self._state.dropped - set(what) if what else frozenset()))
 
-    # What was removed -----------------------------------------------------------------------------------------
-
-    def measure(
-        self,
-        setting: str = "",
-        *,
-        targets: Iterable[str] | None = None,
-        all_listed: bool = False,
-        seconds: float = 0.0,
-        calibration: Calibration | None = None,
-        notes: Iterable[str] = (),
-    ) -> PruneReport:
-        """What was really removed, counted in the weights of the target matrices (by default all that differ).
-
-        With `all_listed` the report's `matrices` are all there are, not the targets alone.
-        """
-        names = set(self._state.changes if targets is None else targets)
-        matrices = tuple(
-            self._count(m)
-            for m in self.anatomy.matrices
-            if m.name in names or (all_listed and not self.weight(m.name).is_meta)
-        )
-        counted = [matrix for matrix in matrices if matrix.name in names]
-        return PruneReport(
-            setting=setting,
-            zeroed=sum(matrix.zeros for matrix in counted),
-            targeted=sum(matrix.rows * matrix.columns for matrix in counted),
-            dropped=tuple(map(str, sorted(self._state.dropped))),
-            dropped_parameters=self.dropped_parameters,
-            mask_hash=self._state.hash,
-            seconds=seconds,
-            calibration=calibration,
-            matrices=matrices,
-            notes=tuple(notes),
-            zeroed_before=sum(self._zeros_before(matrix.name) for matrix in counted),
-            in_layers=self._in_layers if self.anatomy.unreachable else 0,
-        )
-
-    @property
-    def _in_layers(self) -> int:
-        reached = (f"{matrix.name}.weight" for matrix in self.anatomy.matrices)
-        return sum(self.dense.get_parameter(name).numel() for name in (*reached, *self.anatomy.unreachable))
-
-    def _count(self, matrix: Matrix) -> MatrixReport:
-        weight = self.weight(matrix.name)
-        changed = matrix.name in self._state.changes
-        zeros = _zeros(weight) if changed else self._zeros_before(matrix.name)
-        return MatrixReport(matrix.name, matrix.layer, matrix.sublayer, weight.shape[0], weight.shape[1], zeros)
-
-    def _zeros_before(self, name: str) -> int:
+    def dense_zeros(self, name: str) -> int:
         """How many zeros a matrix has in the dense model."""
         if name not in self._dense_zeros:
-            self._dense_zeros[name] = _zeros(self.dense_weight(name))
+            self._dense_zeros[name] = count_zeros(self.dense_weight(name))
         return self._dense_zeros[name]
 
     # Helpers --------------------------------------------------------------------------------------------------
@@ -255,7 +204,7 @@ class Twin:
         before = self._state.changes.get(name)
         if change.weight is not None:
             weight = change.weight
-            if weight.device != dense.device:  # it has waited on the host
+            if weight.device != dense.device:  # it waited on the host
                 weight = nn.Parameter(weight.detach().to(dense.device), requires_grad=False)
             self._own[name].weight = weight
         else:
@@ -267,7 +216,7 @@ class Twin:
             self.weight(name).data.copy_(kept)
         self._state = replace(self._state, changes={**self._state.changes, name: change})
 
-    def _give_back(self, *names: str) -> None:
+    def _restore_dense(self, *names: str) -> None:
         if not names:
             return
         gone: list[object] = [self._own[name].weight for name in names]
@@ -303,10 +252,11 @@ class Twin:
 
     def _check(self, part: Part) -> None:
         layers = [block.layer for block in self.anatomy.blocks]
+        model = type(self.dense).__name__
         if part.kind not in (*SUBLAYERS, BLOCK) or not 0 <= part.layer <= layers[-1]:
             raise BadInput(
                 "No such sublayer",
-                f"{part} is not in a model of {len(layers)} layers.",
+                f"{str(part)!r} is not in a model of {len(layers)} layers.",
                 f"Layers count from 0 to {layers[-1]}.",
             )
         block = self.anatomy.block(part.layer)
@@ -316,33 +266,34 @@ class Twin:
                 f"Text does not run through layer {part.layer}.",
                 f"Layers in use: {ranges(layers)}.",
             )
-        if part.in_any(self._state.dropped):
+        if self.is_dropped(part):
             raise BadInput("Dropped twice", f"{part} is dropped already.", "Name it once.")
         if part.kind != BLOCK and block.sublayer(part.kind) is None:
             raise BadInput(
                 "No such sublayer",
-                f"Layer {part.layer} of {type(self.dense).__name__} has no {part.kind} that stands on its own.",
+                f"Layer {part.layer} of {model} has no {part.kind} that can be dropped on its own.",
                 f"Drop the whole layer with drop-block@layers={part.layer}.",
             )
         if part not in self._replacements:
             raise Failure(
                 "Can't drop",
-                f"Dropping {part} would not leave the residual stream of {type(self.dense).__name__} unchanged.",
+                f"Dropping {part} would not leave the residual stream of layer {part.layer} of {model} unchanged.",
                 "Drop the block instead." if part.kind != BLOCK else "This architecture's blocks can't be dropped.",
             )
 
-    def _go_without(self, dropped: frozenset[Part]) -> None:
+    def _set_dropped(self, dropped: frozenset[Part]) -> None:
         if dropped == self._state.dropped:
             return
         replace_modules(self.model, dict(reversed(self._replaced.items())))
-        # Blocks go last and come back first: what is dropped within them is dropped out of sight.
+        # Blocks go last and come back first: sublayers within a dropped block are out of the graph.
         self._replaced = {}
         for part in sorted(dropped, key=lambda part: part.kind == BLOCK):
             self._replaced |= replace_modules(self.model, self._replacements[part])
         self._state = replace(self._state, dropped=dropped)
 
 
-def _zeros(weight: Tensor) -> int:
+def count_zeros(weight: Tensor) -> int:
+    """How many of a matrix's weights are 0."""
     return weight.numel() - int(torch.count_nonzero(weight))
 
 

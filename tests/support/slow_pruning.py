@@ -65,8 +65,8 @@ def importance_slowly(
     blocks, result = dissect(model).blocks, {}
     gone = {sublayer for part in dropped for sublayer in part.sublayers}
     for block in blocks:
-        name, attn, mlp = Part(kind, block.layer), Part("attn", block.layer), Part("mlp", block.layer)
-        if name in {*gone, *dropped}:
+        here, attn, mlp = (Part(one, block.layer) for one in (kind, "attn", "mlp"))
+        if here in {*gone, *dropped}:
             continue
         if kind == "attn":
             before, after = _through(model, ids, block, gone | {mlp})
@@ -77,7 +77,7 @@ def importance_slowly(
             if kind == "mlp":
                 _, before = _through(model, ids, block, gone | {mlp})
         cosines = [float(a @ b) / math.sqrt(float(a @ a) * float(b @ b)) for a, b in zip(before, after, strict=True)]
-        result[name] = 1 - math.fsum(cosines) / len(cosines)
+        result[here] = 1 - math.fsum(cosines) / len(cosines)
     return result
 
 

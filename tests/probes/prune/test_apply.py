@@ -21,6 +21,7 @@ from probes.schema.part import Part
 from probes.schema.prune_setting import Ratio, parse
 from probes.system.progress import Work
 from probes.twin.anatomy import dissect
+from probes.twin.measure import measure_removed
 from probes.twin.twin import Twin
 from tests.support.prune_models import FEW, loaded, logits, pruned
 from tests.support.slow_pruning import hessian, sparsegpt_slowly
@@ -170,7 +171,7 @@ def test_weights_and_sublayers_are_given_back_by_name() -> None:
     assert all(
         torch.equal(twin.weight(m.name), twin.dense_weight(m.name)) for m in layer.matrices if m.sublayer == "attn"
     )
-    assert {m.layer for m in twin.measure().matrices if m.sublayer == "mlp"} == {1, 2}
+    assert {m.layer for m in measure_removed(twin).matrices if m.sublayer == "mlp"} == {1, 2}
 
 
 def test_one_half_of_a_dropped_block_is_given_back() -> None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from probes.prune import block_walk as blocks
 from probes.prune.activations import Hessians, Norms
-from probes.prune.block_walk import Run, stream, walk_blocks, watched
+from probes.prune.block_walk import RunBlock, stream, walk_blocks, watched
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.events import WorkProgressed
 from probes.system.progress import Work
@@ -42,7 +42,7 @@ def walked(model: PreTrainedModel, last: int = 2, ids: Tensor = IDS, visit: bloc
     """What each block's matrices saw before the block was pruned."""
     seen: dict[str, list[Tensor]] = {}
 
-    def look(block: Block, run: Run) -> None:
+    def look(block: Block, run: RunBlock) -> None:
         run([m.name for m in block.matrices], lambda name, x: seen.setdefault(name, []).append(x.clone()))
         halve(model, block)
 
@@ -114,7 +114,7 @@ def test_several_batches_sum_to_what_one_does(
         monkeypatch.setattr(blocks, "BATCH_TOKENS", tokens)
         sums, model = kind(), tiny(architecture)
 
-        def visit(block: Block, run: Run) -> None:
+        def visit(block: Block, run: RunBlock) -> None:
             run([matrix.name for matrix in block.matrices], sums.see)
             halve(model, block)
 
@@ -135,7 +135,7 @@ def test_a_block_can_be_run_as_often_as_it_is_asked_and_for_some_matrices_only()
     expected = walked(copy.deepcopy(model))
     found: dict[str, list[Tensor]] = {}
 
-    def visit(block: Block, run: Run) -> None:
+    def visit(block: Block, run: RunBlock) -> None:
         names = [matrix.name for matrix in block.matrices]
         for some in (names, names, names[:1], names[-1:], names[2:4]):
             seen: dict[str, list[Tensor]] = {}
@@ -164,7 +164,7 @@ def test_blocks_are_visited_in_order_up_to_the_last_that_is_wanted() -> None:
 def test_progress_rises_to_the_end_and_a_walk_can_be_cancelled() -> None:
     model, told = tiny("llama"), []
 
-    def visit(block: Block, run: Run) -> None:
+    def visit(block: Block, run: RunBlock) -> None:
         run([matrix.name for matrix in block.matrices], lambda name, x: None)
 
     def go(cancelled: Callable[[], bool] | None = None) -> None:
@@ -232,7 +232,7 @@ def test_everything_hooked_is_put_back_also_after_an_error(fault: type[BaseExcep
     own = model.transformer.h[1].forward
     model.transformer.h[1].__dict__["forward"] = own  # as accelerate leaves it
 
-    def visit(block: Block, run: Run) -> None:
+    def visit(block: Block, run: RunBlock) -> None:
         def see(name: str, inputs: Tensor) -> None:
             if fault is not None and block.layer == 1:
                 raise fault("stop")

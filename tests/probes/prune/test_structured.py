@@ -18,6 +18,7 @@ from probes.prune.structured import feature_masks
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import parse
 from probes.system.progress import Work
+from probes.twin.measure import measure_removed
 from probes.twin.twin import Twin
 from tests.support.layouts import HEADS, VARIANTS, built, groups, lost_rows, writes
 from tests.support.prune_models import loaded, logits, pruned
@@ -131,7 +132,7 @@ def test_an_mlp_that_does_something_more_to_what_a_matrix_wrote_is_left_alone() 
         layer.mlp.__class__ = Scaled
     twin = Twin(dense)
     thin(twin, "neurons:0.5")
-    assert {matrix.layer for matrix in twin.measure().matrices} == {2}
+    assert {matrix.layer for matrix in measure_removed(twin).matrices} == {2}
     with pytest.raises(BadInput, match=r"neurons:0\.5@layers=0-1 finds no MLP"):
         thin(twin, "neurons:0.5@layers=0-1")
 
@@ -144,7 +145,7 @@ def test_heads_of_all_attentions_are_ranked_together_by_their_share_of_what_thei
     twin = Twin(dense)
     thin(twin, "heads:0.25")
     (rows, written) = (twin.weight(f"transformer.h.1.attn.{name}") for name in ("c_attn", "c_proj"))
-    assert {matrix.layer for matrix in twin.measure().matrices} == {1}
+    assert {matrix.layer for matrix in measure_removed(twin).matrices} == {1}
     assert (written == 0).all(0).tolist() == [False] * 8 + [True] * 24
     assert (rows == 0).all(1).tolist() == ([False] * 8 + [True] * 24) * 3
 
@@ -224,7 +225,7 @@ def test_what_is_not_finite_is_not_ranked(setting: str) -> None:
 def test_other_layers_stay_and_no_hook_is_left(architecture: str, setting: str) -> None:
     twin = Twin(tiny(architecture))
     thin(twin, setting)
-    assert {matrix.layer for matrix in twin.measure().matrices} == {1}
+    assert {matrix.layer for matrix in measure_removed(twin).matrices} == {1}
     for model in (twin.dense, twin.model):
         assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 

@@ -34,7 +34,7 @@ def test_attention_and_mlp_are_told_apart(architecture: str) -> None:
         (attention,) = block.attn.modules
         assert model.get_submodule(attention).layer_idx == block.layer
         for matrix in block.matrices:
-            (owner,) = [s for s in (block.attn, block.mlp) if s.kind == matrix.sublayer]
+            (owner,) = [s for s in (block.attn, block.mlp) if s.part.kind == matrix.sublayer]
             assert any(matrix.name == path or matrix.name.startswith(f"{path}.") for path in owner.modules)
 
 

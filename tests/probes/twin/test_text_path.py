@@ -19,6 +19,7 @@ from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.system.progress import Work
 from probes.twin.anatomy import dissect
+from probes.twin.measure import measure_removed
 from probes.twin.twin import Twin
 from tests.support.tiny import byte_tokenizer
 
@@ -133,7 +134,7 @@ def test_layers_that_only_pictures_reach_are_no_layers_of_the_text() -> None:
     assert [block.layer for block in twin.anatomy.blocks] == [0, 2]
     assert {f"model.language_model.layers.{layer}" for layer in (1, 3)} < set(twin.anatomy.aside)
     apply(twin, parse("magnitude:0.5+drop-mlp@layers=2"), dense)
-    assert {matrix.layer for matrix in twin.measure().matrices} == {0, 2}
+    assert {matrix.layer for matrix in measure_removed(twin).matrices} == {0, 2}
     assert twin.droppable("block") == (Part("block", 0), Part("block", 2))
     with pytest.raises(BadInput, match="Text does not run through layer 1"):
         twin.drop(Part("block", 1))
