@@ -12,6 +12,7 @@ import pytest
 
 from explorer.state.saved_settings import SavedSettings
 from probes.recording import sessions_folder
+from probes.schema.prune_setting import parse
 from tests.support.user_folders import settings, written
 
 CODE = "from probes.recording import *; SessionWriter(sessions_folder() / 'mine.jsonl').close()"
@@ -40,6 +41,6 @@ def test_a_setting_that_is_written_is_found(monkeypatch, tmp_path):
     monkeypatch.setattr(platformdirs, "user_config_path", lambda *_, **__: tmp_path)
     monkeypatch.delenv("PHIER_CONFIG")
     assert settings() == 0
-    SavedSettings().save("mine", "wanda:0.5")
+    SavedSettings().save("mine", parse("wanda:0.5"))
     assert settings() > 0
     monkeypatch.undo()

@@ -110,7 +110,7 @@ def _by_layer(report: PruneReport) -> Table:
     """A row a layer, a column a matrix; neighbours that are alike are joined."""
     rows: dict[int, dict[str, str]] = {}
     for matrix in report.matrices:
-        rows.setdefault(matrix.layer, {})[_kind(matrix)] = f"{100 * matrix.sparsity:.1f}"
+        rows.setdefault(matrix.layer, {})[matrix.short] = f"{100 * matrix.sparsity:.1f}"
     fullest = max(rows.values(), key=len)
     kinds = list(dict.fromkeys([*fullest, *(kind for shares in rows.values() for kind in shares)]))
     table = Table(box=None, pad_edge=False)
@@ -133,18 +133,13 @@ def _obeyed(matrices: Sequence[MatrixReport]) -> Iterable[str]:
     found: dict[str, dict[str, list[int]]] = {}
     for matrix in matrices:
         for pattern in matrix.patterns:
-            found.setdefault(pattern, {}).setdefault(_kind(matrix), []).append(matrix.layer)
+            found.setdefault(pattern, {}).setdefault(matrix.short, []).append(matrix.layer)
     for pattern, kinds in found.items():
         by_layers: dict[str, list[str]] = {}
         for kind, layers in kinds.items():
             by_layers.setdefault(ranges(layers), []).append(kind)
         where = [f"{', '.join(names)} of layers {layers}" for layers, names in by_layers.items()]
         yield f"{pattern} in {'; '.join(where)}"
-
-
-def _kind(matrix: MatrixReport) -> str:
-    """A matrix's name within its sublayer, the same in every layer."""
-    return matrix.name.rpartition(".")[2]
 
 
 def _grouped(parts: Iterable[Part]) -> list[str]:

@@ -1,21 +1,18 @@
 """What is to be done to each matrix and sublayer of the pruned model, and the prune setting that says so.
 
-A plan is read from the present setting, changed cell by cell, and written as text again: the text is what is applied,
-shown and recorded, so nothing can be asked for on the screen that could not be typed.
+A plan is read from the present setting, changed cell by cell, and written as a setting again: the setting is what is
+applied, shown and recorded, so nothing can be asked for on the screen that could not be typed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
-from probes.schema.header import MatrixReport, PruneReport
+from explorer.state.layout import Layout
+from probes.schema.header import PruneReport
+from probes.schema.part import SUBLAYERS, Part
 from probes.schema.prune_setting import Amount, Method, Setting, SettingPart, Targets, parse
-
-Key = TypeVar("Key", str, tuple[int, str])
-Cell = tuple[int, str]
-"""A layer and its sublayer, "attn" or "mlp"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,196 +26,129 @@ class Treatment:
         return f"{self.method}:{self.amount}"
 
 
+Treatments = Mapping[str | Part, Treatment]
+"""By a matrix's name if its weights are pruned one by one, by a sublayer if whole neurons or heads are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The treatment of every matrix; whatever is in none of these stays dense."""
+    """The treatment of every matrix and sublayer; those without one stay dense."""
 
-    matrices: tuple[MatrixReport, ...]
-    """All that can be pruned, as they were measured."""
-    weights: Mapping[str, Treatment] = field(default_factory=dict)
-    """By the matrix' name."""
-    whole: Mapping[Cell, Treatment] = field(default_factory=dict)
-    """Neurons or heads taken out of a sublayer."""
-    dropped: frozenset[Cell] = frozenset()
+    layout: Layout = field(default_factory=Layout)
+    treatments: Treatments = field(default_factory=dict)
+    dropped: frozenset[Part] = frozenset()
     origin: Plan | None = None
-    """What the beginning of the setting does, which changes are written after; None where there is none."""
+    """What `begun` does; changes are written after it. None if there is no beginning."""
     begun: tuple[SettingPart, ...] = ()
-    """That beginning."""
+    """The beginning of the setting, up to the first part that a change of the plan may rewrite."""
 
     @classmethod
     def of(cls, report: PruneReport, layers: int = 0) -> Plan:
         """The plan that a setting was, with the layers its criterion chose; `layers` is how many the model has.
 
         Of a model made elsewhere only what was measured is known: drops, and zeros in its matrices. Raises `BadInput`
-        where the setting can't be read.
+        if the setting can't be read.
         """
+        layout = Layout.of(report.matrices, layers)
+        dropped = frozenset(sublayer for part in report.dropped_parts for sublayer in part.sublayers)
         if not report.setting:
-            return cls(tuple(completed(report.matrices, layers)), dropped=dropped_cells(report.dropped))
+            return cls(layout, dropped=dropped)
         parts = parse(report.setting).parts
-        begun = _beginning(parts)
-        dropped = dropped_cells(report.dropped)
-        later = frozenset(
-            (layer, kind)
-            for part in parts[len(begun) :]
+        begun, rest = _divided(parts)
+        by_name = (
+            Part(part.method.dropped_kind, layer)
+            for part in rest
             if part.method.drops
             for layer in part.targets.layers or ()
-            for kind in _kinds(part.method.dropped_kind)
         )
-        origin = cls(tuple(completed(report.matrices, layers)), dropped=dropped - later)._carried(begun)
-        return replace(origin._carried(parts[len(begun) :]), dropped=dropped, origin=origin, begun=begun)
+        later = {sublayer for part in by_name for sublayer in part.sublayers}
+        origin = cls(layout, dropped=dropped - later)._after(begun)
+        return replace(origin._after(rest), dropped=dropped, origin=origin, begun=begun)
 
-    def _carried(self, parts: Iterable[SettingPart]) -> Plan:
-        """With what these parts do to weights and features."""
-        weights, whole = dict(self.weights), dict(self.whole)
+    def _after(self, parts: Iterable[SettingPart]) -> Plan:
+        """The plan after these parts, but for their drops."""
+        treatments: dict[str | Part, Treatment] = dict(self.treatments)
         for part in parts:
-            targets = part.targets
-            named = [m for m in self.matrices if targets.has(m.name, m.layer, m.sublayer)]
+            named = [m for m in self.layout.matrices if part.targets.has(m.name, m.layer, m.sublayer)]
             if part.method is Method.DENSE:
-                weights = _without(weights, {m.name for m in named})
-                whole = _without(whole, {(m.layer, m.sublayer) for m in named})
+                treatments = _without(treatments, {*(m.name for m in named), *(m.part for m in named)})
             elif part.amount is not None and part.method.structured:
-                sublayer = thinned_sublayer(part.method)
-                chosen = self.layers if targets.layers is None else targets.layers
-                whole |= {(layer, sublayer): Treatment(part.method, part.amount) for layer in chosen}
+                chosen = self.layout.layers if part.targets.layers is None else part.targets.layers
+                treatment = Treatment(part.method, part.amount)
+                treatments.update((Part(part.method.thinned_kind, layer), treatment) for layer in chosen)
             elif part.amount is not None and not part.method.drops:
-                weights |= {m.name: Treatment(part.method, part.amount) for m in named}
-        return replace(self, weights=weights, whole=whole)
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return tuple(sorted({matrix.layer for matrix in self.matrices} | {layer for layer, _ in self.dropped}))
-
-    def names(self, cell: Cell) -> tuple[str, ...]:
-        """The matrices of a cell."""
-        return tuple(m.name for m in self.matrices if (m.layer, m.sublayer) == cell)
-
-    def treatment(self, name: str) -> Treatment | None:
-        return self.weights.get(name)
+                treatment = Treatment(part.method, part.amount)
+                treatments.update((m.name, treatment) for m in named)
+        return replace(self, treatments=treatments)
 
     # Changing it.
 
-    def treated(self, names: Iterable[str], treatment: Treatment) -> Plan:
-        """With a treatment on these matrices, whose sublayers then are not dropped."""
-        names = tuple(names)
-        cells = self._cells(names)
-        return replace(
-            self,
-            weights={**self.weights, **dict.fromkeys(names, treatment)},
-            whole=_without(self.whole, cells),
-            dropped=self.dropped - cells,
-        )
+    def treated(self, names: Collection[str], treatment: Treatment) -> Plan:
+        """With a treatment on these matrices, whose sublayers then are neither thinned nor dropped."""
+        parts = self.layout.parts(names)
+        treatments = _without(self.treatments, parts)
+        treatments.update((name, treatment) for name in sorted(names))
+        return replace(self, treatments=treatments, dropped=self.dropped - parts)
 
-    def thinned(self, cells: Collection[Cell], treatment: Treatment) -> Plan:
-        """With whole neurons or heads gone from these sublayers, and nothing else."""
-        plan = self.restored(name for cell in cells for name in self.names(cell))
-        return replace(plan, whole={**plan.whole, **dict.fromkeys(sorted(cells), treatment)})
+    def thinned(self, parts: Collection[Part], treatment: Treatment) -> Plan:
+        """With whole neurons or heads removed from these sublayers, and nothing else."""
+        plan = self.restored(self.layout.names(parts))
+        return replace(plan, treatments={**plan.treatments, **dict.fromkeys(sorted(parts), treatment)})
 
-    def dropping(self, cells: Collection[Cell]) -> Plan:
+    def dropping(self, parts: Collection[Part]) -> Plan:
         """Without these sublayers."""
-        names = {name for cell in cells for name in self.names(cell)}
-        return replace(
-            self,
-            weights=_without(self.weights, names),
-            whole=_without(self.whole, cells),
-            dropped=self.dropped | frozenset(cells),
-        )
+        return replace(self._dense_in(self.layout.names(parts), parts), dropped=self.dropped | frozenset(parts))
 
-    def restored(self, names: Iterable[str]) -> Plan:
+    def restored(self, names: Collection[str]) -> Plan:
         """With these matrices as in the dense model."""
-        names = tuple(names)
-        cells = self._cells(names)
-        return replace(
-            self,
-            weights=_without(self.weights, names),
-            whole=_without(self.whole, cells),
-            dropped=self.dropped - cells,
-        )
+        parts = self.layout.parts(names)
+        return replace(self._dense_in(names, parts), dropped=self.dropped - parts)
 
-    def _cells(self, names: Collection[str]) -> frozenset[Cell]:
-        wanted = set(names)
-        return frozenset((m.layer, m.sublayer) for m in self.matrices if m.name in wanted)
+    def _dense_in(self, names: Collection[str], parts: Collection[Part]) -> Plan:
+        return replace(self, treatments=_without(self.treatments, {*names, *parts}))
 
     # Writing it.
 
     @property
-    def setting(self) -> str:
-        """The plan as a prune setting; "" where nothing is to be done.
+    def setting(self) -> Setting | None:
+        """The plan as a prune setting; None if nothing is to be done.
 
-        What differs from the origin is written behind it, after giving it back, so that all else stays to the bit what
-        it is: pruning anew would calibrate the layers behind a change on what the change makes of it.
+        Differences from the origin are written behind it, after restoring what they change, so that all else stays
+        the same to the bit: pruning again would calibrate the later layers on the changed outputs.
         """
-        if not (self.weights or self.whole or self.dropped):
-            return ""
         origin = self.origin
-        if origin is None or not (origin._untouched_by(self) or origin.dropped & self.dropped):
-            return str(Setting(tuple(self._written(self.weights, self.whole, self.dropped))))
-        gone = {name for cell in self.dropped for name in self.names(cell)}
-        thick = {
-            name
-            for cell, treatment in origin.whole.items()
-            if self.whole.get(cell) != treatment
-            for name in self.names(cell)
-        }
-        thick |= {name for cell in origin.dropped - self.dropped for name in self.names(cell)}
-        old = {name for name, treatment in origin.weights.items() if self.weights.get(name) != treatment}
-        back = (old | thick) - gone
+        if not (self.treatments or self.dropped):
+            return None
+        if origin is None or not self._keeps_any_of(origin):
+            return Setting(tuple(self._written(self.treatments, self.dropped)))
+        changed = {key for key, treatment in origin.treatments.items() if self.treatments.get(key) != treatment}
+        thick = {key for key in changed if isinstance(key, Part)} | (origin.dropped - self.dropped)
+        names = {key for key in changed if isinstance(key, str)} | self.layout.names(thick)
+        back = names - self.layout.names(self.dropped)
         new = {
-            name: treatment
-            for name, treatment in self.weights.items()
-            if name in back or origin.weights.get(name) != treatment
+            key: treatment
+            for key, treatment in self.treatments.items()
+            if key in back or origin.treatments.get(key) != treatment
         }
-        whole = {cell: treatment for cell, treatment in self.whole.items() if origin.whole.get(cell) != treatment}
-        given = [SettingPart(Method.DENSE, None, targets) for targets in self._targets(back)]
-        return str(Setting((*self.begun, *given, *self._written(new, whole, self.dropped - origin.dropped))))
+        restoring = (SettingPart(Method.DENSE, None, targets) for targets in self.layout.few_targets(back))
+        return Setting((*self.begun, *restoring, *self._written(new, self.dropped - origin.dropped)))
 
-    def _untouched_by(self, other: Plan) -> bool:
-        """Does the other plan leave anything as this one has it?"""
-        weights = any(other.weights.get(name) == treatment for name, treatment in self.weights.items())
-        return weights or any(other.whole.get(cell) == treatment for cell, treatment in self.whole.items())
+    def _keeps_any_of(self, origin: Plan) -> bool:
+        kept = any(self.treatments.get(key) == treatment for key, treatment in origin.treatments.items())
+        return kept or bool(origin.dropped & self.dropped)
 
-    def _written(
-        self, weights: Mapping[str, Treatment], whole: Mapping[Cell, Treatment], dropped: Collection[Cell]
-    ) -> Iterator[SettingPart]:
-        for treatment in dict.fromkeys(weights.values()):
-            names = {name for name, other in weights.items() if other == treatment}
-            yield from (SettingPart(treatment.method, treatment.amount, targets) for targets in self._targets(names))
-        for treatment in dict.fromkeys(whole.values()):
-            layers = sorted(layer for (layer, _), other in whole.items() if other == treatment)
-            yield SettingPart(treatment.method, treatment.amount, Targets(layers=self._some(layers)))
-        for method, kind in ((Method.DROP_ATTN, "attn"), (Method.DROP_MLP, "mlp")):
-            layers = sorted(layer for layer, sublayer in dropped if sublayer == kind)
+    def _written(self, treatments: Treatments, dropped: Collection[Part]) -> Iterator[SettingPart]:
+        """The parts of a setting that do this: single weights, then whole neurons and heads, then drops."""
+        for treatment in sorted(dict.fromkeys(treatments.values()), key=lambda one: one.method.structured):
+            alike = [key for key, other in treatments.items() if other == treatment]
+            layers = sorted(key.layer for key in alike if isinstance(key, Part))
+            names = [key for key in alike if isinstance(key, str)]
+            found = [Targets(layers=self.layout.unless_all(layers))] if layers else self.layout.few_targets(names)
+            yield from (SettingPart(treatment.method, treatment.amount, targets) for targets in found)
+        for method, kind in zip((Method.DROP_ATTN, Method.DROP_MLP), SUBLAYERS, strict=True):
+            layers = sorted(part.layer for part in dropped if part.kind == kind)
             if layers:
                 yield SettingPart(method, None, Targets(layers=tuple(layers)))
-
-    def _targets(self, names: set[str]) -> list[Targets]:
-        """Few targets that cover these matrices and no other."""
-        found: list[Targets] = []
-        full = {cell for cell in self._cells(names) if set(self.names(cell)) <= names}
-        both = sorted(layer for layer in self.layers if {(layer, s) for s in self._sublayers(layer)} <= full)
-        if both:
-            found.append(Targets(layers=self._some(both)))
-        for sublayer in ("attn", "mlp", ""):
-            layers = sorted(layer for layer, kind in full if kind == sublayer and layer not in both)
-            if layers:
-                found.append(Targets(sublayer, self._some(layers, sublayer)))
-        left = [m for m in self.matrices if m.name in names and (m.layer, m.sublayer) not in full]
-        by_layers: dict[tuple[int, ...], list[str]] = {}
-        for short in dict.fromkeys(_short(matrix) for matrix in left):
-            layers = sorted(matrix.layer for matrix in left if _short(matrix) == short)
-            by_layers.setdefault(tuple(layers), []).append(short)
-        found += [
-            Targets(layers=self._some(layers), names=tuple(sorted(shorts))) for layers, shorts in by_layers.items()
-        ]
-        return found
-
-    def _sublayers(self, layer: int) -> set[str]:
-        return {matrix.sublayer for matrix in self.matrices if matrix.layer == layer}
-
-    def _some(self, layers: Iterable[int], sublayer: str | None = None) -> tuple[int, ...] | None:
-        """These layers; None where they are all there are of that kind."""
-        chosen = tuple(layers)
-        every = {m.layer for m in self.matrices if sublayer is None or m.sublayer == sublayer}
-        return None if set(chosen) == every else chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,57 +159,16 @@ class Draft:
     plan: Plan
 
 
-def completed(matrices: Sequence[MatrixReport], layers: int) -> Iterator[MatrixReport]:
-    """The matrices with those that were not measured, after the pattern of another layer.
+def _divided(parts: Sequence[SettingPart]) -> tuple[tuple[SettingPart, ...], tuple[SettingPart, ...]]:
+    """The beginning that changes are written behind, and the rest.
 
-    A report speaks of what a setting targeted. Of a sublayer that none was targeted in, one stands in for all.
+    The rest begins at the first part that restores something; drops by name directly before that belong to it too.
     """
-    known: dict[Cell, list[MatrixReport]] = {}
-    for matrix in matrices:
-        known.setdefault((matrix.layer, matrix.sublayer), []).append(matrix)
-    pattern = {kind: [MatrixReport(f"layer.0.{kind}", 0, kind, 0, 0, 0)] for kind in ("attn", "mlp")}
-    pattern |= {cell[1]: known[cell] for cell in sorted(known, reverse=True)}
-    yield from matrices
-    for layer in range(layers):
-        for sublayer, models in pattern.items():
-            if (layer, sublayer) not in known:
-                for model in models:
-                    name = model.name.replace(f".{model.layer}.", f".{layer}.", 1)
-                    yield replace(model, name=name, layer=layer, zeros=0)
+    end = next((place for place, part in enumerate(parts) if part.method is Method.DENSE), len(parts))
+    while end and parts[end - 1].method.drops and parts[end - 1].amount is None:
+        end -= 1
+    return tuple(parts[:end]), tuple(parts[end:])
 
 
-def thinned_sublayer(method: Method) -> str:
-    """Which sublayer a structured method takes from: neurons are the MLP's, heads the attention's."""
-    return "mlp" if method is Method.NEURONS else "attn"
-
-
-def dropped_cells(dropped: Iterable[str]) -> frozenset[Cell]:
-    """The cells that "attn 20", "mlp 3", "block 7" speak of."""
-    found: set[Cell] = set()
-    for text in dropped:
-        kind, _, layer = text.partition(" ")
-        if layer.isdigit():
-            found |= {(int(layer), sublayer) for sublayer in _kinds(kind)}
-    return frozenset(found)
-
-
-def _kinds(dropped: str) -> tuple[str, ...]:
-    """The sublayers that go when "attn", "mlp" or "block" is dropped."""
-    return ("attn", "mlp") if dropped == "block" else (dropped,)
-
-
-def _beginning(parts: Sequence[SettingPart]) -> tuple[SettingPart, ...]:
-    """What changes are written behind: all before the first part that gives back, but for last drops by name."""
-    given = next((place for place, part in enumerate(parts) if part.method is Method.DENSE), len(parts))
-    while given and parts[given - 1].method.drops and parts[given - 1].amount is None:
-        given -= 1
-    return tuple(parts[:given])
-
-
-def _short(matrix: MatrixReport) -> str:
-    """The last part of a matrix' name, which says what it is in every layer."""
-    return matrix.name.rpartition(".")[2]
-
-
-def _without(mapping: Mapping[Key, Treatment], keys: Collection[Key]) -> dict[Key, Treatment]:
-    return {key: value for key, value in mapping.items() if key not in keys}
+def _without(treatments: Treatments, keys: Collection[str | Part]) -> dict[str | Part, Treatment]:
+    return {key: treatment for key, treatment in treatments.items() if key not in keys}

@@ -1,4 +1,4 @@
-"""Prune settings kept under names of a person's own, from one sitting to the next."""
+"""Prune settings that a person has saved under names, from one sitting to the next."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from probes.schema.errors import Failure
+from probes.schema.prune_setting import BadSetting, Setting, parse
 from probes.system.files import replace_file
 from probes.system.user_folders import CONFIG_VARIABLE, config_folder
 
 
 class SavedSettings:
-    """A small JSON file, name by name; read anew each time, as another window may have changed it."""
+    """A small JSON file of names and settings, read again each time because another window may have changed it."""
 
     @property
     def path(self) -> Path:
@@ -21,7 +22,7 @@ class SavedSettings:
         return config_folder() / "settings.json"
 
     def all(self) -> dict[str, str]:
-        """Settings by name, the one kept last first. Raises `Failure` where the file can't be read."""
+        """The settings' texts by name, the one saved last first. Raises `Failure` if the file can't be read."""
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=dict[str, str])
         except FileNotFoundError:
@@ -31,20 +32,27 @@ class SavedSettings:
                 "Saved settings", f"{self.path} can't be read: {problem}.", "Correct it, or move it away."
             ) from problem
 
-    def name_of(self, setting: str) -> str:
-        """The name it is kept under, or ""; also where nothing can be read."""
+    def name_of(self, setting: Setting) -> str:
+        """The name it is saved under, or ""; also if the file can't be read."""
         try:
-            return next((name for name, kept in self.all().items() if kept == setting), "")
+            return next((name for name, text in self.all().items() if canonical(text) == str(setting)), "")
         except Failure:
             return ""
 
-    def save(self, name: str, setting: str) -> None:
-        """Keeps a setting under a name, in place of what had that name. Raises `Failure` where that is not possible."""
-        self._write({name: setting, **{other: kept for other, kept in self.all().items() if other != name}})
+    def names(self) -> dict[str, str]:
+        """The name saved last by each setting's text. Raises `Failure` if the file can't be read."""
+        names: dict[str, str] = {}
+        for name, text in self.all().items():
+            names.setdefault(canonical(text), name)
+        return names
+
+    def save(self, name: str, setting: Setting) -> None:
+        """Saves a setting under a name, in place of what had that name. Raises `Failure` if that is not possible."""
+        self._write({name: str(setting), **{other: text for other, text in self.all().items() if other != name}})
 
     def delete(self, name: str) -> None:
-        """Keeps nothing under a name any more. Raises `Failure` where that is not possible."""
-        self._write({other: kept for other, kept in self.all().items() if other != name})
+        """Deletes a name. Raises `Failure` if that is not possible."""
+        self._write({other: text for other, text in self.all().items() if other != name})
 
     def _write(self, named: Mapping[str, str]) -> None:
         text = msgspec.json.format(msgspec.json.encode(named)).decode()
@@ -56,3 +64,11 @@ class SavedSettings:
                 f"{self.path} could not be written ({problem.strerror}).",
                 f"Free some space, or set {CONFIG_VARIABLE}.",
             ) from problem
+
+
+def canonical(text: str) -> str:
+    """A setting as the program writes it; unchanged if it can't be read, so that it is listed and can be corrected."""
+    try:
+        return str(parse(text))
+    except BadSetting:
+        return text

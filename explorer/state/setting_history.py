@@ -2,188 +2,151 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from explorer.sources.source import Source
+from explorer.state.outcome import Outcome, stretch
 from explorer.state.view import View
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import parse
+from probes.schema.header import RunHeader
+from probes.schema.prune_setting import Setting, parse
 from probes.schema.record import StepRecord
-from probes.schema.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from explorer.state.prune_plan import Draft
     from explorer.state.saved_settings import SavedSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """The same steps of one context before and after a change."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """Another setting that was asked for, and what was shown at that moment."""
 
-    steps: int
-    """How many; those of which one of the two settings has no figures are left out."""
-    before: Summary
-    after: Summary
-    own: tuple[float, float] | None
-    """ΣKL of each model on its own text before and after, over the steps that have it; None if both share one."""
+    before: Setting | None
+    """None for a model made elsewhere."""
+    after: Setting
+    cursor: int = 0
+    path: Sequence[StepRecord] = ()
+    """The steps that the setting before had measured."""
+    place: int | None = None
+    """Where in the history `after` is, if it was gone back to; None if it is new."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """The settings tried, in order, and where among them the present one is."""
+
+    settings: tuple[Setting | None, ...] = ()
+    place: int = -1
+    previous: int = -1
+    """The place of the setting that was shown before this one."""
+    asked: Change | None = None
+    """The change whose run has not begun yet."""
+    change: Change | None = None
+    """The change that led to the present setting; None if the run was begun in another way."""
 
     @property
-    def verdict(self) -> str:
-        """Is the pruned model now closer to the dense one, by ΣKL on the shared context?"""
-        old, new = self.before.kl_local_sum, self.after.kl_local_sum
-        if math.isnan(old) or math.isnan(new):
-            return "undefined"
-        return "no change" if old == new else "better" if new < old else "worse"
+    def present(self) -> Setting | None:
+        return self.at(self.place)
 
+    def at(self, place: int) -> Setting | None:
+        """The setting at a place; None if there is none, or the model was made elsewhere."""
+        return self.settings[place] if 0 <= place < len(self.settings) else None
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A setting against the one before it, over the steps that both have measured."""
-
-    before: str
-    after: str
-    of: int
-    """Steps that one of the two has measured at least; above `whole.steps` if the other was interrupted or ended."""
-    whole: Stretch
-    cursor: int
-    """Where the cursor was when the change was asked for."""
-    at: Stretch
-    """Up to that cursor."""
+    def began(self, setting: Setting | None) -> History:
+        """After a run has begun with a setting. A setting that is new takes the place of those undone before it."""
+        asked = self.asked if self.asked is not None and self.asked.after == setting else None
+        state = replace(self, asked=None if asked else self.asked, change=asked)
+        if self.settings and setting == self.present:
+            return state
+        if asked is not None and asked.place is not None and self.at(asked.place) == setting:
+            return replace(state, place=asked.place, previous=self.place)
+        kept = self.settings[: self.place + 1]
+        return replace(state, settings=(*kept, setting), place=len(kept), previous=self.place)
 
 
 class SettingHistory:
-    """The settings of this sitting, in the order they were tried, and where among them the present one is."""
+    """The history of this sitting: asks a source for settings, and compares what each changed."""
 
     def __init__(self) -> None:
-        self.settings: list[str] = []
-        self.place = -1
+        self.state = History()
         self.draft: Draft | None = None
-        """For whoever comes back to it."""
+        """A plan that was left before it was applied."""
         self._run = 0
-        self._going: int | None = None
-        """The place that was asked for, until its run begins."""
-        self._stood: tuple[str, int, Sequence[StepRecord]] | None = None
-        """Setting, cursor and path when another setting was asked for."""
-        self._asked = ""
-        self._before: tuple[str, int, Sequence[StepRecord]] | None = None
-        """The same, once the setting that was asked for is there."""
-        self._after = ""
-        """That setting."""
         self._outcome: Outcome | None = None
         self._compared = 0
-        """Steps the outcome speaks of."""
-        self._previous: str | None = None
+        """Over how many steps the outcome was computed."""
 
     @cached_property
     def saved(self) -> SavedSettings:
-        """Those that a person keeps."""
+        """The settings saved under names."""
         from explorer.state.saved_settings import SavedSettings
 
         return SavedSettings()
 
     def notice(self, view: View) -> None:
-        """Takes note of a run that began with another setting; called whenever the view has changed."""
-        if view.header is None or view.run == self._run:
-            return
-        self._run = view.run
-        self._outcome = None
-        setting = _setting(view)
-        if self._stood is not None and setting == self._asked:
-            self._before, self._after, self._stood = self._stood, self._asked, None
-        present = self.settings[self.place] if self.settings else None
-        if setting == present:
-            return
-        self._previous = present
-        if self._going is not None and self.settings[self._going] == setting:
-            self.place = self._going
-        else:
-            del self.settings[self.place + 1 :]
-            self.settings.append(setting)
-            self.place = len(self.settings) - 1
-        self._going = None
+        """Takes note of a run that has begun; called whenever the view has changed."""
+        if view.header is not None and view.run != self._run:
+            self._run, self._outcome = view.run, None
+            self.state = self.state.began(setting_of(view.header))
 
     # Asking.
 
-    def ask(self, source: Source, view: View, setting: str) -> None:
-        """Makes the pruned model anew, and remembers how things stood."""
-        self._going = None
-        self._ask(source, view, setting)
+    def ask(self, source: Source, view: View, setting: Setting, place: int | None = None) -> None:
+        """Asks for the pruned model by a setting, and remembers what is shown now."""
+        change = Change(self.state.present, setting, view.cursor, tuple(view.path), place)
+        self.state = replace(self.state, asked=change)
+        source.prune(setting)
 
     def undo(self, source: Source, view: View) -> bool:
-        """Goes back to the setting before; False where there is none."""
-        return self._go(source, view, self.place - 1)
+        """Goes back to the setting before in the history; False if there is none."""
+        return self._go(source, view, self.state.place - 1)
 
     def redo(self, source: Source, view: View) -> bool:
-        return self._go(source, view, self.place + 1)
+        return self._go(source, view, self.state.place + 1)
 
     def flip(self, source: Source, view: View) -> bool:
-        """Turns to the setting that was shown before this one, and back; False where there is none."""
-        if self._previous is None or self._previous not in self.settings:
-            return False
-        return self._go(source, view, self.settings.index(self._previous))
+        """Turns to the setting that was shown before this one, and back; False if there is none."""
+        return self._go(source, view, self.state.previous)
 
     def _go(self, source: Source, view: View, place: int) -> bool:
-        if not 0 <= place < len(self.settings) or not self.settings[place]:
-            return False
-        self._going = place
-        self._ask(source, view, self.settings[place])
-        return True
-
-    def _ask(self, source: Source, view: View, setting: str) -> None:
-        self._stood = (_setting(view), view.cursor, list(view.path)) if view.newest else None
-        self._asked = canonical(setting)
-        source.prune(parse(setting))
+        setting = self.state.at(place)
+        if setting is not None:
+            self.ask(source, view, setting, place)
+        return setting is not None
 
     # What came of it.
 
     def outcome(self, view: View) -> Outcome | None:
         """Before and after, once the new setting has measured as many steps; None until then."""
-        before = self._before
-        if before is None or _setting(view) != self._after or not view.newest:
+        change = self.state.change
+        if change is None or not change.path or not view.newest:
             return None
-        was, cursor, path = before
+        path = change.path
         if view.newest < len(path) and (view.running or view.pause is None):
             return None
         steps = min(len(path), view.newest)
         if self._outcome is None or self._compared != steps:
             self._compared = steps
-            cursor = min(cursor, steps)
+            cursor = min(change.cursor, steps)
             whole = stretch(path[:steps], view.path[:steps])
             at = stretch(path[:cursor], view.path[:cursor])
-            self._outcome = Outcome(was, self._after, max(len(path), view.newest), whole, cursor, at)
+            self._outcome = Outcome(change.before, change.after, max(len(path), view.newest), whole, cursor, at)
         return self._outcome
 
     def still_measured(self, view: View) -> tuple[int, int] | None:
         """How many of the steps to compare are there, and how many there will be; None if nothing is compared."""
-        if self._before is None or _setting(view) != self._after:
+        change = self.state.change
+        if change is None or not change.path:
             return None
-        return min(view.newest, len(self._before[2])), len(self._before[2])
+        return min(view.newest, len(change.path)), len(change.path)
 
 
-def stretch(before: Sequence[StepRecord], after: Sequence[StepRecord]) -> Stretch:
-    """Both paths over the steps at which both have figures."""
-    both = [(old, new) for old, new in zip(before, after, strict=True) if old.shared and new.shared]
-    sums = [summarise([pair[side] for pair in both]) for side in (0, 1)]
-    own = None
-    if not all(one.same_context for pair in both for one in pair):
-        writing = [(old.p.kl, new.p.kl) for old, new in both if old.p and new.p]
-        own = sum(old for old, _ in writing), sum(new for _, new in writing)
-    return Stretch(len(both), sums[0], sums[1], own)
-
-
-def canonical(setting: str) -> str:
-    """A setting as it is written everywhere; as it stands where it can't be read."""
+def setting_of(header: RunHeader) -> Setting | None:
+    """The setting that made the pruned model; None if it was made elsewhere, or by one that can't be read here."""
     try:
-        return str(parse(setting))
+        return parse(header.prune.setting) if header.prune and header.prune.setting else None
     except BadInput:
-        return setting
-
-
-def _setting(view: View) -> str:
-    """The present setting, "" where there is none."""
-    report = view.header.prune if view.header else None
-    return canonical(report.setting) if report else ""
+        return None

@@ -103,7 +103,7 @@ def _meant(setting: Setting, twin: Twin) -> set[str]:
 
 def _takes_from(part: SettingPart, matrix: Matrix) -> bool:
     """Neurons are the MLP's and heads the attention's; other methods take from whatever is targeted."""
-    own = {Method.NEURONS: "mlp", Method.HEADS: "attn"}.get(part.method, matrix.sublayer)
+    own = part.method.thinned_kind or matrix.sublayer
     return own == matrix.sublayer and part.targets.has(matrix.name, matrix.layer, matrix.sublayer)
 
 

@@ -63,6 +63,16 @@ class MatrixReport:
     the model was made elsewhere."""
 
     @property
+    def part(self) -> Part:
+        """The sublayer that it is in."""
+        return Part(self.sublayer, self.layer)
+
+    @property
+    def short(self) -> str:
+        """The last part of its name, the same in every layer."""
+        return self.name.rpartition(".")[2]
+
+    @property
     def sparsity(self) -> float:
         return self.zeros / (self.rows * self.columns) if self.rows and self.columns else 0.0
 

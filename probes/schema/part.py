@@ -16,7 +16,7 @@ class Part:
     """One attention, one MLP, or one whole block. Parts sort by kind, then by layer."""
 
     kind: str
-    """"attn", "mlp" or "block"; "mixer" for one that is neither and is never pruned."""
+    """"attn", "mlp" or "block"; "mixer" or "" for what is neither and is never dropped."""
     layer: int
     """Counted from 0."""
 

@@ -56,6 +56,11 @@ class Method(StrEnum):
         return self in (Method.NEURONS, Method.HEADS)
 
     @property
+    def thinned_kind(self) -> str:
+        """The sublayer that whole neurons ("mlp") or heads ("attn") are removed from; "" for other methods."""
+        return {Method.NEURONS: "mlp", Method.HEADS: "attn"}.get(self, "")
+
+    @property
     def unstructured(self) -> bool:
         """True where each weight is decided for itself, so that N:M patterns make sense."""
         return not self.drops and not self.structured and self is not Method.DENSE

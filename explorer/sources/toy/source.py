@@ -28,6 +28,7 @@ from probes.schema.events import (
 )
 from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, ModelInfo, PruneReport, RunHeader
+from probes.schema.part import Part
 from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
@@ -259,7 +260,7 @@ def _report(setting: str) -> PruneReport:
 
     zeros: dict[str, float] = {}
     targeted: set[str] = set()
-    dropped: list[str] = []
+    dropped: list[Part] = []
     try:
         parts = parse(setting).parts
     except BadInput:  # a script may name any setting
@@ -273,10 +274,10 @@ def _report(setting: str) -> PruneReport:
         }
         if part.method.drops:
             layers = range(LAYERS - 2, LAYERS) if part.targets.layers is None else part.targets.layers
-            dropped += [f"{part.method.dropped_kind} {layer}" for layer in layers]
+            dropped += [Part(part.method.dropped_kind, layer) for layer in layers]
         elif part.method is Method.DENSE:
             zeros = {name: share for name, share in zeros.items() if name not in named}
-            dropped = [name for name in dropped if name not in {f"{kind} {layer}" for layer, kind in named.values()}]
+            dropped = [gone for gone in dropped if gone not in {Part(kind, layer) for layer, kind in named.values()}]
         elif not part.method.structured:
             targeted |= named.keys()
             zeros |= dict.fromkeys(named, part.amount.value if isinstance(part.amount, Ratio) else 0.5)
@@ -286,13 +287,13 @@ def _report(setting: str) -> PruneReport:
         )
         for layer in range(LAYERS)
         for shape, (r, c) in SHAPES.items()
-        if f"{shape.split('.')[0]} {layer}" not in dropped
+        if Part(shape.split(".")[0], layer) not in dropped
     )
     return PruneReport(
         setting=setting,
         zeroed=sum(matrix.zeros for matrix in matrices),
         targeted=sum(m.rows * m.columns for m in matrices if m.name in targeted),
-        dropped=tuple(dropped),
+        dropped=tuple(map(str, dropped)),
         mask_hash="3f9c",
         matrices=matrices,
     )

@@ -13,6 +13,7 @@ from explorer.ui.screens.page import Page
 from explorer.words.defaults import prompt_for
 from explorer.words.token_text import quoted
 from probes.schema.branches import Branch
+from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 
@@ -25,7 +26,7 @@ class MainActions(Page):
     history: SettingHistory
     untils: tuple[str, ...] = ()
     """Recent conditions, the latest first."""
-    settings_asked: tuple[str, ...] = ()
+    settings_asked: tuple[Setting, ...] = ()
     """Recent prune settings, the latest first."""
 
     def ask_fork(self, forced: Token, token: str, record: StepRecord) -> None:
@@ -150,23 +151,21 @@ class MainActions(Page):
     def action_prune(self) -> None:
         from explorer.ui.screens.prune import AskSetting
 
-        def answered(setting: str | None) -> None:
-            if setting:
+        def answered(setting: Setting | None) -> None:
+            if setting is not None:
                 self.settings_asked = (setting, *(s for s in self.settings_asked if s != setting))[:12]
                 self.history.ask(self.source, self.view, setting)
 
         if self.view.header is not None:
-            report = self.view.header.prune
-            present = report.setting if report else ""
+            present = self.history.state.present
             self.app.push_screen(AskSetting(present, self.settings_asked, self.history.saved), answered)
 
     def action_keep(self) -> None:
         """Saves the prune setting under a name."""
         from explorer.ui.screens.prune import save_setting
 
-        report = self.view.header.prune if self.view.header else None
-        if report is not None and report.setting:
-            save_setting(self, self.history.saved, report.setting)
+        if (setting := self.history.state.present) is not None:
+            save_setting(self, self.history.saved, setting)
 
     def action_grid(self) -> None:
         from explorer.ui.screens.prunegrid import PruneGrid

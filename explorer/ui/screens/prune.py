@@ -1,24 +1,24 @@
-"""The prune setting as text: checked while it is typed, and applied; and the name it is kept under."""
+"""The prune setting as text: checked while it is typed, and applied; and the name to save it under."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
 
 from textual import events, on
-from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from explorer.state.saved_settings import SavedSettings
-from explorer.ui.screens.dialog import Dialog, MessageDialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog, MessageDialog
 from explorer.words.token_text import flowing
-from probes.schema.errors import BadInput, PhierError
+from probes.schema.errors import PhierError
+from probes.schema.prune_setting import BadSetting, Setting, parse
 
 FIELD_WIDTH = 56
-"""Up to this length a setting stands whole in its field, and carets under it point at the fault."""
+"""Up to this length a setting fits into its field, so that carets under it point at the fault."""
 EXAMPLES = (
     ("wanda:0.5", "half of all weights, by |weight|·activation"),
     ("magnitude:0.3", "the smallest 30 % of each matrix"),
@@ -30,33 +30,34 @@ EXAMPLES = (
     ("drop-mlp@layers=12", "one MLP left out"),
 )
 RUNS_AGAIN = "The same prompt is run again on the new model."
-FORGETS = "⏎ takes it over · Del forgets the name"
+DELETES = "⏎ uses it · Del deletes the name"
 
 
-class AskSetting(Dialog[str]):
+class AskSetting(Dialog[Setting]):
     """Gives a prune setting, METHOD:AMOUNT[@TARGETS] joined by +."""
 
     title_text = "Prune"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "examples", show=False),
-        Binding("delete", "forget", show=False),
-    ]
-    foot = "⏎ prunes anew · ↓ kept, earlier ones, examples · Esc leaves it"
+    COMMAND_TABLE = (
+        Command({"enter": ""}, "⏎", "Makes the pruned model by the setting.", label="applies"),
+        Command({"down": "examples"}, "↓", "Goes to the settings below.", label="saved, recent, examples"),
+        Command({"delete": "delete"}, "Del", "Deletes the name of a saved setting."),
+        CANCEL,
+    )
 
-    def __init__(self, present: str, earlier: Sequence[str], saved: SavedSettings) -> None:
+    def __init__(self, present: Setting | None, earlier: Sequence[Setting], saved: SavedSettings) -> None:
         """`earlier` are settings asked for before, `saved` those with names."""
         super().__init__()
-        self._present = present
-        self._store = saved
+        self._present = str(present or "")
+        self._saved = saved
         self._names: dict[str, str] = {}
-        """A name by each setting that is kept."""
-        self._earlier = [text for text in earlier if text != present]
+        """The name of each saved setting."""
+        self._earlier = [str(setting) for setting in earlier if setting != present]
 
     def body(self) -> Iterator[Widget]:
         yield Input(self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
         yield Static("", id="verdict", classes="hint", markup=False)
         try:
-            self._names = _names(self._store)
+            self._names = self._saved.names()
         except PhierError as problem:
             self.notify(problem.message, title=problem.title)
         about = {text: f"“{flowing(name)}”" for text, name in self._names.items()}
@@ -75,7 +76,7 @@ class AskSetting(Dialog[str]):
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         if not fault_of(event.value):
-            self.dismiss(event.value.strip())
+            self.dismiss(parse(event.value))
 
     @on(OptionList.OptionSelected)
     def take(self, event: OptionList.OptionSelected) -> None:
@@ -87,11 +88,11 @@ class AskSetting(Dialog[str]):
     @on(OptionList.OptionHighlighted)
     @on(events.DescendantFocus)
     def offer(self) -> None:
-        self.query_one("#about", Static).update(FORGETS if self._under_cursor in self._names else RUNS_AGAIN)
+        self.query_one("#about", Static).update(DELETES if self._under_cursor in self._names else RUNS_AGAIN)
 
     @property
     def _under_cursor(self) -> str:
-        """The setting that the list's cursor is on; "" while something else has the focus."""
+        """The setting under the list's cursor; "" while the list is not in focus."""
         offered = self.query_one(OptionList)
         chosen = offered.highlighted_option if offered.has_focus else None
         return (chosen.id if chosen else None) or ""
@@ -99,33 +100,34 @@ class AskSetting(Dialog[str]):
     def action_examples(self) -> None:
         self.query_one(OptionList).focus()
 
-    def action_forget(self) -> None:
-        """Lets go of the name of the setting under the list's cursor; the setting itself stays in the list."""
+    def action_delete(self) -> None:
+        """Deletes the name of the setting under the list's cursor; the setting stays in the list."""
         setting = self._under_cursor
         name = self._names.get(setting)
         if name is None:
             return
         try:
-            self._store.delete(name)
-            self._names = _names(self._store)
+            self._saved.delete(name)
+            self._names = self._saved.names()
         except PhierError as problem:
             self.app.push_screen(MessageDialog(problem.title, problem.message, problem.hint))
             return
         other = self._names.get(setting)
         words = f"“{flowing(other)}”" if other else dict(EXAMPLES).get(setting, "earlier")
         self.query_one(OptionList).replace_option_prompt(setting, _offer(setting, words))
-        self.query_one("#about", Static).update(f"“{flowing(name)}” is forgotten.")
+        self.query_one("#about", Static).update(f"“{flowing(name)}” is deleted.")
 
 
 class AskName(Dialog[str]):
-    """Gives the name that the present setting is to be kept under."""
+    """Gives the name to save the present setting under."""
 
-    title_text = "Keep the setting"
-    foot = "⏎ keeps it · Esc leaves it"
+    title_text = "Save the setting"
+    COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Saves the setting under the name.", label="saves"), CANCEL)
 
-    def __init__(self, setting: str, name: str, taken: Mapping[str, str]) -> None:
+    def __init__(self, setting: Setting, name: str, taken: Mapping[str, str]) -> None:
+        """`taken` are the settings that names are taken by."""
         super().__init__()
-        self._setting = setting
+        self._setting = str(setting)
         self._called = name
         self._taken = taken
 
@@ -139,7 +141,7 @@ class AskName(Dialog[str]):
         other = self._taken.get(event.value.strip())
         replaces = other is not None and other != self._setting
         self.query_one("#verdict", Static).update(
-            f"It takes the place of {other}." if replaces else "x lists what is kept, here and in later sittings."
+            f"It replaces {other}." if replaces else "x lists saved settings, now and in later sittings."
         )
 
     @on(Input.Submitted)
@@ -148,20 +150,12 @@ class AskName(Dialog[str]):
             self.dismiss(event.value.strip())
 
 
-def _names(store: SavedSettings) -> dict[str, str]:
-    """The name kept last by each setting that is kept. Raises `Failure` where the file can't be read."""
-    names: dict[str, str] = {}
-    for name, setting in store.all().items():
-        names.setdefault(setting, name)
-    return names
-
-
 def _offer(setting: str, words: str) -> str:
     return f"{setting:<25} {words}"
 
 
-def save_setting(screen: Screen[None], saved: SavedSettings, setting: str) -> None:
-    """Asks for a name over a screen and keeps the setting under it; a file that can't be used is said."""
+def save_setting(screen: Screen[None], saved: SavedSettings, setting: Setting) -> None:
+    """Asks for a name over a screen and saves the setting under it; shows a dialog if the file can't be used."""
 
     def answered(name: str | None) -> None:
         if name is None:
@@ -171,7 +165,7 @@ def save_setting(screen: Screen[None], saved: SavedSettings, setting: str) -> No
         except PhierError as problem:
             screen.app.push_screen(MessageDialog(problem.title, problem.message, problem.hint))
         else:
-            screen.notify(f"{setting} is kept as “{name}”.", title="Kept")
+            screen.notify(f"{setting} is saved as “{name}”.", title="Saved")
 
     try:
         screen.app.push_screen(AskName(setting, saved.name_of(setting), saved.all()), answered)
@@ -180,14 +174,10 @@ def save_setting(screen: Screen[None], saved: SavedSettings, setting: str) -> No
 
 
 def fault_of(setting: str) -> str:
-    """What is wrong with a prune setting, or "" where nothing is."""
-    from probes.schema.prune_setting import BadSetting, parse
-
+    """The fault of a prune setting, or "" if it has none."""
     try:
         parse(setting)
     except BadSetting as problem:
         pointer = problem.pointer.splitlines()[-1] if len(problem.text) <= FIELD_WIDTH else ""
         return f"{pointer}\n{problem.message} {problem.hint}".strip("\n")
-    except BadInput as problem:
-        return f"{problem.message} {problem.hint}".strip()
     return ""

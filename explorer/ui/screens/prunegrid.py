@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.sources.source import Source
-from explorer.state.prune_plan import Draft, Plan, thinned_sublayer
+from explorer.state.prune_plan import Draft, Plan
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.ui.screens.page import Page, too_small
@@ -101,7 +101,7 @@ class PruneGrid(Page):
         self._view = view
         self._history = history
         self._report: PruneReport | None = None
-        self._present = self._plan = Plan(())
+        self._present = self._plan = Plan()
 
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -120,8 +120,9 @@ class PruneGrid(Page):
         self._read()
         grid, brush = self.query_one(LayerGrid), self.query_one(PruneBrush)
         grid.show(self._present, self._plan)
-        changed = self._plan.setting != self._present.setting
-        brush.show(grid.told, self._plan.setting if self._made_here else MADE_ELSEWHERE, changed)
+        setting = self._plan.setting
+        changed = setting != self._present.setting
+        brush.show(grid.told, (str(setting) if setting else "") if self._made_here else MADE_ELSEWHERE, changed)
         outcome = self._history.outcome(self._view)
         self.query_one(BeforeAfter).show(outcome, self._history.still_measured(self._view))
         self.query_one(Status).show(self._view)
@@ -149,7 +150,8 @@ class PruneGrid(Page):
         header = self._view.header
         if header is None or header.prune is None:
             return Text(" phier", colours.strong)
-        name = self._history.saved.name_of(header.prune.setting) if header.prune.setting else ""
+        setting = self._history.state.present
+        name = self._history.saved.name_of(setting) if setting else ""
         return Text.assemble(
             (" phier  ", colours.strong),
             (flowing(header.dense.name), colours.dense),
@@ -162,7 +164,7 @@ class PruneGrid(Page):
         )
 
     def _keys(self, changed: bool) -> list[KeyHint]:
-        history, ready = self._history, self._ready
+        history, ready = self._history.state, self._ready
         return [
             KeyHint("space", "paint", "paint", self._made_here),
             KeyHint("d", "drop", "drop", self._made_here),
@@ -209,18 +211,18 @@ class PruneGrid(Page):
             return
         grid, treatment = self.query_one(LayerGrid), self.query_one(PruneBrush).treatment
         if treatment.method.structured:
-            sublayer = thinned_sublayer(treatment.method)
-            cells = {cell for cell in grid.cells if cell[1] == sublayer}
-            if not cells:
+            sublayer = treatment.method.thinned_kind
+            parts = {part for part in grid.parts if part.kind == sublayer}
+            if not parts:
                 self.notify(f"Choose {sublayer} cells.", title=f"{treatment.method} are in the {sublayer} sublayers")
-            self._plan = self._plan.thinned(cells, treatment)
+            self._plan = self._plan.thinned(parts, treatment)
         else:
             self._plan = self._plan.treated(grid.names, treatment)
         self.show()
 
     def action_drop(self) -> None:
         if self._made_here:
-            self._plan = self._plan.dropping(self.query_one(LayerGrid).cells)
+            self._plan = self._plan.dropping(self.query_one(LayerGrid).parts)
             self.show()
 
     def action_restore(self) -> None:
@@ -261,7 +263,7 @@ class PruneGrid(Page):
         setting = self._plan.setting
         if not self._ready or setting == self._present.setting:
             return
-        if not setting:
+        if setting is None:
             self.notify(
                 "A pruned model needs something pruned. u goes back to an earlier setting.", title="Nothing left"
             )
@@ -281,8 +283,8 @@ class PruneGrid(Page):
     def action_keep(self) -> None:
         from explorer.ui.screens.prune import save_setting
 
-        if self._made_here:
-            save_setting(self, self._history.saved, self._present.setting)
+        if (setting := self._present.setting) is not None and self._made_here:
+            save_setting(self, self._history.saved, setting)
 
     def action_keys(self) -> None:
         from explorer.ui.screens.help import KeysDialog

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from rich.text import Text
 from textual.geometry import Size
 
-from explorer.state.setting_history import Outcome, Stretch
+from explorer.state.outcome import Outcome, Stretch
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing, wrapped
@@ -81,8 +81,8 @@ class BeforeAfter(LineWidget, can_focus=True):
         figures = [figure for figure in FIGURES if figure is not TOTAL or outcome.whole.own is not None]
         if size.height >= len(figures) + 4:
             lines = [
-                [(f" {fit(flowing(outcome.before), size.width - 2)}", palette.muted)],
-                [(f" → {fit(flowing(outcome.after), size.width - 4)}", palette.pruned)],
+                [(f" {fit(flowing(str(outcome.before or 'made elsewhere')), size.width - 2)}", palette.muted)],
+                [(f" → {fit(flowing(str(outcome.after)), size.width - 4)}", palette.pruned)],
                 *lines,
             ]
         for name, read, write in figures:

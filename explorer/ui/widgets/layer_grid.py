@@ -9,13 +9,13 @@ from rich.text import Text
 from textual import events
 from textual.geometry import Size
 
-from explorer.state.prune_plan import Cell, Plan
+from explorer.state.prune_plan import Plan
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words.token_text import fit
 from probes.schema.header import MatrixReport
+from probes.schema.part import SUBLAYERS, Part
 
 LABEL, COLUMN = 7, 6
-SUBLAYERS = ("attn", "mlp")
 
 
 class LayerGrid(LineWidget, can_focus=True):
@@ -35,7 +35,7 @@ class LayerGrid(LineWidget, can_focus=True):
     def show(self, present: Plan, plan: Plan) -> None:
         if (present, plan) != (self.present, self.plan):
             self.present, self.plan = present, plan
-            self.row = min(self.row, max(0, len(plan.layers) - 1))
+            self.row = min(self.row, max(0, len(plan.layout.layers) - 1))
             self.redraw()
 
     @property
@@ -43,15 +43,15 @@ class LayerGrid(LineWidget, can_focus=True):
         """The sublayers, then the matrices by their short names."""
         if self.plan is None:
             return []
-        sublayers = [kind for kind in SUBLAYERS if any(m.sublayer == kind for m in self.plan.matrices)]
-        return [*sublayers, *dict.fromkeys(short(m) for m in self.plan.matrices if m.rows)]
+        sublayers = [kind for kind in SUBLAYERS if any(m.sublayer == kind for m in self.plan.layout.matrices)]
+        return [*sublayers, *dict.fromkeys(m.short for m in self.plan.layout.matrices if m.rows)]
 
     # The selection.
 
     def move(self, rows: int, columns: int) -> None:
         if self.plan is None:
             return
-        self.row = max(0, min(self.row + rows, len(self.plan.layers) - 1))
+        self.row = max(0, min(self.row + rows, len(self.plan.layout.layers) - 1))
         self.column = max(0, min(self.column + columns, len(self.columns) - 1))
         self.redraw()
 
@@ -63,7 +63,7 @@ class LayerGrid(LineWidget, can_focus=True):
     def whole_column(self) -> None:
         """Takes every layer of this column."""
         if self.plan is not None:
-            self.corner, self.row = (0, self.column), len(self.plan.layers) - 1
+            self.corner, self.row = (0, self.column), len(self.plan.layout.layers) - 1
             self.redraw()
 
     def _corners(self) -> tuple[range, range]:
@@ -79,18 +79,18 @@ class LayerGrid(LineWidget, can_focus=True):
         return [matrix.name for matrix in self._selected()]
 
     @property
-    def cells(self) -> set[Cell]:
+    def parts(self) -> set[Part]:
         """The sublayers that are selected, whole or in part."""
-        return {(matrix.layer, matrix.sublayer) for matrix in self._selected()}
+        return {matrix.part for matrix in self._selected()}
 
     def _selected(self) -> list[MatrixReport]:
         plan = self.plan
         if plan is None:
             return []
         rows, columns = self._corners()
-        layers = {plan.layers[row] for row in rows if row < len(plan.layers)}
+        layers = {plan.layout.layers[row] for row in rows if row < len(plan.layout.layers)}
         chosen = {self.columns[column] for column in columns if column < len(self.columns)}
-        return [m for m in plan.matrices if m.layer in layers and (m.sublayer in chosen or short(m) in chosen)]
+        return [m for m in plan.layout.matrices if m.layer in layers and (m.sublayer in chosen or m.short in chosen)]
 
     @property
     def told(self) -> str:
@@ -98,7 +98,7 @@ class LayerGrid(LineWidget, can_focus=True):
         if self.plan is None or not self.columns:
             return ""
         rows, columns = self._corners()
-        first, last = self.plan.layers[rows.start], self.plan.layers[rows.stop - 1]
+        first, last = self.plan.layout.layers[rows.start], self.plan.layout.layers[rows.stop - 1]
         layers = f"layer {first}" if first == last else f"layers {first}–{last}"
         return f"{', '.join(self.columns[columns.start : columns.stop])} of {layers}"
 
@@ -119,12 +119,12 @@ class LayerGrid(LineWidget, can_focus=True):
         more = (
             "" if len(shown) == len(columns) else f"{self._left + 1}–{self._left + len(shown)} of {len(columns)} ← →  "
         )
-        down = f"{self._top}–{min(len(plan.layers), self._top + visible) - 1}"
+        down = f"{self._top}–{min(len(plan.layout.layers), self._top + visible) - 1}"
         self.entitle(Text("layers"), Text(f"{more}{down}"))
         head = " layer " + "".join(f"{trimmed(name):>{COLUMN - 1}} " for name in shown)
         lines: list[Pieces] = [[(head, palette.muted)]]
         rows, chosen = self._corners()
-        layers = plan.layers
+        layers = plan.layout.layers
         for row in range(self._top, min(len(layers), self._top + visible)):
             layer = layers[row]
             line: Pieces = [(f"{layer:>{LABEL - 1}} ", palette.muted)]
@@ -148,13 +148,13 @@ class LayerGrid(LineWidget, can_focus=True):
         plan, present, palette = self.plan, self.present, self.palette
         assert plan is not None
         assert present is not None
-        matrices = [m for m in plan.matrices if m.layer == layer and column in (m.sublayer, short(m))]
+        matrices = [m for m in plan.layout.matrices if m.layer == layer and column in (m.sublayer, m.short)]
         if not matrices:
             return "", palette.faint
-        cell = (layer, matrices[0].sublayer)
-        if _treatments(plan, cell, matrices) != _treatments(present, cell, matrices):
-            return f"▸{_state(plan, cell, matrices)}", palette.pruned + BOLD
-        if cell in present.dropped:
+        part = matrices[0].part
+        if _treatments(plan, part, matrices) != _treatments(present, part, matrices):
+            return f"▸{_state(plan, part, matrices)}", palette.pruned + BOLD
+        if part in present.dropped:
             return "drop", palette.pruned
         weights = sum(m.rows * m.columns for m in matrices)
         zeros = sum(m.zeros for m in matrices)
@@ -172,7 +172,7 @@ class LayerGrid(LineWidget, can_focus=True):
         if inside is None or self.plan is None or inside.y == 0 or inside.x < LABEL:
             return
         self.corner = (self.row, self.column) if event.shift else None
-        self.row = min(self._top + inside.y - 1, len(self.plan.layers) - 1)
+        self.row = min(self._top + inside.y - 1, len(self.plan.layout.layers) - 1)
         self.column = min(self._left + (inside.x - LABEL) // COLUMN, len(self.columns) - 1)
         self.redraw()
 
@@ -185,23 +185,19 @@ class LayerGrid(LineWidget, can_focus=True):
         event.stop()
 
 
-def _treatments(plan: Plan, cell: Cell, matrices: Iterable[MatrixReport]) -> object:
-    """All that a plan does to a cell."""
-    return cell in plan.dropped or (plan.whole.get(cell), [plan.treatment(matrix.name) for matrix in matrices])
+def _treatments(plan: Plan, part: Part, matrices: Iterable[MatrixReport]) -> object:
+    """All that a plan does to a cell of the grid."""
+    return part in plan.dropped or (plan.treatments.get(part), [plan.treatments.get(m.name) for m in matrices])
 
 
-def _state(plan: Plan, cell: Cell, matrices: Iterable[MatrixReport]) -> str:
+def _state(plan: Plan, part: Part, matrices: Iterable[MatrixReport]) -> str:
     """What a plan does to a cell, short enough for a column."""
-    if cell in plan.dropped:
+    if part in plan.dropped:
         return "drop"
-    if (treatment := plan.whole.get(cell)) is not None:
+    if (treatment := plan.treatments.get(part)) is not None:
         return str(treatment.amount).lstrip("0")
-    states = {str(found.amount).lstrip("0") if (found := plan.treatment(m.name)) else "full" for m in matrices}
+    states = {str(found.amount).lstrip("0") if (found := plan.treatments.get(m.name)) else "full" for m in matrices}
     return states.pop() if len(states) == 1 else "mix"
-
-
-def short(matrix: MatrixReport) -> str:
-    return matrix.name.rpartition(".")[2]
 
 
 def trimmed(name: str) -> str:

@@ -9,7 +9,7 @@ from textual import events
 from textual.geometry import Size
 from textual.message import Message
 
-from explorer.state.prune_plan import Treatment, thinned_sublayer
+from explorer.state.prune_plan import Treatment
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words.token_text import wrapped
 from probes.schema.prune_setting import Amount, Method, Pattern, Ratio
@@ -83,7 +83,7 @@ class PruneBrush(LineWidget):
 
     def _about(self) -> str:
         if self.method.structured:
-            return f"whole {self.method}, of {thinned_sublayer(self.method)} cells"
+            return f"whole {self.method}, of {self.method.thinned_kind} cells"
         if self.method is Method.MAGNITUDE_GLOBAL:
             return "ranked over each part below"
         return "m next"

@@ -18,7 +18,7 @@ from explorer.recordings.comparison import compare_recordings
 from explorer.recordings.export import export_recordings
 from explorer.recordings.library import last_run_of
 from explorer.sources.replay import ReplaySource
-from explorer.state.prune_plan import completed
+from explorer.state.layout import completed
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.branches import tree_lines
 from probes.recording import read

@@ -23,17 +23,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_kept_is_found_by_whoever_looks_next() -> None:
-    SavedSettings().save("half", "wanda:0.5")
-    SavedSettings().save("mild", "wanda:0.3")
+    SavedSettings().save("half", parse("wanda:0.5"))
+    SavedSettings().save("mild", parse("wanda:0.3"))
     assert list(SavedSettings().all().items()) == [("mild", "wanda:0.3"), ("half", "wanda:0.5")]
-    assert SavedSettings().name_of("wanda:0.5") == "half"
-    assert SavedSettings().name_of("wanda:0.7") == ""
+    assert SavedSettings().name_of(parse("wanda:0.5")) == "half"
+    assert SavedSettings().name_of(parse("wanda:0.7")) == ""
 
 
 def test_a_name_stands_for_one_setting_and_can_be_let_go() -> None:
     saved = SavedSettings()
-    saved.save("mine", "wanda:0.5")
-    saved.save("mine", "wanda:0.3")
+    saved.save("mine", parse("wanda:0.5"))
+    saved.save("mine", parse("wanda:0.3"))
     assert saved.all() == {"mine": "wanda:0.3"}
     saved.delete("mine")
     assert saved.all() == {}
@@ -44,8 +44,8 @@ def test_a_damaged_file_is_said_and_never_written_over(folder: Path, content: st
     folder.mkdir()
     (folder / "settings.json").write_text(content, "latin-1")
     with pytest.raises(Failure, match="can't be read"):
-        SavedSettings().save("half", "wanda:0.5")
-    assert SavedSettings().name_of("wanda:0.5") == ""
+        SavedSettings().save("half", parse("wanda:0.5"))
+    assert SavedSettings().name_of(parse("wanda:0.5")) == ""
     assert (folder / "settings.json").read_text("latin-1") == content
 
 
@@ -53,13 +53,13 @@ def test_a_place_that_can_not_be_written_to_is_said(tmp_path: Path, monkeypatch:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "file" / "below"))
     with pytest.raises(Failure):
-        SavedSettings().save("half", "wanda:0.5")
+        SavedSettings().save("half", parse("wanda:0.5"))
 
 
 def test_a_place_that_can_not_be_made_is_said_with_the_variable_that_names_another(folder: Path) -> None:
     folder.symlink_to(folder.parent / "nowhere" / "at all")
     with pytest.raises(Failure, match="could not be written") as problem:
-        SavedSettings().save("half", "wanda:0.5")
+        SavedSettings().save("half", parse("wanda:0.5"))
     assert CONFIG_VARIABLE in problem.value.hint
 
 
@@ -80,12 +80,12 @@ async def test_a_setting_is_kept_by_name_and_offered_where_settings_are_typed() 
 
 
 async def test_a_name_that_is_taken_says_what_it_would_replace() -> None:
-    SavedSettings().save("mine", "wanda:0.7")
+    SavedSettings().save("mine", parse("wanda:0.7"))
     async with on_stage(scripted(Follow.DENSE), 4) as (app, pilot):
         await press(pilot, "w", "k")
         app.screen.query_one(Input).value = "mine"
         await press(pilot)
-        assert "It takes the place of wanda:0.7." in screen_text(app)
+        assert "It replaces wanda:0.7." in screen_text(app)
         await press(pilot, "escape")
         assert SavedSettings().all() == {"mine": "wanda:0.7"}
 
@@ -103,27 +103,27 @@ async def test_a_damaged_file_does_not_keep_anybody_from_typing(folder: Path) ->
 
 async def test_a_name_is_let_go_where_settings_are_typed_and_its_setting_stays_there() -> None:
     for name, setting in (("mild", "wanda:0.2"), ("half", "wanda:0.55"), ("the half", "wanda:0.55")):
-        SavedSettings().save(name, setting)
+        SavedSettings().save(name, parse(setting))
     async with on_stage(scripted(Follow.DENSE), 4) as (app, pilot):
         await press(pilot, "x", "delete")
-        assert "Del forgets the name" not in screen_text(app)
+        assert "Del deletes the name" not in screen_text(app)
         assert len(SavedSettings().all()) == 3, "in the field, Del is the field's"
         await press(pilot, "down", "home")
-        assert "Del forgets the name" in screen_text(app)
+        assert "Del deletes the name" in screen_text(app)
         await press(pilot, "delete")
         assert SavedSettings().all() == {"half": "wanda:0.55", "mild": "wanda:0.2"}
-        assert "“the half” is forgotten" in screen_text(app)
+        assert "“the half” is deleted" in screen_text(app)
         assert "wanda:0.55                “half”" in screen_text(app)
         await press(pilot, "delete")
         assert SavedSettings().all() == {"mild": "wanda:0.2"}
         assert "wanda:0.55" in screen_text(app)
         await press(pilot, "delete", "end", "delete")
         assert SavedSettings().all() == {"mild": "wanda:0.2"}, "nothing is under the cursor that has a name"
-        assert "Del forgets the name" not in screen_text(app)
+        assert "Del deletes the name" not in screen_text(app)
 
 
 async def test_a_name_that_can_not_be_let_go_is_said(folder: Path) -> None:
-    SavedSettings().save("half", "wanda:0.55")
+    SavedSettings().save("half", parse("wanda:0.55"))
     async with on_stage(scripted(Follow.DENSE), 4) as (app, pilot):
         await press(pilot, "x", "down", "home")
         (folder / "settings.json").write_text("{")

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from explorer.state.setting_history import SettingHistory, stretch
+from explorer.state.outcome import stretch
+from explorer.state.setting_history import Change, History, SettingHistory
 from explorer.state.view import View
 from explorer.ui.widgets.before_after import BeforeAfter
+from probes.schema.prune_setting import Setting, parse
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.settings import Follow
 from tests.support.stage import on_stage, press, scripted
@@ -74,3 +76,62 @@ async def test_an_early_flip_compares_and_names_the_steps_that_both_have() -> No
 
 def test_nothing_is_measured_again_before_a_change() -> None:
     assert SettingHistory().still_measured(View()) is None
+
+
+HALF, THIRD, DROP = parse("wanda:0.5"), parse("wanda:0.3"), parse("drop-attn:2")
+
+
+def tried(*settings: Setting | None) -> History:
+    """The history of runs that began with these settings, one after another."""
+    history = History()
+    for setting in settings:
+        history = history.began(setting)
+    return history
+
+
+def gone(history: History, place: int) -> History:
+    """The history after going back or forth to a place."""
+    there = history.at(place)
+    assert there is not None
+    return replace(history, asked=Change(history.present, there, place=place)).began(there)
+
+
+def test_a_run_with_the_present_setting_adds_nothing() -> None:
+    assert tried(HALF, HALF, parse("wanda:50%")).settings == (HALF,)
+
+
+def test_undone_settings_are_there_until_another_one_is_tried() -> None:
+    back = gone(tried(HALF, THIRD, DROP), 0)
+    assert (back.settings, back.present) == ((HALF, THIRD, DROP), HALF)
+    assert gone(back, 1).present == THIRD
+    assert back.began(DROP).settings == (HALF, DROP)
+
+
+def test_flipping_goes_to_what_was_shown_before_and_back() -> None:
+    history = tried(HALF, THIRD, DROP)
+    history = gone(history, 0)
+    assert history.at(history.previous) == DROP
+    history = gone(history, history.previous)
+    assert (history.present, history.at(history.previous)) == (DROP, HALF)
+
+
+def test_a_setting_that_was_tried_before_may_be_tried_again_as_a_new_one() -> None:
+    history = tried(HALF, THIRD)
+    history = replace(history, asked=Change(THIRD, HALF)).began(HALF)
+    assert history.settings == (HALF, THIRD, HALF)
+
+
+def test_nothing_leads_to_a_model_that_was_made_elsewhere_nor_beyond_the_ends() -> None:
+    history = tried(None, HALF)
+    assert history.at(0) is None
+    assert history.at(-1) is None
+    assert history.at(2) is None
+
+
+def test_a_change_is_compared_until_another_run_begins() -> None:
+    asked = Change(HALF, THIRD)
+    history = replace(tried(HALF), asked=asked)
+    assert history.began(HALF).asked is asked, "the change is still to come"
+    assert history.began(HALF).change is None
+    assert history.began(THIRD).change is asked
+    assert history.began(THIRD).began(THIRD).change is None, "a run on another prompt is not what was compared"

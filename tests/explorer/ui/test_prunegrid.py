@@ -22,7 +22,7 @@ def planned(app: ExplorerApp) -> str:
     """The setting that would be applied."""
     screen = app.screen
     assert isinstance(screen, PruneGrid)
-    return screen._plan.setting
+    return str(screen._plan.setting or "")
 
 
 def figures(app: ExplorerApp) -> str:
