@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from probes.models.devices import input_device
 from probes.models.kv_cache import cache_name, new_cache
 from probes.schema.errors import BadInput, Failure
 from probes.system.progress import Work
@@ -85,7 +86,7 @@ def _write_batch(
     """Always `BATCH` samples, so that a sample is the same however many are asked for."""
     accepted = inspect.signature(model.forward).parameters
     name = cache_name(model)
-    device = next(model.get_input_embeddings().parameters()).device
+    device = input_device(model)
     cache = new_cache(model)
     written = torch.full((BATCH, length), begin)
     for position in range(1, length):

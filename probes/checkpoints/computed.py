@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from probes.models.devices import input_device
 from probes.models.fingerprint import settings
 from probes.schema.foreign_text import visible
-from probes.twin.anatomy import input_device
 
 _BY_SHAPE = frozenset(
     (

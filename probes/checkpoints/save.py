@@ -27,6 +27,7 @@ from probes.checkpoints import provenance
 from probes.checkpoints.foreign import obeyed
 from probes.checkpoints.missing import measure
 from probes.models import quantised
+from probes.models.devices import input_device
 from probes.models.fingerprint import fingerprint
 from probes.models.loaded import Loaded, load, with_fingerprint
 from probes.models.quiet_libraries import reporting
@@ -38,7 +39,6 @@ from probes.schema.spec import LoadOptions
 from probes.system.files import replacing
 from probes.system.free_folder import check_free
 from probes.system.progress import Work
-from probes.twin.anatomy import input_device
 from probes.twin.twin import Twin, sharing_copy
 
 _TOKENS = 16

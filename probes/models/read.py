@@ -10,13 +10,13 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import psutil
 import torch
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 
 from probes.models import adapter, unread
 from probes.models.configured import doubtful, read_configuration
+from probes.models.devices import available_bytes
 from probes.models.locate import read_config
 from probes.models.quantised import check_readable, settle, unheard, unknown
 from probes.models.quiet_libraries import reporting
@@ -166,14 +166,6 @@ def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
     for file in files:
         total += _tensor_bytes(file, dtype) if file.suffix == ".safetensors" else file.stat().st_size
     return total
-
-
-def available_bytes(device: torch.device) -> int:
-    """Memory that is free on this device now, with what torch holds there for tensors to come."""
-    if device.type == "cuda":
-        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + reusable
-    return int(psutil.virtual_memory().available)
 
 
 @contextmanager

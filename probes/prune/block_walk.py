@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from probes.models.devices import input_device
 from probes.models.hooks import (
     Arguments,
     Call,
@@ -31,7 +32,7 @@ from probes.models.hooks import (
 )
 from probes.schema.errors import BadInput
 from probes.system.progress import Work
-from probes.twin.anatomy import Anatomy, Block, input_device
+from probes.twin.anatomy import Anatomy, Block
 
 BATCH_TOKENS = 1024
 """Tokens that go through a block at once, unless a single sample is longer."""

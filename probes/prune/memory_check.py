@@ -8,11 +8,11 @@ from itertools import accumulate
 
 import torch
 
-from probes.models.read import available_bytes
+from probes.models.devices import available_bytes
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import Method, Setting, SettingPart, ranges
 from probes.twin.anatomy import Matrix
-from probes.twin.twin import Twin
+from probes.twin.twin import Twin, moved_off
 from probes.twin.twin_state import TwinState
 
 _SCORE = 4
@@ -22,7 +22,8 @@ Free = Callable[[torch.device], int]
 
 
 def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | None = None) -> None:
-    """Raises `Failure` unless the matrices that a setting changes fit beside the dense model, on each device.
+    """Raises `Failure` unless the matrices that a setting changes fit beside the dense model, on each device, and
+    `BadInput` if a device map keeps one of them off it.
 
     `start` is the state it begins with, whose matrices exist already; `free` says how many bytes of a device are free
     (unless given, the device is asked). What is counted is the least that any method takes: a copy of each changed
@@ -30,12 +31,13 @@ def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | No
     sublayers takes nothing.
     """
     matrices = [matrix for matrix in _changed(twin, setting) if matrix.name not in start.changes]
+    for matrix in matrices:
+        if twin.dense_weight(matrix.name).is_meta:
+            raise moved_off(matrix.name)
     by_device: dict[torch.device, list[Matrix]] = {}
     for matrix in matrices:
         by_device.setdefault(twin.dense_weight(matrix.name).device, []).append(matrix)
     for device, here in by_device.items():
-        if device.type == "meta":
-            continue  # the twin says so itself
         there = (free or available_bytes)(device) + _given_back(twin, start, device)
         working = max(_working(twin, matrix, setting) for matrix in here)
         needed = sum(_kept(twin, matrix) for matrix in here) + working

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from probes.models.devices import input_device
 from probes.models.kv_cache import cache_name, is_recurrent, new_cache
 from probes.models.rotary import Rotary
 from probes.schema.errors import Failure
@@ -65,7 +66,7 @@ class Track:
         self._takes_positions = "position_ids" in accepted
         self._keeps_last = "logits_to_keep" in accepted
         embeddings = next(model.get_input_embeddings().parameters())
-        self.device: torch.device = embeddings.device
+        self.device = input_device(model)
         answered = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
         self.vocabulary = min(int(embeddings.shape[0]), int(answered))
         """Tokens that the model can both read and answer: the ids below it."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from probes.models.devices import input_device
 from probes.models.kv_cache import is_mixer
 from probes.schema.errors import BadInput
 from probes.schema.part import BLOCK, Part
@@ -234,12 +235,6 @@ def _final_norm(model: PreTrainedModel, path: str, stack: nn.Module) -> str:
         if child is not stack and "norm" in type(child).__name__.lower() and "embed" not in name
     ]
     return f"{parent_path}.{norms[-1]}" if norms else ""
-
-
-def input_device(model: PreTrainedModel) -> torch.device:
-    """Where token ids belong: with the embedding, or on the CPU where weights are only moved in while they are used."""
-    device = next(model.get_input_embeddings().parameters()).device
-    return torch.device("cpu") if device.type == "meta" else device
 
 
 def probe_ids(model: PreTrainedModel) -> Tensor:

@@ -42,6 +42,15 @@ def sharing_copy(model: PreTrainedModel) -> PreTrainedModel:
 _HELD_BY_HOOKS = ("weights_map", "tied_params_map")
 
 
+def moved_off(name: str) -> BadInput:
+    """The error for a matrix whose weights are on the device only while they are used."""
+    return BadInput(
+        "Weights elsewhere",
+        f"A device map keeps the weights of {name} off the device, so they can't be pruned in place.",
+        "Load the model without --device-map, or prune it and save the folder first.",
+    )
+
+
 class Twin:
     """The dense model and its pruned twin; every change of the twin goes through here.
 
@@ -196,11 +205,7 @@ class Twin:
     def _change(self, name: str, change: MatrixChange) -> None:
         dense = self.dense_weight(name)
         if dense.is_meta:
-            raise BadInput(
-                "Weights elsewhere",
-                f"A device map keeps the weights of {name} off the device, so they can't be pruned in place.",
-                "Load the model without --device-map, or prune it and save the folder first.",
-            )
+            raise moved_off(name)
         before = self._state.changes.get(name)
         if change.weight is not None:
             weight = change.weight

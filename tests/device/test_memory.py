@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from probes.models.devices import available_bytes
 from probes.models.loaded import Loaded, load
-from probes.models.read import available_bytes
 from probes.pair import load_pair
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput, Failure
@@ -24,7 +24,14 @@ from probes.twin.twin_state import TwinState
 from tests.support.stepping import lockstep
 
 MB = 1 << 20
-SHORT = CalibrationSpec(samples=4, length=32)
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> CalibrationSpec:
+    """A little calibration text."""
+    text = tmp_path / "text.txt"
+    text.write_text("The king sat on a mat. " * 40)
+    return CalibrationSpec(str(text), samples=4, length=32)
 
 
 def held(device: torch.device) -> int:
@@ -50,7 +57,7 @@ def no_more_than(device: torch.device, spare: int) -> Iterator[None]:
 
 def test_a_twin_takes_what_was_pruned_and_nothing_else(large_loaded: Loaded, gpu: torch.device) -> None:
     twin = Twin(large_loaded.model)
-    apply(twin, parse("magnitude:0.5@layers=0"), large_loaded, keep=False)  # libraries take their share once
+    apply(twin, parse("magnitude:0.5@layers=0+drop-attn@layers=1"), large_loaded, keep=False)  # libraries start up
     twin.set_state(TwinState())
     before = held(gpu)
     twin = Twin(large_loaded.model)
@@ -65,14 +72,16 @@ def test_a_twin_takes_what_was_pruned_and_nothing_else(large_loaded: Loaded, gpu
 
 
 @pytest.mark.parametrize("setting", ["magnitude:0.5", "wanda:0.5", "sparsegpt:2:4@layers=0-1"])
-def test_pruning_takes_little_more_than_its_matrices(setting: str, large_loaded: Loaded, gpu: torch.device) -> None:
+def test_pruning_takes_little_more_than_its_matrices(
+    setting: str, large_loaded: Loaded, short: CalibrationSpec, gpu: torch.device
+) -> None:
     weights = sum(p.numel() * p.element_size() for p in large_loaded.model.parameters())
     twin = Twin(large_loaded.model)
-    apply(twin, parse("wanda:0.5@layers=0"), large_loaded, SHORT, keep=False)  # libraries take their share once
+    apply(twin, parse("wanda:0.5@layers=0"), large_loaded, short, keep=False)  # libraries take their share once
     twin.set_state(TwinState())
     before = held(gpu)
     torch.cuda.reset_peak_memory_stats(gpu)
-    report = apply(twin, parse(setting), large_loaded, SHORT, keep=False)
+    report = apply(twin, parse(setting), large_loaded, short, keep=False)
     peak = torch.cuda.max_memory_allocated(gpu) - before
     print(f"{setting}: peak {peak / MB:.0f} MB for {2 * report.targeted / MB:.0f} MB of matrices")  # noqa: T201
     assert peak < 2 * report.targeted + 0.4 * weights
@@ -120,9 +129,11 @@ def test_a_context_that_does_not_fit_is_refused_and_a_shorter_one_is_read(
 ) -> None:
     track = Track(large_loaded.model)
     short, long = list(range(5, 25)), [7] * 2000
-    expected = track.read([short]).logits.clone()
+    answer = track.read([short])
     track.join()
+    expected = answer.logits.clone()
     track.forget()
+    del answer
     before = held(gpu)
     with no_more_than(gpu, 24 * MB), pytest.raises(Failure, match="Out of memory: Reading 2 × 2000 tokens") as failed:
         track.read([long, long])
@@ -136,7 +147,7 @@ def test_a_context_that_does_not_fit_is_refused_and_a_shorter_one_is_read(
 
 @pytest.mark.parametrize("setting", ["magnitude:0.5", "wanda:0.5", "sparsegpt:0.5"])
 def test_pruning_that_runs_out_of_memory_leaves_the_twin_as_it_was(
-    setting: str, large_loaded: Loaded, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
+    setting: str, large_loaded: Loaded, short: CalibrationSpec, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     twin = Twin(large_loaded.model)
     apply(twin, parse("magnitude:0.3@layers=0,1+drop-attn@layers=2"), large_loaded, keep=False)
@@ -144,7 +155,7 @@ def test_pruning_that_runs_out_of_memory_leaves_the_twin_as_it_was(
     before = held(gpu)
     monkeypatch.setattr("probes.prune.apply.check_memory", lambda *_: None)  # it would refuse before anything began
     with no_more_than(gpu, 400 * MB), pytest.raises(Failure, match=f"Out of memory: Pruning by {setting}") as failed:
-        apply(twin, parse(setting), large_loaded, SHORT, keep=False)
+        apply(twin, parse(setting), large_loaded, short, keep=False)
     assert "PYTORCH" not in str(failed.value)
     assert (twin.state.hash, twin.state.dropped) == (state.hash, state.dropped)
     assert torch.equal(twin.weight("model.layers.0.mlp.up_proj"), masked)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from probes.models import read as reading
+from probes.models.devices import available_bytes
 from probes.models.loaded import _info, end_ids, fingerprint, load, named_drops, with_fingerprint
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
@@ -286,7 +287,7 @@ def test_what_torch_holds_on_a_gpu_for_tensors_to_come_counts_as_free(monkeypatc
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 9000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5000)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2000)
-    assert reading.available_bytes(torch.device("cuda:0")) == 4000
+    assert available_bytes(torch.device("cuda:0")) == 4000
 
 
 def test_a_device_map_is_told_as_the_devices_that_it_names(folder):

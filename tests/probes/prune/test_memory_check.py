@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import cpu_offload
 
 from probes.prune import memory_check
 from probes.prune.apply import apply
 from probes.prune.memory_check import check_memory
-from probes.schema.errors import Failure
+from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import parse
 from probes.system.progress import Work
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
-from tests.support.prune_models import FEW, loaded, pruned
+from tests.support.prune_models import FEW, loaded, logits, pruned
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +106,24 @@ def test_a_refusal_comes_before_anything_slow_and_leaves_the_twin_as_it_was(monk
         apply(twin, parse("wanda:0.5"), dense, unread, work=Work(told.append))
     assert twin.state == before
     assert told == []
+
+
+@pytest.mark.parametrize("setting", ["magnitude:0.5@layers=1", "wanda:0.5", "sparsegpt:2:4", "heads:0.25"])
+def test_weights_that_are_moved_in_for_each_pass_are_refused_before_anything_is_measured(setting: str) -> None:
+    dense = loaded("llama")
+    cpu_offload(dense.model, execution_device=torch.device("cpu"))
+    twin, events = Twin(dense.model), []
+    with pytest.raises(BadInput, match=r"A device map keeps the weights of model.layers.* off the device"):
+        apply(twin, parse(setting), dense, FEW, keep=False, work=Work(events.append))
+    assert not events
+    assert twin.state == TwinState()
+
+
+def test_sublayers_of_a_model_whose_weights_are_moved_in_for_each_pass_are_dropped_by_what_they_do() -> None:
+    dense, plain = loaded("llama"), loaded("llama")
+    cpu_offload(dense.model, execution_device=torch.device("cpu"))
+    twin, other = Twin(dense.model), Twin(plain.model)
+    for one, model in ((twin, dense), (other, plain)):
+        apply(one, parse("drop-attn:1"), model, FEW, keep=False)
+    assert twin.state.dropped == other.state.dropped
+    assert torch.equal(logits(twin.model), logits(other.model))

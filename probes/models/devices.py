@@ -1,0 +1,21 @@
+"""Where a model's numbers are: the memory that is free there, and where its token ids belong."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+from transformers import PreTrainedModel
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that is free on this device now, with what torch holds there for tensors to come."""
+    if device.type == "cuda":
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + reusable
+    return int(psutil.virtual_memory().available)
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """The device of the embedding, or the CPU if weights are only moved in while they are used."""
+    device = next(model.get_input_embeddings().parameters()).device
+    return torch.device("cpu") if device.type == "meta" else device
