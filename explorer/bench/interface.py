@@ -24,6 +24,7 @@ from explorer.ui.widgets.braille import DASHED, SOLID, decades, lines
 from explorer.words.figures import Scope
 from probes.schema.events import StepMeasured
 from probes.schema.record import StepRecord
+from probes.schema.requests import Run
 from probes.schema.summary import Accumulator
 
 TOY_STEPS = 240
@@ -96,7 +97,7 @@ async def _step_cost(path: Sequence[StepRecord], steps: int, size: tuple[int, in
     app = ExplorerApp(source, driver=CountingDriver)
     task = asyncio.create_task(app.run_async(size=size, mouse=False))
     await _until(lambda: app.view.header is not None)
-    source.run()
+    source.ask(Run())
     for record in path[:steps]:
         source.emit(StepMeasured(1, 0, record))
     await _until(lambda: app.view.newest == steps)

@@ -84,14 +84,12 @@ def explore(
     from explorer.ui.splash import Splash
 
     with Splash():
-        from explorer.sources.launcher import Launcher
+        from explorer.sources.launcher import ModelLauncher
         from explorer.ui.app import run_explorer
 
-        models = Launcher(spec, settings, Path(session) if session else None)
-        source = None if recordings else open_recording(recording, number, demo, play, speed, loop) or models.run()
-    raise click.exceptions.Exit(
-        run_explorer(source, live=models.run, revive=models.resume, unsaved=models.unsaved, save=models.save)
-    )
+        launcher = ModelLauncher(spec, settings, Path(session) if session else None)
+        source = None if recordings else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
+    raise click.exceptions.Exit(run_explorer(source, launcher=launcher))
 
 
 def open_recording(

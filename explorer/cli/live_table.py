@@ -9,6 +9,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.text import Text
 
+from explorer.words.pauses import pause_sentence
 from explorer.words.token_text import fit
 from probes.schema.as_json import json_to_print
 from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured
@@ -41,7 +42,7 @@ class JsonLines:
             print_json(
                 {
                     "summary": asdict(summarise(self._path)),
-                    "stopped": event.reason,
+                    "stopped": pause_sentence(event),
                     "dense": asdict(self._header.dense),
                     "pruned": asdict(self._header.pruned),
                     "prune": asdict(self._header.prune) if self._header.prune else None,
@@ -72,7 +73,7 @@ class LiveTable:
             self._path.append(event.record)
             self._add(event.record)
         elif isinstance(event, RunPaused):
-            self._close(self._path, event.reason)
+            self._close(self._path, pause_sentence(event))
 
     def _open(self, header: RunHeader) -> None:
         settings = header.settings

@@ -28,7 +28,8 @@ from probes.schema.until import GRAMMAR, parse_until
 def run_models(typed: Typed, until: tuple[str, ...], session: str, json: bool) -> None:
     """Step both models and print a row a step."""
     settings = run_settings(typed)
-    conditions = [parse_until(one) for one in until]
+    for condition in until:
+        parse_until(condition)
     if settings.sampling.greedy:
         typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
     spec = pair_spec(typed)
@@ -51,7 +52,7 @@ def run_models(typed: Typed, until: tuple[str, ...], session: str, json: bool) -
         header = pair.header(settings, prompt)
         tell_notes(header.every_warning, header.every_note)
         with pair.lockstep(settings, prompt) as lockstep:
-            for event in events(lockstep, header, conditions):
+            for event in events(lockstep, header, until):
                 record(event)
                 tell_notice(event)
                 show(event)

@@ -6,41 +6,41 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.sources.ending import why_ended
+from explorer.sources.playhead import Playhead
 from explorer.sources.recorder import Recorder
 from explorer.sources.source import Sink
 from probes.schema.errors import Failure
-from probes.schema.events import Event, Failed, Noticed, RunPaused, RunStarted, StepMeasured, Why
+from probes.schema.events import Event, Failed, Noticed, RunPaused
 from probes.schema.header import RunHeader
-from probes.schema.until import Until, first_met
+from probes.schema.requests import Run
 from probes.system.pace import SlowdownWatch
 
 if TYPE_CHECKING:
     from probes.stepping.lockstep import Lockstep
 
 
-def events(lockstep: Lockstep, header: RunHeader, conditions: Sequence[Until]) -> Iterator[Event]:
-    """One run from its header to the sentence on why it stopped, as the events a screen would be told."""
-    yield RunStarted(1, header)
-    why, reason, pace = Why.STEPS, "", SlowdownWatch()
-    begun = time.perf_counter()
-    for record in lockstep:
+def events(lockstep: Lockstep, header: RunHeader, until: Sequence[str] = ()) -> Iterator[Event]:
+    """One run from its header to its pause, as the events that a screen would get."""
+    head, pace = Playhead(), SlowdownWatch()
+    yield head.start(header)
+    head.go(Run(tuple(until)))
+    while head.running:
+        if lockstep.finished:
+            yield head.stop(why_ended(lockstep))
+            return
+        begun = time.perf_counter()
+        record = lockstep.step()
         seconds = time.perf_counter() - begun
-        yield StepMeasured(1, 0, record, seconds)
+        for event in head.take(record, seconds, last=lockstep.finished):
+            # It can't be asked to go on, so the rest of a text is not scored.
+            yield replace(event, more=0, left=lockstep.text_left) if isinstance(event, RunPaused) else event
         if (slow := pace.add(seconds)) and header.dense.device == "cpu":
             yield Noticed("Steps have become slow", slow)
-        if reason := first_met(conditions, lockstep.path):
-            why = Why.UNTIL
-            break
-        begun = time.perf_counter()
-    if not reason:
-        left = f", and {lockstep.text_left:,} tokens of the text are left" if lockstep.text_left else ""
-        done = f"{len(lockstep.path)} steps are done{left}."
-        why, reason = why_ended(lockstep) if lockstep.finished else (Why.STEPS, done)
-    yield RunPaused(1, why, reason)
 
 
 @contextmanager

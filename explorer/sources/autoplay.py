@@ -5,6 +5,7 @@ from __future__ import annotations
 from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Sink
 from probes.schema.events import Event, RunStarted
+from probes.schema.requests import Run
 
 
 class Autoplay(ReplaySource):
@@ -14,6 +15,6 @@ class Autoplay(ReplaySource):
         def heard(event: Event) -> None:
             sink(event)
             if isinstance(event, RunStarted) and event.run == 1:
-                self.run()
+                self.ask(Run())
 
         super().open(heard)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from explorer.sources.live import LiveSource, Loader, loader
 from probes.models.naming import is_local
-from probes.schema.errors import BadInput
-from probes.schema.events import Failed, Why
+from probes.schema.errors import BadInput, FailureKind
+from probes.schema.events import Failed, RunPaused, Why
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
@@ -63,10 +63,10 @@ def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
 
 
 class ContinuedSource(LiveSource):
-    """Live models on the path of a recording, with the newest step where the recording was left.
+    """Live models on the path of a recording, with the newest step at the place where the recording was left.
 
-    What is shown and recorded from here on is what these models give on the recorded tokens. Whether that is what was
-    recorded is said once: in the line on why the run stands still, and as a failure where it is not.
+    All that is shown and recorded from here on is measured by these models, on the recorded tokens. Whether the figures
+    are the recorded ones is said once: in the line on why the run is paused, and as a failure if they are not.
     """
 
     def __init__(self, load: Loader, header: RunHeader, path: Sequence[StepRecord]) -> None:
@@ -74,33 +74,34 @@ class ContinuedSource(LiveSource):
         self._recorded = header
         self._steps = tuple(path)
 
-    def _begin(self) -> None:
-        pair = self._load(self._watched())
+    def _begin(self, work: Work) -> None:
+        pair = self._load(work)
         prompt = pair.recorded_prompt(self._recorded)
         notes = check_same_models(self._recorded, pair.header(self._settings, prompt))
         self._pair = pair
         lockstep = pair.lockstep(self._settings, prompt)
         try:
-            lockstep.prefill(self._watched())
-            again = retrace(lockstep, self._steps, self._watched())
+            lockstep.prefill(work)
+            again = retrace(lockstep, self._steps, work)
         except BaseException:
             lockstep.close()
             raise
         with self._lock:
-            self._begin_run(lockstep, self._settings, prompt)
+            self._begin_run(0, lockstep, self._settings, prompt)
             for record in again.path:
-                self._show(record, 0.0)
-            outcome = " ".join([str(again), *notes]) if again.path else "No recorded step before the cursor."
-            self._stop(Why.ASKED, outcome)
+                self._tell(*self._head.take(record, request=0))
+            outcome = " ".join([str(again), *notes]) if again.path else ""
+            self._tell(self._head.stop(RunPaused(0, Why.CONTINUED, said=outcome)))
             if again.beyond:
-                self._sink(_disagreement(again, notes))
+                self._tell(_disagreement(again, notes))
 
 
 def _disagreement(again: Retraced, notes: Sequence[str]) -> Failed:
     return Failed(
         "Not the recorded figures",
         " ".join([str(again), *notes]),
-        "What is shown now was measured here, on the recorded tokens. The recording is unchanged.",
+        "All figures shown now were measured here, on the recorded tokens. The recording is unchanged.",
+        FailureKind.OTHER_FIGURES,
     )
 
 

@@ -1,9 +1,10 @@
-"""The models that a person named on the command line, as runs to be begun in the explorer; each is recorded."""
+"""Begins runs of live models in the explorer, each of which is recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from explorer.sources.continued import continued
 from explorer.sources.live import LiveSource, loader
@@ -16,36 +17,50 @@ from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 
 
-class Launcher:
-    """Makes live sources; one at a time is shown."""
+class Launcher(Protocol):
+    """Makes live sources for the explorer, one of which is shown at a time."""
 
-    def __init__(self, wanted: PairSpec, settings: RunSettings, session: Path | None = None) -> None:
-        """`session` is the file of the first run; those after it get files of their own."""
-        self._wanted = wanted
-        self._settings = settings
-        self._session = session
-        self._shown: RecordedSource | None = None
+    def begin(self) -> Source:
+        """A new run. Raises `BadInput` if its file exists already."""
 
-    def run(self) -> Source:
-        """A new run of the models that were named. Raises `BadInput` where the file exists already."""
-        return self._recorded(LiveSource(loader(self._wanted), self._settings))
-
-    def resume(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
-        """The models of a recorded run, after its steps. Raises `BadInput` where they are not named in it."""
-        return self._recorded(continued(header, path, self._wanted))
+    def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
+        """The models of a recorded run, after its steps. Raises `BadInput` if they are not named in it."""
 
     def unsaved(self) -> str:
-        """What leaving the run that is shown would lose, in a sentence; "" where nothing."""
+        """A sentence on what would be lost by leaving the run that is shown; "" if nothing would."""
+
+    def save(self, path: Path) -> None:
+        """Writes the recording of the run that is shown to another place, where it goes on.
+
+        Raises `BadInput` if the file exists, `Failure` if it can't be written; the recording is then as it was.
+        """
+
+
+class ModelLauncher:
+    """Launches the models of the command line."""
+
+    def __init__(self, spec: PairSpec, settings: RunSettings, file: Path | None = None) -> None:
+        """`file` is where the first run is recorded; those after it get files of their own."""
+        self._spec = spec
+        self._settings = settings
+        self._file = file
+        self._shown: RecordedSource | None = None
+
+    def begin(self) -> Source:
+        return self._recorded(LiveSource(loader(self._spec), self._settings))
+
+    def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
+        return self._recorded(continued(header, path, self._spec))
+
+    def unsaved(self) -> str:
         return self._shown.recorder.unsaved() if self._shown is not None else ""
 
     def save(self, path: Path) -> None:
-        """Writes the recording of the run that is shown to another place, where it goes on. Raises `BadInput` where
-        the file exists, `Failure` where it can't be written; the recording is then what it was."""
         if self._shown is None:
             raise BadInput("Nothing to save", "No run is being recorded.", "Begin one.")
         self._shown.recorder.save(path.expanduser())
 
     def _recorded(self, source: Source) -> Source:
-        self._shown = RecordedSource(source, self._session)
-        self._session = None
+        self._shown = RecordedSource(source, self._file)
+        self._file = None
         return self._shown

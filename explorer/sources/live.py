@@ -1,42 +1,47 @@
 """Live models as a source of steps: one thread loads, prunes and measures; the interface only asks and listens.
 
-While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. What is
-measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
+While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. A step that
+is measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
+
+Long work (`Rank`) has a thread of its own, so that stepping goes on beside it. The models belong to one thread at a
+time: both take turns, a step or a text at a time, and nothing that one changes on a model (a hook, a weight) outlives
+its turn unless the other may see it.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from explorer.sources.ending import why_ended
+from explorer.sources.lane import Lane, Stopping, Turns
 from explorer.sources.measured import FREELY, Forced, MeasuredPaths, forced_at
-from explorer.sources.shown_errors import remember_shown
-from explorer.sources.source import Sink, Token
-from probes.schema.branches import Branch, Branches
-from probes.schema.errors import BadInput, PhierError
-from probes.schema.events import (
-    BranchOpened,
-    BranchSelected,
-    Failed,
-    Noticed,
-    RunPaused,
-    RunResumed,
-    RunStarted,
-    StepMeasured,
-    Why,
-    WorkProgressed,
-)
-from probes.schema.foreign_text import said
-from probes.schema.prune_setting import Setting
+from explorer.sources.playhead import Playhead
+from explorer.sources.shown_errors import failure_of
+from explorer.sources.source import Sink
+from probes.schema.branches import Branch
+from probes.schema.errors import BadInput
+from probes.schema.events import Event, Explained, Noticed, Why, WorkProgressed
 from probes.schema.record import StepRecord
+from probes.schema.requests import (
+    Cancel,
+    Fork,
+    Pause,
+    Prune,
+    Rank,
+    Request,
+    Restart,
+    Run,
+    Select,
+    Step,
+    Token,
+)
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
-from probes.schema.until import Until, first_met, parse_until
 from probes.system.pace import SlowdownWatch
 from probes.system.progress import READING_PROMPT, Work
 
@@ -54,7 +59,7 @@ Loader = Callable[[Work], "Pair"]
 
 
 def loader(spec: PairSpec) -> Loader:
-    """Loads what a person asked for; torch comes with it, so only when called."""
+    """Loads the models of a specification; torch comes with them, so only when called."""
 
     def load(work: Work) -> Pair:
         work.tell(IMPORTING)
@@ -75,267 +80,193 @@ class LiveSource:
         self._load = load
         self._settings = settings
         self._sink: Sink = lambda _event: None
-        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._measuring = Lane("measuring", self._failed, self._advance)
+        self._beside = Lane("long work", lambda request, problem: self._tell(failure_of(problem, request)))
+        self._models = Turns()
+        """Whose turn it is with the models."""
         self._lock = threading.RLock()
-        """Guards everything below: the worker and the interface both release steps that were read ahead."""
-        self._cancel = threading.Event()
-        self._closed = threading.Event()
-        self._worker = threading.Thread(target=self._work, name="measuring", daemon=True)
+        """Guards everything below: the measuring thread and the interface both release steps that were read ahead."""
+        self._head = Playhead()
         self._pair: Pair | None = None
         self._lockstep: Lockstep | None = None
         self._prompt: Prompt | None = None
-        """What the present run reads; pruning anew measures on the same tokens."""
-        self._branches = Branches()
+        """The prompt of this run; another prune setting is measured on the same tokens."""
         self._ahead: deque[tuple[StepRecord, float]] = deque()
-        self._run = 0
-        self._running = False
-        self._owed = 0
-        """Single steps asked for and not yet released."""
         self._forced: dict[int, Forced] = {}
         """By step, the tokens that this run takes whatever the models choose."""
-        self._again = 0
-        """Steps that are measured again under another prune setting before the run pauses; 0 for none."""
         self._measured = MeasuredPaths()
-        self._until: list[Until] = []
-        self._pauses = 0
-        """How often a person has paused, so that a run asked for before that is not begun after it."""
-        self._limit = 0
-        """The step at which a run pauses: the settings' number, or that again where a person goes on."""
         self._pace, self._on_cpu = SlowdownWatch(), False
         self._healthy = True
-        """False from a failure until the next command: what failed is not tried again unasked."""
-
-    # What the interface calls ---------------------------------------------------------------------------------
+        """False from a failure until the next request: a step that failed is not tried again unasked."""
 
     def open(self, sink: Sink) -> None:
         self._sink = sink
-        self._cancel.clear()
-        self._commands.put(self._begin)
-        if not self._worker.is_alive():
-            self._worker.start()
+        self._do(0, self._begin)
+
+    def ask(self, request: Request) -> None:
+        match request:
+            case Step():
+                with self._lock:
+                    if self._head.step(request) and self._ahead:
+                        self._release()
+                    self._healthy = True
+                self._measuring.wake()
+            case Run():
+                self._do(request.id, lambda _: self._go(request))
+            case Pause():
+                with self._lock:
+                    self._tell(*self._head.pause(request.id))
+            case Cancel():
+                self._measuring.cancel(request.request)
+                if request.request:
+                    self._beside.cancel(request.request)
+            case Fork():
+                self._do(request.id, lambda _: self._fork(request))
+            case Select():
+                self._do(request.id, lambda _: self._select(request))
+            case Restart(settings):
+                self._change(request.id, READING_PROMPT, lambda work: self._start(request.id, settings, work))
+            case Prune(setting):
+                self._change(request.id, f"Pruning by {setting}", lambda work: self._prune(request, work))
+            case Rank():
+                self._beside.put(
+                    lambda cancelled: self._rank(request, self._watched(request.id, cancelled)), request.id
+                )
+            case _:
+                self._tell(failure_of(BadInput("Not a recording", "Only a recording is played."), request.id))
 
     def close(self) -> None:
-        self._closed.set()
-        self._cancel.set()
-        self._commands.put(lambda: None)
-        if self._worker.is_alive():
-            self._worker.join(1.0)
+        self._beside.close(0.0)
+        if self._measuring.close(1.0) and self._lockstep is not None:
+            self._lockstep.close()
 
-    def step(self) -> None:
+    def wait_idle(self, seconds: float) -> bool:
+        return self._measuring.wait_idle(seconds) and self._beside.wait_idle(seconds)
+
+    def _tell(self, *events: Event) -> None:
+        for event in events:
+            self._sink(event)
+
+    def _watched(self, request: int, cancelled: Stopping) -> Work:
+        """Work for a request: its progress is an event, and it can be cancelled."""
+        return Work(lambda progress: self._sink(replace(progress, request=request)), cancelled)
+
+    def _do(self, request: int, task: Callable[[Work], None]) -> None:
+        """Has the measuring thread do something with the models."""
+
+        def in_turn(cancelled: Stopping) -> None:
+            with self._models.turn():
+                task(self._watched(request, cancelled))
+
+        self._measuring.put(in_turn, request)
+
+    def _change(self, request: int, name: str, task: Callable[[Work], None]) -> None:
+        """Pauses and shows the task's name at once, though the step under way comes first."""
         with self._lock:
-            if self._running:
-                return
-            self._owed += 1
-            if self._ahead:
-                self._release()
-        self._commands.put(self._recover)
-
-    def run(self, until: Sequence[str] = ()) -> None:
-        with self._lock:
-            asked = self._pauses
-
-        def resume() -> None:
-            with self._lock:
-                if asked == self._pauses:
-                    self._resume(until)
-
-        self._commands.put(resume)
-
-    def pause(self) -> None:
-        with self._lock:
-            self._pauses += 1
-            self._rest()
-
-    def _rest(self) -> None:
-        with self._lock:
-            was, self._running, self._owed = self._running, False, 0
-            if was:
-                self._sink(RunPaused(self._run, Why.ASKED, f"Paused after step {len(self._branches.path())}."))
-
-    def cancel(self) -> None:
-        self._cancel.set()
-
-    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
-        self._commands.put(lambda: self._fork(step, dense, pruned))
-
-    def select(self, branch: int) -> None:
-        self._commands.put(lambda: self._select(branch))
-
-    def restart(self, settings: RunSettings) -> None:
-        self.pause()  # at once: a key that runs or pauses then speaks of the new run
-        self._say_at_once(READING_PROMPT)
-        self._commands.put(lambda: self._start(settings))
-
-    def prune(self, setting: Setting) -> None:
-        self.pause()
-        self._say_at_once(f"Pruning by {setting}")
-        self._commands.put(lambda: self._prune(setting))
-
-    def _say_at_once(self, task: str) -> None:
-        """Shows what was asked for though the step under way comes first; what is cancelled from here on is this."""
-        self._cancel.clear()
+            self._tell(*self._head.pause(request))
         if self._pair is not None:
-            self._sink(WorkProgressed(task))
+            self._tell(WorkProgressed(name, request=request))
+        self._do(request, task)
 
     # The measuring thread -------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        while not self._closed.is_set():
-            try:
-                command = self._commands.get(block=not self._busy())
-            except queue.Empty:
-                command = self._advance
-            try:
-                if not self._closed.is_set():
-                    command()
-            except PhierError as problem:
-                remember_shown(problem)
-                self._fail(problem.title, problem.message, problem.hint)
-            except Exception as problem:  # noqa: BLE001 - the one boundary of this thread: a person must hear of it
-                remember_shown(problem)
-                self._fail("Unexpected error", said(problem), "What was measured is kept.")
-        if self._lockstep is not None:
-            self._lockstep.close()
-
-    def _fail(self, title: str, message: str, hint: str) -> None:
+    def _failed(self, request: int, problem: Exception) -> None:
         with self._lock:
-            if self._running:
-                self._running = False
-                self._sink(RunPaused(self._run, Why.ASKED, f"Stopped after step {len(self._branches.path())}."))
-            self._owed = 0
+            answering = request or self._head.answering
+            self._tell(*self._head.rest(answering, Why.FAILED))
             self._healthy = False
             self._ahead.clear()
             if self._lockstep is not None:
-                self._lockstep.seek(self._branches.path())
-            self._sink(Failed(title, message, hint))
+                self._lockstep.seek(self._head.path)
+            self._tell(failure_of(problem, answering))
 
-    def _recover(self) -> None:
-        self._healthy = True
-
-    def _busy(self) -> bool:
-        """Is there something to measure without being told?"""
-        with self._lock:
-            if self._lockstep is None:
-                return False
-            if self._running or self._owed:
-                return True
-            return self._healthy and len(self._ahead) < READ_AHEAD and not self._lockstep.finished
-
-    def _advance(self) -> None:
-        """Releases a step that is wanted, or measures one ahead."""
+    def _advance(self) -> bool:
+        """Releases a step that is wanted, or measures one ahead; False if there is nothing to do."""
         lockstep = self._lockstep
         if lockstep is None:
-            return
+            return False
         with self._lock:
-            wanted = self._running or self._owed > 0
-            if wanted and self._ahead:
+            if self._head.wanted and self._ahead:
                 self._release()
-                return
-            if wanted and lockstep.finished:
-                self._end(lockstep)
-                return
-        begun = time.perf_counter()
+                return True
+            if self._head.wanted and lockstep.finished:
+                self._tell(self._head.stop(why_ended(lockstep)))
+                return True
+            ahead = self._healthy and len(self._ahead) < READ_AHEAD
+            if lockstep.finished or not (self._head.wanted or ahead):
+                return False
         dense, pruned = self._forced.get(len(lockstep.path) + 1, FREELY)
-        record = lockstep.step(dense=dense, pruned=pruned)
-        seconds = time.perf_counter() - begun
+        with self._models.turn():
+            begun = time.perf_counter()
+            record = lockstep.step(dense=dense, pruned=pruned)
+            seconds = time.perf_counter() - begun
         with self._lock:
             self._ahead.append((record, seconds))
             if (slow := self._pace.add(seconds)) and self._on_cpu:
-                self._sink(Noticed("Steps have become slow", slow))
+                self._tell(Noticed("Steps have become slow", slow))
+        return True
 
     def _release(self) -> None:
-        """Makes the oldest step that was read ahead part of the run; pauses where a condition is met."""
+        """Makes the oldest step that was read ahead part of the run."""
         record, seconds = self._ahead.popleft()
-        self._show(record, seconds)
-        if self._running:
-            path = self._branches.path()
-            if reason := first_met(self._until, path):
-                self._stop(Why.UNTIL, reason)
-            elif len(path) == self._again:
-                self._stop(Why.ASKED, f"The same {_steps(len(path))} measured under this setting.")
-            elif len(path) >= self._limit:
-                more = self._settings.longest
-                self._stop(Why.STEPS, f"{len(path)} steps are done; running again goes on for {more} more.")
-        else:
-            self._owed = max(0, self._owed - 1)
-        lockstep = self._lockstep
-        if self._running and lockstep is not None and lockstep.finished and not self._ahead:
-            self._end(lockstep)
+        lockstep = self._stepping()
+        last = lockstep.finished and not self._ahead
+        self._tell(*self._head.take(record, seconds, last=last))
+        if last and self._head.running:
+            self._tell(self._head.stop(why_ended(lockstep)))
 
-    def _show(self, record: StepRecord, seconds: float) -> None:
-        self._branches.add(self._branches.current, record)
-        self._sink(StepMeasured(self._run, self._branches.current, record, seconds))
+    def _begin(self, work: Work) -> None:
+        self._pair = self._load(work)
+        self._start(0, self._settings, work)
 
-    def _stop(self, why: Why, reason: str) -> None:
-        self._running, self._owed = False, 0
-        self._sink(RunPaused(self._run, why, reason))
-
-    def _end(self, lockstep: Lockstep) -> None:
-        self._stop(*why_ended(lockstep))
-
-    # Commands, on the measuring thread ------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        self._pair = self._load(self._watched())
-        self._start(self._settings)
-
-    def _watched(self) -> Work:
-        """Work whose progress is an event, and that the interface can stop."""
-        return Work(self._sink, self._stopping)
-
-    def _stopping(self) -> bool:
-        return self._cancel.is_set() or self._closed.is_set()
-
-    def _start(self, settings: RunSettings, prompt: Prompt | None = None) -> None:
+    def _start(self, request: int, settings: RunSettings, work: Work, prompt: Prompt | None = None) -> None:
         """A new run, on a prompt that was read before if one is given. If it can't be begun, the old one stays."""
         pair = self._loaded()
         prompt = prompt or pair.prompt(settings)
         lockstep = pair.lockstep(settings, prompt)
         try:
-            lockstep.prefill(self._watched())
+            lockstep.prefill(work)
         except BaseException:
             lockstep.close()
             raise
-        self._begin_run(lockstep, settings, prompt)
+        self._begin_run(request, lockstep, settings, prompt)
 
-    def _begin_run(self, lockstep: Lockstep, settings: RunSettings, prompt: Prompt) -> None:
-        """Makes a lockstep that stands before its first step the one that is measured."""
+    def _begin_run(self, request: int, lockstep: Lockstep, settings: RunSettings, prompt: Prompt) -> None:
+        """Steps this lockstep, which is before its first step, from here on."""
         header = self._loaded().header(settings, prompt)
         with self._lock:
             if self._lockstep is not None:
                 self._lockstep.close()
             if settings == self._settings and self._prompt is not None and self._prompt.ids != prompt.ids:
-                self._measured = MeasuredPaths()  # what it holds was read on another day's prompt
+                self._measured = MeasuredPaths()  # its paths were read on another day's prompt
             self._lockstep, self._settings, self._prompt = lockstep, settings, prompt
-            self._branches = Branches()
             self._ahead.clear()
-            self._forced, self._again = {}, 0
-            self._running, self._owed, self._until = False, 0, []
-            self._run += 1
+            self._forced = {}
             self._pace, self._on_cpu = SlowdownWatch(), header.dense.device == "cpu"
-            self._sink(RunStarted(self._run, header))
+            self._tell(self._head.start(header, request))
 
-    def _prune(self, setting: Setting) -> None:
+    def _prune(self, request: Prune, work: Work) -> None:
         """Changes the pruned model, then shows as many steps of it as there were, with the tokens that were forced.
 
         Steps that this setting has measured already are shown at once, all others are measured; a change that comes
         while the steps are measured again has all of them measured too. On any error nothing changes.
         """
-        pair = self._loaded()
-        path = self._branches.path()
-        self._quiet()
+        pair, head = self._loaded(), self._head
+        path = head.path
+        self._quiet(request.id)
         self._measured.keep(pair.made_by, self._settings, path)
-        again = max(len(path), self._again)
+        again = max(len(path), head.again)
         forced = self._forced | {record.step: forced_at(record) for record in path}
         before = pair.twin.state if pair.twin is not None else None
-        self._pair = pair.repruned(setting, self._watched())
+        self._pair = pair.repruned(request.setting, work)
         try:
             known = self._measured.find(self._pair.made_by, self._settings, forced)
             if known:
                 prompt = self._prompt or self._pair.prompt(self._settings)
-                self._begin_run(self._pair.lockstep(self._settings, prompt), self._settings, prompt)
+                lockstep = self._pair.lockstep(self._settings, prompt)
+                self._begin_run(request.id, lockstep, self._settings, prompt)
             else:
-                self._start(self._settings, self._prompt)
+                self._start(request.id, self._settings, work, self._prompt)
         except BaseException:
             # The run that is shown goes on, so its caches must be those of the weights that filled them.
             self._pair = pair
@@ -343,50 +274,42 @@ class LiveSource:
                 pair.twin.set_state(before)
             raise
         with self._lock:
-            self._again, self._forced = again, forced
+            head.again, self._forced = again, forced
             for record in known:
-                self._show(record, 0.0)
+                self._tell(*head.take(record, request=request.id))
         self._stepping().seek(known)
         if len(known) < again:
-            self._resume((), least=again)
+            self._go(Run(id=request.id))
         elif known:
             with self._lock:
-                self._stop(Why.ASKED, f"{_steps(len(known))} measured under this setting before.")
+                self._tell(head.stop(Why.KNOWN, request.id))
 
-    def _resume(self, until: Sequence[str], least: int = 0) -> None:
-        """Goes on to the next multiple of the settings' steps, and to at least so many."""
+    def _go(self, request: Run) -> None:
         lockstep = self._stepping()
-        self._recover()
         with self._lock:
-            done = len(self._branches.path())
-            self._until = [parse_until(text, done) for text in until]
-            longest = self._settings.longest
-            self._limit = max(least, longest * (done // longest + 1))
-            if not self._running:
-                self._running = True
-                self._sink(RunResumed(self._run, tuple(until)))
-            if lockstep.finished and not self._ahead:
-                self._end(lockstep)
+            self._healthy = True
+            self._tell(*self._head.go(request))
+            if self._head.running and lockstep.finished and not self._ahead:
+                self._tell(self._head.stop(why_ended(lockstep)))
 
-    def _fork(self, step: int, dense_token: Token | None, pruned_token: Token | None) -> None:
-        lockstep = self._stepping()
-        path = self._branches.path()
-        dense, pruned = self._id_of(dense_token), self._id_of(pruned_token)
+    def _fork(self, request: Fork) -> None:
+        lockstep, branches, step = self._stepping(), self._head.branches, request.step
+        path = self._head.path
+        dense, pruned = self._id_of(request.dense), self._id_of(request.pruned)
         if not 1 <= step <= len(path) + 1 or (dense is None and pruned is None):
             raise BadInput(
                 "Fork", f"Step {step} can't be forked: the run has {len(path)} steps.", "Choose one of them."
             )
-        same = self._branches.that_takes(step, dense, pruned)
+        same = branches.that_takes(step, dense, pruned)
         if same is not None:
-            if self._branches[same].step != step:
-                said = f"The text takes that token at step {step} already."
-                raise BadInput("Fork", said, "Choose another token.")
-            if same != self._branches.current:
-                self._select(same)
+            if branches[same].step != step:
+                taken = f"The text takes that token at step {step} already."
+                raise BadInput("Fork", taken, "Choose another token.")
+            if same != branches.current:
+                self._select(Select(same, id=request.id))
             return  # asked for twice
-        self._quiet()
-        before = list(path[: step - 1])
-        lockstep.seek(before)
+        self._quiet(request.id)
+        lockstep.seek(list(path[: step - 1]))
         if lockstep.finished:
             raise BadInput("Fork", f"The run has ended before step {step}.", "Choose an earlier step.")
         begun = time.perf_counter()
@@ -400,16 +323,13 @@ class LiveSource:
             ended = f"That text has ended before step {step}."
             raise BadInput("Fork", ended, "Choose the other text, or an earlier step.")
         with self._lock:
-            branch = Branch(
-                self._branches.next_id(), self._branches.current, step, dense, pruned, f"step {step}: {forced}"
-            )
-            self._forced, self._again = {}, 0
-            self._branches.open(branch)
-            self._sink(BranchOpened(self._run, branch))
-            self._show(record, time.perf_counter() - begun)
+            branch = Branch(branches.next_id(), branches.current, step, dense, pruned, f"step {step}: {forced}")
+            self._forced = {}
+            self._tell(self._head.open(branch, request.id))
+            self._tell(*self._head.take(record, time.perf_counter() - begun, request=request.id))
 
     def _id_of(self, token: Token | None) -> int | None:
-        """A token's id. Raises `BadInput` where a text is not one token of the dense model's."""
+        """A token's id. Raises `BadInput` if a text is not one token of the dense model's."""
         if not isinstance(token, str):
             return token
         tokenizer = self._loaded().dense.tokenizer
@@ -423,24 +343,23 @@ class LiveSource:
             )
         return int(ids[0])
 
-    def _select(self, branch: int) -> None:
+    def _select(self, request: Select) -> None:
         lockstep = self._stepping()
-        if branch not in {known.id for known in self._branches}:
-            raise BadInput("Branch", f"There is no branch {branch}.", "Choose one of the list.")
-        self._quiet()
+        if request.branch not in self._head.branches:
+            raise BadInput("Branch", f"There is no branch {request.branch}.", "Choose one of the list.")
+        self._quiet(request.id)
         with self._lock:
-            self._again = 0
-            self._branches.current = branch
-            lockstep.seek(self._branches.path())
-            self._sink(BranchSelected(self._run, branch))
+            selected = self._head.select(request.branch, request.id)
+            lockstep.seek(self._head.path)
+            self._tell(selected)
             if lockstep.finished:
-                self._end(lockstep)
+                self._tell(self._head.stop(why_ended(lockstep), request.id))
 
-    def _quiet(self) -> None:
-        """Pauses, and throws away what was read ahead."""
-        self._recover()
-        self._rest()
+    def _quiet(self, request: int) -> None:
+        """Pauses, and throws away the steps that were read ahead."""
         with self._lock:
+            self._healthy = True
+            self._tell(*self._head.rest(request))
             self._ahead.clear()
 
     def _loaded(self) -> Pair:
@@ -453,6 +372,14 @@ class LiveSource:
             raise BadInput("No run", "There is no run yet.", "Wait until both models are ready.")
         return self._lockstep
 
+    # The thread for long work ---------------------------------------------------------------------------------
 
-def _steps(count: int) -> str:
-    return f"{count} steps are" if count > 1 else "1 step is"
+    def _rank(self, request: Rank, work: Work) -> None:
+        from explorer.sources.ranking import ranked
+
+        rows = ranked(self._loaded, request.kind, self._models, work)
+        with self._lock:
+            head = self._head
+            step = max(1, len(head.path))
+            event = Explained(head.run, head.branches.current, step, "importance", rows, request=request.id)
+            self._tell(event)

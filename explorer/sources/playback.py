@@ -1,73 +1,37 @@
-"""What a source can do besides, where its steps were recorded: another speed, a loop, everything at once."""
+"""The speeds at which a recording can be played, and how they are shown."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from probes.schema.events import PlaybackChanged
 
-PACES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Steps a second to choose from; as fast as they were measured stands among them, by the recording's own rate."""
+SPEEDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Steps a second to choose from, besides the speed at which the steps were measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlaySpeed:
-    """How fast a recording plays."""
+def next_speed(playback: PlaybackChanged, faster: bool) -> float | None:
+    """The nearest speed that is faster than the present one, or slower; the present one if there is none.
 
-    chosen: float | None = None
-    """Steps a second; None is as fast as they were measured."""
-    measured: float = math.inf
-    """The recording's median rate in steps a second; inf where no step was timed, so that none is waited for."""
+    In steps a second; None is as fast as the steps were measured.
+    """
 
-    @property
-    def rate(self) -> float:
-        """Steps a second, whichever way it was chosen."""
-        return self.measured if self.chosen is None else self.chosen
+    def rate(speed: float | None) -> float:
+        return playback.measured if speed is None else speed
 
-
-@runtime_checkable
-class Playback(Protocol):
-    """A recording that is played."""
-
-    pace: PlaySpeed
-    loop: bool
-    """True begins again at the end."""
-
-    @property
-    def recorded_runs(self) -> list[tuple[int, str]]:
-        """The runs of the file that have steps: each one's place, from 1, and what it is in a line."""
-
-    @property
-    def shown_run(self) -> int:
-        """The place of the run that is shown."""
-
-    def show_run(self, place: int) -> None:
-        """Shows another run of the file."""
-
-    def to_end(self) -> None:
-        """Shows all that is left at once."""
-
-
-def next_pace(pace: PlaySpeed, faster: bool) -> PlaySpeed:
-    """The nearest pace that really is faster, or slower; where there is none it stays."""
-    choices = [replace(pace, chosen=chosen) for chosen in (None, *PACES)]
+    present = rate(playback.speed)
+    choices = (None, *SPEEDS)
     if faster:
-        return min((one for one in choices if one.rate > pace.rate), key=_rate, default=pace)
-    return max((one for one in choices if one.rate < pace.rate), key=_rate, default=pace)
+        return min((one for one in choices if rate(one) > present), key=rate, default=playback.speed)
+    return max((one for one in choices if rate(one) < present), key=rate, default=playback.speed)
 
 
-def speed_in_words(playback: Playback) -> str:
+def speed_in_words(playback: PlaybackChanged) -> str:
     """Speed and loop in words."""
-    pace = playback.pace.chosen
-    speed = "as fast as measured" if pace is None else f"{pace:g} {'step' if pace == 1 else 'steps'} a second"
-    return f"{speed}, over and over" if playback.loop else speed
+    speed = playback.speed
+    words = "as fast as measured" if speed is None else f"{speed:g} {'step' if speed == 1 else 'steps'} a second"
+    return f"{words}, over and over" if playback.loop else words
 
 
-def speed_in_brief(playback: Playback) -> str:
+def speed_in_brief(playback: PlaybackChanged) -> str:
     """The speed in as few cells as it takes."""
-    pace = playback.pace.chosen
-    return "as measured" if pace is None else f"{pace:g} steps/s" if pace != 1 else "1 step/s"
-
-
-def _rate(pace: PlaySpeed) -> float:
-    return pace.rate
+    speed = playback.speed
+    return "as measured" if speed is None else f"{speed:g} steps/s" if speed != 1 else "1 step/s"

@@ -6,22 +6,21 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from explorer.sources.source import Sink, Source, Token
+from explorer.sources.source import Sink, Source
 from probes.recording import SessionWriter, sessions_folder
 from probes.recording.copy import Copy
 from probes.recording.folder import beside, new_path
 from probes.recording.lines import encode
 from probes.recording.writer import Spoiled
-from probes.schema.errors import BadInput, PhierError
+from probes.schema.errors import BadInput, FailureKind, PhierError
 from probes.schema.events import Event, Failed, RunStarted
 from probes.schema.foreign_text import visible
-from probes.schema.prune_setting import Setting
-from probes.schema.settings import RunSettings
+from probes.schema.requests import Request
 
 RETRY_AFTER = 1.0
 """Seconds between two attempts to write what could not be written."""
@@ -144,7 +143,9 @@ class Recorder:
         except PhierError as problem:
             first = self._refused is None
             self._refused, self._why = self._clock(), problem.message
-            return Failed(problem.title, problem.message, problem.hint) if first else None
+            if not first:
+                return None
+            return Failed(problem.title, problem.message, problem.hint, FailureKind.NOT_RECORDED)
         self._refused = None
         return moved
 
@@ -168,9 +169,8 @@ class Recorder:
             before = self._writer.path
             self._move(beside(before))
             what = problem.message.partition(". ")[0]
-            return Failed(
-                "Recording moved", f"{what}. All of it is in {visible(str(self._writer.path))}, which is written on."
-            )
+            moved = f"{what}. All of it is in {visible(str(self._writer.path))}, which is written on."
+            return Failed("Recording moved", moved, kind=FailureKind.RECORDING_MOVED)
         self._pending.clear()
         return None
 
@@ -209,30 +209,12 @@ class RecordedSource:
         self._shown = sink
         self._source.open(self.recorder)
 
+    def ask(self, request: Request) -> None:
+        self._source.ask(request)
+
     def close(self) -> None:
         self._source.close()
         self.recorder.close()
 
-    def step(self) -> None:
-        self._source.step()
-
-    def run(self, until: Sequence[str] = ()) -> None:
-        self._source.run(until)
-
-    def pause(self) -> None:
-        self._source.pause()
-
-    def cancel(self) -> None:
-        self._source.cancel()
-
-    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
-        self._source.fork(step, dense, pruned)
-
-    def select(self, branch: int) -> None:
-        self._source.select(branch)
-
-    def restart(self, settings: RunSettings) -> None:
-        self._source.restart(settings)
-
-    def prune(self, setting: Setting) -> None:
-        self._source.prune(setting)
+    def wait_idle(self, seconds: float) -> bool:
+        return self._source.wait_idle(seconds)

@@ -14,6 +14,7 @@ from probes.schema.errors import BadInput
 from probes.schema.header import RunHeader
 from probes.schema.prune_setting import Setting, parse
 from probes.schema.record import StepRecord
+from probes.schema.requests import Prune
 
 if TYPE_CHECKING:
     from explorer.state.prune_plan import Draft
@@ -98,7 +99,7 @@ class SettingHistory:
         """Asks for the pruned model by a setting, and remembers what is shown now."""
         change = Change(self.state.present, setting, view.cursor, tuple(view.path), place)
         self.state = replace(self.state, asked=change)
-        source.prune(setting)
+        source.ask(Prune(setting))
 
     def undo(self, source: Source, view: View) -> bool:
         """Goes back to the setting before in the history; False if there is none."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from explorer.sources.playback import Playback
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
 from probes.schema.branches import Branches
@@ -19,6 +18,7 @@ from probes.schema.events import (
     Explained,
     Failed,
     Noticed,
+    PlaybackChanged,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -87,13 +87,13 @@ class Work:
 class View:
     """Folds events; holds the cursor. Everything else on the screen is derived from it."""
 
-    def __init__(self, *, live: bool = True, playback: Playback | None = None, clock: Clock = time.monotonic) -> None:
+    def __init__(self, *, live: bool = True, can_load: bool = False, clock: Clock = time.monotonic) -> None:
         self.live = live
         """False where the steps were recorded: what needs the models is then unavailable."""
-        self.playback = playback
-        """How a recording is played, where there is one."""
-        self.revivable = False
-        """True where the models of a recording can be loaded."""
+        self.playback: PlaybackChanged | None = None
+        """How a recording is played, if there is one."""
+        self.can_load = can_load
+        """True if the models of a recording can be loaded."""
         self.returnable = False
         """True where there is a recording to go back to, should its models not be made ready."""
         self.run = 0
@@ -142,6 +142,8 @@ class View:
                 self.work = None
             case Noticed():
                 pass
+            case PlaybackChanged():
+                self.playback = event
             case _ if event.run != self.run:
                 pass
             case StepMeasured():
@@ -215,6 +217,11 @@ class View:
         self._summary = None
 
     # What is shown.
+
+    @property
+    def revivable(self) -> bool:
+        """True if there is a recording whose models can be loaded."""
+        return self.can_load and self.playback is not None
 
     @property
     def phase(self) -> Phase:

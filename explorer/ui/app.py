@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App
@@ -19,7 +19,6 @@ from textual.types import CSSPathType
 
 from explorer.sources.chosen import Chosen
 from explorer.sources.empty import EmptySource
-from explorer.sources.playback import Playback
 from explorer.sources.source import Source
 from explorer.state.view import Clock, View
 from explorer.ui import theme
@@ -37,18 +36,18 @@ from explorer.ui.messages import (
 )
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.page import Page
-from probes.schema.errors import PhierError
+from probes.schema.errors import FailureKind, PhierError
 from probes.schema.events import Failed, Noticed, RunStarted
 from probes.schema.header import RunHeader
-from probes.schema.record import StepRecord
+from probes.schema.requests import Pause
 
-Revive = Callable[[RunHeader, Sequence[StepRecord]], Source]
-"""Makes a live source from a recording: its models, and the steps to go on from."""
+if TYPE_CHECKING:
+    from explorer.sources.launcher import Launcher
 
 
 @dataclass(frozen=True, slots=True)
-class LeftRecording:
-    """A recording whose models are shown in its place."""
+class Shown:
+    """A source with the view of its events, and those that have not reached the view."""
 
     source: Source
     view: View
@@ -77,43 +76,38 @@ class ExplorerApp(App[int]):
         self,
         source: Source | None = None,
         *,
-        live: Callable[[], Source] | None = None,
-        revive: Revive | None = None,
-        unsaved: Callable[[], str] = lambda: "",
-        save: Callable[[Path], None] | None = None,
+        launcher: Launcher | None = None,
         theme_name: str = theme.DARK,
         clock: Clock = time.monotonic,
         driver: type[Driver] | None = None,
     ) -> None:
-        """Without a source it begins with the list of recordings.
-
-        `live` makes a source of new runs, for those who ask for one from there; `revive` loads the models of a
-        recording to go on from its steps; `unsaved` says in a sentence what quitting now would lose, or "" where
-        nothing would; `save` writes the recording of the run that is shown to another place.
-        """
+        """Without a source it begins with the list of recordings; without a launcher no models can be loaded."""
         plain = "NO_COLOR" in os.environ
         super().__init__(driver_class=driver, ansi_color=True if plain else None)
         for known in theme.THEMES:
             self.register_theme(known)
         self.theme = theme.TERMINAL if plain else theme_name
-        self._live = live
-        self._revive = revive
-        self._unsaved = unsaved
-        self._save = save
+        self._launcher = launcher
         self._clock = clock
         self._painted = float("-inf")
         self._waiting = False
         self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        self._left: LeftRecording | None = None
-        self._take(source or EmptySource())
+        self._left: Shown | None = None
+        """A recording whose models are shown in its place."""
+        self._shown = self._show_new(source or EmptySource())
 
-    def _take(self, source: Source) -> None:
-        """Makes a source the one that is shown; what an earlier one still tells is not heard."""
-        self.source = source
-        playback = source if isinstance(source, Playback) else None
-        self.view = View(live=source.live, playback=playback, clock=self._clock)
-        self.view.revivable = self._revive is not None and playback is not None
-        self._mailbox = Mailbox(lambda: self.post_message(EventsArrived()))
+    def _show_new(self, source: Source) -> Shown:
+        view = View(live=source.live, can_load=self._launcher is not None, clock=self._clock)
+        return Shown(source, view, Mailbox(lambda: self.post_message(EventsArrived())))
+
+    @property
+    def source(self) -> Source:
+        """The source that is shown; events of an earlier one are not heard."""
+        return self._shown.source
+
+    @property
+    def view(self) -> View:
+        return self._shown.view
 
     async def on_mount(self) -> None:
         await self.push_screen(MainScreen(self.source, self.view))
@@ -127,7 +121,7 @@ class ExplorerApp(App[int]):
             self.open_source()
 
     def open_source(self) -> None:
-        self.source.open(self._mailbox.put)
+        self.source.open(self._shown.mailbox.put)
 
     @on(RetryAsked)
     def retry(self) -> None:
@@ -146,7 +140,7 @@ class ExplorerApp(App[int]):
             self._left = None
 
     def _show_source(self, source: Source) -> None:
-        self._take(source)
+        self._shown = self._show_new(source)
         self._show_main()
         self.call_after_refresh(self.open_source)
 
@@ -161,8 +155,8 @@ class ExplorerApp(App[int]):
     def show_recordings(self) -> None:
         from explorer.ui.screens.recordings import Recordings, library
 
-        idle = isinstance(self.source, EmptySource)
-        self.push_screen(Recordings(library, can_run=self._live is not None, can_leave=not idle))
+        empty = isinstance(self.source, EmptySource)
+        self.push_screen(Recordings(library, can_run=self._launcher is not None, can_leave=not empty))
 
     @on(RecordingChosen)
     def open_recording(self, message: RecordingChosen) -> None:
@@ -173,18 +167,23 @@ class ExplorerApp(App[int]):
 
     @on(RecordingSaved)
     def save_recording(self, message: RecordingSaved) -> None:
-        if self._save is None:
+        if self._launcher is None:
             return
         try:
-            self._save(message.path)
+            self._launcher.save(message.path)
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
         else:
             self.notify(f"The recording is {message.path} from now on.", title="Saved")
 
+    @property
+    def _unsaved(self) -> str:
+        """A sentence on what would be lost by leaving now; "" if nothing would."""
+        return self._launcher.unsaved() if self._launcher is not None else ""
+
     def _may_leave(self, what: str) -> bool:
-        """Says so where leaving would lose what the disk has refused."""
-        lost = self._unsaved()
+        """False, with a dialog, if leaving would lose lines that the disk has refused."""
+        lost = self._unsaved
         if lost:
             self._say("Not recorded", lost, f"Make room first, or save it elsewhere (S): {what} would lose it.")
         return not lost
@@ -209,17 +208,16 @@ class ExplorerApp(App[int]):
     def load_models(self) -> None:
         """Leaves a recording for its models, which go on from the cursor; it stays open behind them."""
         header = self.view.header
-        if self._revive is None or header is None:
+        if self._launcher is None or header is None:
             return
         try:
-            source = self._revive(header, self.view.path[: self.view.cursor])
+            source = self._launcher.go_on(header, self.view.path[: self.view.cursor])
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
             return
-        self.source.pause()
-        left = LeftRecording(self.source, self.view, self._mailbox)
+        self.source.ask(Pause())
+        self._left = self._shown
         self._show_source(source)
-        self._left = left
         self.view.returnable = True
 
     @on(ReturnAsked)
@@ -228,17 +226,16 @@ class ExplorerApp(App[int]):
         if self._left is None:
             return
         self.source.close()
-        self.source, self.view, self._mailbox = self._left.source, self._left.view, self._left.mailbox
-        self._left = None
+        self._shown, self._left = self._left, None
         self._show_main()
         self.post_message(EventsArrived())
 
     @on(LiveRunAsked)
     def run_live(self) -> None:
-        if self._live is None or not self._may_leave("a new run"):
+        if self._launcher is None or not self._may_leave("a new run"):
             return
         try:
-            self.use(self._live())
+            self.use(self._launcher.begin())
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
 
@@ -269,7 +266,7 @@ class ExplorerApp(App[int]):
         self._waiting = False
         self._painted = self._clock()
         before = self.view.phase
-        for event in self._mailbox.empty():
+        for event in self._shown.mailbox.empty():
             self.view.apply(event)
             if isinstance(event, Failed):
                 self._tell(event)
@@ -290,12 +287,10 @@ class ExplorerApp(App[int]):
         """Says what went wrong: in place of the run where there is none, else in a dialog over it."""
         if self.view.header is None:
             return
-        if failure.title == "Cancelled":
+        if failure.kind is FailureKind.CANCELLED:
             self.notify(failure.message, title=failure.title)
         else:
-            from probes.recording.writer import REFUSED
-
-            key = " S does that." if failure.title == REFUSED and self._save is not None else ""
+            key = " S does that." if failure.kind is FailureKind.NOT_RECORDED and self._launcher is not None else ""
             self._say(failure.title, failure.message, f"{failure.hint}{key}")
 
     def _warn(self, header: RunHeader) -> None:
@@ -343,7 +338,7 @@ class ExplorerApp(App[int]):
         self.theme = names[(place + 1) % len(names)]
 
     async def action_quit(self) -> None:
-        sentence = self._unsaved()
+        sentence = self._unsaved
         if not sentence:
             self.leave()
             return
@@ -368,14 +363,7 @@ class ExplorerApp(App[int]):
 
 
 def run_explorer(
-    source: Source | None = None,
-    *,
-    live: Callable[[], Source] | None = None,
-    revive: Revive | None = None,
-    unsaved: Callable[[], str] = lambda: "",
-    save: Callable[[Path], None] | None = None,
-    theme_name: str = theme.DARK,
+    source: Source | None = None, *, launcher: Launcher | None = None, theme_name: str = theme.DARK
 ) -> int:
     """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
-    app = ExplorerApp(source, live=live, revive=revive, unsaved=unsaved, save=save, theme_name=theme_name)
-    return app.run() or 0
+    return ExplorerApp(source, launcher=launcher, theme_name=theme_name).run() or 0

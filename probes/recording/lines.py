@@ -15,10 +15,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from probes.recording.old_pauses import pause_of
 from probes.schema.as_json import json_of
 from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Cell, Count, Figure, Place
 from probes.schema.branches import Branch
-from probes.schema.errors import PhierError
+from probes.schema.errors import FailureKind, PhierError
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
@@ -26,6 +27,7 @@ from probes.schema.events import (
     Explained,
     Failed,
     Noticed,
+    PlaybackChanged,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -36,6 +38,7 @@ from probes.schema.events import (
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
 from probes.schema.record import Invalid, StepRecord, from_jsonable, to_jsonable
+from probes.schema.until import Met, parse_until
 
 FORMAT = 1
 """The number of the format that is written. It grows only when an older reader would misread a line it knows."""
@@ -106,6 +109,8 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
             event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
         elif envelope.kind in _KINDS:
             plain = msgspec.json.decode(raw)
+            if envelope.kind == "paused" and "reason" in plain:
+                plain = pause_of(plain)
             event = msgspec.convert(_shown(plain), _KINDS[envelope.kind]).event()
             if isinstance(event, RunStarted):
                 event = replace(event, header=_as_read(event.header, plain["header"]))
@@ -137,13 +142,23 @@ def _body(event: Event) -> dict[str, Any] | None:
         case RunResumed():
             return {"kind": "resumed", "run": event.run, "until": list(event.until)}
         case RunPaused():
-            return {"kind": "paused", "run": event.run, "why": event.why.value, "reason": event.reason}
+            return {"kind": "paused", "run": event.run, "why": event.why.value, **_pause_data(event)}
         case Explained():
-            return {"kind": "explained", **to_jsonable(event)}
+            plain = to_jsonable(event)
+            del plain["request"]
+            return {"kind": "explained", **plain}
         case Failed():
-            return {"kind": "failed", "title": event.title, "message": event.message, "hint": event.hint}
-        case WorkProgressed() | Noticed():
+            said = {"title": event.title, "message": event.message, "hint": event.hint}
+            return {"kind": "failed", "failure": event.kind.value, **said}
+        case WorkProgressed() | Noticed() | PlaybackChanged():
             return None
+
+
+def _pause_data(event: RunPaused) -> dict[str, Any]:
+    """The data of a pause, without the fields that have their default."""
+    plain = to_jsonable(event)
+    names = ("step", "more", "left", "met", "invalid", "said", "nonfinite")
+    return {name: plain[name] for name in names if plain.get(name)}
 
 
 def _step(raw: bytes) -> StepRecord:
@@ -248,19 +263,31 @@ class _Resumed(msgspec.Struct):
 class _Paused(msgspec.Struct):
     run: Count
     why: Why
-    reason: str = ""
+    step: Count = 0
+    more: Count = 0
+    left: Count = 0
+    met: Met | None = None
+    invalid: Invalid | None = None
+    said: str = ""
+    nonfinite: dict[str, str] = {}
 
     def event(self) -> Recorded:
-        return RunPaused(self.run, self.why, self.reason)
+        met = self.met
+        if met is not None:
+            parse_until(met.condition)
+            if "met.value" in self.nonfinite:
+                met = replace(met, value=float(self.nonfinite["met.value"]))
+        return RunPaused(self.run, self.why, self.step, self.more, self.left, met, self.invalid, self.said)
 
 
 class _Failed(msgspec.Struct):
     title: str
     message: str
     hint: str = ""
+    failure: FailureKind = FailureKind.FAILURE
 
     def event(self) -> Recorded:
-        return Failed(self.title, self.message, self.hint)
+        return Failed(self.title, self.message, self.hint, self.failure)
 
 
 class _Explained(msgspec.Struct):

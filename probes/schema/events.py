@@ -1,43 +1,54 @@
-"""What happens while models load and step, as plain data: past-tense nouns, free of torch and of any interface.
+"""The events of loading and stepping, as plain data: past-tense nouns, free of torch and of any interface.
 
-The interface and the recorder are functions of these events and of nothing else, which is why a live run, a
-replayed one and a scripted one look the same to them.
+The interface and the recorder are functions of these events and of nothing else, so a live run, a recording and a run
+of toy models look the same to them. An event that answers a request carries the request's id (`requests`); 0 if nobody
+asked for it, or if it was read from a file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from probes.schema.branches import Branch
+from probes.schema.errors import FailureKind
 from probes.schema.header import RunHeader
-from probes.schema.record import StepRecord
+from probes.schema.record import Invalid, StepRecord
+from probes.schema.until import Met
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """An event that may answer a request."""
+
+    request: int = field(default=0, compare=False)
+    """The id of the request that it answers; it is not recorded, and two events that differ in it alone are equal."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkProgressed:
+class WorkProgressed(_Answer):
     """A slow piece of work (download, loading, calibrating, pruning, prefill) has moved on."""
 
     task: str
-    """What a person reads: "Fetching SmolLM2-135M-Instruct"."""
+    """As a person reads it: "Fetching SmolLM2-135M-Instruct"."""
     done: float | None = None
     total: float | None = None
-    """None where it can't be known."""
+    """None if it isn't known."""
     unit: str = ""
     """"bytes", "layers", "tokens", or "" for a bare share."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(_Answer):
     """Both models are ready on a prompt; steps may follow. Replaces any earlier run."""
 
     run: int
-    """Grows by one with each run of a session, so that late events of an older run can be told apart."""
+    """Grows by one with each run of a sitting, so that late events of an older run can be recognised."""
     header: RunHeader
 
 
 @dataclass(frozen=True, slots=True)
-class BranchOpened:
+class BranchOpened(_Answer):
     """A fork: the branch is now the current one."""
 
     run: int
@@ -45,7 +56,7 @@ class BranchOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class BranchSelected:
+class BranchSelected(_Answer):
     """An earlier branch is the current one again."""
 
     run: int
@@ -53,7 +64,7 @@ class BranchSelected:
 
 
 @dataclass(frozen=True, slots=True)
-class StepMeasured:
+class StepMeasured(_Answer):
     run: int
     branch: int
     record: StepRecord
@@ -62,34 +73,62 @@ class StepMeasured:
 
 
 class Why(StrEnum):
-    """Why a run stands still."""
+    """Why a run is paused."""
 
     ASKED = "asked"
+    FAILED = "failed"
+    """Something that was asked for has failed; a `Failed` says what."""
     UNTIL = "until"
-    """A run-until condition is met."""
+    """A condition is met."""
+    STEPS = "steps"
+    """The settings' number of steps is done."""
+    CONTEXT = "context"
+    """The models' longest context is reached."""
     ENDED = "ended"
     """The text has ended."""
-    STEPS = "steps"
-    """The step limit, or the model's longest context, is reached."""
+    TEXT = "text"
+    """The given text is scored to its end."""
     INVALID = "invalid"
     """A model computed NaN or infinity and has no token to offer."""
+    MEASURED = "measured"
+    """As many steps as before are measured under a new prune setting."""
+    KNOWN = "known"
+    """The steps of this prune setting had been measured before."""
+    CONTINUED = "continued"
+    """The steps of a recording are measured again; the run goes on from there."""
+    RECORDED = "recorded"
+    """The recording ends here. Like the two below, never written to a file."""
+    CUT = "cut"
+    """The recording is cut off within a line."""
     OPEN = "open"
-    """Not known: a recording says no more. Its run may still be going on, or was cut off. Never written to a file."""
+    """Not known: the recording says no more. Its run may still be going on, or was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunResumed:
+class RunResumed(_Answer):
     run: int
     until: tuple[str, ...] = ()
     """The conditions it runs until, as `probes.schema.until.GRAMMAR` writes them."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunPaused:
+class RunPaused(_Answer):
+    """A run is paused: why, and the data that a sentence about it needs (`explorer.words.pauses` writes it)."""
+
     run: int
     why: Why
-    reason: str
-    """A sentence: "KL 2.31 at step 14 is above 2"."""
+    step: int = 0
+    """The number of steps on the path that is shown."""
+    more: int = 0
+    """If the settings' number of steps is done: how many more it would run if asked to; 0 if it can't be asked."""
+    left: int = 0
+    """Tokens of a given text that are not scored."""
+    met: Met | None = None
+    """The condition that is met."""
+    invalid: Invalid | None = None
+    """The model that computed NaN or infinity."""
+    said: str = ""
+    """The outcome of measuring recorded steps again, or the sentence of an older recording."""
 
 
 Cell = str | int | float | bool | None
@@ -97,26 +136,27 @@ Cell = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(_Answer):
     """Something computed about a step besides its record: rows of a table."""
 
     run: int
     branch: int
     step: int
     what: str
-    """What the rows are: "layers" (one row a layer, with a `layer` column), "heal", or another name."""
+    """The kind of rows: "layers" (one row a layer, with a `layer` column), "heal", or another name."""
     rows: tuple[dict[str, Cell], ...]
     through: int | None = None
-    """The last step, where the rows speak of a span that begins at `step`."""
+    """The last step, if the rows are about a span that begins at `step`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(_Answer):
     """Something asked for could not be done; what was there before is still there."""
 
     title: str
     message: str
     hint: str = ""
+    kind: FailureKind = FailureKind.FAILURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +165,22 @@ class Noticed:
 
     title: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackChanged(_Answer):
+    """A recording is read, or is played in another way, or another of its runs is shown; it is not recorded."""
+
+    speed: float | None
+    """Steps a second; None is as fast as they were measured."""
+    measured: float
+    """The recording's median rate in steps a second; infinite if no step was timed."""
+    loop: bool
+    """True begins again at the end."""
+    runs: tuple[tuple[int, str], ...]
+    """The runs of the file that have steps: the place of each, from 1, and a line about it."""
+    shown: int
+    """The place of the run that is shown."""
 
 
 Event = (
@@ -138,4 +194,5 @@ Event = (
     | RunPaused
     | Failed
     | Noticed
+    | PlaybackChanged
 )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from probes.schema.bounds import Count, Figure
 from probes.schema.errors import BadInput
 from probes.schema.record import StepRecord
 
@@ -15,22 +16,43 @@ GRAMMAR = "split, kl>2, sum.kl>10, survival<0.01, loop, token=TEXT, steps=20"
 """One of each, for help texts."""
 
 
-class Until(Protocol):
-    """A reason to stop."""
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A condition that is met, with the data that a sentence about it needs (`explorer.words.pauses` writes it)."""
 
-    def met(self, path: Sequence[StepRecord]) -> str:
-        """A sentence that says why to stop after the last of these steps, or "" to go on."""
+    condition: str
+    """As `GRAMMAR` writes it."""
+    step: Count
+    """After which step."""
+    value: Figure | None = None
+    """The figure that passed the bound."""
+    tokens: tuple[str, ...] = ()
+    """The two choices that differ, or the token that was taken."""
+    side: str = ""
+    """The model whose own text repeats itself: "dense" or "pruned"; "" if they read one text."""
+    period: Count = 0
+    """How many of its last tokens a text repeats."""
+
+
+class Until(Protocol):
+    """A condition to stop at."""
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
+        """The condition with its data if it is met after the last of these steps, else None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """The two choices differ."""
 
-    def met(self, path: Sequence[StepRecord]) -> str:
+    def __str__(self) -> str:
+        return "split"
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
         last = path[-1]
         if last.split and last.dense and last.pruned:
-            return f"The choices differ at step {last.step}: {last.dense.token!r} against {last.pruned.token!r}."
-        return ""
+            return Met(str(self), last.step, tokens=(last.dense.token, last.pruned.token))
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +62,25 @@ class Beyond:
     name: str
     bound: float
 
-    def met(self, path: Sequence[StepRecord]) -> str:
+    def __str__(self) -> str:
+        return f"{self.name}{'<' if self.below else '>'}{self.bound!r}"
+
+    @property
+    def below(self) -> bool:
+        """True if a figure below the bound meets it."""
+        return self.name == "survival"
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
         last = path[-1]
+        value = self._figure(last)
+        if value is None or not (value < self.bound if self.below else value > self.bound):
+            return None
+        return Met(str(self), last.step, value=value)
+
+    def _figure(self, record: StepRecord) -> float | None:
         if self.name == "kl":
-            shared = last.shared
-            if shared is not None and shared.p.kl > self.bound:
-                return f"KL {shared.p.kl:.3g} at step {last.step} is above {self.bound:g}."
-        elif self.name == "sum.kl":
-            if last.sum.kl_local > self.bound:
-                return f"ΣKL {last.sum.kl_local:.3g} at step {last.step} is above {self.bound:g}."
-        elif last.sum.survival < self.bound:
-            return f"Survival {last.sum.survival:.2g} at step {last.step} is below {self.bound:g}."
-        return ""
+            return record.shared.p.kl if record.shared is not None else None
+        return record.sum.kl_local if self.name == "sum.kl" else record.sum.survival
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +89,18 @@ class Loop:
 
     least: int = 12
 
-    def met(self, path: Sequence[StepRecord]) -> str:
-        texts = {"text": [step.taken for step in path]}
+    def __str__(self) -> str:
+        return "loop"
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
+        texts = {"": [step.taken for step in path]}
         if any(step.taken_pruned for step in path):
             own = [step.taken_pruned or (step.taken if step.same_context else None) for step in path]
-            texts = {"pruned text": own, "dense text": texts["text"]}
-        for name, taken in texts.items():
-            period = self._period([one.token_id for one in taken if one is not None])
-            if period:
-                unit = "token" if period == 1 else f"{period} tokens"
-                return f"The {name} repeats its last {unit} at step {path[-1].step}."
-        return ""
+            texts = {"pruned": own, "dense": texts[""]}
+        for side, taken in texts.items():
+            if period := self._period([one.token_id for one in taken if one is not None]):
+                return Met(str(self), path[-1].step, side=side, period=period)
+        return None
 
     def _period(self, tokens: Sequence[int]) -> int:
         for period in range(1, len(tokens) // 3 + 1):
@@ -90,12 +120,15 @@ class TokenTaken:
 
     text: str
 
-    def met(self, path: Sequence[StepRecord]) -> str:
+    def __str__(self) -> str:
+        return f"token={escaped(self.text)}"
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
         last = path[-1]
         for taken in (last.taken, last.taken_pruned):
             if taken is not None and self.text in (taken.token, taken.token.strip()):
-                return f"The token {taken.token!r} was taken at step {last.step}."
-        return ""
+                return Met(str(self), last.step, tokens=(taken.token,))
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +138,11 @@ class Steps:
     count: int
     start: int = 0
 
-    def met(self, path: Sequence[StepRecord]) -> str:
-        return f"{self.count} steps are done." if len(path) - self.start >= self.count else ""
+    def __str__(self) -> str:
+        return f"steps={self.count}"
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
+        return Met(str(self), path[-1].step) if len(path) - self.start >= self.count else None
 
 
 _BOUND = re.compile(r"(kl|sum\.kl|ΣKL|survival)\s*([<>])\s*(\S+)$")
@@ -148,6 +184,11 @@ def unescaped(text: str) -> str:
 _ESCAPE = re.compile(r"\\([nt\\])")
 
 
-def first_met(conditions: Sequence[Until], path: Sequence[StepRecord]) -> str:
-    """The sentence of the first condition that is met after the path's last step, or ""."""
-    return next((sentence for until in conditions if (sentence := until.met(path))), "") if path else ""
+def escaped(text: str) -> str:
+    """Text as `unescaped` reads it."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+
+
+def first_met(conditions: Sequence[Until], path: Sequence[StepRecord]) -> Met | None:
+    """The first condition that is met after the path's last step, or None."""
+    return next((met for until in conditions if (met := until.met(path))), None) if path else None

@@ -25,6 +25,7 @@ from probes.schema.record import (
     Taken,
     TopToken,
 )
+from probes.schema.requests import Fork, Run, Select
 from probes.schema.settings import Follow, RunSettings, Sampling
 
 PROMPT = "Natalia sold clips to 48 of her friends in April. How many clips did she sell?"
@@ -61,14 +62,14 @@ def session_events(
     events: list[Event] = []
     source = ToySource(settings(follow, steps=steps, seed=seed), setting=setting, accidents=accidents)
     source.open(events.append)
-    source.run(["steps=1000"])
+    source.ask(Run(("steps=1000",)))
     source.advance(steps)
     if fork_at is not None:
         last = [event.record for event in events if isinstance(event, StepMeasured)][fork_at - 1]
-        source.fork(fork_at, dense=last.top[1].token_id if last.top else 7)
+        source.ask(Fork(fork_at, dense=last.top[1].token_id if last.top else 7))
         source.advance(4)
         events.append(layers(1, fork_at))
-        source.select(0)
+        source.ask(Select(0))
     return events
 
 

@@ -11,6 +11,7 @@ from textual.widgets import Input, TextArea
 
 from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
+from probes.schema.requests import Run
 from tests.support.stage import LARGE, MIDDLE, SMALL, press, settle
 
 SIZES = pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE], ids=["80x24", "120x36", "160x45"])
@@ -27,7 +28,7 @@ def before(source: ToySource, steps: int = 0, *keys: str, running: bool = False)
     async def do(pilot: Pilot[int]) -> None:
         await settle(pilot)
         if running:
-            source.run()
+            source.ask(Run())
         source.advance(steps)
         await settle(pilot)
         await press(pilot, *keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -62,6 +63,13 @@ async def settle(pilot: Pilot[int]) -> None:
     await pilot.pause()
 
 
+async def at_rest(app: ExplorerApp, pilot: Pilot[int]) -> None:
+    """Until the source has answered everything that was asked of it, and that is on the screen."""
+    await settle(pilot)
+    assert await asyncio.to_thread(app.source.wait_idle, 20)
+    await settle(pilot)
+
+
 async def press(pilot: Pilot[int], *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
@@ -99,7 +107,9 @@ async def until(pilot: Pilot[int], done: Callable[[], bool], what: str) -> None:
 
 async def opened(app: ExplorerApp, pilot: Pilot[int]) -> None:
     """Waits until a recording is on the main screen."""
-    await until(pilot, lambda: isinstance(app.screen, MainScreen) and app.view.newest > 0, "the recording is shown")
+    await at_rest(app, pilot)
+    assert isinstance(app.screen, MainScreen)
+    assert app.view.newest
 
 
 async def listed(app: ExplorerApp, pilot: Pilot[int]) -> None:

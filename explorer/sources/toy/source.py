@@ -9,30 +9,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from explorer.sources.source import Sink, Token
+from explorer.sources.playhead import Playhead
+from explorer.sources.shown_errors import failure_of
+from explorer.sources.source import Sink
 from explorer.sources.toy.models import ToyPair
 from explorer.sources.toy.step import Accidents, ToyStep
 from probes.schema.branches import Branch, Branches
-from probes.schema.errors import BadInput
-from probes.schema.events import (
-    BranchOpened,
-    BranchSelected,
-    Event,
-    Failed,
-    RunPaused,
-    RunResumed,
-    RunStarted,
-    StepMeasured,
-    Why,
-    WorkProgressed,
-)
+from probes.schema.errors import BadInput, Cancelled, PhierError
+from probes.schema.events import Event, RunPaused, Why, WorkProgressed
 from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, ModelInfo, PruneReport, RunHeader
 from probes.schema.part import Part
-from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
+from probes.schema.requests import Cancel, Fork, Pause, Prune, Request, Restart, Run, Select, Step, Token
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.until import Until, first_met, parse_until
 
 QUESTION = (
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "
@@ -47,8 +37,6 @@ LOADING = (
 
 class ToySource:
     """Toy models stepped by rule; every figure follows from the settings and the seed."""
-
-    live = True
 
     def __init__(
         self,
@@ -66,21 +54,15 @@ class ToySource:
         self.pace = pace
         """Seconds between steps while running; None leaves it to `advance`."""
         self.live = live
-        self.asked: list[str] = []
-        """What the interface asked for, in order: for tests."""
+        self.asked: list[Request] = []
+        """The requests so far, in order: for tests."""
         self.setting = setting
-        self.running = False
         self._sink: Sink | None = None
-        self._run = 0
         self._pair = ToyPair(damage=_damage(setting))
-        self._branches = Branches()
-        self._until: list[Until] = []
-        self._again = 0
-        """Steps that are measured again under another setting."""
-        self._lock = threading.RLock()
+        self._head = Playhead()
+        self._news = threading.Condition(threading.RLock())
+        """Guards the playhead."""
         self._closed = threading.Event()
-
-    # What the app asks.
 
     def open(self, sink: Sink) -> None:
         self._sink = sink
@@ -91,143 +73,138 @@ class ToySource:
     def close(self) -> None:
         self._closed.set()
 
-    def step(self) -> None:
-        self.asked.append("step")
-        self.advance(1)
+    def wait_idle(self, seconds: float) -> bool:
+        with self._news:
+            return self._news.wait_for(lambda: self.pace is None or not self.running, seconds)
 
-    def run(self, until: Sequence[str] = ()) -> None:
-        self.asked.append(f"run {' '.join(until)}".strip())
-        self._resume(until)
+    def ask(self, request: Request) -> None:
+        self.asked.append(request)
+        with self._news:
+            try:
+                self._answer(request)
+            except PhierError as problem:
+                self.emit(failure_of(problem, request.id))
+            self._news.notify_all()
 
-    def _resume(self, until: Sequence[str]) -> None:
-        try:
-            self._until = [parse_until(text, len(self._branches.path())) for text in until]
-        except BadInput as problem:
-            self.emit(Failed(problem.title, problem.message, problem.hint))
-            return
-        self.running = True
-        self.emit(RunResumed(self._run))
-        if self.pace is not None:
-            threading.Thread(target=self._keep_going, args=(self.pace,), daemon=True).start()
+    def _answer(self, request: Request) -> None:
+        head = self._head
+        match request:
+            case Step():
+                if head.step(request) or self.pace is None:
+                    self.advance(1)
+            case Run():
+                self._go(request)
+            case Pause():
+                self.emit(*head.pause(request.id))
+            case Cancel():
+                raise Cancelled("Fetching SmolLM2-135M-Instruct")
+            case Fork():
+                self._fork(request)
+            case Select(branch):
+                if branch not in head.branches:
+                    raise BadInput("Branch", f"There is no branch {branch}.", "Choose one of the list.")
+                self.emit(*head.rest(request.id), head.select(branch, request.id))
+            case Restart(settings):
+                self.emit(*head.pause(request.id))
+                self.settings = settings
+                self.begin(request.id)
+            case Prune(setting):
+                self.emit(*head.pause(request.id))
+                self._prune(str(setting), request.id)
+            case _:
+                raise BadInput("Toy models", "Toy models can't do this.")
 
-    def pause(self) -> None:
-        self.asked.append("pause")
-        if self.running:
-            self._stop(Why.ASKED, "")
+    def _go(self, request: Run) -> None:
+        events = self._head.go(request)
+        self.emit(*events)
+        if events and self.pace is not None:
+            threading.Thread(target=self._keep_going, args=(self.pace, request.id), daemon=True).start()
 
-    def cancel(self) -> None:
-        self.asked.append("cancel")
-        self.emit(Failed("Cancelled", "Fetching SmolLM2-135M-Instruct was cancelled."))
-
-    def fork(self, step: int, dense: Token | None = None, pruned: Token | None = None) -> None:
-        self.asked.append(f"fork {step} dense={dense} pruned={pruned}")
-        dense, pruned = self._id_of(dense), self._id_of(pruned)
-        with self._lock:
-            self.running = False
-            token = dense if dense is not None else pruned
-            word = visible(self._pair.vocabulary[token]) if token is not None else ""
-            branch = Branch(
-                self._branches.next_id(),
-                self._branches.current,
-                step,
-                dense,
-                pruned,
-                f"“{word}” forced at {step}",
-            )
-            self._branches.open(branch)
-            self.emit(BranchOpened(self._run, branch))
-            self.advance(1)
+    def _fork(self, request: Fork) -> None:
+        head, step = self._head, request.step
+        dense, pruned = self._id_of(request.dense), self._id_of(request.pruned)
+        if not 1 <= step <= len(head.path) + 1:
+            raise BadInput("Fork", f"Step {step} can't be forked: the run has {len(head.path)} steps.")
+        token = dense if dense is not None else pruned
+        word = visible(self._pair.vocabulary[token]) if token is not None else ""
+        label = f"“{word}” forced at {step}"
+        branch = Branch(head.branches.next_id(), head.branches.current, step, dense, pruned, label)
+        self.emit(*head.rest(request.id), head.open(branch, request.id))
+        self.advance(1, request.id)
 
     def _id_of(self, token: Token | None) -> int | None:
         return self._pair.vocabulary.index(token) if isinstance(token, str) else token
 
-    def select(self, branch: int) -> None:
-        self.asked.append(f"select {branch}")
-        with self._lock:
-            self.running = False
-            self._branches.current = branch
-            self.emit(BranchSelected(self._run, branch))
-
-    def restart(self, settings: RunSettings) -> None:
-        self.asked.append("restart")
-        self.settings = settings
-        self.begin()
-
-    def prune(self, setting: Setting) -> None:
-        self.asked.append(f"prune {setting}")
-        self.setting = str(setting)
-        self._pair = ToyPair(damage=_damage(self.setting))
-        done = max(len(self._branches.path()), self._again)
-        self.begin()
+    def _prune(self, setting: str, request: int) -> None:
+        self.setting = setting
+        self._pair = ToyPair(damage=_damage(setting))
+        done = max(len(self._head.path), self._head.again)
+        self.begin(request)
         if done:
-            self._again = done
-            self._resume(())
+            self._head.again = done
+            self._go(Run(id=request))
             if self.pace is None:
                 self.advance(done)
 
-    # What tests ask besides.
+    # For tests besides.
 
-    def begin(self) -> None:
-        with self._lock:
-            self.running = False
-            self._run += 1
-            self._again = 0
-            self._branches = Branches()
-            self.emit(RunStarted(self._run, _header(self.settings, self.setting)))
+    @property
+    def running(self) -> bool:
+        return self._head.running
 
-    def emit(self, event: Event) -> None:
-        if self._sink is not None:
-            self._sink(event)
+    def begin(self, request: int = 0) -> None:
+        with self._news:
+            self.emit(self._head.start(_header(self.settings, self.setting), request))
 
-    def advance(self, steps: int) -> None:
+    def emit(self, *events: Event) -> None:
+        for event in events:
+            if self._sink is not None:
+                self._sink(event)
+
+    def advance(self, steps: int, request: int | None = None) -> None:
         """Measures that many steps at once, stopping where a run would."""
-        with self._lock:
+        head = self._head
+        with self._news:
             for _ in range(steps):
-                record = self._next()
+                record = self._next(head.branches)
                 if record is None:
-                    self._stop(Why.ENDED, "Both texts have ended.")
+                    self.emit(head.stop(Why.ENDED, request))
                     return
-                current = self._branches.current
-                self._branches.add(current, record)
-                self.emit(StepMeasured(self._run, current, record, 0.1))
-                path = self._branches.path()
-                if reason := first_met(self._until, path) if self.running else "":
-                    self._stop(Why.UNTIL, reason)
-                elif self.running and len(path) == self._again:
-                    self._stop(Why.ASKED, f"The same {len(path)} steps are measured under this setting.")
-                elif len(path) >= self.settings.longest:
-                    self._stop(Why.STEPS, f"The limit of {self.settings.longest} steps is reached.")
-                elif record.invalid is not None:
-                    self._stop(Why.INVALID, f"The {record.invalid.model} model computed NaN at step {record.step}.")
-                else:
-                    continue
-                return
+                events = head.take(record, 0.1, request=request)
+                self.emit(*events)
+                if any(isinstance(event, RunPaused) for event in events):
+                    return
+                if record.invalid is not None:
+                    self.emit(head.stop(RunPaused(0, Why.INVALID, invalid=record.invalid), request))
+                    return
+                longest = self.settings.longest
+                if not head.running and len(head.path) >= longest:
+                    self.emit(head.stop(RunPaused(0, Why.STEPS, more=longest), request))
+                    return
 
     def records(self, steps: int) -> list[StepRecord]:
         """The first steps of a fresh run, without any event."""
-        self._branches = Branches()
+        branches = Branches()
         for _ in range(steps):
-            record = self._next()
+            record = self._next(branches)
             if record is None:
                 break
-            self._branches.add(0, record)
-        return list(self._branches.path())
+            branches.add(0, record)
+        return list(branches.path())
 
-    def _stop(self, why: Why, reason: str) -> None:
-        self.running = False
-        self.emit(RunPaused(self._run, why, reason))
-
-    def _keep_going(self, pace: float) -> None:
-        while self.running and not self._closed.wait(pace):
-            with self._lock:
-                if self.running:
-                    self.advance(1)
+    def _keep_going(self, pace: float, request: int) -> None:
+        while not self._closed.wait(pace):
+            with self._news:
+                if not self.running or self._head.answering != request:
+                    return
+                self.advance(1)
+                self._news.notify_all()
 
     # The stepping itself.
 
-    def _next(self) -> StepRecord | None:
-        path = self._branches.path()
-        branch = self._branches[self._branches.current]
+    def _next(self, branches: Branches) -> StepRecord | None:
+        path = branches.path()
+        branch = branches[branches.current]
         forced = branch if len(path) + 1 == branch.step and branch.parent is not None else None
         return ToyStep(self._pair, self.settings, self.accidents, path, forced).record()
 

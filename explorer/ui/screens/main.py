@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.events import Key
 
-from explorer.sources.playback import next_pace
+from explorer.sources.playback import next_speed
 from explorer.sources.source import Source
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
@@ -27,6 +27,7 @@ from explorer.ui.widgets.status import Status
 from explorer.ui.widgets.title import Title
 from explorer.ui.widgets.token_text import TokenText
 from explorer.words.explanations import explanation_of
+from probes.schema.requests import Cancel, Pause, PlayAt, Repeat, Run, Step, ToEnd
 
 
 class Region(Protocol):
@@ -116,33 +117,31 @@ class MainScreen(MainActions):
 
     def action_run(self) -> None:
         if self.view.running:
-            self.source.pause()
+            self.source.ask(Pause())
         else:
             self.view.follow_newest()
-            self.source.run()
+            self.source.ask(Run())
             self.show()
 
     def action_step(self) -> None:
         self.view.follow_newest()
-        self.source.step()
+        self.source.ask(Step())
         self.show()
 
     def action_pace(self, faster: bool) -> None:
         playback = self.view.playback
         if playback is not None:
-            playback.pace = next_pace(playback.pace, faster)
-            self.show()
+            self.source.ask(PlayAt(next_speed(playback, faster)))
 
     def action_loop(self) -> None:
         playback = self.view.playback
         if playback is not None:
-            playback.loop = not playback.loop
-            self.show()
+            self.source.ask(Repeat(not playback.loop))
 
     def action_rest(self) -> None:
         if self.view.playback is not None:
             self.view.follow_newest()
-            self.view.playback.to_end()
+            self.source.ask(ToEnd())
 
     def action_retry(self) -> None:
         self.post_message(RetryAsked())
@@ -215,7 +214,7 @@ class MainScreen(MainActions):
         if self.zoomed:
             self.close_zoom()
         elif self.view.work is not None or self.view.phase is Phase.STARTING:
-            self.source.cancel()
+            self.source.ask(Cancel())
         elif self.view.returnable and self.view.phase is Phase.FAILED:
             self.post_message(ReturnAsked())
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.sources.source import Source, Token
+from explorer.sources.source import Source
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
@@ -15,6 +15,7 @@ from explorer.words.token_text import quoted
 from probes.schema.branches import Branch
 from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
+from probes.schema.requests import Fork, Restart, Run, Select, ShowRun, Token
 from probes.schema.settings import Follow, RunSettings
 
 
@@ -65,12 +66,12 @@ class MainActions(Page):
         branches = self.view.branches
         same = branches.that_takes(step, dense, pruned)
         if same is None:
-            self.source.fork(step, dense=dense, pruned=pruned)
+            self.source.ask(Fork(step, dense, pruned))
         elif same == branches.current:
             self.notify(f"This text already takes that token at step {step}. Choose another one.", title="Fork")
         else:
             self.notify(f"Branch {same} already takes that token at step {step}. Now showing it.", title="Fork")
-            self.source.select(same)
+            self.source.ask(Select(same))
 
     def action_force(self) -> None:
         """Forks with a typed token."""
@@ -93,7 +94,7 @@ class MainActions(Page):
             if condition:
                 self.untils = (condition, *(other for other in self.untils if other != condition))[:12]
                 self.view.follow_newest()
-                self.source.run((condition,))
+                self.source.ask(Run((condition,)))
 
         self.app.push_screen(AskUntil(self.untils), answered)
 
@@ -123,7 +124,8 @@ class MainActions(Page):
                 header = self.view.header
                 if header is not None:
                     settings, follow = header.settings, modes[way]
-                    self.source.restart(replace(settings, follow=follow, prompt=prompt_for(follow, settings.prompt)))
+                    prompt = prompt_for(follow, settings.prompt)
+                    self.source.ask(Restart(replace(settings, follow=follow, prompt=prompt)))
 
         question = "Which text does each model read? The run starts again on the same prompt."
         self.app.push_screen(ChoiceDialog("Context", question, ways, self.view.follow.value[0]), answered)
@@ -133,7 +135,7 @@ class MainActions(Page):
 
         def answered(settings: RunSettings | None) -> None:
             if settings is not None:
-                self.source.restart(settings)
+                self.source.ask(Restart(settings))
 
         if self.view.header is not None:
             self.app.push_screen(AskPrompt(self.view.header.settings), answered)
@@ -143,7 +145,7 @@ class MainActions(Page):
 
         def answered(settings: RunSettings | None) -> None:
             if settings is not None:
-                self.source.restart(settings)
+                self.source.ask(Restart(settings))
 
         if self.view.header is not None:
             self.app.push_screen(AskSettings(self.view.header.settings, follow), answered)
@@ -183,15 +185,14 @@ class MainActions(Page):
         others: list[OtherRun] = []
         note = "Earlier runs are in the list of recordings (o)." if self.view.run > 1 else ""
         if playback is not None:
-            shown = playback.shown_run
-            others = [OtherRun(place, about) for place, about in playback.recorded_runs if place != shown]
-            note = f"This is run {shown} of the recording." if others else ""
+            others = [OtherRun(place, line) for place, line in playback.runs if place != playback.shown]
+            note = f"This is run {playback.shown} of the recording." if others else ""
 
         def answered(chosen: Branch | OtherRun | None) -> None:
-            if isinstance(chosen, OtherRun) and playback is not None:
-                playback.show_run(chosen.place)
+            if isinstance(chosen, OtherRun):
+                self.source.ask(ShowRun(chosen.place))
             elif isinstance(chosen, Branch) and chosen.id != self.view.branches.current:
-                self.source.select(chosen.id)
+                self.source.ask(Select(chosen.id))
 
         self.app.push_screen(AskBranch(self.view.branches, others, note), answered)
 

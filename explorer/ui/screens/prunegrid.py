@@ -26,6 +26,7 @@ from explorer.ui.widgets.status import Status
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput
 from probes.schema.header import PruneReport
+from probes.schema.requests import Cancel
 
 MADE_ELSEWHERE = "made elsewhere, shown as measured; x on the main screen makes a pruned model here"
 Way = Callable[[Source, View], bool]
@@ -314,7 +315,7 @@ class PruneGrid(Page):
         if self.zoomed:
             self.close_zoom()
         elif self._view.work is not None:
-            self._source.cancel()
+            self._source.ask(Cancel())
             self.notify("It stops as soon as what is being computed is done.", title="Stopping")
         else:
             self.app.pop_screen()

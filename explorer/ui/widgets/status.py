@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from rich.cells import cell_len
 from textual.geometry import Size
 
-from explorer.sources.playback import Playback, speed_in_brief, speed_in_words
+from explorer.sources.playback import speed_in_brief, speed_in_words
 from explorer.state.view import Phase, View, Work
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import numbers
 from explorer.words import sentences as reading
+from explorer.words.pauses import pause_sentence
 from explorer.words.token_text import fit, flowing
-from probes.schema.events import Why
+from probes.schema.events import PlaybackChanged, Why
 
 SO_FAR = 3.0
 """Seconds after which slow work shows how long it has taken, so that a person sees it is still running."""
@@ -71,28 +72,16 @@ def sentence(view: View, width: int) -> str:
     if view.pause is None:
         branch = view.branches[view.branches.current]
         return f"Branch {branch.id}, from step {branch.step} on. Space goes on." if branch.id and view.live else ""
-    reason = flowing(view.pause.reason)
+    reason = flowing(pause_sentence(view.pause))
     if view.playback is not None:
         ways = play_keys(view.playback)
         # A long sentence gives way to the keys, which are shown nowhere else on the screen.
         room = width - cell_len(ways) - 1
         return f"{reason if cell_len(reason) <= room else fit(reason, room)} {ways}".strip()
-    match view.pause.why:
-        case Why.ASKED:
-            return reason or "Paused. Space goes on."
-        case Why.UNTIL:
-            return f"Stopped as asked: {reason}"
-        case Why.STEPS:
-            return reason or "The step limit is reached."
-        case Why.ENDED:
-            return reason or "The text has ended."
-        case Why.OPEN:
-            return reason
-        case Why.INVALID:
-            return reason or "A model computed NaN or infinity."
+    return f"Stopped as asked: {reason}" if view.pause.why is Why.UNTIL else reason
 
 
-def play_keys(playback: Playback) -> str:
+def play_keys(playback: PlaybackChanged) -> str:
     """The keys that act on a paused recording."""
     return f"Space plays {speed_in_brief(playback)}; [ ] speed, a {'once' if playback.loop else 'loop'}, e end."
 

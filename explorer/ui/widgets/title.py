@@ -167,12 +167,18 @@ def _state(view: View) -> str:
         return f"▶ {view.speed:.1f}/s" if view.speed else "▶ running"
     if view.phase is Phase.READY:
         return "ready"
-    why = view.pause.why if view.pause else Why.ASKED
-    return {
-        Why.ASKED: "‖ paused",
-        Why.UNTIL: "‖ condition met",
-        Why.ENDED: "■ ended",
-        Why.STEPS: "■ limit reached",
-        Why.INVALID: "■ invalid",
-        Why.OPEN: "■ no end recorded",
-    }[why]
+    return _STATES.get(view.pause.why, PAUSED) if view.pause else PAUSED
+
+
+PAUSED = "‖ paused"
+_STATES = {
+    Why.UNTIL: "‖ condition met",
+    Why.ENDED: "■ ended",
+    Why.TEXT: "■ ended",
+    Why.STEPS: "■ limit reached",
+    Why.CONTEXT: "■ limit reached",
+    Why.INVALID: "■ invalid",
+    Why.CUT: "■ no end recorded",
+    Why.OPEN: "■ no end recorded",
+}
+"""The state of a run by why it is paused; for any other reason it can go on."""

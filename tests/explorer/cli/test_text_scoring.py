@@ -14,6 +14,7 @@ from rich.console import Console
 
 from explorer.cli.live_table import JsonLines, LiveTable
 from explorer.cli.run_loop import events
+from explorer.words.pauses import pause_sentence
 from probes.models.loaded import Loaded
 from probes.pair import Pair
 from probes.schema.errors import BadInput
@@ -67,7 +68,7 @@ def test_a_text_longer_than_the_usual_steps_is_scored_whole_with_both_perplexiti
 ) -> None:
     assert len(IDS) > 128
     found = run(pair, scored())
-    assert stopped(found).why is Why.ENDED
+    assert stopped(found).why is Why.TEXT
     show = JsonLines()
     for event in found:
         show(event)
@@ -109,7 +110,7 @@ def test_a_text_that_the_steps_cut_short_says_so(pair: Pair) -> None:
     assert header.limit == 20
     assert f"The text has {len(IDS)} tokens; the run is set to 20 steps of it." in header.every_note
     assert stopped(found).why is Why.STEPS
-    assert stopped(found).reason == f"20 steps are done, and {len(IDS) - 20} tokens of the text are left."
+    assert pause_sentence(stopped(found)) == f"20 steps are done, and {len(IDS) - 20} tokens of the text are left."
 
 
 def test_a_text_longer_than_the_models_context_is_warned_of(pair: Pair) -> None:
@@ -143,7 +144,7 @@ def test_a_prompt_of_a_megabyte_is_refused_in_a_sentence(pair: Pair) -> None:
 def test_a_text_of_a_megabyte_is_scored_as_far_as_the_models_read(pair: Pair) -> None:
     settings = replace(scored(), text="the king " * 110_000)
     found = run(pair, settings)
-    assert stopped(found).reason == f"The models read no more than this: {CONTEXT} steps after the prompt."
+    assert pause_sentence(stopped(found)) == f"The models read no more than this: {CONTEXT} steps after the prompt."
 
 
 @pytest.mark.parametrize("changes", [{"prompt": "caf\udce9"}, {"text": "\ud800", "follow": Follow.TEXT}])

@@ -30,7 +30,7 @@ from probes.schema.header import MatrixReport
 from tests.support.hostile import chain, hostile
 from tests.support.records import session_events, write_events
 from tests.support.shell import phier
-from tests.support.stage import Clock, press, screen_text, settle, until
+from tests.support.stage import Clock, at_rest, press, screen_text, settle
 
 EVENTS = session_events(14, fork_at=5)
 ACTING = "\x1b\x00\x07\x9b\u202e\u200b\ufeff"
@@ -96,7 +96,7 @@ async def shown(path: Path, *keys: str) -> ExplorerApp:
     """The explorer on a recording, after it has been looked at from all sides."""
     app = ExplorerApp(ReplaySource(path), clock=Clock())
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: app.view.pause is not None or app.view.failure is not None, "it is read or refused")
+        await at_rest(app, pilot)
         for key in keys or ("escape", "home", "k", "b", "escape", "w", "escape", "f1", "escape", "space", "end"):
             await press(pilot, key)
             assert not set(ACTING) & set(screen_text(app)), key

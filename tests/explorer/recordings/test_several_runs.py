@@ -23,10 +23,11 @@ from probes.recording import read
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted
 from probes.schema.prune_setting import parse
+from probes.schema.requests import Prune
 from probes.schema.settings import Follow, RunSettings
 from tests.support.records import session_events, write_events
 from tests.support.shell import phier
-from tests.support.stage import PROMPT, Clock, listed, press, screen_text, until
+from tests.support.stage import PROMPT, Clock, at_rest, listed, press, screen_text
 
 
 def numbered(events: list[Event], run: int, prompt: str = "") -> list[Event]:
@@ -159,7 +160,7 @@ def sitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySource:
     source = ToySource(RunSettings(PROMPT, follow=Follow.FREE), setting="wanda:0.5")
     source.open(Recorder(lambda _event: None, tmp_path / "sitting.jsonl"))
     source.advance(10)
-    source.prune(parse("wanda:0.3"))
+    source.ask(Prune(parse("wanda:0.3")))
     source.advance(8)
     return source
 
@@ -175,7 +176,7 @@ async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: T
         await press(pilot, "escape")
         assert isinstance(app.screen, Recordings)
         await press(pilot, "end", "enter")
-        await until(pilot, lambda: app.view.pause is not None, "the run is shown")
+        await at_rest(app, pilot)
         assert app.view.header is not None
         assert (app.view.header.title, app.view.newest) == ("wanda:0.5", 10)
 
@@ -183,7 +184,7 @@ async def test_two_settings_of_one_sitting_are_compared_from_the_list(sitting: T
 async def test_the_other_runs_of_a_recording_are_a_key_away(file: Path) -> None:
     app = ExplorerApp(ReplaySource(file, number=1), clock=Clock())
     async with app.run_test(size=(140, 40)) as pilot:
-        await until(pilot, lambda: app.view.pause is not None, "the run is shown")
+        await at_rest(app, pilot)
         assert app.view.header is not None
         assert (app.view.header.title, app.view.newest) == ("wanda:0.2", 12)
         await press(pilot, "b")

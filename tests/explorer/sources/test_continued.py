@@ -10,22 +10,25 @@ from typing import Any
 import pytest
 
 from explorer.sources.continued import ContinuedSource, spec_of
-from explorer.sources.launcher import Launcher
+from explorer.sources.launcher import ModelLauncher
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
+from explorer.words.pauses import pause_sentence
 from probes.recording import read
 from probes.recording.runs import unknown_header
-from probes.schema.errors import BadInput, Failure
+from probes.schema.errors import BadInput, Failure, FailureKind
 from probes.schema.events import Failed, RunPaused, RunStarted, StepMeasured, Why, WorkProgressed
 from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
+from probes.schema.requests import Step
 from probes.schema.settings import RunSettings
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+from tests.support.launcher import FakeLauncher
 from tests.support.live import INFO, SETTINGS, Listener, TinyPair, expected
-from tests.support.stage import MIDDLE, Clock, opened, press, record, screen_text, settle
+from tests.support.stage import MIDDLE, Clock, at_rest, opened, press, record, screen_text
 
 HEADER = RunHeader(INFO, INFO, None, SETTINGS, SETTINGS.prompt)
 GIVEN = PairSpec(prune=parse("wanda:0.5"))
@@ -47,10 +50,10 @@ def continued(
 def test_the_recorded_steps_are_measured_again_and_the_next_ones_follow() -> None:
     source, heard = continued(expected(5))
     paused = heard.wait(RunPaused)
-    assert paused.why is Why.ASKED
-    assert paused.reason == "5 steps measured again: every figure is the recorded one, to the last bit."
+    assert paused.why is Why.CONTINUED
+    assert pause_sentence(paused) == "5 steps measured again: every figure is the recorded one, to the last bit."
     assert heard.steps() == expected(5)
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured, 6)
     assert heard.steps() == expected(6)
     assert not heard.of(Failed)
@@ -69,7 +72,7 @@ def test_nothing_of_the_run_is_shown_before_it_is_verified() -> None:
 def test_models_with_other_figures_are_told_loudly_and_shown_as_they_are() -> None:
     source, heard = continued(expected(4), load=lambda: TinyPair(0.5))
     failure = heard.wait(Failed)
-    assert failure.title == "Not the recorded figures"
+    assert failure.kind is FailureKind.OTHER_FIGURES
     assert "of step 1 was" in failure.message
     assert heard.steps() != expected(4)
     assert [r.taken and r.taken.token_id for r in heard.steps()] == [r.taken and r.taken.token_id for r in expected(4)]
@@ -103,7 +106,7 @@ def test_loading_again_after_a_failure_begins_at_the_same_step() -> None:
 
 def test_before_the_first_step_there_is_nothing_to_verify() -> None:
     source, heard = continued([])
-    assert heard.wait(RunPaused).reason == "No recorded step before the cursor."
+    assert pause_sentence(heard.wait(RunPaused)) == "No recorded step before the cursor."
     source.close()
 
 
@@ -169,19 +172,15 @@ async def test_escape_goes_back_to_the_recording_where_its_models_are_gone(tmp_p
     record(tmp_path / "half.jsonl", "wanda:0.5", 30)
     made: list[Source] = []
 
-    def revive(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
+    def go_on(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
         made.append(Refusing())
         return made[-1]
 
-    app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), revive=revive, clock=Clock())
+    app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), launcher=FakeLauncher(go_on=go_on), clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await opened(app, pilot)
         await press(pilot, "home", "right", "right", "m")
-        for _ in range(100):
-            await pilot.pause(0.05)
-            if app.view.failure is not None:
-                break
-        await settle(pilot)
+        await at_rest(app, pilot)
         shown = screen_text(app)
         assert "There is no folder pruned-42." in shown
         assert "Esc goes back to the recording" in shown
@@ -195,10 +194,10 @@ async def test_escape_goes_back_to_the_recording_where_its_models_are_gone(tmp_p
 async def test_a_recording_without_models_says_so_and_stays(tmp_path: Path) -> None:
     record(tmp_path / "half.jsonl", "wanda:0.5", 5)
 
-    def revive(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
+    def go_on(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
         raise BadInput("Models unknown", "The recording does not say which models.", "Begin a new run.")
 
-    app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), revive=revive, clock=Clock())
+    app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), launcher=FakeLauncher(go_on=go_on), clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await opened(app, pilot)
         await press(pilot, "m")
@@ -215,15 +214,15 @@ def test_a_run_gone_on_from_is_a_recording_of_its_own(tmp_path: Path) -> None:
     source = RecordedSource(inner, tmp_path / "on.jsonl")
     source.open(heard)
     heard.wait(RunPaused)
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured, 4)
     source.close()
     assert read(tmp_path / "on.jsonl").last.path == expected(4)
 
 
 def test_only_the_first_run_takes_the_named_file(tmp_path: Path) -> None:
-    models = Launcher(GIVEN, SETTINGS, tmp_path / "mine.jsonl")
-    first, second = models.run(), models.run()
+    models = ModelLauncher(GIVEN, SETTINGS, tmp_path / "mine.jsonl")
+    first, second = models.begin(), models.begin()
     assert isinstance(first, RecordedSource)
     assert isinstance(second, RecordedSource)
     assert models.unsaved() == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ import pytest
 from explorer.sources.live import IMPORTING, READ_AHEAD, LiveSource, loader
 from probes.models.prompting import Prompt
 from probes.schema.branches import Branches
-from probes.schema.errors import BadInput, Cancelled
+from probes.schema.errors import BadInput, Cancelled, FailureKind
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
@@ -26,6 +25,7 @@ from probes.schema.events import (
 )
 from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
+from probes.schema.requests import Cancel, Fork, Pause, Prune, Restart, Run, Select, Step
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.stepping.lockstep import Lockstep
@@ -49,48 +49,49 @@ def source(heard: Listener) -> Iterator[LiveSource]:
 
 
 def test_nothing_is_shown_before_it_is_asked_for(source: LiveSource, heard: Listener) -> None:
-    time.sleep(0.3)
+    assert source.wait_idle(20)
     assert not heard.of(StepMeasured)
-    source.step()
+    source.ask(Step())
     assert heard.of(StepMeasured), "a step that was read ahead is there at once"
     assert heard.steps() == expected(1)
 
 
 def test_single_steps_come_in_order_and_each_once(source: LiveSource, heard: Listener) -> None:
     for _ in range(READ_AHEAD + 3):
-        source.step()
+        source.ask(Step())
     heard.wait(StepMeasured, READ_AHEAD + 3)
-    time.sleep(0.1)
+    assert source.wait_idle(20)
     assert heard.steps() == expected(READ_AHEAD + 3)
 
 
 def test_a_run_goes_to_its_limit_and_can_go_on(source: LiveSource, heard: Listener) -> None:
-    source.run()
+    source.ask(Run())
     assert heard.wait(RunPaused).why is Why.STEPS
     assert heard.steps() == expected(12)
-    source.run(["steps=2"])
+    source.ask(Run(("steps=2",)))
     heard.wait(RunPaused, 2)
     assert len(heard.steps()) == 14
 
 
 def test_a_condition_stops_the_run_where_it_is_met(source: LiveSource, heard: Listener) -> None:
     split = next(r.step for r in expected(12) if r.split)
-    source.run(["split"])
+    source.ask(Run(("split",)))
     paused = heard.wait(RunPaused)
     assert paused.why is Why.UNTIL
-    assert f"step {split}" in paused.reason
+    assert paused.met is not None
+    assert (paused.met.condition, paused.met.step) == ("split", split)
     assert len(heard.steps()) == split
 
 
 def test_pausing_stops_and_running_resumes(source: LiveSource, heard: Listener) -> None:
-    source.run(["steps=200"])
+    source.ask(Run(("steps=200",)))
     heard.wait(StepMeasured, 3)
-    source.pause()
+    source.ask(Pause())
     heard.wait(RunPaused)
     seen = len(heard.steps())
-    time.sleep(0.2)
+    assert source.wait_idle(20)
     assert len(heard.steps()) == seen
-    source.run(["steps=1"])
+    source.ask(Run(("steps=1",)))
     heard.wait(RunPaused, 2)
     assert len(heard.of(RunResumed)) == 2
     assert [r.step for r in heard.steps()] == list(range(1, seen + 2))
@@ -98,17 +99,17 @@ def test_pausing_stops_and_running_resumes(source: LiveSource, heard: Listener) 
 
 def test_a_fork_discards_what_was_read_ahead_and_the_old_branch_stays(source: LiveSource, heard: Listener) -> None:
     for _ in range(5):
-        source.step()
+        source.ask(Step())
     heard.wait(StepMeasured, 5)
-    source.fork(3, dense=77)
+    source.ask(Fork(3, dense=77))
     opened = heard.wait(BranchOpened)
     heard.wait(StepMeasured, 6)
     assert (opened.branch.parent, opened.branch.step, opened.branch.dense) == (0, 3, 77)
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured, 7)
-    source.select(0)
+    source.ask(Select(0))
     heard.wait(BranchSelected)
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured, 8)
     branches = Branches()
     for event in heard.events:
@@ -125,24 +126,24 @@ def test_a_fork_discards_what_was_read_ahead_and_the_old_branch_stays(source: Li
 
 
 def test_a_new_setting_begins_a_new_run_and_a_bad_one_keeps_the_old(source: LiveSource, heard: Listener) -> None:
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured)
-    source.restart(RunSettings(""))
+    source.ask(Restart(RunSettings("")))
     assert heard.wait(Failed).title == "Empty prompt"
-    source.step()
+    source.ask(Step())
     assert heard.wait(StepMeasured, 2).record == expected(2)[1]
-    source.restart(RunSettings("again", steps=3))
+    source.ask(Restart(RunSettings("again", steps=3)))
     assert heard.wait(RunStarted, 2).run == 2
-    source.run()
+    source.ask(Run())
     heard.wait(RunPaused)
     assert [event.record.step for event in heard.of(StepMeasured) if event.run == 2] == [1, 2, 3]
 
 
 def test_another_prune_setting_replaces_the_pruned_model(source: LiveSource, heard: Listener) -> None:
     for _ in range(5):
-        source.step()
+        source.ask(Step())
     heard.wait(StepMeasured, 5)
-    source.prune(NOTHING)
+    source.ask(Prune(NOTHING))
     heard.wait(RunStarted, 2)
     heard.wait(RunPaused)
     again = [event.record for event in heard.of(StepMeasured) if event.run == 2]
@@ -154,13 +155,13 @@ def test_a_token_that_was_forced_is_forced_again_under_another_prune_setting(
     source: LiveSource, heard: Listener
 ) -> None:
     for _ in range(4):
-        source.step()
+        source.ask(Step())
     heard.wait(StepMeasured, 4)
-    source.fork(3, dense=7)
+    source.ask(Fork(3, dense=7))
     heard.wait(StepMeasured, 5)
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured, 6)
-    source.prune(NOTHING)
+    source.ask(Prune(NOTHING))
     heard.wait(RunStarted, 2)
     heard.wait(RunPaused)
     again = [event.record.taken for event in heard.of(StepMeasured) if event.run == 2]
@@ -171,23 +172,23 @@ def test_a_token_that_was_forced_is_forced_again_under_another_prune_setting(
 
 
 def test_pruning_can_be_cancelled_and_changes_nothing(source: LiveSource, heard: Listener) -> None:
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured)
-    source.prune(SLOW)
+    source.ask(Prune(SLOW))
     heard.wait(WorkProgressed, 8)
-    source.cancel()
-    assert heard.wait(Failed).title == "Cancelled"
-    source.step()
+    source.ask(Cancel())
+    assert heard.wait(Failed).kind is FailureKind.CANCELLED
+    source.ask(Step())
     assert heard.wait(StepMeasured, 2).record == expected(2)[1]
 
 
 def test_impossible_wishes_are_refused_in_words(source: LiveSource, heard: Listener) -> None:
-    source.fork(99, dense=1)
-    source.select(7)
-    source.run(["whenever"])
+    source.ask(Fork(99, dense=1))
+    source.ask(Select(7))
+    source.ask(Run(("whenever",)))
     heard.wait(Failed, 3)
     assert [event.title for event in heard.of(Failed)] == ["Fork", "Branch", "Run until"]
-    source.step()
+    source.ask(Step())
     heard.wait(StepMeasured)
 
 
@@ -202,13 +203,13 @@ def test_a_failure_while_stepping_is_told_once_and_not_tried_again_unasked(heard
         raise RuntimeError("no luck")
 
     live._lockstep.step = fail
-    live.run(["steps=40"])
+    live.ask(Run(("steps=40",)))
     assert "no luck" in heard.wait(Failed).message
-    time.sleep(0.2)
+    assert live.wait_idle(20)
     assert len(heard.of(Failed)) == 1
     live._lockstep.step = source_step
     seen = len(heard.steps())
-    live.run(["steps=1"])
+    live.ask(Run(("steps=1",)))
     heard.wait(StepMeasured, seen + 1)
     assert [r.step for r in heard.steps()] == list(range(1, seen + 2))
     live.close()
@@ -221,38 +222,40 @@ def test_a_model_that_can_not_be_loaded_is_a_failure_in_words(heard: Listener) -
     live = LiveSource(refuse, SETTINGS)  # type: ignore[arg-type]
     live.open(heard)
     assert heard.wait(Failed).hint == "Name a folder."
-    live.step()
+    live.ask(Step())
     live.close()
 
 
-def test_closing_takes_less_than_a_second_even_while_loading(heard: Listener) -> None:
+def test_closing_stops_even_a_load(heard: Listener) -> None:
+    left = threading.Event()
+
     def slow(work: Work) -> TinyPair:
-        while True:
-            work.tell("Loading", 1, 100)
-            time.sleep(0.01)
+        try:
+            while True:
+                work.tell("Loading", 1, 100)
+        finally:
+            left.set()
 
     live = LiveSource(slow, SETTINGS)  # type: ignore[arg-type]
     live.open(heard)
     heard.wait(WorkProgressed)
-    begun = time.monotonic()
     live.close()
-    assert time.monotonic() - begun < 1
-    assert not live._worker.is_alive()
+    assert left.wait(20)
 
 
 def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(heard: Listener) -> None:
     live = LiveSource(lambda _work: TinyPair(), replace(SETTINGS, steps=6))
     live.open(heard)
-    live.run()
+    live.ask(Run())
     heard.wait(RunPaused)
-    live.run()
+    live.ask(Run())
     heard.wait(RunPaused, 2)
     assert len(heard.steps()) == 12
-    live.prune(HALF)
+    live.ask(Prune(HALF))
     paused = heard.wait(RunPaused, 3)
     live.close()
     assert len(heard.steps()) == 24
-    assert (paused.why, paused.reason) == (Why.ASKED, "The same 12 steps are measured under this setting.")
+    assert (paused.why, paused.step) == (Why.MEASURED, 12)
 
 
 def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) -> None:
@@ -267,9 +270,9 @@ def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) ->
 
     live = LiveSource(lambda _work: OtherDay(), replace(SETTINGS, steps=2))
     live.open(heard)
-    live.run()
+    live.ask(Run())
     heard.wait(RunPaused)
-    live.prune(HALF)
+    live.ask(Prune(HALF))
     heard.wait(RunPaused, 2)
     live.close()
     first, second = heard.of(RunStarted)
@@ -286,12 +289,12 @@ def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:
 
     live = LiveSource(lambda _work: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))
     live.open(heard)
-    live.run()
+    live.ask(Run())
     heard.wait(RunPaused)
-    live.fork(3, dense=7)
+    live.ask(Fork(3, dense=7))
     assert "has ended before step 3" in heard.wait(Failed).message
     assert not heard.of(BranchOpened)
-    live.fork(3, dense=7, pruned=8)
+    live.ask(Fork(3, dense=7, pruned=8))
     assert heard.wait(BranchOpened).branch.label == "step 3: '8 ' on pruned"
     live.close()
 
@@ -307,11 +310,11 @@ def test_a_pause_right_after_a_run_was_asked_for_is_not_lost(heard: Listener) ->
     live = LiveSource(slow, SETTINGS)  # type: ignore[arg-type]
     live.open(heard)
     entered.wait(10)
-    live.run()
-    live.pause()
+    live.ask(Run())
+    live.ask(Pause())
     go_on.set()
     heard.wait(RunStarted)
-    live.step()
+    live.ask(Step())
     heard.wait(StepMeasured)
     live.close()
     assert not heard.of(RunResumed)
@@ -322,9 +325,9 @@ def test_what_is_asked_for_is_shown_before_the_step_under_way_is_done(source: Li
     source._lock.acquire()  # the measuring thread is busy and can release nothing
     try:
         before = len(heard.of(WorkProgressed))
-        source.prune(HALF)
+        source.ask(Prune(HALF))
         assert heard.of(WorkProgressed)[before].task == f"Pruning by {HALF}"
-        source.restart(RunSettings("again", steps=3))
+        source.ask(Restart(RunSettings("again", steps=3)))
         assert heard.of(WorkProgressed)[-1].task == "Reading the prompt"
     finally:
         source._lock.release()
@@ -341,10 +344,10 @@ def test_a_change_that_is_cancelled_before_it_begins_changes_nothing(heard: List
     live.open(heard)
     heard.wait(RunStarted)
     with live._lock:
-        live.prune(HALF)
-        live.cancel()
-    assert heard.wait(Failed).title == "Cancelled"
-    live.prune(HALF)
+        live.ask(Prune(HALF))
+        live.ask(Cancel())
+    assert heard.wait(Failed).kind is FailureKind.CANCELLED
+    live.ask(Prune(HALF))
     heard.wait(RunStarted, 2)
     live.close()
 

@@ -13,6 +13,7 @@ from probes.schema.errors import Cancelled
 from probes.schema.events import BranchOpened, Failed, RunPaused, RunStarted, StepMeasured, Why
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
+from probes.schema.requests import Fork, Prune, Step
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
 from tests.support.live import Listener
@@ -53,7 +54,7 @@ def source(heard: Listener) -> Iterator[LiveSource]:
 def step(source: LiveSource, heard: Listener, count: int) -> None:
     seen = len(heard.steps())
     for _ in range(count):
-        source.step()
+        source.ask(Step())
     heard.wait(StepMeasured, seen + count)
 
 
@@ -67,7 +68,7 @@ def test_a_change_that_is_cancelled_while_the_prompt_is_read_again_leaves_the_ol
         raise Cancelled("Reading the prompt")
 
     monkeypatch.setattr(Lockstep, "prefill", cancelled)
-    source.prune(parse("drop-block@layers=1,2"))
+    source.ask(Prune(parse("drop-block@layers=1,2")))
     assert heard.wait(Failed).title == "Cancelled"
     monkeypatch.setattr(Lockstep, "prefill", prefill)
     step(source, heard, 9)
@@ -77,7 +78,7 @@ def test_a_change_that_is_cancelled_while_the_prompt_is_read_again_leaves_the_ol
 
 def test_a_change_that_succeeds_is_measured_on_the_new_weights(source: LiveSource, heard: Listener) -> None:
     step(source, heard, 3)
-    source.prune(parse("drop-block@layers=1,2"))
+    source.ask(Prune(parse("drop-block@layers=1,2")))
     heard.wait(RunStarted, 2)
     heard.wait(StepMeasured, 6)
     assert heard.steps()[3:] == expected("drop-block@layers=1,2", 3)
@@ -94,7 +95,7 @@ def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
     source: LiveSource, heard: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step(source, heard, 6)
-    source.prune(parse(SECOND))
+    source.ask(Prune(parse(SECOND)))
     heard.wait(StepMeasured, 12)
 
     def measured(*_: object, **__: object) -> StepRecord:
@@ -104,11 +105,11 @@ def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
     with monkeypatch.context() as patch:
         patch.setattr(Lockstep, "step", measured)
         patch.setattr(Lockstep, "prefill", measured)
-        source.prune(parse(FIRST))
+        source.ask(Prune(parse(FIRST)))
         heard.wait(StepMeasured, 18)
         heard.wait(RunPaused, 2)
     assert shown(heard, 3) == shown(heard, 1) == expected(FIRST, 6)
-    source.prune(parse(SECOND))
+    source.ask(Prune(parse(SECOND)))
     heard.wait(StepMeasured, 24)
     assert shown(heard, 4) == shown(heard, 2) == expected(SECOND, 6)
     step(source, heard, 3)
@@ -130,28 +131,28 @@ def test_a_change_that_interrupts_measuring_again_has_all_steps_measured(heard: 
     def impatient(event: object) -> None:
         heard(event)  # type: ignore[arg-type]
         if isinstance(event, StepMeasured) and (event.run, event.record.step) == (2, 3):
-            live.prune(parse(third))
+            live.ask(Prune(parse(third)))
         if isinstance(event, StepMeasured) and (event.run, event.record.step) == (3, 5):
-            live.prune(parse(SECOND))
+            live.ask(Prune(parse(SECOND)))
 
     live._sink = impatient
-    live.prune(parse(SECOND))
+    live.ask(Prune(parse(SECOND)))
     heard.wait(RunPaused, 3)
     live.close()
     assert len(shown(heard, 2)) == 3
     assert len(shown(heard, 3)) == 5
     assert shown(heard, 4)[:3] == shown(heard, 2), "what was measured before is shown again"
     assert [record.step for record in shown(heard, 4)] == list(range(1, 13))
-    assert heard.of(RunPaused)[-1].why is Why.ASKED
+    assert heard.of(RunPaused)[-1].why is Why.MEASURED
 
 
 def test_tokens_forced_since_are_not_taken_for_the_path_that_was_measured(source: LiveSource, heard: Listener) -> None:
     step(source, heard, 5)
-    source.prune(parse(SECOND))
+    source.ask(Prune(parse(SECOND)))
     heard.wait(StepMeasured, 10)
-    source.fork(4, dense="z")
+    source.ask(Fork(4, dense="z"))
     heard.wait(StepMeasured, 11)
-    source.prune(parse(FIRST))
+    source.ask(Prune(parse(FIRST)))
     heard.wait(StepMeasured, 15)
     back = shown(heard, 3)
     assert back[:3] == expected(FIRST, 3)
@@ -161,7 +162,7 @@ def test_tokens_forced_since_are_not_taken_for_the_path_that_was_measured(source
 
 def test_any_token_can_be_forced_by_its_text(source: LiveSource, heard: Listener) -> None:
     step(source, heard, 3)
-    source.fork(2, dense="z")
+    source.ask(Fork(2, dense="z"))
     heard.wait(BranchOpened)
     forced = heard.wait(StepMeasured, 4).record.taken
     assert forced is not None
@@ -171,7 +172,7 @@ def test_any_token_can_be_forced_by_its_text(source: LiveSource, heard: Listener
 @pytest.mark.parametrize("text", ["zq", "z" * 20])
 def test_what_is_not_one_token_is_refused_with_its_pieces(source: LiveSource, heard: Listener, text: str) -> None:
     step(source, heard, 3)
-    source.fork(2, dense=text)
+    source.ask(Fork(2, dense=text))
     failed = heard.wait(Failed)
     assert f"is {len(text)} tokens: “z”" in failed.message
     assert not heard.of(BranchOpened)
@@ -179,9 +180,9 @@ def test_what_is_not_one_token_is_refused_with_its_pieces(source: LiveSource, he
 
 def test_a_fork_that_is_asked_for_twice_opens_one_branch(source: LiveSource, heard: Listener) -> None:
     step(source, heard, 3)
-    source.fork(2, dense="z")
-    source.fork(2, dense="z")
-    source.fork(99, dense="z")
+    source.ask(Fork(2, dense="z"))
+    source.ask(Fork(2, dense="z"))
+    source.ask(Fork(99, dense="z"))
     assert "99" in heard.wait(Failed).message, "the second fork before it went without a word"
     assert len(heard.of(BranchOpened)) == 1
 
@@ -190,6 +191,6 @@ def test_a_typed_token_that_the_text_takes_anyway_is_refused(source: LiveSource,
     step(source, heard, 3)
     taken = heard.steps()[1].taken
     assert taken is not None
-    source.fork(2, dense=taken.token_id)
+    source.ask(Fork(2, dense=taken.token_id))
     assert "already" in heard.wait(Failed).message
     assert not heard.of(BranchOpened)

@@ -15,10 +15,11 @@ from explorer.sources.recorder import RETRY_AFTER, RecordedSource, Recorder
 from explorer.sources.source import Source
 from explorer.sources.toy.source import ToySource
 from probes.recording import SessionWriter, read
-from probes.schema.errors import BadInput, Failure
+from probes.schema.errors import BadInput, Failure, FailureKind
 from probes.schema.events import Event, Failed, WorkProgressed
 from probes.schema.prune_setting import parse
 from probes.schema.record import to_jsonable
+from probes.schema.requests import Cancel, Fork, Pause, Prune, Restart, Run, Select, Step
 from tests.support.records import records, session_events, settings
 
 EVENTS = session_events(12, fork_at=5)
@@ -28,6 +29,7 @@ from pathlib import Path
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.toy.source import ToySource
 from probes.schema.events import StepMeasured
+from probes.schema.requests import Step
 from tests.support.records import settings
 
 def shown(event):
@@ -38,7 +40,7 @@ source = ToySource(settings(steps=100_000))
 recorded = RecordedSource(source, Path(sys.argv[1]))
 recorded.open(shown)
 while True:
-    recorded.step()
+    recorded.ask(Step())
 """
 
 
@@ -113,7 +115,8 @@ def test_a_refusing_disk_is_told_once_and_loses_nothing(tmp_path: Path, refusing
     for event in EVENTS[4:8]:
         clock.now += 2 * RETRY_AFTER
         recorder(event)
-    assert shown == [*EVENTS[:5], Failed("Recording paused", "No space left on device.", "Make room."), *EVENTS[5:8]]
+    refused = Failed("Recording paused", "No space left on device.", "Make room.", FailureKind.NOT_RECORDED)
+    assert shown == [*EVENTS[:5], refused, *EVENTS[5:8]]
     assert recorder.unsaved() == "4 lines are not recorded: No space left on device."
     assert [line.event for line in read(path).last.lines] == EVENTS[:4]
     refusing.clear()
@@ -210,19 +213,14 @@ def test_a_recorded_source_asks_what_it_is_asked(tmp_path: Path) -> None:
     shown: list[Event] = []
     source: Source = RecordedSource(inner, tmp_path / "run.jsonl")
     source.open(shown.append)
-    source.step()
-    source.run(["steps=3"])
-    source.pause()
-    source.cancel()
-    source.fork(1, dense=3)
-    source.select(0)
-    source.restart(settings(steps=3))
-    source.prune(parse("wanda:0.2"))
-    source.close()
-    assert inner.asked == [
-        "step", "run steps=3", "pause", "cancel", "fork 1 dense=3 pruned=None", "select 0", "restart",
-        "prune wanda:0.2",
+    requests = [
+        Step(), Run(("steps=3",)), Pause(), Cancel(), Fork(1, dense=3), Select(0), Restart(settings(steps=3)),
+        Prune(parse("wanda:0.2")),
     ]  # fmt: skip
+    for request in requests:
+        source.ask(request)
+    source.close()
+    assert [one.id for one in inner.asked] == [one.id for one in requests]
     assert source.live
     session = read(tmp_path / "run.jsonl")
     assert [line.event for run in session.runs for line in run.lines] == shown

@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +14,19 @@ from typing import TypeVar
 
 import pytest
 
-from explorer.sources.playback import PlaySpeed
-from explorer.sources.replay import LONGEST_WAIT, ReplaySource, command_line
+from explorer.sources.command_line import command_line
+from explorer.sources.replay import LONGEST_WAIT, ReplaySource
 from explorer.sources.source import Source
 from explorer.state.view import Phase, View
 from probes.recording.lines import FORMAT, Unreadable, decode, encode
+from probes.schema.errors import FailureKind
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
     Event,
     Explained,
     Failed,
+    PlaybackChanged,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -34,6 +35,7 @@ from probes.schema.events import (
     WorkProgressed,
 )
 from probes.schema.prune_setting import parse
+from probes.schema.requests import Cancel, Fork, Pause, PlayAt, Prune, Restart, Run, Select, ShowRun, Step, ToEnd
 from probes.schema.settings import Follow, RunSettings, Sampling
 from tests.support.records import records, session_events, settings, write_events
 
@@ -67,8 +69,16 @@ class Player:
 
     def open(self) -> Player:
         self.source.open(self.take)
-        self.wait(lambda: bool(self.of(RunStarted) or self.of(Failed)))
+        return self.rest()
+
+    def rest(self) -> Player:
+        """Waits until everything asked is answered and nothing plays."""
+        assert self.source.wait_idle(20), self.told[-3:]
         return self
+
+    @property
+    def playback(self) -> PlaybackChanged:
+        return self.of(PlaybackChanged)[-1]
 
 
 @pytest.fixture
@@ -88,16 +98,12 @@ def play(tmp_path: Path) -> Iterator[Callable[..., Player]]:
 Play = Callable[..., Player]
 
 
-def paused(player: Player) -> bool:
-    return bool(player.of(RunPaused))
-
-
 def test_opened_to_look_at_everything_is_there_at_once(play: Play) -> None:
     player = play()
-    player.wait(lambda: paused(player))
-    told = [event for event in player.told if not isinstance(event, (WorkProgressed, RunPaused))]
+    player.rest()
+    told = [event for event in player.told if not isinstance(event, (WorkProgressed, PlaybackChanged, RunPaused))]
     assert told == [event for event in EVENTS if not isinstance(event, (RunPaused, RunResumed))]
-    assert player.of(RunPaused) == [next(e for e in EVENTS if isinstance(e, RunPaused) and e.why is Why.STEPS)]
+    assert player.of(RunPaused) == [RunPaused(1, Why.STEPS, 16)]
 
 
 def test_the_view_shows_a_replay_as_it_showed_the_run(play: Play) -> None:
@@ -105,7 +111,7 @@ def test_the_view_shows_a_replay_as_it_showed_the_run(play: Play) -> None:
     for event in EVENTS:
         live.apply(event)
     player = play()
-    player.wait(lambda: paused(player))
+    player.rest()
     for event in player.told:
         replayed.apply(event)
     assert replayed.path == live.path
@@ -117,18 +123,17 @@ def test_the_view_shows_a_replay_as_it_showed_the_run(play: Play) -> None:
 
 
 def test_played_step_by_step_nothing_comes_unasked(play: Play) -> None:
-    player = play(play=True)
-    time.sleep(0.05)
+    player = play(play=True).rest()
     assert player.steps == []
     for count in range(1, 4):
-        player.source.step()
+        player.source.ask(Step())
         assert player.steps == list(range(1, count + 1))
 
 
 def test_a_run_plays_to_its_end_and_says_why_it_ended(play: Play) -> None:
     player = play(play=True, pace=1000.0)
-    player.source.run()
-    player.wait(lambda: paused(player))
+    player.source.ask(Run())
+    player.rest()
     assert [event.record for event in player.of(StepMeasured)] == records(EVENTS)
     [end] = player.of(RunPaused)
     assert end.why is Why.STEPS
@@ -136,12 +141,12 @@ def test_a_run_plays_to_its_end_and_says_why_it_ended(play: Play) -> None:
 
 
 KILLED = [event for event in session_events(16) if not isinstance(event, RunPaused)]
-NO_END = RunPaused(1, Why.OPEN, "No end is recorded after step 16: the file is still being written, or was cut off.")
+NO_END = RunPaused(1, Why.OPEN, 16)
 
 
 def test_a_recording_without_an_end_is_not_called_ended(play: Play) -> None:
     player = play(KILLED)
-    player.wait(lambda: paused(player))
+    player.rest()
     assert player.of(RunPaused) == [NO_END]
 
 
@@ -149,65 +154,65 @@ def test_a_recording_that_was_cut_within_a_line_is_said_to_be(tmp_path: Path) ->
     path = write_events(tmp_path / "cut.jsonl", KILLED)
     path.write_bytes(path.read_bytes()[:-9])
     player = Player(path).open()
-    player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Why.OPEN, "The recording is cut off after step 15, within a line.")]
+    player.rest()
+    assert player.of(RunPaused) == [RunPaused(1, Why.CUT, 15)]
     player.source.close()
 
 
 def test_a_run_that_another_one_follows_is_not_still_being_written(tmp_path: Path) -> None:
     path = write_events(tmp_path / "two.jsonl", [*KILLED, *(replace(one, run=2) for one in KILLED[:4])])
     player = Player(path, number=1).open()
-    player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Why.ASKED, "The recording ends here.")]
+    player.rest()
+    assert player.of(RunPaused) == [RunPaused(1, Why.RECORDED, 16)]
     player.source.close()
 
 
 @pytest.mark.parametrize("why", [Why.ASKED, Why.UNTIL])
 def test_a_recording_that_ends_while_its_run_stood_still_is_paused(play: Play, why: Why) -> None:
-    player = play([*KILLED, RunPaused(1, why, "So.")])
-    player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Why.ASKED, "The recording ends here.")]
+    player = play([*KILLED, RunPaused(1, why)])
+    player.rest()
+    assert player.of(RunPaused) == [RunPaused(1, Why.RECORDED, 16)]
 
 
-def with_pause(after: int, why: Why, reason: str) -> list[Event]:
+def with_pause(after: int, why: Why, more: int = 0) -> list[Event]:
     """Sixteen steps that were paused after one of them and then went on, without another word."""
     events: list[Event] = []
     for event in session_events(16):
         if not isinstance(event, (RunPaused, RunResumed)):
             events.append(event)
         if isinstance(event, StepMeasured) and event.record.step == after:
-            events += [RunPaused(1, why, reason), RunResumed(1)]
+            events += [RunPaused(1, why, after, more), RunResumed(1)]
     return events
 
 
 @pytest.mark.parametrize("why", [Why.STEPS, Why.ENDED, Why.INVALID, Why.UNTIL])
 def test_why_a_run_was_paused_is_not_why_it_ends_where_steps_follow(play: Play, why: Why) -> None:
-    player = play(with_pause(12, why, "12 steps are done; running again goes on for 12 more."))
-    player.wait(lambda: paused(player))
+    player = play(with_pause(12, why, more=12))
+    player.rest()
     assert player.of(RunPaused) == [NO_END]
 
 
 def test_what_running_again_would_have_done_is_not_said_of_a_recording(play: Play) -> None:
-    player = play(with_pause(16, Why.STEPS, "16 steps are done; running again goes on for 16 more."))
-    player.wait(lambda: paused(player))
-    assert player.of(RunPaused) == [RunPaused(1, Why.STEPS, "16 steps are done.")]
+    player = play(with_pause(16, Why.STEPS, more=16))
+    player.rest()
+    assert player.of(RunPaused) == [RunPaused(1, Why.STEPS, 16)]
 
 
 def test_a_branch_ends_for_its_own_reason(play: Play) -> None:
     player = play()
-    player.wait(lambda: paused(player))
-    player.source.select(1)
-    player.source.step()
-    assert player.of(RunPaused)[-1].reason == "The recording ends here.", "only the first branch reached its limit"
-    player.source.select(0)
-    player.source.step()
+    player.rest()
+    player.source.ask(Select(1))
+    player.source.ask(Step())
+    assert player.of(RunPaused)[-1].why is Why.RECORDED, "only the first branch reached its limit"
+    player.source.ask(Select(0))
+    player.source.ask(Step())
     assert player.of(RunPaused)[-1].why is Why.STEPS
 
 
 def test_what_was_told_after_the_last_step_is_told_when_it_has_played(play: Play) -> None:
     player = play(play=True, pace=1000.0)
-    player.source.run()
-    player.wait(lambda: paused(player))
+    player.source.ask(Run())
+    player.rest()
     assert [event.what for event in player.of(Explained)] == ["layers"]
     assert player.of(BranchSelected)[-1] == BranchSelected(1, 0)
 
@@ -216,56 +221,56 @@ def test_the_speed_of_measuring_is_the_median_of_what_the_steps_took(play: Play)
     took = {1: 60.0, 2: 0.25, 3: 0.25, 4: 0.125, 5: 0.25}
     timed = [replace(e, seconds=took[e.record.step]) if isinstance(e, StepMeasured) else e for e in session_events(5)]
     player = play(timed)
-    assert player.source.pace == PlaySpeed(None, 4.0)
+    assert (player.playback.speed, player.playback.measured) == (None, 4.0)
     untimed = [replace(e, seconds=0.0) if isinstance(e, StepMeasured) else e for e in timed]
-    assert play(untimed, pace=2.0).source.pace == PlaySpeed(2.0, math.inf)
+    untimed_playback = play(untimed, pace=2.0).playback
+    assert (untimed_playback.speed, untimed_playback.measured) == (2.0, math.inf)
     slow = [replace(e, seconds=3600.0) if isinstance(e, StepMeasured) else e for e in timed]
-    assert play(slow).source.pace.measured == 1 / LONGEST_WAIT, "no step is waited for longer"
+    assert play(slow).playback.measured == 1 / LONGEST_WAIT, "no step is waited for longer"
 
 
 def test_it_plays_at_the_speed_at_which_the_steps_were_measured(play: Play) -> None:
     timed = [replace(e, seconds=0.06) if isinstance(e, StepMeasured) else e for e in session_events(5)]
     player = play(timed, play=True)
-    begun = time.monotonic()
-    player.source.run()
-    player.wait(lambda: paused(player))
-    assert time.monotonic() - begun >= 5 * 0.06
+    assert player.source._until_next() == 0.06
+    player.source.ask(PlayAt(20.0))
+    assert player.source._until_next() == 0.05
 
 
 def test_a_pause_stops_it_and_it_goes_on_from_there(play: Play) -> None:
     player = play(play=True, pace=20.0)
-    player.source.run()
+    player.source.ask(Run())
     player.wait(lambda: len(player.steps) >= 2)
-    player.source.pause()
+    player.source.ask(Pause())
     stopped = len(player.steps)
-    assert player.of(RunPaused) == [RunPaused(1, Why.ASKED, f"Paused after step {stopped}.")]
-    time.sleep(0.12)
+    assert player.of(RunPaused) == [RunPaused(1, Why.ASKED, stopped)]
+    player.rest()
     assert len(player.steps) == stopped
-    player.source.step()
+    player.source.ask(Step())
     assert player.steps == list(range(1, stopped + 2))
 
 
 def test_it_runs_until_a_condition_is_met(play: Play) -> None:
     split = next(record.step for record in records(EVENTS) if record.split)
     player = play(play=True, pace=1000.0)
-    player.source.run(["split"])
-    player.wait(lambda: paused(player))
+    player.source.ask(Run(("split",)))
+    player.rest()
     assert player.steps[-1] == split
     assert player.of(RunPaused)[0].why is Why.UNTIL
 
 
 def test_a_condition_that_is_none_is_said(play: Play) -> None:
     player = play(play=True)
-    player.source.run(["kl>much"])
+    player.source.ask(Run(("kl>much",)))
     assert player.of(Failed)[-1].title == "Run until"
     assert player.steps == []
 
 
 def test_at_the_end_run_plays_from_the_first_step_again(play: Play) -> None:
     player = play(pace=1000.0)
-    player.wait(lambda: paused(player))
-    player.source.run()
-    player.wait(lambda: len(player.of(RunPaused)) == 2)
+    player.rest()
+    player.source.ask(Run())
+    player.rest()
     assert [event.run for event in player.of(RunStarted)] == [1, 2]
     assert player.steps == 2 * [record.step for record in records(EVENTS)]
     assert {event.run for event in player.of(StepMeasured)[-20:]} == {2}
@@ -273,8 +278,8 @@ def test_at_the_end_run_plays_from_the_first_step_again(play: Play) -> None:
 
 def test_at_the_end_a_step_says_that_there_is_none(play: Play) -> None:
     player = play(session_events(3))
-    player.wait(lambda: paused(player))
-    player.source.step()
+    player.rest()
+    player.source.ask(Step())
     assert len(player.of(RunPaused)) == 2
     assert player.steps == [1, 2, 3]
 
@@ -282,18 +287,18 @@ def test_at_the_end_a_step_says_that_there_is_none(play: Play) -> None:
 def test_a_loop_begins_again(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explorer.sources.replay.BETWEEN_ROUNDS", 0.01)
     player = play(session_events(3), play=True, pace=1000.0, loop=True)
-    player.source.run()
+    player.source.ask(Run())
     player.wait(lambda: len(player.of(RunStarted)) >= 3)
-    player.source.pause()
+    player.source.ask(Pause())
     assert player.steps[:6] == [1, 2, 3, 1, 2, 3]
 
 
 def test_the_rest_can_be_had_at_once(play: Play) -> None:
     player = play(play=True)
-    player.source.step()
-    player.source.to_end()
+    player.source.ask(Step())
+    player.source.ask(ToEnd())
     assert [event.record for event in player.of(StepMeasured)] == records(EVENTS)
-    assert paused(player)
+    assert player.of(RunPaused)
 
 
 def two_runs() -> list[Event]:
@@ -303,14 +308,14 @@ def two_runs() -> list[Event]:
 
 def test_of_several_runs_the_last_is_looked_at_and_all_are_played(play: Play) -> None:
     looked = play(two_runs())
-    looked.wait(lambda: paused(looked))
+    looked.rest()
     assert [event.header.title for event in looked.of(RunStarted)] == ["wanda:0.2"]
-    looked.source.show_run(1)
+    looked.source.ask(ShowRun(1))
     assert [event.header.title for event in looked.of(RunStarted)] == ["wanda:0.2", "wanda:0.5"]
     assert looked.steps == [1, 2, 3, 4, 1, 2, 3]
     played = play(two_runs(), play=True, pace=1000.0)
-    played.source.run()
-    played.wait(lambda: paused(played))
+    played.source.ask(Run())
+    played.rest()
     assert [event.header.title for event in played.of(RunStarted)] == ["wanda:0.5", "wanda:0.2"]
     assert played.steps == [1, 2, 3, 1, 2, 3, 4]
     assert len(played.of(RunPaused)) == 1
@@ -318,34 +323,34 @@ def test_of_several_runs_the_last_is_looked_at_and_all_are_played(play: Play) ->
 
 def test_recorded_branches_can_be_chosen_among(play: Play) -> None:
     player = play()
-    player.wait(lambda: paused(player))
-    player.source.select(1)
+    player.rest()
+    player.source.ask(Select(1))
     assert player.told[-1] == BranchSelected(1, 1)
-    player.source.select(7)
+    player.source.ask(Select(7))
     assert player.of(Failed)[-1].title == "Branch"
 
 
 def test_a_branch_that_is_looked_at_does_not_disturb_what_plays_next(play: Play) -> None:
     player = play(play=True)
     while not player.of(BranchOpened):
-        player.source.step()
-    player.source.select(0)
-    player.source.step()
+        player.source.ask(Step())
+    player.source.ask(Select(0))
+    player.source.ask(Step())
     view = View(live=False)
     for event in player.told:
         view.apply(event)
     assert view.branches.current == 1
-    assert view.path == player.source._branches.path(1)
-    player.source.to_end()
+    assert view.path == player.source._head.branches.path(1)
+    player.source.ask(ToEnd())
     assert [event.record for event in player.of(StepMeasured)] == records(EVENTS)
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda source: source.fork(3, dense=5),
-        lambda source: source.prune(parse("wanda:0.3")),
-        lambda source: source.restart(settings()),
+        lambda source: source.ask(Fork(3, dense=5)),
+        lambda source: source.ask(Prune(parse("wanda:0.3"))),
+        lambda source: source.ask(Restart(settings())),
     ],
     ids=["fork", "prune", "restart"],
 )
@@ -353,12 +358,12 @@ def test_what_needs_the_models_is_refused_with_the_command_that_has_them(
     play: Play, ask: Callable[[Source], None]
 ) -> None:
     player = play()
-    player.wait(lambda: paused(player))
+    player.rest()
     before = len(player.told)
     ask(player.source)
     [failure] = player.told[before:]
     assert isinstance(failure, Failed)
-    assert failure.title == "Only a recording"
+    assert failure.kind is FailureKind.NEEDS_MODELS
     assert "needs the models" in failure.message
     assert "phier-tui --dense demo --prune wanda:0.5 --follow free --prompt" in failure.hint
 
@@ -384,7 +389,7 @@ def test_the_command_says_all_that_differs_from_the_defaults() -> None:
 
 def test_explanations_are_told_where_they_were_computed(play: Play) -> None:
     player = play()
-    player.wait(lambda: paused(player))
+    player.rest()
     assert [(event.run, event.step, event.what) for event in player.of(Explained)] == [(1, 6, "layers")]
 
 
@@ -394,7 +399,7 @@ def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> N
     path = tmp_path / "damaged.jsonl"
     path.write_bytes(b"".join(raw))
     player = Player(path).open()
-    player.wait(lambda: bool(player.of(Failed)))
+    player.rest()
     with pytest.raises(Unreadable) as damage:
         decode(raw[4], FORMAT)
     assert player.of(Failed) == [
@@ -402,6 +407,7 @@ def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> N
             "Not all of it can be read",
             f"Line 5 can't be read and is passed over: {damage.value}. Nothing is known of step 3.",
             "The rest is shown.",
+            FailureKind.PARTLY_READ,
         )
     ]
     view = View(live=False)
@@ -417,9 +423,9 @@ def test_a_file_that_is_no_recording_fails_with_a_sentence(tmp_path: Path, name:
     (tmp_path / "other.txt").write_text("Dear diary\n")
     player = Player(tmp_path / name).open()
     assert len(player.of(Failed)) == 1
-    player.source.step()
-    player.source.run()
-    player.source.pause()
+    player.source.ask(Step())
+    player.source.ask(Run())
+    player.source.ask(Pause())
     player.source.close()
     assert player.told == player.of(Failed)
 
@@ -431,18 +437,18 @@ def test_reading_a_long_recording_tells_how_far_it_is_and_can_be_cancelled(tmp_p
 
     def cancel(event: Event) -> None:
         player.take(event)
-        player.source.cancel()
+        player.source.ask(Cancel())
 
     player.source.open(cancel)
-    player.wait(lambda: bool(player.of(Failed)))
+    player.rest()
     [progress, failure] = player.told
     assert isinstance(progress, WorkProgressed)
     assert progress.done is not None
     assert 0 < progress.done < path.stat().st_size
     assert (progress.total, progress.unit) == (path.stat().st_size, "bytes")
-    assert failure == Failed("Cancelled", "Reading long.jsonl was cancelled.")
+    assert failure == Failed("Cancelled", "Reading long.jsonl was cancelled.", kind=FailureKind.CANCELLED)
     player.source.open(player.take)
-    player.wait(lambda: bool(player.of(RunPaused)))
+    player.rest()
     assert player.source.session is not None
     assert len(player.source.session.runs) == 60
     player.source.close()
@@ -450,7 +456,7 @@ def test_reading_a_long_recording_tells_how_far_it_is_and_can_be_cancelled(tmp_p
 
 def test_closing_while_it_plays_ends_its_thread(play: Play) -> None:
     player = play(play=True, pace=0.5)
-    player.source.run()
+    player.source.ask(Run())
     player.source.close()
     assert player.source._reader is not None
     assert not player.source._reader.is_alive()
@@ -459,11 +465,11 @@ def test_closing_while_it_plays_ends_its_thread(play: Play) -> None:
 def test_a_replay_needs_no_torch(tmp_path: Path) -> None:
     path = write_events(tmp_path / "run.jsonl", EVENTS)
     code = (
-        "import sys, time; sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
         "from pathlib import Path; from explorer.sources.replay import ReplaySource\n"
         "from explorer.ui.app import ExplorerApp\n"
         f"told = []; source = ReplaySource(Path({str(path)!r})); source.open(told.append)\n"
-        "while len(told) < 25: time.sleep(0.01)\n"
+        "assert source.wait_idle(30)\n"
         "source.close(); print(sum(hasattr(event, 'record') for event in told))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

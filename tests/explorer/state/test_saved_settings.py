@@ -11,6 +11,7 @@ from explorer.state.saved_settings import SavedSettings
 from explorer.ui.screens.dialog import MessageDialog
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import parse
+from probes.schema.requests import Prune
 from probes.schema.settings import Follow
 from probes.system.user_folders import CONFIG_VARIABLE
 from tests.support.stage import on_stage, press, screen_text, scripted
@@ -70,11 +71,11 @@ async def test_a_setting_is_kept_by_name_and_offered_where_settings_are_typed() 
         app.screen.query_one(Input).value = "my half"
         await press(pilot, "enter")
         assert SavedSettings().all() == {"my half": "wanda:0.5"}
-        source.prune(parse("wanda:0.3"))
+        source.ask(Prune(parse("wanda:0.3")))
         await press(pilot, "x")
         assert "“my half”" in screen_text(app)
         await press(pilot, "down", "home", "enter", "enter")
-        assert source.asked[-1] == "prune wanda:0.5"
+        assert source.asked[-1] == Prune(parse("wanda:0.5"))
         await press(pilot, "w")
         assert "wanda:0.5 “my half”" in screen_text(app)
 

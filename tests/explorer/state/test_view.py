@@ -22,6 +22,7 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.requests import Fork, Pause, Restart, Run, Select
 from probes.schema.settings import Follow
 from probes.schema.summary import Summary, summarise
 from tests.support.stage import Clock, scripted
@@ -120,10 +121,10 @@ def test_a_run_goes_from_ready_over_running_to_paused() -> None:
     source = scripted()
     view = viewed(source)
     assert view.phase is Phase.READY
-    source.run()
+    source.ask(Run())
     assert view.phase is Phase.RUNNING
     source.advance(2)
-    source.pause()
+    source.ask(Pause())
     assert view.phase is Phase.PAUSED
     assert view.pause is not None
     assert view.pause.why is Why.ASKED
@@ -157,9 +158,9 @@ def test_late_events_of_an_earlier_run_change_nothing() -> None:
     source = scripted()
     view = viewed(source, 5)
     late = view.path[-1]
-    source.restart(source.settings)
+    source.ask(Restart(source.settings))
     view.apply(StepMeasured(1, 0, dataclasses.replace(late, step=1)))
-    view.apply(RunPaused(1, Why.ASKED, ""))
+    view.apply(RunPaused(1, Why.ASKED))
     assert view.run == 2
     assert view.newest == 0
     assert view.phase is Phase.READY
@@ -197,13 +198,13 @@ def test_a_fork_shows_the_new_branch_and_going_back_shows_the_old_one_whole() ->
     before = list(view.path)
     view.move_to(4)
     token = before[3].top[1].token_id
-    source.fork(4, dense=token)
+    source.ask(Fork(4, dense=token))
     assert view.newest == 4
     assert view.following
     assert view.path[3].taken is not None
     assert view.path[3].taken.token_id == token
     assert list(view.path[:3]) == before[:3]
-    source.select(0)
+    source.ask(Select(0))
     assert list(view.path) == before
 
 
@@ -211,10 +212,10 @@ def test_what_a_chart_draws_is_of_the_branch_that_is_shown() -> None:
     source = scripted(Follow.DENSE)
     view = viewed(source, 20)
     assert len(view.columns.get("p.kl")) == 20
-    source.fork(4, dense=view.path[3].top[1].token_id)
+    source.ask(Fork(4, dense=view.path[3].top[1].token_id))
     assert len(view.columns.get("p.kl")) == 4
     generation = view.generation
-    source.select(0)
+    source.ask(Select(0))
     assert len(view.columns.get("p.kl")) == 20
     assert view.generation > generation
 
@@ -233,18 +234,18 @@ def test_steps_of_a_branch_that_is_not_shown_are_kept_and_not_shown() -> None:
 def test_speed_is_of_the_last_steps_and_only_while_running() -> None:
     source = scripted()
     view = viewed(source)
-    source.run()
+    source.ask(Run())
     source.advance(2)
     assert view.speed is None
     source.advance(3)
     assert view.speed == pytest.approx(10)
-    source.pause()
+    source.ask(Pause())
     assert view.speed is None
 
 
 def test_resuming_forgets_why_the_run_stood_still() -> None:
     view = viewed(scripted(), 1)
-    view.apply(RunPaused(1, Why.UNTIL, "KL 3 at step 1 is above 2."))
+    view.apply(RunPaused(1, Why.UNTIL))
     view.apply(RunResumed(1))
     assert view.pause is None
 

@@ -16,6 +16,8 @@ from explorer.ui.widgets.checkbox import CheckboxLine
 from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput
+from probes.schema.prune_setting import parse
+from probes.schema.requests import Prune, Restart, Run, Select, Step
 from probes.schema.settings import Follow, RunSettings, Sampling
 from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, until
 
@@ -53,7 +55,7 @@ async def test_a_condition_runs_until_it_is_met_and_says_which() -> None:
         await press(pilot, "u")
         app.screen.query_one(Input).value = "kl>2"
         await press(pilot, "enter")
-        assert source.asked == ["run kl>2"]
+        assert source.asked == [Run(("kl>2",))]
         source.advance(60)
         await press(pilot)
         shown = screen_text(app)
@@ -102,7 +104,7 @@ async def test_another_context_starts_the_same_prompt_again(key: str, follow: Fo
     prompt = source.settings.prompt
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "f", key)
-        assert source.asked == ["restart"]
+        assert source.asked == [Restart(source.settings)]
         assert (source.settings.follow, source.settings.prompt) == (follow, prompt)
         assert app.view.newest == 0
 
@@ -206,7 +208,7 @@ async def test_a_prune_setting_is_checked_and_asked_for() -> None:
         assert "lots" in str(app.screen.query_one("#verdict", Static).render())
         field.value = "wanda:0.3"
         await press(pilot, "enter")
-        assert source.asked == ["prune wanda:0.3"]
+        assert source.asked == [Prune(parse("wanda:0.3"))]
         assert "wanda:0.3" in screen_text(app)
 
 
@@ -216,7 +218,7 @@ async def test_an_earlier_branch_is_chosen_from_the_tree() -> None:
         await press(pilot, "left", "down", "enter")
         assert app.view.branches.current == 1
         await press(pilot, "b", "up", "enter")
-        assert source.asked[-1] == "select 0"
+        assert source.asked[-1] == Select(0)
         assert app.view.newest == 10
 
 
@@ -293,7 +295,7 @@ async def test_a_command_of_the_palette_is_done() -> None:
         await pilot.press(*"one step")
         await until(pilot, lambda: "Run: One step" in screen_text(app), "the command is found")
         await press(pilot, "enter")
-        await until(pilot, lambda: source.asked == ["step"], "the command is done")
+        await until(pilot, lambda: source.asked == [Step()], "the command is done")
 
 
 @pytest.mark.parametrize(

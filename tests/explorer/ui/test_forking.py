@@ -7,6 +7,7 @@ from textual.widgets import Input
 from explorer.ui.messages import TokenChosen
 from explorer.ui.widgets.next_tokens import NextTokens
 from probes.schema.prune_setting import parse
+from probes.schema.requests import Fork, Prune, Select
 from probes.schema.settings import Follow
 from tests.support.stage import on_stage, press, screen_text, scripted, settle, text_of
 
@@ -21,14 +22,14 @@ async def test_keys_that_follow_at_once_do_not_move_the_fork() -> None:
         table.confirm()
         app.view.move(3)  # before the message is handled
         await settle(pilot)
-        assert source.asked[-1] == f"fork 1 dense={token.token_id} pruned=None"
+        assert source.asked[-1] == Fork(1, dense=token.token_id)
 
 
 async def test_a_row_of_a_branch_that_is_no_longer_shown_forks_nothing() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 9) as (app, pilot):
         old = app.view.path[2]
-        source.prune(parse("wanda:0.3"))
+        source.ask(Prune(parse("wanda:0.3")))
         await settle(pilot)
         asked = list(source.asked)
         app.main.post_message(TokenChosen(3, " clips", old))
@@ -44,7 +45,7 @@ async def test_any_token_can_be_typed() -> None:
         await settle(pilot)
         assert '" clips"' in screen_text(app)
         await press(pilot, "enter")
-        assert source.asked[-1] == "fork 7 dense= clips pruned=None"
+        assert source.asked[-1] == Fork(7, dense=" clips")
 
 
 async def test_a_typed_token_asks_where_once_the_texts_have_parted() -> None:
@@ -53,14 +54,17 @@ async def test_a_typed_token_asks_where_once_the_texts_have_parted() -> None:
         await press(pilot, "i")
         app.screen.query_one(Input).value = " clips"
         await press(pilot, "enter", "p")
-        assert source.asked[-1] == "fork 30 dense=None pruned= clips"
+        assert source.asked[-1] == Fork(30, pruned=" clips")
 
 
 async def test_a_given_text_can_be_forked_too() -> None:
     source = scripted(Follow.TEXT)
     async with on_stage(source, 3) as (_app, pilot):
         await press(pilot, "left", "down", "enter")
-        assert source.asked[-1].startswith("fork 2 dense=")
+        asked = source.asked[-1]
+        assert isinstance(asked, Fork)
+        assert asked.step == 2
+        assert asked.dense is not None
 
 
 async def test_a_recording_says_what_a_key_would_need() -> None:
@@ -89,7 +93,7 @@ async def test_a_token_that_is_taken_already_makes_no_equal_branch() -> None:
         assert len(app.view.branches) == 2
         table.row = 0
         await press(pilot, "enter")
-        assert source.asked[-1] == "select 0", "the branch that takes it is shown instead"
+        assert source.asked[-1] == Select(0), "the branch that takes it is shown instead"
 
 
 async def test_a_fork_says_that_it_waits() -> None:

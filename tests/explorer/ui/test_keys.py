@@ -7,13 +7,16 @@ import pytest
 from explorer.sources.toy.source import Accidents
 from explorer.state.view import Phase
 from explorer.ui import theme
+from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.chart import GUTTER, Chart
 from explorer.ui.widgets.kl_strip import KlStrip
 from explorer.ui.widgets.next_tokens import NextTokens
 from explorer.ui.widgets.token_text import TokenText
+from probes.schema.requests import Cancel, Fork, Pause, Run, Step
 from probes.schema.settings import Follow
-from tests.support.stage import LARGE, MIDDLE, SMALL, on_stage, press, screen_text, scripted, settle, text_of
+from tests.support.launcher import FakeLauncher
+from tests.support.stage import LARGE, MIDDLE, SMALL, Clock, on_stage, press, screen_text, scripted, settle, text_of
 
 
 async def test_space_runs_and_pauses() -> None:
@@ -24,7 +27,7 @@ async def test_space_runs_and_pauses() -> None:
         source.advance(5)
         await press(pilot, "space")
         assert app.view.phase is Phase.PAUSED
-        assert source.asked == ["run", "pause"]
+        assert source.asked == [Run(), Pause()]
 
 
 async def test_n_measures_one_step_and_shows_it() -> None:
@@ -79,9 +82,9 @@ async def test_up_and_down_choose_a_row_and_enter_forks_with_it() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 10) as (app, pilot):
         await press(pilot, "left", "down", "down", "up", "enter")
-        token = source.asked[-1]
+        asked = source.asked[-1]
         row = app.view.branches.path(0)[8].top[1]
-        assert token == f"fork 9 dense={row.token_id} pruned=None"
+        assert asked == Fork(9, dense=row.token_id)
         assert app.view.branches.current == 1
         assert app.view.newest == 9
 
@@ -94,9 +97,9 @@ async def test_a_new_step_chooses_the_first_row_again() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "asked"),
-    [("b", "dense={0} pruned={0}"), ("d", "dense={0} pruned=None"), ("p", "dense=None pruned={0}")],
+    [("b", ("dense", "pruned")), ("d", ("dense",)), ("p", ("pruned",))],
 )
-async def test_a_fork_of_two_texts_asks_where(answer: str, asked: str) -> None:
+async def test_a_fork_of_two_texts_asks_where(answer: str, asked: tuple[str, ...]) -> None:
     for step, keys in ((1, ("home",)), (30, ())):  # before the texts have parted, and after
         source = scripted()
         async with on_stage(source, 30) as (app, pilot):
@@ -104,7 +107,7 @@ async def test_a_fork_of_two_texts_asks_where(answer: str, asked: str) -> None:
             token = app.main.query_one(NextTokens).chosen
             assert token is not None
             await press(pilot, "enter", answer)
-            assert source.asked[-1] == f"fork {step} " + asked.format(token.token_id)
+            assert source.asked[-1] == Fork(step, **dict.fromkeys(asked, token.token_id))
 
 
 @pytest.mark.parametrize(
@@ -124,9 +127,10 @@ async def test_a_fork_asks_nothing_where_one_text_is_left(follow: Follow, accide
             await press(pilot, "i", "space", *"clips", "enter")
         else:
             await press(pilot, "down", "enter")
-        assert source.asked[-1].startswith("fork 30 ")
-        left_out = {"dense", "pruned"} - {on}
-        assert {name for name in ("dense", "pruned") if f"{name}=None" in source.asked[-1]} == left_out
+        asked = source.asked[-1]
+        assert isinstance(asked, Fork)
+        assert asked.step == 30
+        assert [name for name in ("dense", "pruned") if getattr(asked, name) is not None] == [on]
 
 
 async def test_a_fork_where_a_model_is_not_finite_asks_on_which_text() -> None:
@@ -135,7 +139,7 @@ async def test_a_fork_where_a_model_is_not_finite_asks_on_which_text() -> None:
         assert app.view.record is not None
         assert app.view.record.invalid is not None
         await press(pilot, "i", "space", *"clips", "enter", "d")
-        assert source.asked[-1] == "fork 9 dense= clips pruned=None"
+        assert source.asked[-1] == Fork(9, dense=" clips")
 
 
 async def test_c_turns_the_table_between_the_two_contexts() -> None:
@@ -242,7 +246,7 @@ async def test_escape_cancels_the_work_under_way() -> None:
     async with on_stage(source, 5) as (_, pilot):
         source.emit(WorkProgressed("Calibrating wanda:0.6", 1, 4))
         await press(pilot, "escape")
-        assert source.asked == ["cancel"]
+        assert source.asked == [Cancel()]
 
 
 async def test_q_leaves_and_closes_the_source() -> None:
@@ -255,10 +259,8 @@ async def test_q_leaves_and_closes_the_source() -> None:
 
 async def test_q_asks_first_where_something_would_be_lost() -> None:
     source = scripted()
-    from tests.support.stage import explorer
-
-    app = explorer(source)
-    app._unsaved = lambda: "12 steps are not on disk: it is full."
+    lost = FakeLauncher(unsaved=lambda: "12 steps are not on disk: it is full.")
+    app = ExplorerApp(source, launcher=lost, clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         await press(pilot, "q")
@@ -307,7 +309,7 @@ async def test_a_click_on_a_key_of_the_last_line_does_it() -> None:
     async with on_stage(source, 5) as (_, pilot):
         await pilot.click("KeyLine", offset=(3, 0))
         await settle(pilot)
-        assert source.asked == ["run"]
+        assert source.asked == [Run()]
 
 
 async def test_a_click_chooses_a_row_and_a_double_click_forks() -> None:
@@ -318,7 +320,9 @@ async def test_a_click_chooses_a_row_and_a_double_click_forks() -> None:
         assert app.main.query_one(NextTokens).row == 2
         await pilot.click("#table", offset=(10, 4), times=2)
         await settle(pilot)
-        assert source.asked[-1].startswith("fork 5")
+        asked = source.asked[-1]
+        assert isinstance(asked, Fork)
+        assert asked.step == 5
 
 
 async def test_the_wheel_scrolls_a_text_without_moving_the_cursor() -> None:
@@ -369,7 +373,7 @@ async def test_a_recording_offers_nothing_that_needs_models() -> None:
         off = [key.label for key in app.main.query_one("KeyLine")._keys if not key.enabled]  # type: ignore[attr-defined]
         assert set(off) == {"fork", "prune", "follow", "prompt", "settings"}
         await press(pilot, "n", "space")
-        assert source.asked == ["step", "run"]
+        assert source.asked == [Step(), Run()]
 
 
 async def test_an_ended_model_is_marked_in_its_text() -> None:

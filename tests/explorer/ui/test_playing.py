@@ -13,14 +13,16 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from explorer.recordings.shipped import shipped_folder
-from explorer.sources.playback import PACES, Playback, PlaySpeed, next_pace, speed_in_words
+from explorer.sources.playback import SPEEDS, next_speed, speed_in_words
 from explorer.sources.replay import ReplaySource
 from explorer.state.view import View
 from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.status import sentence
-from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured, Why
+from explorer.words.pauses import pause_sentence
+from probes.schema.events import Event, PlaybackChanged, RunPaused, RunStarted, StepMeasured, Why
+from probes.schema.record import Invalid
 from tests.support.records import session_events, write_events
-from tests.support.stage import MIDDLE, SMALL, Clock, on_stage, press, scripted, text_of, until
+from tests.support.stage import MIDDLE, SMALL, Clock, at_rest, on_stage, press, scripted, text_of
 
 
 def recording(tmp_path: Path, seconds: float = 0.16) -> Path:
@@ -38,20 +40,12 @@ async def playing(
     """The app once the recording is read and, where it was opened to look at, shown."""
     app = ExplorerApp(source, clock=Clock())
     async with app.run_test(size=size) as pilot:
-
-        def shown() -> bool:
-            return app.view.header is not None and (source._play or app.view.pause is not None)
-
-        await until(pilot, shown, "the recording is read")
+        await at_rest(app, pilot)
         yield app, pilot
 
 
-def test_a_live_source_is_not_played() -> None:
-    assert isinstance(ReplaySource(Path("run.jsonl")), Playback)
-    assert not isinstance(scripted(), Playback)
-
-
-MEASURED = 6.2
+def playback(speed: float | None, measured: float = 6.2, loop: bool = False) -> PlaybackChanged:
+    return PlaybackChanged(speed, measured, loop, (), 1)
 
 
 @pytest.mark.parametrize(
@@ -69,46 +63,49 @@ MEASURED = 6.2
     ],
 )
 def test_faster_is_faster_and_slower_is_slower(chosen: float | None, faster: bool, after: float | None) -> None:
-    assert next_pace(PlaySpeed(chosen, MEASURED), faster) == PlaySpeed(after, MEASURED)
+    assert next_speed(playback(chosen), faster) == after
 
 
 @pytest.mark.parametrize("measured", [0.2, 1.0, 6.2, 8.0, 500.0, math.inf])
 def test_every_press_changes_the_speed_until_there_is_no_other(measured: float) -> None:
     """Wherever the recording's own speed stands among the paces."""
-    pace = PlaySpeed(None, measured)
+    speed = None
     for faster in (True, False):
-        rates = [pace.rate]
-        while (after := next_pace(pace, faster)) != pace:
-            pace = after
-            rates.append(pace.rate)
+        rates = [measured if speed is None else speed]
+        while (after := next_speed(playback(speed, measured), faster)) != speed:
+            speed = after
+            rates.append(measured if speed is None else speed)
         assert rates == sorted(set(rates), reverse=not faster)
-        assert rates[-1] == (max if faster else min)(*PACES, measured)
+        assert rates[-1] == (max if faster else min)(*SPEEDS, measured)
 
 
-def test_the_speed_is_told_in_words(tmp_path: Path) -> None:
-    source = ReplaySource(recording(tmp_path))
-    assert speed_in_words(source) == "as fast as measured"
-    source.pace = PlaySpeed(1.0)
-    assert speed_in_words(source) == "1 step a second"
-    source.pace, source.loop = PlaySpeed(2.0), True
-    assert speed_in_words(source) == "2 steps a second, over and over"
+def test_the_speed_is_told_in_words() -> None:
+    assert speed_in_words(playback(None)) == "as fast as measured"
+    assert speed_in_words(playback(1.0)) == "1 step a second"
+    assert speed_in_words(playback(2.0, loop=True)) == "2 steps a second, over and over"
+
+
+def speed(app: ExplorerApp) -> tuple[float | None, float]:
+    assert app.view.playback is not None
+    return app.view.playback.speed, app.view.playback.measured
 
 
 async def test_brackets_change_the_speed_and_a_plays_again_and_again(tmp_path: Path) -> None:
     source = ReplaySource(recording(tmp_path, seconds=0.4), play=True)
     async with playing(source) as (app, pilot):
         await press(pilot, "space", "left_square_bracket")
-        assert source.pace == PlaySpeed(2.0, 2.5)
+        assert speed(app) == (2.0, 2.5)
         assert text_of(app, "Status").strip() == "Plays 2 steps a second."
         await press(pilot, "left_square_bracket")
         assert text_of(app, "Status").strip() == "Plays 1 step a second."
         await press(pilot, "a")
-        assert source.loop
+        assert app.view.playback is not None
+        assert app.view.playback.loop
         assert text_of(app, "Status").strip() == "Plays 1 step a second, over and over."
         await press(pilot, "right_square_bracket", "right_square_bracket")
-        assert source.pace == PlaySpeed(None, 2.5)
+        assert speed(app) == (None, 2.5)
         await press(pilot, "right_square_bracket")
-        assert source.pace == PlaySpeed(4.0, 2.5)
+        assert speed(app) == (4.0, 2.5)
 
 
 async def test_e_shows_the_rest_at_once(tmp_path: Path) -> None:
@@ -136,7 +133,7 @@ async def test_a_recording_that_is_played_is_followed_to_its_newest_step() -> No
     source = ReplaySource(shipped_folder() / "dropped-attention.jsonl", play=True, pace=10_000.0)
     async with playing(source) as (app, pilot):
         await press(pilot, "space")
-        await until(pilot, lambda: app.view.pause is not None, "it is played to its end")
+        await at_rest(app, pilot)
         assert (app.view.cursor, app.view.following) == (96, True)
 
 
@@ -157,15 +154,24 @@ async def test_the_keys_that_play_are_all_told_on_a_small_terminal(tmp_path: Pat
 
 
 @pytest.mark.parametrize("pace", [None, 1.0, 32.0])
-@pytest.mark.parametrize("reason", ["", "The text ended at step 65.", "KL 2.31 at step 14 is above 2. " * 4])
-def test_a_long_reason_gives_way_to_the_keys(tmp_path: Path, reason: str, pace: float | None) -> None:
-    view = View(live=False, playback=ReplaySource(tmp_path, pace=pace))
+@pytest.mark.parametrize(
+    "pause",
+    [
+        RunPaused(1, Why.RECORDED),
+        RunPaused(1, Why.ENDED, 65),
+        RunPaused(1, Why.INVALID, 3, invalid=Invalid("pruned", "model.layers.3.self_attn.o_proj" * 4)),
+    ],
+)
+def test_a_long_reason_gives_way_to_the_keys(pause: RunPaused, pace: float | None) -> None:
+    view = View(live=False)
+    view.apply(playback(pace))
     for event in session_events(3):
         if isinstance(event, (RunStarted, StepMeasured)):
             view.apply(event)
-    view.apply(RunPaused(1, Why.ENDED, reason))
+    view.apply(pause)
     said = sentence(view, 79)
     assert cell_len(said) <= 79
     assert said.endswith("; [ ] speed, a loop, e end.")
-    assert said.startswith(reason[:20])
-    assert "The text ended at step 65." in said or not reason.startswith("The text")
+    whole = pause_sentence(pause)
+    assert said.startswith(whole[:20])
+    assert whole in said or pause.why is Why.INVALID

@@ -11,6 +11,7 @@ from explorer.ui.widgets.before_after import BeforeAfter
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.prune_brush import PruneBrush
 from probes.schema.prune_setting import parse
+from probes.schema.requests import Prune
 from probes.schema.settings import Follow
 from tests.support.snapshots import Compare, before, seen
 from tests.support.stage import LARGE, MIDDLE, SMALL, explorer, on_stage, press, screen_text, scripted
@@ -36,7 +37,7 @@ async def test_a_restored_range_is_applied_and_its_figures_stand_beside_the_form
         assert planned(app) == "wanda:0.5+dense@attn@layers=2-3"
         assert source.asked == [], "a plan is only text until it is applied"
         await press(pilot, "enter")
-        assert source.asked == ["prune wanda:0.5+dense@attn@layers=2-3"]
+        assert source.asked == [Prune(parse("wanda:0.5+dense@attn@layers=2-3"))]
         shown = figures(app)
         assert "wanda:0.5+dense@attn@layers=2-3" in shown
         assert "all 12" in shown
@@ -52,9 +53,9 @@ async def test_undo_redo_and_flip_ask_for_the_settings_that_were() -> None:
         await press(pilot, "U")
         await press(pilot, "v")
         await press(pilot, "v")
-        assert source.asked == [f"prune {text}" for text in (dropped, "wanda:0.5", dropped, "wanda:0.5", dropped)]
+        assert source.asked == [Prune(parse(text)) for text in (dropped, "wanda:0.5", dropped, "wanda:0.5", dropped)]
         await press(pilot, "u", "u")
-        assert source.asked[-1] == "prune wanda:0.5"
+        assert source.asked[-1] == Prune(parse("wanda:0.5"))
         assert len(source.asked) == 6, "there is nothing before the first setting"
 
 
@@ -63,9 +64,9 @@ async def test_two_settings_are_flipped_from_the_main_screen_too() -> None:
     async with on_stage(source, 6) as (_app, pilot):
         await press(pilot, "v")
         assert source.asked == []
-        source.prune(parse("wanda:0.3"))
+        source.ask(Prune(parse("wanda:0.3")))
         await press(pilot, "v")
-        assert source.asked[-1] == "prune wanda:0.5"
+        assert source.asked[-1] == Prune(parse("wanda:0.5"))
 
 
 async def test_the_brush_gives_a_method_and_an_amount_to_a_column_of_matrices() -> None:

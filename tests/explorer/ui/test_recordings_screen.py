@@ -19,6 +19,8 @@ from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.widgets.comparison import ComparedFigures, ComparedTexts, closely, difference, lines_of, narrowed
 from explorer.ui.widgets.recording_list import RecordingList
+from probes.schema.requests import Step
+from tests.support.launcher import FakeLauncher
 from tests.support.stage import MIDDLE, SMALL, Clock, listed, opened, press, record, screen_text, settle
 
 
@@ -38,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def browsing(
     live: Source | None = None, size: tuple[int, int] = MIDDLE
 ) -> AsyncIterator[tuple[ExplorerApp, Pilot[int]]]:
-    app = ExplorerApp(live=(lambda: live) if live else None, clock=Clock())
+    app = ExplorerApp(launcher=FakeLauncher(lambda: live) if live else None, clock=Clock())
     async with app.run_test(size=size) as pilot:
         await listed(app, pilot)
         yield app, pilot
@@ -107,7 +109,7 @@ async def test_a_new_run_is_offered_where_there_are_models(folder: Path) -> None
         assert app.source is source
         assert app.view.header is not None
         await press(pilot, "n")
-        assert source.asked == ["step"]
+        assert source.asked == [Step()]
     async with browsing() as (app, pilot):
         assert "new run" not in screen_text(app)
 
@@ -140,7 +142,8 @@ async def test_opening_a_recording_leaves_the_run_before_it_closed_and_unheard(f
 
 
 async def test_opening_a_recording_is_refused_where_it_would_lose_steps(folder: Path) -> None:
-    app = ExplorerApp(ToySource(), unsaved=lambda: "3 lines are not recorded: the disk is full.", clock=Clock())
+    lost = FakeLauncher(unsaved=lambda: "3 lines are not recorded: the disk is full.")
+    app = ExplorerApp(ToySource(), launcher=lost, clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         await press(pilot, "o")
@@ -157,11 +160,11 @@ async def test_the_models_of_a_recording_go_on_from_the_cursor(folder: Path) -> 
     asked: list[tuple[str, int]] = []
     source = ToySource()
 
-    def revive(header: object, path: object) -> Source:
+    def go_on(header: object, path: object) -> Source:
         asked.append((header.title, len(path)))  # type: ignore[attr-defined,arg-type]
         return source
 
-    app = ExplorerApp(ReplaySource(folder / "half.jsonl"), revive=revive, clock=Clock())
+    app = ExplorerApp(ReplaySource(folder / "half.jsonl"), launcher=FakeLauncher(go_on=go_on), clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await opened(app, pilot)
         assert "m models" in screen_text(app)
@@ -315,7 +318,7 @@ def test_points_fit_a_narrow_column() -> None:
 async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_points() -> None:
     from explorer.recordings.shipped import shipped_folder
 
-    app = ExplorerApp(live=ToySource, clock=Clock())
+    app = ExplorerApp(launcher=FakeLauncher(), clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await listed(app, pilot)
         app.compare([shipped_folder() / f"{name}.jsonl" for name in ("collapse", "dropped-attention", "mild")])

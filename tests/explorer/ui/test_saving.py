@@ -12,13 +12,14 @@ from explorer.sources.toy.source import ToySource
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.dialog import MessageDialog
 from probes.recording import read
+from tests.support.launcher import FakeLauncher
 from tests.support.stage import MIDDLE, Clock, press, screen_text, settle
 
 
 def recorded(source: ToySource, path: Path) -> tuple[ExplorerApp, RecordedSource]:
     shown = RecordedSource(source, path)
     recorder = shown.recorder
-    return ExplorerApp(shown, unsaved=recorder.unsaved, save=recorder.save, clock=Clock()), shown
+    return ExplorerApp(shown, launcher=FakeLauncher(unsaved=recorder.unsaved, save=recorder.save), clock=Clock()), shown
 
 
 async def test_all_that_was_measured_and_what_follows_is_in_the_other_file(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ async def test_whoever_would_lose_steps_by_quitting_can_save_them_first(
     app, shown = recorded(source, tmp_path / "first.jsonl")
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
-        monkeypatch.setattr(app, "_unsaved", lambda: "5 lines are not recorded: the disk is full.")
+        monkeypatch.setattr(app._launcher, "unsaved", lambda: "5 lines are not recorded: the disk is full.")
         await press(pilot, "q", "e")
         app.screen.query_one(Input).value = str(tmp_path / "second.jsonl")
         await press(pilot, "enter")

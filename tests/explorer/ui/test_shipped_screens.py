@@ -10,10 +10,10 @@ from textual.pilot import Pilot
 from explorer.recordings.library import recordings
 from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
 from explorer.sources.replay import ReplaySource
-from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
+from tests.support.launcher import NO_MODELS
 from tests.support.snapshots import SIZES, Compare
-from tests.support.stage import LARGE, MIDDLE, SMALL, Clock, press, settle, until
+from tests.support.stage import LARGE, MIDDLE, SMALL, Clock, at_rest, press, settle
 
 Do = Callable[[Pilot[int]], Awaitable[None]]
 
@@ -24,18 +24,14 @@ def showing(*keys: str) -> Do:
     async def do(pilot: Pilot[int]) -> None:
         app = pilot.app
         assert isinstance(app, ExplorerApp)
-        await until(pilot, lambda: app.view.newest > 0 and app.view.pause is not None, "the whole recording is shown")
+        await at_rest(app, pilot)
         await press(pilot, *keys)
 
     return do
 
 
-def never(*_: object) -> Source:
-    raise AssertionError("nobody asked for models")
-
-
 def opened(name: str) -> ExplorerApp:
-    return ExplorerApp(ReplaySource(shipped_folder() / name), live=never, revive=never, clock=Clock())
+    return ExplorerApp(ReplaySource(shipped_folder() / name), launcher=NO_MODELS, clock=Clock())
 
 
 @SIZES

@@ -15,7 +15,9 @@ from explorer.sources.toy.source import Accidents
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from probes.schema.events import Failed, WorkProgressed
+from probes.schema.requests import Run
 from probes.schema.settings import Follow
+from tests.support.launcher import NO_MODELS
 from tests.support.snapshots import SIZES, Compare, Do, before, seen
 from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, explorer, listed, press, scripted, settle
 
@@ -105,7 +107,7 @@ def test_a_condition_is_met(snap_compare: Compare) -> None:
 
     async def do(pilot: Pilot[int]) -> None:
         await settle(pilot)
-        source.run(("kl>2",))
+        source.ask(Run(("kl>2",)))
         source.advance(60)
         await settle(pilot)
 
@@ -200,7 +202,7 @@ def test_the_recordings(
     snap_compare: Compare, shelf: list[ListedRun], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     monkeypatch.setattr("explorer.ui.screens.recordings.library", lambda: shelf)
-    app = ExplorerApp(live=scripted, clock=Clock())
+    app = ExplorerApp(launcher=NO_MODELS, clock=Clock())
     assert seen(app, snap_compare, size, browsing("space", "down", "space"))
 
 

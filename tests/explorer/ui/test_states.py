@@ -14,6 +14,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.token_text import TokenText
 from probes.schema.events import Failed, WorkProgressed
+from probes.schema.requests import Cancel, Run
 from probes.schema.settings import Follow
 from tests.support.stage import MIDDLE, SMALL, on_stage, press, screen_text, scripted, settle, text_of, until
 
@@ -46,7 +47,7 @@ async def test_a_download_tells_bytes_speed_time_left_and_how_to_cancel() -> Non
         for words in ("Fetching SmolLM2", "45.0 MB of 112 MB", "MB/s", "s left", "Esc cancels"):
             assert words in shown
         await press(pilot, "escape")
-        assert source.asked == ["cancel"]
+        assert source.asked == [Cancel()]
 
 
 async def test_loading_layers_and_work_without_an_end_are_told_too() -> None:
@@ -136,9 +137,9 @@ async def test_looking_back_while_it_runs_says_how_far_and_end_returns() -> None
 @pytest.mark.parametrize(
     ("accidents", "steps", "state", "sentence"),
     [
-        (Accidents(dense_ends=20, pruned_ends=22), 99, "■ ended", "Both texts have ended."),
-        (Accidents(invalid=12), 99, "■ invalid", "computed NaN at step 12"),
-        (Accidents(), 128, "■ limit reached", "The limit of 128 steps is reached."),
+        (Accidents(dense_ends=20, pruned_ends=22), 99, "■ ended", "The text ended at step 22."),
+        (Accidents(invalid=12), 99, "■ invalid", "The pruned model computed NaN or infinity"),
+        (Accidents(), 128, "■ limit reached", "128 steps are done; running again goes on for 128 more."),
     ],
 )
 async def test_a_run_that_stands_still_says_why(accidents: Accidents, steps: int, state: str, sentence: str) -> None:
@@ -258,7 +259,7 @@ async def test_at_rest_nothing_is_written_to_the_terminal() -> None:
 async def test_a_flood_of_steps_is_folded_whole() -> None:
     source = scripted(steps=500)
     async with on_stage(source) as (app, pilot):
-        source.run()
+        source.ask(Run())
         source.advance(400)
         await settle(pilot)
         assert app.view.newest == 400
@@ -295,7 +296,7 @@ async def test_escape_cancels_before_anything_has_arrived() -> None:
     async with on_stage(source) as (app, pilot):
         assert "Starting" in screen_text(app)
         await press(pilot, "escape")
-        assert source.asked == ["cancel"]
+        assert source.asked == [Cancel()]
 
 
 @pytest.mark.parametrize("multiplexer", ["", "1234.pts-0.host"])

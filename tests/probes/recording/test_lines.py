@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from probes.recording import lines
 from probes.recording.lines import FORMAT, Line, Unknown, Unreadable, decode, encode
 from probes.schema.branches import Branch
+from probes.schema.errors import FailureKind
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
@@ -27,7 +28,8 @@ from probes.schema.events import (
     WorkProgressed,
 )
 from probes.schema.foreign_text import visible
-from probes.schema.record import StepRecord
+from probes.schema.record import Invalid, StepRecord
+from probes.schema.until import Met
 from tests.support.records import FIGURES, RECORDS, TEXTS, records, session_events
 
 SHOWN = TEXTS.map(visible)
@@ -65,8 +67,14 @@ def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
         BranchOpened(1, Branch(2, 0, 5, dense=7, label='"x" forced at 5')),
         BranchSelected(1, 0),
         RunResumed(1, ("kl>2", "split")),
-        RunPaused(1, Why.UNTIL, "KL 2.31 at step 14 is above 2."),
+        RunPaused(1, Why.UNTIL, 14, met=Met("kl>2", 14, value=2.31)),
+        RunPaused(1, Why.UNTIL, 14, met=Met("kl>2", 14, value=math.inf)),
+        RunPaused(1, Why.UNTIL, 3, met=Met("split", 3, tokens=(" a", "\\n"))),
+        RunPaused(1, Why.STEPS, 16, more=12, left=3),
+        RunPaused(1, Why.INVALID, 4, invalid=Invalid("pruned", "model.layers.3")),
+        RunPaused(1, Why.CONTINUED, 2, said="2 steps measured again."),
         Failed("Out of memory", "It takes 3 GB more.", "Use bfloat16."),
+        Failed("Cancelled", "Pruning was cancelled.", kind=FailureKind.CANCELLED),
     ],
     ids=lambda event: type(event).__name__,
 )

@@ -10,7 +10,7 @@ import torch
 from probes.schema.errors import BadInput
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.until import GRAMMAR, Loop, TokenTaken, first_met, parse_until
+from probes.schema.until import GRAMMAR, Loop, Met, TokenTaken, first_met, parse_until
 from probes.stepping.lockstep import Lockstep
 from tests.support.stepping import Words, damaged
 from tests.support.tiny import tiny
@@ -66,7 +66,7 @@ def test_a_copy_never_splits() -> None:
     model = tiny("gpt2")
     with Lockstep(model, copy.deepcopy(model), Words(), [5, 17], RunSettings("p", steps=5)) as both:
         same = list(both)
-    assert first_met([parse_until("split"), parse_until("kl>0"), parse_until("survival<1")], same) == ""
+    assert first_met([parse_until("split"), parse_until("kl>0"), parse_until("survival<1")], same) is None
 
 
 @pytest.mark.parametrize(
@@ -102,17 +102,17 @@ def test_a_token_is_what_stands_behind_the_sign_spaces_and_all(text: str, token:
 
 def test_a_loop_names_the_text_that_it_is_in() -> None:
     model = tiny("gpt2")
-    for follow, forced, name in (
-        (Follow.DENSE, {"dense": 9}, "The text repeats"),
-        (Follow.FREE, {"dense": 9, "pruned": 8}, "The pruned text repeats"),
+    for follow, forced, side in (
+        (Follow.DENSE, {"dense": 9}, ""),
+        (Follow.FREE, {"dense": 9, "pruned": 8}, "pruned"),
     ):
         settings = RunSettings("p", follow=follow, steps=20)
         with Lockstep(model, copy.deepcopy(model), Words(), [5, 17], settings) as both:
             path = [both.step(**forced) for _ in range(13)]
-        assert Loop().met(path).startswith(name)
+        assert Loop().met(path) == Met("loop", 13, side=side, period=1)
     # The pruned text has ended: what loops is the dense one.
     settings = RunSettings("p", follow=Follow.FREE, steps=20)
     with Lockstep(model, copy.deepcopy(model), Words(), [5, 17], settings, ends_pruned=frozenset({8})) as both:
         path = [both.step(dense=9, pruned=8) for _ in range(13)]
     assert path[-1].taken_pruned is None
-    assert Loop().met(path).startswith("The dense text repeats")
+    assert Loop().met(path) == Met("loop", 13, side="dense", period=1)

@@ -9,6 +9,7 @@ import pytest
 from explorer.sources.toy.models import ToyPair, toy_comparison
 from explorer.sources.toy.source import Accidents, ToySource
 from probes.schema.events import Event, RunPaused, StepMeasured, Why
+from probes.schema.requests import Fork, Run
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.summary import Accumulator
 from tests.support.stage import PROMPT, scripted
@@ -69,12 +70,13 @@ def test_a_run_stops_where_its_condition_is_met() -> None:
     events: list[Event] = []
     source = scripted(Follow.DENSE)
     source.open(events.append)
-    source.run(("split",))
+    source.ask(Run(("split",)))
     source.advance(100)
     paused = events[-1]
     assert isinstance(paused, RunPaused)
     assert paused.why is Why.UNTIL
-    assert "differ at step" in paused.reason
+    assert paused.met is not None
+    assert paused.met.condition == "split"
     assert not source.running
 
 
@@ -84,7 +86,7 @@ def test_a_forced_token_is_taken_and_said_to_be_forced() -> None:
     source.open(events.append)
     source.advance(8)
     token = next(e for e in events if isinstance(e, StepMeasured) and e.record.step == 5).record.top[2].token_id
-    source.fork(5, dense=token)
+    source.ask(Fork(5, dense=token))
     step = events[-1]
     assert isinstance(step, StepMeasured)
     assert step.branch == 1

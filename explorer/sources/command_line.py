@@ -1,0 +1,30 @@
+"""The command that opens the models of a recorded run on its prompt."""
+
+from __future__ import annotations
+
+import shlex
+
+from probes.schema.header import RunHeader
+
+
+def command_line(header: RunHeader) -> str:
+    """The command with every option that is not the default; "" if the header does not name its models."""
+    if not header.dense.spec:
+        return ""
+    settings, sampling = header.settings, header.settings.sampling
+    pruned = header.prune.setting if header.prune else ""
+    options: dict[str, object] = {
+        "--dense": header.dense.spec,
+        "--prune": pruned,
+        "--pruned": "" if pruned else header.pruned.spec,
+        "--follow": settings.follow.value,
+        "--text": settings.text,
+        "--temperature": f"{sampling.temperature:g}" if sampling.temperature else "",
+        "--top-k": sampling.top_k or "",
+        "--top-p": f"{sampling.top_p:g}" if sampling.top_p < 1 else "",
+        "--seed": sampling.seed or "",
+        "--analysis-temperature": settings.analysis_temperature or "",
+        "--prompt": settings.prompt,
+    }
+    words = [word for name, value in options.items() if value != "" for word in (name, str(value))]
+    return shlex.join(["phier-tui", *words, *(["--raw"] if settings.raw else [])])

@@ -1,0 +1,30 @@
+"""A launcher that gives the explorer whatever source a test has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from explorer.sources.source import Source
+from explorer.sources.toy.source import ToySource
+from probes.schema.header import RunHeader
+from probes.schema.record import StepRecord
+
+
+def _never(*_: object) -> Source:
+    raise AssertionError("nobody asked for models")
+
+
+@dataclass
+class FakeLauncher:
+    """Each answer is a function of the test's."""
+
+    begin: Callable[[], Source] = ToySource
+    go_on: Callable[[RunHeader, Sequence[StepRecord]], Source] = _never
+    unsaved: Callable[[], str] = lambda: ""
+    save: Callable[[Path], None] = field(default=_never)  # type: ignore[assignment]
+
+
+NO_MODELS = FakeLauncher(begin=_never)
+"""Models could be loaded, and are not to be."""
