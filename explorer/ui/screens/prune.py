@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from textual import events, on
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
@@ -33,6 +35,12 @@ RUNS_AGAIN = "The same prompt is run again on the new model."
 DELETES = "⏎ uses it · Del deletes the name"
 
 
+class OfferedSettings(OptionList):
+    """Saved and recent settings, and examples."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("delete", "screen.delete_name", show=False)]
+
+
 class AskSetting(Dialog[Setting]):
     """Gives a prune setting, METHOD:AMOUNT[@TARGETS] joined by +."""
 
@@ -40,7 +48,9 @@ class AskSetting(Dialog[Setting]):
     COMMAND_TABLE = (
         Command({"enter": ""}, "⏎", "Makes the pruned model by the setting.", label="applies"),
         Command({"down": "examples"}, "↓", "Goes to the settings below.", label="saved, recent, examples"),
-        Command({"delete": "delete"}, "Del", "Deletes the name of a saved setting."),
+        Command(
+            {"delete": ""}, "Del", "Deletes the name of the saved setting under the cursor.", label="deletes a name"
+        ),
         CANCEL,
     )
 
@@ -63,7 +73,7 @@ class AskSetting(Dialog[Setting]):
         about = {text: f"“{flowing(name)}”" for text, name in self._names.items()}
         about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(EXAMPLES)}
         about |= {text: words for text, words in EXAMPLES if text not in about}
-        yield OptionList(*(Option(_offer(text, words), id=text) for text, words in about.items()), markup=False)
+        yield OfferedSettings(*(Option(_offer(text, words), id=text) for text, words in about.items()), markup=False)
         yield Static(RUNS_AGAIN, id="about", classes="hint", markup=False)
 
     @on(Input.Changed)
@@ -100,7 +110,7 @@ class AskSetting(Dialog[Setting]):
     def action_examples(self) -> None:
         self.query_one(OptionList).focus()
 
-    def action_delete(self) -> None:
+    def action_delete_name(self) -> None:
         """Deletes the name of the setting under the list's cursor; the setting stays in the list."""
         setting = self._under_cursor
         name = self._names.get(setting)

@@ -1,25 +1,25 @@
-"""Pruning layer by layer: cells are given a method and an amount, dropped or restored, then applied and compared."""
+"""The prune screen: cells of a grid are given a method and an amount, dropped or restored; then all is applied."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from dataclasses import replace
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.sources.source import Source
 from explorer.state.prune_plan import Draft, Plan
-from explorer.state.setting_history import SettingHistory
+from explorer.state.setting_history import History, SettingHistory
 from explorer.state.view import View
+from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.theme import palette
 from explorer.ui.widgets.before_after import BeforeAfter
-from explorer.ui.widgets.key_line import KeyHint, KeyLine
+from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.prune_brush import PruneBrush
 from explorer.ui.widgets.status import Status
@@ -30,71 +30,149 @@ from probes.schema.requests import Cancel
 
 MADE_ELSEWHERE = "made elsewhere, shown as measured; x on the main screen makes a pruned model here"
 Way = Callable[[Source, View], bool]
-"""A way to another setting; False where it leads nowhere."""
+"""A way to another setting; False if it leads nowhere."""
 
 
-HELP = (
-    ("← → ↑ ↓", "Choose a cell; a column is a sublayer, or one of its matrices."),
-    ("r", "Begins a range at the cursor, or lets go of it."),
-    ("a", "Takes every layer of the column."),
-    ("space", "Gives what is chosen the method and amount beside."),
-    ("d", "Drops the sublayers that are chosen."),
-    ("0", "Gives what is chosen its dense weights back."),
-    ("1–9 + −", "The amount: so many tenths, or 0.05 more or less; the slider takes the mouse."),
-    ("p", "An N:M pattern instead of a ratio, the next one each time."),
-    ("m", "The next method."),
-    ("⏎", "Applies the change: the same context is measured again."),
-    ("⌫", "Reverts what is not applied."),
-    ("u U", "Undo and redo: the settings of this sitting, exactly."),
-    ("v", "Flips between the last two settings."),
-    ("k", "Keeps the setting under a name; x on the main screen lists those."),
-    ("z", "Opens the panel under focus; Tab moves the focus."),
-    ("y", "Copies the panel under focus."),
-    ("F1", "Explains the panel under focus."),
-    ("!", "Shows all notes and warnings of the run again."),
-    ("Esc", "Back; while something is computed, stops it. What is not applied is still here later."),
+COMMANDS: tuple[Command[PruneGrid], ...] = (
+    Command(
+        {
+            "up": "move(-1, 0)",
+            "down": "move(1, 0)",
+            "left": "move(0, -1)",
+            "right": "move(0, 1)",
+            "pageup": "move(-10, 0)",
+            "pagedown": "move(10, 0)",
+            "home": "move(-1000, 0)",
+            "end": "move(1000, 0)",
+        },
+        "← → ↑ ↓",
+        "Moves the cursor; PgUp, PgDn, Home, End move it further. A column is a sublayer, or one of its matrices.",
+    ),
+    Command({"r": "stretch"}, "r", "Begins a range at the cursor, or ends it.", label="range", name="Choose: Range"),
+    Command({"a": "column"}, "a", "Selects every layer of the column.", label="all layers", name="Choose: All layers"),
+    Command(
+        {"space": "paint"},
+        "space",
+        "Gives the selection the method and amount on the right.",
+        label="paint",
+        name="Plan: Paint",
+        when=lambda screen: screen.made_here,
+        weight=9,
+    ),
+    Command(
+        {"d": "drop"},
+        "d",
+        "Drops the selected sublayers.",
+        label="drop",
+        name="Plan: Drop",
+        when=lambda screen: screen.made_here,
+        weight=8,
+    ),
+    Command(
+        {"0": "restore"},
+        "0",
+        "Restores the dense weights of the selection.",
+        label="restore",
+        name="Plan: Restore",
+        when=lambda screen: screen.made_here,
+        weight=7,
+    ),
+    Command(
+        {
+            **{str(digit): f"amount({digit})" for digit in range(1, 10)},
+            "plus,equals_sign": "nudge(True)",
+            "minus": "nudge(False)",
+        },
+        "1–9 + −",
+        "Sets the amount in tenths, or 0.05 more or less. The slider takes the mouse.",
+        label="amount",
+        weight=5,
+    ),
+    Command(
+        {"p": "pattern"},
+        "p",
+        "Takes an N:M pattern in place of a ratio, the next one each time.",
+        label="N:M",
+        name="Brush: Next pattern",
+        weight=1,
+    ),
+    Command({"m": "method"}, "m", "Takes the next method.", label="method", name="Brush: Next method", weight=4),
+    Command(
+        {"enter": "apply"},
+        "⏎",
+        "Applies the changes: the same context is measured again.",
+        label="apply",
+        name="Plan: Apply",
+        when=lambda screen: screen.changed and screen.ready,
+        weight=6,
+    ),
+    Command(
+        {"backspace": "revert"},
+        "⌫",
+        "Reverts unapplied changes.",
+        label="revert",
+        name="Plan: Revert",
+        when=lambda screen: screen.changed,
+        weight=-1,
+    ),
+    Command(
+        {"u": "undo"},
+        "u",
+        "Goes back to the setting before.",
+        label="undo",
+        name="Settings: Undo",
+        when=lambda screen: screen.ready and screen.tried.place > 0,
+    ),
+    Command(
+        {"U,shift+u": "redo"},
+        "U",
+        "Goes on to the setting that was undone.",
+        label="redo",
+        name="Settings: Redo",
+        when=lambda screen: screen.ready and screen.tried.place + 1 < len(screen.tried.settings),
+    ),
+    Command(
+        {"v": "flip"},
+        "v",
+        "Switches between the last two settings.",
+        label="flip",
+        name="Settings: Flip",
+        when=lambda screen: screen.ready and len(screen.tried.settings) > 1,
+    ),
+    Command(
+        {"k": "keep"},
+        "k",
+        "Saves the setting under a name; x on the main screen lists saved settings.",
+        label="save",
+        name="Settings: Save under a name",
+        when=lambda screen: screen.made_here,
+    ),
+    ZOOM,
+    COPY,
+    EXPLAIN,
+    NOTES,
+    THEME,
+    Command(
+        {"escape": "leave"},
+        "Esc",
+        "Goes back, or stops what is being computed. Unapplied changes are kept.",
+        label="back",
+        name="Plan: Back",
+        weight=3,
+    ),
+    replace(HELP, weight=2),
+    QUIT,
+    FOCUS,
+    PALETTE,
 )
 
 
 class PruneGrid(Page):
-    """The plan is only text until it is applied; every setting of the sitting can be gone back to."""
+    """Changes a plan cell by cell and applies it; every setting of the sitting can be returned to."""
 
     HOME = "#layers"
     AUTO_FOCUS = "#layers"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1, 0)", show=False),
-        Binding("down", "move(1, 0)", show=False),
-        Binding("pageup", "move(-10, 0)", show=False),
-        Binding("pagedown", "move(10, 0)", show=False),
-        Binding("home", "move(-1000, 0)", show=False),
-        Binding("end", "move(1000, 0)", show=False),
-        Binding("left", "move(0, -1)", show=False),
-        Binding("right", "move(0, 1)", show=False),
-        Binding("a", "column", show=False),
-        Binding("r", "stretch", show=False),
-        Binding("space", "paint", show=False),
-        Binding("d", "drop", show=False),
-        Binding("0", "restore", show=False),
-        *(Binding(str(digit), f"amount({digit})", show=False) for digit in range(1, 10)),
-        Binding("plus,equals_sign", "nudge(True)", show=False),
-        Binding("minus", "nudge(False)", show=False),
-        Binding("m", "method", show=False),
-        Binding("p", "pattern", show=False),
-        Binding("backspace", "revert", show=False),
-        Binding("enter", "apply", show=False),
-        Binding("u", "undo", show=False),
-        Binding("U,shift+u", "redo", show=False),
-        Binding("v", "flip", show=False),
-        Binding("k", "keep", show=False),
-        Binding("question_mark", "keys", show=False),
-        Binding("exclamation_mark", "notes", show=False),
-        Binding("f1", "explain", show=False),
-        Binding("z", "zoom", show=False),
-        Binding("y", "copy", show=False),
-        Binding("t", "app.next_theme", show=False),
-        Binding("escape", "leave", show=False),
-        Binding("q", "app.quit", show=False),
-    ]
+    COMMAND_TABLE = COMMANDS
 
     def __init__(self, source: Source, view: View, history: SettingHistory) -> None:
         super().__init__()
@@ -103,6 +181,8 @@ class PruneGrid(Page):
         self._history = history
         self._report: PruneReport | None = None
         self._present = self._plan = Plan()
+        self.changed: bool = False
+        """Does the plan differ from the present setting?"""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -122,17 +202,19 @@ class PruneGrid(Page):
         grid, brush = self.query_one(LayerGrid), self.query_one(PruneBrush)
         grid.show(self._present, self._plan)
         setting = self._plan.setting
-        changed = setting != self._present.setting
-        brush.show(grid.told, (str(setting) if setting else "") if self._made_here else MADE_ELSEWHERE, changed)
+        self.changed = setting != self._present.setting
+        brush.show(
+            grid.selection, (str(setting) if setting else "") if self.made_here else MADE_ELSEWHERE, self.changed
+        )
         outcome = self._history.outcome(self._view)
         self.query_one(BeforeAfter).show(outcome, self._history.still_measured(self._view))
         self.query_one(Status).show(self._view)
         self.query_one("#title", Static).update(self._title())
-        self._history.draft = Draft(self._report, self._plan) if changed and self._report else None
-        self.query_one(KeyLine).show(self._keys(changed))
+        self._history.draft = Draft(self._report, self._plan) if self.changed and self._report else None
+        self.query_one(KeyLine).show(self.key_hints())
 
     def _read(self) -> None:
-        """Begins anew from the present setting where that has changed."""
+        """Begins again from the present setting if that has changed."""
         header = self._view.header
         report = header.prune if header else None
         if report is None or report is self._report or header is None:
@@ -164,30 +246,19 @@ class PruneGrid(Page):
             overflow="ellipsis",
         )
 
-    def _keys(self, changed: bool) -> list[KeyHint]:
-        history, ready = self._history.state, self._ready
-        return [
-            KeyHint("space", "paint", "paint", self._made_here),
-            KeyHint("d", "drop", "drop", self._made_here),
-            KeyHint("0", "restore", "restore", self._made_here),
-            KeyHint("⏎", "apply", "apply", changed and ready),
-            KeyHint("1–9 + −", "amount", ""),
-            KeyHint("m", "method", "method"),
-            KeyHint("Esc", "back", "leave"),
-            KeyHint("?", "keys", "keys"),
-            KeyHint("p", "N:M", "pattern"),
-            KeyHint("r", "range", "stretch"),
-            KeyHint("a", "all layers", "column"),
-            KeyHint("u", "undo", "undo", ready and history.place > 0),
-            KeyHint("U", "redo", "redo", ready and history.place + 1 < len(history.settings)),
-            KeyHint("v", "flip", "flip", ready and len(history.settings) > 1),
-            KeyHint("k", "keep", "keep", self._made_here),
-            KeyHint("⌫", "revert", "revert", changed),
-        ]
+    @property
+    def ready(self) -> bool:
+        """Can another setting be asked for now?"""
+        return self._view.live and self._view.work is None
 
     @property
-    def _ready(self) -> bool:
-        return self._view.live and self._view.work is None
+    def made_here(self) -> bool:
+        """Was the pruned model made by a setting? The plan of any other can't be changed."""
+        return self._report is not None and bool(self._report.setting)
+
+    @property
+    def tried(self) -> History:
+        return self._history.state
 
     # The plan.
 
@@ -203,12 +274,8 @@ class PruneGrid(Page):
         self.query_one(LayerGrid).whole_column()
         self.show()
 
-    @property
-    def _made_here(self) -> bool:
-        return self._report is not None and bool(self._report.setting)
-
     def action_paint(self) -> None:
-        if not self._made_here:
+        if not self.made_here:
             return
         grid, treatment = self.query_one(LayerGrid), self.query_one(PruneBrush).treatment
         if treatment.method.structured:
@@ -222,12 +289,12 @@ class PruneGrid(Page):
         self.show()
 
     def action_drop(self) -> None:
-        if self._made_here:
+        if self.made_here:
             self._plan = self._plan.dropping(self.query_one(LayerGrid).parts)
             self.show()
 
     def action_restore(self) -> None:
-        if self._made_here:
+        if self.made_here:
             self._plan = self._plan.restored(self.query_one(LayerGrid).names)
             self.show()
 
@@ -262,7 +329,7 @@ class PruneGrid(Page):
 
     def action_apply(self) -> None:
         setting = self._plan.setting
-        if not self._ready or setting == self._present.setting:
+        if not self.ready or setting == self._present.setting:
             return
         if setting is None:
             self.notify(
@@ -284,13 +351,8 @@ class PruneGrid(Page):
     def action_keep(self) -> None:
         from explorer.ui.screens.prune import save_setting
 
-        if (setting := self._present.setting) is not None and self._made_here:
+        if (setting := self._present.setting) is not None and self.made_here:
             save_setting(self, self._history.saved, setting)
-
-    def action_keys(self) -> None:
-        from explorer.ui.screens.help import KeysDialog
-
-        self.app.push_screen(KeysDialog([(key, does, True) for key, does in HELP]))
 
     def action_explain(self) -> None:
         from explorer.ui.screens.help import ExplanationDialog
@@ -307,7 +369,7 @@ class PruneGrid(Page):
     def _go(self, way: Way, otherwise: str) -> None:
         if self._plan.setting != self._present.setting:
             self.notify("⏎ applies the change, ⌫ reverts it.", title="A change is not applied")
-        elif self._ready and not way(self._source, self._view):
+        elif self.ready and not way(self._source, self._view):
             self.notify(otherwise, title="Settings")
         self.show()
 

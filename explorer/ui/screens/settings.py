@@ -1,19 +1,18 @@
-"""The settings of a run: sampler, temperatures, steps, context. Checked while they are typed."""
+"""The dialog of a run's settings: sampler, temperatures, steps, context. They are checked while they are typed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from explorer.ui.screens.dialog import Dialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.words.defaults import prompt_for
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
@@ -31,7 +30,7 @@ FIELDS = (
     Field("temperature", "temperature", "0 is greedy"),
     Field("top_k", "top-k", "0 keeps all tokens"),
     Field("top_p", "top-p", "1 keeps all tokens"),
-    Field("seed", "seed", "shared by both models, so differences are never luck"),
+    Field("seed", "seed", "one seed for both models"),
     Field("analysis", "analysis temperature", "T of the compared distributions; empty takes the sampler's, or 1"),
     Field("steps", "steps", "the longest run; empty is 128, or all of a text"),
     Field("text", "text", "the reference to score, for the context `text`"),
@@ -39,14 +38,19 @@ FIELDS = (
 
 
 class AskSettings(Dialog[RunSettings]):
-    """Gives changed settings; the run begins anew with them."""
+    """Gives changed settings, for a new run."""
 
     title_text = "Settings"
-    foot = "⏎ starts a new run · Tab to the next · Esc leaves it"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-    ]
+    COMMAND_TABLE = (
+        Command({"enter": ""}, "⏎", "Starts a new run with these settings.", label="starts a new run"),
+        Command(
+            {"tab": "", "down": "app.focus_next", "up": "app.focus_previous"},
+            "Tab",
+            "Goes to the next field, as the arrows do.",
+            label="next field",
+        ),
+        CANCEL,
+    )
 
     def __init__(self, settings: RunSettings, follow: Follow | None = None) -> None:
         super().__init__()
@@ -105,7 +109,7 @@ class Row(Horizontal):
 
 
 def written(settings: RunSettings) -> dict[str, str]:
-    """The settings as they stand in the fields."""
+    """The settings as the fields show them."""
     sampling = settings.sampling
     return {
         "follow": settings.follow.value,
@@ -120,7 +124,7 @@ def written(settings: RunSettings) -> dict[str, str]:
 
 
 def read(values: dict[str, str], before: RunSettings) -> RunSettings:
-    """The settings that the fields say. Raises `BadInput` where one of them can't be used."""
+    """The settings that the fields hold. Raises `BadInput` if one of them can't be used."""
     try:
         follow = Follow(values["follow"])
     except ValueError:

@@ -1,4 +1,4 @@
-"""The pruned model layer by layer: what was measured in each sublayer and matrix, and what is planned for it."""
+"""The pruned model layer by layer: the measured sparsity of each sublayer and matrix, and the planned changes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class LayerGrid(LineWidget, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="layers", classes="panel")
         self.present: Plan | None = None
-        """What is in force."""
+        """The present setting's."""
         self.plan: Plan | None = None
-        """What would be, were it applied."""
+        """With the changes that are not applied."""
         self.row = self.column = 0
         self.corner: tuple[int, int] | None = None
-        """The other corner of a range, as row and column; None where a single cell is meant."""
+        """The other corner of a range, as row and column; None if a single cell is selected."""
         self._top = self._left = 0
 
     def show(self, present: Plan, plan: Plan) -> None:
@@ -56,12 +56,12 @@ class LayerGrid(LineWidget, can_focus=True):
         self.redraw()
 
     def stretch(self) -> None:
-        """Begins a range at the cursor, or lets go of it."""
+        """Begins a range at the cursor, or ends it."""
         self.corner = None if self.corner is not None else (self.row, self.column)
         self.redraw()
 
     def whole_column(self) -> None:
-        """Takes every layer of this column."""
+        """Selects every layer of this column."""
         if self.plan is not None:
             self.corner, self.row = (0, self.column), len(self.plan.layout.layers) - 1
             self.redraw()
@@ -75,12 +75,12 @@ class LayerGrid(LineWidget, can_focus=True):
 
     @property
     def names(self) -> list[str]:
-        """The matrices that are selected."""
+        """The selected matrices."""
         return [matrix.name for matrix in self._selected()]
 
     @property
     def parts(self) -> set[Part]:
-        """The sublayers that are selected, whole or in part."""
+        """The selected sublayers, whole or in part."""
         return {matrix.part for matrix in self._selected()}
 
     def _selected(self) -> list[MatrixReport]:
@@ -93,7 +93,7 @@ class LayerGrid(LineWidget, can_focus=True):
         return [m for m in plan.layout.matrices if m.layer in layers and (m.sublayer in chosen or m.short in chosen)]
 
     @property
-    def told(self) -> str:
+    def selection(self) -> str:
         """The selection in words."""
         if self.plan is None or not self.columns:
             return ""
@@ -144,7 +144,7 @@ class LayerGrid(LineWidget, can_focus=True):
         return [(fit(text, COLUMN - 1) if len(text) >= COLUMN else text.rjust(COLUMN - 1), style), (" ", None)]
 
     def _content(self, layer: int, column: str) -> tuple[str, Style]:
-        """What stands in a cell: what is planned where that is new, else what was measured."""
+        """The text of a cell: a change that is planned, or else the measured sparsity."""
         plan, present, palette = self.plan, self.present, self.palette
         assert plan is not None
         assert present is not None
@@ -201,7 +201,7 @@ def _state(plan: Plan, part: Part, matrices: Iterable[MatrixReport]) -> str:
 
 
 def trimmed(name: str) -> str:
-    """A matrix' name without what all of them have in common."""
+    """A matrix's name without the affixes that all of them have."""
     return name.removesuffix("_proj").removeprefix("self_")[: COLUMN - 1]
 
 
