@@ -1,4 +1,4 @@
-"""Mistakes that are found before anything slow begins. Free of torch."""
+"""Finds mistakes in the options before anything slow begins. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DEMO_LAYERS = 30
 
 
 def check_early(spec: PairSpec) -> None:
-    """Raises `BadInput` for a model, device, dtype, table or calibration text that can't be, and for layers that the
-    dense model lacks, as far as that shows without loading it."""
+    """Raises `BadInput` for a model, device, dtype, table or calibration text that does not exist, and for layers that
+    the dense model lacks, as far as that can be known without loading it."""
     check_placing(spec.load)
     folder = check_spec(spec.dense)
     if spec.pruned:
@@ -55,7 +55,7 @@ def _check_layers(setting: Setting, dense: str, folder: Path | None) -> None:
 
 
 def _layers(folder: Path) -> int | None:
-    """How many layers the folder's configuration names; None if that can't be told, which is for loading to say."""
+    """The number of layers that the folder's configuration names; None if it is unclear, which loading reports."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -36,27 +36,27 @@ from probes.twin.twin_state import TwinState
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """Two models that speak of the same tokens."""
+    """A dense and a pruned model with the same tokens, loaded and checked."""
 
     dense: Loaded
     pruned: Loaded
     report: PruneReport | None
-    """What was removed, measured, wherever the second model was made."""
+    """The measured removal, also of a model made elsewhere."""
     twin: Twin | None = None
-    """What `pruned` is made of where it was made here; None where it was made elsewhere."""
+    """The twin behind `pruned`; None if that model was made elsewhere."""
     calibration: CalibrationSpec = OWN_TEXT
     notes: tuple[str, ...] = ()
-    """Sentences worth showing about how the two are compared."""
+    """Sentences about the comparison that are worth showing."""
     warnings: tuple[str, ...] = ()
-    """Sentences that nobody may miss about how the two are compared."""
+    """Sentences about the comparison that must not be missed."""
     common: Common | None = None
     """The tokens that both are compared over; None takes every token that both models answer over."""
     known: Mapping[str, TwinState] = field(default_factory=dict)
-    """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning anew."""
+    """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning."""
 
     @property
     def made_by(self) -> str:
-        """What tells this twin from all others of the dense model (`known_as`); "" of a model made elsewhere."""
+        """The name of this twin's state among those of the dense model (`known_as`); "" for a model made elsewhere."""
         return list(self.known)[-1] if self.known else ""
 
     @property
@@ -72,15 +72,16 @@ class Pair:
         return tuple(dict.fromkeys((*self.dense.warnings, *self.pruned.warnings, *self.warnings, *removed)))
 
     def prompt(self, settings: RunSettings) -> Prompt:
-        """What both models will read; taken once a run. Raises `BadInput` if the prompt or text can't be used."""
+        """The tokens that both models read in a run; made once a run. Raises `BadInput` if the prompt or text can't be
+        used."""
         return read_prompt(self.dense.tokenizer, settings)
 
     def recorded_prompt(self, header: RunHeader) -> Prompt:
-        """What a recorded run read. Raises `BadInput` if this tokenizer makes other tokens of it."""
+        """The prompt of a recorded run. Raises `BadInput` if this tokenizer makes other tokens of it."""
         return recorded_prompt(self.dense.tokenizer, header)
 
     def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
-        """Both models on a prompt, before the first step: on `prompt`, or on what the settings say now.
+        """Both models on a prompt, before the first step. Without `prompt`, that of the settings is read.
 
         Raises `BadInput` if the prompt or text can't be used.
         """
@@ -105,7 +106,7 @@ class Pair:
         return min(named, self.common.size) if self.common else named
 
     def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
-        """What a reader of this run must know; `prompt` is what its lockstep reads."""
+        """The header of a run; `prompt` is the one that its lockstep reads."""
         return RunHeader(
             dense=self.dense.info,
             pruned=self.pruned.info,
@@ -136,7 +137,8 @@ class Pair:
         )
 
     def save(self, folder: Path, work: Work = UNWATCHED) -> Saved:
-        """Writes the pruned model as a plain folder that others can load. Raises what `saving.save` raises."""
+        """Writes the pruned model as a plain folder that others can load. Raises what `checkpoints.save`
+        raises."""
         if self.twin is None or self.report is None:
             raise BadInput("Nothing to save", f"{self.pruned.info.name} was made elsewhere.", "Copy its folder.")
         return save(self.dense, self.twin, self.report, folder, work)
@@ -144,9 +146,9 @@ class Pair:
     def repruned(self, setting: Setting, work: Work = UNWATCHED) -> Pair:
         """The same dense model with its twin made by another setting; the twin is changed in place.
 
-        Only masks and replaced matrices change hands, and a setting that was there before comes back at once, bit
-        for bit, unless a file that it was read from has changed. On any error the twin, and so this pair, is what it
-        was. A second model made elsewhere is let go, and the dense model gets a twin.
+        Only masks and replaced matrices are exchanged. An earlier setting comes back at once, bit for bit, unless a
+        file that it reads has changed. On any error the twin, and so this pair, stays as it was. A second model made
+        elsewhere is released, and the dense model gets a twin.
         """
         return pair_with_twin(self.dense, setting, self.calibration, work, twin=self.twin, known=self.known)
 
@@ -170,18 +172,18 @@ def load_pair(spec: PairSpec, work: Work = UNWATCHED) -> Pair:
 
 
 def with_notes(loaded: Loaded, *sentences: str) -> Loaded:
-    """The same with more notes; "" is none."""
+    """The same model with more notes; "" adds none."""
     return replace(loaded, notes=(*loaded.notes, *filter(None, sentences)))
 
 
 def _on_lengths(loaded: Loaded) -> str:
-    """The sentence on a model whose rotary factors depend on the context's length."""
+    """A note if the model's rotary factors depend on the length of the context; else ""."""
     note = Rotary(loaded.model).note
     return note and f"{loaded.info.name}: {note}"
 
 
 def _on_padding(*models: Loaded) -> tuple[str, ...]:
-    """The sentence on ids that no tokenizer names: of the first model, as all are compared over the same ids."""
+    """A note if the models answer over ids that the tokenizer does not name."""
     first, named = models[0].info, named_ids(*(one.tokenizer for one in models))
     if min(one.info.vocabulary for one in models) <= named:
         return ()
@@ -194,8 +196,8 @@ def _on_padding(*models: Loaded) -> tuple[str, ...]:
 def pair_with_foreign(
     dense: Loaded, pruned: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work = UNWATCHED
 ) -> Pair:
-    """A dense model and another that came with its own weights: what that one names as dropped is dropped, and what it
-    lacks is measured.
+    """A dense model and a model made elsewhere. The drops that the second one names are made, and what it lacks is
+    measured.
 
     `pruned` was loaded with `drops_obeyed`. `calibration` is for twins that may be made of the dense model later.
     """
@@ -221,7 +223,7 @@ def pair_with_twin(
 ) -> Pair:
     """The dense model and a twin of it that shares every untouched tensor, pruned by a setting.
 
-    `twin` is changed where it is given, and `known` are states of it by setting.
+    A given `twin` is changed in place; `known` are its states by setting.
     """
     twin = twin or Twin(dense.model)
     known, before = known or {}, twin.state

@@ -1,1 +1,1 @@
-"""`phier bench`: what the program costs, printed beside its limits."""
+"""The tables of `phier bench`: the cost of the program, beside its limits."""

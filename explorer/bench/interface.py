@@ -1,7 +1,7 @@
-"""What the interface costs: the work of one more step when thousands are on the screen, without any model.
+"""Measures the interface: the work of one more step with thousands on the screen, without any model.
 
-Everything is measured that a terminal would get: folding the event, drawing the regions, composing the update and
-turning it into escape sequences. Time is that of the interface's own thread, so waiting costs nothing.
+The work is all that a terminal needs: folding the event, drawing the regions, composing the update and turning it into
+escape sequences. The time is that of the interface's own thread, so waiting costs nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from probes.schema.requests import Run
 from probes.schema.summary import Accumulator
 
 TOY_STEPS = 240
-"""Toy steps that are really computed; longer paths repeat them with sums of their own."""
+"""Toy steps that are computed; longer paths repeat them with sums of their own."""
 ROUNDS = 40
 
 
@@ -37,26 +37,26 @@ class UiCost:
     """Medians over `ROUNDS` steps, in milliseconds."""
 
     steps: int
-    """How many steps were on the screen."""
+    """Steps on the screen."""
     width: int
     height: int
     step: float
-    """All interface work of one more step."""
+    """The interface's work for one more step."""
     chart: float
-    """Drawing one chart of two series of so many steps from nothing, 26 cells wide and 6 high."""
+    """Drawing one chart of two series of these steps for the first time, 26 cells wide and 6 high."""
 
 
 def interface_costs(
     steps: int = 10_000, sizes: Sequence[tuple[int, int]] = ((80, 24), (120, 36), (160, 45))
 ) -> list[UiCost]:
-    """Measures at each terminal size, with that many steps recorded before."""
+    """Measures at each terminal size, with a number of steps on the screen."""
     path = long_path(steps + ROUNDS)
     chart = _chart_cost(path)
     return [UiCost(steps, *size, asyncio.run(_step_cost(path, steps, size)), chart) for size in sizes]
 
 
 def cost_table(costs: Sequence[UiCost]) -> Table:
-    """What was measured, beside its limit."""
+    """The table of the costs, each beside its limit."""
     found = Table("screen", "steps recorded", "work a step", "limit", "one chart", title="Interface")
     for cost in costs:
         found.add_row(
@@ -76,11 +76,11 @@ def long_path(steps: int) -> list[StepRecord]:
 
 
 class CountingDriver(HeadlessDriver):
-    """A terminal that takes everything and shows nothing."""
+    """A terminal that shows nothing, and counts what is written to it."""
 
     written = 0
     painted: asyncio.Event | None = None
-    """Set at every write, so that whoever waits for one costs nothing meanwhile."""
+    """Set at every write, so that waiting for one costs nothing."""
 
     @property
     def is_headless(self) -> bool:

@@ -1,4 +1,4 @@
-"""`phier bench prune` and `phier bench methods`: what pruning costs, and what every method does, on this machine."""
+"""`phier bench prune` and `phier bench methods`: the cost of pruning, and a comparison of the methods."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ MEMORY = (
     ("wanda:0.5", 64),
     ("sparsegpt:0.5", 16),
 )
-"""Settings whose memory is measured, and how many calibration samples they take."""
+"""Settings whose memory is measured, each with its number of calibration samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneBench:
-    """All that was measured."""
+    """The measured costs."""
 
     dense: str
     timings: tuple[Timing, ...]
@@ -43,7 +43,7 @@ class PruneBench:
 
 
 def bench_pruning(spec: PairSpec, work: Work = UNWATCHED) -> PruneBench:
-    """Times and weighs pruning; a few minutes on the demo model. Raises what loading and pruning raise."""
+    """Measures the time and memory of pruning; minutes on the demo model. Raises what loading and pruning raise."""
     from probes.bench.memory import measure_memory
     from probes.bench.pruning import timings
 
@@ -76,7 +76,7 @@ def _loaded(spec: PairSpec, work: Work) -> Loaded:
 
 
 def print_pruning(found: PruneBench, console: Console | None = None) -> None:
-    """Prints what was measured, each figure beside its limit."""
+    """Prints the measured costs, each beside its limit."""
     console = console or Console()
     console.print(flowing(found.dense), style="bold", highlight=False, markup=False)
     console.print(_timings(found.timings))
@@ -112,7 +112,7 @@ def _memory(found: Sequence[PruneMemory]) -> Table:
 
 
 def print_methods(found: Sequence[Surveyed], console: Console | None = None) -> None:
-    """Prints the table as Markdown, so that it can be put into a text as it is."""
+    """Prints the comparison as a table in Markdown."""
     table = Table(box=box.MARKDOWN, show_edge=True)
     for title in ("setting", "weights gone", "seconds", "mean KL", "ΣKL", "same top-1", "first split"):
         table.add_column(title, justify="left" if title == "setting" else "right", no_wrap=True)

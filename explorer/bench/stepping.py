@@ -1,4 +1,4 @@
-"""`phier bench`: what a step costs beyond the two models' own forward passes, measured in one run on this machine."""
+"""`phier bench steps`: the cost of a step beyond the forward passes of the two models."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepBench:
-    """All that was measured."""
+    """The measured costs."""
 
     dense: str
     pruned: str
     steps: tuple[StepCost, ...]
-    """In `dense`, then in `free`, where the pruned model reads two contexts once they have parted."""
+    """In `dense`, then in `free`, in which the pruned model reads two contexts after the texts have diverged."""
     growth: Growth
     interface: tuple[UiCost, ...]
     """At each terminal size."""
@@ -39,7 +39,8 @@ def bench_steps(
     steps: int = 32,
     rounds: int = 9,
 ) -> StepBench:
-    """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
+    """Loads the two models and measures; a minute or two on the demo model. Raises the errors of
+    loading."""
     from explorer.bench.interface import interface_costs
     from probes.bench.stepping import growth_alone, step_cost
     from probes.models.prompting import read_prompt
@@ -60,14 +61,14 @@ def bench_steps(
                 pair.dense.model, pair.pruned.model, tokens, ids, follow=follow, steps=steps, rounds=rounds, done=done
             )
         )
-    work.tell("Measuring what a step leaves in memory")
+    work.tell("Measuring the memory of a step")
     grown = growth_alone()
     work.tell("Measuring the interface")
     return StepBench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(interface_costs()))
 
 
 def print_steps(found: StepBench, console: Console | None = None) -> None:
-    """Prints what was measured, each figure beside its limit."""
+    """Prints the measured costs, each beside its limit."""
     from explorer.bench import interface
 
     console = console or Console()

@@ -1,4 +1,4 @@
-"""How a command ends when something goes wrong: a sentence on standard error, and an exit code."""
+"""Ends a command that goes wrong with a sentence on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exit_on_error() -> Iterator[None]:
         raise click.exceptions.Exit(130) from None
     except (click.exceptions.Exit, click.Abort, click.ClickException, ReaderGone):
         raise
-    except Exception as problem:  # noqa: BLE001 - nobody should need a traceback who did not ask for one
+    except Exception as problem:  # noqa: BLE001 - a person gets a traceback only with --debug
         _trace(problem)
         click.echo(f"Unexpected error: {said(problem)} Run it with --debug to see where.", err=True)
         raise click.exceptions.Exit(1) from None

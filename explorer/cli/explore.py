@@ -117,7 +117,7 @@ def open_recording(
 
 
 def _use_the_terminal() -> None:
-    """Draws on the terminal and reads keys from it, wherever standard input, output and error go.
+    """Draws on the terminal and reads keys from it, even if standard input, output and error go elsewhere.
 
     Textual draws on standard error and reads standard input. If either is something else, such as a file or a prompt
     that is piped in, the terminal replaces it. Raises `BadInput` if there is no terminal.

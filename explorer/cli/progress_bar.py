@@ -1,4 +1,4 @@
-"""How far a command without a screen is, on standard error: a live line in a terminal, else a line now and then."""
+"""Shows the progress of a command on standard error: a live line in a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from probes.schema.events import WorkProgressed
 from probes.system.progress import Work
 
 FIRST, SELDOM = 15.0, 240.0
-"""Seconds until the first line where there is no terminal, and at most between two; each wait is twice the last."""
+"""Without a terminal: seconds until the first line, and at most between two; each wait is twice the last."""
 
 
 class Bar:
-    """Shows the piece of work that is being done, and for how long; in a terminal it goes away at the end."""
+    """Shows the present piece of work and its time; in a terminal it disappears at the end."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress = Progress(
@@ -59,7 +59,7 @@ class Bar:
         return Work(self.show)
 
     def show(self, event: WorkProgressed) -> None:
-        """Moves the line of this piece of work on, or begins it."""
+        """Updates the line of this piece of work, or begins it."""
         if event.task not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, visible=False)
@@ -71,7 +71,7 @@ class Bar:
         )
 
     def tell(self) -> None:
-        """Prints a line on what is being done now."""
+        """Prints a line on the present piece of work."""
         event = self._latest
         passed = f"{self._clock() - self._begun:.0f} s"
         amount = _amount(event) or _share(event)
@@ -90,7 +90,7 @@ class Bar:
 
 
 class _TimeLeft(ProgressColumn):
-    """What is left at the pace so far, once enough is done to know one."""
+    """The time left at the present pace, as soon as the pace is known."""
 
     def render(self, task: Task) -> Text:
         return Text(time_left(task.elapsed or 0.0, task.completed, task.total), "progress.remaining")
@@ -99,7 +99,7 @@ class _TimeLeft(ProgressColumn):
 def time_left(elapsed: float, done: float, total: float | None) -> str:
     """`1:30 left`, by the pace since the beginning; "" in the first five seconds, and before a fiftieth is done.
 
-    The first bytes of a download come late and one by one: a pace taken from them promises hours.
+    The first bytes of a download arrive late and slowly: their pace would promise hours.
     """
     if not total or elapsed < 5 or done < total / 50:
         return ""

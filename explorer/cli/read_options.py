@@ -1,4 +1,4 @@
-"""What several commands make of their options: the settings of a run, and the two models."""
+"""Reads the options that several commands have: the settings of a run, and the two models."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pair_spec(typed: Typed) -> PairSpec:
 
 
 def text_of(given: str) -> str:
-    """A text that was typed; of "-", all of standard input."""
+    """A text as it was typed; for "-", all of standard input."""
     if given != "-":
         return given
     try:

@@ -63,7 +63,7 @@ def list_recordings(_typed: Typed, words: tuple[str, ...]) -> None:
             str(one.chosen),
         )
         table.add_row(*(Text(flowing(cell)) for cell in cells))
-    # As wide as it is: a path that is broken over lines could not be copied.
+    # As wide as the table is: a path that is broken over lines could not be copied.
     width = Console(width=10_000).measure(table).maximum
     Console(width=max(width, Console().width)).print(table)
 

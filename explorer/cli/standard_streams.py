@@ -1,4 +1,4 @@
-"""Standard output and error that take everything: no character stops a command, and a full disk is a sentence."""
+"""Standard output and error that accept every character, and that turn a full disk into a sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probes.schema.errors import Failure
 
 
 class OutputLost(Failure):
-    """Standard output takes no more: its disk is full, or its device is gone."""
+    """Standard output can't be written: its disk is full, or its device is gone."""
 
     def __init__(self, problem: OSError) -> None:
         super().__init__(
@@ -24,15 +24,16 @@ class OutputLost(Failure):
 
 
 class ReaderGone(Exception):
-    """Whoever read standard output has closed it; no BrokenPipeError, which libraries turn into an exit code of 1."""
+    """The reader of standard output has closed it. Libraries would turn a BrokenPipeError into an exit code of 1."""
 
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Runs a command with streams that replace what their encoding lacks, and that end in a sentence on a full disk.
+    """Runs a command with streams that replace characters their encoding lacks, and that turn a full disk into a
+    sentence.
 
-    What is still unwritten at the end is written here, while a refusal can still be told. A reader that has gone
-    (`| head`) ends a command in silence, with exit code 0.
+    The rest of the output is written here, while a failure can still be reported. If the reader closes the stream
+    (`| head`), the command ends without a message, with exit code 0.
     """
     _open_closed()
     sys.stdout, sys.stderr = _safe(sys.stdout, _Output, "replace"), _safe(sys.stderr, _Errors, "backslashreplace")
@@ -49,7 +50,7 @@ def safe_streams() -> Iterator[None]:
 
 
 class _Output(io.FileIO):
-    """Raises what it can't write, once; from then on it drops what comes, so that nothing fails a second time."""
+    """Raises the first failure to write, and drops everything after it, so that nothing fails a second time."""
 
     _lost = False
 
@@ -68,7 +69,7 @@ class _Output(io.FileIO):
 
 
 class _Errors(io.FileIO):
-    """Drops what it can't write: there is no other place to say it, and the exit code says it all the same."""
+    """Drops what can't be written: it can be reported nowhere else, and the exit code still tells."""
 
     def write(self, data: object) -> int:
         try:
@@ -78,7 +79,7 @@ class _Errors(io.FileIO):
 
 
 def _safe(stream: TextIO, kind: type[io.FileIO], errors: str) -> TextIO:
-    """The same stream by another way; one that is no file stays, and of a terminal only the characters change."""
+    """The stream with safe writes. One that is no file stays as it is; of a terminal only the characters change."""
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.reconfigure(errors=errors)
@@ -99,12 +100,12 @@ def _safe(stream: TextIO, kind: type[io.FileIO], errors: str) -> TextIO:
 
 
 def _open_closed() -> None:
-    """Puts the null device where a standard stream is closed, so that no file that is opened later takes its place."""
+    """Opens the null device in place of a closed standard stream, so that no later file takes its number."""
     for handle in range(3):
         try:
             os.fstat(handle)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

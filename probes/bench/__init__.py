@@ -1,1 +1,1 @@
-"""What stepping and pruning cost on this machine, and what every method does."""
+"""Measures the cost of stepping and pruning on this machine, and the effect of every method."""

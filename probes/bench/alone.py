@@ -1,4 +1,4 @@
-"""Something measured in a process of its own: where something else ran before, freed memory is used again."""
+"""Measures in a process of its own: in one that has run something else, freed memory is used again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probes.system.subprocesses import Ended
 
 
 def alone(module: str, *arguments: object) -> dict[str, Any]:
-    """Runs `python -m module arguments` and reads the JSON object in its last line; raises `Failure` where it fails."""
+    """Runs `python -m module arguments` and reads the JSON object in its last line; raises `Failure` if it fails."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:

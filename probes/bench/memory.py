@@ -1,4 +1,4 @@
-"""What pruning and a pruned twin take in memory, measured in a process of its own.
+"""Measures the memory that pruning and a pruned twin take, in a process of its own.
 
 `python -m probes.bench.memory SETTING SAMPLES MODEL` measures one setting and prints it as JSON.
 """
@@ -16,37 +16,37 @@ from probes.bench.alone import alone
 from probes.bench.resident import kept, resident
 
 SPARE = 0.2
-"""Of the dense weights: what pruning may take at its peak beyond them and the pruned matrices."""
+"""The share of the dense weights that pruning may take at its peak, beyond them and the pruned matrices."""
 _EVERY = 0.002
 """Seconds between looks at the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneMemory:
-    """Bytes, beyond a process that has loaded the dense model and run it on all the calibration text's length."""
+    """Bytes, beyond those of a process that has loaded the dense model and run it on the calibration text."""
 
     setting: str
     samples: int
-    """0 where no calibration text is needed."""
+    """0 if no calibration text is needed."""
     dense: int
-    """Of the dense model's weights."""
+    """The dense model's weights."""
     matrices: int
-    """Of the matrices that were pruned."""
+    """The pruned matrices."""
     own: int
-    """Of the twin's tensors that are not the dense model's, by where they are stored."""
+    """The twin's tensors that do not share memory with the dense model's."""
     peak: int
-    """The memory's highest while the setting was carried out: the GPU's if the model is on one, else the resident."""
+    """The highest memory while the setting was carried out: of the GPU if the model is on one, else resident."""
     left: int
-    """What is still held beyond that once it had been, freed memory handed back."""
+    """The memory that is still in use afterwards, without freed memory."""
 
     @property
     def limit(self) -> float:
-        """What the peak may be."""
+        """The most that the peak may be."""
         return self.matrices + SPARE * self.dense
 
 
 def measure_memory(setting: str, samples: int = 0, dense: str = "demo") -> PruneMemory:
-    """Prunes a model in a new process, calibrated on so many samples (0 for the default). Raises `Failure` where that
+    """Prunes a model in a new process, calibrated on a number of samples (0 for the default). Raises `Failure` if that
     fails."""
     return PruneMemory(**alone(__name__, setting, samples, dense))
 
@@ -75,7 +75,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     on_gpu = dense.model.device.type == "cuda"
     # Weights are read from their file as they are first touched, and libraries take their own share at first use.
     stream(dense.model, samples(CalibrationSpec(samples=1), dense).ids, work=UNWATCHED, task="")
-    before = taken()  # what was freed is handed back: used again, it would hide what is taken
+    before = taken()  # freed memory is returned to the system: used again, it would hide what pruning takes
     twin = Twin(dense.model)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -97,7 +97,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
 
 @contextmanager
 def _highest() -> Iterator[list[int]]:
-    """While it lasts, looks at the resident memory; the highest is in the list afterwards."""
+    """Watches the resident memory while it is entered; the highest is in the list afterwards."""
     done = threading.Event()
     seen = [resident()]
 

@@ -1,4 +1,4 @@
-"""Every method at a few amounts, on one model and one text: what each really removed, how long it took, what it did.
+"""Compares the methods at a few amounts, on one model and one text: the share removed, the time, the effect.
 
 All are measured on the text that the dense model writes after the prompt, so every setting sees the same tokens.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from probes.models.loaded import Loaded
+from probes.models.prompting import read_prompt
 from probes.pair import Pair
 from probes.prune.activations import NormCache
 from probes.prune.apply import apply
@@ -33,15 +34,15 @@ class Surveyed:
     gone: float
     """Share of the weights in the blocks' matrices that are zero or in a dropped sublayer, in [0, 1]."""
     seconds: float
-    """For carrying it out, with nothing that an earlier setting has measured."""
+    """The time to carry it out, without anything that an earlier setting has measured."""
     summary: Summary | None
-    """Of the steps; None where it could not be carried out."""
+    """The figures of the steps; None if it could not be carried out."""
     problem: str = ""
-    """Why it could not, in a sentence."""
+    """A sentence on why it could not be carried out."""
 
 
 def every_setting() -> list[str]:
-    """Each method at 0.3 and 0.5, and at 2:4 where a pattern makes sense."""
+    """Each method at 0.3 and 0.5, and at 2:4 if it takes a pattern."""
     found = []
     for method in Method:
         if method is Method.DENSE:
@@ -64,14 +65,15 @@ def survey(
     calibration: CalibrationSpec = OWN_TEXT,
     work: Work = UNWATCHED,
 ) -> list[Surveyed]:
-    """Carries out each setting from the dense model on, and steps it `steps` tokens along the dense model's own text.
+    """Carries out each setting on the dense model, and compares `steps` tokens of the dense model's own text.
 
-    A setting that this architecture does not allow is listed with the reason. Raises `BadInput` where one can't be
+    A setting that this architecture does not allow is listed with the reason. Raises `BadInput` if one can't be
     read, before anything is done.
     """
     parsed = [parse(text) for text in settings]
     twin = Twin(dense.model)
     run = RunSettings(prompt, follow=Follow.DENSE, steps=steps)
+    read = read_prompt(dense.tokenizer, run)
     found = []
     for done, setting in enumerate(parsed):
         work.tell("Trying every setting", done, len(parsed), "settings")
@@ -82,7 +84,7 @@ def survey(
             found.append(Surveyed(str(setting), 0.0, 0.0, None, problem.message))
             continue
         pruned = Loaded(twin.model, dense.tokenizer, replace(dense.info, fingerprint=""))
-        with Pair(dense, pruned, report, twin).lockstep(run) as lockstep:
+        with Pair(dense, pruned, report, twin).lockstep(run, read) as lockstep:
             summary = summarise(list(lockstep))
         found.append(Surveyed(str(setting), _gone(twin, report), report.seconds, summary))
     NormCache.forget(dense.model)

@@ -1,4 +1,4 @@
-"""What pruning costs in time, against decoding steps and forward passes of the same run."""
+"""Measures the time of pruning, in decoding steps and forward passes of the same process."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from probes.twin.twin import Twin
 
 STEP, PASS = "decoding step", "forward pass"
 QUICK = 0.1
-"""Of a decoding step, that dropping and giving back may take."""
+"""The share of a decoding step that dropping and restoring may take."""
 LIMITS = {"magnitude:0.5": 60.0, "wanda:0.5": 3.0, "sparsegpt:0.5": 12.0, "sparsegpt:2:4": 12.0}
 """The first in decoding steps, the others in forward passes over their calibration tokens."""
 CHANGED = (("wanda:0.5", "wanda:0.4"), ("wanda-onepass:0.5", "wanda-onepass:0.4"))
-"""Settings and what their amount is changed to."""
+"""Settings, each with the one that it is changed to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of one change of the twin, and of what they are measured in, taken before and after it."""
+    """The seconds of one change of the twin, and of its unit, which is timed before and after it."""
 
     what: str
     seconds: float
     per: str
     """`STEP` or `PASS`."""
     unit: float
-    """Seconds of one such, in the same run."""
+    """Seconds of one of these, in the same process."""
     limit: float | None = None
-    """In units; None where none is set."""
+    """The most that it may take, in units; None if there is no limit."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -54,7 +54,7 @@ class Timing:
 def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work = UNWATCHED) -> list[Timing]:
     """Times dropping, restoring, magnitude, Wanda, SparseGPT, and a changed amount of both Wandas, each on its own.
 
-    Nothing kept at an earlier start is used, nor what an earlier method has measured, but where the amount changes.
+    Nothing from an earlier start or an earlier method is reused, except if only the amount changes.
     """
     work = work.apart()
     ids = samples(calibration, dense, work).ids
@@ -70,21 +70,21 @@ def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work =
 
         return clock.timed(label or setting, prune, per, limit)
 
-    # The first drop finds out how this architecture is dropped from, which is remembered.
+    # The first drop examines the architecture; later ones reuse the result.
     found.append(clock.timed("the first drop", lambda: twin.drop(Part("attn", 0)), STEP))
     twin.restore()
     for kind in ("attn", "block"):
         drop = partial(twin.drop, Part(kind, 0), Part(kind, 1))
         found.append(clock.timed(f"drop-{kind}, 2 layers", drop, STEP, QUICK))
-        found.append(clock.timed(f"giving back drop-{kind}", twin.restore, STEP, QUICK))
+        found.append(clock.timed(f"restoring drop-{kind}", twin.restore, STEP, QUICK))
     for setting, limit in LIMITS.items():
         NormCache.forget(dense.model)
         found.append(carry_out(setting, STEP if setting.startswith("magnitude") else PASS, limit=limit))
         one = next(iter(twin.state.changes))
         if setting == "magnitude:0.5":
-            found.append(clock.timed("giving back one matrix", partial(twin.restore, one), STEP, QUICK))
+            found.append(clock.timed("restoring one matrix", partial(twin.restore, one), STEP, QUICK))
         matrices = len(twin.state.changes)
-        found.append(clock.timed(f"giving back {matrices} matrices ({setting})", twin.restore, STEP, QUICK))
+        found.append(clock.timed(f"restoring {matrices} matrices ({setting})", twin.restore, STEP, QUICK))
     for first, then in CHANGED:
         NormCache.forget(dense.model)
         found.append(carry_out(first, PASS, f"{first}, measured for the change below"))
@@ -94,7 +94,7 @@ def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work =
 
 
 class _Clock:
-    """Times things beside what they are to be measured in."""
+    """Times changes, and their unit beside each."""
 
     def __init__(self, dense: Loaded, ids: Tensor) -> None:
         self._model = dense.model
@@ -114,14 +114,14 @@ class _Clock:
         return Timing(what, seconds, per, (before + after) / 2, limit, notes or ())
 
     def _pass(self) -> float:
-        """Seconds of a forward pass over the calibration tokens, the head left out."""
+        """Seconds of a forward pass over the calibration tokens, without the head."""
         begun = _now()
         stream(self._model, self._ids, work=UNWATCHED, task="")
         return _now() - begun
 
     @torch.inference_mode()
     def _step(self, steps: int = 9) -> float:
-        """Seconds of a decoding step of the dense model behind a context of 64 tokens: the median."""
+        """The median seconds of a decoding step of the dense model after a context of 64 tokens."""
         cache, ids = new_cache(self._model), self._ids[:1, :64].to(self._model.device)
         held = {cache_name(self._model): cache}
         logits = self._model(input_ids=ids, use_cache=True, **held).logits
@@ -135,7 +135,7 @@ class _Clock:
 
 
 def _now() -> float:
-    """Seconds, read once a GPU has done all that it was given."""
+    """Seconds, read after a GPU has finished its work."""
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a process holds in memory: at any moment, and once all that can be freed is."""
+"""Measures the memory of this process: at any moment, and after everything that can be freed is freed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from probes.system.memory import release
 
 
 def resident() -> int:
-    """Bytes in memory that no file backs, with what the C library keeps for later.
+    """Bytes in memory that no file backs, with those that the C library keeps for later.
 
     Pages of mapped files, the dense weights' too, come and go as the system likes.
     """
@@ -19,10 +19,10 @@ def resident() -> int:
 
 
 def kept() -> int:
-    """Bytes that something still holds, in memory or swapped out: `resident` once freed memory is handed back.
+    """Bytes that are in use, in memory or swapped out: `resident` after freed memory is returned to the system.
 
-    How much the C library keeps of what was freed depends on where in its heap that lay: with temporary vectors of a
-    large vocabulary, by megabytes from one process to the next.
+    The freed memory that the C library keeps depends on its place in the heap: with temporary vectors of a large
+    vocabulary, it differs by megabytes from one process to the next.
     """
     gc.collect()
     release()

@@ -1,4 +1,4 @@
-"""What stepping costs: seconds against a bare loop of the same two models, and bytes that each step leaves behind."""
+"""Measures the cost of stepping: seconds against a bare loop of the two models, and the bytes that a step keeps."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from probes.stepping.lockstep import Lockstep, Tokens
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """Seconds a step of two ways of stepping, taken in turn in one run, so that other load falls on both alike."""
+    """The seconds of a step in two ways of stepping, timed in turn, so that other load affects both alike."""
 
     follow: Follow
     steps: int
-    """Steps a round."""
+    """Steps in a round."""
     bare: tuple[float, ...]
-    """The models one after the other with nothing measured: the mean of each round."""
+    """The models one after the other, without any figure: the mean of each round."""
     measured: tuple[float, ...]
-    """The same steps in lockstep, every figure computed: the mean of each round."""
+    """The same steps in lockstep, with every figure: the mean of each round."""
 
     @property
     def bare_median(self) -> float:
@@ -42,20 +42,20 @@ class StepCost:
 
     @property
     def ratio(self) -> float:
-        """Measured over bare: the median of the rounds, each against the one beside it."""
+        """Measured over bare: the median over pairs of rounds that follow each other."""
         return statistics.median(b / a for a, b in zip(self.bare, self.measured, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Bytes a step that a run adds to the process."""
+    """The bytes that each step of a run adds to the process."""
 
     vocabulary: int
     steps: int
     resident: float
-    """The resident memory's growth, whatever was freed handed back."""
+    """The growth of the memory in use."""
     caches: float
-    """What both KV caches hold more: any stepping needs it."""
+    """The growth of both KV caches, which any stepping needs."""
 
     @property
     def beyond_caches(self) -> float:
@@ -73,10 +73,10 @@ def step_cost(
     rounds: int = 9,
     done: Callable[[int, int], None] | None = None,
 ) -> StepCost:
-    """Times both ways of stepping greedily from one prompt, prefill left out; `done` hears of every round.
+    """Times both ways of greedy stepping from one prompt, without the prefill; `done` is called after every round.
 
-    `follow` is `dense` or `free`: in `free`, the bare models each read what they chose themselves, and the lockstep
-    reads the shared context too. One round before the first is thrown away. No token ends the text.
+    `follow` is `dense` or `free`: in `free`, the bare models each read their own tokens, and the lockstep
+    reads the shared context too. A first round is not counted. No token ends the text.
     """
     settings = RunSettings("", follow=follow, steps=steps)
 
@@ -90,7 +90,7 @@ def step_cost(
 
     times: dict[Callable[[], float], list[float]] = {bare: [], measured: []}
     for number in range(rounds + 1):
-        # Each goes first in turn, so that neither always finds the machine as the other left it.
+        # They take turns in going first, so that neither always runs after the other.
         for way in (bare, measured) if number % 2 else (measured, bare):
             times[way].append(way() / steps)
         if done is not None:
@@ -99,10 +99,9 @@ def step_cost(
 
 
 def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
-    """Steps two small random models with a large vocabulary in `free` and sees what the process has grown by.
+    """Steps two small random models with a large vocabulary in `free`, and measures the growth of the process.
 
-    The records are kept, as a run keeps them. The first steps, which fill every allocator's own reserves, are left
-    out.
+    The records are kept, as in a run. The first steps, which fill the reserves of every allocator, are not counted.
     """
     warm = steps // 2
     with torch.random.fork_rng():
@@ -122,7 +121,7 @@ def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
 
 
 def growth_alone(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
-    """`growth` in a new process. Raises `Failure` where it fails."""
+    """`growth` in a new process. Raises `Failure` if it fails."""
     return Growth(**alone(__name__, vocabulary, steps))
 
 
@@ -130,7 +129,7 @@ def growth_alone(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
 def _bare(
     dense: PreTrainedModel, pruned: PreTrainedModel, prompt_ids: Sequence[int], steps: int, shared: bool
 ) -> float:
-    """Seconds of so many greedy steps of both models, one after the other, each with its cache."""
+    """Seconds of `steps` greedy steps of both models, one after the other, each with its cache."""
     caches = [new_cache(dense), new_cache(pruned)]
     contexts = [list(prompt_ids), list(prompt_ids)]
 

@@ -1,4 +1,4 @@
-"""Loads causal language models from where people keep them.
+"""Loads causal language models.
 
 A model is named by "demo", a hub id ("owner/name", "owner/name@revision"), a folder, or a .gguf file.
 """
@@ -45,24 +45,24 @@ __all__ = [
 ]
 
 TORCH_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in placing.DTYPES}
-"""What --dtype takes besides "auto"."""
+"""The dtypes that --dtype takes besides "auto"."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A model ready to be read: in evaluation mode, wanting no gradients."""
+    """A model and its tokenizer, in evaluation mode and without gradients."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     info: ModelInfo
     files: tuple[Path, ...] = ()
-    """Where the weights came from."""
+    """The files of the weights."""
     absent: tuple[str, ...] = ()
-    """Tensors that are in none of them, all of layers with a sublayer that is named as dropped."""
+    """Tensors that no file has, all of layers with a sublayer that is named as dropped."""
     notes: tuple[str, ...] = ()
-    """Facts about how it was loaded, in sentences."""
+    """Sentences about how it was loaded."""
     warnings: tuple[str, ...] = ()
-    """Sentences that nobody may miss: its files hold tensors that it does not use."""
+    """Sentences that must not be missed, such as on tensors that it does not use."""
 
 
 @marked_output()
@@ -124,7 +124,7 @@ def load(
 
 
 def has_device(name: str) -> bool:
-    """Can a model be put on this device here?"""
+    """Has this machine the device?"""
     try:
         _device(LoadOptions(device=name))
     except BadInput:
@@ -133,8 +133,10 @@ def has_device(name: str) -> bool:
 
 
 def with_fingerprint(loaded: Loaded) -> Loaded:
-    """The same with `info.fingerprint` filled in: taken now, and known at later starts while the files stay as they
-    are. The model must still be as it was loaded."""
+    """The same model with its `info.fingerprint`, which is kept for later starts while the files are unchanged.
+
+    The model must still be as it was loaded.
+    """
     if loaded.info.fingerprint:
         return loaded
     taken = fingerprint(loaded.model)
@@ -148,9 +150,9 @@ def with_fingerprint(loaded: Loaded) -> Loaded:
 
 
 def end_ids(loaded: Loaded, settings: RunSettings) -> frozenset[int]:
-    """Every token that ends this model's text: its configurations', its tokenizer's, its chat template's if used.
+    """Every token that ends this model's text: those of its configurations, its tokenizer and the chat template in use.
 
-    A configuration may name an end by default that its tokenizer uses as an ordinary token; such an id is left out.
+    A configuration may have a default end that its tokenizer uses as an ordinary token; such an id is left out.
     """
     tokenizer = loaded.tokenizer
     named: set[int] = set()

@@ -1,4 +1,4 @@
-"""From what a person names to a folder on this disk."""
+"""Finds the folder of a model that a person names, and downloads it if needed."""
 
 from __future__ import annotations
 
@@ -29,25 +29,26 @@ from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
 
 _TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__[:1])
-"""What the hub's client lets through; the last is its HTTP library's, which its versions differ in."""
+"""Errors of the network that the hub's client passes on; the last is that of its HTTP library, which depends on its
+version."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedModel:
-    """Where a model's files are."""
+    """A folder with a model's files."""
 
     folder: Path
     name: str
-    """Short, for titles."""
+    """A short name, for titles."""
     revision: str = ""
-    """The hub commit, or "" where there is none."""
+    """The commit on the hub; "" for a model from elsewhere."""
 
 
 def locate(spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thorough: bool = False) -> LocatedModel:
     """The folder of "demo", of a local folder or .gguf file, or of a hub id ("owner/name", "owner/name@revision").
 
-    A hub id already in the hub's cache needs no network where HF_HUB_OFFLINE is set or the hub can't be reached.
-    Raises `BadInput` where there is no such model and `Failure` where it can't be brought here.
+    A hub id that is in the hub's cache needs no network if HF_HUB_OFFLINE is set or the hub can't be reached.
+    Raises `BadInput` if there is no such model and `Failure` if it can't be downloaded.
     """
     path = check_spec(spec)
     if spec == "demo":
@@ -58,13 +59,13 @@ def locate(spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thor
             return LocatedModel(path, name_of(spec), revision_of(path))
         path = single
     if path is not None:
-        path = path.absolute()  # and not where a link leads, such as to a file that is called by its hash
+        path = path.absolute()  # of the link itself: its target may be named by a hash
         return LocatedModel(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
     return _from_hub(spec, options, work)
 
 
 def read_config(folder: Path) -> dict[str, object]:
-    """The folder's config.json. Raises `BadInput` where there is none or it is not one of a model."""
+    """The folder's config.json. Raises `BadInput` if there is none or it is not that of a model."""
     file = folder / "config.json"
     try:
         found = json.loads(file.read_text("utf-8"))
@@ -80,7 +81,7 @@ def read_config(folder: Path) -> dict[str, object]:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files that hold the weights: the index's where there is one, safetensors before pickles."""
+    """The files of the weights: those in the index if there is one; safetensors before pickles."""
     for name, pattern in (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin")):
         index = folder / f"{name}.index.json"
         if (folder / name).exists():
@@ -125,10 +126,10 @@ def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
     wanted += ["*.bin"] if options.allow_pickle else []
     wanted += ["*.py"] if options.trust_remote_code else []
 
-    brought: dict[int, float] = {}
+    received: dict[int, float] = {}
 
     class Bar(tqdm):  # type: ignore[misc]  # tqdm ships no types
-        """Tells how many bytes have come, instead of drawing it."""
+        """Reports the bytes that have arrived, instead of drawing a bar."""
 
         def __init__(self, *args: object, **kwargs: object) -> None:
             self._bytes = kwargs.get("unit") == "B"
@@ -137,9 +138,9 @@ def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
         def update(self, n: float | None = 1) -> None:
             work.check(task)
             if self._bytes:
-                # The hub counts what arrived and what was written in a bar each; the one ahead is shown.
-                brought[id(self)] = brought.get(id(self), 0) + (n or 0)
-                work.tell(task, max(brought.values()), self.total or None, "bytes")
+                # The hub counts bytes received and bytes written in a bar each; the larger is shown.
+                received[id(self)] = received.get(id(self), 0) + (n or 0)
+                work.tell(task, max(received.values()), self.total or None, "bytes")
 
     hint = hub_hint(spec)
     work.tell(task)
@@ -168,7 +169,7 @@ def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
         raise BadInput("Model not found", f"The hub has no model {name}, or it is private.", hint) from problem
     except LocalEntryNotFoundError as problem:
         offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub can't be reached"
-        raise Failure("Model not here", f"{name} is not in the hub's cache, and {offline}.", hint) from problem
+        raise Failure("Model not downloaded", f"{name} is not in the hub's cache, and {offline}.", hint) from problem
     except _TRANSPORT as problem:
-        raise Failure("Model not fetched", f"Fetching {name} failed: {said(problem)}", hint) from problem
+        raise Failure("Model not downloaded", f"{name} could not be downloaded: {said(problem)}", hint) from problem
     return LocatedModel(Path(folder), name.rsplit("/", 1)[-1], revision=Path(folder).name)

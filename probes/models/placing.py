@@ -1,4 +1,4 @@
-"""The names of devices, dtypes and device maps. Free of torch, so that a wrong one is refused at once."""
+"""The names of devices, dtypes and device maps. Imports no torch, so that a wrong one is refused at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from probes.schema.nearest import did_you_mean
 from probes.schema.spec import LoadOptions
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-"""What --dtype takes besides "auto"."""
+"""The dtypes that --dtype takes besides "auto"."""
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 

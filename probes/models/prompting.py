@@ -1,7 +1,7 @@
-"""What both models read before the first step: the prompt, in the chat template or as it is, and a text to score.
+"""The tokens that both models read before the first step: the prompt, in a chat template or raw, and a text to score.
 
-It is read once a run: a template may hold the date, so a second rendering could give other tokens than those that the
-models have seen.
+A prompt is rendered once a run: a template may write the date, so a second rendering could give other tokens than those
+that the models have read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DATE_NOTE = (
     "a recording is continued on the recorded ones."
 )
 _DATE = "strftime_now"
-"""The function through which a template gets the present time."""
+"""The function from which a template gets the time."""
 _MARK = "phierprompt"
-"""A prompt that no template contains: where it is missing from the rendered text, the template dropped it."""
+"""A prompt that no template contains: if it is missing from the rendered text, the template dropped it."""
 _WRITTEN_OUT = re.compile(rf"""['"]text['"]\s*:\s*['"]{_MARK}""")
-"""What a template for texts makes of a list of parts: its Python or JSON, punctuation and all."""
+"""A list of parts as a template for texts writes it: as Python or JSON, with all punctuation."""
 _SHOWN = 200
 """Characters of a template's own message that are shown."""
 
@@ -37,7 +37,7 @@ Turns = list[dict[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What both models read before the first step of a run."""
+    """The tokens that both models read before the first step of a run."""
 
     text: str
     """The prompt after the chat template."""
@@ -51,9 +51,9 @@ class Prompt:
 def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Prompt:
     """The prompt, and the text to score if one is followed, as text and as ids.
 
-    The chat template, if the tokenizer has one, gets a user's turn and opens the answer; a raw prompt is read as it is,
-    without a look at the template. Special tokens are there once: a template writes its own, plain text gets the
-    tokenizer's. Raises `BadInput` if nothing is left to read, or if the template can't take the prompt.
+    The chat template, if the tokenizer has one, gets a user's turn and opens the answer; a raw prompt does not use it.
+    Special tokens occur once: a template writes its own, and plain text gets the tokenizer's. Raises `BadInput` if
+    nothing is left to read, or if the template can't take the prompt.
     """
     if settings.follow is Follow.TEXT and not settings.prompt:
         return _text_alone(tokenizer, settings.text)
@@ -74,23 +74,23 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Pr
 
 
 def recorded_prompt(tokenizer: PreTrainedTokenizerBase, header: RunHeader) -> Prompt:
-    """What a recorded run read, to go on from it: the recorded ids, whatever the template would give today.
+    """The prompt of a recorded run, to continue it: the recorded ids, even if the template gives others today.
 
-    Raises `BadInput` if this tokenizer makes other tokens of the recorded text, and what `read_prompt` raises if the
-    recording holds no ids.
+    Raises `BadInput` if this tokenizer makes other tokens of the recorded text, and the errors of `read_prompt` if the
+    recording has no ids.
     """
     ids = header.prompt_ids
     if not ids:
         return read_prompt(tokenizer, header.settings)
     try:
         now = read_prompt(tokenizer, header.settings)
-    except BadInput:  # a template that has changed, and can't take the prompt any more
+    except BadInput:  # a template that has changed and refuses the prompt now
         now = Prompt("", ())
     if ids != now.ids and list(ids) != encode(tokenizer, header.prompt_text, special=False):
         raise BadInput(
             "Another prompt",
             f"The recorded prompt is {len(ids):,} tokens, and this tokenizer makes others of the same text.",
-            "Put the recorded tokenizer back, or begin a new run.",
+            "Restore the recorded tokenizer, or begin a new run.",
         )
     was = Prompt(header.prompt_text, ids, header.text_ids, now.notes)
     if header.settings.follow is not Follow.TEXT or was.text_ids:
@@ -100,7 +100,7 @@ def recorded_prompt(tokenizer: PreTrainedTokenizerBase, header: RunHeader) -> Pr
 
 
 def chat_end_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> frozenset[int]:
-    """The special token that the chat template in use puts after an answer, if it puts one."""
+    """The special token that the chat template in use writes after an answer, if it writes one."""
     answer = "yes"
     try:
         template = _template(tokenizer, settings)
@@ -140,7 +140,7 @@ def _text_after(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -
 
 
 def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
-    """A text with no prompt: what begins a text is read, then every token of it is scored."""
+    """A text without a prompt: a token that begins a text is read, then every token of the text is scored."""
     ids = _some(encode(tokenizer, text, special=False))
     begin = _begin(tokenizer, text, ids)
     if begin is None:
@@ -157,14 +157,15 @@ def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
         )
         return Prompt(first, (ids[0],), tuple(ids[1:]), (note,))
     if ids[0] == begin and ids[1:]:
-        ids = ids[1:]  # the text brings what begins it
+        ids = ids[1:]  # the text has its own beginning token
     piece = TokenText(tokenizer).piece(begin)
     note = f"The text's first token is scored after “{visible(piece, _SHOWN)}”; no prompt is before the text."
     return Prompt(piece, (begin,), tuple(ids), (note,))
 
 
 def _begin(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> int | None:
-    """The token that the tokenizer puts before a text; else the one that begins or ends texts; None if it has none."""
+    """The token that the tokenizer writes before a text, else the one that begins or ends texts; None if it has
+    neither."""
     first = encode(tokenizer, text, special=True)[0]
     named = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     if first != ids[0]:
@@ -182,7 +183,7 @@ def _some(ids: list[int]) -> list[int]:
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> str | None:
-    """The Jinja source of the chat template in use; None if the prompt is read as it is."""
+    """The Jinja source of the chat template in use; None for a raw prompt."""
     if settings.raw:
         return None
     held, asked = tokenizer.chat_template, settings.chat_template
@@ -210,8 +211,8 @@ def _template(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> str 
 def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, prompt: str) -> str:
     """The rendered conversation, with the prompt's words in it.
 
-    Some templates take a turn as a text, others as a list of parts, and those drop a text without an error. Raises
-    `BadInput` if neither form brings the whole prompt into the text.
+    Some templates take a turn as a text. Others take a list of parts, and drop a text without an error. Raises
+    `BadInput` if the whole prompt is in the text in neither form.
     """
     problem: BadInput | None = None
     for form in _FORMS:
@@ -245,7 +246,7 @@ def _conversations(tokenizer: PreTrainedTokenizerBase, template: str, asked: str
 
 
 def _holds(text: str, prompt: str) -> bool:
-    """Are the prompt's words in the text, in their order? What is between them may be escaped or trimmed."""
+    """Are the prompt's words in the text, in their order? The characters between them may be escaped or trimmed."""
     text, at = text.casefold(), 0
     for word in re.findall(r"\w+", prompt.casefold()) or prompt.casefold().split():
         at = text.find(word, at)
@@ -267,7 +268,7 @@ _FORMS: tuple[Callable[[str], object], ...] = (str, _parts)
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, template: str, turns: Turns, *, open_answer: bool) -> str:
-    conversation: Any = turns  # its types know turns that are texts, and not lists of parts
+    conversation: Any = turns  # its types allow turns that are texts, not lists of parts
     try:
         text = tokenizer.apply_chat_template(
             conversation, chat_template=template, tokenize=False, add_generation_prompt=open_answer

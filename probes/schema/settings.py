@@ -1,4 +1,4 @@
-"""What a person asks of a run, as plain data: contexts, sampling, when to stop."""
+"""The settings of a run, as plain data: contexts, sampling, length."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from probes.schema.option import option
 
 
 class Follow(StrEnum):
-    """Which context each model sees."""
+    """The context that each model reads."""
 
     DENSE = "dense"
-    """Both see the dense model's tokens: pruning alone, on the dense model's path."""
+    """Both read the dense model's tokens: the effect of pruning alone, on the dense model's path."""
     PRUNED = "pruned"
-    """Both see the pruned model's tokens: pruning alone, on the path a deployment would take."""
+    """Both read the pruned model's tokens: the effect of pruning alone, on the path a deployment would take."""
     FREE = "free"
-    """Each sees its own: what a user of the pruned model sees."""
+    """Each reads its own: the difference that a user of the pruned model sees."""
     TEXT = "text"
-    """Both see a given text: scoring, no sampling."""
+    """Both read a given text: scoring, without sampling."""
 
 
 STEPS = 128
-"""The longest run unless another is asked for."""
+"""The default length of the longest run, in steps."""
 
 _HALF = re.compile("[\ud800-\udfff]")
-"""Half a surrogate pair: what Python makes of a byte that is no UTF-8, and no tokenizer reads."""
+"""Half a surrogate pair. Python makes one of a byte that is not UTF-8, and no tokenizer reads it."""
 
 LEAST_TEMPERATURE = 1e-6
-"""Below it, logits divided by the temperature leave no digits for what they differ by."""
+"""Below it, logits divided by the temperature have no digits left for their differences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How both models choose their tokens. Temperature 0 is greedy."""
+    """The choice of tokens, the same for both models. Temperature 0 is greedy."""
 
     temperature: float = field(
         default=0.0, metadata=option("The sampling temperature; 0 always takes the likeliest token.")
@@ -80,7 +80,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Everything that decides a run's figures, apart from the two models."""
+    """Everything that decides the figures of a run, apart from the two models."""
 
     prompt: str = field(
         metadata=option(
@@ -124,13 +124,13 @@ class RunSettings:
             if not text.isascii() and _HALF.search(text):
                 raise BadInput(
                     f"{name.capitalize()} is no text",
-                    f"The {name} holds bytes that are no UTF-8.",
+                    f"The {name} holds bytes that are not UTF-8.",
                     "Convert it to UTF-8, or leave those bytes out.",
                 )
         if self.analysis_temperature is not None and not (LEAST_TEMPERATURE <= self.analysis_temperature < math.inf):
             raise BadInput(
                 "Analysis temperature",
-                f"{self.analysis_temperature} can't be used.",
+                f"{self.analysis_temperature} is not a temperature.",
                 f"Use a number of at least {LEAST_TEMPERATURE:g}.",
             )
         if self.steps < 0:
@@ -144,12 +144,12 @@ class RunSettings:
 
     @property
     def longest(self) -> int:
-        """The longest run, in steps; a text has its own end."""
+        """The length of the longest run, in steps; a text has its own end."""
         return self.steps or (sys.maxsize if self.follow is Follow.TEXT else STEPS)
 
     @property
     def analysis_t(self) -> float:
-        """The T in use."""
+        """The temperature of the compared distributions."""
         if self.analysis_temperature is not None:
             return self.analysis_temperature
         return 1.0 if self.sampling.greedy else self.sampling.temperature

@@ -13,7 +13,7 @@ from probes.schema.prune_setting import Setting
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How a model is brought into memory."""
+    """How a model is loaded into memory."""
 
     device: str = field(
         default="auto",

@@ -123,4 +123,6 @@ def test_pickled_weights_are_not_even_fetched(online, home):
 def test_without_the_hub_its_cache_is_used_and_what_is_not_in_it_is_said_so(online, home, environment, why):
     without = load_each("some/model", "other/model", endpoint=NOWHERE, home=home, **environment)
     assert without.answers[0] == COMMIT
-    assert without.answers[1].startswith(f"Failure: Model not here: other/model is not in the hub's cache, and {why}.")
+    assert without.answers[1].startswith(
+        f"Failure: Model not downloaded: other/model is not in the hub's cache, and {why}."
+    )
