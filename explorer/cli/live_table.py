@@ -20,7 +20,7 @@ from probes.schema.summary import Spread, Summary, summarise
 
 
 def print_json(value: object) -> None:
-    """One object on one line of standard output, at once; what is not finite as null, and named."""
+    """Prints an object on one line of standard output, at once; figures that are not finite are null and named."""
     sys.stdout.buffer.write(json_to_print(to_jsonable(value)) + b"\n")
     sys.stdout.buffer.flush()
 
@@ -115,7 +115,7 @@ class LiveTable:
 
     @property
     def _scores(self) -> bool:
-        """Is a given text scored? Its tokens then stand beside the models' own; there is one context."""
+        """Is a given text scored? Its tokens are then shown beside the models' own; there is one context."""
         return self._follow is Follow.TEXT
 
     def _close(self, path: list[StepRecord], why: str) -> None:
@@ -168,13 +168,13 @@ def _sum(nats: float, over: Spread | None) -> str:
 
 
 def escaped(text: str, quotes: bool = True) -> str:
-    """Text a model wrote, as data: control characters as escapes, so that a terminal obeys none of them."""
+    """Text of a model, as data: control characters are escaped, so that a terminal obeys none of them."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"“{safe}”" if quotes else safe
 
 
 def figure(value: float | None, layout: str) -> str:
-    """A number, or a dash where there is none, at the same width."""
+    """A number, or a dash if there is none, at the same width."""
     width = int(layout.split(".")[0])
     if value is None or math.isnan(value):
         return f"{'–':>{width}}"

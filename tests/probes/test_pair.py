@@ -7,9 +7,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled
@@ -54,6 +56,23 @@ def test_a_model_made_elsewhere_is_compared_as_it_is(dense: Path, pruned: Path) 
     assert len(header.prompt_ids) > 0
     assert header.dense.fingerprint != header.pruned.fingerprint
     assert set(header.versions) == {"phier", "torch", "transformers", "python"}
+
+
+def test_the_prompt_is_rendered_once_a_run(dense: Path, pruned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = load_pair(PairSpec(dense=str(dense), pruned=str(pruned)))
+    rendered: list[str] = []
+    plain = PreTrainedTokenizerBase.apply_chat_template
+
+    def watched(tokenizer: PreTrainedTokenizerBase, conversation: Any, **options: Any) -> Any:
+        rendered.append(str(conversation))
+        return plain(tokenizer, conversation, **options)
+
+    monkeypatch.setattr(PreTrainedTokenizerBase, "apply_chat_template", watched)
+    prompt = pair.prompt(SETTINGS)
+    assert pair.header(SETTINGS, prompt).prompt_ids == prompt.ids
+    with pair.lockstep(SETTINGS, prompt) as lockstep:
+        assert list(lockstep)
+    assert sum("the king" in conversation for conversation in rendered) == 1
 
 
 def test_the_same_folder_twice_differs_in_nothing(dense: Path) -> None:
