@@ -39,8 +39,7 @@ def bench_steps(
     steps: int = 32,
     rounds: int = 9,
 ) -> StepBench:
-    """Loads the two models and measures; a minute or two on the demo model. Raises the errors of
-    loading."""
+    """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
     from explorer.bench.interface import interface_costs
     from probes.bench.stepping import growth_alone, step_cost
     from probes.models.prompting import read_prompt
@@ -50,17 +49,11 @@ def bench_steps(
     pair = load_pair(spec, work)
     ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
     tokens = TokenText(pair.dense.tokenizer)
-    costs = []
-    for follow in (Follow.DENSE, Follow.FREE):
-
-        def done(number: int, of: int, task: str = f"Timing steps in {follow}") -> None:
-            work.tell(task, number, of, "rounds")
-
-        costs.append(
-            step_cost(
-                pair.dense.model, pair.pruned.model, tokens, ids, follow=follow, steps=steps, rounds=rounds, done=done
-            )
-        )
+    models = pair.dense.model, pair.pruned.model
+    costs = [
+        step_cost(*models, tokens, ids, follow=follow, steps=steps, rounds=rounds, work=work)
+        for follow in (Follow.DENSE, Follow.FREE)
+    ]
     work.tell("Measuring the memory of a step")
     grown = growth_alone()
     work.tell("Measuring the interface")

@@ -57,9 +57,7 @@ def explore(
 ) -> None:
     """Open the explorer: a dense and a pruned model, stepped side by side."""
     if recording or demo:
-        of_models = [
-            name for name in (*names_of(PairSpec), *names_of(RunSettings)) if name not in names_of(LoadOptions)
-        ]
+        of_models = {*names_of(PairSpec), *names_of(RunSettings)} - {*names_of(LoadOptions)}
         why = "on a recording, which has its own models and settings"
         typed.refuse(of_models, why, "Leave it out, or begin a new run without a recording.")
     else:

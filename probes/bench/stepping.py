@@ -18,6 +18,7 @@ from probes.bench.resident import kept
 from probes.models.kv_cache import cache_name, new_cache
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep, Tokens
+from probes.system.progress import UNWATCHED, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ def step_cost(
     follow: Follow = Follow.DENSE,
     steps: int = 32,
     rounds: int = 9,
-    done: Callable[[int, int], None] | None = None,
+    work: Work = UNWATCHED,
 ) -> StepCost:
-    """Times both ways of greedy stepping from one prompt, without the prefill; `done` is called after every round.
+    """Times both ways of greedy stepping from one prompt, without the prefill.
 
     `follow` is `dense` or `free`: in `free`, the bare models each read their own tokens, and the lockstep
     reads the shared context too. A first round is not counted. No token ends the text.
@@ -93,8 +94,7 @@ def step_cost(
         # They take turns in going first, so that neither always runs after the other.
         for way in (bare, measured) if number % 2 else (measured, bare):
             times[way].append(way() / steps)
-        if done is not None:
-            done(number + 1, rounds + 1)
+        work.tell(f"Timing steps in {follow}", number + 1, rounds + 1, "rounds")
     return StepCost(follow, steps, tuple(times[bare][1:]), tuple(times[measured][1:]))
 
 

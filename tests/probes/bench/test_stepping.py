@@ -7,8 +7,10 @@ from transformers import PreTrainedModel
 
 from probes.bench import stepping as cost
 from probes.bench.stepping import StepCost, growth, growth_alone, step_cost
+from probes.schema.events import WorkProgressed
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
+from probes.system.progress import Work
 from tests.support.stepping import PROMPT, Words, damaged
 from tests.support.tiny import tiny
 
@@ -42,9 +44,9 @@ def test_the_bare_loop_reads_the_tokens_that_lockstep_takes(pair, follow):
 
 
 def test_every_round_but_the_first_counts_and_is_told(pair):
-    heard = []
-    found = step_cost(*pair, Words(), PROMPT, steps=2, rounds=3, done=lambda done, of: heard.append((done, of)))
-    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    heard: list[WorkProgressed] = []
+    found = step_cost(*pair, Words(), PROMPT, steps=2, rounds=3, work=Work(heard.append))
+    assert [(event.done, event.total) for event in heard] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert len(found.bare) == len(found.measured) == 3
     assert min(found.bare + found.measured) > 0
 
