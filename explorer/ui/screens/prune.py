@@ -36,7 +36,7 @@ DELETES = "⏎ uses it · Del deletes the name"
 
 
 class OfferedSettings(OptionList):
-    """Saved and recent settings, and examples."""
+    """Saved and recent settings, and examples. The line below names what Del does, while there is a name to delete."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("delete", "screen.delete_name", show=False)]
 
@@ -48,9 +48,6 @@ class AskSetting(Dialog[Setting]):
     COMMAND_TABLE = (
         Command({"enter": ""}, "⏎", "Makes the pruned model by the setting.", label="applies"),
         Command({"down": "examples"}, "↓", "Goes to the settings below.", label="saved, recent, examples"),
-        Command(
-            {"delete": ""}, "Del", "Deletes the name of the saved setting under the cursor.", label="deletes a name"
-        ),
         CANCEL,
     )
 
