@@ -1,1 +1,1 @@
-"""Pure functions of the events and of where one looks."""
+"""The state of the screens, as pure functions of the events and of the cursor."""

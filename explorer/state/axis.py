@@ -18,7 +18,7 @@ class Axis:
 
     @classmethod
     def of(cls, steps: int) -> Axis:
-        """Room for all steps and a little more (a sixteenth at most), so that it stands still while a run grows."""
+        """Room for all steps and a little more (a sixteenth at most), so that it does not move while a run grows."""
         steps = max(steps, LEAST_STEPS)
         chunk = 2 ** max(0, steps.bit_length() - 5)
         return cls(1, -(-steps // chunk) * chunk)

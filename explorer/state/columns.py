@@ -10,7 +10,7 @@ from explorer.words.figures import Scope, value
 from probes.schema.record import StepRecord
 
 Bounds = tuple[float, float] | None
-"""Smallest and largest finite value of some steps; None where there is none."""
+"""Smallest and largest finite value of some steps; None if no value is finite."""
 
 KEPT = 4
 """Sets of buckets a column remembers: one for each width it is drawn at."""
@@ -21,16 +21,16 @@ class Column:
 
     def __init__(self) -> None:
         self.low: list[float] = []
-        """The values, with +inf where there is nothing to draw: the minimum of a slice is then right."""
+        """The values, with +inf for steps without a finite one, so that the minimum of a slice is right."""
         self.high: list[float] = []
         """The same with -inf, for the maximum."""
         self.lowest, self.highest = math.inf, -math.inf
         """Over all steps; the wrong way round while there is no finite value."""
         self.odd: dict[int, float] = {}
-        """What is not finite, by index: drawn as a mark of its own, never joined."""
+        """Values that are not finite, by index. Each is drawn as a mark of its own and never joined to others."""
         self._buckets: dict[tuple[Axis, int], tuple[int, list[Bounds]]] = {}
         self.drawn: dict[object, tuple[list[Bounds], list[tuple[int, int] | None]]] = {}
-        """What was last drawn of it, by how it was drawn: the buckets, and their dot rows."""
+        """The buckets and dot rows of the last drawing, by how it was drawn."""
 
     def __len__(self) -> int:
         return len(self.low)
@@ -45,7 +45,7 @@ class Column:
         self.high.append(-math.inf if number is None else number)
 
     def at(self, index: int) -> float | None:
-        """The value there, None where the step has none; may be infinite or nan."""
+        """The value at a step, None if it has none; may be infinite or nan."""
         if index in self.odd:
             return self.odd[index]
         found = self.low[index]
@@ -59,7 +59,7 @@ class Column:
     def buckets(self, axis: Axis, width: int) -> list[Bounds]:
         """The bounds of each of `width` cells of an axis that has more steps than cells.
 
-        What was found before is kept: a step more only costs the bucket it falls into.
+        Earlier buckets are kept: one more step costs only the bucket that it falls into.
         """
         done, found = self._buckets.pop((axis, width), (0, []))
         base = axis.first - 1
@@ -89,14 +89,14 @@ class Columns:
         self.parted: int | None = None
         """The first step at which the models saw different contexts."""
         self.parts_at: int | None = None
-        """The step before it, whose tokens they are that differ; None also where a recording has lost it."""
+        """The step before it, at which the tokens differ; None too if the recording has lost it."""
         self._looked = 0
 
     def __len__(self) -> int:
         return len(self._path)
 
     def get(self, key: str, scope: Scope = Scope.LOCAL) -> Column:
-        """The column up to the newest step. A figure that should be there and is not stands as nan: it is marked."""
+        """The column up to the newest step. A figure that is missing becomes nan, which is marked."""
         column = self._columns.setdefault((key, scope), Column())
         for place in range(len(column), len(self._path)):
             record = self._path[place]

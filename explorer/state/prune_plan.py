@@ -1,4 +1,4 @@
-"""What is to be done to each matrix and sublayer of the pruned model, and the prune setting that says so.
+"""A plan: the treatment of each matrix and sublayer of the pruned model, and the prune setting for it.
 
 A plan is read from the present setting, changed cell by cell, and written as a setting again: the setting is what is
 applied, shown and recorded, so nothing can be asked for on the screen that could not be typed.
@@ -38,7 +38,7 @@ class Plan:
     treatments: Treatments = field(default_factory=dict)
     dropped: frozenset[Part] = frozenset()
     origin: Plan | None = None
-    """What `begun` does; changes are written after it. None if there is no beginning."""
+    """The plan that `begun` alone makes; changes are written after it. None if there is no beginning."""
     begun: tuple[SettingPart, ...] = ()
     """The beginning of the setting, up to the first part that a change of the plan may rewrite."""
 
@@ -46,7 +46,7 @@ class Plan:
     def of(cls, report: PruneReport, layers: int = 0) -> Plan:
         """The plan that a setting was, with the layers its criterion chose; `layers` is how many the model has.
 
-        Of a model made elsewhere only what was measured is known: drops, and zeros in its matrices. Raises `BadInput`
+        Of a model made elsewhere only the drops and the zeros in its matrices are known. Raises `BadInput`
         if the setting can't be read.
         """
         layout = Layout.of(report.matrices, layers)

@@ -118,7 +118,7 @@ class SettingHistory:
             self.ask(source, view, setting, place)
         return setting is not None
 
-    # What came of it.
+    # Comparing.
 
     def outcome(self, view: View) -> Outcome | None:
         """Before and after, once the new setting has measured as many steps; None until then."""

@@ -1,4 +1,4 @@
-"""What the interface shows, as a function of the events it has been given and of where the person is looking."""
+"""The state that the screens show, as a function of the events received and of the cursor."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LEAST_WINDOW = 8
 
 
 class Phase(StrEnum):
-    """What is going on, as far as a person needs to know."""
+    """All that the screens show of a run."""
 
     STARTING = "starting"
     """Nothing has arrived yet."""
@@ -89,26 +89,26 @@ class View:
 
     def __init__(self, *, live: bool = True, can_load: bool = False, clock: Clock = time.monotonic) -> None:
         self.live = live
-        """False where the steps were recorded: what needs the models is then unavailable."""
+        """False if the steps were recorded: commands that need the models are then unavailable."""
         self.playback: PlaybackChanged | None = None
         """How a recording is played, if there is one."""
         self.can_load = can_load
         """True if the models of a recording can be loaded."""
         self.returnable = False
-        """True where there is a recording to go back to, should its models not be made ready."""
+        """True if there is a recording to go back to in case its models can't be loaded."""
         self.run = 0
         self.header: RunHeader | None = None
         self.branches = Branches()
         self.columns = Columns()
         self.work: Work | None = None
-        """What is being worked on; None while nothing slow is going on."""
+        """The slow work in progress; None if there is none."""
         self.running = False
         self.pause: RunPaused | None = None
-        """Why the run stands still, once it has."""
+        """Why the run is paused."""
         self.failure: Failed | None = None
         """The latest failure, until something arrives that shows it is over."""
         self.explained: dict[tuple[int, int, str], Explained] = {}
-        """What was computed about steps besides their records, by branch, step and name."""
+        """Explanations of steps, computed beside their records, by branch, step and name."""
         self.following = True
         self._played = False
         """True once this run was running here; a recording that is opened to look at never was."""
@@ -119,7 +119,7 @@ class View:
         self.own_contexts = False
         """The table of a parted step shows each model on its own text; False shows both on the dense one."""
         self.generation = 0
-        """Grows whenever another path is shown, so that whoever draws knows to begin anew."""
+        """Grows whenever another path is shown, so that widgets know to draw it from the start."""
         self._cursor = 0
         self._tally = Tally()
         self._summary: tuple[int, int, Summary] | None = None
@@ -216,7 +216,7 @@ class View:
         self._cursor = min(self._cursor, len(self.path))
         self._summary = None
 
-    # What is shown.
+    # The shown path.
 
     @property
     def revivable(self) -> bool:
@@ -245,7 +245,7 @@ class View:
 
     @property
     def cursor(self) -> int:
-        """The step everything speaks about; 0 before any."""
+        """The step that every panel shows; 0 before any."""
         return self.newest if self.following else min(self._cursor, self.newest)
 
     @property
@@ -268,7 +268,7 @@ class View:
 
     @property
     def parted(self) -> bool:
-        """True once the contexts have parted anywhere on this path: local and total then are two series."""
+        """True if the texts diverge anywhere on this path: figures on shared and own contexts then differ."""
         return self.columns.parted is not None
 
     @property
@@ -283,7 +283,7 @@ class View:
 
     @property
     def axis(self) -> Axis:
-        """The steps the charts show: all, or a window that keeps the cursor in its middle where it can."""
+        """The steps the charts show: all, or a window that keeps the cursor in its middle if possible."""
         whole = Axis.of(self.newest)
         if self.window is None or self.window >= whole.count:
             return whole

@@ -167,7 +167,8 @@ class _Applying:
             for feature_mask in masks:
                 twin.remove_features(feature_mask.name, feature_mask.keep)
             if twin.state.hash == before:
-                raise BadInput("Nothing removed", f"All that {first} would take is gone already.", "Use a larger one.")
+                sentence = f"{first} removes nothing: those {first.method} are already pruned."
+                raise BadInput("Nothing removed", sentence, "Use a larger ratio.")
             return list(notes)
         self._give_back(first)
         return []
@@ -182,7 +183,8 @@ class _Applying:
         ]
         dropped = [one for one in state.dropped if not targets.names and _is_target(part, one)]
         if not matrices and not dropped:
-            raise BadInput("Nothing given back", f"All that {part} names is dense already.", "Name what was pruned.")
+            sentence = f"{part} restores nothing: all that it names is dense already."
+            raise BadInput("Nothing restored", sentence, "Name what was pruned.")
         self._twin.restore(*matrices, *dropped)
         # If only one sublayer of a dropped block is restored, the other one stays dropped.
         other = {"attn": "mlp", "mlp": "attn"}.get(targets.sublayer)

@@ -104,7 +104,7 @@ def _neurons(
 ) -> list[FeatureMask]:
     counts = {sublayer.block.layer: removed(ratio, twin.weight(sublayer.writes.name).shape[1]) for sublayer in found}
     if not any(counts.values()):
-        raise _too_few(part, "neurons in an MLP", twin.weight(found[0].writes.name).shape[1])
+        raise _too_few(part, "neurons", twin.weight(found[0].writes.name).shape[1])
     norms = Norms()
     with watched(twin.model, [sublayer.writes.name for sublayer in found], norms.see):
         stream(twin.model, samples(), work=work, task="Measuring what each neuron adds")
@@ -217,6 +217,5 @@ def _by_rows(twin: Twin, matrix: Matrix, kept: Tensor) -> FeatureMask:
 
 
 def _too_few(part: SettingPart, what: str, number: int) -> BadInput:
-    return BadInput(
-        "Nothing removed", f"{part} of {number} {what} is none.", f"Use a ratio of at least {1 / number + 0.0005:.3f}."
-    )
+    sentence = f"{part} removes nothing: {part.amount} of {number} {what} rounds to zero."
+    return BadInput("Nothing removed", sentence, f"Use a ratio of at least {1 / number + 0.0005:.3f}.")

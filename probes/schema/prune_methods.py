@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Method(StrEnum):
-    """What decides which weights go."""
+    """How the parts to remove are chosen."""
 
     MAGNITUDE = "magnitude"
     """Smallest |w|, ranked over each matrix."""
@@ -26,24 +26,24 @@ class Method(StrEnum):
     HEADS = "heads"
     """Whole key/value groups of each attention, with the query heads that read them."""
     DENSE = "dense"
-    """Gives the dense weights and sublayers back."""
+    """Restores the dense weights and sublayers."""
     DROP_ATTN = "drop-attn"
     """Whole attention sublayers."""
     DROP_MLP = "drop-mlp"
     DROP_BLOCK = "drop-block"
     DROP_ATTN_ITER = "drop-attn-iter"
-    """As drop-attn, but chosen one after another, importance measured anew after each."""
+    """As drop-attn, but chosen one after another, with importance measured again after each."""
     DROP_MLP_ITER = "drop-mlp-iter"
     DROP_BLOCK_ITER = "drop-block-iter"
 
     @property
     def drops(self) -> bool:
-        """True where it takes out sublayers or blocks, not weights."""
+        """Does it drop sublayers or blocks, and not weights?"""
         return self.value.startswith("drop-")
 
     @property
     def dropped_kind(self) -> str:
-        """ "attn", "mlp" or "block", of what is dropped; "" where nothing is."""
+        """The kind of part that it drops, "attn", "mlp" or "block"; "" for other methods."""
         return self.value.split("-")[1] if self.drops else ""
 
     @property
@@ -52,7 +52,7 @@ class Method(StrEnum):
 
     @property
     def structured(self) -> bool:
-        """True where whole neurons or heads go."""
+        """Does it remove whole neurons or heads?"""
         return self in (Method.NEURONS, Method.HEADS)
 
     @property
@@ -62,7 +62,7 @@ class Method(StrEnum):
 
     @property
     def unstructured(self) -> bool:
-        """True where each weight is decided for itself, so that N:M patterns make sense."""
+        """Does it choose weights one by one, so that N:M patterns make sense?"""
         return not self.drops and not self.structured and self is not Method.DENSE
 
 

@@ -37,7 +37,7 @@ EXAMPLES = "wanda:0.5, magnitude:2:4@mlp, sparsegpt:0.5@layers=8-21, drop-attn@l
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Which matrices or layers a part speaks of; what is not named is not limited."""
+    """The matrices or layers that a part applies to. Whatever is not named is not limited."""
 
     sublayer: str = ""
     """"attn", "mlp", or "" for both."""
@@ -74,7 +74,7 @@ class SettingPart:
 
     @property
     def calibrated(self) -> bool:
-        """True where carrying it out takes calibration text."""
+        """Does it need calibration text?"""
         if self.method.drops:
             return self.amount is not None
         measured = (Method.WANDA, Method.WANDA_ONEPASS, Method.SPARSEGPT, Method.NEURONS, Method.HEADS)
@@ -87,7 +87,7 @@ class SettingPart:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Parts, read left to right; where two decide the same matrix, the later one does."""
+    """Parts, read left to right. If two apply to the same matrix, the later one counts."""
 
     parts: tuple[SettingPart, ...]
 
@@ -96,18 +96,18 @@ class Setting:
 
 
 class BadSetting(BadInput):
-    """A setting that can't be read; knows which of its characters are at fault."""
+    """A setting that can't be read, and the characters at fault."""
 
     def __init__(self, text: str, start: int, end: int, reason: str, hint: str) -> None:
         super().__init__("Prune setting", reason, hint)
         self.text = text
         self.start = start
         self.end = end
-        """The offending part is `text[start:end]`; where something is missing, the place it belongs at."""
+        """The offending part is `text[start:end]`; if something is missing, the place where it belongs."""
 
     @property
     def pointer(self) -> str:
-        """The setting, and under it a line of carets at the offending part."""
+        """The setting, and a line of carets below the offending part."""
         return f"{self.text}\n{' ' * self.start}{'^' * max(1, self.end - self.start)}"
 
     def __str__(self) -> str:
@@ -115,10 +115,10 @@ class BadSetting(BadInput):
 
 
 def parse(text: str) -> Setting:
-    """Reads a setting. Raises `BadSetting`, which points at the offending part."""
+    """Reads a setting. Raises `BadSetting`, which points to the offending part."""
     text = text.strip()
     if not text:
-        raise BadSetting(text, 0, 0, "The setting is empty.", f"It is {GRAMMAR}: {EXAMPLES}.")
+        raise BadSetting(text, 0, 0, "The setting is empty.", f"Write {GRAMMAR}: {EXAMPLES}.")
     parts, start = [], 0
     for piece in _split(text, "+"):
         parts.append(_Piece(text, start, piece).part())
@@ -127,7 +127,7 @@ def parse(text: str) -> Setting:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers as text, neighbours joined: "3,8-21"."""
+    """Whole numbers as text, with neighbours joined: "3,8-21"."""
     runs: list[list[int]] = []
     for number in sorted(set(numbers)):
         if runs and number == runs[-1][1] + 1:
@@ -161,7 +161,7 @@ _AMOUNTS = {
 
 
 class _Piece:
-    """One part of a setting, being read; knows where in the whole text it stands."""
+    """The text of one part, and its place in the whole setting."""
 
     def __init__(self, text: str, start: int, piece: str) -> None:
         self._text = text
@@ -175,7 +175,7 @@ class _Piece:
         chosen = self._targets(method, len(what), targets)
         if method is Method.DENSE:
             if colon:
-                self._fault(len(name), len(what), "dense takes no amount.", "Name what to give back: dense@layers=3.")
+                self._fault(len(name), len(what), "dense takes no amount.", "Name what to restore: dense@layers=3.")
         elif colon:
             return SettingPart(method, self._amount(method, len(name) + 1, amount), chosen)
         elif not (method.drops and chosen.layers is not None):
@@ -205,10 +205,10 @@ class _Piece:
                 return self._table(method, amount.removeprefix(TABLE), at, end)
             if amount.startswith("owl="):
                 if method in (Method.MAGNITUDE_GLOBAL, Method.RANDOM):
-                    self._fault(at, end, f"{method} has no ratio by layer.", "Use owl= with wanda or sparsegpt.")
+                    self._fault(at, end, f"{method} has no ratio for each layer.", "Use owl= with wanda or sparsegpt.")
                 return Owl(self._ratio(method, amount.removeprefix("owl="), at, end))
         elif _PATTERN.fullmatch(amount):
-            self._fault(at, end, f"{method} knows no N:M pattern.", _hint(method))
+            self._fault(at, end, f"{method} takes no N:M pattern.", _hint(method))
         if method.drops and _WHOLE.fullmatch(amount):
             if int(amount) == 0:
                 self._fault(at, end, "Dropping 0 layers removes nothing.", _hint(method))
@@ -235,10 +235,10 @@ class _Piece:
         if ratio == 0:
             self._fault(at, end, "A ratio of 0 removes nothing.", _hint(method))
         if not 0 < ratio <= 1:
-            self._fault(at, end, f"{text} is not a ratio: it lies between 0 and 1.", _hint(method))
+            self._fault(at, end, f"{text} is not a ratio between 0 and 1.", _hint(method))
         if method.drops and ratio == 1:
             self._fault(at, end, "All layers can't be dropped by a ratio.", "Name them: @layers=0-29.")
-        # As the text says it, so that reading it again gives the same setting.
+        # Rounded as its text is, so that reading the text again gives the same setting.
         return float(f"{ratio:g}")
 
     def _targets(self, method: Method, at: int, texts: list[str]) -> Targets:
@@ -253,7 +253,7 @@ class _Piece:
                 if sublayer:
                     self._fault(at, end, "The sublayer is named twice.", "Without @attn or @mlp both are targets.")
                 if not (method.unstructured or method is Method.DENSE):
-                    self._fault(at, end, f"{method} says which sublayer it is about.", f"Leave @{text.strip()} out.")
+                    self._fault(at, end, f"{method} names its sublayer already.", f"Leave @{text.strip()} out.")
                 sublayer = text.strip()
             elif key == "layers" and layers is None:
                 layers = self._layers(value, end - len(value))

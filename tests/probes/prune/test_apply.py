@@ -234,7 +234,7 @@ def test_what_is_reused_was_measured_behind_the_very_same_masks() -> None:
         ("wanda:0.5@layers=7", "layer 7"),
         ("wanda:0.5@name=up_proj,gate", "'gate', which is no matrix"),
         ("magnitude:0.001@name=k_proj@layers=0", "removes no weight|decides"),
-        ("neurons:0.01", "is none"),
+        ("neurons:0.01", "rounds to zero"),
         ("drop-attn:4", "asks for 4 of 3"),
         ("drop-attn@layers=9", "3 layers"),
         ("wanda:0.5+dense", "ends at the dense model"),
