@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from explorer.cli.options import Command, Typed, argument, option, takes
+from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import text_of
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
 from probes.schema.errors import BadInput
@@ -15,7 +15,7 @@ from probes.schema.spec import PairSpec
 _BENCHMARKS = ("steps", "prune", "methods")
 
 
-@click.command("bench", cls=Command)
+@click.command("bench", cls=ShellCommand)
 @argument(
     "benchmark",
     default="steps",
@@ -26,7 +26,7 @@ _BENCHMARKS = ("steps", "prune", "methods")
 @option("--prune", multiple=True, help="steps: the setting of the pruned model. methods: the settings in the table.")
 @option("--prompt", may_be_empty=True, help="steps and methods: the prompt; - reads standard input.")
 @option("--steps", type=click.IntRange(min=1), help="methods: how many tokens they are compared on. [default: 64]")
-def measure_cost(typed: Typed, benchmark: str, prune: tuple[str, ...], prompt: str | None, steps: int | None) -> None:
+def bench_command(typed: Typed, benchmark: str, prune: tuple[str, ...], prompt: str | None, steps: int | None) -> None:
     """Measure what the program costs here, or compare the methods."""
     if benchmark not in _BENCHMARKS:
         hint = f"{did_you_mean(benchmark, _BENCHMARKS)}Use steps, prune or methods."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from explorer.cli.options import Command, Typed, argument, names_of, option, print_version, takes
+from explorer.cli.options import ShellCommand, Typed, argument, option, option_names, print_version, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.sources.source import Source
 from probes.schema.errors import BadInput
@@ -22,7 +22,7 @@ from probes.schema.spec import LoadOptions, PairSpec
 _playing = partial(option, section="Recording")
 
 
-@click.command("phier-tui", cls=Command)
+@click.command("phier-tui", cls=ShellCommand)
 @print_version
 @argument(
     "recording",
@@ -44,7 +44,7 @@ _playing = partial(option, section="Recording")
     section="Run",
     help="Record into this new file. [default: a file in your own folder]",
 )
-def explore(
+def explore_command(
     typed: Typed,
     recording: str,
     number: int | None,
@@ -57,7 +57,7 @@ def explore(
 ) -> None:
     """Open the explorer: a dense and a pruned model, stepped side by side."""
     if recording or demo:
-        of_models = {*names_of(PairSpec), *names_of(RunSettings)} - {*names_of(LoadOptions)}
+        of_models = {*option_names(PairSpec), *option_names(RunSettings)} - {*option_names(LoadOptions)}
         why = "on a recording, which has its own models and settings"
         typed.refuse(of_models, why, "Leave it out, or begin a new run without a recording.")
     else:

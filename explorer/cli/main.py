@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import click
 
-from explorer.cli.bench import measure_cost
-from explorer.cli.explore import explore
+from explorer.cli.bench import bench_command
+from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
-from explorer.cli.prune import inspect_model, save_pruned
-from explorer.cli.recordings import compare_recordings, export_recordings, list_recordings
-from explorer.cli.run import run_models
+from explorer.cli.prune import inspect_command, prune_command
+from explorer.cli.recordings import compare_command, export_command, sessions_command
+from explorer.cli.run import run_command
 
-COMMANDS = (
-    run_models,
-    save_pruned,
-    inspect_model,
-    list_recordings,
-    compare_recordings,
-    export_recordings,
-    measure_cost,
+_COMMANDS = (
+    run_command,
+    prune_command,
+    inspect_command,
+    sessions_command,
+    compare_command,
+    export_command,
+    bench_command,
 )
 
 
@@ -28,6 +28,6 @@ def phier() -> None:
     """Compare a dense and a pruned language model, token by token."""
 
 
-for _command in COMMANDS:
+for _command in _COMMANDS:
     phier.add_command(_command)
-phier_tui = explore
+phier_tui = explore_command

@@ -63,7 +63,7 @@ class HelpArgument(click.Argument):
         self.record = (self.human_readable_name, help)
 
 
-class Command(click.Command):
+class ShellCommand(click.Command):
     """A command that takes every option as what was `Typed`, ends in a sentence, and has --debug."""
 
     def __init__(self, name: str | None, params: list[click.Parameter] | None = None, **kwargs: Any) -> None:
@@ -95,8 +95,6 @@ class Command(click.Command):
 
 class Program(click.Group):
     """Commands whose streams take every character, from their help to their last line."""
-
-    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - in the order in which they were added
         return list(self.commands)
@@ -187,7 +185,7 @@ def takes(
     return add
 
 
-def names_of(kind: type) -> tuple[str, ...]:
+def option_names(kind: type) -> tuple[str, ...]:
     """The names of the options that `takes` gives."""
     return tuple(_name(field, found) for _, field, _, found in _options(kind))
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from explorer.cli.options import Command, Typed, argument, option, takes
+from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import pair_spec
 from probes.schema.spec import LoadOptions, PairSpec
 
 
-@click.command("prune", cls=Command)
+@click.command("prune", cls=ShellCommand)
 @takes(PairSpec, without=("pruned", "device_map"), required=("prune",), aliases={"prune_seed": ("seed",)})
 @option("--out", required=True, metavar="FOLDER", help="The folder to write; new or empty.")
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
-def save_pruned(typed: Typed, out: str, json: bool) -> None:
+def prune_command(typed: Typed, out: str, json: bool) -> None:
     """Prune a model and save it as a folder that transformers loads."""
     spec, folder = pair_spec(typed), Path(out)
     from probes.early import check_early
@@ -42,12 +42,12 @@ def save_pruned(typed: Typed, out: str, json: bool) -> None:
         print_saved(saved, Console())
 
 
-@click.command("inspect", cls=Command)
+@click.command("inspect", cls=ShellCommand)
 @argument("folder", metavar="FOLDER", help="A folder, or any model that --dense takes.")
 @takes(LoadOptions, without=("device_map", "threads"))
 @option("--against", default="", help="The dense model to compare it with.")
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
-def inspect_model(typed: Typed, folder: str, against: str, json: bool) -> None:
+def inspect_command(typed: Typed, folder: str, against: str, json: bool) -> None:
     """Report what a model lacks: zeros, N:M patterns, dropped layers."""
     from probes.models.placing import check_placing
     from probes.models.spec_check import check_spec

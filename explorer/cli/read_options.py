@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from explorer.cli.options import Typed, names_of
+from explorer.cli.options import Typed, option_names
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE, prompt_for
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Method, parse
@@ -35,7 +35,7 @@ def pair_spec(typed: Typed) -> PairSpec:
     if not any(part.calibrated for part in parts):
         why = f"on {spec.prune}, which is not calibrated" if spec.prune else "without --prune"
         seeded = any(part.method is Method.RANDOM for part in parts)
-        names = [name for name in names_of(CalibrationSpec) if name != "prune_seed" or not seeded]
+        names = [name for name in option_names(CalibrationSpec) if name != "prune_seed" or not seeded]
         typed.refuse(names, why, "Leave it out, or choose a calibrated method such as wanda.")
     return spec
 

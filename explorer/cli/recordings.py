@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from explorer.cli.options import Command, Typed, argument, option
+from explorer.cli.options import ShellCommand, Typed, argument, option
 from probes.schema.foreign_text import visible
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -24,9 +24,9 @@ def _files(function: _Function) -> _Function:
     )
 
 
-@click.command("sessions", cls=Command)
+@click.command("sessions", cls=ShellCommand)
 @argument("words", nargs=-1, help="Words that all must occur, or a file.")
-def list_recordings(_typed: Typed, words: tuple[str, ...]) -> None:
+def sessions_command(_typed: Typed, words: tuple[str, ...]) -> None:
     """List the recorded runs, newest first, or the runs of a file."""
     from rich.console import Console
     from rich.table import Table
@@ -68,10 +68,10 @@ def list_recordings(_typed: Typed, words: tuple[str, ...]) -> None:
     Console(width=max(width, Console().width)).print(table)
 
 
-@click.command("compare", cls=Command)
+@click.command("compare", cls=ShellCommand)
 @_files
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
-def compare_recordings(_typed: Typed, files: tuple[str, ...], json: bool) -> None:
+def compare_command(_typed: Typed, files: tuple[str, ...], json: bool) -> None:
     """Compare two or more recordings of one prompt, figure by figure."""
     from rich.console import Console
 
@@ -86,7 +86,7 @@ def compare_recordings(_typed: Typed, files: tuple[str, ...], json: bool) -> Non
         print_compared(found, Console())
 
 
-@click.command("export", cls=Command)
+@click.command("export", cls=ShellCommand)
 @_files
 @option("--to", required=True, help="csv, parquet, jsonl, svg, png, pdf or html.")
 @option("--out", help="A folder (its name ends in /), or the beginning of the files' names.")
@@ -94,7 +94,7 @@ def compare_recordings(_typed: Typed, files: tuple[str, ...], json: bool) -> Non
 @option("--total", is_flag=True, help="svg, png, pdf: the figures of each model on its own context.")
 @option("--figures", multiple=True, help="svg, png, pdf: only these figures; may be repeated.")
 @option("--caption/--no-caption", default=True, help="svg, png, pdf: a caption under each figure. [default: caption]")
-def export_recordings(
+def export_command(
     _typed: Typed,
     files: tuple[str, ...],
     to: str,

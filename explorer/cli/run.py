@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from explorer.cli.options import Command, Typed, option, takes
+from explorer.cli.options import ShellCommand, Typed, option, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.until import GRAMMAR, parse_until
 
 
-@click.command("run", cls=Command)
+@click.command("run", cls=ShellCommand)
 @takes(PairSpec)
 @takes(RunSettings)
 @option("--until", multiple=True, section="Run", help=f"Stop when a condition is met; may be repeated: {GRAMMAR}.")
@@ -25,7 +25,7 @@ from probes.schema.until import GRAMMAR, parse_until
     help="Record into this new file. [default: nothing is recorded]",
 )
 @option("--json", is_flag=True, help="Print one JSON object a step, then one with the summary.")
-def run_models(typed: Typed, until: tuple[str, ...], session: str, json: bool) -> None:
+def run_command(typed: Typed, until: tuple[str, ...], session: str, json: bool) -> None:
     """Step both models and print a row a step."""
     settings = run_settings(typed)
     for condition in until:

@@ -32,7 +32,7 @@ _WRITTEN_OUT = re.compile(rf"""['"]text['"]\s*:\s*['"]{_MARK}""")
 _SHOWN = 200
 """Characters of a template's own message that are shown."""
 
-Turns = list[dict[str, object]]
+Conversation = list[dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ def _parts(content: str) -> object:
 _FORMS: tuple[Callable[[str], object], ...] = (str, _parts)
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, template: str, turns: Turns, *, open_answer: bool) -> str:
+def _render(tokenizer: PreTrainedTokenizerBase, template: str, turns: Conversation, *, open_answer: bool) -> str:
     conversation: Any = turns  # its types allow turns that are texts, not lists of parts
     try:
         text = tokenizer.apply_chat_template(

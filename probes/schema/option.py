@@ -23,7 +23,7 @@ class Option:
     """Has an empty text a meaning here? Elsewhere it comes from a variable of the shell that is not set."""
 
 
-def option(
+def described(
     help: str,  # noqa: A002 - what it is called everywhere
     *,
     shown_default: str = "",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from probes.schema.errors import BadInput
-from probes.schema.option import option
+from probes.schema.option import described
 
 
 class Follow(StrEnum):
@@ -40,13 +40,13 @@ class Sampling:
     """The choice of tokens, the same for both models. Temperature 0 is greedy."""
 
     temperature: float = field(
-        default=0.0, metadata=option("The sampling temperature; 0 always takes the likeliest token.")
+        default=0.0, metadata=described("The sampling temperature; 0 always takes the likeliest token.")
     )
-    top_k: int = field(default=0, metadata=option("Sample among the K likeliest tokens; 0 keeps all."))
+    top_k: int = field(default=0, metadata=described("Sample among the K likeliest tokens; 0 keeps all."))
     top_p: float = field(
-        default=1.0, metadata=option("Sample among the likeliest tokens that add up to P; 1 keeps all.")
+        default=1.0, metadata=described("Sample among the likeliest tokens that add up to P; 1 keeps all.")
     )
-    seed: int = field(default=0, metadata=option("The seed of sampling, the same for both models."))
+    seed: int = field(default=0, metadata=described("The seed of sampling, the same for both models."))
 
     def __post_init__(self) -> None:
         if self.temperature != 0 and not LEAST_TEMPERATURE <= self.temperature < math.inf:
@@ -83,40 +83,42 @@ class RunSettings:
     """Everything that decides the figures of a run, apart from the two models."""
 
     prompt: str = field(
-        metadata=option(
+        metadata=described(
             "The prompt; - reads standard input.",
             shown_default="a word problem, or nothing before a text to score",
             may_be_empty=True,
         )
     )
     """May be empty if a text is scored: then nothing but the text is read."""
-    raw: bool = field(default=False, metadata=option("Send the prompt as it is, without a chat template."))
+    raw: bool = field(default=False, metadata=described("Send the prompt as it is, without a chat template."))
     follow: Follow = field(
         default=Follow.DENSE,
-        metadata=option("The tokens that both models read: the dense or the pruned model's, each its own, or a text."),
+        metadata=described(
+            "The tokens that the models read: the dense or the pruned model's, each its own, or a text."
+        ),
     )
     text: str = field(
         default="",
-        metadata=option("The text to score with --follow text; - reads standard input.", may_be_empty=True),
+        metadata=described("The text to score with --follow text; - reads standard input.", may_be_empty=True),
     )
     sampling: Sampling = Sampling()
     analysis_temperature: float | None = field(
         default=None,
-        metadata=option(
+        metadata=described(
             "The temperature of the two distributions that are compared.",
             shown_default="the sampling temperature, or 1 if that is 0",
         ),
     )
     steps: int = field(
         default=0,
-        metadata=option("The longest run, in tokens.", shown_default=f"{STEPS}, or all of a text to score", least=1),
+        metadata=described("The longest run, in tokens.", shown_default=f"{STEPS}, or all of a text to score", least=1),
     )
     """0 is the default."""
     top: int = 10
     """How many of each model's likeliest tokens a step keeps."""
     chat_template: str = field(
         default="",
-        metadata=option("The name of the chat template, if the tokenizer has several.", shown_default="its default"),
+        metadata=described("The name of the chat template, if the tokenizer has several.", shown_default="its default"),
     )
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from probes.schema.errors import BadInput
-from probes.schema.option import option
+from probes.schema.option import described
 from probes.schema.prune_setting import Setting
 
 
@@ -17,21 +17,21 @@ class LoadOptions:
 
     device: str = field(
         default="auto",
-        metadata=option("The device: cpu, cuda, cuda:1 or mps; auto takes the first GPU that there is, else the CPU."),
+        metadata=described("The device: cpu, cuda, cuda:1 or mps; auto takes the first GPU, else the CPU."),
     )
     dtype: str = field(
         default="auto",
-        metadata=option("float32, bfloat16, float16 or float64; auto is float32 on a CPU, else the checkpoint's own."),
+        metadata=described("float32, bfloat16, float16 or float64; auto is float32 on a CPU, else the checkpoint's."),
     )
     device_map: str = field(
-        default="", metadata=option("Spread the models over several devices: auto, balanced, sequential.")
+        default="", metadata=described("Spread the models over several devices: auto, balanced, sequential.")
     )
-    trust_remote_code: bool = field(default=False, metadata=option("Run code that comes with a model."))
+    trust_remote_code: bool = field(default=False, metadata=described("Run code that comes with a model."))
     allow_pickle: bool = field(
-        default=False, metadata=option("Read weights from pickle files (.bin), which can run code.")
+        default=False, metadata=described("Read weights from pickle files (.bin), which can run code.")
     )
     threads: int = field(
-        default=0, metadata=option("Threads that a CPU computes with; 0 measures which number is fastest.", least=0)
+        default=0, metadata=described("Threads that a CPU computes with; 0 measures which number is fastest.", least=0)
     )
 
     def __post_init__(self) -> None:
@@ -53,17 +53,17 @@ class CalibrationSpec:
 
     source: str = field(
         default="",
-        metadata=option(
+        metadata=described(
             "Calibration text: a text, JSON or JSON Lines file, or a data set id.",
             name="calibration",
             shown_default="text that the dense model writes",
         ),
     )
-    samples: int = field(default=0, metadata=option("Calibration samples.", shown_default="32"))
-    length: int = field(default=0, metadata=option("Tokens in a calibration sample.", shown_default="128"))
+    samples: int = field(default=0, metadata=described("Calibration samples.", shown_default="32"))
+    length: int = field(default=0, metadata=described("Tokens in a calibration sample.", shown_default="128"))
     seed: int | None = field(
         default=None,
-        metadata=option(
+        metadata=described(
             "The seed of pruning: the method random draws weights by it, and calibration takes samples at random "
             "places of the text instead of the first ones.",
             name="prune-seed",
@@ -86,11 +86,11 @@ OWN_TEXT = CalibrationSpec()
 class PairSpec:
     """The two models. The second is `pruned` (made elsewhere) or made here from the dense one by `prune`."""
 
-    dense: str = field(default="demo", metadata=option("The dense model: demo, a hub id, a folder or a .gguf file."))
-    pruned: str = field(default="", metadata=option("A second model, which was pruned elsewhere."))
+    dense: str = field(default="demo", metadata=described("The dense model: demo, a hub id, a folder or a .gguf file."))
+    pruned: str = field(default="", metadata=described("A second model, which was pruned elsewhere."))
     prune: Setting | None = field(
         default=None,
-        metadata=option(
+        metadata=described(
             "Prune the dense model here: METHOD:AMOUNT[@TARGETS], joined by +.",
             shown_default="wanda:0.5, unless --pruned is given",
         ),

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from explorer.cli.main import phier, phier_tui
-from explorer.cli.options import Command
+from explorer.cli.options import ShellCommand
 from explorer.recordings.shipped import shipped_folder
 from explorer.sources.shown_errors import remember_shown
 from probes.schema.errors import BadInput
@@ -26,7 +26,7 @@ def test_every_command_has_the_option(name: list[str]) -> None:
 def command(problem: BaseException, *arguments: str) -> tuple[int, str]:
     """The exit code and the errors of a command that fails so."""
 
-    @click.command(cls=Command)
+    @click.command(cls=ShellCommand)
     def fail(_typed: object) -> None:
         raise problem
 
@@ -56,7 +56,7 @@ def test_an_error_is_a_sentence_and_its_traceback_only_comes_when_asked_for(
 
 
 def test_what_failed_behind_a_screen_is_traced_when_it_closes() -> None:
-    @click.command(cls=Command)
+    @click.command(cls=ShellCommand)
     def look(_typed: object) -> None:
         remember_shown(BadInput("Model", "It is none."))
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from explorer.cli.main import phier, phier_tui
-from explorer.cli.options import Command, Typed, names_of, takes
+from explorer.cli.options import ShellCommand, Typed, option_names, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
 from probes.calibration.samples import LENGTH, SAMPLES
@@ -23,7 +23,7 @@ def typed(*words: str) -> tuple[RunSettings, PairSpec]:
     """What a command makes of these words. Raises what it raises."""
     made: list[tuple[RunSettings, PairSpec]] = []
 
-    @click.command(cls=Command)
+    @click.command(cls=ShellCommand)
     @takes(PairSpec)
     @takes(RunSettings)
     def made_of(typed: Typed) -> None:
@@ -114,4 +114,4 @@ def test_the_list_of_commands_is_in_whole_sentences() -> None:
 
 
 def test_names_on_the_command_line_are_told_by_the_dataclass() -> None:
-    assert names_of(CalibrationSpec) == ("calibration", "samples", "length", "prune_seed")
+    assert option_names(CalibrationSpec) == ("calibration", "samples", "length", "prune_seed")
