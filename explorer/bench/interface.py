@@ -71,7 +71,7 @@ def long_path(steps: int) -> list[StepRecord]:
     state, path = Accumulator(), []
     for place in range(steps):
         record = replace(pattern[place % TOY_STEPS], step=place + 1)
-        path.append(replace(record, sum=state.add_record(record)))
+        path.append(replace(record, sum=state.add(record)))
     return path
 
 
@@ -127,7 +127,7 @@ def _chart_cost(path: Sequence[StepRecord]) -> float:
     found = []
     for _ in range(ROUNDS // 2):
         columns = Columns(path)
-        pair = [columns.get("p.kl", Scope.LOCAL), columns.get("p.kl", Scope.TOTAL)]
+        pair = [columns.get("p.kl", Scope.SHARED), columns.get("p.kl", Scope.OWN)]
         before = time.thread_time()
         lines(pair, [SOLID, DASHED], axis, scale, 26, 6)
         found.append(1000 * (time.thread_time() - before))

@@ -130,8 +130,8 @@ def _cells(one: Surveyed) -> tuple[str, ...]:
     return (
         f"{100 * one.gone:.1f} %",
         f"{one.seconds:.2f}",
-        numbers.significant(summary.kl_local.mean) if summary.kl_local else numbers.NONE,
-        numbers.significant(summary.kl_local_sum),
+        numbers.significant(summary.kl_shared.mean) if summary.kl_shared else numbers.NONE,
+        numbers.significant(summary.kl_shared_sum),
         numbers.percent(summary.agree_rate),
         str(summary.first_split or "never"),
     )

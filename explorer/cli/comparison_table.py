@@ -12,15 +12,15 @@ from rich.text import Text as Styled
 from explorer.recordings.comparison import ComparedText, ComparisonRow, RunComparison, is_share, points
 from explorer.words import numbers
 from explorer.words.token_text import flowing, quoted
-from probes.schema.record import to_jsonable
+from probes.schema.flat_step import to_jsonable
 
 STYLES = ("bold blue", "bold dark_orange", "bold", "bold cyan", "bold magenta")
 _AROUND = 6
-"""Tokens that are shown before and after the place where texts part."""
+"""Tokens that are shown before and after the place where texts diverge."""
 
 
 def print_compared(compared: RunComparison, console: Console) -> None:
-    """Warnings first, then the table with its differences to the first recording, then where the texts part."""
+    """Warnings first, then the table with its differences to the first recording, then where the texts diverge."""
     console.print(compared_view(compared))
 
 
@@ -28,7 +28,7 @@ def compared_view(compared: RunComparison) -> Group:
     """The same as something to be printed, or shown in a widget."""
     parts: list[Styled | Table] = [Styled(f"! {flowing(warning)}", "bold reverse") for warning in compared.warnings]
     parts.append(_table(compared))
-    parts += [_parting(compared, text) for text in compared.texts]
+    parts += [_divergence(compared, text) for text in compared.texts]
     parts += [Styled(flowing(note), "dim") for note in compared.notes]
     return Group(*parts)
 
@@ -62,7 +62,7 @@ def compared_object(compared: RunComparison) -> dict[str, object]:
                 }
                 for row in compared.rows
             ],
-            "texts": [{"side": text.side, "parts_at": text.parts_at} for text in compared.texts],
+            "texts": [{"side": text.side, "diverges_at": text.diverges_at} for text in compared.texts],
             "warnings": list(compared.warnings),
             "notes": list(compared.notes),
         }
@@ -110,13 +110,13 @@ def _difference(row: ComparisonRow, value: float | None) -> str:
     return f"{sign}{round(abs(value)) if whole else numbers.significant(abs(value))}"
 
 
-def _parting(compared: RunComparison, text: ComparedText) -> Styled:
+def _divergence(compared: RunComparison, text: ComparedText) -> Styled:
     """Where one model's text differs first, with a few tokens around the place."""
-    if text.parts_at is None:
+    if text.diverges_at is None:
         return Styled(f"\nThe {text.side} texts are the same as far as all of them go.", "dim")
-    found = Styled(f"\nThe {text.side} texts part at step {text.parts_at}:\n")
+    found = Styled(f"\nThe {text.side} texts diverge at step {text.diverges_at}:\n")
     width = max(len(flowing(entry.label)) for entry in compared.entries)
-    place = text.parts_at - 1
+    place = text.diverges_at - 1
     for index, entry in enumerate(compared.entries):
         line = [row[index] or "" for row in text.tokens[max(0, place - _AROUND) : place]]
         after = [row[index] or "" for row in text.tokens[place + 1 : place + 1 + _AROUND]]

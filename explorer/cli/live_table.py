@@ -13,8 +13,9 @@ from explorer.words.pauses import pause_sentence
 from explorer.words.token_text import fit
 from probes.schema.as_json import json_to_print
 from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured
+from probes.schema.flat_step import to_jsonable
 from probes.schema.header import RunHeader
-from probes.schema.record import StepRecord, to_jsonable
+from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
 from probes.schema.summary import Spread, Summary, summarise
 
@@ -106,9 +107,9 @@ class LiveTable:
         line.append(f"{figure(shared.h.cos if shared else None, '7.4f')} ")
         line.append(f"{figure(shared.z.cos_centred if shared else None, '9.4f')} ")
         line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
-        line.append(f"{figure(record.sum.kl_local, '7.4g')} {figure(record.sum.survival, '8.2g')}")
+        line.append(f"{figure(record.sum.kl_shared, '7.4g')} {figure(record.sum.survival, '8.2g')}")
         if self._follow is Follow.FREE:
-            line.append(f"  {figure(record.p.kl if record.p else None, '8.3g')}")
+            line.append(f"  {figure(record.own.p.kl if record.own else None, '8.3g')}")
         if record.invalid:
             line.append(f"  the {record.invalid.model} model is not finite from {record.invalid.layer} on", "bold")
         self._console.print(line, soft_wrap=True, highlight=False)
@@ -134,10 +135,10 @@ class LiveTable:
 
 def summary_rows(s: Summary) -> list[tuple[str, str]]:
     """The summary in words and figures, with units."""
-    rows = [("ΣKL on the shared context", _sum(s.kl_local_sum, s.kl_local))]
-    if s.kl_sum != s.kl_local_sum:
+    rows = [("ΣKL on the shared context", _sum(s.kl_shared_sum, s.kl_shared))]
+    if s.kl_sum != s.kl_shared_sum:
         rows.append(("ΣKL, each on its own", _sum(s.kl_sum, s.kl)))
-        rows.append(("of which pruning", _sum(s.kl_local_both, s.kl)))
+        rows.append(("of which pruning", _sum(s.kl_shared_both, s.kl)))
         rows.append(("of which drift", _sum(s.drift, s.kl)))
     half = "–" if s.half_life is None else f"{s.half_life:.3g} tokens"
     rows += [
@@ -150,8 +151,8 @@ def summary_rows(s: Summary) -> list[tuple[str, str]]:
         ("same top-1", f"{100 * s.agree_rate:.1f} % of {s.compared} steps, at most {s.longest_agreement} in a row"),
         ("first split", "never" if s.first_split is None else f"step {s.first_split}"),
     ]
-    if s.kl_local:
-        k = s.kl_local
+    if s.kl_shared:
+        k = s.kl_shared
         rows.append(
             (
                 "KL a step, shared context",

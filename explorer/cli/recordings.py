@@ -91,7 +91,8 @@ def compare_command(_typed: Typed, files: tuple[str, ...], json: bool) -> None:
 @option("--to", required=True, help="csv, parquet, jsonl, svg, png, pdf or html.")
 @option("--out", help="A folder (its name ends in /), or the beginning of the files' names.")
 @option("--every", is_flag=True, help="csv, parquet, jsonl: all branches and runs instead of the last path.")
-@option("--total", is_flag=True, help="svg, png, pdf: the figures of each model on its own context.")
+@option("--own", is_flag=True, help="svg, png, pdf: the figures of each model on its own context.")
+@option("--total", is_flag=True, hidden=True, help="The old name of --own.")
 @option("--figures", multiple=True, help="svg, png, pdf: only these figures; may be repeated.")
 @option("--caption/--no-caption", default=True, help="svg, png, pdf: a caption under each figure. [default: caption]")
 def export_command(
@@ -100,6 +101,7 @@ def export_command(
     to: str,
     out: str | None,
     every: bool,
+    own: bool,
     total: bool,
     figures: tuple[str, ...],
     caption: bool,
@@ -107,7 +109,7 @@ def export_command(
     """Export recordings as tables, as figures, or as one page."""
     from explorer.recordings.export import export_recordings
 
-    found = export_recordings(files, to, out or None, every=every, total=total, figures=figures, caption=caption)
+    found = export_recordings(files, to, out or None, every=every, own=own or total, figures=figures, caption=caption)
     for path in found.paths:
         click.echo(visible(str(path)))
     for note in found.notes:

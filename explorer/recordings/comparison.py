@@ -71,7 +71,7 @@ class ComparedText:
     """"dense" or "pruned"."""
     tokens: tuple[tuple[str | None, ...], ...]
     """One row a step, one token an entry; None where the entry has no such token."""
-    parts_at: int | None
+    diverges_at: int | None
     """The first step at which not all entries that are still writing have the same token."""
 
 
@@ -85,7 +85,7 @@ class RunComparison:
     shared: int
     """Steps among these at which all of them compare the models on one context; most rows are over these."""
     both: int
-    """Steps among those at which, besides, both models write in all of them; totals and agreement are over these."""
+    """Steps among those at which, both models also write in all of them; own sums and agreement are over these."""
     rows: tuple[ComparisonRow, ...]
     texts: tuple[ComparedText, ComparedText]
     warnings: tuple[str, ...]
@@ -134,7 +134,7 @@ def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequ
     )
     firsts = [entry.records[:common] for entry in entries]
     shared = [step for step in range(common) if all(path[step].shared for path in firsts)]
-    both = [step for step in shared if all(path[step].p and path[step].agree is not None for path in firsts)]
+    both = [step for step in shared if all(path[step].own and path[step].agree is not None for path in firsts)]
     known = [entry for entry in entries if not entry.run.headless]
     return RunComparison(
         entries=entries,
@@ -208,34 +208,34 @@ def _rows(entries: Sequence[ComparedRun], shared: Sequence[int], both: Sequence[
     on_one = [summarise([entry.records[step] for step in shared]) for entry in entries]
     on_own = [summarise([entry.records[step] for step in both]) for entry in entries]
 
-    def local(name: str, unit: str, value: Figure) -> ComparisonRow:
+    def shared_row(name: str, unit: str, value: Figure) -> ComparisonRow:
         return ComparisonRow(name, unit, tuple(value(s) if shared else None for s in on_one), len(shared))
 
     def spread(name: str, value: Callable[[Spread], float]) -> ComparisonRow:
-        return local(name, "nat", lambda s: value(s.kl_local) if s.kl_local else None)
+        return shared_row(name, "nat", lambda s: value(s.kl_shared) if s.kl_shared else None)
 
-    def total(name: str, unit: str, value: Figure) -> ComparisonRow:
+    def own_row(name: str, unit: str, value: Figure) -> ComparisonRow:
         return ComparisonRow(name, unit, tuple(value(s) if both else None for s in on_own), len(both))
 
     rows = [
         ComparisonRow("steps", "", tuple(len(entry.records) for entry in entries)),
         ComparisonRow("steps compared", "", tuple(s.compared for s in whole)),
-        local("ΣKL, shared context", "nat", lambda s: s.kl_local_sum),
-        total("ΣKL, total", "nat", lambda s: s.kl_sum),
-        total("drift", "nat", lambda s: s.drift),
+        shared_row("ΣKL, shared context", "nat", lambda s: s.kl_shared_sum),
+        own_row("ΣKL, own contexts", "nat", lambda s: s.kl_sum),
+        own_row("drift", "nat", lambda s: s.drift),
         spread("mean KL a step", lambda kl: kl.mean),
         spread("median KL", lambda kl: kl.median),
         spread("90 % of KL below", lambda kl: kl.p90),
         spread("99 % of KL below", lambda kl: kl.p99),
         spread("largest KL", lambda kl: kl.max),
-        local("survival", "", lambda s: s.survival),
-        local("survival halves in", "tokens", lambda s: s.half_life),
-        local("log ratio", "nat", lambda s: s.log_ratio),
-        local("perplexity ratio", "", lambda s: s.perplexity_ratio),
-        total("same top-1", "", lambda s: s.agree_rate),
-        total("longest agreement", "tokens", lambda s: s.longest_agreement),
+        shared_row("survival", "", lambda s: s.survival),
+        shared_row("survival halves in", "tokens", lambda s: s.half_life),
+        shared_row("log ratio", "nat", lambda s: s.log_ratio),
+        shared_row("perplexity ratio", "", lambda s: s.perplexity_ratio),
+        own_row("same top-1", "", lambda s: s.agree_rate),
+        own_row("longest agreement", "tokens", lambda s: s.longest_agreement),
         ComparisonRow("first split", "step", tuple(s.first_split for s in whole)),
-        local("rms p(y) − q(y)", "", lambda s: s.rms_p_minus_q),
+        shared_row("rms p(y) − q(y)", "", lambda s: s.rms_p_minus_q),
     ]
     if any(summary.invalid for summary in whole):
         rows.append(ComparisonRow("invalid steps", "", tuple(s.invalid for s in whole)))
@@ -245,8 +245,8 @@ def _rows(entries: Sequence[ComparedRun], shared: Sequence[int], both: Sequence[
 def _text(side: str, entries: Sequence[ComparedRun]) -> ComparedText:
     columns = [[token_of(r, side, entry.header.settings.follow) for r in entry.records] for entry in entries]
     tokens = tuple(zip_longest(*columns))
-    parts_at = next((step for step, row in enumerate(tokens, 1) if len({t for t in row if t is not None}) > 1), None)
-    return ComparedText(side, tokens, parts_at)
+    diverges_at = next((step for step, row in enumerate(tokens, 1) if len({t for t in row if t is not None}) > 1), None)
+    return ComparedText(side, tokens, diverges_at)
 
 
 def _warnings(entries: Sequence[ComparedRun]) -> list[str]:
@@ -302,7 +302,7 @@ def _lengths(entries: Sequence[ComparedRun], common: int, shared: int, both: int
 
 
 def _prompts_part(a: RunHeader, b: RunHeader) -> str:
-    """Where two prompts part, as the end of a sentence; "" where they are the same."""
+    """Where two prompts differ, as the end of a sentence; "" where they are the same."""
     if a.prompt_ids and b.prompt_ids:
         if a.prompt_ids == b.prompt_ids:
             return ""

@@ -15,9 +15,10 @@ from typing import BinaryIO
 
 from explorer.sources.chosen import Chosen
 from probes.recording.folder import SUFFIX
-from probes.recording.lines import FORMAT, Line, Unreadable, decode
+from probes.recording.lines import Line, Recorded, Unreadable, decode
 from probes.recording.reader import LONGEST_LINE, read
 from probes.recording.runs import unknown_header
+from probes.recording.upgrade import OLDEST
 from probes.schema.errors import BadInput
 from probes.schema.events import RunStarted, StepMeasured
 from probes.schema.foreign_text import visible
@@ -47,7 +48,7 @@ class ListedRun:
     """The number of the last step; 0 where there is none."""
     kl: float
     """ΣKL on the shared context, in nats."""
-    kl_total: float
+    kl_own: float
     """ΣKL, each model on its own context."""
     survival: float
     first_split: int | None
@@ -134,8 +135,8 @@ def _listed(path: Path, modified: datetime, found: _Found, place: int, runs: int
         run=place,
         runs=runs,
         steps=last.record.step if last else 0,
-        kl=sums.kl_local if sums else 0.0,
-        kl_total=sums.kl if sums else 0.0,
+        kl=sums.kl_shared if sums else 0.0,
+        kl_own=sums.kl if sums else 0.0,
         survival=sums.survival if sums else 1.0,
         first_split=sums.first_split if sums else None,
     )
@@ -144,8 +145,8 @@ def _listed(path: Path, modified: datetime, found: _Found, place: int, runs: int
 def _found(file: BinaryIO, size: int) -> list[_Found]:
     """The runs of a file. Raises `BadInput` where it has none."""
     file.seek(0)
-    first = _started(file.readline(LONGEST_LINE))
-    last = _last_step(file, size)
+    first, version = _started(file.readline(LONGEST_LINE))
+    last = _last_step(file, size, version)
     if first is None and last is None:
         raise BadInput("Not a recording", "It has no line of a recorded session.")
     # Files that were joined have another header after the first line, and their runs may have one number.
@@ -176,7 +177,7 @@ def _holds(file: BinaryIO, *kinds: bytes) -> bool:
     return False
 
 
-def _last_step(file: BinaryIO, size: int) -> StepMeasured | None:
+def _last_step(file: BinaryIO, size: int, version: int) -> StepMeasured | None:
     """The last step that can be read, looked for ever further from the end."""
     length = _TAIL
     while True:
@@ -184,7 +185,7 @@ def _last_step(file: BinaryIO, size: int) -> StepMeasured | None:
         file.seek(start)
         lines = file.read(size - start).split(b"\n")
         for raw in reversed(lines[1:] if start else lines):
-            if step := _step(raw):
+            if step := _step(raw, version):
                 return step
         if not start or length >= _LONGEST_TAIL:
             return None
@@ -195,7 +196,7 @@ def _looked_through(file: BinaryIO) -> list[_Found]:
     """All runs of a file, as a reader would number them, with each one's header and last readable step."""
     file.seek(0)
     found: list[_Found] = []
-    steps: list[deque[bytes]] = []
+    steps: list[deque[tuple[bytes, int]]] = []
     by_number: dict[int, int] = {}
 
     def begin(number: int, started: RunStarted | None) -> None:
@@ -203,17 +204,21 @@ def _looked_through(file: BinaryIO) -> list[_Found]:
         found.append(_Found(started))
         steps.append(deque(maxlen=_TRIED))
 
+    version = OLDEST
     while raw := file.readline(LONGEST_LINE):
         head = raw[:_HEAD]
         kind = _KIND.search(head)
-        if kind and kind[1] == b"header" and (started := _started(raw)):
-            begin(started.run, started)
+        if kind and kind[1] == b"header":
+            started, named = _started(raw)
+            if started is not None:
+                version = named
+                begin(started.run, started)
         elif kind and kind[1] == b"step" and (run := _RUN.search(head)):
             if int(run[1]) not in by_number:
                 begin(int(run[1]), None)
-            steps[by_number[int(run[1])]].append(raw)
+            steps[by_number[int(run[1])]].append((raw, version))
     for one, lines in zip(found, steps, strict=True):
-        one.last = next((step for raw in reversed(lines) if (step := _step(raw))), None)
+        one.last = next((step for raw, version in reversed(lines) if (step := _step(raw, version))), None)
     return found
 
 
@@ -227,22 +232,23 @@ _TRIED = 4
 """Lines of a run, from its last one on, in which a readable step is looked for."""
 
 
-def _started(raw: bytes) -> RunStarted | None:
-    line = _line(raw)
-    return line.event if line and isinstance(line.event, RunStarted) else None
+def _started(raw: bytes) -> tuple[RunStarted | None, int]:
+    """The header that a line holds, and the format of the lines after it."""
+    event, version = _event(raw, OLDEST)
+    return (event if isinstance(event, RunStarted) else None), version
 
 
-def _step(raw: bytes) -> StepMeasured | None:
-    line = _line(raw)
-    return line.event if line and isinstance(line.event, StepMeasured) else None
+def _step(raw: bytes, version: int) -> StepMeasured | None:
+    event, _ = _event(raw, version)
+    return event if isinstance(event, StepMeasured) else None
 
 
-def _line(raw: bytes) -> Line | None:
+def _event(raw: bytes, version: int) -> tuple[Recorded | None, int]:
     try:
-        found, _ = decode(raw, FORMAT)
+        found, version = decode(raw, version)
     except Unreadable:
-        return None
-    return found if isinstance(found, Line) else None
+        return None, version
+    return (found.event if isinstance(found, Line) else None), version
 
 
 def _when(started: RunStarted | None, modified: datetime) -> datetime:

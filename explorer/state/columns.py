@@ -86,16 +86,16 @@ class Columns:
     def __init__(self, path: Sequence[StepRecord] = ()) -> None:
         self._path = path
         self._columns: dict[tuple[str, Scope], Column] = {}
-        self.parted: int | None = None
+        self.diverged: int | None = None
         """The first step at which the models saw different contexts."""
-        self.parts_at: int | None = None
+        self.diverges_at: int | None = None
         """The step before it, at which the tokens differ; None too if the recording has lost it."""
         self._looked = 0
 
     def __len__(self) -> int:
         return len(self._path)
 
-    def get(self, key: str, scope: Scope = Scope.LOCAL) -> Column:
+    def get(self, key: str, scope: Scope = Scope.SHARED) -> Column:
         """The column up to the newest step. A figure that is missing becomes nan, which is marked."""
         column = self._columns.setdefault((key, scope), Column())
         for place in range(len(column), len(self._path)):
@@ -109,8 +109,8 @@ class Columns:
         """Notes what the newest steps changed about the whole path."""
         for place in range(self._looked, len(self._path)):
             record = self._path[place]
-            if self.parted is None and not record.same_context:
-                self.parted = record.step
-            if self.parts_at is None and record.parts:
-                self.parts_at = record.step
+            if self.diverged is None and not record.same_context:
+                self.diverged = record.step
+            if self.diverges_at is None and record.diverges:
+                self.diverges_at = record.step
         self._looked = len(self._path)

@@ -25,7 +25,7 @@ class Stretch:
     @property
     def verdict(self) -> str:
         """Is the pruned model now closer to the dense one, by ΣKL on the shared context?"""
-        old, new = self.before.kl_local_sum, self.after.kl_local_sum
+        old, new = self.before.kl_shared_sum, self.after.kl_shared_sum
         if math.isnan(old) or math.isnan(new):
             return "undefined"
         return "no change" if old == new else "better" if new < old else "worse"
@@ -52,6 +52,6 @@ def stretch(before: Sequence[StepRecord], after: Sequence[StepRecord]) -> Stretc
     sums = [summarise([pair[side] for pair in both]) for side in (0, 1)]
     own = None
     if not all(one.same_context for pair in both for one in pair):
-        writing = [(old.p.kl, new.p.kl) for old, new in both if old.p and new.p]
+        writing = [(old.own.p.kl, new.own.p.kl) for old, new in both if old.own and new.own]
         own = sum(old for old, _ in writing), sum(new for _, new in writing)
     return Stretch(len(both), sums[0], sums[1], own)

@@ -117,7 +117,7 @@ class View:
         self.window: int | None = None
         """How many steps the charts show around the cursor; None shows all."""
         self.own_contexts = False
-        """The table of a parted step shows each model on its own text; False shows both on the dense one."""
+        """The table of a diverged step shows each model on its own text; False shows both on the dense one."""
         self.generation = 0
         """Grows whenever another path is shown, so that widgets know to draw it from the start."""
         self._cursor = 0
@@ -267,14 +267,14 @@ class View:
         return self.follow is Follow.TEXT
 
     @property
-    def parted(self) -> bool:
+    def diverged(self) -> bool:
         """True if the texts diverge anywhere on this path: figures on shared and own contexts then differ."""
-        return self.columns.parted is not None
+        return self.columns.diverged is not None
 
     @property
-    def parts_at(self) -> int | None:
+    def diverges_at(self) -> int | None:
         """The step at which the texts take different tokens, on this path."""
-        return self.columns.parts_at
+        return self.columns.diverges_at
 
     @property
     def split(self) -> int | None:
@@ -329,7 +329,7 @@ class View:
 
     def last_compared(self) -> int | None:
         """The last step at which the two models are compared at all, None before any."""
-        return next((one.step for one in reversed(self.path) if one.shared is not None or one.p is not None), None)
+        return next((one.step for one in reversed(self.path) if one.shared is not None or one.own is not None), None)
 
     def highest_kl(self) -> int | None:
         """The step with the largest KL on one shared context (an infinite one before all), None before any."""

@@ -32,8 +32,8 @@ class Palette:
     strong: Style
     dense: Style
     pruned: Style
-    local: Style
-    total: Style
+    shared: Style
+    own: Style
     spark: Style
     """A chart one row high."""
     cursor: Style
@@ -198,8 +198,8 @@ _PALETTES = {
         strong=Style(color="#ffffff", bold=True),
         dense=Style(color="#6cb0f5"),
         pruned=Style(color="#ffa24a"),
-        local=Style(color="#cfe3f7"),
-        total=Style(color="#ffa24a"),
+        shared=Style(color="#cfe3f7"),
+        own=Style(color="#ffa24a"),
         spark=Style(color="#7f93a8"),
         column=Style(bgcolor="#2f3843"),
         cursor=Style(color="#14171c", bgcolor="#e8e4da", bold=True),
@@ -216,8 +216,8 @@ _PALETTES = {
         strong=Style(color="#000000", bold=True),
         dense=Style(color="#1d5fa6"),
         pruned=Style(color="#b04a00"),
-        local=Style(color="#123a66"),
-        total=Style(color="#bb4f00"),
+        shared=Style(color="#123a66"),
+        own=Style(color="#bb4f00"),
         spark=Style(color="#6f8297"),
         column=Style(bgcolor="#dfe3e9"),
         cursor=Style(color="#fbfaf8", bgcolor="#2b3138", bold=True),
@@ -234,8 +234,8 @@ _PALETTES = {
         strong=Style(bold=True),
         dense=Style(color="blue"),
         pruned=Style(color="yellow"),
-        local=Style(),
-        total=Style(color="yellow"),
+        shared=Style(),
+        own=Style(color="yellow"),
         spark=Style(),
         column=Style(bold=True),
         cursor=Style(reverse=True),

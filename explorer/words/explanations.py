@@ -59,8 +59,8 @@ EXPLANATIONS = {
         "What the steps up to the cursor add up to. Survival is the chance that two samplers, coupled as well as "
         "possible along this text, would still have written the same.",
         "Survival starts at 100 % and falls; at 1 % the pruned model is as good as certain to have diverged. In "
-        "`free`, local adds up pruning alone, on the dense text; total adds up each model on its own text, while both "
-        "write. Drift is total less local over those same steps: “while both” shows the two beside each other if the "
+        "`free`, shared adds up pruning alone, on the dense text; own adds up each model on its own text, while both "
+        "write. Drift is own less shared over those same steps: “while both” shows the two beside each other if the "
         "dense text is longer.",
         "ΣKL = Σ KL(p_t‖q_t)    survival = Π (1 − TV_t)\nhalf-life = t ln 2 / −ln survival, in tokens\n"
         "NLL = Σ −log p(y) of the tokens y taken, in nats; perplexity (ppl) = exp(NLL / tokens), of q likewise\n"
@@ -74,7 +74,7 @@ EXPLANATIONS = {
         "Look for long bars of different length and for ranks that moved; “of KL” says which token the KL comes "
         "from, and negative shares are tokens that pruning made likelier. Enter forks with the chosen row.",
         "log p/q > 0: pruning made the token less likely\nof KL = p (log p − log q) / KL(p‖q)",
-        f"The divergence of {PAPER}. In a parted run both read the dense text; c shows each on its own.",
+        f"The divergence of {PAPER}. In a diverged run both read the dense text; c shows each on its own.",
     ),
     "text": Explanation(
         "the two texts",
@@ -84,7 +84,7 @@ EXPLANATIONS = {
         "In `dense`, `pruned` and `text` one text is read by both models, and a panel titled “its own choice at each "
         "step” is no text of its own: each token is what that model would put next after the other panel's text so "
         "far, dim if it is the same token. In `free` each panel is a text that its model wrote, the dense one "
-        "coloured by the local KL, the pruned one by the total. A click moves the cursor.",
+        "coloured by the shared KL, the pruned one by the own KL. A click moves the cursor.",
         "blue  < 0.02 · 0.05 · 0.1 · 0.25 · 0.5 · 1 · 2 <  orange   (nats)",
         f"The divergence of {PAPER}. Control, direction and invisible characters appear as marks.",
     ),
@@ -94,7 +94,7 @@ EXPLANATIONS = {
         "The first is about the step, the second about the run. A token is named only if it holds a tenth of the KL; "
         "else the change is spread, and the entropies say how flat both distributions are.",
         "alike < 0.01 < nearly < 0.1 < a little < 0.5 < clearly < 2 < very   (nats)\n"
-        "“nearly all drift”: (total − local) / total > 0.9",
+        "“nearly all drift”: (own − shared) / own > 0.9",
         f"The figures of {PAPER}; the rules are in explorer/words/sentences.py.",
     ),
     "layers": Explanation(
@@ -119,9 +119,9 @@ EXPLANATIONS = {
         "KL by step",
         "One bar a step, or the largest KL of the steps that share a cell. The scale is fixed, 0.005 to 5 nats "
         "by powers of ten, so that a bar's height means the same in every run.",
-        "Tall orange bars are where the models part; click or drag to look there.",
+        "Tall orange bars are where the models differ most; click or drag to look there.",
         "bar = log(KL / 0.005) / log(1000)",
-        f"The divergence of {PAPER}; in `free` the local one, of both models on the dense text.",
+        f"The divergence of {PAPER}; in `free` the shared one, of both models on the dense text.",
     ),
 }
 

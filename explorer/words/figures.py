@@ -14,10 +14,10 @@ from probes.schema.record import StepRecord
 class Scope(StrEnum):
     """Which comparison a figure is of."""
 
-    LOCAL = "local"
+    SHARED = "shared"
     """Both models on one shared context: pruning alone."""
-    TOTAL = "total"
-    """Each model on its own context: pruning and drift together. Differs from local in `free` only."""
+    OWN = "own"
+    """Each model on its own context: pruning and drift together. Differs from shared in `free` only."""
 
 
 class Better(StrEnum):
@@ -99,12 +99,10 @@ def value(record: StepRecord, key: str, scope: Scope) -> float | None:
         return _sum(record, name, scope)
     if key in _RATIOS:
         return _ratio(record, *_RATIOS[key], scope)
-    source = record.local if scope is Scope.LOCAL and record.local is not None else record
-    if scope is Scope.LOCAL and source is record and not record.same_context:
+    found = record.shared if scope is Scope.SHARED else record.own
+    if found is None:
         return None
-    figures = getattr(source, group)
-    if figures is None:
-        return None
+    figures = getattr(found, group)
     if name == "gap":
         return 1.0 - float(figures.cos_centred if group == "z" else figures.cos)
     return float(getattr(figures, name))
@@ -117,8 +115,8 @@ def text(record: StepRecord, key: str, scope: Scope) -> str:
 
 
 def _sum(record: StepRecord, name: str, scope: Scope) -> float:
-    if name == "kl" and scope is Scope.LOCAL:
-        return record.sum.kl_local
+    if name == "kl" and scope is Scope.SHARED:
+        return record.sum.kl_shared
     return float(getattr(record.sum, name))
 
 

@@ -39,12 +39,12 @@ def text_title(side: str, follow: Follow) -> str:
 
 def written_token(record: StepRecord, side: str, follow: Follow) -> WrittenToken:
     """What a step puts into the text of one side."""
-    kl = value(record, "p.kl", Scope.LOCAL)
+    kl = value(record, "p.kl", Scope.SHARED)
     if follow is Follow.FREE:
         if side == "dense":
             return _written(record.taken, kl)
         taken = record.taken_pruned if record.taken_pruned or not record.same_context else record.taken
-        return _written(taken, value(record, "p.kl", Scope.TOTAL))
+        return _written(taken, value(record, "p.kl", Scope.OWN))
     if side == ("pruned" if follow is Follow.PRUNED else "dense"):
         return _written(record.taken, kl)
     choice = record.dense if side == "dense" else record.pruned

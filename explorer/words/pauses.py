@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from probes.schema.events import RunPaused, Why
-from probes.schema.until import Beyond, Loop, Met, Split, Steps, TokenTaken, parse_until
+from probes.schema.until import Bound, Diverge, End, Loop, Met, Split, Steps, TokenTaken, parse_until
 
-_FIGURES = {"kl": "KL", "sum.kl": "ΣKL", "survival": "Survival"}
+_SHORT = {"kl": "KL", "survival": "Survival"}
+"""How a sentence begins with a short name; it begins with any other name as it is."""
 
 
 def pause_sentence(pause: RunPaused) -> str:
@@ -50,10 +51,13 @@ def met_sentence(met: Met) -> str:
     match parse_until(met.condition), met.tokens:
         case Split(), (dense, pruned):
             return f"The choices differ at step {met.step}: {dense!r} against {pruned!r}."
-        case Beyond() as until, _ if met.value is not None:
-            value = f"{met.value:.2g}" if until.below else f"{met.value:.3g}"
-            side = "below" if until.below else "above"
-            return f"{_FIGURES[until.name]} {value} at step {met.step} is {side} {until.bound:g}."
+        case Diverge(), (dense, pruned):
+            return f"The texts diverge at step {met.step}: {dense!r} against {pruned!r}."
+        case End(), (token,):
+            return f"A text ends with {token!r} at step {met.step}."
+        case Bound(name, above, bound), _ if met.value is not None:
+            value = f"{met.value:.2g}" if name == "survival" else f"{met.value:.3g}"
+            return f"{_SHORT.get(name, name)} {value} at step {met.step} is {'above' if above else 'below'} {bound:g}."
         case Loop(), _:
             unit = "token" if met.period == 1 else f"{met.period} tokens"
             return f"The {met.side} text repeats its last {unit} at step {met.step}.".replace("  ", " ")

@@ -20,14 +20,14 @@ WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little d
 """The words for a KL below a bound."""
 
 
-def sentences(record: StepRecord | None, parts_at: int | None = None, *, scored: bool = False) -> tuple[str, str]:
-    """What happens at this step, and how it stands in the run, whose texts part at that step. The second may be
+def sentences(record: StepRecord | None, diverges_at: int | None = None, *, scored: bool = False) -> tuple[str, str]:
+    """What happens at this step, and how it stands in the run, whose texts diverge at that step. The second may be
     empty. Of a text that is scored it is about its token."""
     if record is None:
         return NOTHING
     if scored and (about := scored_token(record)):
         return step(record), f"The text goes on with {about}."
-    return step(record), context(record, parts_at)
+    return step(record), context(record, diverges_at)
 
 
 def scored_token(record: StepRecord | None) -> str:
@@ -80,21 +80,21 @@ def _word(kl: float) -> str:
     return "very different"
 
 
-def context(record: StepRecord, parts_at: int | None = None) -> str:
-    """How the step stands in the run, whose texts part at that step."""
-    if not record.same_context and record.p is not None and record.local is not None:
-        return _drift(record.p.kl, record.local.p.kl, parts_at)
+def context(record: StepRecord, diverges_at: int | None = None) -> str:
+    """How the step stands in the run, whose texts diverge at that step."""
+    if not record.same_context and record.own is not None and record.shared is not None:
+        return _drift(record.own.p.kl, record.shared.p.kl, diverges_at)
     if record.sum.first_split == record.step and record.dense and record.pruned:
         choices = f"{quoted(record.dense.token)} against {quoted(record.pruned.token)}"
-        own = " From here each text goes its own way." if record.parts else ""
+        own = " From here each text goes its own way." if record.diverges else ""
         return f"The first different choices: {choices}.{own}"
-    if record.parts and record.taken and record.taken_pruned:
+    if record.diverges and record.taken and record.taken_pruned:
         tokens = f"{quoted(record.taken.token)} and {quoted(record.taken_pruned.token)}"
         return f"The texts take {tokens}: from here each goes its own way."
     if record.invalid is not None or record.shared is None:
         return ""
     if record.pruned is None:
-        return "The pruned text has ended; the local figures go on."
+        return "The pruned text has ended; the shared figures go on."
     chance = numbers.chance(record.sum.survival)
     if record.sum.first_split is None:
         return f"All choices agree so far; two samplers would still agree with a chance of {chance}."
@@ -149,15 +149,14 @@ def _change(row: TopToken) -> str:
     return f"pruning made {quoted(row.token)} {factor} times less likely"
 
 
-def _drift(total: float, local: float, parts_at: int | None) -> str:
-    where = "earlier" if parts_at is None else f"at step {parts_at}"
-    if not (math.isfinite(total) and math.isfinite(local)):
-        return f"The texts parted {where}."
-    if total <= local:
-        figure = f"total {numbers.significant(total)}"
-        return f"The texts parted {where}, yet on their own they are no further apart ({figure})."
-    share = (total - local) / total
+def _drift(own: float, shared: float, diverges_at: int | None) -> str:
+    where = "earlier" if diverges_at is None else f"at step {diverges_at}"
+    if not (math.isfinite(own) and math.isfinite(shared)):
+        return f"The texts diverged {where}."
+    if own <= shared:
+        return f"The texts diverged {where}, but the own KL ({numbers.significant(own)}) is no larger."
+    share = (own - shared) / own
     if share >= 0.5:
         how = "nearly all" if share > 0.9 else "mostly"
-        return f"The texts parted {where}, so the total of {numbers.significant(total)} is {how} drift."
-    return f"The texts parted {where}, but most of the total of {numbers.significant(total)} is pruning itself."
+        return f"The texts diverged {where}, so the own KL of {numbers.significant(own)} is {how} drift."
+    return f"The texts diverged {where}, but most of the own KL of {numbers.significant(own)} is pruning itself."

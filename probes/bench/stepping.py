@@ -115,7 +115,7 @@ def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
         for _ in islice(stepping, steps):
             pass
         after = kept()
-    # Three contexts hold keys and values once they have parted: one of the dense model's, two of the pruned one's.
+    # Three contexts hold keys and values once they have diverged: one of the dense model's, two of the pruned one's.
     values = 2 * dense.config.num_hidden_layers * dense.config.hidden_size
     return Growth(vocabulary, steps, (after - before) / steps, 3.0 * values * dense.dtype.itemsize)
 

@@ -1,4 +1,4 @@
-"""The lines of a session file: what each event is written as, and how a line is read again.
+"""The lines of a recording: how each event is written, and how a line is read again.
 
 A file is JSON Lines: one object a line, in the order in which things happened, each with a `kind`. A new kind, or a
 new key in a known one, does not change the format's number; a reader passes over what it doesn't know.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from probes.recording.old_pauses import pause_of
+from probes.recording.upgrade import FORMAT, upgraded
 from probes.schema.as_json import json_of
 from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Cell, Count, Figure, Place
 from probes.schema.branches import Branch
@@ -35,19 +35,14 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.flat_step import FlatStep, from_jsonable, to_jsonable
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
-from probes.schema.record import Invalid, StepRecord, from_jsonable, to_jsonable
+from probes.schema.record import Invalid, StepRecord
 from probes.schema.until import Met, parse_until
-
-FORMAT = 1
-"""The number of the format that is written. It grows only when an older reader would misread a line it knows."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some programs put before the first line of a text file; where files are joined it may stand before others."""
-
-UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From an older format's number to what turns one of its lines into one of the next format."""
 
 MOST_ROWS, MOST_COLUMNS = 10_000, 100
 """Rows of one explanation, and values of one of its rows."""
@@ -100,17 +95,12 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
         if envelope.format is not None:
             version = envelope.format
         if version < FORMAT:
-            plain = msgspec.json.decode(raw)
-            for step in range(version, FORMAT):
-                plain = UPGRADES[step](plain)
-            raw = msgspec.json.encode(plain)
+            raw = msgspec.json.encode(upgraded(msgspec.json.decode(raw), version))
             envelope = _ENVELOPE.decode(raw)
         if envelope.kind == "step":
             event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
         elif envelope.kind in _KINDS:
             plain = msgspec.json.decode(raw)
-            if envelope.kind == "paused" and "reason" in plain:
-                plain = pause_of(plain)
             event = msgspec.convert(_shown(plain), _KINDS[envelope.kind]).event()
             if isinstance(event, RunStarted):
                 event = replace(event, header=_as_read(event.header, plain["header"]))
@@ -162,7 +152,7 @@ def _pause_data(event: RunPaused) -> dict[str, Any]:
 
 
 def _step(raw: bytes) -> StepRecord:
-    record = from_jsonable(msgspec.json.decode(raw)) if b'"nonfinite"' in raw else _RECORD.decode(raw)
+    record = from_jsonable(msgspec.json.decode(raw)) if b'"nonfinite"' in raw else _STEP.decode(raw).record()
     split = record.sum.first_split
     if split is not None and split > record.step:
         raise ValueError(f"the first split, step {split}, is after this step, {record.step} - at `$.sum.first_split`")
@@ -311,7 +301,7 @@ class _Explained(msgspec.Struct):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
-_RECORD = msgspec.json.Decoder(StepRecord)
+_STEP = msgspec.json.Decoder(FlatStep)
 _KINDS: Mapping[str, type[Any]] = {
     "header": _Header,
     "branch": _Opened,

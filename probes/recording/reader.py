@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from probes.recording.lines import BYTE_ORDER_MARK, FORMAT, Line, Unknown, Unreadable, decode
+from probes.recording.lines import BYTE_ORDER_MARK, Line, Unknown, Unreadable, decode
 from probes.recording.runs import RecordedRun, unknown_header
+from probes.recording.upgrade import FORMAT, OLDEST
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Failed, RunStarted
 from probes.schema.foreign_text import visible
@@ -37,8 +38,8 @@ class Session:
     path: Path
     runs: list[RecordedRun] = field(default_factory=list)
     """One for each prompt, context or prune setting of the sitting, in order; at least one."""
-    format: int = FORMAT
-    """The newest format that a header in it names."""
+    format: int = 0
+    """The newest format that a header in it names; 0 if none can be read."""
     damaged: int = 0
     """Lines that could not be read, or that have no place because what they follow is lost."""
     faults: list[tuple[int, str]] = field(default_factory=list)
@@ -140,7 +141,7 @@ class _Reading:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._version = FORMAT
+        self._version = OLDEST
         self._line = 0
         """The number of the line that is taken, from 1."""
         self._by_number: dict[int, RecordedRun] = {}

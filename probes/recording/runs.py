@@ -150,12 +150,9 @@ def empty_step(path: list[StepRecord]) -> StepRecord:
         taken_pruned=None,
         same_context=before.same_context if before else True,
         agree=None,
-        h=None,
-        z=None,
-        p=None,
-        local=None,
+        own=None,
+        shared=None,
         sum=before.sum if before else Sums(0.0, 0.0, 0.0, 1.0, 1.0, None),
-        top=(),
     )
 
 

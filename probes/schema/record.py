@@ -1,20 +1,14 @@
-"""What one step of two models is recorded as: frozen, plain, and free of torch.
+"""The record of one step of two models: frozen data, free of torch.
 
-The spellings here are the ones used everywhere: in the session file, in `--json`, in exports and in Python.
-All logarithms are natural, so divergences and entropies are in nats. Formulas stand in `probes.stepping.spaces`.
-
-A figure may be infinite or undefined (nan). JSON has neither, so such a figure is written as null and named in
-the step's `nonfinite` object, for example `{"p.kl": "inf"}`; reading puts it back.
+The names here are used everywhere: in a recording, in `--json`, in exports and in Python. `probes.schema.flat_step`
+writes a record as JSON. All logarithms are natural, so divergences and entropies are in nats. The formulas are in
+docs/figures.md and `probes.stepping.spaces`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from probes.schema.bounds import Amount, Angle, Cosine, Count, Figure, Place, Share, TokenString
 
@@ -143,12 +137,12 @@ class Comparison:
 class Sums:
     """What has accumulated up to and including this step.
 
-    Survival and the log ratio speak of one text under two models, so in `free` they are taken on the shared
-    (dense) context; `kl` is the plain comparison's and `kl_local` the shared context's. Elsewhere both agree.
+    Survival and the log ratio are of one text under two models, so in `free` they are taken on the shared
+    (dense) context; `kl` is of each model on its own context and `kl_shared` of the shared one. Elsewhere both agree.
     """
 
     kl: Amount
-    kl_local: Amount
+    kl_shared: Amount
     log_ratio: Figure
     """Σ log p(y) - log q(y) of the tokens taken on the shared context; exp of its mean is the perplexity ratio."""
     survival: Share
@@ -189,112 +183,34 @@ class StepRecord:
     """True while both models saw the same tokens before this step."""
     agree: bool | None
     """Would greedy decoding take the same token of both? None where there is nothing to compare."""
-    h: HiddenFigures | None
-    """The plain comparison: each model on its own context. None unless both were writing."""
-    z: LogitFigures | None
-    p: ProbabilityFigures | None
-    local: Comparison | None
-    """Both models on the dense context, present where that differs from the plain comparison."""
+    own: Comparison | None
+    """Each model on its own context. None unless both were writing."""
+    shared: Comparison | None
+    """Both models on the shared context, which is the dense model's. While both have read the same tokens, it is `own`
+    whatever is given here."""
     sum: Sums
-    top: tuple[TopToken, ...]
     invalid: Invalid | None = None
     tied: tuple[Side, ...] = ()
     """The models ("dense", "pruned") of which several tokens have the largest logit: the first of them counts as the
-    likeliest, so `agree` and the choices hang on their ids."""
+    likeliest, so `agree` and the choices depend on their ids."""
+
+    def __post_init__(self) -> None:
+        if self.same_context:
+            object.__setattr__(self, "shared", self.own)
 
     @property
-    def parts(self) -> bool:
-        """Do the contexts part here: the same tokens before this step, and different ones taken?"""
+    def split(self) -> bool:
+        """True if the models choose different tokens at this step."""
+        return self.dense is not None and self.pruned is not None and self.dense.token_id != self.pruned.token_id
+
+    @property
+    def diverges(self) -> bool:
+        """True if the texts differ from this step on: the same tokens before it, and different ones taken."""
         taken, other = self.taken, self.taken_pruned
         return self.same_context and taken is not None and other is not None and taken.token_id != other.token_id
 
     @property
-    def shared(self) -> Comparison | None:
-        """The comparison on one shared context: `local` where the contexts differ, the plain one elsewhere."""
-        if self.local is not None:
-            return self.local
-        if self.same_context and self.h is not None and self.z is not None and self.p is not None:
-            return Comparison(self.h, self.z, self.p, self.top)
-        return None
-
-    @property
     def missing(self) -> bool:
-        """True where a recording's line for this step can't be read: it only keeps the steps after it in place."""
-        parts = (self.dense, self.pruned, self.taken, self.taken_pruned, self.h, self.local, self.invalid)
-        return all(part is None for part in parts)
-
-    @property
-    def split(self) -> bool:
-        """True where the two choices differ."""
-        return self.dense is not None and self.pruned is not None and self.dense.token_id != self.pruned.token_id
-
-
-def to_jsonable(value: object) -> dict[str, Any]:
-    """A record as plain dicts, with what is not finite as None and named in `nonfinite` by its dotted path."""
-    plain: dict[str, Any] = msgspec.to_builtins(value)
-    nonfinite: dict[str, str] = {}
-    for path, holder, key, number in list(_floats(plain, "")):
-        if not math.isfinite(number):
-            nonfinite[path] = str(number)
-            holder[key] = None
-    if nonfinite:
-        plain["nonfinite"] = nonfinite
-    return plain
-
-
-def from_jsonable(plain: dict[str, Any]) -> StepRecord:
-    """The step that `to_jsonable` wrote. Raises `msgspec.ValidationError` where it is not one.
-
-    Keys it doesn't know are passed over, so a newer file can still be read; `plain` may be changed.
-    """
-    named = plain.pop("nonfinite", {})
-    if not isinstance(named, dict):
-        raise msgspec.ValidationError("`nonfinite` is not an object")
-    for path in named:
-        _stand_in(plain, path)
-    record = msgspec.convert(plain, StepRecord)
-    for path, text in named.items():
-        _put(record, path, text)
-    return record
-
-
-def _floats(node: Any, path: str) -> Iterator[tuple[str, Any, Any, float]]:
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, child in items:
-        here = f"{path}.{key}" if path else str(key)
-        if isinstance(child, float):
-            yield here, node, key, child
-        elif isinstance(child, (dict, list, tuple)):
-            yield from _floats(child, here)
-
-
-_STAND_IN = 1.0
-"""Within the bounds of every figure: it holds the place of one that is not finite while the others are checked."""
-
-
-def _stand_in(node: Any, path: str) -> None:
-    *walk, last = path.split(".")
-    try:
-        for part in walk:
-            node = node[int(part)] if isinstance(node, list) else node[part]
-        node[last] = _STAND_IN
-    except (KeyError, IndexError, TypeError, ValueError) as problem:
-        raise msgspec.ValidationError(f"`nonfinite` names {path!r}, which can't be put back") from problem
-
-
-def _put(node: Any, path: str, text: object) -> None:
-    """Puts what is not finite into a record that nobody has seen yet; a figure it doesn't know is passed over."""
-    *walk, last = path.split(".")
-    for part in walk:
-        if not isinstance(node, tuple) and part not in getattr(node, "__dataclass_fields__", ()):
-            return
-        node = node[int(part)] if isinstance(node, tuple) else getattr(node, part)
-    if last not in getattr(node, "__dataclass_fields__", ()):
-        return
-    try:
-        number = float(str(text))
-    except ValueError:
-        number = 0.0
-    if math.isfinite(number) or not isinstance(getattr(node, last), float):
-        raise msgspec.ValidationError(f"`nonfinite` names {path!r}, which can't be put back")
-    object.__setattr__(node, last, number)
+        """True if a recording's line for this step can't be read: it only keeps the steps after it in place."""
+        held = (self.dense, self.pruned, self.taken, self.taken_pruned, self.own, self.shared, self.invalid)
+        return all(one is None for one in held)

@@ -1,7 +1,7 @@
-"""What accumulates over steps: the running sums of a record, and the summary of a stretch of records.
+"""The figures that accumulate over steps: the running sums of a record, and the summary of a stretch of records.
 
-Survival and likelihood speak of one text under two models, so they are taken on the shared context (the dense
-model's, in `free`); agreement and the split speak of the two models' choices as a person sees them.
+Survival and likelihood are of one text under two models, so they are taken on the shared context (the dense
+model's, in `free`); agreement and the split are of the two models' choices as a person sees them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Accumulator:
 
     def __init__(self) -> None:
         self.kl = 0.0
-        self.kl_local = 0.0
+        self.kl_shared = 0.0
         self.log_ratio = 0.0
         self.nll_dense = 0.0
         self.nll_pruned = 0.0
@@ -31,45 +31,12 @@ class Accumulator:
         self._last = 0
         """The latest record's step, while the records are a path from its first step on; then -1."""
 
-    def add(
-        self,
-        step: int,
-        *,
-        kl: float | None,
-        kl_local: float | None,
-        tv_local: float | None,
-        nll: tuple[float, float] | None,
-        agree: bool | None,
-        split: bool,
-    ) -> Sums:
-        """The sums up to and including this step; None stands for a figure the step does not have.
-
-        `kl` in nats on each model's own context, `kl_local` and `tv_local` on the shared one, `nll`
-        = -log p(y) and -log q(y) of the token taken there.
-        """
-        if kl is not None:
-            self.kl += kl
-        if kl_local is not None:
-            self.kl_local += kl_local
-        if tv_local is not None:
-            self.log_survival += math.log1p(-tv_local) if tv_local < 1 else -math.inf
-        if nll is not None:
-            self.nll_dense += nll[0]
-            self.nll_pruned += nll[1]
-            self.log_ratio += nll[1] - nll[0] if nll[0] != nll[1] else 0.0
-        if agree is not None:
-            self.compared += 1
-            self.agreed += agree
-        if split and self.first_split is None:
-            self.first_split = step
-        return self.sums
-
     @property
     def sums(self) -> Sums:
         """The sums so far."""
         return Sums(
             kl=self.kl,
-            kl_local=self.kl_local,
+            kl_shared=self.kl_shared,
             log_ratio=self.log_ratio,
             survival=math.exp(self.log_survival),
             agree_rate=self.agreed / self.compared if self.compared else 1.0,
@@ -80,38 +47,42 @@ class Accumulator:
 
     @classmethod
     def after(cls, records: Sequence[StepRecord]) -> Accumulator:
-        """The accumulator as it stood after these records, ready to go on from there."""
+        """The accumulator after these records, ready to continue."""
         state = cls()
         for record in records:
-            state.add_record(record)
+            state.add(record)
         return state
 
-    def add_record(self, record: StepRecord, exact: tuple[float, float] | None = None) -> Sums:
-        """The sums after a step.
+    def add(self, record: StepRecord, exact: tuple[float, float] | None = None) -> Sums:
+        """The sums up to and including this step.
 
         `exact` is -log p(y) and -log q(y) as the logits give them. Without it, a path's own sums say what they had come
         to; of other records they are formed from the two probabilities, which may be too small for numbers.
         """
-        shared, taken = record.shared, record.taken
+        own, shared, taken = record.own, record.shared, record.taken
         follows = record.step == self._last + 1 and not record.missing
         self._last = record.step if follows else -1
-        given = exact is not None
-        if exact is None and shared and taken:
-            exact = nll(taken.p), nll(taken.q)
-        self.add(
-            record.step,
-            kl=record.p.kl if record.p else None,
-            kl_local=shared.p.kl if shared else None,
-            tv_local=shared.p.tv if shared else None,
-            nll=exact,
-            agree=record.agree,
-            split=record.split,
-        )
-        if follows and not given:
-            own = record.sum
-            self.log_ratio = own.log_ratio
-            if own.nll_dense is not None and own.nll_pruned is not None:
-                self.nll_dense, self.nll_pruned = own.nll_dense, own.nll_pruned
+        if own is not None:
+            self.kl += own.p.kl
+        if shared is not None:
+            self.kl_shared += shared.p.kl
+            self.log_survival += math.log1p(-shared.p.tv) if shared.p.tv < 1 else -math.inf
+        scored = exact
+        if exact is None and shared is not None and taken is not None:
+            scored = nll(taken.p), nll(taken.q)
+        if scored is not None:
+            self.nll_dense += scored[0]
+            self.nll_pruned += scored[1]
+            self.log_ratio += scored[1] - scored[0] if scored[0] != scored[1] else 0.0
+        if follows and exact is None:
+            self.log_ratio = record.sum.log_ratio
+            if record.sum.nll_dense is not None and record.sum.nll_pruned is not None:
+                self.nll_dense, self.nll_pruned = record.sum.nll_dense, record.sum.nll_pruned
+        if record.agree is not None:
+            self.compared += 1
+            self.agreed += record.agree
+        if record.split and self.first_split is None:
+            self.first_split = record.step
         return self.sums
 
 
@@ -121,7 +92,7 @@ def nll(p: float) -> float:
 
 
 def log_ratio(p: float, q: float) -> float:
-    """log p - log q in nats; infinite where one of them is 0, 0 where both are."""
+    """log p - log q in nats; infinite if one of them is 0, 0 if both are."""
     if p == q:
         return 0.0
     if q == 0:
@@ -152,10 +123,10 @@ class Summary:
     invalid: int
     """Steps at which a model computed NaN or infinity; they are in no sum."""
     kl_sum: float
-    kl_local_sum: float
+    kl_shared_sum: float
     kl: Spread | None
-    """KL per step, plain comparison, in nats; None where nothing was compared."""
-    kl_local: Spread | None
+    """KL per step, each model on its own context, in nats; None if nothing was compared."""
+    kl_shared: Spread | None
     log_ratio: float
     perplexity_ratio: float
     """exp of the mean of log p(y) - log q(y): above 1 the pruned model finds the text less likely."""
@@ -178,11 +149,11 @@ class Summary:
     first_split: int | None
     rms_p_minus_q: float
     """Root mean square of p(y) - q(y) of the tokens taken on the shared context."""
-    kl_local_both: float
+    kl_shared_both: float
     """Σ KL on the shared context over the steps at which both models write, which are those of `kl_sum`; that of
-    `kl_local_sum` goes on to the end of the dense text."""
+    `kl_shared_sum` goes on to the end of the dense text."""
     drift: float
-    """`kl_sum` less `kl_local_both`, in nats: what comes of the contexts having parted."""
+    """`kl_sum` less `kl_shared_both`, in nats: the effect of the contexts having diverged."""
 
 
 class Tally:
@@ -192,25 +163,25 @@ class Tally:
         self._state = Accumulator()
         self._steps = self._invalid = 0
         self._run = self._longest = 0
-        self._plain: list[float] = []
-        self._local: list[float] = []
+        self._own: list[float] = []
+        self._shared: list[float] = []
         self._taken = 0
         self._squares = self._drift = self._both = 0.0
 
     def add(self, record: StepRecord) -> None:
-        """Takes the path's next step in."""
-        self._state.add_record(record)
+        """Adds the path's next step."""
+        self._state.add(record)
         self._steps += 1
         self._invalid += record.invalid is not None
-        shared = record.shared
-        if record.p is not None:
-            insort(self._plain, record.p.kl)
+        own, shared = record.own, record.shared
+        if own is not None:
+            insort(self._own, own.p.kl)
         if shared is not None:
-            insort(self._local, shared.p.kl)
-            if record.p is not None:
+            insort(self._shared, shared.p.kl)
+            if own is not None:
                 self._both += shared.p.kl
                 if not record.same_context:
-                    self._drift += record.p.kl - shared.p.kl
+                    self._drift += own.p.kl - shared.p.kl
             if record.taken is not None:
                 self._taken += 1
                 self._squares += (record.taken.p - record.taken.q) ** 2
@@ -224,15 +195,15 @@ class Tally:
         half_life = None
         if state.log_survival < 0:
             rate = -state.log_survival
-            half_life = 0.0 if math.isinf(rate) else len(self._local) * math.log(2) / rate
+            half_life = 0.0 if math.isinf(rate) else len(self._shared) * math.log(2) / rate
         return Summary(
             steps=self._steps,
             compared=state.compared,
             invalid=self._invalid,
             kl_sum=state.kl,
-            kl_local_sum=state.kl_local,
-            kl=_spread(self._plain, state.kl),
-            kl_local=_spread(self._local, state.kl_local),
+            kl_shared_sum=state.kl_shared,
+            kl=_spread(self._own, state.kl),
+            kl_shared=_spread(self._shared, state.kl_shared),
             log_ratio=state.log_ratio,
             perplexity_ratio=_exp(state.log_ratio / self._taken) if self._taken else 1.0,
             scored=self._taken,
@@ -247,7 +218,7 @@ class Tally:
             longest_agreement=self._longest,
             first_split=state.first_split,
             rms_p_minus_q=math.sqrt(self._squares / self._taken) if self._taken else 0.0,
-            kl_local_both=self._both,
+            kl_shared_both=self._both,
             drift=self._drift,
         )
 

@@ -1,8 +1,12 @@
-"""Run-until conditions: read from text, met or not after each step."""
+"""Run-until conditions: read from text, and tested after each step.
+
+A figure's name means that figure: `sum.kl>20` tests `sum.kl` of the JSON, each model on its own context, and
+`sum.kl_shared>20` the sum on the shared one. `kl` is short for `shared.p.kl`, `ΣKL` for `sum.kl_shared` and
+`survival` for `sum.survival`.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +14,12 @@ from typing import Protocol
 
 from probes.schema.bounds import Count, Figure
 from probes.schema.errors import BadInput
+from probes.schema.flat_step import figure, figures
+from probes.schema.nearest import did_you_mean
 from probes.schema.record import StepRecord
 
-GRAMMAR = "split, kl>2, sum.kl>10, survival<0.01, loop, token=TEXT, steps=20"
-"""One of each, for help texts."""
+GRAMMAR = "split, diverge, kl>2, sum.kl>10, h.cos<0.9, survival<0.01, loop, eos, token=TEXT, steps=20"
+"""One of each, for help texts; a bound takes any figure of a step by its full name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +62,38 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond:
-    """A figure passes a bound. KL is the shared context's, so that drift alone does not stop a run."""
-
-    name: str
-    bound: float
+class Diverge:
+    """The texts differ from this step on."""
 
     def __str__(self) -> str:
-        return f"{self.name}{'<' if self.below else '>'}{self.bound!r}"
-
-    @property
-    def below(self) -> bool:
-        """True if a figure below the bound meets it."""
-        return self.name == "survival"
+        return "diverge"
 
     def met(self, path: Sequence[StepRecord]) -> Met | None:
         last = path[-1]
-        value = self._figure(last)
-        if value is None or not (value < self.bound if self.below else value > self.bound):
+        if last.diverges and last.taken and last.taken_pruned:
+            return Met(str(self), last.step, tokens=(last.taken.token, last.taken_pruned.token))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A figure is above or below a bound."""
+
+    name: str
+    """A full name, or a short one: "sum.kl_shared", "kl"."""
+    above: bool
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.name}{'>' if self.above else '<'}{self.bound!r}"
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
+        last = path[-1]
+        full, _ = _SHORT.get(self.name, (self.name, ""))
+        value = figure(last, full)
+        if value is None or not (value > self.bound if self.above else value < self.bound):
             return None
         return Met(str(self), last.step, value=value)
-
-    def _figure(self, record: StepRecord) -> float | None:
-        if self.name == "kl":
-            return record.shared.p.kl if record.shared is not None else None
-        return record.sum.kl_local if self.name == "sum.kl" else record.sum.survival
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,21 @@ class TokenTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """A text ends; in `free` the other model may go on."""
+
+    def __str__(self) -> str:
+        return "eos"
+
+    def met(self, path: Sequence[StepRecord]) -> Met | None:
+        last = path[-1]
+        for taken in (last.taken, last.taken_pruned):
+            if taken is not None and taken.end:
+                return Met(str(self), last.step, tokens=(taken.token,))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
     """A number of further steps; `start` is how many there were when the run was resumed."""
 
@@ -145,35 +173,39 @@ class Steps:
         return Met(str(self), path[-1].step) if len(path) - self.start >= self.count else None
 
 
-_BOUND = re.compile(r"(kl|sum\.kl|ΣKL|survival)\s*([<>])\s*(\S+)$")
+_BOUND = re.compile(r"(\S+?)\s*([<>])\s*(\S+)$")
+_SHORT = {"kl": ("shared.p.kl", ">"), "ΣKL": ("sum.kl_shared", ">"), "survival": ("sum.survival", "<")}
+"""Short names with their figures, and the one sign that makes sense."""
+_EVENTS: dict[str, Until] = {str(one): one for one in (Split(), Diverge(), Loop(), End())}
 
 
 def parse_until(text: str, start: int = 0) -> Until:
-    """Reads one condition of `GRAMMAR`. Raises `BadInput` where it is none."""
+    """Reads one condition of `GRAMMAR`. Raises `BadInput` if it is none."""
     if text.lstrip().startswith("token="):
         token = unescaped(text.lstrip().removeprefix("token="))
         if token:
             return TokenTaken(token)
     text = text.strip()
-    if text == "split":
-        return Split()
-    if text == "loop":
-        return Loop()
+    if text in _EVENTS:
+        return _EVENTS[text]
+    meant = ""
     try:
         if text.startswith("steps="):
             count = int(text.removeprefix("steps="))
             if count >= 1:
                 return Steps(count, start)
         elif found := _BOUND.match(text):
-            name, sign, bound = found.groups()
-            name = "sum.kl" if name == "ΣKL" else name
-            if sign == ("<" if name == "survival" else ">"):
-                number = float(bound)
-                if 0 < number <= 1 if name == "survival" else 0 <= number < math.inf:
-                    return Beyond(name, number)
+            name, sign, number = found.groups()
+            full, only = _SHORT.get(name, (name, sign))
+            if full not in figures():
+                meant = did_you_mean(name, figures())
+            elif sign == only:
+                least, most = figures()[full]
+                if least < float(number) < most:  # beyond these it would be met always or never
+                    return Bound(name, sign == ">", float(number))
     except ValueError:
         pass
-    raise BadInput("Run until", f"{text!r} is not a condition.", f"Use one of: {GRAMMAR}.")
+    raise BadInput("Run until", f"{text!r} is not a condition.", f"{meant}Use one of: {GRAMMAR}.")
 
 
 def unescaped(text: str) -> str:

@@ -12,7 +12,7 @@ from probes.models.loaded import Loaded
 from probes.models.rotary import Rotary
 from probes.models.stages import stage
 from probes.schema.errors import BadInput
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 
 TESTED = frozenset(
     (
@@ -47,7 +47,7 @@ def check_steppable(loaded: Loaded) -> None:
     failed = f"{loaded.info.name} is a {type(model).__name__}, and reading it token by token failed"
     if config.model_type in TESTED and type(model).__module__.startswith("transformers.") and not rotary:
         with stage("Can't be stepped", failed, _HINT):
-            Track(model).read([[0]])  # its configuration may still not fit its weights
+            CachedModel(model).read([[0]])  # its configuration may still not fit its weights
         return
     with stage("Can't be stepped", failed, _HINT), _short_window(config), rotary.shortened(_SHORT):
         worst = _difference(model, rotary)
@@ -58,7 +58,7 @@ def check_steppable(loaded: Loaded) -> None:
 def _difference(model: PreTrainedModel, rotary: Rotary) -> float:
     """The largest difference of any logit, in parts of the largest; 0 of a model that is not finite, which is told
     where it is met."""
-    track = Track(model)
+    track = CachedModel(model)
     numbers = torch.Generator().manual_seed(0)
     drawn = torch.randint(track.vocabulary, (_READ + 2,), generator=numbers).tolist()
     ids, ends = drawn[:_READ], drawn[_READ:]
@@ -73,7 +73,7 @@ def _difference(model: PreTrainedModel, rotary: Rotary) -> float:
     return max(differences)
 
 
-def _at_once(model: PreTrainedModel, ids: list[int], track: Track, rotary: Rotary) -> torch.Tensor:
+def _at_once(model: PreTrainedModel, ids: list[int], track: CachedModel, rotary: Rotary) -> torch.Tensor:
     rotary.restore()
     logits = model(input_ids=torch.tensor([ids], device=track.device)).logits[0]
     assert isinstance(logits, torch.Tensor)

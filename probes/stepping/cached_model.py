@@ -32,7 +32,7 @@ FILL = 512
 
 
 @dataclass(frozen=True)
-class Answer:
+class NextTokenOutput:
     """What a model says about the next token, one row a context."""
 
     hidden: Tensor
@@ -46,7 +46,7 @@ class Answer:
         return bool(torch.isfinite(torch.stack(ends)).all())
 
 
-class Track:
+class CachedModel:
     """A causal language model with the KV cache of one or more contexts of equal length.
 
     On a GPU, tracks of different `lane` compute at once.
@@ -87,7 +87,7 @@ class Track:
         *,
         before: int = 0,
         total: int | None = None,
-    ) -> Answer:
+    ) -> NextTokenOutput:
         """What the model says after each context; they are of one length, and of at least one token.
 
         On a GPU it may still be computing: `join` before anything is done with the answer. `work` hears
@@ -108,7 +108,7 @@ class Track:
                 logits = self._feed(contexts, length - 1, length)
                 assert self._hidden is not None
                 # Of a model on several devices, the logits may have been brought to another one than the last block's.
-                return Answer(self._hidden[:, -1].to(logits.device), logits[:, -1])
+                return NextTokenOutput(self._hidden[:, -1].to(logits.device), logits[:, -1])
         except torch.OutOfMemoryError as problem:
             self.forget()
             message = ran_out(problem)

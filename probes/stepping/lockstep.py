@@ -1,9 +1,9 @@
 """Steps a dense and a pruned model in lockstep and records what differs.
 
 Each step reads both models at their contexts, compares them in the three spaces, lets both choose with shared
-randomness, and appends what the followed context takes. In `free`, once the contexts have parted, the pruned model
+randomness, and appends what the followed context takes. In `free`, once the contexts have diverged, the pruned model
 reads both in one batch of two, so that what pruning does on the shared (dense) context is told apart from what comes of
-the contexts having parted.
+the contexts having diverged.
 
 The two passes are independent until the tokens are chosen. On GPUs they run at once, each on its own stream. On a CPU
 one follows the other with all threads: two at once on half of them each were not faster, because the many short
@@ -25,12 +25,12 @@ from probes.schema.errors import BadInput
 from probes.schema.record import Choice, Comparison, Invalid, Side, StepRecord, Taken
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.summary import Accumulator
-from probes.stepping.cached_model import Answer, Track
+from probes.stepping.cached_model import CachedModel, NextTokenOutput
 from probes.stepping.sampling import Sampler
-from probes.stepping.spaces import Distribution, compare, new_scratch
+from probes.stepping.spaces import Distribution, Position, compare, new_scratch
 from probes.system.progress import UNWATCHED, Work
 
-LOCAL_TOP = 5
+SHARED_TOP = 5
 """Likeliest tokens of each model that the shared context keeps beside the full table, so that a step stays small."""
 
 
@@ -84,7 +84,7 @@ class Lockstep:
         self._text_ids = list(text_ids)
         self._ends = {Follow.PRUNED: ends_pruned, Follow.TEXT: frozenset[int]()}.get(settings.follow, ends_dense)
         self._ends_pruned = ends_pruned
-        self._dense, self._pruned = Track(dense, lane=0), Track(pruned, lane=1)
+        self._dense, self._pruned = CachedModel(dense, lane=0), CachedModel(pruned, lane=1)
         self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
         self._foreign = foreign
         self._check_known(self.prompt_ids, "The prompt has")
@@ -146,8 +146,8 @@ class Lockstep:
 
         The records are taken as they are; only their tokens are read again, and only where the caches don't hold
         them. Stepping on after the first n steps of the path it is on gives its step n + 1 again, bit for bit; on
-        another branch, of a recurrent model, and back over a length at which rotary factors change, up to what `Track`
-        says of tokens that are read in one piece.
+        another branch, of a recurrent model, and back over a length at which rotary factors change, the last bits
+        can move: see `CachedModel` on tokens that are read in one piece.
         """
         self._path = list(path)
         self._sums = Accumulator.after(self._path)
@@ -196,7 +196,7 @@ class Lockstep:
 
     # Reading --------------------------------------------------------------------------------------------------
 
-    def _read(self, work: Work = UNWATCHED) -> tuple[Answer | None, Answer]:
+    def _read(self, work: Work = UNWATCHED) -> tuple[NextTokenOutput | None, NextTokenOutput]:
         """The dense answer (None once it has ended), and the pruned one: row 0 on the dense context, the last row
         on its own. Joined only once both have been started, so that on one GPU neither waits for the other."""
         contexts = self._pruned_contexts()
@@ -221,7 +221,12 @@ class Lockstep:
     # Measuring ------------------------------------------------------------------------------------------------
 
     def _measure(
-        self, step: int, answer: Answer | None, answer_pruned: Answer, dense: int | None, pruned: int | None
+        self,
+        step: int,
+        answer: NextTokenOutput | None,
+        answer_pruned: NextTokenOutput,
+        dense: int | None,
+        pruned: int | None,
     ) -> StepRecord:
         # Of equal contexts one can have ended alone, by a token that ends one model's text only.
         same = self._dense_ids == self._pruned_ids and self._dense_ended == self._pruned_ended
@@ -231,8 +236,7 @@ class Lockstep:
         p = self._distribution(answer, 0)
         q = self._distribution(answer_pruned, 0)
         q_own = None if self._pruned_ended else q if same else self._distribution(answer_pruned, -1)
-        plain = self._compare(answer, answer_pruned, p, q_own, row=-1)
-        local = None if same else self._compare(answer, answer_pruned, p, q, row=0)
+        own, shared = self._compare(answer, answer_pruned, p, q_own, None if same else q)
 
         chosen = self._sampler.choose(p.z, step) if p else None
         chosen_pruned = self._sampler.choose(q_own.z, step) if q_own else None
@@ -246,18 +250,15 @@ class Lockstep:
             taken=self._taken(y, p, q, self._stream, self._ends, forced),
             taken_pruned=self._taken(y_pruned, p, q_own, self._stream_pruned, self._ends_pruned, pruned is not None),
             same_context=same,
-            agree=plain.p.rank_dense_in_pruned == 1 if plain else None,
-            h=plain.h if plain else None,
-            z=plain.z if plain else None,
-            p=plain.p if plain else None,
-            local=local,
+            agree=own.p.rank_dense_in_pruned == 1 if own else None,
+            own=own,
+            shared=shared,
             sum=self._sums.sums,
-            top=plain.top if plain else (),
             invalid=invalid,
             tied=_tied(p, q_own),
         )
         exact = (-p.log_at(y), -q.log_at(y)) if p and q and y is not None else None
-        return replace(record, sum=self._sums.add_record(record, exact))
+        return replace(record, sum=self._sums.add(record, exact))
 
     def _next_tokens(
         self, step: int, chosen: int | None, chosen_pruned: int | None, dense: int | None, pruned: int | None
@@ -290,29 +291,30 @@ class Lockstep:
                 self._pruned_ids.append(record.taken_pruned.token_id)
                 self._pruned_ended = record.taken_pruned.end
 
-    def _distribution(self, answer: Answer | None, row: int) -> Distribution | None:
+    def _distribution(self, answer: NextTokenOutput | None, row: int) -> Distribution | None:
         if answer is None or not answer.finite:
             return None
         return Distribution(answer.logits[row], self.settings.analysis_t)
 
     def _compare(
-        self, answer: Answer | None, answer_pruned: Answer, p: Distribution | None, q: Distribution | None, row: int
-    ) -> Comparison | None:
-        if answer is None or p is None or q is None:
-            return None
+        self,
+        answer: NextTokenOutput | None,
+        answer_pruned: NextTokenOutput,
+        p: Distribution | None,
+        q_own: Distribution | None,
+        q: Distribution | None,
+    ) -> tuple[Comparison | None, Comparison | None]:
+        """Each model on its own context, and both on the shared one if that is another (`q`)."""
+        if answer is None or p is None:
+            return None, None
         if self._scratch is None:
             self._scratch = new_scratch(p)
-        hidden, hidden_pruned = answer.hidden[0], answer_pruned.hidden[row]
-        return compare(
-            hidden,
-            hidden_pruned,
-            p,
-            q,
-            top=self.settings.top,
-            listed=None if row else LOCAL_TOP,
-            piece=self._tokens.piece,
-            scratch=self._scratch,
-        )
+        positions = []
+        for there, row, listed in ((q_own, -1, None), (q, 0, SHARED_TOP)):
+            if there is not None:
+                positions.append(Position(answer.hidden[0], answer_pruned.hidden[row], p, there, listed))
+        found = iter(compare(positions, top=self.settings.top, piece=self._tokens.piece, scratch=self._scratch))
+        return (next(found) if q_own is not None else None), (next(found) if q is not None else None)
 
     def _choice(self, token: int | None, p: Distribution | None, q: Distribution | None) -> Choice | None:
         if token is None:
@@ -335,7 +337,7 @@ class Lockstep:
         text = stream.push(choice.token_id)
         return Taken(choice.token_id, choice.token, choice.p, choice.q, text, forced, end)
 
-    def _invalid(self, answer: Answer | None, answer_pruned: Answer) -> Invalid | None:
+    def _invalid(self, answer: NextTokenOutput | None, answer_pruned: NextTokenOutput) -> Invalid | None:
         """Which model's answer is not finite, and at which module that began; the dense model is looked at first."""
         if answer is not None and not answer.finite:
             return Invalid("dense", self._dense.first_nonfinite([self._dense_ids]))
@@ -349,11 +351,13 @@ def _tied(p: Distribution | None, q: Distribution | None) -> tuple[Side, ...]:
     return tuple(side for side, one in sides if one is not None and one.tied)
 
 
-def _alike(answer: Answer | None, answer_pruned: Answer, vocabulary: int) -> tuple[Answer | None, Answer]:
+def _alike(
+    answer: NextTokenOutput | None, answer_pruned: NextTokenOutput, vocabulary: int
+) -> tuple[NextTokenOutput | None, NextTokenOutput]:
     """Both answers on one device and over the tokens they share, without the rows that pad a vocabulary at its end."""
     device = (answer or answer_pruned).logits.device
-    shared = Answer(answer_pruned.hidden.to(device), answer_pruned.logits[:, :vocabulary].to(device))
-    return answer and Answer(answer.hidden, answer.logits[:, :vocabulary]), shared
+    shared = NextTokenOutput(answer_pruned.hidden.to(device), answer_pruned.logits[:, :vocabulary].to(device))
+    return answer and NextTokenOutput(answer.hidden, answer.logits[:, :vocabulary]), shared
 
 
 def longest_context(*models: PreTrainedModel) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from probes.schema.errors import BadInput
 from probes.schema.header import RunHeader
-from probes.schema.record import Choice, Comparison, StepRecord, Taken
+from probes.schema.record import Choice, StepRecord, Taken
 from probes.schema.settings import Follow
 from probes.system.progress import UNWATCHED, Work
 
@@ -37,7 +37,7 @@ class Difference:
 
     step: int
     figure: str
-    """Its dotted name: "p.kl", "local.z.rms"; "dense.token_id" and "pruned.token_id" for a choice."""
+    """Its dotted name: "p.kl", "shared.z.rms"; "dense.token_id" and "pruned.token_id" for a choice."""
     recorded: float | None
     here: float | None
     """None where the step has no such figure."""
@@ -207,17 +207,13 @@ def _differences(recorded: StepRecord, here: StepRecord) -> Iterator[Difference]
 def _figures(record: StepRecord) -> dict[str, float]:
     found: dict[str, float] = {}
 
-    def take(holder: StepRecord | Comparison, before: str) -> None:
-        for group in ("h", "z", "p"):
-            values = getattr(holder, group)
-            if values is not None:
+    for before, compared in (("", record.own), ("shared.", None if record.same_context else record.shared)):
+        if compared is not None:
+            for group in ("h", "z", "p"):
+                values = getattr(compared, group)
                 for field in fields(values):
                     if field.name not in _DERIVED:
                         found[f"{before}{group}.{field.name}"] = getattr(values, field.name)
-
-    take(record, "")
-    if record.local is not None:
-        take(record.local, "local.")
     return found
 
 

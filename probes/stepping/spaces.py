@@ -1,20 +1,23 @@
-"""The three spaces of one step: pure functions of the two models' tensors at one position.
+"""The three spaces: pure functions of the two models' tensors at one or more positions.
 
 Notation, as in arXiv 2603.24652: `h`, `h'` enter the LM head; `z`, `z'` are the models' own output logits, Δz = z' - z;
 p = softmax(z/T) and q = softmax(z'/T). Dense comes first and is the reference. Natural logarithms, so nats.
 
 All sums are taken in float64 (on the host for devices that have none). Cosines are formed from the difference of
 the unit vectors, cos = 1 - ‖u - u'‖²/2, so that 1 - cos keeps its digits near 1 and is exactly 0 for equal inputs.
-No epsilon stands inside a logarithm: it would cap a divergence silently.
+There is no epsilon inside a logarithm: it would cap a divergence silently.
 
-What takes the time is walking over the vocabulary, and still more being given fresh memory for it. Vectors of that
-length are therefore overwritten in a `scratch` that a caller may keep from step to step.
+Most of the time goes into walking over the vocabulary, and even more into allocating memory for it. Vectors of that
+length are therefore overwritten in a `scratch` that a caller may keep from step to step, one position after another.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,77 +65,153 @@ def new_scratch(distribution: Distribution) -> Tensor:
     return torch.empty(3, distribution.z.numel(), dtype=torch.float64, device=distribution.z.device)
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What both models give after one pair of contexts."""
+
+    hidden: Tensor
+    """(d,), finite, of any floating dtype, on any device; like `hidden_pruned`."""
+    hidden_pruned: Tensor
+    dense: Distribution
+    pruned: Distribution
+    """Over the same vocabulary and at the same temperature: the analysis temperature T."""
+    listed: int | None = None
+    """The table holds so many of each model's likeliest tokens; None holds all that are compared."""
+
+
 def compare(
-    hidden: Tensor,
-    hidden_pruned: Tensor,
-    dense: Distribution,
-    pruned: Distribution,
+    positions: Sequence[Position],
     *,
     top: int = 10,
-    listed: int | None = None,
     piece: Callable[[int], str] = str,
     scratch: Tensor | None = None,
-) -> Comparison:
-    """All figures of one pair of contexts.
+) -> list[Comparison]:
+    """All figures of some positions, one comparison each, with one wait for the device.
 
-    `hidden` and `hidden_pruned` are (d,) and finite, of any floating dtype, on any device; the two distributions
-    are over one vocabulary at one temperature, the analysis temperature T. `topk_overlap` is of the `top` likeliest
-    tokens of each model; the table has the first `listed` of them (None: all). `piece` gives a token's text. `scratch`
-    (`new_scratch`) is overwritten. Raises ValueError where shapes or temperatures differ.
+    `topk_overlap` is of the `top` likeliest tokens of each model. `piece` gives a token's text. `scratch`
+    (`new_scratch`) is overwritten. Raises ValueError if shapes or temperatures differ.
+
+    A second wait is needed only to count the rank of a token that is likely to one model and far down in the other, and
+    to order more equal logits than are looked up.
     """
-    _check(hidden, hidden_pruned)
-    _check(dense.z, pruned.z)
-    if dense.temperature != pruned.temperature:
-        raise ValueError(f"temperatures {dense.temperature} and {pruned.temperature} can't be compared")
+    for one in positions:
+        _check(one.hidden, one.hidden_pruned)
+        _check(one.dense.z, one.pruned.z)
+        if one.dense.temperature != one.pruned.temperature:
+            raise ValueError(f"temperatures {one.dense.temperature} and {one.pruned.temperature} can't be compared")
+    found = _on_host([_measure(one, top, scratch) for one in positions])
+    crowded = [place for place, one in enumerate(positions) if found[place].crowded(top, one.dense.z.numel())]
+    again = _on_host([_measure(positions[place], top, scratch, in_order=True) for place in crowded])
+    for place, measured in zip(crowded, again, strict=True):
+        found[place] = measured
+    return [_comparison(one, measured, top, piece) for one, measured in zip(positions, found, strict=True)]
+
+
+class _Token(NamedTuple):
+    """One of the likeliest tokens of a model, as both models have it."""
+
+    token_id: float
+    z_dense: float
+    z_pruned: float
+    p: float
+    q: float
+    term: float
+    """Its summand of KL(p‖q)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A position on the host: figures by their names in the record, and each model's likeliest tokens in order."""
+
+    figures: dict[str, float]
+    dense: list[_Token]
+    pruned: list[_Token]
+
+    def crowded(self, top: int, vocabulary: int) -> bool:
+        """True if logits equal to the last of the top k may not have been looked up."""
+        last = min(top, vocabulary) - 1
+        cut = len(self.dense) < vocabulary
+        equal = self.dense[last].z_dense == self.dense[-1].z_dense
+        return cut and (equal or self.pruned[last].z_pruned == self.pruned[-1].z_pruned)
+
+
+def _measure(
+    one: Position, top: int, scratch: Tensor | None, *, in_order: bool = False
+) -> tuple[dict[str, Tensor], Tensor]:
+    """All that needs the device: figures by name, and a table of `_Token`s as columns, the dense model's first."""
+    dense, pruned = one.dense, one.pruned
     scratch = new_scratch(dense) if scratch is None else scratch
     if scratch.shape != (3, dense.z.numel()):
         raise ValueError(f"a scratch for other distributions, {tuple(scratch.shape)}")
-    z, z2, p, q = dense.z, pruned.z, dense.p, pruned.p
-    k = min(top, z.numel())
-    largest, largest2 = _largest(z, k), _largest(z2, k)
-    order, order2 = largest[:k], largest2[:k]
-    first, first2 = order[:listed], order2[:listed]
-    ids = torch.cat([first, first2[~torch.isin(first2, first)]])
+    ids = torch.cat([_largest(dense.z, top, in_order), _largest(pruned.z, top, in_order)])
+    probabilities, terms = _probabilities(dense, pruned, ids, scratch)
+    groups = {
+        "h": _hidden(to_float64(one.hidden), to_float64(one.hidden_pruned)),
+        "z": _logits(dense.z, pruned.z, scratch),
+        "p": probabilities,
+    }
+    figures = {f"{group}.{name}": figure for group, found in groups.items() for name, figure in found.items()}
+    rows = [ids.double(), dense.z[ids], pruned.z[ids], dense.p[ids], pruned.p[ids], terms]
+    return figures, torch.stack(rows)
 
-    h_figures = _hidden(to_float64(hidden), to_float64(hidden_pruned))
-    z_figures = _logits(z, z2, largest[:5], scratch)
-    p_figures, terms = _probabilities(dense, pruned, ids, scratch)
-    ranks = _ranks(z, torch.cat([ids, pruned.first[None]]), largest)
-    ranks2 = _ranks(z2, torch.cat([ids, dense.first[None]]), largest2)
-    counts = [ranks2[-1], ranks[-1], torch.isin(order2, order).sum()]
-    table = torch.stack([ids.double(), p[ids], q[ids], z[ids], z2[ids], ranks[:-1], ranks2[:-1], terms])
 
-    scalars = torch.stack([s.double() for s in (*h_figures, *z_figures, *p_figures, *counts)])
-    values: list[float] = torch.cat([scalars, table.flatten()]).tolist()  # one wait for the device
-    h, z_values, p_values = values[:6], values[6:16], values[16:25]
-    rank_dense, rank_pruned, overlap = values[25:28]
-    rows = [values[28 + i :: ids.numel()] for i in range(ids.numel())]
-    total = p_values[0]
+def _on_host(measured: Sequence[tuple[dict[str, Tensor], Tensor]]) -> list[_Measured]:
+    """What was measured, brought over in one piece."""
+    if not measured:
+        return []
+    pieces = [torch.cat([torch.stack(list(figures.values())), table.flatten()]) for figures, table in measured]
+    numbers = iter(torch.cat(pieces).tolist())  # one wait for the device
+    found = []
+    for figures, table in measured:
+        named = {name: next(numbers) for name in figures}
+        columns = [list(islice(numbers, table.shape[1])) for _ in _Token._fields]
+        tokens = list(map(_Token._make, zip(*columns, strict=True)))
+        half = len(tokens) // 2
+        dense = sorted(tokens[:half], key=lambda token: (-token.z_dense, token.token_id))
+        pruned = sorted(tokens[half:], key=lambda token: (-token.z_pruned, token.token_id))
+        found.append(_Measured(named, dense, pruned))
+    return found
+
+
+def _comparison(one: Position, found: _Measured, top: int, piece: Callable[[int], str]) -> Comparison:
+    k = min(top, one.dense.z.numel())
+    dense, pruned = found.dense[:k], found.pruned[:k]
+    table = {int(token.token_id): token for token in (*dense[: one.listed], *pruned[: one.listed])}
+    first, first_pruned = int(dense[0].token_id), int(pruned[0].token_id)
+    ranks = _ranks(one.dense.z, [(int(t.token_id), t.z_dense) for t in found.dense], {*table, first_pruned})
+    ranks_pruned = _ranks(one.pruned.z, [(int(t.token_id), t.z_pruned) for t in found.pruned], {*table, first})
+    shared = {token.token_id for token in dense} & {token.token_id for token in pruned}
+
+    def group(name: str) -> dict[str, float]:
+        return {key[2:]: figure for key, figure in found.figures.items() if key.startswith(f"{name}.")}
+
+    p = ProbabilityFigures(
+        **group("p"),
+        rank_dense_in_pruned=ranks_pruned[first],
+        rank_pruned_in_dense=ranks[first_pruned],
+        topk_overlap=len(shared) / k,
+    )
+    changes = [token.z_pruned - token.z_dense for token in found.dense[:5]]
+    top5_rms = math.sqrt(math.fsum(change * change for change in changes) / len(changes))
+    rows = sorted(table.items(), key=lambda row: (-max(row[1].p, row[1].q), row[0]))
     return Comparison(
-        h=HiddenFigures(*h),
-        z=LogitFigures(*z_values),
-        p=_probability_figures(p_values, int(rank_dense), int(rank_pruned), overlap / k),
+        h=HiddenFigures(**group("h")),
+        z=LogitFigures(**group("z"), top5_rms=top5_rms),
+        p=p,
         top=tuple(
             TopToken(
-                token_id=int(token),
-                token=piece(int(token)),
-                p=p_i,
-                q=q_i,
-                z_dense=z_i,
-                z_pruned=z2_i,
-                rank_dense=int(r),
-                rank_pruned=int(r2),
-                kl_share=term / total if total > 0 else 0.0,
+                token_id=token_id,
+                token=piece(token_id),
+                p=token.p,
+                q=token.q,
+                z_dense=token.z_dense,
+                z_pruned=token.z_pruned,
+                rank_dense=ranks[token_id],
+                rank_pruned=ranks_pruned[token_id],
+                kl_share=token.term / p.kl if p.kl > 0 else 0.0,
             )
-            for token, p_i, q_i, z_i, z2_i, r, r2, term in sorted(rows, key=lambda row: (-max(row[1], row[2]), row[0]))
+            for token_id, token in rows
         ),
-    )
-
-
-def _probability_figures(v: list[float], rank_dense: int, rank_pruned: int, overlap: float) -> ProbabilityFigures:
-    kl, kl_reverse, js, tv, cos, entropy, entropy2, kl_estimate, cos_estimate = v
-    return ProbabilityFigures(
-        kl, kl_reverse, js, tv, cos, entropy, entropy2, kl_estimate, cos_estimate, rank_dense, rank_pruned, overlap
     )
 
 
@@ -141,47 +220,53 @@ def _check(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"two vectors of one length are compared, not {tuple(a.shape)} and {tuple(b.shape)}")
 
 
-def _hidden(h: Tensor, h2: Tensor) -> list[Tensor]:
-    """cos, angle in degrees, ‖h'‖/‖h‖, the split of Δh along h, and Theorem 1: 1 - cos ≈ ‖Δh⊥‖² / (2‖h‖²)."""
+def _hidden(h: Tensor, h2: Tensor) -> dict[str, Tensor]:
+    """The figures of `HiddenFigures`; Theorem 1 is 1 - cos ≈ ‖Δh⊥‖² / (2‖h‖²)."""
     room = torch.empty_like(h)
     parallel, orthogonal = _split(h, h2 - h, room)
     u, u2 = h / h.norm(), h2 / h2.norm()
     # Kahan's form: exact 0 for equal vectors, and no loss of digits near 0 or 180 degrees.
     angle = torch.rad2deg(2 * torch.atan2((u - u2).norm(), (u + u2).norm()))
-    return [_cosine(h, h2, room), angle, h2.norm() / h.norm(), parallel, orthogonal, orthogonal**2 / 2]
+    return {
+        "cos": _cosine(h, h2, room),
+        "angle": angle,
+        "length_ratio": h2.norm() / h.norm(),
+        "parallel": parallel,
+        "orthogonal": orthogonal,
+        "cos_estimate": orthogonal**2 / 2,
+    }
 
 
-def _logits(z: Tensor, z2: Tensor, top5: Tensor, scratch: Tensor) -> list[Tensor]:
-    """Cosines raw and centred, then the distances of Δz in the order of `LogitFigures`."""
+def _logits(z: Tensor, z2: Tensor, scratch: Tensor) -> dict[str, Tensor]:
+    """The figures of `LogitFigures` that are of the whole vocabulary."""
     change, room, centred = scratch
     cosine = _cosine(z, z2, room)
     torch.sub(z2, z, out=change)
     parallel, orthogonal = _split(z, change, room)
-    squares, top5_rms = change.dot(change), change[top5].square().mean().sqrt()
+    squares = change.dot(change)
     torch.abs(change, out=room)
     mean_abs, max_abs = room.mean(), room.amax()
     change.sub_(change.mean())
     rms_centred = (change.dot(change) / z.numel()).sqrt()
     torch.sub(z, z.mean(), out=centred)
     centred2 = torch.sub(z2, z2.mean(), out=change)
-    return [
-        cosine,
-        _cosine(centred, centred2, room),
-        squares.sqrt(),
-        (squares / z.numel()).sqrt(),
-        rms_centred,
-        mean_abs,
-        max_abs,
-        top5_rms,
-        parallel,
-        orthogonal,
-    ]
+    return {
+        "cos": cosine,
+        "cos_centred": _cosine(centred, centred2, room),
+        "l2": squares.sqrt(),
+        "rms": (squares / z.numel()).sqrt(),
+        "rms_centred": rms_centred,
+        "mean_abs": mean_abs,
+        "max_abs": max_abs,
+        "parallel": parallel,
+        "orthogonal": orthogonal,
+    }
 
 
 def _probabilities(
     dense: Distribution, pruned: Distribution, ids: Tensor, scratch: Tensor
-) -> tuple[list[Tensor], Tensor]:
-    """The figures in the order of `ProbabilityFigures`, up to the theorem's estimates; and the KL's terms at `ids`."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The figures of `ProbabilityFigures` that are of the whole vocabulary, and the KL's terms at `ids`."""
     p, q, temperature = dense.p, pruned.p, dense.temperature
     change, room, rest = scratch
     cosine = _cosine(p, q, rest)
@@ -191,14 +276,21 @@ def _probabilities(
     # the others.
     torch.sub(pruned.z, pruned.largest, out=change).mul_(1 / temperature)
     torch.sub(dense.z, dense.largest, out=room).mul_(1 / temperature)
-    entropies = [dense.log_total - p.dot(room), pruned.log_total - q.dot(change)]
+    entropy_dense, entropy_pruned = dense.log_total - p.dot(room), pruned.log_total - q.dot(change)
     # log q - log p, which is Δz/T but for a constant: the estimates are half its variance (Theorems 2 and 3).
     ratio = change.sub_(room).sub_(pruned.log_total - dense.log_total)
-    estimates = [_variance(p, ratio, rest) / 2, _variance(torch.mul(p, p, out=room), ratio, rest) / 2]
-    kl, kl_reverse = -p.dot(ratio), q.dot(ratio)
-    js = _jensen_shannon(p, q, ratio, room, rest)
-    divergences = [figure.clamp_min(0) + 0.0 for figure in (kl, kl_reverse, js)]  # and not -0
-    return [*divergences, tv, cosine, *entropies, *estimates], 0.0 - p[ids] * ratio[ids]
+    kl_estimate, cos_estimate = _variance(p, ratio, rest) / 2, _variance(torch.mul(p, p, out=room), ratio, rest) / 2
+    divergences = {"kl": -p.dot(ratio), "kl_reverse": q.dot(ratio), "js": _jensen_shannon(p, q, ratio, room, rest)}
+    figures = {
+        **{name: figure.clamp_min(0) + 0.0 for name, figure in divergences.items()},  # and not -0
+        "tv": tv,
+        "cos": cosine,
+        "entropy_dense": entropy_dense,
+        "entropy_pruned": entropy_pruned,
+        "kl_estimate": kl_estimate,
+        "cos_estimate": cos_estimate,
+    }
+    return figures, 0.0 - p[ids] * ratio[ids]
 
 
 def _cosine(v: Tensor, v2: Tensor, room: Tensor) -> Tensor:
@@ -243,27 +335,24 @@ def _variance(weights: Tensor, values: Tensor, room: Tensor) -> Tensor:
     return weights.dot(room.square_()) / total
 
 
-def _largest(z: Tensor, exact: int) -> Tensor:
+def _largest(z: Tensor, exact: int, in_order: bool) -> Tensor:
     """The tokens of the largest logits: LOOKED_UP, or more if `exact` needs them.
 
-    The first `exact` are in order, by their logits, and equals by their ids: greedy decoding takes the first of equals.
+    With `in_order`, of equal logits those with the smallest ids, which takes sorting all of them.
     """
     size = min(max(exact + 1, LOOKED_UP), z.numel())
-    values, ids = z.topk(size)
-    if size < z.numel() and bool(values[exact - 1] == values[-1]):  # equals of these may be among the others
-        return z.sort(descending=True, stable=True).indices[:size]
-    ids = ids.sort().values
-    return ids[z[ids].sort(descending=True, stable=True).indices]
+    return z.sort(descending=True, stable=True).indices[:size] if in_order else z.topk(size).indices
 
 
-def _ranks(z: Tensor, tokens: Tensor, top: Tensor) -> Tensor:
-    """1 + how many logits are larger than each token's, or equal and of a smaller id, as float64.
+def _ranks(z: Tensor, largest: Sequence[tuple[int, float]], tokens: Iterable[int]) -> dict[int, int]:
+    """By token, 1 + how many logits are larger than its own, or equal and of a smaller id.
 
-    `top` are the tokens of the largest logits in order, among which ranks need no counting.
+    `largest` are the largest logits in order, with their tokens. Only a token that is not above the last of them is
+    counted on the device.
     """
-    known = z[tokens] > z[top[-1]]
-    ranks = (top == tokens.unsqueeze(1)).double().argmax(1)
-    counts = [(z[:token] >= z[token]).sum() + (z[token + 1 :] > z[token]).sum() for token in tokens[~known].tolist()]
-    if counts:
-        ranks[~known] = torch.stack(counts)
-    return ranks.double() + 1
+    ranks = {token: place for place, (token, logit) in enumerate(largest, 1) if logit > largest[-1][1]}
+    unknown = [token for token in tokens if token not in ranks]
+    if unknown:
+        counts = [(z[:token] >= z[token]).sum() + (z[token + 1 :] > z[token]).sum() for token in unknown]
+        ranks |= zip(unknown, (count + 1 for count in torch.stack(counts).tolist()), strict=True)
+    return ranks

@@ -34,8 +34,8 @@ def test_a_person_sees_the_split_the_drift_and_the_collapse() -> None:
         screen = terminal.until(re.compile(r"step 40/40").search, seconds=120)
         assert "wanda:0.5" in screen
         assert "split at step" in screen
-        assert "local" in screen
-        assert "total" in screen
+        assert "shared" in screen
+        assert "own" in screen
         terminal.keys("g")
         terminal.until("behind")
         terminal.keys("End")

@@ -1,9 +1,10 @@
-"""Recorded material for tests: whole sessions from the scripted source, and random records for properties."""
+"""Recorded material for tests: whole recordings from the scripted source, and random records for properties."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -66,7 +67,7 @@ def session_events(
     source.advance(steps)
     if fork_at is not None:
         last = [event.record for event in events if isinstance(event, StepMeasured)][fork_at - 1]
-        source.ask(Fork(fork_at, dense=last.top[1].token_id if last.top else 7))
+        source.ask(Fork(fork_at, dense=last.own.top[1].token_id if last.own else 7))
         source.advance(4)
         events.append(layers(1, fork_at))
         source.ask(Select(0))
@@ -81,6 +82,17 @@ def layers(run: int, step: int, count: int = 3) -> Explained:
 
 def records(events: Sequence[Event]) -> list[StepRecord]:
     return [event.record for event in events if isinstance(event, StepMeasured)]
+
+
+def with_own(record: StepRecord, **groups: object) -> StepRecord:
+    """The step with other figures (`h`, `z`, `p`) or another table (`top`) on the models' own contexts."""
+    assert record.own is not None
+    return replace(record, own=replace(record.own, **groups))  # type: ignore[arg-type]  # groups of a comparison
+
+
+def lines_of(events: Sequence[Event]) -> list[bytes]:
+    """The lines that these events are written as."""
+    return [encode(event, 0.0) for event in events]
 
 
 def write_events(path: Path, events: Sequence[Event], *, every: float = 0.5) -> Path:
@@ -105,6 +117,7 @@ _TAKEN = st.builds(Taken, INTS, TEXTS, SHARES, SHARES, TEXTS, st.booleans(), st.
 _TOP = st.lists(
     st.builds(TopToken, INTS, TEXTS, SHARES, SHARES, FIGURES, FIGURES, PLACES, PLACES, FIGURES), max_size=3
 ).map(tuple)
+_COMPARISON = st.builds(Comparison, _H, _Z, _P, _TOP)
 RECORDS = st.builds(
     StepRecord,
     step=PLACES,
@@ -114,12 +127,9 @@ RECORDS = st.builds(
     taken_pruned=st.none() | _TAKEN,
     same_context=st.booleans(),
     agree=st.none() | st.booleans(),
-    h=st.none() | _H,
-    z=st.none() | _Z,
-    p=st.none() | _P,
-    local=st.none() | st.builds(Comparison, _H, _Z, _P, _TOP),
+    own=st.none() | _COMPARISON,
+    shared=st.none() | _COMPARISON,
     sum=st.builds(Sums, AMOUNTS, AMOUNTS, FIGURES, SHARES, SHARES, st.none() | PLACES, st.none() | AMOUNTS),
-    top=_TOP,
     invalid=st.none() | st.builds(Invalid, st.sampled_from(("dense", "pruned")), TEXTS.map(visible)),
     tied=st.sampled_from(((), ("dense",), ("pruned",), ("dense", "pruned"))),
 ).filter(lambda record: (record.sum.first_split or 1) <= record.step)

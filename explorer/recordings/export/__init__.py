@@ -35,7 +35,7 @@ def export_recordings(
     *,
     every: bool = False,
     figures: Sequence[str] = (),
-    total: bool = False,
+    own: bool = False,
     caption: bool = True,
 ) -> Exported:
     """Exports recordings to one of `EXPORT_FORMATS`, several of them into the same tables, figures or page.
@@ -43,7 +43,7 @@ def export_recordings(
     `out` is a folder (one that is there, or a text that ends in a slash), or a file whose name without its ending all
     files begin with; the working folder and the recordings' names unless given. Tables hold the path that was
     shown last, or with `every` each step on any branch of any run. `figures` picks some by name
-    (`matplotlib_figures.FIGURE_NAMES`); `total` draws each model on its own context in place of the shared one;
+    (`matplotlib_figures.FIGURE_NAMES`); `own` draws each model on its own context in place of the shared one;
     `caption` puts a caption under each. Raises `BadInput` where something asked
     for can't be had or has no part in the format, and `Failure` where a file can't be written; a file is there whole or
     not at all.
@@ -52,7 +52,7 @@ def export_recordings(
         raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(EXPORT_FORMATS)}.")
     if not recordings:
         raise BadInput("Export", "No recording is named.", "Name a file.")
-    _useful(to, every=every, figures=figures, total=total, caption=caption)
+    _useful(to, every=every, figures=figures, own=own, caption=caption)
     sessions = [read_recording(one) for one in recordings]
     for session in sessions:
         if not session.run.path:
@@ -69,7 +69,7 @@ def export_recordings(
     elif to in FIGURE_FORMATS:
         from explorer.recordings.export.matplotlib_figures import draw
 
-        files, told = draw(sessions, to, names=figures, total=total, caption=caption)
+        files, told = draw(sessions, to, names=figures, own=own, caption=caption)
         notes += told
     else:
         from explorer.recordings.export.page import page
@@ -86,12 +86,12 @@ def export_recordings(
     return Exported(tuple(targets.values()), tuple(notes))
 
 
-def _useful(to: str, *, every: bool, figures: Sequence[str], total: bool, caption: bool) -> None:
+def _useful(to: str, *, every: bool, figures: Sequence[str], own: bool, caption: bool) -> None:
     """Refuses an option that this format would pass over."""
     for given, option, formats in (
         (every, "--every", TABLE_FORMATS),
         (bool(figures), "--figures", FIGURE_FORMATS),
-        (total, "--total", FIGURE_FORMATS),
+        (own, "--own", FIGURE_FORMATS),
         (not caption, "--no-caption", FIGURE_FORMATS),
     ):
         if given and to not in formats:

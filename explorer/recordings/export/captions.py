@@ -23,7 +23,7 @@ def about(name: str, of: Material, panels: Sequence[Panel | Scatter]) -> str:
     parts = [_who(of.subjects), *of.warnings]
     if of.free and name not in ("drift", "sums"):
         parts.append(
-            "Each model on its own text." if of.total else "Both models on the dense model's text (local figures)."
+            "Each model on its own text." if of.own else "Both models on the dense model's text (shared figures)."
         )
     if any(subject.split is not None for subject in of.subjects):
         parts.append("Dotted vertical line: the first step at which the two choices differ.")

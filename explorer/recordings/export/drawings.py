@@ -18,12 +18,12 @@ from explorer.words.token_text import flowing
 from probes.recording import Session
 
 
-def material(sessions: Sequence[Session], *, total: bool = False) -> Material:
+def material(sessions: Sequence[Session], *, own: bool = False) -> Material:
     """The shown path of each recording's last run."""
     runs = [session.run for session in sessions]
     labels = labels_of([session.path for session in sessions], runs)
     subjects = (Subject(flowing(label), run.header, run.path) for label, run in zip(labels, runs, strict=True))
-    return Material(tuple(subjects), total, unlike(sessions))
+    return Material(tuple(subjects), own, unlike(sessions))
 
 
 def print_figure(name: str, of: Material) -> PrintFigure | str:
@@ -140,9 +140,9 @@ def _panels(of: Material) -> _Made:
 
 def _drift(of: Material) -> _Made | str:
     if not of.free:
-        return "No figure of local against total: both models read the same text throughout, so the two are one."
+        return "No figure of shared against own: both models read the same text throughout, so the two are one."
     both = {
-        key: curves(of, key, "local", scope=Scope.LOCAL) + curves(of, key, "total", variant=1, scope=Scope.TOTAL)
+        key: curves(of, key, "shared", scope=Scope.SHARED) + curves(of, key, "own", variant=1, scope=Scope.OWN)
         for key in ("p.kl", "sum.kl")
     }
     panels: list[Panel | Scatter] = [
@@ -153,9 +153,9 @@ def _drift(of: Material) -> _Made | str:
         1,
         panels,
         (
-            "KL(p‖q) at each step (above) and summed over the steps so far (below). Local: both models on the dense "
-            "model's text, the effect of pruning alone. Total: each model on its own text; the difference is drift, "
-            "which begins where the texts part."
+            "KL(p‖q) at each step (above) and summed over the steps so far (below). Shared: both models on the dense "
+            "model's text, the effect of pruning alone. Own: each model on its own text; the difference is drift, "
+            "which begins where the texts diverge."
         ),
     )
 
@@ -166,10 +166,10 @@ def _sums(of: Material) -> _Made:
         Panel("survival", curves(of, "sum.survival"), log=True, ceiling=1.0, guide=0.01),
     ]
     texts = "Both models on one text."
-    if of.total and of.free:
+    if of.own and of.free:
         texts = (
-            "ΣKL is total, each model on its own text; survival speaks of one text under both models, and is taken on "
-            "the dense model's (local)."
+            "ΣKL is of each model on its own text; survival is of one text under both models, and is taken on "
+            "the dense model's (shared)."
         )
     return (
         1,

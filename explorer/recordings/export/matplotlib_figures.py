@@ -51,7 +51,7 @@ def draw(
     to: str,
     *,
     names: Sequence[str] = (),
-    total: bool = False,
+    own: bool = False,
     caption: bool = True,
 ) -> tuple[dict[str, bytes], list[str]]:
     """The figures by name as files of that format, with what makes them not comparable and which can't be had.
@@ -62,11 +62,11 @@ def draw(
     unknown = [name for name in names if name not in FIGURE_NAMES]
     if unknown:
         raise BadInput("Figures", f"There is no figure {unknown[0]!r}.", f"Choose among {', '.join(FIGURE_NAMES)}.")
-    of = material(sessions, total=total)
+    of = material(sessions, own=own)
     drawings = [print_figure(name, of) for name in names or FIGURE_NAMES]
     notes = [*of.warnings, *(one for one in drawings if isinstance(one, str))]
-    if total and not of.free:
-        notes.append("Total figures are the local ones here: both models read the same text throughout.")
+    if own and not of.free:
+        notes.append("Own and shared figures are the same here: both models read the same text throughout.")
     with _style(), warnings.catch_warnings(record=True) as told:
         warnings.filterwarnings("always", "Glyph .* missing")
         files = {one.name: _render(one, to, caption) for one in drawings if isinstance(one, PrintFigure)}

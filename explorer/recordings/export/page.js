@@ -138,8 +138,8 @@ function who() {
   if (recordings.length > 1) {
     entries.push(named(look(state.recording, "solid"), `${current().label} (shown)`));
     recordings.forEach((recording, index) => {
-      const local = recording.charts[0].lines[0].label;
-      if (index !== state.recording) entries.push(named(look(index), local ? `${recording.label}, ${local}` : recording.label));
+      const shared = recording.charts[0].lines[0].label;
+      if (index !== state.recording) entries.push(named(look(index), shared ? `${recording.label}, ${shared}` : recording.label));
     });
   }
   if (document.querySelector("#charts .endmark")) entries.push(element("span", "■ the last step with such a figure"));

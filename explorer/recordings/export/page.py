@@ -140,12 +140,12 @@ def _marked(text: str) -> str:
 def _sums(entry: PageRecording) -> str:
     """What has accumulated over the whole path."""
     found = entry.summary
-    parted = any(not record.same_context for record in entry.path)
+    diverged = any(not record.same_context for record in entry.path)
     rows = [
-        ("ΣKL, shared context", f"{numbers.significant(found.kl_local_sum)} nat"),
-        *([("ΣKL, each on its own", f"{numbers.significant(found.kl_sum)} nat")] if parted else []),
-        ("KL a step: mean", f"{numbers.significant(found.kl_local.mean)} nat" if found.kl_local else numbers.NONE),
-        ("largest", f"{numbers.significant(found.kl_local.max)} nat" if found.kl_local else numbers.NONE),
+        ("ΣKL, shared context", f"{numbers.significant(found.kl_shared_sum)} nat"),
+        *([("ΣKL, each on its own", f"{numbers.significant(found.kl_sum)} nat")] if diverged else []),
+        ("KL a step: mean", f"{numbers.significant(found.kl_shared.mean)} nat" if found.kl_shared else numbers.NONE),
+        ("largest", f"{numbers.significant(found.kl_shared.max)} nat" if found.kl_shared else numbers.NONE),
         ("survival", numbers.chance(found.survival)),
         (
             "halves in",

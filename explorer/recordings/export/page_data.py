@@ -64,7 +64,7 @@ class PageChart:
 
 
 def _both(key: str) -> tuple[PageLine, PageLine]:
-    return PageLine(key, "local", Scope.LOCAL, "solid"), PageLine(key, "total", Scope.TOTAL, "dashed")
+    return PageLine(key, "shared", Scope.SHARED, "solid"), PageLine(key, "own", Scope.OWN, "dashed")
 
 
 CHARTS = (
@@ -73,7 +73,7 @@ CHARTS = (
         "z",
         "logit z: centred cosine",
         "",
-        (*_both("z.cos_centred"), PageLine("z.cos", "raw, local", Scope.LOCAL, "dotted")),
+        (*_both("z.cos_centred"), PageLine("z.cos", "raw, shared", Scope.SHARED, "dotted")),
         better="↑",
     ),
     PageChart("p", "probability p: cosine", "", _both("p.cos"), better="↑"),
@@ -81,7 +81,7 @@ CHARTS = (
         "kl",
         "probability p: KL",
         "nat",
-        (*_both("p.kl"), PageLine("p.kl_estimate", "Theorem 3, local", Scope.LOCAL, "dotted")),
+        (*_both("p.kl"), PageLine("p.kl_estimate", "Theorem 3, shared", Scope.SHARED, "dotted")),
         log=True,
         better="↓",
     ),
@@ -90,7 +90,7 @@ CHARTS = (
         "survival",
         "accumulated: survival",
         "",
-        (PageLine("sum.survival", "local", Scope.LOCAL, "solid"),),
+        (PageLine("sum.survival", "shared", Scope.SHARED, "solid"),),
         log=True,
         better="↑",
     ),
@@ -121,16 +121,16 @@ def _entry(session: Session, label: str) -> PageRecording:
         notes.append(f"This is one of {len(session.runs)} runs in the recording.")
     columns = Columns(path)
     columns.catch_up()
-    parted = columns.parted is not None
+    diverged = columns.diverged is not None
     data: dict[str, object] = {
         "label": flowing(label),
         "steps": len(path),
-        "charts": [_chart(chart, path, parted) for chart in CHARTS],
+        "charts": [_chart(chart, path, diverged) for chart in CHARTS],
         "rows": [
             {
                 "readout": [[name, _text(record, key)] for name, key in READOUT],
                 "choices": [quoted(c.token) if c else numbers.NONE for c in (record.dense, record.pruned)],
-                "reading": " ".join(reading.sentences(record, columns.parts_at)),
+                "reading": " ".join(reading.sentences(record, columns.diverges_at)),
                 "tables": [[name, [_row(token) for token in top]] for name, top in _tables(record)],
             }
             for record in path
@@ -141,9 +141,9 @@ def _entry(session: Session, label: str) -> PageRecording:
     return PageRecording(label, run.header, path, summarise(path), tuple(notes), data)
 
 
-def _chart(chart: PageChart, path: Sequence[StepRecord], parted: bool) -> dict[str, object]:
-    """A chart's series; while the contexts never part, local and total are one."""
-    lines = [line for line in chart.lines if parted or line.scope is Scope.LOCAL]
+def _chart(chart: PageChart, path: Sequence[StepRecord], diverged: bool) -> dict[str, object]:
+    """A chart's series; while the contexts never diverge, shared and own are one."""
+    lines = [line for line in chart.lines if diverged or line.scope is Scope.SHARED]
     return {
         "id": chart.id,
         "title": chart.title,
@@ -152,7 +152,7 @@ def _chart(chart: PageChart, path: Sequence[StepRecord], parted: bool) -> dict[s
         "better": chart.better,
         "lines": [
             {
-                "label": line.label if parted else line.label.removesuffix("local").rstrip(", "),
+                "label": line.label if diverged else line.label.removesuffix("shared").rstrip(", "),
                 "style": line.style,
                 "values": [_number(one) for one in series(path, line.key, line.scope)],
             }
@@ -168,21 +168,22 @@ def _number(found: float | None) -> Number:
 
 
 def _text(record: StepRecord, key: str) -> str:
-    """A figure in words: on the shared context, and beside it the total where that is another."""
-    local, total = value(record, key, Scope.LOCAL), value(record, key, Scope.TOTAL)
+    """A figure in words: on the shared context, and beside it on own contexts, if that differs."""
+    shared, own = value(record, key, Scope.SHARED), value(record, key, Scope.OWN)
     write = numbers.cosine if "cos" in key else numbers.significant
-    words = numbers.NONE if local is None else write(local)
-    return words if record.same_context or total is None else f"{words} (total {write(total)})"
+    words = numbers.NONE if shared is None else write(shared)
+    return words if record.same_context or own is None else f"{words} (own {write(own)})"
 
 
 def _tables(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
     """The next-token tables of a step: on one shared text, and with each model on its own."""
-    if record.local is not None:
-        yield "both on the dense text", record.local.top
-        if record.top:
-            yield "each on its own text", record.top
-    else:
-        yield "", record.top
+    own, shared = record.own, record.shared
+    if record.same_context or shared is None:
+        yield "", own.top if own else ()
+        return
+    yield "both on the dense text", shared.top
+    if own is not None and own.top:
+        yield "each on its own text", own.top
 
 
 def _row(token: TopToken) -> list[Number | int]:
@@ -207,6 +208,6 @@ def _row(token: TopToken) -> list[Number | int]:
 def _worst(path: Sequence[StepRecord]) -> int | None:
     """The step with the largest KL on one shared context; an infinite one is before all."""
     found = [
-        (kl, record.step) for record in path if (kl := value(record, "p.kl", Scope.LOCAL)) is not None and kl == kl
+        (kl, record.step) for record in path if (kl := value(record, "p.kl", Scope.SHARED)) is not None and kl == kl
     ]
     return max(found, key=lambda one: one[0])[1] if found else None

@@ -105,16 +105,16 @@ class Material:
     """What all figures of one export are made from."""
 
     subjects: tuple[Subject, ...]
-    total: bool = False
+    own: bool = False
     """Each model on its own context in place of both on the shared one."""
     warnings: tuple[str, ...] = ()
     """What makes the recordings' figures not comparable."""
 
     @property
     def scope(self) -> Scope:
-        return Scope.TOTAL if self.total else Scope.LOCAL
+        return Scope.OWN if self.own else Scope.SHARED
 
     @property
     def free(self) -> bool:
-        """True where local and total differ in any of the recordings."""
+        """True where shared and own differ in any of the recordings."""
         return any(not record.same_context for subject in self.subjects for record in subject.records)

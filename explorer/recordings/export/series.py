@@ -15,7 +15,7 @@ def series(records: Sequence[StepRecord], key: str, scope: Scope) -> list[float 
     """
     values = [value(record, key, scope) for record in records]
     if key.startswith("sum."):
-        kept = measured_until(records, Scope.LOCAL if key == "sum.survival" else scope)
+        kept = measured_until(records, Scope.SHARED if key == "sum.survival" else scope)
         values[kept:] = [None] * (len(values) - kept)
     return values
 

@@ -17,7 +17,6 @@ from probes.schema.events import Cell, Explained
 from probes.schema.header import RunHeader
 from probes.schema.record import (
     Choice,
-    Comparison,
     HiddenFigures,
     Invalid,
     LogitFigures,
@@ -43,7 +42,7 @@ class ColumnKind(StrEnum):
 @dataclass(slots=True)
 class TableColumn:
     name: str
-    """Dotted as in the record: "p.kl", "local.h.cos"."""
+    """Dotted as in the record: "p.kl", "shared.h.cos"."""
     kind: ColumnKind
     values: list[Value]
 
@@ -165,13 +164,19 @@ def _kinds(shape: type) -> dict[str, ColumnKind]:
     return {name: ColumnKind((get_args(hint) or (hint,))[0].__name__) for name, hint in get_type_hints(shape).items()}
 
 
-def _local(part: str) -> _Get:
-    field = attrgetter(part)
-    return lambda record: None if record.local is None else field(record.local)
+def _of_own(group: str) -> _Get:
+    field = attrgetter(group)
+    return lambda record: None if record.own is None else field(record.own)
+
+
+def _of_shared(group: str) -> _Get:
+    """Of the comparison on the shared context, only where it differs: before that it is the own one."""
+    field = attrgetter(group)
+    return lambda record: None if record.same_context or record.shared is None else field(record.shared)
 
 
 def _shared_kl(record: StepRecord) -> float | None:
-    """KL on one shared context at every step, also where the models' own contexts have parted."""
+    """KL on one shared context at every step, also where the models' own contexts have diverged."""
     return record.shared.p.kl if record.shared else None
 
 
@@ -182,12 +187,12 @@ _STEP: list[tuple[str, ColumnKind, _Get]] = [
     *_group("pruned", Choice, attrgetter("pruned")),
     *_group("taken", Taken, attrgetter("taken")),
     *_group("taken_pruned", Taken, attrgetter("taken_pruned")),
-    *_group("h", HiddenFigures, attrgetter("h")),
-    *_group("z", LogitFigures, attrgetter("z")),
-    *_group("p", ProbabilityFigures, attrgetter("p")),
-    *_group("local.h", HiddenFigures, _local("h")),
-    *_group("local.z", LogitFigures, _local("z")),
-    *_group("local.p", ProbabilityFigures, _local("p")),
+    *_group("h", HiddenFigures, _of_own("h")),
+    *_group("z", LogitFigures, _of_own("z")),
+    *_group("p", ProbabilityFigures, _of_own("p")),
+    *_group("shared.h", HiddenFigures, _of_shared("h")),
+    *_group("shared.z", LogitFigures, _of_shared("z")),
+    *_group("shared.p", ProbabilityFigures, _of_shared("p")),
     ("shared.kl", ColumnKind.NUMBER, _shared_kl),
     *_group("sum", Sums, attrgetter("sum")),
     *_group("invalid", Invalid, attrgetter("invalid")),
@@ -245,10 +250,10 @@ def _tokens(steps: Sequence[MeasuredStep]) -> ExportTable:
 
 def _tops(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
     """The step's tables by the context they are of: the shared one, and each model's own where that is another."""
-    local: Comparison | None = record.local
-    yield ("shared" if record.same_context else "own"), record.top
-    if local is not None:
-        yield "shared", local.top
+    if record.own is not None:
+        yield ("shared" if record.same_context else "own"), record.own.top
+    if record.shared is not None and not record.same_context:
+        yield "shared", record.shared.top
 
 
 # One row a step and layer, or whatever an explanation's rows are of.

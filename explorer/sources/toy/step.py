@@ -56,29 +56,19 @@ class ToyStep:
         same = self.shared == self.own and not dense_ended and not pruned_ended
         temperature = self.settings.analysis_t
         dense = None if dense_ended else self.pair.dense(self.shared)
-        local_pruned = None if dense_ended else self.pair.pruned(self.shared)
-        pruned = None if pruned_ended else (local_pruned if same else self.pair.pruned(self.own))
-        plain = local = None
+        pruned_on_shared = None if dense_ended else self.pair.pruned(self.shared)
+        pruned = None if pruned_ended else (pruned_on_shared if same else self.pair.pruned(self.own))
+        own = shared = None
         if dense and pruned:
-            plain = self._compare(dense, pruned, temperature)
-        if dense and local_pruned and not same:
-            local = self._compare(dense, local_pruned, temperature)
-        shared = local or plain
-        choice = self._choice(dense, dense, pruned or local_pruned, temperature) if dense else None
+            own = shared = self._compare(dense, pruned, temperature)
+        if dense and pruned_on_shared and not same:
+            shared = self._compare(dense, pruned_on_shared, temperature)
+        choice = self._choice(dense, dense, pruned or pruned_on_shared, temperature) if dense else None
         choice_pruned = self._choice(pruned, dense or pruned, pruned, temperature) if pruned else None
-        taken, taken_pruned = self._taken(choice, choice_pruned, dense, local_pruned, pruned, temperature)
+        taken, taken_pruned = self._taken(choice, choice_pruned, dense, pruned_on_shared, pruned, temperature)
         agree = _argmax(dense.z) == _argmax(pruned.z) if dense and pruned else None
-        split = choice is not None and choice_pruned is not None and choice.token_id != choice_pruned.token_id
-        sums = Accumulator.after(self.path).add(
-            self.number,
-            kl=plain.p.kl if plain else None,
-            kl_local=shared.p.kl if shared else None,
-            tv_local=shared.p.tv if shared else None,
-            nll=(nll(taken.p), nll(taken.q)) if shared and taken else None,
-            agree=agree,
-            split=split,
-        )
-        return StepRecord(
+        sums = Accumulator.after(self.path)
+        record = StepRecord(
             step=self.number,
             dense=choice,
             pruned=choice_pruned,
@@ -86,13 +76,11 @@ class ToyStep:
             taken_pruned=taken_pruned,
             same_context=same,
             agree=agree,
-            h=plain.h if plain else None,
-            z=plain.z if plain else None,
-            p=plain.p if plain else None,
-            local=local,
-            sum=sums,
-            top=plain.top if plain else (),
+            own=own,
+            shared=shared,
+            sum=sums.sums,
         )
+        return replace(record, sum=sums.add(record, (nll(taken.p), nll(taken.q)) if shared and taken else None))
 
     def _pruned_ended(self, before: StepRecord | None) -> bool:
         if before is None:
@@ -126,7 +114,7 @@ class ToyStep:
         choice: Choice | None,
         choice_pruned: Choice | None,
         dense: ToyState | None,
-        local_pruned: ToyState | None,
+        pruned_on_shared: ToyState | None,
         pruned: ToyState | None,
         temperature: float,
     ) -> tuple[Taken | None, Taken | None]:
@@ -136,8 +124,10 @@ class ToyStep:
         if self.shared == self.own:
             forced = forced_pruned = forced if forced is not None else forced_pruned
         taken = taken_pruned = None
-        if first and dense and local_pruned:
-            taken = self._append(first.token_id, forced, dense, local_pruned, temperature, self.accidents.dense_ends)
+        if first and dense and pruned_on_shared:
+            taken = self._append(
+                first.token_id, forced, dense, pruned_on_shared, temperature, self.accidents.dense_ends
+            )
         if self.free and choice_pruned and pruned:
             before = dense or pruned
             ends = self.accidents.pruned_ends
@@ -164,14 +154,9 @@ class ToyStep:
             taken_pruned=None,
             same_context=self.shared == self.own,
             agree=None,
-            h=None,
-            z=None,
-            p=None,
-            local=None,
-            sum=self.path[-1].sum
-            if self.path
-            else Accumulator().add(0, kl=None, kl_local=None, tv_local=None, nll=None, agree=None, split=False),
-            top=(),
+            own=None,
+            shared=None,
+            sum=self.path[-1].sum if self.path else Accumulator().sums,
             invalid=Invalid("pruned", "model.layers.7.mlp.down_proj"),
         )
 

@@ -83,6 +83,6 @@ def line(branches: Branches, branch: Branch) -> str:
     """One branch in a line: its step, its forced tokens, its length and its ΣKL."""
     path = branches.path(branch.id)
     name = fit(flowing(branch.label), LABEL_WIDTH).rstrip() or "as the models chose"
-    figures = f"ΣKL {numbers.significant(path[-1].sum.kl_local)}" if path else "empty"
+    figures = f"ΣKL {numbers.significant(path[-1].sum.kl_shared)}" if path else "empty"
     here = " ◂ shown" if branch.id == branches.current else ""
     return f"{branch.id}  {name}, {len(path)} steps, {figures}{here}"

@@ -159,7 +159,7 @@ class ComparisonScreen(Page):
     @property
     def diverges_at(self) -> int | None:
         """The step at which the texts that are shown diverge."""
-        return self._compared.texts[self._side].parts_at
+        return self._compared.texts[self._side].diverges_at
 
     # Actions.
 

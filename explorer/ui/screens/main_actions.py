@@ -110,7 +110,7 @@ class MainActions(Page):
                 "pruned",
                 "Both models read the pruned text: the effect of pruning alone, on the path of a deployment.",
             ),
-            DialogChoice("f", "free", "Each reads its own: what a user sees; local damage and drift are shown apart."),
+            DialogChoice("f", "free", "Each reads its own: what a user sees; shared damage and drift are shown apart."),
             DialogChoice("t", "text", "Both models read a text you give: scoring, no sampling."),
         )
         modes = {mode.value[0]: mode for mode in Follow}

@@ -216,7 +216,7 @@ COMMANDS: tuple[Command[View], ...] = (
         "After the texts diverge: the table on the dense text, or each model on its own.",
         label="contexts",
         name="View: Table's context",
-        when=lambda view: view.parted,
+        when=lambda view: view.diverged,
     ),
     Command(
         {"plus,equals_sign": "widen(0.5)"},

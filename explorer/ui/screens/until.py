@@ -17,9 +17,12 @@ from probes.schema.until import GRAMMAR, parse_until
 CONDITIONS = (
     ("split", "the two choices differ"),
     ("kl>2", "one step's KL, on the shared text, is above 2 nat"),
-    ("sum.kl>10", "the KL so far adds up to more than 10 nat"),
+    ("ΣKL>10", "the KL so far, on the shared text, adds up to more than 10 nat"),
     ("survival<0.01", "the two samplers agree with less than 1 %"),
+    ("diverge", "the two texts differ from here on"),
     ("loop", "either text repeats itself"),
+    ("h.cos<0.9", "any figure of a step, by its name in the JSON"),
+    ("eos", "a text ends"),
     ("token=TEXT", "this token is taken"),
     ("steps=20", "twenty more steps are done"),
 )

@@ -20,13 +20,13 @@ def _of(read: Callable[[Summary], float | None]) -> Callable[[Stretch], tuple[fl
     return lambda stretch: (read(stretch.before), read(stretch.after))
 
 
-TOTAL: Figure = ("ΣKL total ↓", lambda s: s.own or (None, None), numbers.significant)
-"""Of each model on its own text; there is one only if the texts have parted."""
+OWN: Figure = ("ΣKL own ↓", lambda s: s.own or (None, None), numbers.significant)
+"""Of each model on its own text; there is one only if the texts have diverged."""
 FIGURES: tuple[Figure, ...] = (
-    ("ΣKL ↓", _of(lambda s: s.kl_local_sum), numbers.significant),
-    TOTAL,
-    ("mean KL ↓", _of(lambda s: s.kl_local.mean if s.kl_local else None), numbers.significant),
-    ("largest KL ↓", _of(lambda s: s.kl_local.max if s.kl_local else None), numbers.significant),
+    ("ΣKL ↓", _of(lambda s: s.kl_shared_sum), numbers.significant),
+    OWN,
+    ("mean KL ↓", _of(lambda s: s.kl_shared.mean if s.kl_shared else None), numbers.significant),
+    ("largest KL ↓", _of(lambda s: s.kl_shared.max if s.kl_shared else None), numbers.significant),
     ("survival ↑", _of(lambda s: s.survival), numbers.chance),
     ("half-life ↑", _of(lambda s: s.half_life), numbers.significant),
     ("same top-1 ↑", _of(lambda s: s.agree_rate), numbers.percent),
@@ -78,7 +78,7 @@ class BeforeAfter(LineWidget, can_focus=True):
                 *((one.verdict.center(pair), palette.strong) for one in stretches),
             ],
         ]
-        figures = [figure for figure in FIGURES if figure is not TOTAL or outcome.whole.own is not None]
+        figures = [figure for figure in FIGURES if figure is not OWN or outcome.whole.own is not None]
         if size.height >= len(figures) + 4:
             lines = [
                 [(f" {fit(flowing(str(outcome.before or 'made elsewhere')), size.width - 2)}", palette.muted)],

@@ -26,7 +26,7 @@ class ChartLine:
 
     column: Column
     role: str
-    """Which style of the palette: "local", "total", "dense", "pruned", "muted"."""
+    """Which style of the palette: "shared", "own", "dense", "pruned", "muted"."""
     dash: Dash = SOLID
     """Tells series apart without colours."""
 

@@ -168,8 +168,8 @@ class ComparedTexts(LineWidget, can_focus=True):
     def show(self, compared: RunComparison, cursor: int, side: int) -> None:
         self._compared, self._cursor, self.side = compared, cursor, side
         text = compared.texts[side]
-        parts = f"parts at step {text.parts_at}" if text.parts_at else "the same throughout"
-        self.entitle(FrameText(f"{text.side} text, token under token"), FrameText(parts))
+        diverges = f"diverges at step {text.diverges_at}" if text.diverges_at else "the same throughout"
+        self.entitle(FrameText(f"{text.side} text, token under token"), FrameText(diverges))
         self.redraw()
 
     def draw(self, size: Size) -> Iterable[Pieces]:

@@ -1,4 +1,4 @@
-"""Figures in words: a row a figure, local and total side by side where they are two things."""
+"""Figures in words: a row a figure, shared and own side by side where they are two things."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class FigureRow:
 
     label: str
     arrow: str
-    local: str = ""
+    shared: str = ""
     """Of the shared context; empty where the figure is of the two texts as they are."""
-    total: str = ""
+    own: str = ""
     """Of each model on its own context; empty where there is no such figure, or no second context."""
     unit: str = ""
 
@@ -35,7 +35,7 @@ class PanelFigures:
     name: str
     """What stands before a single line: "embedding"."""
     rows: tuple[FigureRow, ...]
-    parted: bool
+    diverged: bool
     """True shows two columns."""
 
 
@@ -63,23 +63,23 @@ class FigureRows(LineWidget):
 
     def _table(self, figures: PanelFigures, width: int) -> list[list[Piece]]:
         palette = self.palette
-        label = max(8, width - (2 * VALUE - 1 if figures.parted else VALUE + 4))
+        label = max(8, width - (2 * VALUE - 1 if figures.diverged else VALUE + 4))
         lines: list[list[Piece]] = []
-        if figures.parted:
-            head: list[Piece] = [(" " * label, None)]
-            head += [(_right("local ━", VALUE - 1), palette.local), (_right("total ┅", VALUE), palette.total)]
+        if figures.diverged:
+            head: list[Piece] = [(" " * (label - 1), None)]
+            head += [(_right("shared ━", VALUE), palette.shared), (_right("own ┅", VALUE), palette.own)]
             lines.append(head)
         for row in figures.rows:
             text = f"{row.label} {row.arrow}"
-            if figures.parted and len(text) + len(row.unit) + 1 < label:
+            if figures.diverged and len(text) + len(row.unit) + 1 < label:
                 text += f" {row.unit}"
-            room = label - (cell_len(row.local) >= VALUE - 1)
+            room = label - (cell_len(row.shared) >= VALUE - 1)
             line: list[Piece] = [(fit(text, room).ljust(label), palette.muted)]
-            if figures.parted:
-                line.append((_right(row.local, VALUE - 1), palette.local))
-                line.append((_right(row.total, VALUE), palette.total))
+            if figures.diverged:
+                line.append((_right(row.shared, VALUE - 1), palette.shared))
+                line.append((_right(row.own, VALUE), palette.own))
             else:
-                line.append((_right(row.local or row.total, VALUE), palette.strong))
+                line.append((_right(row.shared or row.own, VALUE), palette.strong))
                 line.append((f" {row.unit}"[:4], palette.muted))
             lines.append(line)
         return lines
@@ -91,10 +91,10 @@ class FigureRows(LineWidget):
         used = 13
         for place, row in enumerate(figures.rows):
             parts: list[Piece] = [(f"{row.label} {row.arrow} ".replace("  ", " "), palette.muted)]
-            if figures.parted and row.local and row.total:
-                parts += [(f"{row.local} local ", palette.local), (f"{row.total} total", palette.total)]
+            if figures.diverged and row.shared and row.own:
+                parts += [(f"{row.shared} shared ", palette.shared), (f"{row.own} own", palette.own)]
             else:
-                parts.append((row.local or row.total, palette.strong))
+                parts.append((row.shared or row.own, palette.strong))
             size = sum(cell_len(text) for text, _ in parts) + 2
             if used + size > width and place:
                 break

@@ -29,13 +29,13 @@ class KlStrip(LineWidget, can_focus=True):
         self._column = Column()
         self._steps = self._cursor = 0
         self._split: int | None = None
-        self._local = False
+        self._diverged = False
         self._look: object = None
 
     def show(self, view: View) -> None:
-        column = view.columns.get("p.kl", Scope.LOCAL)
+        column = view.columns.get("p.kl", Scope.SHARED)
         self._column, self._steps, self._cursor, self._split = column, len(column), view.cursor, view.split
-        self._local = view.parted
+        self._diverged = view.diverged
         look = self._looks(self.size.width - 2)
         if look != self._look:
             self._look = look
@@ -46,7 +46,7 @@ class KlStrip(LineWidget, can_focus=True):
         axis = self.axis
         bounds = cell_bounds(self._column, axis, width).copy() if width > 0 else []
         marked = [axis.cell(step, width) if step else -1 for step in (self._cursor, self._split)]
-        return self._column, axis, bounds, len(self._column.odd), marked, self._local, self._steps > 0
+        return self._column, axis, bounds, len(self._column.odd), marked, self._diverged, self._steps > 0
 
     @property
     def axis(self) -> Axis:
@@ -70,7 +70,7 @@ class KlStrip(LineWidget, can_focus=True):
 
     def _marks(self, width: int) -> list[Piece]:
         marks: list[Piece] = [(" ", self.palette.muted)] * width
-        name = "local KL by step" if self._local else "KL by step"
+        name = "shared KL by step" if self._diverged else "KL by step"
         hint = f"{name} · ┆ first split · ▲ cursor"
         if not self._steps:
             hint = name

@@ -159,10 +159,8 @@ def table_rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken,
     """The table of a step: on the shared context if there is one, unless `own_contexts` is set."""
     if record is None:
         return ()
-    shared = record.shared
-    if shared is not None and not own_contexts:
-        return shared.top
-    return record.top
+    found = record.own if own_contexts or record.shared is None else record.shared
+    return found.top if found else ()
 
 
 def table_title(record: StepRecord | None, own_contexts: bool, *, scored: bool = False) -> str:
@@ -172,9 +170,9 @@ def table_title(record: StepRecord | None, own_contexts: bool, *, scored: bool =
     name = f"next token at step {record.step}"
     if scored and (about := scored_token(record)):
         return f"{name} · the text has {about}"
-    if record.same_context or not (record.top or record.local):
+    if record.same_context or (record.own is None and record.shared is None):
         return name
-    if own_contexts or record.local is None:
+    if own_contexts or record.shared is None:
         return f"{name} · each on its own text"
     return f"{name} · both on the dense text"
 
@@ -205,7 +203,7 @@ def choices(record: StepRecord | None, row: TopToken, own_contexts: bool) -> str
     """● if the dense model chose this token, ○ if the pruned one did on the table's context."""
     if record is None:
         return "  "
-    known = record.same_context or own_contexts or record.local is None
+    known = record.same_context or own_contexts or record.shared is None
     dense = record.dense is not None and record.dense.token_id == row.token_id
     pruned = known and record.pruned is not None and record.pruned.token_id == row.token_id
     return ("●" if dense else " ") + ("○" if pruned else " ")

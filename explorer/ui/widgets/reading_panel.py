@@ -25,7 +25,7 @@ class ReadingPanel(LineWidget, can_focus=True):
         self._brief = ""
 
     def show(self, view: View) -> None:
-        found = reading.sentences(view.record, view.parts_at, scored=view.scores)
+        found = reading.sentences(view.record, view.diverges_at, scored=view.scores)
         if found != self._sentences:
             self._sentences = found
             self._brief = reading.brief(view.record)

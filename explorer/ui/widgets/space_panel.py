@@ -168,7 +168,7 @@ class SpacePanel(FramedWidget, can_focus=True):
             return ""
         found = panel_figures(self.space, self._view)
         lines = [f"{self.space.title}, step {self._view.cursor}"]
-        lines += ["\t".join(part for part in (r.label, r.local, r.total, r.unit) if part) for r in found.rows]
+        lines += ["\t".join(part for part in (r.label, r.shared, r.own, r.unit) if part) for r in found.rows]
         return "\n".join(lines)
 
     def _share_height(self, shown: FigureRows) -> None:
@@ -176,7 +176,7 @@ class SpacePanel(FramedWidget, can_focus=True):
         height = self.size.height
         wanted = None
         if height > 1 and not self.has_class("-zoomed"):
-            lines = len(shown.figures.rows) + shown.figures.parted if shown.figures else 2
+            lines = len(shown.figures.rows) + shown.figures.diverged if shown.figures else 2
             wanted = max(2, min(lines, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
         if wanted != self._figures:
             self._figures = shown.styles.height = wanted  # even the same height would arrange the screen anew
@@ -184,25 +184,25 @@ class SpacePanel(FramedWidget, can_focus=True):
 
 def panel_figures(space: Space, view: View) -> PanelFigures:
     """The figures of a space at the cursor."""
-    parted = view.parted
+    diverged = view.diverged
     if space.id == "accumulated":
-        return PanelFigures(space.name, _accumulated(view), parted)
+        return PanelFigures(space.name, _accumulated(view), diverged)
     record = view.record
     found = []
-    dotted = "" if parted else space.drawings[0].beside
+    dotted = "" if diverged else space.drawings[0].beside
     for key in space.figures:
         figure = FIGURES[key]
-        local = text(record, key, Scope.LOCAL) if record else numbers.NONE
-        total = text(record, key, Scope.TOTAL) if record and parted else ""
+        shared = text(record, key, Scope.SHARED) if record else numbers.NONE
+        own = text(record, key, Scope.OWN) if record and diverged else ""
         arrow = f"{figure.better} ┅" if key == dotted else figure.better.value
-        found.append(FigureRow(figure.label, arrow, local, total, figure.unit))
-    return PanelFigures(space.name, tuple(found), parted)
+        found.append(FigureRow(figure.label, arrow, shared, own, figure.unit))
+    return PanelFigures(space.name, tuple(found), diverged)
 
 
 def _accumulated(view: View) -> tuple[FigureRow, ...]:
     if not view.cursor:
         return tuple(FigureRow(label, arrow, numbers.NONE) for label, arrow in (("ΣKL", "↓"), ("survival", "↑")))
-    summary, parted = view.summary, view.parted
+    summary, diverged = view.summary, view.diverged
     significant = numbers.significant
     half = numbers.NONE if summary.half_life is None else significant(summary.half_life)
     scores = (
@@ -213,15 +213,15 @@ def _accumulated(view: View) -> tuple[FigureRow, ...]:
     )
     found = [
         *(scores if view.scores else ()),
-        *_sums(summary, parted),
+        *_sums(summary, diverged),
         FigureRow("survival", "↑", numbers.chance(summary.survival)),
         FigureRow("half-life", "↑", half, unit="tok"),
-        FigureRow("same top-1", "↑", total=numbers.percent(summary.agree_rate)),
+        FigureRow("same top-1", "↑", own=numbers.percent(summary.agree_rate)),
         FigureRow("ppl ratio", "↓", numbers.times(summary.perplexity_ratio)),
-        FigureRow("first split", "↑", total=f"{summary.first_split}" if summary.first_split else "none"),
-        FigureRow("longest run", "↑", total=f"{summary.longest_agreement}", unit="tok"),
+        FigureRow("first split", "↑", own=f"{summary.first_split}" if summary.first_split else "none"),
+        FigureRow("longest run", "↑", own=f"{summary.longest_agreement}", unit="tok"),
     ]
-    local, plain = summary.kl_local, summary.kl
+    shared, own = summary.kl_shared, summary.kl
     for label, name in (
         ("KL mean", "mean"),
         ("median", "median"),
@@ -229,27 +229,27 @@ def _accumulated(view: View) -> tuple[FigureRow, ...]:
         ("99 %", "p99"),
         ("largest", "max"),
     ):
-        here = significant(getattr(local, name)) if local else numbers.NONE
-        there = significant(getattr(plain, name)) if plain else numbers.NONE
-        found.append(FigureRow(label, "↓", here, there if parted else "", "nat"))
+        here = significant(getattr(shared, name)) if shared else numbers.NONE
+        there = significant(getattr(own, name)) if own else numbers.NONE
+        found.append(FigureRow(label, "↓", here, there if diverged else "", "nat"))
     if not view.scores:
         found += scores
     found.append(FigureRow("rms p − q", "↓", significant(summary.rms_p_minus_q)))
     if summary.invalid:
-        found.append(FigureRow("invalid steps", "↓", total=f"{summary.invalid}"))
+        found.append(FigureRow("invalid steps", "↓", own=f"{summary.invalid}"))
     return tuple(found)
 
 
-def _sums(summary: Summary, parted: bool) -> list[FigureRow]:
-    """ΣKL; in a parted run with its drift, which is of the same steps as the two sums that stand above it."""
-    local, total = numbers.significant(summary.kl_local_sum), numbers.significant(summary.kl_sum)
-    if not parted:
-        return [FigureRow("ΣKL", "↓", local, unit="nat")]
-    drift = FigureRow("drift", "↓", total=numbers.significant(summary.drift), unit="nat")
-    if _count(summary.kl) == _count(summary.kl_local):
-        return [FigureRow("ΣKL", "↓", local, total, "nat"), drift]
-    both = FigureRow("while both", "↓", numbers.significant(summary.kl_local_both), total, "nat")
-    return [FigureRow("ΣKL", "↓", local, unit="nat"), both, drift]
+def _sums(summary: Summary, diverged: bool) -> list[FigureRow]:
+    """ΣKL; in a diverged run with its drift, which is of the same steps as the two sums that stand above it."""
+    shared, own = numbers.significant(summary.kl_shared_sum), numbers.significant(summary.kl_sum)
+    if not diverged:
+        return [FigureRow("ΣKL", "↓", shared, unit="nat")]
+    drift = FigureRow("drift", "↓", own=numbers.significant(summary.drift), unit="nat")
+    if _count(summary.kl) == _count(summary.kl_shared):
+        return [FigureRow("ΣKL", "↓", shared, own, "nat"), drift]
+    both = FigureRow("while both", "↓", numbers.significant(summary.kl_shared_both), own, "nat")
+    return [FigureRow("ΣKL", "↓", shared, unit="nat"), both, drift]
 
 
 def _count(spread: Spread | None) -> int:
@@ -257,15 +257,15 @@ def _count(spread: Spread | None) -> int:
 
 
 def picture(drawing: Drawing, view: View, *, captioned: bool = False) -> Picture:
-    """The chart of a figure over the whole path: local alone, or local over total where the texts have parted."""
+    """The chart of a figure over the whole path: shared alone, or shared over own where the texts have diverged."""
     columns, caption = view.columns, drawing.caption
-    lines = [ChartLine(columns.get(drawing.key, Scope.LOCAL), "local")]
+    lines = [ChartLine(columns.get(drawing.key, Scope.SHARED), "shared")]
     if drawing.key == "sum.survival":
         pass
-    elif view.parted:
-        lines.append(ChartLine(columns.get(drawing.key, Scope.TOTAL), "total", DASHED))
+    elif view.diverged:
+        lines.append(ChartLine(columns.get(drawing.key, Scope.OWN), "own", DASHED))
     elif drawing.beside:
-        lines.append(ChartLine(columns.get(drawing.beside, Scope.LOCAL), "muted", DASHED))
+        lines.append(ChartLine(columns.get(drawing.beside, Scope.SHARED), "muted", DASHED))
         caption += f", {drawing.beside_caption}"
     lowest, highest = _extent(lines, view)
     return Picture(

@@ -56,7 +56,7 @@ class Status(LineWidget):
             return [[(" ", None), *work_pieces(view, view.work, palette, max(8, min(24, width // 5)))]]
         text = sentence(view, width - 1)
         if not text and self.screen.has_class("-compact"):
-            text = reading.sentences(view.record, view.parts_at, scored=view.scores)[1]
+            text = reading.sentences(view.record, view.diverges_at, scored=view.scores)[1]
         return [[(f" {fit(text, width - 1)}", palette.muted)]]
 
 

@@ -53,6 +53,6 @@ def test_the_methods_are_a_table_in_markdown_however_narrow_the_terminal(summary
     assert rows[0] == ["setting", "weights gone", "seconds", "mean KL", "ΣKL", "same top-1", "first split"]
     assert set("".join(rows[1])) <= set("-:")
     assert rows[2][:3] == ["`wanda:0.5`", "50.0 %", "6.25"]
-    assert summary.kl_local is not None
-    assert float(rows[2][3]) == pytest.approx(summary.kl_local.mean, rel=0.01)
+    assert summary.kl_shared is not None
+    assert float(rows[2][3]) == pytest.approx(summary.kl_shared.mean, rel=0.01)
     assert rows[3] == ["`heads:0.01`", "That is none.", "–", "–", "–", "–", "–"]

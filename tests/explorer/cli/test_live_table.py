@@ -34,15 +34,15 @@ def test_the_kl_of_a_row_is_what_the_sum_beside_it_grows_by(follow: Follow) -> N
         assert record.shared is not None
         assert float(figures[2]) == pytest.approx(record.shared.p.kl, rel=0.01)
         assert float(figures[3]) == pytest.approx(before + record.shared.p.kl, rel=0.01)
-        before = record.sum.kl_local
+        before = record.sum.kl_shared
         if own:
-            assert record.p is not None
-            assert float(figures[5]) == pytest.approx(record.p.kl, rel=0.01)
+            assert record.own is not None
+            assert float(figures[5]) == pytest.approx(record.own.p.kl, rel=0.01)
 
 
 def test_only_a_run_of_two_texts_has_a_second_kl() -> None:
     heads = {follow: " ".join(table(follow, 1)[-2]) for follow in (Follow.DENSE, Follow.FREE, Follow.TEXT)}
-    assert [("own KL" in head, "local" in head) for head in heads.values()] == [
+    assert [("own KL" in head, "shared" in head) for head in heads.values()] == [
         (False, False),
         (True, False),
         (False, False),

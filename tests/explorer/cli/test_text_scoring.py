@@ -92,7 +92,7 @@ def test_the_live_table_shows_the_scored_tokens_and_both_perplexities(pair: Pair
     lines = out.getvalue().splitlines()
     heading = next(line for line in lines if line.startswith(" step"))
     assert heading.split()[:4] == ["step", "scored", "p", "q"]
-    assert "local" not in heading
+    assert "shared" not in heading
     first = lines[lines.index(heading) + 1]
     ids = TOKENIZER("the ring", add_special_tokens=False)["input_ids"]
     p, q = (math.exp(-one) for one in nll(pair, [0], ids[:1]))

@@ -46,7 +46,7 @@ def test_every_figure_is_the_summary_of_the_steps_all_have(tmp_path: Path) -> No
     assert found.entries[1].summary == summarise(records(short))
     rows = {row.name: row for row in found.rows}
     assert rows["steps"].values == (30, 12)
-    sums = [summarise(records(events)[:12]).kl_local_sum for events in (long, short)]
+    sums = [summarise(records(events)[:12]).kl_shared_sum for events in (long, short)]
     assert rows["ΣKL, shared context"].values == tuple(sums)
     assert rows["ΣKL, shared context"].differences == (0.0, sums[1] - sums[0])
     assert any("first 12 steps" in note for note in found.notes)
@@ -57,7 +57,7 @@ def stopped(events: list[Event], after: int) -> list[Event]:
 
     def alone(record: StepRecord) -> StepRecord:
         ended = replace(record, pruned=None, taken_pruned=None, same_context=False, agree=None)
-        return replace(ended, h=None, z=None, p=None, local=record.shared)
+        return replace(ended, same_context=False, own=None, shared=record.shared)
 
     return [
         replace(e, record=alone(e.record)) if isinstance(e, StepMeasured) and e.record.step > after else e
@@ -74,7 +74,7 @@ def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_al
     assert rows["steps compared"].values == (24, 7)
     first = [summarise(records(events)[:7]) for events in (whole, short)]
     for name, values in (
-        ("ΣKL, total", [s.kl_sum for s in first]),
+        ("ΣKL, own contexts", [s.kl_sum for s in first]),
         ("drift", [s.drift for s in first]),
         ("same top-1", [s.agree_rate for s in first]),
         ("longest agreement", [s.longest_agreement for s in first]),
@@ -83,7 +83,7 @@ def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_al
         assert found.marked(rows[name])
     every = [summarise(records(events)) for events in (whole, short)]
     for name, values in (
-        ("ΣKL, shared context", [s.kl_local_sum for s in every]),
+        ("ΣKL, shared context", [s.kl_shared_sum for s in every]),
         ("survival", [s.survival for s in every]),
         ("log ratio", [s.log_ratio for s in every]),
     ):
@@ -104,7 +104,7 @@ def test_figures_leave_out_what_one_of_them_could_not_compare(tmp_path: Path) ->
     assert (found.common, found.shared) == (steps, steps - 1)
     rows = {row.name: row for row in found.rows}
     kept = [record for record in found.entries[1].records[:steps] if record.step != 9]
-    assert rows["ΣKL, shared context"].values[1] == summarise(kept).kl_local_sum
+    assert rows["ΣKL, shared context"].values[1] == summarise(kept).kl_shared_sum
     assert f"At {steps - 1} of the first {steps} steps" in " ".join(found.notes)
     assert found.span == f"{steps} steps, {steps - 1} of them"
 
@@ -113,7 +113,7 @@ def test_figures_over_no_step_at_all_are_missing(tmp_path: Path) -> None:
     whole, none = session_events(8, setting="wanda:0.3"), stopped(session_events(8), 0)
     found = compare_recordings([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", none)])
     rows = {row.name: row for row in found.rows}
-    assert rows["ΣKL, total"].values == rows["same top-1"].values == (None, None)
+    assert rows["ΣKL, own contexts"].values == rows["same top-1"].values == (None, None)
     assert "is left out" in found.notes[-1]
 
 
@@ -126,12 +126,18 @@ def test_the_table_and_the_object_say_over_how_many_steps_a_figure_is(tmp_path: 
     console = Console(width=120, record=True, file=StringIO())
     print_compared(found, console)
     text = console.export_text()
-    for words in ("over 24 steps", "steps compared", "ΣKL, total * [nat]", "same top-1 *", "is over the 7 steps"):
+    for words in (
+        "over 24 steps",
+        "steps compared",
+        "ΣKL, own contexts * [nat]",
+        "same top-1 *",
+        "the 7 steps",
+    ):
         assert words in text
     assert "ΣKL, shared context [nat]" in text
     plain = json.loads(json.dumps(compared_object(found), allow_nan=False))
     over = {row["name"]: row["over"] for row in plain["rows"]}
-    assert (over["ΣKL, total"], over["ΣKL, shared context"], over["steps"]) == (7, 24, None)
+    assert (over["ΣKL, own contexts"], over["ΣKL, shared context"], over["steps"]) == (7, 24, None)
     assert [one["steps_compared"] for one in plain["recordings"]] == [24, 7]
     assert plain["notes"] == list(found.notes)
 
@@ -146,18 +152,18 @@ def test_the_first_step_at_which_texts_part_is_found(two: list[Path]) -> None:
     found = compare_recordings(two)
     for text in found.texts:
         assert len(text.tokens) == 24
-        parted = [step for step, (a, b) in enumerate(text.tokens, 1) if a is not None and b is not None and a != b]
-        assert text.parts_at == (parted[0] if parted else None)
+        diverged = [step for step, (a, b) in enumerate(text.tokens, 1) if a is not None and b is not None and a != b]
+        assert text.diverges_at == (diverged[0] if diverged else None)
     dense, pruned = found.texts
-    assert dense.parts_at is None
-    assert pruned.parts_at is not None
+    assert dense.diverges_at is None
+    assert pruned.diverges_at is not None
 
 
 def test_the_same_recording_twice_differs_in_nothing(two: list[Path]) -> None:
     found = compare_recordings([two[0], two[0]])
     assert all(difference in (0.0, None) for row in found.rows for difference in row.differences)
     assert found.warnings == found.notes == ()
-    assert [text.parts_at for text in found.texts] == [None, None]
+    assert [text.diverges_at for text in found.texts] == [None, None]
     assert len({entry.label for entry in found.entries}) == 2
 
 
@@ -273,7 +279,7 @@ def test_the_table_says_warnings_first_and_marks_differences(tmp_path: Path, two
     text = console.export_text()
     assert "wanda:0.2" in text
     assert "wanda:0.9" in text
-    assert "The pruned texts part at step" in text
+    assert "The pruned texts diverge at step" in text
     assert "first split [step]" in text
     survival = next(line for line in text.splitlines() if line.startswith("survival "))
     assert survival.rstrip().endswith("pt")

@@ -14,7 +14,9 @@ from explorer.recordings.library import last_run_of, matching, recordings
 from probes.recording import read
 from probes.recording.lines import encode
 from probes.schema.events import Event, RunStarted, StepMeasured
-from tests.support.records import layers, records, session_events, write_events
+from tests.support.records import layers, lines_of, records, session_events, write_events
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
 def dated(events: list[Event], when: str) -> list[Event]:
@@ -29,7 +31,7 @@ def test_a_recording_is_listed_with_what_its_last_step_says(tmp_path: Path) -> N
     assert (one.models, one.setting) == ("SmolLM2-135M-Instruct", "wanda:0.5")
     assert one.prompt.startswith("Natalia")
     assert (one.runs, one.steps) == (1, 40)
-    assert (one.kl, one.kl_total) == (last.sum.kl_local, last.sum.kl)
+    assert (one.kl, one.kl_own) == (last.sum.kl_shared, last.sum.kl)
     assert (one.survival, one.first_split) == (last.sum.survival, last.sum.first_split)
     assert one.problem == ""
 
@@ -39,7 +41,7 @@ def test_the_last_run_of_several_is_the_one_listed(tmp_path: Path) -> None:
     events = [*session_events(9), *second]
     one = last_run_of(write_events(tmp_path / "run.jsonl", events))
     assert (one.runs, one.steps, one.setting) == (2, 5, "wanda:0.2")
-    assert one.kl == read(one.path).last.path[-1].sum.kl_local
+    assert one.kl == read(one.path).last.path[-1].sum.kl_shared
 
 
 @pytest.mark.parametrize("shown_last", [0, 1])
@@ -50,8 +52,16 @@ def test_a_forked_run_is_listed_with_the_path_that_was_shown_last(shown_last: in
     assert run.branches.current == shown_last
     last = run.path[-1]
     assert one.steps == last.step == (9 if shown_last == 0 else 7)
-    assert (one.kl, one.kl_total) == (last.sum.kl_local, last.sum.kl)
+    assert (one.kl, one.kl_own) == (last.sum.kl_shared, last.sum.kl)
     assert (one.survival, one.first_split) == (last.sum.survival, last.sum.first_split)
+
+
+def test_a_recording_of_an_older_format_is_listed_like_any_other(tmp_path: Path) -> None:
+    old, last = FIXTURES / "collapse_1.jsonl", read(FIXTURES / "collapse_1.jsonl").last.path[-1]
+    joined = tmp_path / "joined.jsonl"
+    joined.write_bytes(old.read_bytes() + b"".join(lines_of(session_events(5))) + old.read_bytes())
+    for one in (last_run_of(old), last_run_of(joined)):
+        assert (one.steps, one.kl, one.kl_own) == (last.step, last.sum.kl_shared, last.sum.kl)
 
 
 def test_a_run_that_has_no_step_yet_is_listed_by_its_header(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_lines_that_read_a_recording_run_as_they_stand(folder: Path, code: s
     assert done.returncode == 0, done.stderr
 
 
-READ_AS_NUMBERS = "assert 'same' not in dir() or same['local.p.kl'].dtype.is_float()"
+READ_AS_NUMBERS = "assert 'same' not in dir() or same['shared.p.kl'].dtype.is_float()"
 
 
 @pytest.mark.parametrize("split", [None, 130], ids=["no split", "late split"])
@@ -68,10 +68,10 @@ def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, code:
         if find_spec(library) is None:
             missing(f"{library} is not installed; `make test` installs it")
     steps = session_events(60 if split is None else 150, follow=Follow.DENSE)
-    parted = records(session_events(40))[-1]
-    assert parted.local is not None
+    diverged = records(session_events(40))[-1]
+    assert not diverged.same_context
     late = [
-        replace(one, record=replace(parted, step=one.record.step))
+        replace(one, record=replace(diverged, step=one.record.step))
         if isinstance(one, StepMeasured) and split is not None and one.record.step > split
         else one
         for one in steps

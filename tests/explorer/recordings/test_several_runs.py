@@ -59,7 +59,7 @@ def test_every_run_with_steps_is_listed_as_it_was(file: Path) -> None:
         (2, 4, "wanda:0.6", 9),
         (3, 4, "wanda:0.6", 7),
     ]
-    assert [one.kl for one in found] == [run.path[-1].sum.kl_local for run in read(file).runs[:3]]
+    assert [one.kl for one in found] == [run.path[-1].sum.kl_shared for run in read(file).runs[:3]]
     assert found[2].prompt == "Why is the sky blue?"
     assert [one.chosen.run for one in recordings(file.parent)] == [3, 2, 1]
 

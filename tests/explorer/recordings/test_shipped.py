@@ -26,8 +26,8 @@ def test_the_sums_follow_from_the_steps(recording: RecordedRun) -> None:
     path = recording.path
     shared = [record.shared for record in path]
     last = path[-1].sum
-    assert last.kl == pytest.approx(math.fsum(record.p.kl for record in path if record.p), rel=1e-12)
-    assert last.kl_local == pytest.approx(math.fsum(one.p.kl for one in shared if one), rel=1e-12)
+    assert last.kl == pytest.approx(math.fsum(record.own.p.kl for record in path if record.own), rel=1e-12)
+    assert last.kl_shared == pytest.approx(math.fsum(one.p.kl for one in shared if one), rel=1e-12)
     assert last.survival == pytest.approx(math.prod(1 - one.p.tv for one in shared if one), rel=1e-9)
     ratios = [
         math.log(record.taken.p / record.taken.q)
@@ -43,7 +43,7 @@ def test_the_sums_follow_from_the_steps(recording: RecordedRun) -> None:
 
 def test_each_step_is_consistent_within_itself(recording: RecordedRun) -> None:
     for record in recording.path:
-        for one in (record.shared, record.local):
+        for one in (record.own, record.shared):
             if one is None:
                 continue
             h, z, p = one.h, one.z, one.p
@@ -64,7 +64,7 @@ def test_the_collapse_is_one() -> None:
     last = shipped("collapse.jsonl").path[-1].sum
     assert last.first_split == 5
     assert last.survival < 1e-20
-    assert last.kl > last.kl_local, "drift comes on top of what pruning does"
+    assert last.kl > last.kl_shared, "drift comes on top of what pruning does"
 
 
 def test_dropped_attention_ends_in_a_loop() -> None:

@@ -115,10 +115,10 @@ def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
     step(source, heard, 3)
     again = shown(heard, 4)
     assert [record.step for record in again] == list(range(1, 10))
-    assert again[-1].p is not None
+    assert again[-1].own is not None
     fresh = expected(SECOND, 9)[-1]
-    assert fresh.p is not None
-    assert again[-1].p.kl == pytest.approx(fresh.p.kl, abs=1e-5), "read in one piece, which moves the last digits"
+    assert fresh.own is not None
+    assert again[-1].own.p.kl == pytest.approx(fresh.own.p.kl, abs=1e-5), "read at once, which moves the last digits"
 
 
 def test_a_change_that_interrupts_measuring_again_has_all_steps_measured(heard: Listener) -> None:

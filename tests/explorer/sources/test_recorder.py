@@ -17,8 +17,8 @@ from explorer.sources.toy.source import ToySource
 from probes.recording import SessionWriter, read
 from probes.schema.errors import BadInput, Failure, FailureKind
 from probes.schema.events import Event, Failed, WorkProgressed
+from probes.schema.flat_step import to_jsonable
 from probes.schema.prune_setting import parse
-from probes.schema.record import to_jsonable
 from probes.schema.requests import Cancel, Fork, Pause, Prune, Restart, Run, Select, Step
 from tests.support.records import records, session_events, settings
 

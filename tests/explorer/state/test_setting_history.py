@@ -14,6 +14,7 @@ from explorer.ui.widgets.before_after import BeforeAfter
 from probes.schema.prune_setting import Setting, parse
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.settings import Follow
+from tests.support.records import with_own
 from tests.support.stage import on_stage, press, scripted
 
 
@@ -34,27 +35,27 @@ def test_the_verdict_follows_the_kl_on_the_shared_context() -> None:
 
 def test_a_step_without_figures_on_one_side_is_left_out_on_both() -> None:
     before, after = path("wanda:0.5", 12), path("wanda:0.3", 12)
-    after[6] = replace(after[6], invalid=Invalid("pruned", "layer"), h=None, z=None, p=None, local=None)
+    after[6] = replace(after[6], invalid=Invalid("pruned", "layer"), own=None, shared=None)
     found = stretch(before, after)
     both = set(range(1, 13)) - {7}
     assert found.steps == 11
-    assert found.before.kl_local_sum == pytest.approx(kl(before, both), rel=1e-12)
-    assert found.after.kl_local_sum == pytest.approx(kl(after, both), rel=1e-12)
+    assert found.before.kl_shared_sum == pytest.approx(kl(before, both), rel=1e-12)
+    assert found.after.kl_shared_sum == pytest.approx(kl(after, both), rel=1e-12)
 
 
-def test_the_total_adds_up_steps_at_which_both_settings_have_both_texts() -> None:
+def test_the_own_sum_adds_up_steps_at_which_both_settings_have_both_texts() -> None:
     before, after = path("wanda:0.5", 30, Follow.FREE), path("wanda:0.4", 30, Follow.FREE)
-    before[-5:] = [replace(one, h=None, z=None, p=None, taken_pruned=None, pruned=None) for one in before[-5:]]
+    before[-5:] = [replace(one, own=None, taken_pruned=None, pruned=None) for one in before[-5:]]
     found = stretch(before, after)
     assert found.own is not None
-    sums = [sum(one.p.kl for one in records[:25] if one.p) for records in (before, after)]
+    sums = [sum(one.own.p.kl for one in records[:25] if one.own) for records in (before, after)]
     assert found.own == pytest.approx(sums)
     assert stretch(before[:9], after[:9]).own is None, "one text so far: there is no second sum"
 
 
 def test_an_undefined_sum_is_neither_better_nor_worse() -> None:
     before = path("wanda:0.5", 3)
-    undefined = replace(before[1], p=replace(before[1].p, kl=math.nan))  # type: ignore[type-var]
+    undefined = with_own(before[1], p=replace(before[1].own.p, kl=math.nan))
     assert stretch(before, [before[0], undefined, before[2]]).verdict == "undefined"
 
 

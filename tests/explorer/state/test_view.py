@@ -188,7 +188,7 @@ def test_the_summary_at_an_earlier_cursor_leaves_out_what_came_later() -> None:
 
 def flat(summary: Summary) -> dict[str, float | None]:
     plain = dataclasses.asdict(summary)
-    nested = {key: plain.pop(key) or {} for key in ("kl", "kl_local")}
+    nested = {key: plain.pop(key) or {} for key in ("kl", "kl_shared")}
     return plain | {f"{key}.{name}": value for key, spread in nested.items() for name, value in spread.items()}
 
 
@@ -197,7 +197,7 @@ def test_a_fork_shows_the_new_branch_and_going_back_shows_the_old_one_whole() ->
     view = viewed(source, 20)
     before = list(view.path)
     view.move_to(4)
-    token = before[3].top[1].token_id
+    token = before[3].own.top[1].token_id
     source.ask(Fork(4, dense=token))
     assert view.newest == 4
     assert view.following
@@ -212,7 +212,7 @@ def test_what_a_chart_draws_is_of_the_branch_that_is_shown() -> None:
     source = scripted(Follow.DENSE)
     view = viewed(source, 20)
     assert len(view.columns.get("p.kl")) == 20
-    source.ask(Fork(4, dense=view.path[3].top[1].token_id))
+    source.ask(Fork(4, dense=view.path[3].own.top[1].token_id))
     assert len(view.columns.get("p.kl")) == 4
     generation = view.generation
     source.ask(Select(0))

@@ -48,7 +48,7 @@ async def test_any_token_can_be_typed() -> None:
         assert source.asked[-1] == Fork(7, dense=" clips")
 
 
-async def test_a_typed_token_asks_where_once_the_texts_have_parted() -> None:
+async def test_a_typed_token_asks_where_once_the_texts_have_diverged() -> None:
     source = scripted(Follow.FREE)
     async with on_stage(source, 30) as (app, pilot):
         await press(pilot, "i")

@@ -83,7 +83,7 @@ async def test_up_and_down_choose_a_row_and_enter_forks_with_it() -> None:
     async with on_stage(source, 10) as (app, pilot):
         await press(pilot, "left", "down", "down", "up", "enter")
         asked = source.asked[-1]
-        row = app.view.branches.path(0)[8].top[1]
+        row = app.view.branches.path(0)[8].own.top[1]
         assert asked == Fork(9, dense=row.token_id)
         assert app.view.branches.current == 1
         assert app.view.newest == 9
@@ -100,7 +100,7 @@ async def test_a_new_step_chooses_the_first_row_again() -> None:
     [("b", ("dense", "pruned")), ("d", ("dense",)), ("p", ("pruned",))],
 )
 async def test_a_fork_of_two_texts_asks_where(answer: str, asked: tuple[str, ...]) -> None:
-    for step, keys in ((1, ("home",)), (30, ())):  # before the texts have parted, and after
+    for step, keys in ((1, ("home",)), (30, ())):  # before the texts have diverged, and after
         source = scripted()
         async with on_stage(source, 30) as (app, pilot):
             await press(pilot, *keys, "down")
@@ -146,10 +146,10 @@ async def test_c_turns_the_table_between_the_two_contexts() -> None:
     async with on_stage(scripted(), 30) as (app, pilot):
         table = app.main.query_one(NextTokens)
         record = app.view.path[-1]
-        assert record.local is not None
-        assert table._rows == record.local.top
+        assert record.shared is not None
+        assert table._rows == record.shared.top
         await press(pilot, "c")
-        assert table._rows == record.top
+        assert table._rows == record.own.top
 
 
 async def test_plus_and_minus_show_fewer_and_more_steps_around_the_cursor() -> None:

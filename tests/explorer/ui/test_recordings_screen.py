@@ -213,7 +213,7 @@ async def test_the_cursor_is_shared_by_texts_and_charts(folder: Path) -> None:
         screen = app.screen
         assert isinstance(screen, ComparisonScreen)
         await press(pilot, "g")
-        parts = screen._compared.texts[1].parts_at
+        parts = screen._compared.texts[1].diverges_at
         assert parts is not None
         assert screen.query_one(ComparedTexts)._cursor == parts
         charts = [chart.picture for chart in screen.query("Chart")]  # type: ignore[attr-defined]
@@ -334,7 +334,7 @@ async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_poin
             "same top-1",
             "longest agreement",
         }
-        assert rows["ΣKL, total, nat"].split()[3:5] == ["67.6", "103"]
+        assert rows["ΣKL, own contexts, nat"].split()[3:5] == ["67.6", "103"]
         assert rows["survival"].split()[-4:] == ["59", "%", "+59.4", "pt"]
         assert rows["same top-1"].split()[2:] == ["50", "%", "29", "%", "−21.4", "pt", "100", "%", "+50.0", "pt"]
         assert "is over the 14 steps" in " ".join(app.screen._notes())  # type: ignore[attr-defined]

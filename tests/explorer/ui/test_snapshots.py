@@ -23,7 +23,7 @@ from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, explorer, listed,
 
 
 @SIZES
-def test_a_parted_run(snap_compare: Compare, size: tuple[int, int]) -> None:
+def test_a_diverged_run(snap_compare: Compare, size: tuple[int, int]) -> None:
     source = scripted()
     assert seen(explorer(source), snap_compare, size, before(source, 42, running=True))
 

@@ -31,7 +31,7 @@ def hex_of(style: Style) -> str:
 
 
 @pytest.mark.parametrize("name", [DARK, LIGHT])
-@pytest.mark.parametrize("role", ["text", "muted", "dense", "pruned", "local", "total", "split", "odd"])
+@pytest.mark.parametrize("role", ["text", "muted", "dense", "pruned", "shared", "own", "split", "odd"])
 def test_words_and_figures_stand_out_from_the_background(name: str, role: str) -> None:
     assert contrast(hex_of(getattr(palette(name), role)), BACKGROUND[name] or "") >= 4.5
 
@@ -68,7 +68,7 @@ def test_levels_begin_at_their_bounds() -> None:
 
 
 def test_the_terminal_theme_uses_the_terminals_own_colours_only() -> None:
-    styles = [getattr(palette(TERMINAL), name) for name in ("text", "muted", "dense", "pruned", "total", "selected")]
+    styles = [getattr(palette(TERMINAL), name) for name in ("text", "muted", "dense", "pruned", "own", "selected")]
     for style in [*styles, *palette(TERMINAL).ramp]:
         for colour in (style.color, style.bgcolor):
             assert colour is None or colour.triplet is None

@@ -16,48 +16,48 @@ from probes.schema.settings import Follow
 from tests.support.stage import scripted
 
 
-def parted() -> StepRecord:
-    """A step of a free run after the texts have parted."""
+def diverged() -> StepRecord:
+    """A step of a free run after the texts have diverged."""
     return next(record for record in scripted().records(40) if not record.same_context)
 
 
 def test_local_is_the_shared_context_and_total_the_own_ones() -> None:
-    record = parted()
-    assert record.local is not None
-    assert record.p is not None
-    assert value(record, "p.kl", Scope.LOCAL) == record.local.p.kl
-    assert value(record, "p.kl", Scope.TOTAL) == record.p.kl
-    assert value(record, "sum.kl", Scope.LOCAL) == record.sum.kl_local
-    assert value(record, "sum.kl", Scope.TOTAL) == record.sum.kl
+    record = diverged()
+    assert record.shared is not None
+    assert record.own is not None
+    assert value(record, "p.kl", Scope.SHARED) == record.shared.p.kl
+    assert value(record, "p.kl", Scope.OWN) == record.own.p.kl
+    assert value(record, "sum.kl", Scope.SHARED) == record.sum.kl_shared
+    assert value(record, "sum.kl", Scope.OWN) == record.sum.kl
 
 
 def test_on_one_context_local_and_total_are_the_same() -> None:
     record = scripted(Follow.DENSE).records(3)[2]
     for key in FIGURES:
-        assert value(record, key, Scope.LOCAL) == value(record, key, Scope.TOTAL)
+        assert value(record, key, Scope.SHARED) == value(record, key, Scope.OWN)
 
 
 def test_amplification_is_the_ratio_of_the_gaps() -> None:
-    record = parted()
-    shared = record.local
+    record = diverged()
+    shared = record.shared
     assert shared is not None
-    assert value(record, "p.amplification_h", Scope.LOCAL) == pytest.approx((1 - shared.p.cos) / (1 - shared.h.cos))
+    assert value(record, "p.amplification_h", Scope.SHARED) == pytest.approx((1 - shared.p.cos) / (1 - shared.h.cos))
     expected = (1 - shared.p.cos) / (1 - shared.z.cos_centred)
-    assert value(record, "p.amplification_z", Scope.LOCAL) == pytest.approx(expected)
+    assert value(record, "p.amplification_z", Scope.SHARED) == pytest.approx(expected)
 
 
 def test_a_ratio_over_float_noise_is_undefined() -> None:
     copy = scripted(setting="wanda:0").records(1)[0]
-    assert value(copy, "p.kl", Scope.LOCAL) == 0
-    ratio = value(copy, "p.amplification_h", Scope.LOCAL)
+    assert value(copy, "p.kl", Scope.SHARED) == 0
+    ratio = value(copy, "p.amplification_h", Scope.SHARED)
     assert ratio is not None
     assert math.isnan(ratio)
-    assert text(copy, "p.amplification_h", Scope.LOCAL) == "undef."
+    assert text(copy, "p.amplification_h", Scope.SHARED) == "undef."
 
 
 def test_a_step_without_figures_shows_a_dash() -> None:
     invalid = scripted(accidents=Accidents(invalid=3)).records(3)[2]
-    assert all(text(invalid, key, Scope.LOCAL) == "–" for key in FIGURES if not key.startswith("sum."))
+    assert all(text(invalid, key, Scope.SHARED) == "–" for key in FIGURES if not key.startswith("sum."))
 
 
 def test_every_figure_of_a_panel_is_known() -> None:
@@ -66,15 +66,15 @@ def test_every_figure_of_a_panel_is_known() -> None:
             assert key in FIGURES
 
 
-def test_a_parted_run_draws_two_series_told_apart_by_dashes() -> None:
+def test_a_diverged_run_draws_two_series_told_apart_by_dashes() -> None:
     source, view = scripted(), View()
     source.open(view.apply)
     source.advance(40)
     probability = SPACES[2].drawings[0]
-    local, total = picture(probability, view).lines
-    assert (local.dash, total.dash) == (SOLID, DASHED)
-    assert local.role != total.role
-    assert local.column is not total.column
+    shared, own = picture(probability, view).lines
+    assert (shared.dash, own.dash) == (SOLID, DASHED)
+    assert shared.role != own.role
+    assert shared.column is not own.column
 
 
 def test_the_accumulated_panel_tells_what_the_summary_says() -> None:
@@ -83,7 +83,7 @@ def test_the_accumulated_panel_tells_what_the_summary_says() -> None:
     source.advance(40)
     rows = {row.label: row for row in panel_figures(SPACES[3], view).rows}
     record = view.path[-1]
-    assert rows["ΣKL"].local.startswith(f"{record.sum.kl_local:.3g}"[:3])
-    assert rows["ΣKL"].total.startswith(f"{record.sum.kl:.3g}"[:3])
-    assert rows["first split"].total == str(record.sum.first_split)
-    assert rows["same top-1"].total == f"{100 * record.sum.agree_rate:.0f} %"
+    assert rows["ΣKL"].shared.startswith(f"{record.sum.kl_shared:.3g}"[:3])
+    assert rows["ΣKL"].own.startswith(f"{record.sum.kl:.3g}"[:3])
+    assert rows["first split"].own == str(record.sum.first_split)
+    assert rows["same top-1"].own == f"{100 * record.sum.agree_rate:.0f} %"

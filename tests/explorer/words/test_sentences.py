@@ -12,22 +12,23 @@ from explorer.state.columns import Columns
 from explorer.words import sentences as reading
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
+from tests.support.records import with_own
 from tests.support.stage import scripted
 
 
-def with_kl(record: StepRecord, local: float, total: float | None = None) -> StepRecord:
+def with_kl(record: StepRecord, shared: float, own: float | None = None) -> StepRecord:
     """The step with other KLs."""
-    assert record.p is not None
-    here = replace(record.p, kl=total if total is not None else local)
-    shared = record.local and replace(record.local, p=replace(record.local.p, kl=local))
-    return replace(record, p=here, local=shared)
+    assert record.own is not None
+    here = replace(record.own, p=replace(record.own.p, kl=own if own is not None else shared))
+    there = record.shared and replace(record.shared, p=replace(record.shared.p, kl=shared))
+    return replace(record, own=here, shared=there)
 
 
 def alike() -> StepRecord:
     return scripted(Follow.DENSE).records(2)[1]
 
 
-def parted() -> StepRecord:
+def diverged() -> StepRecord:
     return scripted().records(24)[-1]
 
 
@@ -53,21 +54,21 @@ def test_an_infinite_and_an_undefined_kl_are_said_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("local", "total", "says"),
+    ("shared", "own", "says"),
     [
         (0.1, 5.0, "nearly all drift"),
         (1.0, 3.0, "mostly drift"),
         (2.0, 3.0, "pruning itself"),
-        (2.0, 1.0, "no further apart"),
-        (math.inf, math.inf, "The texts parted at step 17."),
+        (2.0, 1.0, "no larger"),
+        (math.inf, math.inf, "The texts diverged at step 17."),
     ],
 )
-def test_drift_is_blamed_only_for_what_local_does_not_explain(local: float, total: float, says: str) -> None:
-    assert says in reading.context(with_kl(parted(), local, total), 17)
+def test_drift_is_blamed_only_for_what_shared_does_not_explain(shared: float, own: float, says: str) -> None:
+    assert says in reading.context(with_kl(diverged(), shared, own), 17)
 
 
-def test_a_parted_step_speaks_of_the_same_text_first() -> None:
-    assert reading.step(parted()).startswith("On the same text")
+def test_a_diverged_step_speaks_of_the_same_text_first() -> None:
+    assert reading.step(diverged()).startswith("On the same text")
 
 
 def test_the_first_split_names_both_choices() -> None:
@@ -90,11 +91,11 @@ def test_a_fork_to_the_other_models_choice_does_not_part_the_texts() -> None:
     assert "own way" not in reading.context(forced)
 
 
-def later_parted() -> list[StepRecord]:
-    """A run whose first different choices were forced back to one token, so that its texts part some steps later."""
+def later_diverged() -> list[StepRecord]:
+    """A run whose first different choices were forced back to one token, so that its texts diverge some steps later."""
     path = scripted().records(40)
-    parts = next(record for record in path if record.parts)
-    choices = next(record for record in path[2:] if record.step < parts.step)
+    diverges = next(record for record in path if record.diverges)
+    choices = next(record for record in path[2:] if record.step < diverges.step)
     sums = [replace(record.sum, first_split=choices.step) for record in path]
     return [
         record if record.step < choices.step else replace(record, sum=s) for record, s in zip(path, sums, strict=True)
@@ -102,25 +103,27 @@ def later_parted() -> list[StepRecord]:
 
 
 def test_drift_counts_from_where_the_tokens_differ_not_from_the_first_different_choices() -> None:
-    path = later_parted()
+    path = later_diverged()
     columns = Columns(path)
     columns.catch_up()
-    parts = next(record for record in path if record.parts)
-    assert parts.sum.first_split != parts.step == columns.parts_at
-    assert parts.taken is not None
-    assert parts.taken_pruned is not None
-    tokens = f'"{parts.taken.token}" and "{parts.taken_pruned.token}"'
-    assert reading.context(parts, columns.parts_at) == f"The texts take {tokens}: from here each goes its own way."
-    assert f"parted at step {parts.step}" in reading.context(path[-1], columns.parts_at)
+    diverges = next(record for record in path if record.diverges)
+    assert diverges.sum.first_split != diverges.step == columns.diverges_at
+    assert diverges.taken is not None
+    assert diverges.taken_pruned is not None
+    tokens = f'"{diverges.taken.token}" and "{diverges.taken_pruned.token}"'
+    assert (
+        reading.context(diverges, columns.diverges_at) == f"The texts take {tokens}: from here each goes its own way."
+    )
+    assert f"diverged at step {diverges.step}" in reading.context(path[-1], columns.diverges_at)
 
 
 def test_where_the_texts_parted_is_not_guessed_where_the_line_is_lost() -> None:
-    path = [record if not record.parts else replace(record, taken_pruned=None) for record in later_parted()]
+    path = [record if not record.diverges else replace(record, taken_pruned=None) for record in later_diverged()]
     columns = Columns(path)
     columns.catch_up()
-    assert columns.parted is not None
-    assert columns.parts_at is None
-    assert "parted earlier" in reading.context(path[-1], columns.parts_at)
+    assert columns.diverged is not None
+    assert columns.diverges_at is None
+    assert "diverged earlier" in reading.context(path[-1], columns.diverges_at)
 
 
 def test_before_any_split_the_second_sentence_gives_the_chance_left() -> None:
@@ -131,9 +134,9 @@ def test_before_any_split_the_second_sentence_gives_the_chance_left() -> None:
 
 def test_a_token_that_pruning_made_likelier_is_not_called_less_likely() -> None:
     record = with_kl(alike(), 1.0)
-    worst = max(record.top, key=lambda row: row.kl_share)
-    turned = tuple(replace(row, p=row.q, q=row.p) if row is worst else row for row in record.top)
-    assert "less likely" not in reading.step(replace(record, top=turned))
+    worst = max(record.own.top, key=lambda row: row.kl_share)
+    turned = tuple(replace(row, p=row.q, q=row.p) if row is worst else row for row in record.own.top)
+    assert "less likely" not in reading.step(with_own(record, top=turned))
 
 
 def test_what_has_no_figures_says_why() -> None:
@@ -159,11 +162,11 @@ def test_every_step_of_every_context_has_its_sentences(follow: Follow) -> None:
 def with_shares(record: StepRecord, largest: float) -> StepRecord:
     """The step with a KL of 6.1 of which no token in the table holds more than that."""
     record = with_kl(record, 6.1)
-    assert record.p is not None
+    assert record.own is not None
     top = tuple(
-        replace(row, p=0.02, q=0.02 / 6.1, kl_share=largest / (place + 1)) for place, row in enumerate(record.top)
+        replace(row, p=0.02, q=0.02 / 6.1, kl_share=largest / (place + 1)) for place, row in enumerate(record.own.top)
     )
-    return replace(record, top=top, p=replace(record.p, entropy_dense=7.3, entropy_pruned=9.81))
+    return with_own(record, top=top, p=replace(record.own.p, entropy_dense=7.3, entropy_pruned=9.81))
 
 
 def test_a_token_that_holds_little_of_the_kl_is_not_named() -> None:
@@ -179,12 +182,12 @@ def test_a_token_that_holds_a_tenth_of_the_kl_is_named_with_its_share() -> None:
     assert "6.1 times less likely, 10 % of the KL" in reading.step(with_shares(alike(), 0.1))
 
 
-def test_on_the_shared_text_of_a_parted_run_the_same_holds() -> None:
-    record = parted()
-    assert record.local is not None
-    top = tuple(replace(row, kl_share=0.004) for row in record.local.top)
-    figures = replace(record.local.p, kl=4.0, entropy_dense=6.0, entropy_pruned=8.0)
-    first = reading.step(replace(record, local=replace(record.local, top=top, p=figures)))
+def test_on_the_shared_text_of_a_diverged_run_the_same_holds() -> None:
+    record = diverged()
+    assert record.shared is not None
+    top = tuple(replace(row, kl_share=0.004) for row in record.shared.top)
+    figures = replace(record.shared.p, kl=4.0, entropy_dense=6.0, entropy_pruned=8.0)
+    first = reading.step(replace(record, shared=replace(record.shared, top=top, p=figures)))
     assert "spread over many tokens" in first
     assert "entropies: dense 6.0, pruned 8.0 nat" in first
     assert "less likely" not in first

@@ -53,7 +53,7 @@ def report(of: Pair) -> PruneReport:
 def kl_sum(of: Pair, words: str = "the king and the cat and the hat") -> float:
     settings = RunSettings(words, raw=True, follow=Follow.DENSE, steps=4)
     with of.lockstep(settings) as lockstep:
-        return sum(record.p.kl for record in lockstep if record.p)
+        return sum(record.own.p.kl for record in lockstep if record.own)
 
 
 OTHERWISE = {

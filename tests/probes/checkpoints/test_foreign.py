@@ -69,7 +69,7 @@ def report(dense: Path, pruned: Path) -> PruneReport:
 
 def kls(of: Pair) -> list[float]:
     with of.lockstep(SETTINGS) as lockstep:
-        return [record.p.kl for record in lockstep if record.p]
+        return [record.own.p.kl for record in lockstep if record.own]
 
 
 # What is named as dropped ---------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_a_saved_folder_is_compared_as_the_twin_it_was(tmp_path):
 
     def kls(of: Pair) -> list[float]:
         with of.lockstep(settings) as lockstep:
-            return [record.p.kl for record in lockstep if record.p]
+            return [record.own.p.kl for record in lockstep if record.own]
 
     here = pruned(tmp_path, "drop-attn@layers=1+magnitude:0.3@mlp")
     here.save(tmp_path / "out")

@@ -162,11 +162,11 @@ def test_what_only_one_tokenizer_has_is_in_neither_distribution():
     pair = Pair(a, b, None, common=check_comparable(a, b))
     with pair.lockstep(PROMPT) as lockstep:
         path = list(lockstep)
-    assert all(row.token_id < SIZE for record in path for row in record.top)
+    assert all(row.token_id < SIZE for record in path for row in record.own.top)
     ids = torch.tensor([list(pair.prompt(PROMPT).ids)])
     with torch.inference_mode():
         p, q = (one.model(input_ids=ids).logits[0, -1, :SIZE].double().log_softmax(-1) for one in (a, b))
-    assert path[0].p.kl == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-5)
+    assert path[0].own.p.kl == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-5)
 
 
 @pytest.mark.parametrize("order", ["folder first", "gguf first"])
@@ -196,7 +196,7 @@ def test_rounded_weights_of_a_gguf_file_show_as_what_they_did(tmp_path: Path, mo
     file = write_gguf(tmp_path / "rounded.gguf", rounded)
     pair = load_pair(PairSpec(dense=str(folder), pruned=str(file)))
     with pair.lockstep(PROMPT) as lockstep:
-        found = [record.p.kl for record in lockstep]
+        found = [record.own.p.kl for record in lockstep]
     prompt = list(pair.prompt(PROMPT).ids)
     with torch.inference_mode():
         p, q = (

@@ -85,7 +85,7 @@ def test_a_quantised_folder_is_measured_by_the_weights_it_computes_with(kind, tm
     assert report.warnings == ()
     settings = RunSettings("the king", raw=True, follow=Follow.DENSE, steps=3)
     with pair.lockstep(settings) as lockstep:
-        assert all(record.p.kl > 0 for record in lockstep if record.p)
+        assert all(record.own.p.kl > 0 for record in lockstep if record.own)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,7 +21,7 @@ from probes.schema.spec import PairSpec
 from probes.stepping import cache_check as steppable
 from probes.stepping import cached_model as track
 from probes.stepping.cache_check import check_steppable
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 from probes.stepping.lockstep import Lockstep
 from probes.twin.twin import Twin
 from tests.support.steppable import loaded, spread
@@ -87,7 +87,7 @@ def check(fresh: PreTrainedModel, found: Tensor, ids: Sequence[int]) -> None:
 def test_every_length_in_any_order_gives_what_reading_all_at_once_gives(make):
     model = make()
     fresh = copy.deepcopy(model)
-    reader = Track(model)
+    reader = CachedModel(model)
     on, back, jumps = range(14, 20), range(18, 14, -1), (30, 20, 8, 17)
     for length in (*on, *back, *jumps):
         check(fresh, reader.read([IDS[:length]]).logits[0], IDS[:length])
@@ -104,7 +104,7 @@ def test_the_lengths_matter_to_these_models(make):
     """Without the rule they are read wrongly, or the test above would prove nothing."""
     model = make()
     fresh = copy.deepcopy(model)
-    reader = Track(model)
+    reader = CachedModel(model)
     reader._rotary = Rotary(tiny("llama"))
     for length in range(13, 19):
         found = reader.read([IDS[:length]]).logits[0]
@@ -118,13 +118,13 @@ def test_a_prompt_read_in_pieces_has_the_factors_of_its_whole_length(make, monke
     model = make()
     fresh = copy.deepcopy(model)
     for length in (15, 17, 40):
-        check(fresh, Track(model).read([IDS[:length]]).logits[0], IDS[:length])
+        check(fresh, CachedModel(model).read([IDS[:length]]).logits[0], IDS[:length])
 
 
 @pytest.mark.parametrize("make", [phi3, lambda: phi3(sliding_window=8)], ids=["all tokens", "sliding window"])
 def test_it_is_what_generating_gives_where_that_reads_anew_too(make):
     model = make()
-    reader, written = Track(copy.deepcopy(model)), IDS[:10]
+    reader, written = CachedModel(copy.deepcopy(model)), IDS[:10]
     given = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "return_dict_in_generate": True}
     found = model.generate(torch.tensor([written]), max_new_tokens=12, output_logits=True, **given)
     sequence = found.sequences[0].tolist()
@@ -142,7 +142,7 @@ def test_two_models_that_share_tensors_leave_each_other_alone(make):
         weight = twin.dense_weight(matrix.name)
         twin.mask(matrix.name, weight.abs() > weight.abs().median())
     fresh_twin = copy.deepcopy(twin.model)
-    dense, pruned = Track(model), Track(twin.model)
+    dense, pruned = CachedModel(model), CachedModel(twin.model)
     for length, other in ((14, 20), (15, 19), (16, 18), (17, 17), (18, 16), (19, 15)):
         check(fresh, dense.read([IDS[:length]]).logits[0], IDS[:length])
         check(fresh_twin, pruned.read([IDS[:other]]).logits[0], IDS[:other])
@@ -165,12 +165,12 @@ def test_stepping_in_free_over_the_length_and_back_over_it(make):
         for record in path:
             rows = contexts(path, record.step)
             p, q = (at_once(m, row).double().log_softmax(-1) for m, row in zip((fresh, fresh_other), rows, strict=True))
-            assert record.p is not None
-            assert record.p.kl == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-4), record.step
+            assert record.own is not None
+            assert record.own.p.kl == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-4), record.step
         lockstep.seek(path[:3])
         again = [lockstep.step() for _ in range(5)]
     # The context before the length is read again in one piece, so the last bits may differ.
-    assert [record.p.kl for record in again] == pytest.approx([record.p.kl for record in path[3:8]], rel=1e-4)
+    assert [record.own.p.kl for record in again] == pytest.approx([record.own.p.kl for record in path[3:8]], rel=1e-4)
     assert contexts([*path[:3], *again], 9) == contexts(path[:8], 9)
 
 
@@ -191,11 +191,11 @@ def test_dynamic_factors_stretch_how_far_a_model_can_be_stepped():
 def test_the_factors_are_what_they_were_after_reading():
     model = dynamic()
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    Track(model).read([IDS[:30]])
+    CachedModel(model).read([IDS[:30]])
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
     model = phi3()
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    Track(model).read([IDS[:30]])
+    CachedModel(model).read([IDS[:30]])
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
 
 
@@ -252,7 +252,7 @@ def test_a_note_says_what_is_slow_and_why(tmp_path):
 def test_a_model_that_has_been_stepped_can_be_read_by_others(make):
     model = make()
     fresh = copy.deepcopy(model)
-    Track(model).read([IDS[:20]])
+    CachedModel(model).read([IDS[:20]])
     for length in (18, 12):
         with torch.no_grad():  # and not in inference mode, as calibration reads
             found = model(torch.tensor([IDS[:length]])).logits[0, -1]

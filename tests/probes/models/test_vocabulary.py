@@ -46,10 +46,9 @@ def test_a_model_that_differs_in_padding_rows_alone_differs_in_nothing(padded, f
         logits = pair.pruned.model(torch.tensor([[1, 2, 3]])).logits[0, -1]
     assert int(logits.argmax()) >= NAMED, "padding would be chosen"
     for record in steps(pair, follow):
-        assert record.p is not None
-        assert record.z is not None
-        assert (record.p.kl, record.p.tv, record.z.l2, record.p.cos, record.agree) == (0, 0, 0, 1, True)
-        assert all(row.token_id < NAMED for row in record.top)
+        assert record.own is not None
+        assert (record.own.p.kl, record.own.p.tv, record.own.z.l2, record.own.p.cos, record.agree) == (0, 0, 0, 1, True)
+        assert all(row.token_id < NAMED for row in record.own.top)
 
 
 def test_the_figures_are_those_of_the_named_tokens(padded):
@@ -58,8 +57,8 @@ def test_the_figures_are_those_of_the_named_tokens(padded):
     ids = torch.tensor([pair.prompt(RunSettings("Hello")).ids])
     with torch.no_grad():
         p, q = (m.model(ids).logits[0, -1, :NAMED].double().log_softmax(-1) for m in (pair.dense, pair.pruned))
-    assert record.p is not None
-    assert record.p.kl == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-5)
+    assert record.own is not None
+    assert record.own.p.kl == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-5)
 
 
 def test_a_note_says_how_many_ids_are_left_out(padded, tmp_path):

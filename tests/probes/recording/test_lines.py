@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.recording import lines
-from probes.recording.lines import FORMAT, Line, Unknown, Unreadable, decode, encode
+from probes.recording import upgrade
+from probes.recording.lines import Line, Unknown, Unreadable, decode, encode
+from probes.recording.upgrade import FORMAT
 from probes.schema.branches import Branch
 from probes.schema.errors import FailureKind
 from probes.schema.events import (
@@ -30,7 +31,7 @@ from probes.schema.events import (
 from probes.schema.foreign_text import visible
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.until import Met
-from tests.support.records import FIGURES, RECORDS, TEXTS, records, session_events
+from tests.support.records import FIGURES, RECORDS, TEXTS, records, session_events, with_own
 
 SHOWN = TEXTS.map(visible)
 
@@ -151,7 +152,7 @@ def test_a_line_of_an_older_format_is_upgraded(monkeypatch: pytest.MonkeyPatch) 
     def renamed(line: dict[str, object]) -> dict[str, object]:
         return {**line, "branch": line["path"]}
 
-    monkeypatch.setattr(lines, "UPGRADES", {FORMAT - 1: renamed})
+    monkeypatch.setattr(upgrade, "UPGRADES", {FORMAT - 1: renamed})
     found, version = decode(b'{"kind":"selected","run":1,"path":4}', FORMAT - 1)
     assert found == Line(0.0, BranchSelected(1, 4))
     assert version == FORMAT - 1
@@ -159,13 +160,13 @@ def test_a_line_of_an_older_format_is_upgraded(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_format_without_an_upgrade_is_unreadable() -> None:
     with pytest.raises(Unreadable):
-        decode(b'{"kind":"selected","run":1,"branch":4}', FORMAT - 1)
+        decode(b'{"kind":"selected","run":1,"branch":4}', 0)
 
 
 def test_infinite_and_undefined_figures_are_null_in_the_file_and_named() -> None:
     record = records(session_events(1))[0]
-    assert record.p is not None
-    odd = replace(record, p=replace(record.p, kl=math.inf))
+    assert record.own is not None
+    odd = with_own(record, p=replace(record.own.p, kl=math.inf))
     plain = json.loads(encode(StepMeasured(1, 0, odd), 0.0), parse_constant=pytest.fail)
     assert plain["p"]["kl"] is None
     assert plain["nonfinite"] == {"p.kl": "inf"}

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from probes.recording import read
 from probes.recording import reader as reader_module
 from probes.recording import runs as runs_module
-from probes.recording.lines import FORMAT, encode
+from probes.recording.lines import FORMAT
 from probes.schema.branches import Branch
 from probes.schema.errors import BadInput
 from probes.schema.events import BranchOpened, Event, RunPaused, RunStarted, StepMeasured
 from probes.schema.summary import summarise
-from tests.support.records import RECORDS, layers, records, session_events, write_events
+from tests.support.records import RECORDS, layers, lines_of, records, session_events, write_events
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "session_1.jsonl"
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "recording_1.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,6 @@ def events() -> list[Event]:
 @pytest.fixture
 def file(tmp_path: Path, events: list[Event]) -> Path:
     return write_events(tmp_path / "run.jsonl", events)
-
-
-def lines_of(events: list[Event]) -> list[bytes]:
-    return [encode(event, 0.0) for event in events]
 
 
 def written(tmp_path: Path, raw: bytes) -> Path:
@@ -193,10 +189,10 @@ def test_the_format_that_is_frozen_here_still_reads() -> None:
     assert run.header.settings.prompt.startswith("Natalia")
     assert len(run.path) == 12
     assert [branch.label for branch in run.branches] == ["", "“ /” forced at 4"]
-    assert run.path[2].p is not None
-    assert run.path[2].p.kl == 0.03847089077632236
-    assert run.path[4].p is not None
-    assert run.path[4].p.kl == float("inf")
+    assert run.path[2].own is not None
+    assert run.path[2].own.p.kl == 0.03847089077632236
+    assert run.path[4].own is not None
+    assert run.path[4].own.p.kl == float("inf")
     assert run.path[-1].sum.survival == 0.2576890959922883
     assert [row["layer"] for row in run.explanations[0].rows] == [0, 1, 2]
     assert isinstance(run.lines[-1].event, RunPaused)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
 
+from explorer.sources.toy.step import Accidents
 from probes.schema.errors import BadInput
+from probes.schema.flat_step import figure, figures, to_jsonable
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.until import GRAMMAR, Loop, Met, TokenTaken, first_met, parse_until
+from probes.schema.until import GRAMMAR, Bound, Loop, Met, TokenTaken, first_met, parse_until
 from probes.stepping.lockstep import Lockstep
+from tests.support.records import records, session_events
 from tests.support.stepping import Words, damaged
 from tests.support.tiny import tiny
 
@@ -37,11 +41,55 @@ def test_bounds_are_met_at_the_first_step_past_them(path: list[StepRecord]) -> N
     kls = [r.shared.p.kl for r in path]
     bound = sorted(kls)[len(kls) // 2]
     assert first(f"kl>{bound!r}", path) == next(i for i, kl in enumerate(kls, 1) if kl > bound)
-    half = path[-1].sum.kl_local / 2
-    assert first(f"sum.kl>{half}", path) == next(r.step for r in path if r.sum.kl_local > half)
-    assert first(f"ΣKL>{half}", path) == first(f"sum.kl > {half}", path)
+    half = path[-1].sum.kl_shared / 2
+    assert first(f"sum.kl_shared>{half}", path) == next(r.step for r in path if r.sum.kl_shared > half)
+    assert first(f"ΣKL>{half}", path) == first(f"sum.kl_shared > {half}", path)
     assert first("survival<0.5", path) == next(r.step for r in path if r.sum.survival < 0.5)
     assert first("kl>1e9", path) is None
+
+
+def test_every_figure_of_the_json_can_be_tested_and_none_other(path: list[StepRecord]) -> None:
+    """In `free` the names of one figure on own contexts and on the shared one give two different conditions."""
+
+    def leaves(node: object, name: str = "") -> Iterator[tuple[str, float]]:
+        if isinstance(node, dict):
+            for key, child in node.items():
+                yield from leaves(child, f"{name}.{key}".lstrip("."))
+        elif isinstance(node, (int, float)) and not isinstance(node, bool) and not name.endswith("token_id"):
+            yield name, node
+
+    for record in path:
+        written = dict(leaves(to_jsonable(record)))
+        assert written == {name: figure(record, name) for name in written}
+        for name, value in written.items():
+            for sign, met in ((">", value > 0.25), ("<", value < 0.25)):
+                assert bool(Bound(name, sign == ">", 0.25).met([record])) == met
+    assert set(written) | {"shared.p.kl"} <= set(figures())
+
+
+def test_a_figure_on_own_contexts_is_another_than_the_one_on_the_shared_context() -> None:
+    path = records(session_events(40))
+    last = path[-1]
+    between = (last.sum.kl + last.sum.kl_shared) / 2
+    assert last.sum.kl > last.sum.kl_shared
+    assert first(f"sum.kl>{between}", path) == next(r.step for r in path if r.sum.kl > between)
+    assert first(f"sum.kl_shared>{between}", path) is None
+
+
+def test_a_shared_figure_is_tested_before_the_texts_diverge_as_well(path: list[StepRecord]) -> None:
+    assert path[0].same_context
+    assert first("shared.p.kl>0", path) == first("p.kl>0", path) == 1
+
+
+def test_where_the_texts_diverge_and_where_one_ends() -> None:
+    path = records(session_events(30, accidents=Accidents(pruned_ends=20)))
+    assert first("diverge", path) == next(r.step for r in path if r.diverges)
+    assert first("eos", path) == 20
+
+
+def test_a_name_that_is_no_figure_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(BadInput, match=r"Did you mean sum\.kl_shared\?"):
+        parse_until("sum.kl_share>2")
 
 
 def test_a_token_and_a_number_of_steps(path: list[StepRecord]) -> None:
@@ -85,6 +133,12 @@ def test_a_copy_never_splits() -> None:
         "kl>-1",
         "survival<0",
         "survival<1.5",
+        "sum.survival>1.5",
+        "shared.p.tv<0",
+        "p.nothing>1",
+        "dense.token_id>5",
+        "agree>0",
+        "top.0.p>0.5",
     ],
 )
 def test_what_is_no_condition_is_refused_with_the_grammar(text: str) -> None:

@@ -17,7 +17,7 @@ from transformers import (
 
 from probes.schema.errors import BadInput
 from probes.stepping.cache_check import TESTED, check_steppable
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 from tests.support.steppable import loaded, spread
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
@@ -90,7 +90,7 @@ def test_a_model_that_fails_is_refused_with_what_it_says() -> None:
 def test_a_recurrent_model_is_read_as_at_once_however_its_context_came(name: str) -> None:
     model = tiny("mamba") if name == "mamba" else spread(JambaForCausalLM(JambaConfig(**SIZES, **JAMBA)))
     ids = torch.randint(2, 128, (700,), generator=torch.Generator().manual_seed(1)).tolist()
-    track = Track(model)
+    track = CachedModel(model)
 
     def check(*contexts: list[int]) -> None:
         answer = track.read(contexts)

@@ -52,13 +52,13 @@ def test_an_exact_copy_differs_in_nothing(architecture: str, follow: str) -> Non
     assert len(path) == 6
     for record in path:
         assert record.same_context
-        assert record.local is None
+        assert record.shared is record.own
         assert record.agree is True
         assert record.dense == record.pruned
-        assert {getattr(getattr(record, g), name) for g, names in ZEROS.items() for name in names} == {0}
-        assert {getattr(getattr(record, g), name) for g, names in ONES.items() for name in names} == {1}
+        assert {getattr(getattr(record.own, g), name) for g, names in ZEROS.items() for name in names} == {0}
+        assert {getattr(getattr(record.own, g), name) for g, names in ONES.items() for name in names} == {1}
     last = path[-1].sum
-    assert (last.kl, last.kl_local, last.log_ratio, last.survival, last.first_split) == (0, 0, 0, 1, None)
+    assert (last.kl, last.kl_shared, last.log_ratio, last.survival, last.first_split) == (0, 0, 0, 1, None)
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *MORE])
@@ -91,7 +91,7 @@ def test_logits_are_the_models_own(architecture: str) -> None:
             for record in path:
                 answer = run(input_ids=torch.tensor([[token]]), use_cache=True, **{cache_name(run): cache})
                 logits = answer.logits[0, -1]
-                assert all(getattr(row, which) == float(logits[row.token_id]) for row in record.top)
+                assert all(getattr(row, which) == float(logits[row.token_id]) for row in record.own.top)
                 assert record.taken is not None
                 token = record.taken.token_id
 
@@ -101,9 +101,9 @@ def test_hidden_state_is_what_enters_the_head(llama: PreTrainedModel, other: Pre
         record = both.step()
     with torch.inference_mode():
         h, h2 = (m.model(input_ids=torch.tensor([PROMPT])).last_hidden_state[0, -1].double() for m in (llama, other))
-    assert record.h is not None
-    assert record.h.cos == pytest.approx(float(torch.cosine_similarity(h, h2, dim=0)), abs=1e-6)
-    assert record.h.length_ratio == pytest.approx(float(h2.norm() / h.norm()), rel=1e-5)
+    assert record.own is not None
+    assert record.own.h.cos == pytest.approx(float(torch.cosine_similarity(h, h2, dim=0)), abs=1e-6)
+    assert record.own.h.length_ratio == pytest.approx(float(h2.norm() / h.norm()), rel=1e-5)
 
 
 def test_each_context_is_taken_from_where_it_should(llama: PreTrainedModel, other: PreTrainedModel) -> None:
@@ -129,9 +129,9 @@ def test_in_free_the_local_track_is_the_dense_context(llama: PreTrainedModel, ot
     assert split < 12
     for one, two in zip(shared, free, strict=True):
         assert two.same_context == (two.step <= split)
-        assert (two.local is not None) == (two.step > split)
-        assert two.shared.p.kl == pytest.approx(one.p.kl, rel=1e-4, abs=1e-7)
-        assert two.sum.kl_local == pytest.approx(one.sum.kl, rel=1e-4)
+        assert two.same_context == (two.step <= split)
+        assert two.shared.p.kl == pytest.approx(one.own.p.kl, rel=1e-4, abs=1e-7)
+        assert two.sum.kl_shared == pytest.approx(one.sum.kl, rel=1e-4)
         assert two.sum.survival == pytest.approx(one.sum.survival, rel=1e-4)
     with lockstep(llama, other, "pruned", steps=12) as both:
         own = list(both)
@@ -157,7 +157,7 @@ def test_a_forced_token_is_taken_and_the_rest_follows(llama: PreTrainedModel, ot
         forked = both.step(dense=77, pruned=78)
         assert (forked.taken.token_id, forked.taken.forced) == (77, True)
         assert (forked.taken_pruned.token_id, forked.taken_pruned.forced) == (78, True)
-        assert forked.p == path[3].p, "forcing a token changes what is taken, not what was measured"
+        assert forked.own.p == path[3].own.p, "forcing a token changes what is taken, not what was measured"
         after = both.step()
         assert not after.same_context
         both.seek(path[:7])
@@ -181,7 +181,7 @@ def test_in_free_each_text_ends_on_its_own(llama: PreTrainedModel, other: PreTra
         ended = list(both)
         at = dense.index(early) + 1
         assert ended[at - 1].taken.end
-        assert all(r.taken is None and r.dense is None and r.h is None and r.local is None for r in ended[at:])
+        assert all(r.taken is None and r.dense is None and r.own is None and r.shared is None for r in ended[at:])
         assert first_tokens(ended, "taken_pruned") == pruned
         assert math.isnan(ended[at].pruned.p)
         both.seek(ended[: at - 1])
@@ -190,8 +190,8 @@ def test_in_free_each_text_ends_on_its_own(llama: PreTrainedModel, other: PreTra
     with lockstep(llama, other, "free", steps=14, sampling=sampled, ends=frozenset({early})) as both:
         ended = list(both)
         at = pruned.index(early) + 1
-        assert all(r.taken_pruned is None and r.pruned is None and r.h is None for r in ended[at:])
-        assert all(r.local is not None for r in ended[at:]), "the local track goes on with the dense model"
+        assert all(r.taken_pruned is None and r.pruned is None and r.own is None for r in ended[at:])
+        assert all(r.shared is not None for r in ended[at:]), "the shared comparison goes on with the dense model"
         assert first_tokens(ended, "taken") == dense
 
 
@@ -215,7 +215,7 @@ def test_a_model_that_computes_nan_is_named_with_its_first_bad_layer(llama: PreT
     with lockstep(dense, pruned, "dense", steps=3) as both:
         record = both.step()
         assert (record.invalid.model, record.invalid.layer) == (broken, "model.layers.1.mlp.up_proj")
-        assert record.h is None
+        assert record.own is None
         assert record.sum.kl == 0
         assert both.finished == (broken == "dense"), "the dense text can't go on without the dense model"
 
@@ -247,8 +247,8 @@ def test_sums_fold_the_records(llama: PreTrainedModel, other: PreTrainedModel) -
     with lockstep(llama, other, "free", steps=15, sampling=Sampling(temperature=0.8, seed=3)) as both:
         path = list(both)
     last = path[-1].sum
-    assert last.kl == pytest.approx(sum(r.p.kl for r in path))
-    assert last.kl_local == pytest.approx(sum(r.shared.p.kl for r in path))
+    assert last.kl == pytest.approx(sum(r.own.p.kl for r in path))
+    assert last.kl_shared == pytest.approx(sum(r.shared.p.kl for r in path))
     assert last.survival == pytest.approx(math.prod(1 - r.shared.p.tv for r in path))
     assert last.log_ratio == pytest.approx(sum(math.log(r.taken.p / r.taken.q) for r in path))
     assert last.agree_rate == pytest.approx(sum(r.agree for r in path) / len(path))
@@ -265,8 +265,8 @@ def test_analysis_temperature_is_its_own_setting(llama: PreTrainedModel, other: 
     with lockstep(llama, other, steps=1) as both:
         plain = both.step()
     assert warm.dense.token_id == plain.dense.token_id
-    assert warm.p.entropy_dense > plain.p.entropy_dense
-    assert warm.h == plain.h
+    assert warm.own.p.entropy_dense > plain.own.p.entropy_dense
+    assert warm.own.h == plain.own.h
 
 
 def test_sampled_steps_come_again_with_the_seed(llama: PreTrainedModel, other: PreTrainedModel) -> None:
@@ -389,7 +389,8 @@ def test_no_step_keeps_anything_the_size_of_the_vocabulary() -> None:
         path = [both.step(dense=3, pruned=4), both.step()]
     assert not path[-1].same_context, "so that it holds two comparisons"
     for record in path:
-        assert len(record.top) <= 8
+        assert record.own is not None
+        assert len(record.own.top) <= 8
         found = leaves(record)
         assert len(found) < vocabulary
         assert {type(leaf) for leaf in found} <= {int, float, str, bool, type(None)}
@@ -494,21 +495,21 @@ def test_drift_is_counted_over_the_steps_that_have_both_figures(llama: PreTraine
         path = [*both.path, *both]
     assert len(path) == 30
     summary = summarise(path)
-    both_figures = [record for record in path if record.p and record.shared]
+    both_figures = [record for record in path if record.own and record.shared]
     assert summary.kl.count == len(both_figures) == 13
-    assert summary.kl_local.count == 30
-    assert summary.drift == pytest.approx(sum(r.p.kl - r.shared.p.kl for r in both_figures))
-    assert summary.drift != pytest.approx(summary.kl_sum - summary.kl_local_sum)
+    assert summary.kl_shared.count == 30
+    assert summary.drift == pytest.approx(sum(r.own.p.kl - r.shared.p.kl for r in both_figures))
+    assert summary.drift != pytest.approx(summary.kl_sum - summary.kl_shared_sum)
 
 
 def test_the_local_table_is_shorter_and_its_overlap_of_as_many_tokens(
     llama: PreTrainedModel, other: PreTrainedModel
 ) -> None:
     with lockstep(llama, other, "free", steps=30, sampling=Sampling(temperature=2.0, seed=2)) as both:
-        path = [record for record in both if record.local]
+        path = [record for record in both if not record.same_context]
     assert path
-    assert all(len(record.local.top) <= 10 for record in path)
-    assert any(round(10 * record.local.p.topk_overlap) % 2 for record in path), "tenths, not fifths"
+    assert all(len(record.shared.top) <= 10 for record in path)
+    assert any(round(10 * record.shared.p.topk_overlap) % 2 for record in path), "tenths, not fifths"
 
 
 def test_a_summary_of_some_steps_is_of_those_alone(llama: PreTrainedModel, other: PreTrainedModel) -> None:
@@ -535,11 +536,11 @@ def test_a_token_that_ends_one_text_alone_leaves_the_shared_context_its_figures(
     assert len(path) == 8
     for record in path[1:]:
         assert not record.same_context
-        assert record.p is None
-        assert record.local is not None
+        assert record.own is None
+        assert record.shared is not None
         assert record.taken_pruned is None
     summary = summarise(path)
-    assert summary.kl_local.count == 8
+    assert summary.kl_shared.count == 8
     assert summary.log_ratio == pytest.approx(sum(math.log(r.taken.p / r.taken.q) for r in path))
 
 
@@ -560,8 +561,8 @@ def test_agreement_speaks_of_the_tokens_that_greedy_decoding_takes() -> None:
     assert record.split
     assert record.tied == ("pruned",)
     assert (record.sum.first_split, record.sum.agree_rate) == (1, 0.0)
-    assert record.p is not None
-    assert (record.p.rank_dense_in_pruned, record.p.rank_pruned_in_dense > 1) == (2, True)
+    assert record.own is not None
+    assert (record.own.p.rank_dense_in_pruned, record.own.p.rank_pruned_in_dense > 1) == (2, True)
     with lockstep(pruned, pruned) as steps:  # a tie of both is no disagreement
         record = steps.step()
     assert (record.agree, record.split, record.tied) == (True, False, ("dense", "pruned"))
@@ -575,12 +576,11 @@ def test_an_exact_copy_in_half_precision_is_exact_on_one_context_and_close_on_tw
     pruned = copy.deepcopy(dense)
     with lockstep(dense, pruned, "free") as steps:
         for record in (steps.step(), steps.step()):
-            assert record.h is not None
-            assert record.z is not None
-            assert record.p is not None
-            figures = (record.p.kl, record.p.tv, record.z.l2, record.h.angle, record.p.cos, record.h.cos)
+            assert record.own is not None
+            h, z, p = record.own.h, record.own.z, record.own.p
+            figures = (p.kl, p.tv, z.l2, h.angle, p.cos, h.cos)
             assert figures == (0, 0, 0, 0, 1, 1)
         steps.step(dense=5, pruned=7)  # from here on, one model reads one context and the other one both
-        floor = [record.local.p.kl for record in (steps.step(), steps.step(), steps.step()) if record.local]
+        floor = [record.shared.p.kl for record in (steps.step(), steps.step(), steps.step()) if record.shared]
     assert len(floor) == 3
     assert max(floor) < 0.01

@@ -16,6 +16,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings, Sampling
 from probes.stepping.retrace import TOLERANCE, check_same_models, retrace
 from probes.system.progress import Work
+from tests.support.records import with_own
 from tests.support.stepping import damaged, lockstep
 from tests.support.tiny import tiny
 
@@ -72,8 +73,8 @@ def test_a_last_digit_is_told_but_is_not_a_disagreement(llama: PreTrainedModel, 
     with lockstep(llama, other, steps=3) as both:
         recorded = list(both)
     first = recorded[0]
-    assert first.p is not None
-    moved = [replace(first, p=replace(first.p, kl=first.p.kl + TOLERANCE / 2)), *recorded[1:]]
+    assert first.own is not None
+    moved = [with_own(first, p=replace(first.own.p, kl=first.own.p.kl + TOLERANCE / 2)), *recorded[1:]]
     with lockstep(llama, other, steps=3) as both:
         again = retrace(both, moved)
     assert again.beyond == ()

@@ -13,14 +13,20 @@ from hypothesis import strategies as st
 from probes.schema.record import Comparison
 from probes.schema.settings import Sampling
 from probes.stepping.sampling import Sampler
-from probes.stepping.spaces import LOOKED_UP, Distribution, compare, new_scratch
+from probes.stepping.spaces import LOOKED_UP, Distribution, Position, compare, new_scratch
 from tests.support.formulas import assert_agrees, reference
 
 
 def figures(h, h2, z, z2, temperature=1.0, top=5) -> Comparison:
     as_tensor = [torch.tensor(np.asarray(v), dtype=torch.float32) for v in (h, h2, z, z2)]
     a, b, c, d = as_tensor
-    return compare(a, b, Distribution(c, temperature), Distribution(d, temperature), top=top)
+    return compared(a, b, Distribution(c, temperature), Distribution(d, temperature), top=top)
+
+
+def compared(hidden, hidden_pruned, dense, pruned, *, listed=None, **options) -> Comparison:
+    """The comparison of a single position."""
+    (found,) = compare([Position(hidden, hidden_pruned, dense, pruned, listed)], **options)
+    return found
 
 
 WIDE = 97
@@ -177,7 +183,7 @@ def test_ranks_far_down_a_large_vocabulary_are_counted() -> None:
 def test_any_floating_dtype_is_taken_as_it_is(dtype):
     torch.manual_seed(0)
     z, z2, h = torch.randn(WIDE).to(dtype), torch.randn(WIDE).to(dtype), torch.randn(8).to(dtype)
-    got = compare(h, h, Distribution(z), Distribution(z2))
+    got = compared(h, h, Distribution(z), Distribution(z2))
     p, q = z.double().softmax(0), z2.double().softmax(0)
     assert got.p.kl == pytest.approx(float((p * (p / q).log()).sum()), rel=1e-9)
     assert got.h.cos == 1
@@ -191,7 +197,7 @@ def test_a_cosine_keeps_its_digits_near_one_and_never_leaves_its_range(angle: fl
     v = basis[:, 0].copy()
     turned = length * (math.cos(angle) * v + math.sin(angle) * basis[:, 1])
     z = Distribution(torch.zeros(4))
-    found = compare(torch.from_numpy(v), torch.from_numpy(turned), z, z).h
+    found = compared(torch.from_numpy(v), torch.from_numpy(turned), z, z).h
     assert -1 <= found.cos <= 1
     assert 1 - found.cos == pytest.approx(2 * math.sin(angle / 2) ** 2, rel=1e-6, abs=2.3e-16)
     assert found.length_ratio == pytest.approx(length)
@@ -199,9 +205,9 @@ def test_a_cosine_keeps_its_digits_near_one_and_never_leaves_its_range(angle: fl
 
 def test_a_cosine_is_undefined_beside_nothing_and_one_between_two_nothings() -> None:
     z, one, none = Distribution(torch.zeros(4)), torch.ones(3), torch.zeros(3)
-    assert math.isnan(compare(one, none, z, z).h.cos)
-    assert math.isnan(compare(none, one, z, z).h.cos)
-    assert compare(none, none, z, z).h.cos == 1
+    assert math.isnan(compared(one, none, z, z).h.cos)
+    assert math.isnan(compared(none, one, z, z).h.cos)
+    assert compared(none, none, z, z).h.cos == 1
 
 
 def test_what_lies_in_the_scratch_changes_nothing() -> None:
@@ -209,9 +215,34 @@ def test_what_lies_in_the_scratch_changes_nothing() -> None:
     h, h2, z, z2 = torch.randn(8), torch.randn(8), Distribution(torch.randn(WIDE)), Distribution(torch.randn(WIDE))
     kept = [tensor.clone() for tensor in (z.z, z.p, z2.z, z2.p)]
     scratch = new_scratch(z).fill_(math.nan)
-    found = [compare(h, h2, z, z2, scratch=scratch), compare(h, h2, z, z2, scratch=scratch), compare(h, h2, z, z2)]
+    found = [compared(h, h2, z, z2, scratch=scratch), compared(h, h2, z, z2, scratch=scratch), compared(h, h2, z, z2)]
     assert found[0] == found[1] == found[2]
     assert all(map(torch.equal, kept, (z.z, z.p, z2.z, z2.p)))
+
+
+def test_positions_compared_together_give_what_each_gives_alone() -> None:
+    """Among them one whose equal logits are more than are looked up, and one whose ranks have to be counted."""
+    rng = np.random.default_rng(7)
+    rows = [rng.normal(size=(2, 900)), rng.integers(3, size=(2, 900)), [rng.permutation(900) for _ in range(2)]]
+    positions = [
+        Position(torch.randn(16), torch.randn(16), *(Distribution(torch.tensor(np.asarray(z))) for z in pair), listed)
+        for pair, listed in zip(rows, (None, 4, None), strict=True)
+    ]
+    together = compare(positions, top=6)
+    assert together == [compare([one], top=6)[0] for one in positions]
+    assert together == compare(positions, top=6, scratch=new_scratch(positions[0].dense))
+    assert compare([]) == []
+
+
+def test_the_device_is_waited_for_once_for_all_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: waits.append(tensor.numel()) or tolist(tensor))
+    for name in ("item", "__bool__", "__int__", "__float__", "__len__"):
+        monkeypatch.setattr(torch.Tensor, name, lambda *_, name=name: pytest.fail(f"waits in {name}"))
+    distribution = Distribution(torch.arange(500.0))
+    compare([Position(torch.ones(8), torch.ones(8), distribution, distribution)] * 3)
+    assert len(waits) == 1
 
 
 def test_vectors_of_different_lengths_are_refused():
@@ -219,9 +250,9 @@ def test_vectors_of_different_lengths_are_refused():
         figures([1, 2], [1, 2, 3], np.zeros(4), np.zeros(4))
     one = torch.zeros(3)
     with pytest.raises(ValueError, match="temperatures"):
-        compare(one, one, Distribution(one, 1.0), Distribution(one, 2.0))
+        compared(one, one, Distribution(one, 1.0), Distribution(one, 2.0))
     with pytest.raises(ValueError, match="scratch"):
-        compare(one, one, Distribution(one), Distribution(one), scratch=new_scratch(Distribution(torch.zeros(4))))
+        compared(one, one, Distribution(one), Distribution(one), scratch=new_scratch(Distribution(torch.zeros(4))))
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -245,7 +276,7 @@ def test_a_shorter_table_changes_no_figure() -> None:
     generator = torch.Generator().manual_seed(5)
     h, h2 = torch.randn(2, 16, generator=generator)
     p, q = (Distribution(z) for z in torch.randn(2, 300, generator=generator))
-    whole, short = compare(h, h2, p, q, top=10), compare(h, h2, p, q, top=10, listed=4)
+    whole, short = compared(h, h2, p, q, top=10), compared(h, h2, p, q, top=10, listed=4)
     assert (short.h, short.z, short.p) == (whole.h, whole.z, whole.p)
     likeliest = {row.token_id for row in whole.top if min(row.rank_dense, row.rank_pruned) <= 4}
     assert {row.token_id for row in short.top} == likeliest

@@ -14,7 +14,7 @@ from probes.prune.importance import least_important
 from probes.schema.errors import BadInput, Failure
 from probes.schema.part import Part
 from probes.schema.prune_setting import parse
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 from probes.system.progress import Work
 from probes.twin.anatomy import Anatomy, dissect
 from probes.twin.twin import Twin
@@ -30,7 +30,7 @@ def at_once(model: PreTrainedModel) -> Tensor:
 
 def stepped(model: PreTrainedModel) -> Tensor:
     """The logits after each beginning of the text, through the cache, with a step back."""
-    track = Track(model)
+    track = CachedModel(model)
     forth = [track.read([IDS[:n]]).logits[0] for n in range(5, len(IDS) + 1)]
     return torch.stack([*forth, *(track.read([IDS[:n]]).logits[0] for n in (7,))])
 

