@@ -6,7 +6,7 @@ Both are sums over tokens, so their size does not depend on how much calibration
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 from torch import Tensor
@@ -109,7 +109,7 @@ class NormCache:
         """Lets go of all that was measured on a model, so that the next method measures everything itself."""
         _NORM_CACHES.pop(dense, None)
 
-    def recall(self, key: str, names: list[str]) -> Mapping[str, Tensor] | None:
+    def recall(self, key: str, names: Sequence[str]) -> Mapping[str, Tensor] | None:
         """The norms of these matrices under this key, if all are known."""
         known = self._known.get(key, {})
         return {name: known[name] for name in names} if all(name in known for name in names) else None

@@ -160,7 +160,7 @@ def test_later_parts_decide_and_neighbours_share_one_walk() -> None:
     }
     assert not report.notes
     _, overruled = pruned(dense, "wanda:0.5@mlp+magnitude:0.3", twin)
-    assert "wanda:0.5@mlp decides nothing: the parts after it speak of all its matrices." in overruled.notes
+    assert "wanda:0.5@mlp decides nothing: later parts target all of its matrices." in overruled.notes
 
 
 def test_weights_and_sublayers_are_given_back_by_name() -> None:
