@@ -1,7 +1,7 @@
-"""Text that a model writes itself, to calibrate its own pruning on (Williams et al. 2024, arXiv 2410.17170).
+"""Calibration text that a model writes itself (Williams et al. 2024, arXiv 2410.17170).
 
-No text has to be found or fetched, and what the model writes is drawn from what it has learnt. It starts from the
-token that begins a text alone; the first few tokens are drawn hotter than the rest, so that the samples differ.
+No text has to be found or downloaded, and the samples follow the model's own distribution. Each starts from the token
+that begins a text; its first few tokens are sampled at a higher temperature than the rest, so that the samples differ.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ BATCH = 32
 HOT, COOL_AFTER = 2.0, 10
 """The temperature of the first token; it falls evenly to 1 over this many tokens."""
 SHIPPED = "own_text.npz"
-"""What the demo model has written, as token ids, beside this module."""
+"""The demo model's text as token ids, a file beside this module."""
 
 
 @torch.inference_mode()
 def write_own_text(model: PreTrainedModel, begin: int, samples: int, length: int, seed: int, work: Work) -> Tensor:
     """(samples, length) token ids that the model writes after the token `begin`, which each sample starts with.
 
-    The same seed gives the same samples, and the first ones do not depend on how many follow. Raises `Failure` where
-    the model offers no finite distribution to draw from.
+    The same seed gives the same samples, and the first ones do not depend on how many follow. Raises `Failure` if
+    the model's logits are not finite.
     """
     batches = []
     for first in range(0, samples, BATCH):
@@ -45,7 +45,7 @@ def write_own_text(model: PreTrainedModel, begin: int, samples: int, length: int
 
 
 def begin_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that begins a text, or the one that ends the text before. Raises `BadInput` where there is neither."""
+    """The token that begins a text, or the one that ends the text before. Raises `BadInput` if there is neither."""
     for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if isinstance(token_id, int):
             return token_id
@@ -57,7 +57,7 @@ def begin_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def shipped(seed: int, samples: int, length: int) -> Tensor | None:
-    """The first (samples, length) ids of what the demo model has written; None where that is not enough."""
+    """The first (samples, length) token ids of the demo model's text; None if there are too few."""
     file = files("probes.calibration").joinpath(SHIPPED)
     if not file.is_file():
         return None
@@ -76,7 +76,7 @@ def ship(ids: Tensor, seed: int) -> bytes:
 
 
 def recipe() -> str:
-    """What the written ids depend on apart from the model, the seed and their number; part of their cache's key."""
+    """The constants that the written ids depend on, besides the model, the seed and their number."""
     return json.dumps({"batch": BATCH, "hot": HOT, "cool_after": COOL_AFTER, "version": 1})
 
 

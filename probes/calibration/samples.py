@@ -1,4 +1,4 @@
-"""The token ids that a setting is calibrated on: the model's own writing, a text, JSON Lines, or a data set.
+"""The token ids that a setting is calibrated on: text the model writes itself, a text file, JSON Lines, or a data set.
 
 `python -m probes.calibration.samples` writes the ids that ship for the demo model.
 """
@@ -27,7 +27,7 @@ from probes.system.progress import Work
 from probes.system.user_folders import cache_folder
 
 SAMPLES, LENGTH = 32, 128
-"""What is taken where nothing else is asked for."""
+"""The defaults."""
 _IDS = "ids.npy"
 
 
@@ -38,11 +38,11 @@ class CalibrationSamples:
     ids: Tensor
     """(samples, length) token ids, int64, on the CPU."""
     info: Calibration
-    """What a reader of a recording must know of it."""
+    """Its description in a recording."""
 
 
 def samples(wanted: CalibrationSpec, dense: Loaded, work: Work | None = None) -> CalibrationSamples:
-    """Brings the calibration text that is wanted, as ids of the dense model's tokenizer.
+    """Reads or writes the calibration text, as ids of the dense model's tokenizer.
 
     The model's own text is written once for a model, number, length and seed, and then kept; the demo model's ships.
     A text is cut into consecutive windows from its beginning; with a seed, into windows at random. If there is less
@@ -86,7 +86,7 @@ def _described(ids: Tensor, source: str, seed: int | None) -> CalibrationSamples
 
 
 def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tuple[str, Tensor]:
-    """What the model has written: shipped, kept, or written now."""
+    """The model's own text and its source: shipped, kept, or written now."""
     if dense.info.spec == "demo":
         ids = own_text.shipped(seed, number, length)
         if ids is not None:
@@ -114,7 +114,7 @@ def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tupl
 
 
 def _ship(number: int = 64, length: int = 256, seed: int = 0) -> Path:
-    """Has the demo model write what ships with the package."""
+    """Writes the demo model's text that ships with the package."""
     demo = load("demo")
     ids = own_text.write_own_text(demo.model, own_text.begin_id(demo.tokenizer), number, length, seed, Work())
     path = Path(__file__).with_name(own_text.SHIPPED)

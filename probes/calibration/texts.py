@@ -1,4 +1,4 @@
-"""Where calibration text is read from: a text file, JSON, JSON Lines, or a data set of the hub."""
+"""Reads calibration text from a text file, JSON, JSON Lines, or a data set of the hub."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ def read_texts(source: str, work: Work) -> Iterator[str]:
     """The texts of a source, one after another, read as they are needed.
 
     A file of JSON Lines holds an object a line with its text in the field "text"; a file that is JSON as a whole holds
-    one such object, or a list of them or of texts. Which of them a file is, its content says, not its name; any other
-    file is one text.
-    What is no file is taken for a data set's id on the hub, read from its "train" split with the package `datasets`.
-    Raises `BadInput` where there is no such source, and `Failure` where the hub does not give it.
+    one such object, or a list of them or of texts. The content decides, not the file's name; any other file is one
+    text. A source that is no file is the id of a data set on the hub, read from its "train" split with the package
+    `datasets`. Raises `BadInput` if there is no such source, and `Failure` if it can't be downloaded.
     """
     path = check_source(source)
     return _read_dataset(source, work) if path is None else _read_file(path, work)
 
 
 def check_source(source: str) -> Path | None:
-    """The file that holds the texts; None for what may be a data set. Raises `BadInput` if it is neither."""
+    """The file that holds the texts; None if the source may be a data set. Raises `BadInput` if it is neither."""
     path = expanded(source)
     if os.path.isdir(path):
         raise BadInput("Calibration text", f"{source} is a folder.", _HINT)
@@ -72,7 +71,7 @@ def _read_file(path: Path, work: Work) -> Iterator[str]:
 
 
 def _parsed(text: str) -> object:
-    """What the text is as JSON; None if it is something else."""
+    """The text parsed as JSON; None if it is something else."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -120,7 +119,7 @@ def _read_dataset(source: str, work: Work) -> Iterator[str]:
             yield _field(row, f"A row of {source}")
     except (OSError, ValueError, RuntimeError) as problem:
         said = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise Failure("Calibration text", f"{source} was not brought: {said}", _HINT) from problem
+        raise Failure("Calibration text", f"{source} could not be downloaded: {said}", _HINT) from problem
 
 
 def _field(row: object, where: str) -> str:

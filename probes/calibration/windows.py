@@ -27,7 +27,7 @@ def windows(
     """(number, length) token ids of the texts, laid end to end with the end-of-text token between them.
 
     Without a seed, consecutive windows from the beginning; with one, windows that start at random, no two at the same
-    token. `fewer` takes what there is where a text is too short, at least one window. Raises `BadInput` where it is
+    token. With `fewer`, a text that is too short gives fewer windows, at least one. Raises `BadInput` if it is
     shorter still.
     """
     need = None if seed is not None else number * length
@@ -65,7 +65,7 @@ def _tokens(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, need: int 
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text in stretches that end before a line break, where a tokenizer begins a new word anyway."""
+    """The text in stretches that end before a line break, because a tokenizer begins a new word there anyway."""
     while len(text) > _PIECE:
         cut = text.rfind("\n", 1, _PIECE)
         cut = cut if cut > 0 else _PIECE

@@ -39,7 +39,8 @@ from probes.schema.spec import LoadOptions
 from probes.system.files import replacing
 from probes.system.free_folder import check_free
 from probes.system.progress import Work
-from probes.twin.twin import Twin, sharing_copy
+from probes.twin.sharing import sharing_copy
+from probes.twin.twin import Twin
 
 _TOKENS = 16
 """On how many tokens the folder must answer as the twin does."""

@@ -93,7 +93,7 @@ def changing_output(model: nn.Module, path: str, change: Callable[[object], obje
 
 @contextmanager
 def stopping_at(model: nn.Module, path: str) -> Iterator[None]:
-    """Ends the forward pass in its block where it reaches this module, or at any other `Stop`."""
+    """Ends the forward pass in its block when it reaches this module, or at any other `Stop`."""
 
     def stop(_path: str, _call: Call) -> None:
         raise Stop

@@ -1,4 +1,4 @@
-"""What is remembered of the activations that enter a matrix: per-feature norms, or the Hessian of its least squares.
+"""Statistics of the inputs of a matrix: norms of its features, or the Hessian of its least-squares problem.
 
 Both are sums over tokens, so their size does not depend on how much calibration text there is.
 """
@@ -22,13 +22,13 @@ class InputStatistics:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._first: dict[str, Tensor] = {}
-        """What each matrix saw at its first sight, held so that its place in memory can't be another tensor's."""
+        """The first inputs of each matrix, held so that their place in memory can't become another tensor's."""
         self._read_by: dict[str, str] = {}
-        """Which matrix's sum a matrix shares; its own, mostly."""
+        """The matrix whose sum a matrix shares; mostly itself."""
         self._tokens: dict[str, int] = {}
 
     def see(self, name: str, inputs: Tensor) -> None:
-        """Adds the inputs, (tokens, features), that enter a matrix now."""
+        """Adds inputs of a matrix, (tokens, features)."""
         reader = self._read_by.get(name)
         if reader is None:
             reader = next((other for other, seen in self._first.items() if _is(seen, inputs)), name)
@@ -44,11 +44,11 @@ class InputStatistics:
         return name in self._read_by
 
     def tokens(self, name: str) -> int:
-        """How many tokens a matrix has seen."""
+        """How many tokens have entered a matrix."""
         return self._tokens[self.readers(name)]
 
     def readers(self, name: str) -> str:
-        """The matrix whose sum this one shares. Raises `BadInput` where it saw no token at all."""
+        """The matrix whose sum this one shares. Raises `BadInput` if no token entered it."""
         if name not in self:
             raise BadInput(
                 "Never ran",
@@ -86,12 +86,12 @@ class Hessians(InputStatistics):
         return x.T @ x if total is None else total.addmm_(x.T, x)
 
     def take(self, name: str) -> Tensor:
-        """(features, features), float32. Its sums are let go of, as they are as large as what is made of them."""
+        """(features, features), float32. Its sum is not kept, as it is as large as the result."""
         return self._sums.pop(self.readers(name)).mul_(2 / self.tokens(name))
 
 
 class NormCache:
-    """Norms measured before, by what they depend on: the calibration text and all that is pruned further up.
+    """Remembers measured norms by what they depend on: the calibration text and all that is pruned further up.
 
     One for each dense model, for as long as that model lives.
     """
@@ -106,7 +106,7 @@ class NormCache:
 
     @staticmethod
     def forget(dense: PreTrainedModel) -> None:
-        """Lets go of all that was measured on a model, so that the next method measures everything itself."""
+        """Forgets all that was measured on a model, so that the next method measures everything itself."""
         _NORM_CACHES.pop(dense, None)
 
     def recall(self, key: str, names: Sequence[str]) -> Mapping[str, Tensor] | None:

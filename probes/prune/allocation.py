@@ -1,4 +1,4 @@
-"""How much goes from which matrix: settled before anything is pruned, from amounts, tables, or a global budget."""
+"""Decides how much is removed from each matrix before anything is pruned: by amounts, tables, or one budget."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from probes.system.float64 import to_float64
 from probes.twin.anatomy import Matrix
 
 OWL_OUTLIER = 5.0
-"""M: a score counts as an outlier from this many times the layer's mean score on."""
+"""M: a score above this many times the layer's mean score is an outlier."""
 OWL_SPREAD = 0.08
-"""λ: no two layers' ratios lie further apart than twice this."""
+"""λ: the ratios of two layers differ by at most twice this."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixAmount:
-    """What is to go from one matrix."""
+    """The amount that is removed from one matrix, and the part of the setting that says so."""
 
     matrix: Matrix
     part: SettingPart
@@ -33,8 +33,8 @@ class MatrixAmount:
 
 
 def targeted_matrices(part: SettingPart, matrices: Sequence[Matrix], unreachable: Sequence[str] = ()) -> list[Matrix]:
-    """The matrices a part speaks of. Raises `BadInput` if there are none, and says what there is, and whether it speaks
-    of weights that are out of reach, such as experts."""
+    """The matrices that a part targets. Raises `BadInput` if there are none; the error names the matrices of the model,
+    and weights that are out of reach, such as experts, if the part means those."""
     targets = part.targets
     check_targets(part, matrices, [matrix.layer for matrix in matrices], unreachable)
     found = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
@@ -46,13 +46,13 @@ def targeted_matrices(part: SettingPart, matrices: Sequence[Matrix], unreachable
 def check_targets(
     part: SettingPart, matrices: Sequence[Matrix], layers: Iterable[int], unreachable: Sequence[str] = ()
 ) -> None:
-    """Raises `BadInput` where a part names a layer that is not among these, or a name that none of its matrices has."""
+    """Raises `BadInput` if a part names a layer that is not among these, or a name that none of its matrices has."""
     targets, there = part.targets, set(layers)
     beyond = sorted(set(targets.layers or ()) - there)
     if beyond:
         raise BadInput(
             "No such layer",
-            f"{part} names layer {ranges(beyond)}, in which there is nothing of this kind in use.",
+            f"{part} names layer {ranges(beyond)}, which has no such sublayer (or it is dropped).",
             f"Layers in use: {ranges(there)}." if there else "Choose another method.",
         )
     meant = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
@@ -85,9 +85,9 @@ def _names(matrices: Sequence[Matrix]) -> str:
 def matrix_amounts(
     parts: Sequence[SettingPart], matrices: Sequence[Matrix], scores: Callable[[Sequence[Matrix]], Iterable[Tensor]]
 ) -> dict[str, MatrixAmount]:
-    """What goes from each matrix, by name; where several parts speak of one, the last does.
+    """The amount removed from each matrix, by name; if several parts target one, the last decides.
 
-    `scores` gives the Wanda scores of matrices, one after another; it is asked only where a part allocates by them.
+    `scores` gives the Wanda scores of matrices, one after another; it is called only if a part allocates by them.
     """
     decided: dict[str, MatrixAmount] = {}
     for part in parts:
@@ -104,7 +104,7 @@ def matrix_amounts(
 
 
 def table_text(path: str) -> str:
-    """What a table's file says. Raises `BadInput` where it can't be read."""
+    """The text of a table's file. Raises `BadInput` if it can't be read."""
     try:
         return Path(path).expanduser().read_text("utf-8")
     except (OSError, UnicodeDecodeError) as problem:
@@ -126,7 +126,7 @@ def _from_table(part: SettingPart, table: Table, matrices: Sequence[Matrix]) -> 
         who, amount = words
         found = [matrix for matrix in matrices if who == str(matrix.layer) or _is_named(matrix, who)]
         if not found:
-            raise BadInput("Table", f"{where} names {who!r}, which matches no matrix that {part} is about.", "")
+            raise BadInput("Table", f"{where} names {who!r}, which matches no matrix that {part} targets.", "")
         for matrix in found:
             if (settled := _amount(amount, where)) is None:
                 decided.pop(matrix.name, None)
@@ -162,8 +162,8 @@ def _by_outliers(
 def owl_ratios(ratio: float, outliers: Mapping[int, float], sizes: Mapping[int, int]) -> dict[int, float]:
     """Each layer's ratio S_l ∝ 1 - D_l, with the mean `ratio` over all weights and a spread of 2λ.
 
-    `outliers` is D, each layer's share of outlying scores, in [0, 1]; `sizes` its number of weights. Where the ratio
-    lies nearer to 0 or 1 than 2λ, the spread is narrowed to that distance, so that every layer's ratio is one.
+    `outliers` is D, each layer's share of outlying scores, in [0, 1]; `sizes` its number of weights. If the ratio
+    is nearer to 0 or 1 than 2λ, the spread is narrowed to that distance, so that every layer's ratio is in [0, 1].
     """
     low, high = min(outliers.values()), max(outliers.values())
     spread = min(OWL_SPREAD, ratio / 2, (1 - ratio) / 2)
@@ -173,7 +173,7 @@ def owl_ratios(ratio: float, outliers: Mapping[int, float], sizes: Mapping[int, 
 
 
 def _outliers(matrices: Sequence[Matrix], scores: Iterable[Tensor]) -> tuple[dict[int, int], dict[int, float]]:
-    """By layer: how many weights, and which share of their scores exceeds M times the layer's mean."""
+    """By layer: the number of weights, and the share of their scores above M times the layer's mean."""
     sizes: dict[int, int] = {}
     outliers: dict[int, float] = {}
     for layer, pairs in groupby(zip(matrices, scores, strict=True), key=lambda pair: pair[0].layer):

@@ -42,17 +42,17 @@ def apply(
     all_listed: bool = False,
     work: Work = UNWATCHED,
 ) -> PruneReport:
-    """Makes the twin what the setting says, whatever it was before, and reports what was removed.
+    """Prunes the twin by the setting, whatever it was before, and reports what was removed.
 
     Parts are carried out left to right; neighbouring parts that decide weights for themselves are carried out in one
-    walk through the blocks. Calibration text is brought only where a part needs it. `known` holds states by what
-    `known_as` calls them: the longest beginning of this setting that is in it is not carried out again. With `keep`,
-    what took calibration is kept in the cache folder for later starts. With `all_listed` the report's `matrices` are
-    all there are, not only those that the setting speaks of.
+    walk through the blocks. Calibration text is read only if a part needs it. `known` holds states by their name of
+    `known_as`: the longest beginning of this setting that is in it is not carried out again. With `keep`, a result of
+    calibration is kept in the cache folder for later starts. With `all_listed` the report lists all matrices, not only
+    the targeted ones.
 
-    Raises `BadInput` where a part matches nothing, removes nothing or gives nothing back, or where the end is the
-    dense model; `Failure` where the architecture, the numbers or the memory don't allow it; `Cancelled`. On any error
-    the twin is what it was before.
+    Raises `BadInput` if a part matches, removes or restores nothing, or if the result is the dense model; `Failure` if
+    the architecture, the numbers or the memory don't allow it; `Cancelled`. After any error the twin is what it was
+    before.
     """
     begun = time.perf_counter()
     work = work.apart()
@@ -84,8 +84,8 @@ def apply(
 
 
 def _meant(setting: Setting, twin: Twin) -> set[str]:
-    """The matrices that parts take weights from, also those in which none was among the least, and those that a later
-    part gave back: what was removed is a share of all of them. A table names its own, so there only what changed is."""
+    """The matrices that the parts target, also those that lost no weight or were restored by a later part: the share
+    removed is of all of them. Of a table's matrices only the changed ones count, as it names its own."""
     removing: list[SettingPart] = []
     found: set[str] = set()
     for part in setting.parts:
@@ -108,8 +108,8 @@ def _takes_from(part: SettingPart, matrix: Matrix) -> bool:
 
 
 def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
-    """What tells a setting's outcome from others while one dense model is loaded: its text, and where it reads files,
-    how they are now."""
+    """A name that tells a setting's result from others while one dense model is loaded: its text, and the state of the
+    files that it reads."""
     names = [part.amount.path for part in setting.parts if isinstance(part.amount, Table)]
     if calibration.source and any(part.calibrated for part in setting.parts):
         names.append(calibration.source)
@@ -129,7 +129,7 @@ class _Applying:
         self._work = work
 
     def carried_out(self, known: Mapping[str, TwinState], keep: bool) -> list[str]:
-        """Brings the twin from whatever it is to what the setting says; sentences worth noting."""
+        """Prunes the twin, whatever it is now; returns sentences worth noting."""
         stages = _stages(self._setting.parts)
         done = max((n for n in range(1, len(stages) + 1) if self._known_as(stages[:n]) in known), default=0)
         start = known[self._known_as(stages[:done])] if done else TwinState()
@@ -148,9 +148,9 @@ class _Applying:
             if place is not None:
                 store.store_pruning(place, self._twin, notes, time.perf_counter() - begun, self._work)
         if any(part.calibrated for part in self._setting.parts):
-            self._samples()  # so that the report names the text, also where its use was known already
+            self._samples()  # so that the report names the text, also if its result was known already
         if not self._twin.state.changes and not self._twin.state.dropped:
-            raise BadInput("Nothing removed", f"{self._setting} ends at the dense model.", "Remove something.")
+            raise BadInput("Nothing removed", f"The result of {self._setting} is the dense model.", "Remove something.")
         return [*notes, *self._twin.anatomy.notes, *self._out_of_reach()]
 
     def _carry_out(self, stage: Sequence[SettingPart]) -> list[str]:
@@ -170,10 +170,10 @@ class _Applying:
                 sentence = f"{first} removes nothing: those {first.method} are already pruned."
                 raise BadInput("Nothing removed", sentence, "Use a larger ratio.")
             return list(notes)
-        self._give_back(first)
+        self._restore(first)
         return []
 
-    def _give_back(self, part: SettingPart) -> None:
+    def _restore(self, part: SettingPart) -> None:
         state, targets = self._twin.state, part.targets
         check_targets(part, self._twin.anatomy.matrices, [block.layer for block in self._twin.anatomy.blocks])
         matrices = [
@@ -196,7 +196,7 @@ class _Applying:
         return known_as(Setting(tuple(part for stage in stages for part in stage)), self._wanted)
 
     def _out_of_reach(self) -> list[str]:
-        """A note where weights that a part may have meant can't be pruned by it."""
+        """A note if weights that a part may have meant can't be pruned by it."""
         out = self._twin.anatomy.unreachable
         if not out or not any(p.method.unstructured and p.targets.sublayer != "attn" for p in self._setting.parts):
             return []
@@ -219,7 +219,7 @@ class _Applying:
 
 
 def _stages(parts: Sequence[SettingPart]) -> list[tuple[SettingPart, ...]]:
-    """Parts to be carried out together: neighbours that decide weights for themselves; each other part alone."""
+    """The parts that are carried out together: neighbouring weight-wise ones; every other part alone."""
     stages: list[tuple[SettingPart, ...]] = []
     for part in parts:
         if stages and part.method.unstructured and stages[-1][0].method.unstructured:

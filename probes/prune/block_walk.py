@@ -133,7 +133,7 @@ class _Walk:
         return found[0]
 
     def _in_block(self, block: Block, forward: Forward, call: Call, entered: Arguments) -> object:
-        """Stands in for a block's forward method while the first batch goes through the model."""
+        """Runs in place of a block's forward method while the first batch goes through the model."""
         first = block is self._blocks[0]
         if not (_same(entered, call.rest) if first else torch.equal(call.hidden, self._store.load(0))):
             raise _unfollowable(self._model)
@@ -149,7 +149,7 @@ class _Walk:
             self._work.check(self._task)
             out = through(batch)
             self._store.save(batch, first_of(out))
-        return out  # of the first batch, which the model goes on with
+        return out  # of the first batch, with which the model continues
 
     def _run(self, block: Block, through: Callable[[int], object], names: Sequence[str], see: See) -> None:
         """Shows the inputs of the named matrices; a batch ends early once all were seen, if each runs once."""

@@ -1,7 +1,7 @@
-"""Which weights of one matrix go: pure functions of scores, exact in number, ties going by position.
+"""Masks of one matrix as pure functions of scores, exact in number; ties are broken by position.
 
-Scores are (outputs, inputs), float32; what scores lowest goes. A result is a mask of what is kept, True for kept.
-How many go is ⌊ratio · n⌋ with the ratio taken as the decimal it was written as, so 0.29 of 100 is 29.
+Scores are (outputs, inputs), float32; the lowest ones are removed. A mask is True for kept weights. ⌊ratio · n⌋ weights
+are removed, with the ratio taken as the decimal it was written as, so 0.29 of 100 is 29.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def wanda(weight: Tensor, norms: Tensor) -> Tensor:
 
 
 def random(weight: Tensor, name: str, seed: int) -> Tensor:
-    """Scores that depend on the seed and the matrix's name alone, so a matrix is masked alike in any company."""
+    """Scores that depend on the seed and the matrix's name alone, not on which other matrices are pruned."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
     return torch.rand(weight.shape, generator=generator).to(weight.device)
@@ -53,7 +53,7 @@ def keep_in_rows(scores: Tensor, ratio: float) -> Tensor:
 
 
 def keep_highest(scores: Tensor, count: int) -> Tensor:
-    """The mask that drops the `count` lowest scores of each row; of equal scores, those further left go first."""
+    """The mask that drops the `count` lowest scores of each row; of equal scores, the left ones go first."""
     if count <= 0:
         return torch.ones_like(scores, dtype=torch.bool)
     if count >= scores.shape[-1]:
@@ -70,7 +70,7 @@ def keep_highest(scores: Tensor, count: int) -> Tensor:
 def keep_pattern(scores: Tensor, pattern: Pattern) -> Tensor:
     """The mask that keeps the highest N of every M neighbours along a row; of equal scores, the right one stays.
 
-    Raises `BadInput` where the inputs do not divide into groups of M.
+    Raises `BadInput` if the inputs do not divide into groups of M.
     """
     rows, columns = scores.shape
     check_groups(columns, pattern)
@@ -86,7 +86,7 @@ def keep_pattern(scores: Tensor, pattern: Pattern) -> Tensor:
 
 
 def check_groups(columns: int, amount: Amount) -> None:
-    """Raises `BadInput` where an N:M pattern's groups do not fill a row."""
+    """Raises `BadInput` if an N:M pattern's groups do not fill a row."""
     if isinstance(amount, Pattern) and columns % amount.group:
         raise BadInput(
             "Pattern doesn't fit",
@@ -96,7 +96,7 @@ def check_groups(columns: int, amount: Amount) -> None:
 
 
 def check_finite(scores: Tensor, name: str) -> None:
-    """Raises `Failure` where a score is NaN or infinite: nothing sensible can be ranked by it."""
+    """Raises `Failure` if a score is NaN or infinite: such scores can't be ranked."""
     low, high = scores.aminmax()  # NaN is both: ten times as fast as asking every score
     if not bool(low.isfinite() & high.isfinite()):
         raise Failure(

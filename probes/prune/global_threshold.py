@@ -16,13 +16,13 @@ _LOW = 15
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What a score must exceed to stay, and how many of those that equal it go from each matrix."""
+    """The pruning threshold, and how many ties to remove from each matrix."""
 
     score: float
     tied: Mapping[str, int]
 
     def keep(self, name: str, scores: Tensor) -> Tensor:
-        """The mask of one matrix; of equal scores, the earlier in the order of rows go."""
+        """The mask of one matrix; of equal scores, the earlier in the order of rows are removed."""
         keep = scores > self.score
         ties = (scores == self.score).flatten().nonzero().flatten()[self.tied[name] :]
         keep.view(-1)[ties] = True
@@ -30,10 +30,10 @@ class Threshold:
 
 
 def global_threshold(scores: Mapping[str, Callable[[], Tensor]], ratio: float) -> Threshold:
-    """The bound at which ⌊ratio · all⌋ scores go. Scores are float32 and not negative; each is asked for twice.
+    """The threshold that removes ⌊ratio · all⌋ scores. Scores are float32 and not negative; each is computed twice.
 
     Not negative floats are ordered as their bits are, so counting them by their upper bits, and then those of one
-    count by their lower bits, finds the bound without sorting anything.
+    count by their lower bits, finds the threshold without sorting anything.
     """
     upper, count = torch.zeros(1 << 16, dtype=torch.int64), 0
     for score in scores.values():
@@ -64,7 +64,7 @@ def _bits(scores: Tensor) -> Tensor:
 
 
 def _nth(counts: Tensor, number: int) -> tuple[int, int]:
-    """In which class the `number`-th lies, counted from 1, and how many are in the classes before."""
+    """The class of the `number`-th, counted from 1, and how many are in the classes before."""
     running = counts.cumsum(0)
     place = int(torch.searchsorted(running, number))
     return place, int(running[place] - counts[place])

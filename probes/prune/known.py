@@ -1,7 +1,7 @@
-"""The states a twin can come back to at once: the latest few, but for those whose corrected weights find no room.
+"""The states a twin can return to at once: the latest few, but for those whose corrected weights do not fit.
 
 A mask takes a bit a weight, so most states cost next to nothing. SparseGPT's corrected weights take as much as the
-matrices themselves: those that are not in use wait in the host's memory, the newest first, and the rest are let go.
+matrices themselves: those that are not in use are kept in the host's memory, the newest first, as far as they fit.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from probes.twin.twin_state import MatrixChange, TwinState
 MOST_STATES = 8
 """How many settings a pair can flip between."""
 SHARE = 0.25
-"""Of the host's free memory, what the corrected weights of states that are not in use may take together."""
+"""The share of the host's free memory that the corrected weights of states not in use may take together."""
 
 
 def latest(known: Mapping[str, TwinState], name: str, now: TwinState, free: int | None = None) -> dict[str, TwinState]:
-    """The known states with the one that is in use last; `free` is the host's free memory in bytes (asked if None).
+    """The states to keep, with the one in use last; `free` is the host's free memory in bytes (asked if None).
 
     Of the `MOST_STATES` newest others, those that fit into `SHARE` stay, the newest first, with their weights on the
     host.
@@ -36,7 +36,7 @@ def latest(known: Mapping[str, TwinState], name: str, now: TwinState, free: int 
         new = {id(weight): weight for weight in _weights(waiting) if id(weight) not in in_use | counted}
         taken = sum(weight.numel() * weight.element_size() for weight in new.values())
         if taken > room:
-            continue  # it alone goes: older ones may take less, and masks take nothing
+            continue  # only this one is dropped: older ones may take less, and masks take nothing
         room -= taken
         counted |= new.keys()
         kept.append((other, waiting))

@@ -1,4 +1,4 @@
-"""Asks whether a pruning fits into memory before it begins: a refusal then costs a second, a failure later an hour."""
+"""Checks that a pruning fits into memory before it begins: a refusal costs a second, a failure later an hour."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | No
     `BadInput` if a device map keeps one of them off it.
 
     `start` is the state it begins with, whose matrices exist already; `free` says how many bytes of a device are free
-    (unless given, the device is asked). What is counted is the least that any method takes: a copy of each changed
+    (the device is asked if it is None). It counts the least that any method takes: a copy of each changed
     matrix, its mask, and the scores of the largest (for SparseGPT the Hessian and its factor as well). Dropping
     sublayers takes nothing.
     """
@@ -38,7 +38,7 @@ def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | No
     for matrix in matrices:
         by_device.setdefault(twin.dense_weight(matrix.name).device, []).append(matrix)
     for device, here in by_device.items():
-        there = (free or available_bytes)(device) + _given_back(twin, start, device)
+        there = (free or available_bytes)(device) + _freed(twin, start, device)
         working = max(_working(twin, matrix, setting) for matrix in here)
         needed = sum(_kept(twin, matrix) for matrix in here) + working
         if needed > there:
@@ -83,20 +83,20 @@ def _working(twin: Twin, matrix: Matrix, setting: Setting) -> int:
     return _SCORE * outputs * inputs
 
 
-def _given_back(twin: Twin, start: TwinState, device: torch.device) -> int:
-    """Bytes that the twin's present masked matrices hand back when it goes to the state that pruning starts from."""
-    gone = [name for name, change in twin.state.changes.items() if name not in start.changes and change.weight is None]
-    weights = [twin.weight(name) for name in gone]
+def _freed(twin: Twin, start: TwinState, device: torch.device) -> int:
+    """Bytes of masked matrices that are freed when the twin goes to the state that pruning starts from."""
+    freed = [name for name, change in twin.state.changes.items() if name not in start.changes and change.weight is None]
+    weights = [twin.weight(name) for name in freed]
     return sum(weight.numel() * weight.element_size() for weight in weights if weight.device == device)
 
 
-def _what_fits(twin: Twin, matrices: Sequence[Matrix], room: int) -> str:
-    """What to do: how many of the layers, from the first on, would fit."""
+def _what_fits(twin: Twin, matrices: Sequence[Matrix], free: int) -> str:
+    """A hint: how many of the layers, from the first on, would fit."""
     by_layer: Counter[int] = Counter()
     for matrix in matrices:
         by_layer[matrix.layer] += _kept(twin, matrix)
     layers = sorted(by_layer)
-    fit = sum(total <= room for total in accumulate(by_layer[layer] for layer in layers))
+    fit = sum(total <= free for total in accumulate(by_layer[layer] for layer in layers))
     other = "Load in a smaller --dtype such as bfloat16, or drop sublayers, which takes no memory."
     if not fit:
         return other

@@ -22,10 +22,10 @@ from probes.twin.twin import Twin
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """How an attention's features, and the rows of its matrices, are shared out among its heads."""
+    """How an attention's features, and the rows of its matrices, are divided among its heads."""
 
     groups: tuple[tuple[int, ...], ...]
-    """Heads that read the same keys and values; single heads where all of them do."""
+    """Heads that read the same keys and values; single heads if all of them do."""
     size: int
     """Features a head."""
     served: Mapping[str, tuple[frozenset[int], ...]]
@@ -62,7 +62,7 @@ def writer(model: PreTrainedModel, sublayer: Sublayer, matrices: Sequence[Matrix
 
 
 def neurons_of_rows(twin: Twin, written_by: Matrix, source: Matrix) -> Tensor | None:
-    """Which neuron each row of a matrix makes, (rows,); None where its rows make no neurons, or in no known order.
+    """The neuron that each row of a matrix computes, (rows,); None if there are none, or in no known order.
 
     Neurons are the features that enter the writing matrix. A fused matrix has several rows for each: one set after
     another, or side by side.
@@ -79,7 +79,7 @@ def neurons_of_rows(twin: Twin, written_by: Matrix, source: Matrix) -> Tensor | 
 
 
 def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | None:
-    """How an attention is made of heads; None where its features don't divide into them."""
+    """The heads of an attention; None if its features don't divide into them."""
     features = twin.weight(written_by.name).shape[1]
     config = twin.dense.config.get_text_config(decoder=True)
     number = getattr(config, "num_attention_heads", None)
@@ -93,7 +93,7 @@ def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | 
             if runs is not None:
                 served[source.name] = runs
     if number > 1 and not any(0 < len(among) < number for runs in served.values() for among in runs):
-        return None  # all rows serve everything: what is written is no heads side by side
+        return None  # all rows serve every feature, so there are no heads side by side
     groups = _joined(number, [among for runs in served.values() for among in runs])
     return Heads(groups if len(groups) > 1 else tuple((head,) for head in range(number)), size, served)
 
@@ -119,9 +119,9 @@ def _joined(number: int, sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...
 
 
 def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: Tensor) -> Tensor | None:
-    """Which features that enter the writing matrix change when these outputs of another are disturbed.
+    """The features entering the writing matrix that change when these outputs of another are disturbed.
 
-    None if the other does not answer with one number a row, as where its rows are shared out among groups of inputs.
+    None if the other does not return one number a row, as when its rows are divided among groups of inputs.
     """
     plain = _features(model, written_by)
     noise = torch.Generator().manual_seed(1)

@@ -22,18 +22,18 @@ DAMPING = 0.01
 BLOCK = 128
 """Columns among which an unstructured mask is chosen at a time, and after which the rest is corrected at once."""
 LEAF = 1 << 15
-"""Weights whose columns are corrected one by one, the rest of their block in one product: as many as torch goes
-through on one thread, as waiting for others costs more than so little work."""
+"""Weights whose columns are corrected one by one, the rest of their block in one product: as many as torch computes
+with one thread, as waiting for other threads costs more than so little work."""
 
 
 def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor:
     """The pruned and corrected matrix, (outputs, inputs), float32.
 
-    `factor` (inputs, inputs) is what `inverse_factor` made of the Hessian. Of a ratio, ⌊ratio · size⌋ weights of
-    each block of columns go, whichever rows they are in; of a pattern, the cheapest of each group of neighbours.
+    `factor` (inputs, inputs) is `inverse_factor` of the Hessian. A ratio removes ⌊ratio · size⌋ weights of each block
+    of columns, whichever rows they are in; a pattern removes the cheapest of each group of neighbours.
     """
     check_groups(weight.shape[1], amount)
-    # Inputs first, so that what is taken out and corrected together lies together in memory.
+    # Inputs first, so that weights removed and corrected together are neighbours in memory.
     remaining = weight.detach().float().T.clone(memory_format=torch.contiguous_format)
     factor = factor.to(weight.device)
     for part in _stretches(len(remaining), BLOCK, amount):
@@ -43,7 +43,7 @@ def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor
 
 
 def _prune_block(block: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor:
-    """Prunes a block of inputs in place, (inputs, outputs), and gives the errors that the others must make up for."""
+    """Prunes a block of inputs in place, (inputs, outputs), and returns the errors that the others must compensate."""
     errors = torch.empty_like(block)
     chosen = None
     if isinstance(amount, Ratio):
@@ -55,9 +55,9 @@ def _prune_block(block: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tens
 
 
 def _prune_leaf(leaf: Tensor, factor: Tensor, amount: Ratio | Pattern, chosen: Tensor | None, errors: Tensor) -> None:
-    """Prunes a few inputs in place, one after another, and fills in their errors: 0 for what is kept.
+    """Prunes a few inputs in place, one after another, and fills in their errors: 0 for kept weights.
 
-    `chosen` is the mask where it is settled already; a pattern's is chosen as its groups are reached.
+    `chosen` is the mask if it is already decided; a pattern's is chosen when its groups are reached.
     """
     diagonal = factor.diagonal()
     keep = torch.empty_like(leaf, dtype=torch.bool) if chosen is None else chosen
@@ -82,10 +82,10 @@ def _stretches(inputs: int, most: int, amount: Ratio | Pattern) -> Iterator[slic
 
 
 def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """The upper Cholesky factor of the damped Hessian's inverse, and which inputs never spoke (True, (inputs,)).
+    """The upper Cholesky factor of the damped Hessian's inverse, and which inputs were always 0 (True, (inputs,)).
 
-    Inputs that were 0 throughout get a 1 on the diagonal; their weights can go at no cost. Raises `Failure` where
-    the activations are not finite, or the damped Hessian has no inverse even with a hundred times the damping.
+    Inputs that were always 0 get a 1 on the diagonal; removing their weights costs nothing. Raises `Failure` if the
+    activations are not finite, or the damped Hessian has no inverse even with a hundred times the damping.
     """
     if not bool(torch.isfinite(hessian).all()):
         raise Failure(
@@ -111,7 +111,7 @@ def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:
         damping *= 10
     raise Failure(
         "No inverse",
-        f"The Hessian of {name} can't be inverted: its calibration text says too little.",
+        f"Too little calibration data: the Hessian of {name} is singular.",
         "Use more calibration samples.",
     )
 

@@ -1,8 +1,7 @@
-"""Finished prunings, kept in the cache folder: what took calibration once need not take it at the next start.
+"""Keeps finished calibrated prunings in the cache folder, so that later starts need not calibrate again.
 
-A kept state is found by everything it depends on: the dense weights and configuration, the setting, tables it names,
-the calibration text, and the version of the methods. It holds mask bits, and for corrected matrices the weights that
-are left.
+A kept state is named after everything it depends on: the dense weights and configuration, the setting, its tables, the
+calibration text, and the version of the methods. It holds mask bits, and of corrected matrices the nonzero weights.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from probes.twin.twin import Twin
 from probes.twin.twin_state import MatrixChange, TwinState, count_kept, unpacked
 
 VERSION = 5
-"""Grows whenever any method would decide otherwise than before."""
+"""Increased whenever a method would decide differently than before."""
 MOST_BYTES = 4 << 30
-"""Bytes that all kept prunings may take together; the oldest go first."""
+"""Bytes that all kept prunings may take together; those used least lately are removed first."""
 _FILE = "pruned.safetensors"
 
 
 def place_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: int) -> Path | None:
-    """The folder where a pruning of this kind is kept; None where the dense weights have no fingerprint."""
+    """The folder where this pruning is kept; None if the dense weights have no fingerprint."""
     mark = with_fingerprint(dense).info.fingerprint
     if not mark:
         return None
@@ -50,7 +49,7 @@ def place_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: in
 
 
 def load_pruning(place: Path, twin: Twin, work: Work) -> tuple[TwinState, list[str]] | None:
-    """The kept state and its notes; None where nothing is kept there, or it is no longer whole."""
+    """The kept state and its notes; None if nothing is kept there, or it is damaged."""
     if not intact(place, work):
         return None
     try:
@@ -58,21 +57,21 @@ def load_pruning(place: Path, twin: Twin, work: Work) -> tuple[TwinState, list[s
             facts = json.loads(file.metadata()["facts"])
             changes = {name: _change(twin, name, file.get_tensor, kinds) for name, kinds in facts["matrices"].items()}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        return None  # not what this version writes: it is carried out again, and overwritten
-    with suppress(OSError):  # on a read-only disk nothing is let go either
+        return None  # not written by this version: the setting is carried out again, and this overwritten
+    with suppress(OSError):  # on a read-only disk nothing is evicted either
         place.touch()
     notes = [str(note) for note in facts["notes"]]
     return TwinState(changes, frozenset(map(Part.parse, facts["dropped"]))), [
-        f"The masks were kept from an earlier start, where they took {facts['seconds']:.1f} s.",
+        f"The masks were kept from an earlier start, which took {facts['seconds']:.1f} s.",
         *notes,
     ]
 
 
 def store_pruning(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work) -> None:
-    """Keeps the twin's present state, and lets the oldest go if all take too much room.
+    """Keeps the twin's present state, and removes those used least lately if all together take too much space.
 
-    A state that would need all of that room is not kept, as every other one would have to go for it. That is noted,
-    as is a disk that does not take it.
+    A state that would need all of that space is not kept, as it would displace every other one. That is noted, as is
+    any failure of the disk.
     """
     needed = _bytes(twin)
     if needed > MOST_BYTES:
@@ -109,7 +108,7 @@ def store_pruning(place: Path, twin: Twin, notes: list[str], seconds: float, wor
 
 
 def _bytes(twin: Twin) -> int:
-    """What the twin's state takes on the disk: mask bits, and of corrected matrices the weights that are left."""
+    """The size of the twin's state on disk: mask bits, and the nonzero weights of corrected matrices."""
     total = 0
     for change in twin.state.changes.values():
         total += change.kept.nbytes + (0 if change.feature_mask is None else change.feature_mask.nbytes)

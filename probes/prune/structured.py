@@ -1,9 +1,9 @@
-"""Whole MLP neurons and whole attention heads: what adds least to the residual stream goes, with all its weights.
+"""Removes whole MLP neurons and whole attention heads, those that add least to the residual stream.
 
-What a neuron adds is ‖x_j w_jᵀ‖_F = ‖x_j‖₂ ‖w_j‖₂, x_j its activation over all calibration tokens and w_j its column
-of the matrix that writes to the stream; what a group of heads adds is ‖X_g W_gᵀ‖_F over its columns. Which rows of
-the matrices before belong to a neuron or a head is found by disturbing them, so fused projections of any layout are
-understood, and rows that serve others too are left alone.
+A neuron adds ‖x_j w_jᵀ‖_F = ‖x_j‖₂ ‖w_j‖₂, with x_j its activation over all calibration tokens and w_j its column of
+the matrix that writes to the stream; a group of heads adds ‖X_g W_gᵀ‖_F over its columns. The rows of the matrices
+before that belong to a neuron or a head are found by disturbing them, so fused projections of any layout are
+understood, and rows that serve others too are kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from probes.twin.twin import Twin
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureMask:
-    """Which of a matrix's weights stay, (outputs, inputs), True for kept: whole rows or columns go."""
+    """The weights of a matrix that are kept, (outputs, inputs), True for kept: whole rows or columns are removed."""
 
     name: str
     keep: Tensor
@@ -38,7 +38,7 @@ class FeatureMask:
 
 @dataclass(frozen=True, slots=True)
 class _Sublayer:
-    """One sublayer to thin: the matrix that writes to the stream, and those that make what enters it."""
+    """One sublayer to prune: the matrix that writes to the stream, and those that compute its inputs."""
 
     block: Block
     writes: Matrix
@@ -52,12 +52,12 @@ class _Sublayer:
 def feature_masks(
     twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work
 ) -> tuple[list[FeatureMask], tuple[str, ...]]:
-    """What a structured part removes, on the twin as it is now, and sentences on what it can't reach; one forward pass
+    """The masks of a structured part on the present twin, and sentences on sublayers it can't reach; one forward pass
     over the samples.
 
-    Of neurons, ⌊ratio · neurons⌋ go in every MLP; of heads, ⌊ratio · groups⌋ of all attentions together, ranked by
-    their share of what their attention adds, so that one layer may lose several and another none.
-    Raises `BadInput` where nothing would go, or where no sublayer has a single matrix that writes its output.
+    ⌊ratio · neurons⌋ neurons are removed from every MLP; ⌊ratio · groups⌋ groups of heads from all attentions together,
+    ranked by their share of their attention's output, so that one layer may lose several and another none.
+    Raises `BadInput` if nothing would be removed, or if no sublayer has a single matrix that writes its output.
     """
     kind = "mlp" if part.method is Method.NEURONS else "attn"
     parts = [sublayer.part for sublayer in twin.anatomy.sublayers if sublayer.part.kind == kind]
@@ -157,10 +157,10 @@ def _heads(
 
 
 def _layouts(twin: Twin, found: Sequence[_Sublayer]) -> dict[int, Heads]:
-    """How each attention is made of heads, by layer, with matrices by their names within the block.
+    """The heads of each attention, by layer, with matrices by their names within the block.
 
-    It is looked at once for all attentions of one shape. Raises `BadInput` if one has no heads side by side, or reads
-    keys and values that another attention has made, whose heads then can't go alone.
+    They are found once for all attentions of one shape. Raises `BadInput` if one has no heads side by side, or reads
+    keys and values of another attention, whose heads can't be removed alone.
     """
     known: dict[tuple[object, ...], Heads] = {}
     result = {}

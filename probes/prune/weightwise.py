@@ -59,7 +59,7 @@ def prune_weights(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Inputs:
-    """What was measured of the inputs of matrices, by matrix."""
+    """Statistics of the inputs of matrices, by matrix."""
 
     norms: Mapping[str, Tensor]
     """‖x_j‖₂ of each input, for Wanda."""
@@ -69,7 +69,7 @@ class _Inputs:
 
 @dataclass(frozen=True, slots=True)
 class _Removed:
-    """What happened to one matrix."""
+    """The result of pruning one matrix."""
 
     weights: int
     """How many were removed, without those of removed neurons and heads."""
@@ -168,8 +168,8 @@ def _walk(plan: _Plan, ids: Tensor, inputs: _Inputs, last: int, begin: str) -> t
             reused.append(block.layer)
         removed.update(plan.prune_layer(block.layer, _Inputs({**inputs.norms, **norms}, factors)))
         for one in here:
-            # What was asked for and the mask that came of it: a mask may depend on more than its own matrix, and a
-            # corrected weight follows from its mask and all that is further up.
+            # The amount and the mask that came of it: a mask may depend on more than its own matrix, and a corrected
+            # weight follows from its mask and all that is further up.
             change = plan.twin.state.changes.get(one.matrix.name)
             upstream.update(f"{one} {one.amount!r} {change is None}".encode())
             upstream.update(b"" if change is None else change.kept.tobytes())

@@ -1,6 +1,6 @@
-"""The folder where downloads and conversions are kept, the locks on it, and digests that need not be taken twice.
+"""Locks on the cache folder, and digests that are remembered there.
 
-The cache is a convenience: a disk that takes nothing raises `Unkept`, which callers turn into a note and go on.
+The cache is a convenience: if the disk refuses, `Unkept` is raised, which callers turn into a note.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHUNK = 1 << 22
 
 
 class Unkept(Failure):
-    """The cache folder takes nothing: it is full, read-only, or no folder."""
+    """The cache folder can't be written: it is full, read-only, or no folder."""
 
     def __init__(self, problem: Exception) -> None:
         self.reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
@@ -46,9 +46,9 @@ def keeping() -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
-    """Holds the lock of `path` for one process at a time; `waiting` is what a person reads meanwhile.
+    """Holds the lock of `path` for one process at a time; `waiting` is shown meanwhile.
 
-    The lock is let go by the system when its process ends, however it ends. Raises OSError if the disk takes none.
+    The system releases the lock when its process ends, however it ends. Raises OSError if the disk supports no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = lock_of(path)
@@ -72,7 +72,7 @@ def lock_of(path: Path) -> FileLock:
 
 
 def sha256(path: Path, work: Work, task: str) -> str:
-    """SHA-256 of a file's bytes, hex; taken once for a path, size and time of change, and remembered."""
+    """SHA-256 of a file's bytes, hex; computed once for a path, size and time of change, and remembered."""
     signature = signature_of([path])
     known = recall("sha256", signature)
     if known:
@@ -108,14 +108,14 @@ def signature_of(paths: Sequence[Path], *more: str) -> str:
 
 
 def recall(kind: str, signature: str) -> str:
-    """What was remembered of these files, or ""."""
+    """The digest remembered for these files, or ""."""
     try:
         return (cache_folder() / "digests" / f"{kind}-{signature}").read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
-        return ""  # not remembered, or no longer readable: the caller takes it again
+        return ""  # not remembered, or no longer readable: the caller computes it again
 
 
 def remember(kind: str, signature: str, digest: str) -> None:
-    """Keeps a digest for later starts. Raises `Unkept` if the disk takes none."""
+    """Keeps a digest for later starts. Raises `Unkept` if the disk refuses."""
     with keeping():
         replace_file(cache_folder() / "digests" / f"{kind}-{signature}", digest)

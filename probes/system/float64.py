@@ -1,4 +1,4 @@
-"""Numbers in float64, wherever their device has no such thing."""
+"""Converts to float64, on the CPU if the device has no float64."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from torch import Tensor
 
 
 def to_float64(tensor: Tensor) -> Tensor:
-    """The same in float64, detached; on the host where the device knows none (Apple's GPUs)."""
+    """The tensor in float64, detached; on the CPU if the device has no float64 (Apple's GPUs)."""
     held = tensor.detach()
     return (held.cpu() if held.device.type == "mps" else held).double()

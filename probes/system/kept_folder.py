@@ -22,11 +22,11 @@ _MANIFEST = "manifest.json"
 
 
 def keep(folder: Path, build: Callable[[Path], None], work: Work, task: str, *, thorough: bool = False) -> Path:
-    """`folder` as `build` made it: now, if it is missing or damaged, and by one process only.
+    """Builds `folder` if it is missing or damaged, in one process only, and returns it.
 
-    `build` fills an empty folder beside it, which takes its place in one move once it is complete. A copy is taken
-    for whole where every file has the size and the time of change it was written with; a file whose time differs is
-    hashed, and with `thorough` all are. Raises `Unkept` if the disk does not take it.
+    `build` fills an empty folder beside it, which takes its place in one move once it is complete. A folder is
+    complete if every file has the size and the time of change it was written with; a file whose time differs is
+    hashed, and with `thorough` all are. Raises `Unkept` if the disk refuses.
     """
     if intact(folder, work, thorough=thorough):
         return folder
@@ -83,9 +83,10 @@ def _size_and_time(folder: Path) -> tuple[int, float]:
 
 
 def kept_or_temporary(place: Path, make: Callable[[Path], Path], work: Work) -> Path:
-    """`make(place)`; if the cache folder takes nothing, the same in a folder that goes when the program ends.
+    """Calls `make(place)`, or if the cache folder can't be written, makes it in a folder that is removed at the end.
 
-    For what the work can't do without. A note says where it is. Raises `Failure` if that folder takes none either.
+    For files that are really needed. A note says where they are. Raises `Failure` if that folder can't be written
+    either.
     """
     try:
         return make(place)
@@ -118,7 +119,7 @@ def _reason(problem: Unkept | OSError) -> str:
 
 
 def intact(folder: Path, work: Work, *, thorough: bool = False) -> bool:
-    """True where the folder is what its manifest says."""
+    """Are the folder's files those of its manifest?"""
     try:
         return _intact(folder, work, thorough)
     except OSError:
@@ -130,7 +131,7 @@ def _intact(folder: Path, work: Work, thorough: bool) -> bool:
         manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
         written = {str(name): (int(size), int(when), str(digest)) for name, (size, when, digest) in manifest.items()}
     except (ValueError, TypeError, AttributeError):
-        return False  # cut short or overwritten: whatever it was, it is made anew
+        return False  # cut short or overwritten
     if written.keys() != {path.name for path in _files(folder)}:
         return False
     moved = False

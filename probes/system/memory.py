@@ -1,4 +1,4 @@
-"""Frees memory beside other work, and gives what was freed back to the system."""
+"""Frees memory beside other work, and returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from probes.schema.foreign_text import said
 
 
 def release() -> None:
-    """Lets the C library hand back the pages that nothing lies in; without glibc nothing happens.
+    """Makes the C library return its empty pages to the system; without glibc nothing happens.
 
-    What is freed between two tensors that stay is kept by glibc for later, and what is asked for later rarely fits
-    into it: while a model was pruned matrix by matrix, that came to half of what its weights take.
+    glibc keeps memory that is freed between two tensors that stay, and later requests rarely fit into it: while a model
+    was pruned matrix by matrix, that came to half the size of its weights.
     """
     if (trim := _trim()) is not None:
         trim(0)
@@ -32,10 +32,10 @@ def ran_out(problem: BaseException) -> str:
     return message.partition(" Including non-PyTorch")[0]
 
 
-def let_go(things: list[object]) -> None:
-    """Empties a list on another thread: handing back the pages of large tensors takes far longer than pointing away
-    from them."""
-    threading.Thread(target=things.clear, name="letting go").start()
+def free_in_background(things: list[object]) -> None:
+    """Empties a list on another thread: freeing the pages of large tensors takes far longer than pointing away from
+    them."""
+    threading.Thread(target=things.clear, name="freeing memory").start()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Notices when steps take far longer than the first ones did; torch-free."""
+"""Notices if steps take far longer than the first ones did; torch-free."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ UNWRITTEN = 74
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a finished program left."""
+    """The result of a finished program."""
 
     code: int
     log: str
@@ -27,7 +27,7 @@ class Ended:
 
     @property
     def last_words(self) -> str:
-        """The last line that calls itself an error, or the last that says anything; of a killed program, that."""
+        """The last line that begins with "error", or else the last one; of a killed program, that it was killed."""
         if self.code < 0:
             return f"it was ended by signal {-self.code}, as happens when memory runs out"
         lines = [line.strip() for line in self.log.replace("\r", "\n").splitlines() if line.strip()]
@@ -48,7 +48,7 @@ def run(
 ) -> Ended:
     """Runs `command` to its end, calling `watch` every so many seconds. Cancelled work ends the program.
 
-    Its output goes to the file `log` and never to the terminal, which belongs to somebody else.
+    Its output is written to the file `log` and never to the terminal, which may show a screen.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,8 +1,8 @@
 """Finds the parts of any causal language model by structure: blocks, attention, MLP, final norm, head, matrices.
 
-No table of class names: blocks are the largest list of modules that text runs through on its way to the LM head,
-attention is what takes an attention mask, the MLP is what else holds matrices in a block, be it one module or loose
-layers. Towers for pictures or sound, and blocks that only they feed, belong to nothing here.
+There is no table of class names. The blocks are the largest list of modules that text runs through on its way to the LM
+head. The module that takes an attention mask is the attention; the other modules with matrices in a block are its MLP,
+one module or loose layers. Towers for pictures or sound, and blocks that only they feed, are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from probes.twin.experts import routing
 from probes.twin.text_path import aside, entered
 
 _NAMED = 3
-"""Modules named in a sentence."""
+"""How many modules a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Matrix:
     """Module path in the model: "model.layers.3.mlp.up_proj"."""
     layer: int
     sublayer: str
-    """"attn", "mlp", or "" where it belongs to neither."""
+    """"attn", "mlp", or "" if it belongs to neither."""
     transposed: bool
-    """True where the weight is stored (inputs, outputs), as GPT-2's Conv1D does; elsewhere (outputs, inputs)."""
+    """True if the weight is stored (inputs, outputs), as in GPT-2's Conv1D, and not (outputs, inputs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """Where everything is, as module paths."""
+    """The parts of a model, as module paths."""
 
     blocks: tuple[Block, ...]
     final_norm: str
-    """"" where there is none."""
+    """"" if there is none."""
     head: str
     unreachable: tuple[str, ...]
     """Weights in the blocks that no matrix method reaches, such as the stacked experts of a mixture."""
@@ -88,7 +88,7 @@ class Anatomy:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence that names what is aside, where there is such."""
+        """A sentence that names the modules aside, if there are any."""
         if not self.aside:
             return ()
         listed = ", ".join(self.aside[:_NAMED]) + (f" and {len(self.aside) - _NAMED} more" * (len(self.aside) > _NAMED))
@@ -108,7 +108,7 @@ class Anatomy:
 
 
 def dissect(model: PreTrainedModel) -> Anatomy:
-    """The anatomy of a causal LM. Raises `BadInput` where its blocks or its head can't be found.
+    """The anatomy of a causal LM. Raises `BadInput` if its blocks or its head can't be found.
 
     A model with several lists of modules, one of unlike modules, or blocks of several parts that may be an MLP, reads a
     few tokens to show which of them run, and on what.
@@ -146,7 +146,7 @@ def dissect(model: PreTrainedModel) -> Anatomy:
 
 
 def weight(model: nn.Module, matrix: Matrix) -> Tensor:
-    """A matrix as (outputs, inputs), whichever way it is stored: a view, so writing to it writes to the model."""
+    """A matrix as (outputs, inputs), however it is stored: a view, so writing to it writes to the model."""
     stored = model.get_submodule(matrix.name).weight
     assert isinstance(stored, Tensor)
     return stored.t() if matrix.transposed else stored
@@ -226,7 +226,7 @@ def _is_attention(module: nn.Module) -> bool:
 
 
 def _final_norm(model: PreTrainedModel, path: str, stack: nn.Module) -> str:
-    """The norm that stands beside the list of blocks."""
+    """The norm beside the list of blocks."""
     parent_path = path.rpartition(".")[0]
     parent = model.get_submodule(parent_path)
     norms = [
@@ -238,6 +238,6 @@ def _final_norm(model: PreTrainedModel, path: str, stack: nn.Module) -> str:
 
 
 def probe_ids(model: PreTrainedModel) -> Tensor:
-    """A few token ids (1, 4) on the model's device, to look at how its modules answer."""
+    """A few token ids (1, 4) on the model's device, to look at what its modules return."""
     rows = next(model.get_input_embeddings().parameters()).shape[0]
     return torch.arange(1, 5, device=input_device(model)).unsqueeze(0) % rows

@@ -1,4 +1,4 @@
-"""Finds the experts of a mixture in a block, and what chooses among them, by structure."""
+"""Finds the experts of a mixture in a block, and the layers that choose among them, by structure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def routing(block: nn.Module, linear: Sequence[str], attention: Sequence[str]) -> set[str]:
     """Which of a block's linear layers, by path within it, choose among experts or weigh a shared one.
 
-    They stand beside the experts and answer with one number for each of them, or with a single one. `attention` are
-    paths within the block where no experts are looked for.
+    They are beside the experts and return one number for each of them, or a single one. No experts are looked for in
+    the paths of `attention` within the block.
     """
     found: set[str] = set()
     for path, number in _experts(block, attention):
         beside = path.rpartition(".")[0]
         for name in linear:
             near = not beside or name.startswith(f"{beside}.")
-            if near and not _under(name, [path, *attention]) and _answers(block.get_submodule(name)) in (1, number):
+            if near and not _under(name, [path, *attention]) and _outputs(block.get_submodule(name)) in (1, number):
                 found.add(name)
     return found
 
@@ -34,7 +34,7 @@ def experts_in(unreachable: Sequence[str]) -> bool:
 
 
 def _experts(block: nn.Module, attention: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """What holds the experts, stacked in one tensor or as a list of modules, and how many they are."""
+    """The modules that hold experts, stacked in one tensor or as a list of modules, and how many there are."""
     for path, module in block.named_modules():
         if not path or _under(path, attention) or is_mixer(module) or isinstance(module, _CONVOLUTIONS):
             continue
@@ -45,8 +45,8 @@ def _experts(block: nn.Module, attention: Sequence[str]) -> Iterator[tuple[str, 
             yield path, len(module)
 
 
-def _answers(module: nn.Module) -> int:
-    """How many numbers a linear layer answers with."""
+def _outputs(module: nn.Module) -> int:
+    """How many numbers a linear layer returns."""
     weight = module.weight
     assert isinstance(weight, Tensor)
     return weight.shape[1] if isinstance(module, Conv1D) else weight.shape[0]

@@ -1,4 +1,4 @@
-"""Which of a model's modules a text runs through, by reading a few tokens: towers for pictures or sound never run."""
+"""Finds the modules that text runs through, by reading a few tokens: towers for pictures or sound never run."""
 
 from __future__ import annotations
 

@@ -6,40 +6,20 @@ tensor or module again, so it is exact to the bit.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from probes.models.rotary import changing_buffers
 from probes.schema.errors import BadInput, Failure
 from probes.schema.part import BLOCK, SUBLAYERS, Part
 from probes.schema.prune_setting import ranges
-from probes.system.memory import let_go
+from probes.system.memory import free_in_background
 from probes.twin.anatomy import Anatomy, Matrix, dissect
 from probes.twin.dropping import Replacements, replace_modules, replacements
+from probes.twin.sharing import sharing_copy
 from probes.twin.twin_state import Bits, MatrixChange, TwinState, packed, unpacked
-
-
-def sharing_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A second module graph whose parameters and buffers are the first one's own tensors, tying included.
-
-    Buffers that a forward pass writes to are copied: both models may be reading at once.
-    """
-    own = {id(buffer) for buffer in changing_buffers(model)}
-    kept: list[object] = [*model.parameters(), *(buffer for buffer in model.buffers() if id(buffer) not in own)]
-    for module in model.modules():
-        hook = getattr(module, "_hf_hook", None)  # accelerate's, where weights move in and out of the device
-        for inner in getattr(hook, "hooks", (hook,)):
-            kept += [store for store in (getattr(inner, name, None) for name in _HELD_BY_HOOKS) if store is not None]
-    twin = copy.deepcopy(model, {id(thing): thing for thing in kept})
-    assert isinstance(twin, PreTrainedModel)
-    return twin
-
-
-_HELD_BY_HOOKS = ("weights_map", "tied_params_map")
 
 
 def moved_off(name: str) -> BadInput:
@@ -92,7 +72,7 @@ class Twin:
         self._change(name, MatrixChange(packed(kept), feature_mask=self._feature_bits(name)))
 
     def replace(self, name: str, weight: Tensor) -> None:
-        """Replaces a matrix by another weight, (outputs, inputs), with zeros where `remove_features` has put them.
+        """Replaces a matrix by another weight, (outputs, inputs), with zeros where `remove_features` put them.
 
         The tensor is the twin's from now on. Raises ValueError if shape or dtype differ from the dense matrix's.
         """
@@ -188,9 +168,7 @@ class Twin:
         """
         same = [name for name in what if name not in self._state.changes and name not in self._state.dropped]
         if same:
-            raise BadInput(
-                "Nothing to restore", f"{same[0]} is as it is in the dense model.", "Choose what was pruned."
-            )
+            raise BadInput("Nothing to restore", f"{same[0]} is already dense.", "Choose what was pruned.")
         changes = {name: change for name, change in self._state.changes.items() if what and name not in what}
         self.set_state(TwinState(changes, self._state.dropped - set(what) if what else frozenset()))
 
@@ -216,7 +194,7 @@ class Twin:
             if before is None or before.weight is not None:
                 mine = torch.empty_like(_weight(self.dense.get_submodule(name)))
                 self._own[name].weight = nn.Parameter(mine, requires_grad=False)
-            # `where` and not a product: nothing times infinity is not nothing.
+            # `where` and not a product: 0 times infinity is NaN.
             kept = torch.where(self._unpacked(name, change.kept), dense, 0)
             self.weight(name).data.copy_(kept)
         self._state = replace(self._state, changes={**self._state.changes, name: change})
@@ -231,7 +209,7 @@ class Twin:
         rest = {name: change for name, change in self._state.changes.items() if name not in given}
         self._state = replace(self._state, changes=rest)
         if self.dense.device.type == "cpu":
-            let_go(gone)
+            free_in_background(gone)
 
     def _feature_bits(self, name: str) -> Bits | None:
         change = self._state.changes.get(name)

@@ -1,4 +1,4 @@
-"""What a pruned twin has instead of the dense model, kept as bits and as references, so that a history costs little."""
+"""The difference between a pruned twin and the dense model, as bits and references: a history of them costs little."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Bits = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatrixChange:
-    """What stands in the place of one dense matrix: the same with holes, or another one."""
+    """The change of one matrix: the dense weights with zeros, or other weights."""
 
     kept: Bits
-    """0 where the weight was made zero."""
+    """A bit a weight: 0 if the weight was made zero."""
     weight: nn.Parameter | None = None
-    """As stored; None where it is the dense weight with holes."""
+    """As stored; None if it is the dense weight with zeros."""
     feature_mask: Bits | None = None
-    """Of `kept`, what whole neurons or heads left behind: 0 where one went. Methods that follow keep these holes."""
+    """The part of the mask that structured pruning set; later methods keep these zeros."""
 
 
 @dataclass(frozen=True, slots=True)
 class TwinState:
-    """Everything that tells a twin from the dense model."""
+    """The whole difference between a twin and the dense model."""
 
     changes: Mapping[str, MatrixChange] = field(default_factory=dict)
     """By matrix name."""
@@ -38,7 +38,7 @@ class TwinState:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over matrix names, masks and drops, hex; "" where nothing differs from the dense model."""
+        """SHA-256 over matrix names, masks and drops, hex; "" if nothing differs from the dense model."""
         if not self.changes and not self.dropped:
             return ""
         digest = hashlib.sha256()

@@ -19,7 +19,8 @@ from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 from probes.stepping.cached_model import Track
-from probes.twin.twin import Twin, sharing_copy
+from probes.twin.sharing import sharing_copy
+from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
 from tests.support.stepping import lockstep
 

@@ -199,7 +199,7 @@ def test_of_parts_that_overlap_the_last_decides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
-        ("wanda:0.5@layers=2-4", "layer 3-4, in which there is nothing of this kind in use. Layers in use: 0-2"),
+        ("wanda:0.5@layers=2-4", "layer 3-4, which has no such sublayer (or it is dropped). Layers in use: 0-2"),
         ("wanda:0.5+magnitude:0.3@layers=9@attn", "magnitude:0.3@attn@layers=9 names layer 9"),
         ("wanda:0.5@name=up_proj,gate_proj", "'gate_proj', which is no matrix here. Names of matrices: down_proj, o_"),
         ("wanda:0.5@name=proj", "'proj', which is no matrix here"),

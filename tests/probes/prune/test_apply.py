@@ -237,7 +237,7 @@ def test_what_is_reused_was_measured_behind_the_very_same_masks() -> None:
         ("neurons:0.01", "rounds to zero"),
         ("drop-attn:4", "asks for 4 of 3"),
         ("drop-attn@layers=9", "3 layers"),
-        ("wanda:0.5+dense", "ends at the dense model"),
+        ("wanda:0.5+dense", "is the dense model"),
         ("wanda:0.5@attn+dense@mlp", "dense already"),
         ("drop-mlp@layers=1+drop-mlp@layers=1", "already"),
         ("wanda:table=nowhere.txt", "can't be read"),

@@ -173,7 +173,7 @@ def test_a_ratio_is_of_what_can_be_dropped(ratio: str) -> None:
         ("drop-attn:4", "asks for 4 of 3"),
         ("drop-block-iter:5", "asks for 5 of 3"),
         ("drop-mlp:2@layers=1", "asks for 2 of 1"),
-        ("drop-mlp:1@layers=1,7", "names layer 7, in which there is nothing of this kind"),
+        ("drop-mlp:1@layers=1,7", "names layer 7, which has no such sublayer"),
         ("drop-attn:0.3", "asks for 0 of 3"),
         ("drop-attn:0.5@layers=2", "asks for 0 of 1"),
     ],

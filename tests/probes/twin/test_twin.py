@@ -21,7 +21,8 @@ from probes.schema.part import Part
 from probes.stepping.cached_model import CachedModel
 from probes.twin.anatomy import dissect
 from probes.twin.measure import measure_removed
-from probes.twin.twin import Twin, sharing_copy
+from probes.twin.sharing import sharing_copy
+from probes.twin.twin import Twin
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 ALL = [*ARCHITECTURES, *MORE]
@@ -320,7 +321,7 @@ def test_a_measure_counts_the_weights_and_names_what_is_gone() -> None:
 
 def test_restoring_what_is_dense_already_is_an_error() -> None:
     twin = Twin(tiny("llama"))
-    with pytest.raises(BadInput, match="mlp 1 is as it is in the dense model"):
+    with pytest.raises(BadInput, match="mlp 1 is already dense"):
         twin.restore(Part("mlp", 1))
 
 
