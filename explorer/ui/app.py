@@ -249,8 +249,8 @@ class ExplorerApp(App[int]):
     def _show_all(self) -> None:
         main = self.main
         main.show()
-        if isinstance(self.screen, Page) and self.screen is not main:
-            self.screen.show()
+        if isinstance(self.screen, Page) and self.screen is not main and self.screen.is_mounted:
+            self.screen.show()  # one that is still being opened shows itself as soon as it has its widgets
 
     @on(EventsArrived)
     def take_events(self) -> None:

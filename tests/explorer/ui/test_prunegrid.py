@@ -134,3 +134,12 @@ async def test_what_was_restored_counts_among_what_was_pruned() -> None:
         assert report.summary == "49.6 % of 106.2 M zeroed"
         await press(pilot, "escape")
         assert "paused" in str(app.main.query_one("#title").render_line(0).text)  # type: ignore[attr-defined]
+
+
+async def test_events_may_arrive_while_the_screen_opens() -> None:
+    async with on_stage(scripted(Follow.DENSE), 3) as (app, pilot):
+        app.main.action_grid()
+        assert isinstance(app.screen, PruneGrid)
+        app._fold()
+        await press(pilot)
+        assert "50 %" in screen_text(app)
