@@ -54,7 +54,7 @@ class Recorder:
         self._folder = folder
         self._clock = clock
         self._began = clock()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the sink may ask for something at once, which is then recorded too
         self._writer: SessionWriter | None = None
         self._pending: list[bytes] = []
         """Lines that are not on the disk yet."""
