@@ -15,6 +15,7 @@ from probes.models.loaded import Loaded, load
 from probes.pair import load_pair
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput, Failure
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
@@ -66,7 +67,7 @@ def test_a_twin_takes_what_was_pruned_and_nothing_else(large_loaded: Loaded, gpu
     report = apply(twin, parse("magnitude:0.5@mlp"), large_loaded, keep=False)
     matrices = 2 * report.targeted
     assert matrices <= held(gpu) - before < matrices + MB
-    twin.drop("attn 1", "block 2")
+    twin.drop(Part("attn", 1), Part("block", 2))
     assert held(gpu) - before < matrices + MB
     twin.set_state(TwinState())
     assert held(gpu) - before < MB

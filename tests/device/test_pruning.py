@@ -18,6 +18,7 @@ from probes.system.progress import Work
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState, unpacked
 from tests.support.prune_models import loaded, logits
+from tests.support.tiny import moved
 
 TEXT = CalibrationSpec(samples=8, length=48)
 
@@ -48,7 +49,7 @@ MEASURED = {
 def on(device: torch.device, architecture: str, dtype: torch.dtype = torch.float32) -> Loaded:
     dense = loaded(architecture)
     info = replace(dense.info, device=str(device), dtype=str(dtype).removeprefix("torch."))
-    return replace(dense, model=dense.model.to(device, dtype), info=info)
+    return replace(dense, model=moved(dense.model, device, dtype), info=info)
 
 
 def calibration(dense: Loaded, on_cpu: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:

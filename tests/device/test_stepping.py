@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from probes.stepping.retrace import retrace
 from probes.twin.twin import sharing_copy
 from tests.support.formulas import assert_agrees, reference
 from tests.support.stepping import ONES, PROMPT, ZEROS, damaged, lockstep
-from tests.support.tiny import ARCHITECTURES, MORE, tiny
+from tests.support.tiny import ARCHITECTURES, MORE, moved, tiny
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 ALLOWED = {torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.2}
@@ -36,7 +37,7 @@ Both = Callable[..., Lockstep]
 def both(request: pytest.FixtureRequest, device: torch.device) -> Both:
     """A lockstep whose models compute on streams of their own, or on one after the other."""
 
-    def made(*given: object, **options: object) -> Lockstep:
+    def made(*given: Any, **options: Any) -> Lockstep:
         stepping = lockstep(*given, **options)
         for track in (stepping._dense, stepping._pruned):
             assert (track._stream is not None) == (device.type == "cuda")
@@ -48,7 +49,7 @@ def both(request: pytest.FixtureRequest, device: torch.device) -> Both:
 
 
 def on(device: torch.device, architecture: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    return tiny(architecture).to(device, dtype)
+    return moved(tiny(architecture), device, dtype)
 
 
 def assert_no_difference(path: list[StepRecord]) -> None:
@@ -112,7 +113,7 @@ def test_figures_are_those_of_the_formulas_on_the_same_numbers(
     dtype: torch.dtype, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = on(device, "llama", dtype)
-    other = damaged(tiny("llama")).to(device, dtype)
+    other = moved(damaged(tiny("llama")), device, dtype)
     seen: list[tuple[torch.Tensor, ...]] = []
     measure = Lockstep._measure
 
@@ -137,7 +138,7 @@ def test_going_back_and_on_gives_the_same_steps_bit_for_bit(
     architecture: str, follow: str, device: torch.device, both: Both
 ) -> None:
     model = on(device, architecture)
-    with both(model, damaged(tiny(architecture)).to(device), follow, steps=14) as stepping:
+    with both(model, moved(damaged(tiny(architecture)), device), follow, steps=14) as stepping:
         path = list(stepping)
         for back in (13, 8, 1, 0):
             stepping.seek(path[:back])
@@ -155,7 +156,7 @@ def test_a_branch_leaves_its_path_and_comes_back(
     architecture: str, follow: str, device: torch.device, both: Both
 ) -> None:
     model = on(device, architecture)
-    with both(model, damaged(tiny(architecture)).to(device), follow, steps=14) as stepping:
+    with both(model, moved(damaged(tiny(architecture)), device), follow, steps=14) as stepping:
         path = list(stepping)
         stepping.seek(path[:5])
         forked = stepping.step(dense=77)
@@ -168,14 +169,14 @@ def test_a_branch_leaves_its_path_and_comes_back(
 
 def test_the_same_seed_gives_the_same_tokens_as_on_the_cpu_and_as_before(device: torch.device, both: Both) -> None:
     dense, pruned = tiny("llama"), damaged(tiny("llama"))
-    options = {"sampling": Sampling(temperature=0.9, top_k=60, top_p=0.95, seed=11), "steps": 24}
+    options: dict[str, Any] = {"sampling": Sampling(temperature=0.9, top_k=60, top_p=0.95, seed=11), "steps": 24}
 
     def tokens(path: list[StepRecord]) -> list[tuple[int, int]]:
         return [(r.dense.token_id, r.pruned.token_id) for r in path if r.dense and r.pruned]
 
     with lockstep(dense, pruned, "free", **options) as stepping:
         on_cpu = list(stepping)
-    dense, pruned = dense.to(device), pruned.to(device)
+    dense, pruned = moved(dense, device), moved(pruned, device)
     paths = []
     for _ in range(2):
         with both(dense, pruned, "free", **options) as stepping:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -43,7 +44,7 @@ def packed(matrix: Tensor, two_of_four: bool = False) -> dict[str, Tensor]:
     return parts | {"row_offsets": torch.tensor(offsets)}
 
 
-def made(folder: Path, kind: str, config: dict[str, object], name: str = "{base}.{part}", files: int = 1) -> Path:
+def made(folder: Path, kind: str, config: dict[str, Any], name: str = "{base}.{part}", files: int = 1) -> Path:
     """A 2:4 sparse model in a former format; `name` is how its tensors are called."""
     model = tiny("llama", vocab_size=SIZE)
     held = {key: value.clone() for key, value in model.state_dict().items() if key != "lm_head.weight"}
@@ -78,7 +79,7 @@ def made(folder: Path, kind: str, config: dict[str, object], name: str = "{base}
     return folder
 
 
-def sparse(kind: str) -> dict[str, object]:
+def sparse(kind: str) -> dict[str, Any]:
     return {"sparsity_config": {"format": kind, "global_sparsity": 50.0, "sparsity_structure": "2:4"}}
 
 

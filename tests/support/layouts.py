@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -10,7 +11,7 @@ from probes.twin.twin import Twin
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 HEADS = 4
-VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in (*ARCHITECTURES, *MORE) if name != "mamba"},
     "falcon-grouped": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
     "falcon-single": ("falcon", {"multi_query": False}),

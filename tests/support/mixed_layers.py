@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 from transformers.models.auto import AutoModelForCausalLM
@@ -11,24 +13,24 @@ from probes.models.loaded import Loaded
 from probes.schema.header import ModelInfo
 from tests.support.tiny import byte_tokenizer
 
-_SIZES: dict[str, object] = {
+_SIZES: dict[str, Any] = {
     **{"vocab_size": 128, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4},
     **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256},
     **{"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0},
 }
-_MAMBA: dict[str, object] = {
+_MAMBA: dict[str, Any] = {
     **{"mamba_d_state": 8, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_n_heads": 8, "mamba_d_head": 8},
     "mamba_n_groups": 1,
 }
-_LINEAR: dict[str, object] = {
+_LINEAR: dict[str, Any] = {
     **{"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8},
 }
-_EXPERTS: dict[str, object] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
-_LOCAL: dict[str, object] = {"num_local_experts": 4, "num_experts_per_tok": 2}
-_SHARED: dict[str, object] = {**_EXPERTS, "shared_expert_intermediate_size": 16, "decoder_sparse_step": 2}
-_ROUTED: dict[str, object] = {"n_routed_experts": 4, "moe_intermediate_size": 16, "num_experts_per_tok": 2}
+_EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+_LOCAL: dict[str, Any] = {"num_local_experts": 4, "num_experts_per_tok": 2}
+_SHARED: dict[str, Any] = {**_EXPERTS, "shared_expert_intermediate_size": 16, "decoder_sparse_step": 2}
+_ROUTED: dict[str, Any] = {"n_routed_experts": 4, "moe_intermediate_size": 16, "num_experts_per_tok": 2}
 
-_SETTINGS: dict[str, dict[str, object]] = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3], **_MAMBA},
     "nemotron_h": {
         **{"hybrid_override_pattern": "M-*-M*", "num_hidden_layers": 6, "mamba_num_heads": 8, "mamba_head_dim": 8},
@@ -76,7 +78,7 @@ HYBRIDS = (
 MIXTURES = ("phimoe", "mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "llama4_text", "mimo_v2_flash")
 
 
-def mixed(architecture: str, **changes: object) -> PreTrainedModel:
+def mixed(architecture: str, **changes: Any) -> PreTrainedModel:
     """A random model in float32 and evaluation mode; `changes` are settings of its configuration."""
     torch.manual_seed(0)
     config = CONFIG_MAPPING[architecture](**{**_SIZES, **_SETTINGS[architecture], **changes})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -19,7 +21,7 @@ FEW = CalibrationSpec(samples=6, length=20)
 """Little text: two batches where a batch is made small."""
 
 
-def loaded(architecture: str, **changes: object) -> Loaded:
+def loaded(architecture: str, **changes: Any) -> Loaded:
     model = tiny(architecture, vocab_size=len(TOKENIZER), **changes)
     info = ModelInfo(
         architecture, architecture, "", "", type(model).__name__, 3, 32, len(TOKENIZER), 1, "float32", "cpu"

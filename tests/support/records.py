@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
-from explorer.sources.toy.source import Accidents, ToySource
+from explorer.sources.toy.source import ToySource
+from explorer.sources.toy.step import Accidents
 from probes.recording.lines import encode
 from probes.schema.bounds import HUGE, MOST
 from probes.schema.events import Event, Explained, StepMeasured
@@ -76,8 +78,8 @@ def session_events(
 
 def layers(run: int, step: int, count: int = 3) -> Explained:
     """Rows as a layer view computes them."""
-    rows = tuple({"layer": layer, "h.cos": 1 - layer / 10, "p.kl": layer * 0.1} for layer in range(count))
-    return Explained(run, 0, step, "layers", rows)
+    figures: list[dict[str, Any]] = [{"layer": n, "h.cos": 1 - n / 10, "p.kl": n * 0.1} for n in range(count)]
+    return Explained(run, 0, step, "layers", tuple(figures))
 
 
 def records(events: Sequence[Event]) -> list[StepRecord]:
@@ -93,6 +95,12 @@ def with_own(record: StepRecord, **groups: object) -> StepRecord:
 def lines_of(events: Sequence[Event]) -> list[bytes]:
     """The lines that these events are written as."""
     return [encode(event, 0.0) for event in events]
+
+
+def of_run(run: int, events: Iterable[Event]) -> list[Event]:
+    """The same events in another run."""
+    made: list[Any] = [event for event in events if hasattr(event, "run")]
+    return [replace(event, run=run) for event in made]
 
 
 def write_events(path: Path, events: Sequence[Event], *, every: float = 0.5) -> Path:

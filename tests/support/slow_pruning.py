@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ def _through(model: PreTrainedModel, ids: Tensor, block: Block, silent: Collecti
                     parameter.zero_()
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def look(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], output: object) -> None:
+    def look(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], output: Any) -> None:
         after = output[0] if isinstance(output, tuple) else output
         seen.append((args[0] if args else kwargs["hidden_states"], after))
 

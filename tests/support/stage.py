@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from textual.pilot import Pilot
 
@@ -38,7 +39,7 @@ def explorer(source: ToySource, theme_name: str = theme.DARK) -> ExplorerApp:
     return ExplorerApp(source, theme_name=theme_name, clock=Clock())
 
 
-def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: object) -> ToySource:
+def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: Any) -> ToySource:
     text = "So she sold 72 clips." if follow is Follow.TEXT else ""
     return ToySource(RunSettings(PROMPT, follow=follow, text=text, steps=steps), **more)  # type: ignore[arg-type]
 
@@ -92,7 +93,7 @@ def screen_text(app: ExplorerApp) -> str:
 class Waiting(ToySource):
     """Never ready."""
 
-    def begin(self) -> None:
+    def begin(self, request: int = 0) -> None:
         pass
 
 

@@ -50,5 +50,5 @@ def damaged(model: PreTrainedModel, noise: float = 0.15) -> PreTrainedModel:
     with torch.no_grad():
         for parameter in other.parameters():
             if parameter.dim() > 1:
-                parameter += noise * parameter.std() * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(noise * parameter.std() * torch.randn(parameter.shape, generator=generator))
     return other

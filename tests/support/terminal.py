@@ -39,7 +39,7 @@ class Terminal:
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
 
-    def until(self, what: str | Callable[[str], bool], seconds: float = 60) -> str:
+    def until(self, what: str | Callable[[str], object], seconds: float = 60) -> str:
         """The screen as soon as it shows a text or meets a condition; fails with the last screen otherwise."""
         end = time.monotonic() + seconds
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -36,7 +37,7 @@ VOCABULARY = 128
 END = 0
 """The token id that ends a text in every tiny model."""
 
-_SIZES: dict[str, object] = {
+_SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -47,11 +48,11 @@ _SIZES: dict[str, object] = {
     "eos_token_id": END,
     "pad_token_id": END,
 }
-_GROUPED: dict[str, object] = {**_SIZES, "num_key_value_heads": 2}
+_GROUPED: dict[str, Any] = {**_SIZES, "num_key_value_heads": 2}
 _WINDOW = 8
 """Tokens a sliding-window layer looks back; short, so that tests pass it soon."""
 
-_CONFIGS: dict[str, tuple[Callable[..., PreTrainedConfig], dict[str, object]]] = {
+_CONFIGS: dict[str, tuple[Callable[..., PreTrainedConfig], dict[str, Any]]] = {
     "llama": (LlamaConfig, {**_GROUPED, "tie_word_embeddings": True}),
     "qwen2": (Qwen2Config, _GROUPED),
     "qwen3": (Qwen3Config, {**_GROUPED, "head_dim": 16}),
@@ -99,7 +100,7 @@ MORE = ("bloom", "falcon", "phi3", "mixtral", "olmo2", "mamba")
 """What it may understand, or must refuse with a sentence."""
 
 
-def tiny(architecture: str, seed: int = 0, **changes: object) -> PreTrainedModel:
+def tiny(architecture: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """A random model in float32 and evaluation mode; `changes` are settings of its configuration.
 
     Weights are drawn a few times wider than a fresh model's, so that the distributions are far from uniform; biases
@@ -123,6 +124,12 @@ def tiny(architecture: str, seed: int = 0, **changes: object) -> PreTrainedModel
     return model
 
 
+def moved(model: Any, *to: torch.dtype | torch.device) -> PreTrainedModel:
+    """The same model in another dtype or on another device. Transformers' `to` has a type that nothing fits."""
+    there: PreTrainedModel = model.to(*to)
+    return there
+
+
 def _draw(name: str, parameter: torch.nn.Parameter) -> None:
     if name.endswith(("A_log", ".D", "dt_proj.bias")):
         return  # a state-space model's own scales: random ones make it blow up
@@ -140,7 +147,10 @@ CHAT_TEMPLATE = (
 _SPECIAL = ("<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>")
 
 
-def byte_tokenizer(*, chat: bool = True, merges: tuple[str, ...] = ("Ġthe", "ing", "er")) -> PreTrainedTokenizerFast:
+# Tokenizers are Any: transformers types what they give too widely to be used.
+
+
+def byte_tokenizer(*, chat: bool = True, merges: tuple[str, ...] = ("Ġthe", "ing", "er")) -> Any:
     """A byte-level tokenizer made in memory: special tokens, 256 bytes, and a few longer pieces.
 
     A model that goes with it is `tiny(..., vocab_size=len(tokenizer))`.
@@ -160,7 +170,7 @@ def byte_tokenizer(*, chat: bool = True, merges: tuple[str, ...] = ("Ġthe", "in
     return _wrapped(tokenizer, chat)
 
 
-def wide_tokenizer(size: int) -> PreTrainedTokenizerFast:
+def wide_tokenizer(size: int) -> Any:
     """A byte-level tokenizer of about `size` tokens, most of which no text is ever made of."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     fillers = (f"{a}{b}{c}" for a in alphabet[:64] for b in alphabet[:64] for c in alphabet[:64])
@@ -171,7 +181,7 @@ def wide_tokenizer(size: int) -> PreTrainedTokenizerFast:
     return _wrapped(tokenizer, chat=False)
 
 
-def metaspace_tokenizer(*, chat: bool = False, bos: bool = False) -> PreTrainedTokenizerFast:
+def metaspace_tokenizer(*, chat: bool = False, bos: bool = False) -> Any:
     """A tokenizer as sentencepiece's models have it: "▁" for a space, bytes as "<0x0A>" where nothing else fits."""
     pieces = ["▁", "▁the", "▁cat", "▁sat", "s", "at", "c", "t", "h", "e", "a", "!", "é", "▁é"]
     names = [*_SPECIAL, "<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]

@@ -25,9 +25,10 @@ FOUND = StepBench(
 
 def printed(found: StepBench) -> list[list[str]]:
     """The cells of every row."""
-    console = Console(file=io.StringIO(), width=120, color_system=None)
+    written = io.StringIO()
+    console = Console(file=written, width=120, color_system=None)
     print_steps(found, console)
-    lines = console.file.getvalue().splitlines()
+    lines = written.getvalue().splitlines()
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
 
 

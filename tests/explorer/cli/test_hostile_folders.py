@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -49,7 +50,7 @@ def folders(root: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder at a time with what its files say, by name."""
     folder = save(root / "plain", tiny("llama", vocab_size=267, num_hidden_layers=1), byte_tokenizer())
     config = json.loads((folder / "config.json").read_text())
-    more = {
+    more: dict[str, Any] = {
         "quantization_config": {"quant_method": "x", "format": "y"},
         "torch_dtype": "float32",
         "auto_map": {"a": "b"},

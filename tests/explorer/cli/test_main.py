@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
-def command(program: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def command(program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     code = (
         f"import sys; from explorer.cli.main import {program}; sys.argv[0] = {program.replace('_', '-')!r}; {program}()"
     )

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def run(
-    commands: list[list[str]], folder: Path, encoding: str = "utf-8", **streams: object
+    commands: list[list[str]], folder: Path, encoding: str = "utf-8", **streams: Any
 ) -> tuple[subprocess.CompletedProcess[bytes], list[int]]:
     """All commands in one program, and how each of them ended."""
     settings = {

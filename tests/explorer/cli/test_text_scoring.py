@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def nll(pair: Pair, before: Sequence[int], text: Sequence[int]) -> list[float]:
     return found
 
 
-def scored(**changes: object) -> RunSettings:
+def scored(**changes: Any) -> RunSettings:
     return RunSettings("", follow=Follow.TEXT, text=TEXT, **changes)  # type: ignore[arg-type]
 
 
@@ -148,7 +149,7 @@ def test_a_text_of_a_megabyte_is_scored_as_far_as_the_models_read(pair: Pair) ->
 
 
 @pytest.mark.parametrize("changes", [{"prompt": "caf\udce9"}, {"text": "\ud800", "follow": Follow.TEXT}])
-def test_bytes_that_are_no_text_are_refused(changes: dict[str, object]) -> None:
+def test_bytes_that_are_no_text_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="no UTF-8"):
         RunSettings(**{"prompt": "", **changes})  # type: ignore[arg-type]
 

@@ -7,13 +7,14 @@ import math
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from explorer.cli.comparison_table import compared_object, print_compared
 from explorer.recordings.comparison import ComparisonRow, compare_recordings
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted, StepMeasured
 from probes.schema.record import StepRecord
@@ -22,11 +23,11 @@ from probes.schema.summary import summarise
 from tests.support.records import records, session_events, write_events
 
 
-def recorded(folder: Path, name: str, setting: str = "wanda:0.5", **asked: object) -> Path:
+def recorded(folder: Path, name: str, setting: str = "wanda:0.5", **asked: Any) -> Path:
     return write_events(folder / f"{name}.jsonl", session_events(24, setting=setting, **asked))  # type: ignore[arg-type]  # passed on as given
 
 
-def with_header(events: list[Event], **changed: object) -> list[Event]:
+def with_header(events: list[Event], **changed: Any) -> list[Event]:
     return [
         replace(event, header=replace(event.header, **changed)) if isinstance(event, RunStarted) else event  # type: ignore[arg-type]  # any field
         for event in events

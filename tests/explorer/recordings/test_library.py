@@ -14,7 +14,7 @@ from explorer.recordings.library import last_run_of, matching, recordings
 from probes.recording import read
 from probes.recording.lines import encode
 from probes.schema.events import Event, RunStarted, StepMeasured
-from tests.support.records import layers, lines_of, records, session_events, write_events
+from tests.support.records import layers, lines_of, of_run, records, session_events, write_events
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -37,7 +37,7 @@ def test_a_recording_is_listed_with_what_its_last_step_says(tmp_path: Path) -> N
 
 
 def test_the_last_run_of_several_is_the_one_listed(tmp_path: Path) -> None:
-    second = [replace(e, run=2) for e in session_events(5, setting="wanda:0.2") if hasattr(e, "run")]
+    second = of_run(2, session_events(5, setting="wanda:0.2"))
     events = [*session_events(9), *second]
     one = last_run_of(write_events(tmp_path / "run.jsonl", events))
     assert (one.runs, one.steps, one.setting) == (2, 5, "wanda:0.2")

@@ -15,7 +15,7 @@ import pytest
 
 from explorer.recordings.export import export_recordings
 from explorer.recordings.library import last_run_of
-from explorer.sources.replay import command_line
+from explorer.sources.command_line import command_line
 from probes.recording import lines, read
 from probes.schema.events import StepMeasured
 from probes.schema.settings import Follow

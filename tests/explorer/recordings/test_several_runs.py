@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,7 @@ from tests.support.stage import PROMPT, Clock, at_rest, listed, press, screen_te
 def numbered(events: list[Event], run: int, prompt: str = "") -> list[Event]:
     """The events as those of that run, on another prompt where one is given."""
     found = []
+    event: Any
     for event in events:
         if isinstance(event, RunStarted) and prompt:
             event = replace(event, header=replace(event.header, settings=replace(event.header.settings, prompt=prompt)))

@@ -244,7 +244,7 @@ def test_closing_stops_even_a_load(heard: Listener) -> None:
 
 
 def test_pruning_anew_measures_as_many_steps_as_there_were_beyond_the_settings(heard: Listener) -> None:
-    live = LiveSource(lambda _work: TinyPair(), replace(SETTINGS, steps=6))
+    live = LiveSource(lambda _work: TinyPair(), replace(SETTINGS, steps=6))  # type: ignore[arg-type, return-value]
     live.open(heard)
     live.ask(Run())
     heard.wait(RunPaused)
@@ -268,7 +268,7 @@ def test_pruning_anew_reads_the_tokens_that_the_run_has_read(heard: Listener) ->
             self.days += 1
             return Prompt(f"day {self.days}", (self.days, *PROMPT))
 
-    live = LiveSource(lambda _work: OtherDay(), replace(SETTINGS, steps=2))
+    live = LiveSource(lambda _work: OtherDay(), replace(SETTINGS, steps=2))  # type: ignore[arg-type, return-value]
     live.open(heard)
     live.ask(Run())
     heard.wait(RunPaused)
@@ -287,7 +287,7 @@ def test_a_text_that_has_ended_takes_no_token(heard: Listener) -> None:
         def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
             return Lockstep(self.dense, self.pruned, Words(), PROMPT, settings, ends_dense=frozenset(range(128)))
 
-    live = LiveSource(lambda _work: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))
+    live = LiveSource(lambda _work: Ending(), replace(SETTINGS, follow=Follow.FREE, steps=4))  # type: ignore[arg-type, return-value]
     live.open(heard)
     live.ask(Run())
     heard.wait(RunPaused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_setting_that_comes_back_shows_its_steps_without_measuring_them(
     source.ask(Prune(parse(SECOND)))
     heard.wait(StepMeasured, 12)
 
-    def measured(*_: object, **__: object) -> StepRecord:
+    def measured(*_: Any, **__: Any) -> StepRecord:
         raise AssertionError("no step is measured again")
 
     heard.wait(RunPaused)

@@ -19,7 +19,7 @@ from probes.schema.errors import BadInput, Failure, FailureKind
 from probes.schema.events import Event, Failed, WorkProgressed
 from probes.schema.flat_step import to_jsonable
 from probes.schema.prune_setting import parse
-from probes.schema.requests import Cancel, Fork, Pause, Prune, Restart, Run, Select, Step
+from probes.schema.requests import Cancel, Fork, Pause, Prune, Request, Restart, Run, Select, Step
 from tests.support.records import records, session_events, settings
 
 EVENTS = session_events(12, fork_at=5)
@@ -213,7 +213,7 @@ def test_a_recorded_source_asks_what_it_is_asked(tmp_path: Path) -> None:
     shown: list[Event] = []
     source: Source = RecordedSource(inner, tmp_path / "run.jsonl")
     source.open(shown.append)
-    requests = [
+    requests: list[Request] = [
         Step(), Run(("steps=3",)), Pause(), Cancel(), Fork(1, dense=3), Select(0), Restart(settings(steps=3)),
         Prune(parse("wanda:0.2")),
     ]  # fmt: skip

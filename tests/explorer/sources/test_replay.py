@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -37,7 +37,7 @@ from probes.schema.events import (
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Fork, Pause, PlayAt, Prune, Restart, Run, Select, ShowRun, Step, ToEnd
 from probes.schema.settings import Follow, RunSettings, Sampling
-from tests.support.records import records, session_events, settings, write_events
+from tests.support.records import of_run, records, session_events, settings, write_events
 
 Kind = TypeVar("Kind")
 EVENTS = session_events(16, fork_at=6)
@@ -46,7 +46,7 @@ EVENTS = session_events(16, fork_at=6)
 class Player:
     """A replay with everything it tells."""
 
-    def __init__(self, path: Path, **options: object) -> None:
+    def __init__(self, path: Path, **options: Any) -> None:
         self.told: list[Event] = []
         self.source = ReplaySource(path, **options)  # type: ignore[arg-type]  # as given
         self._news = threading.Condition()
@@ -85,7 +85,7 @@ class Player:
 def play(tmp_path: Path) -> Iterator[Callable[..., Player]]:
     players: list[Player] = []
 
-    def opened(events: list[Event] = EVENTS, **options: object) -> Player:
+    def opened(events: list[Event] = EVENTS, **options: Any) -> Player:
         player = Player(write_events(tmp_path / f"{len(players)}.jsonl", events), **options)
         players.append(player)
         return player.open()
@@ -160,7 +160,7 @@ def test_a_recording_that_was_cut_within_a_line_is_said_to_be(tmp_path: Path) ->
 
 
 def test_a_run_that_another_one_follows_is_not_still_being_written(tmp_path: Path) -> None:
-    path = write_events(tmp_path / "two.jsonl", [*KILLED, *(replace(one, run=2) for one in KILLED[:4])])
+    path = write_events(tmp_path / "two.jsonl", [*KILLED, *of_run(2, KILLED[:4])])
     player = Player(path, number=1).open()
     player.rest()
     assert player.of(RunPaused) == [RunPaused(1, Why.RECORDED, 16)]
@@ -302,7 +302,7 @@ def test_the_rest_can_be_had_at_once(play: Play) -> None:
 
 
 def two_runs() -> list[Event]:
-    second = [replace(e, run=2) for e in session_events(4, setting="wanda:0.2") if not isinstance(e, Failed)]  # type: ignore[call-arg]  # all others have a run
+    second = of_run(2, session_events(4, setting="wanda:0.2"))
     return [*session_events(3), *second]
 
 

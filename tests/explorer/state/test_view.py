@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from explorer.sources.toy.source import LOADING, Accidents, ToySource
+from explorer.sources.toy.source import LOADING, ToySource
+from explorer.sources.toy.step import Accidents
 from explorer.state.view import Phase, View
 from explorer.ui.widgets.status import work_text
 from probes.schema.branches import Branch

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from textual.events import MouseScrollUp
 
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from explorer.state.view import Phase
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
@@ -335,9 +336,7 @@ async def test_the_wheel_scrolls_a_text_without_moving_the_cursor() -> None:
         assert app.view.cursor == 100
 
 
-def _wheel_up(widget: TokenText) -> object:
-    from textual.events import MouseScrollUp
-
+def _wheel_up(widget: TokenText) -> MouseScrollUp:
     return MouseScrollUp(widget, 1, 1, 0, -1, 0, False, False, False)
 
 

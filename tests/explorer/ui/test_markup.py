@@ -12,6 +12,7 @@ import explorer as package
 from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice, MessageDialog
 from explorer.ui.screens.prune import AskName
 from probes.schema.events import Failed
+from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow
 from tests.support.stage import LARGE, on_stage, screen_text, scripted, settle
 from tests.support.stage import explorer as explorer_on
@@ -50,7 +51,7 @@ async def test_dialogs_show_names_as_they_are(name: str) -> None:
         for dialog in (
             MessageDialog(name, name, name),
             ChoiceDialog(name, name, (DialogChoice("a", name, name),)),
-            AskName("wanda:0.5", name, {}),
+            AskName(parse("wanda:0.5"), name, {}),
         ):
             app.push_screen(dialog)
             await settle(pilot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -19,7 +20,7 @@ WARNING = "The second model is the dense one [really]."
 NOTES = ("Its own LM head is used.", "3 tokens [PAD] are left out.")
 
 
-def restarted(source: ToySource, header: RunHeader | None, **changes: object) -> None:
+def restarted(source: ToySource, header: RunHeader | None, **changes: Any) -> None:
     """The same run with another header."""
     assert header is not None
     source.emit(RunStarted(7, replace(header, **changes)))  # type: ignore[arg-type]

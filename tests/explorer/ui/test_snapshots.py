@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from explorer.recordings.library import ListedRun, recordings
 from explorer.sources.recorder import Recorder
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from probes.schema.events import Failed, WorkProgressed

@@ -9,7 +9,8 @@ from textual._callback import invoke
 
 from explorer.bench.interface import CountingDriver
 from explorer.sources.source import Sink
-from explorer.sources.toy.source import Accidents, ToySource
+from explorer.sources.toy.source import ToySource
+from explorer.sources.toy.step import Accidents
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.token_text import TokenText

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from explorer.ui.widgets.space_panel import SPACES, panel_figures
 from probes.schema.summary import summarise
 from tests.support.stage import MIDDLE, on_stage, scripted, text_of

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from explorer.state.view import View
 from explorer.ui.widgets.braille import DASHED, SOLID
 from explorer.ui.widgets.space_panel import SPACES, panel_figures, picture

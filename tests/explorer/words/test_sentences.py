@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from explorer.state.columns import Columns
+from explorer.words import numbers
 from explorer.words import sentences as reading
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
@@ -45,7 +46,7 @@ def diverged() -> StepRecord:
 def test_the_words_follow_the_kl(kl: float, words: str) -> None:
     first = reading.step(with_kl(alike(), kl))
     assert words in first
-    assert f"KL {reading.numbers.significant(kl)} nat" in first
+    assert f"KL {numbers.significant(kl)} nat" in first
 
 
 def test_an_infinite_and_an_undefined_kl_are_said_as_such() -> None:
@@ -129,7 +130,7 @@ def test_where_the_texts_parted_is_not_guessed_where_the_line_is_lost() -> None:
 def test_before_any_split_the_second_sentence_gives_the_chance_left() -> None:
     record = alike()
     assert record.sum.first_split is None
-    assert reading.numbers.chance(record.sum.survival) in reading.context(record)
+    assert numbers.chance(record.sum.survival) in reading.context(record)
 
 
 def test_a_token_that_pruning_made_likelier_is_not_called_less_likely() -> None:

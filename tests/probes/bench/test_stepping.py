@@ -32,10 +32,11 @@ def test_the_bare_loop_reads_the_tokens_that_lockstep_takes(pair, follow):
         )
         for model, ids in zip(pair, fed, strict=True)
     ]
-    cost._bare(*pair, PROMPT, STEPS, shared=follow is Follow.DENSE)
+    dense_model, pruned_model = pair
+    cost._bare(dense_model, pruned_model, PROMPT, STEPS, shared=follow is Follow.DENSE)
     for handle in handles:
         handle.remove()
-    with Lockstep(*pair, Words(), PROMPT, RunSettings("", follow=follow, steps=STEPS)) as lockstep:
+    with Lockstep(dense_model, pruned_model, Words(), PROMPT, RunSettings("", follow=follow, steps=STEPS)) as lockstep:
         path = [lockstep.step() for _ in range(STEPS)]
     dense = [*PROMPT, *(record.taken.token_id for record in path)]
     pruned = [*PROMPT, *(record.taken_pruned.token_id for record in path)] if follow is Follow.FREE else dense
@@ -45,7 +46,8 @@ def test_the_bare_loop_reads_the_tokens_that_lockstep_takes(pair, follow):
 
 def test_every_round_but_the_first_counts_and_is_told(pair):
     heard: list[WorkProgressed] = []
-    found = step_cost(*pair, Words(), PROMPT, steps=2, rounds=3, work=Work(heard.append))
+    dense, pruned = pair
+    found = step_cost(dense, pruned, Words(), PROMPT, steps=2, rounds=3, work=Work(heard.append))
     assert [(event.done, event.total) for event in heard] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert len(found.bare) == len(found.measured) == 3
     assert min(found.bare + found.measured) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
 
 
-def configured(folder: Path, architecture: str = "llama", settings: dict[str, object] | None = None, **config: object):
+def configured(folder: Path, architecture: str = "llama", settings: dict[str, Any] | None = None, **config: Any):
     """A tiny model in a folder; `config` is changed in its file alone, so the weights stay as they are."""
     save(folder, tiny(architecture, vocab_size=SIZE, **(settings or {})), TOKENIZER)
     file = folder / "config.json"
@@ -56,7 +57,7 @@ def kl_sum(of: Pair, words: str = "the king and the cat and the hat") -> float:
         return sum(record.own.p.kl for record in lockstep if record.own)
 
 
-OTHERWISE = {
+OTHERWISE: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "rms_norm_eps": ("llama", {}, {"rms_norm_eps": 0.1}, "rms_norm_eps is 0.1 instead of 1e-06"),
     "hidden_act": ("llama", {}, {"hidden_act": "relu"}, "hidden_act is relu instead of silu"),
     "rope_theta": (
@@ -109,13 +110,18 @@ def test_equal_weights_that_are_used_otherwise_are_told_with_both_values(what, t
     (warning,) = report(of).warnings
     assert sentence in warning
     assert IDENTICAL not in warning
-    settings = RunSettings("a b", raw=True)
-    assert warning in of.header(settings, of.prompt(settings)).every_warning
+    run = RunSettings("a b", raw=True)
+    assert warning in of.header(run, of.prompt(run)).every_warning
 
 
 def test_noise_by_which_a_router_also_decides_what_to_leave_out_is_a_difference(tmp_path):
-    sizes = {"vocab_size": SIZE, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2}
+    sizes: dict[str, Any] = {"vocab_size": SIZE, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+    }
     model = spread(PhimoeForCausalLM(PhimoeConfig(**sizes, **heads, max_position_embeddings=64)))
     for folder, noise in ((tmp_path / "dense", 0.01), (tmp_path / "made", 0.5)):
         model.config.router_jitter_noise = noise
@@ -164,7 +170,7 @@ def test_what_is_not_known_to_change_nothing_is_a_difference(tmp_path):
 
 
 def test_many_differences_are_counted(tmp_path):
-    more = {f"imagined_{number}": number for number in range(1, 8)}
+    more: dict[str, Any] = {f"imagined_{number}": number for number in range(1, 8)}
     of = pair(configured(tmp_path / "dense"), configured(tmp_path / "made", **more))
     assert report(of).warnings[0].endswith("imagined_5 is 5 instead of absent; and 2 more. The figures hold that too.")
 
@@ -228,7 +234,7 @@ def test_heads_that_were_taken_out_with_their_width_kept_are_compared(tmp_path):
     """Half of the key/value groups, each head as wide as before: o_proj is no square any more."""
     dense = configured(tmp_path / "dense")
     whole = load_file(dense / "model.safetensors")
-    thin = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    thin: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
     made = configured(tmp_path / "made", settings=thin)
     rows = {"q_proj": 16, "k_proj": 8, "v_proj": 8}
     cut = {}

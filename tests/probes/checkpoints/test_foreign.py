@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from probes.schema.spec import PairSpec
 from probes.system.progress import Work
 from probes.twin.twin import Twin
 from tests.support.prune_models import TOKENIZER, logits
-from tests.support.tiny import save, tiny
+from tests.support.tiny import moved, save, tiny
 
 SIZE = len(TOKENIZER)
 SETTINGS = RunSettings("the king", raw=True, follow=Follow.DENSE, steps=5)
@@ -43,7 +44,7 @@ def dense(tmp_path) -> Path:
     return save(tmp_path / "dense", tiny("llama", vocab_size=SIZE), TOKENIZER)
 
 
-def made(folder: Path, model: PreTrainedModel, **config: object) -> Path:
+def made(folder: Path, model: PreTrainedModel, **config: Any) -> Path:
     """The model as somebody else would leave it in a folder."""
     save(folder, model, TOKENIZER)
     file = folder / "config.json"
@@ -192,7 +193,7 @@ def test_one_group_that_breaks_a_pattern_is_enough(dense, tmp_path):
 
 
 def test_a_copy_in_another_dtype_differs_by_its_rounding(dense, tmp_path):
-    found = report(dense, save(tmp_path / "made", tiny("llama", vocab_size=SIZE).to(torch.bfloat16), TOKENIZER))
+    found = report(dense, save(tmp_path / "made", moved(tiny("llama", vocab_size=SIZE), torch.bfloat16), TOKENIZER))
     assert len(found.tensors) == found.compared
     assert all(0 < tensor.relative < 0.01 for tensor in found.tensors)
     assert found.warnings == ()

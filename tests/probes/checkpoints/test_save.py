@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
 
 
-def pruned(tmp_path: Path, setting: str, architecture: str = "llama", **changes: object) -> Pair:
+def pruned(tmp_path: Path, setting: str, architecture: str = "llama", **changes: Any) -> Pair:
     dense = save(tmp_path / "dense", tiny(architecture, vocab_size=SIZE, **changes), TOKENIZER)
     return load_pair(PairSpec(dense=str(dense), prune=parse(setting), calibration=LITTLE))
 
@@ -175,7 +176,7 @@ def test_what_goes_wrong_leaves_nothing_behind(tmp_path, monkeypatch):
         pair.save(tmp_path / "out", Work(cancelled=lambda: True))
     assert left(tmp_path) == set()
 
-    def full(*_args: object, **_kwargs: object) -> None:
+    def full(*_args: Any, **_kwargs: Any) -> None:
         raise SafetensorError("No space left on device")
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
@@ -186,7 +187,7 @@ def test_what_goes_wrong_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_a_disk_without_room_is_noticed_before_writing(tmp_path, monkeypatch):
     pair = pruned(tmp_path, "magnitude:0.5")
-    monkeypatch.setattr(saving.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 10})())
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 10})())
     with pytest.raises(Failure, match="are free"):
         pair.save(tmp_path / "out")
     assert left(tmp_path) == set()

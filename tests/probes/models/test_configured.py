@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,13 +30,13 @@ def folder(tmp_path: Path) -> Path:
     return save(tmp_path / "m", tiny("llama", vocab_size=SIZE), TOKENIZER)
 
 
-def edit(folder: Path, name: str = "config.json", **changes: object) -> Path:
+def edit(folder: Path, name: str = "config.json", **changes: Any) -> Path:
     file = folder / name
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     return folder
 
 
-def refused(folder: Path, **options: object) -> str:
+def refused(folder: Path, **options: Any) -> str:
     with pytest.raises(BadInput) as caught:
         load(str(folder), LoadOptions(**options))
     return str(caught.value)

@@ -8,6 +8,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -185,7 +186,7 @@ def test_from_nothing_to_a_model_and_from_then_on_neither_fetched_nor_converted(
         "Loading",
     ]
 
-    def never(*args: object, **kwargs: object) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("no other program is run")
 
     monkeypatch.setattr("probes.system.subprocesses.run", never)
@@ -234,7 +235,7 @@ def test_the_demo_model_answers_in_plain_english(demo):
 
 @pytest.mark.demo
 def test_the_demo_model_needs_no_network_once_it_is_here(demo, monkeypatch):
-    def never(*args: object, **kwargs: object) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("nothing is fetched, nothing is run")
 
     monkeypatch.setattr("socket.socket.connect", never)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def gguf(tmp_path) -> Path:
 
 
 @pytest.fixture
-def conversions(monkeypatch) -> list[object]:
+def conversions(monkeypatch) -> list[Any]:
     """One entry for each conversion that really ran."""
     ran = []
     real = child.run

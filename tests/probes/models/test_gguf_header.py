@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -33,7 +34,8 @@ def test_facts_of_every_kind_are_passed_over(tmp_path: Path) -> None:
         getattr(writer, f"add_{kind}")(f"a.{kind}", 7)
     writer.add_bool("a.bool", True)
     writer.add_string("a.string", "text")
-    for name, values in {"numbers": [1, 2, 3], "texts": ["a", "bc"], "floats": [0.5], "flags": [True, False]}.items():
+    facts: dict[str, list[Any]] = {"numbers": [1, 2, 3], "texts": ["a", "bc"], "floats": [0.5], "flags": [True, False]}
+    for name, values in facts.items():
         writer.add_array(f"a.{name}", values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -57,7 +59,7 @@ def test_a_damaged_file_is_refused_before_a_conversion_is_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
-    monkeypatch.setattr(gguf.child, "run", None)
+    monkeypatch.setattr("probes.models.gguf.child.run", None)
     (tmp_path / "four.gguf").write_bytes(b"GGUF")
     with pytest.raises(BadInput, match=r"four\.gguf could not be converted: its header is cut short or damaged\."):
         gguf.converted(tmp_path / "four.gguf", "float32", Work())
@@ -84,7 +86,7 @@ def test_a_conversion_that_can_t_fit_is_refused_before_it_begins(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
-    monkeypatch.setattr(gguf.child, "run", None)
+    monkeypatch.setattr("probes.models.gguf.child.run", None)
     enough = 4 * count_weights(file)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": enough - 1})())
     with pytest.raises(Failure, match=r"Converting tiny\.gguf takes 0\.0 GB of memory"):

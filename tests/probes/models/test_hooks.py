@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import pytest
 import torch
@@ -96,7 +97,7 @@ def test_a_replaced_forward_method_gets_the_whole_call_and_can_pass_on_another_h
 
         return replacement
 
-    def twice(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> object:
+    def twice(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> tuple[Any, Any]:
         if args:
             return (args[0] * 2, *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": kwargs["hidden_states"] * 2}

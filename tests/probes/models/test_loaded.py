@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from probes.schema.events import WorkProgressed
 from probes.schema.settings import RunSettings
 from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
-from tests.support.tiny import ARCHITECTURES, byte_tokenizer, save, tiny
+from tests.support.tiny import ARCHITECTURES, byte_tokenizer, moved, save, tiny
 
 TOKENIZER = byte_tokenizer()
 SIZE = len(TOKENIZER)
@@ -39,7 +40,7 @@ def folder(tmp_path) -> Path:
     return save(tmp_path / "llama", tiny("llama", vocab_size=SIZE), TOKENIZER)
 
 
-def edit(folder: Path, name: str = "config.json", **changes: object) -> None:
+def edit(folder: Path, name: str = "config.json", **changes: Any) -> None:
     file = folder / name
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
@@ -71,7 +72,7 @@ def test_what_is_known_of_a_model_is_what_it_is(folder):
 
 
 def test_on_a_cpu_weights_are_read_as_float32_unless_asked_otherwise(tmp_path):
-    model = tiny("llama", vocab_size=SIZE).to(torch.bfloat16)
+    model = moved(tiny("llama", vocab_size=SIZE), torch.bfloat16)
     folder = str(save(tmp_path / "half", model, TOKENIZER))
     assert load(folder).model.dtype is torch.float32
     assert load(folder, LoadOptions(dtype="bfloat16")).model.dtype is torch.bfloat16
@@ -293,7 +294,7 @@ def test_what_torch_holds_on_a_gpu_for_tensors_to_come_counts_as_free(monkeypatc
 def test_a_device_map_is_told_as_the_devices_that_it_names(folder):
     loaded = load(str(folder), LoadOptions(device_map="cpu"))
     assert loaded.info.device == "cpu"
-    loaded.model.hf_device_map = {"model": 0, "lm_head": "disk"}  # a GPU by its number, as accelerate has it
+    setattr(loaded.model, "hf_device_map", {"model": 0, "lm_head": "disk"})  # noqa: B010 - a GPU by its number, as accelerate has it
     assert _info(loaded.model, "", "", "", "").device == "cpu,disk"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def ids_of(tokenizer, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def scored(text: str, prompt: str = "", **changes: object) -> RunSettings:
+def scored(text: str, prompt: str = "", **changes: Any) -> RunSettings:
     return RunSettings(prompt, follow=Follow.TEXT, text=text, **changes)
 
 

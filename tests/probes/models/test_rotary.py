@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -35,13 +36,13 @@ DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, **THETA}
 IDS = torch.randint(2, 128, (40,), generator=torch.Generator().manual_seed(1)).tolist()
 
 
-def phi3(**changes: object) -> PreTrainedModel:
+def phi3(**changes: Any) -> PreTrainedModel:
     given = {"max_position_embeddings": 64, "original_max_position_embeddings": LIMIT, **changes}
     return tiny("phi3", rope_parameters=dict(LONG), **given)
 
 
 def llama_longrope() -> PreTrainedModel:
-    parameters = {**LONG, "original_max_position_embeddings": LIMIT, "factor": 4.0}
+    parameters: dict[str, Any] = {**LONG, "original_max_position_embeddings": LIMIT, "factor": 4.0}
     return tiny("llama", rope_parameters=parameters, max_position_embeddings=64)
 
 
@@ -56,9 +57,19 @@ def dynamic_in_some_layers() -> PreTrainedModel:
 
 def phimoe() -> PreTrainedModel:
     """Its two sets of factors are one here, and a scale of all angles' sines and cosines changes instead."""
-    sizes = {"vocab_size": 128, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 2, "num_experts_per_tok": 1}
-    parameters = {**LONG, "short_mscale": 1.0, "long_mscale": 1.5, "original_max_position_embeddings": LIMIT}
+    sizes: dict[str, Any] = {"vocab_size": 128, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+    }
+    parameters: dict[str, Any] = {
+        **LONG,
+        "short_mscale": 1.0,
+        "long_mscale": 1.5,
+        "original_max_position_embeddings": LIMIT,
+    }
     config = PhimoeConfig(**sizes, **heads, max_position_embeddings=64, rope_parameters=parameters)
     return spread(PhimoeForCausalLM(config))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
 
 
-def changed(folder: Path, change: Change, **config: object) -> Path:
+def changed(folder: Path, change: Change, **config: Any) -> Path:
     file = folder / "model.safetensors"
     save_file(change(load_file(file)), file, metadata={"format": "pt"})
     file = folder / "config.json"
@@ -39,7 +40,7 @@ def changed(folder: Path, change: Change, **config: object) -> Path:
     return folder
 
 
-def made(folder: Path, architecture: str = "llama", change: Change = dict, **settings: object) -> Path:
+def made(folder: Path, architecture: str = "llama", change: Change = dict, **settings: Any) -> Path:
     return changed(save(folder, tiny(architecture, vocab_size=SIZE, **settings), TOKENIZER), change)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def slow_walk(dense: Loaded, ids: Tensor, method: str) -> dict[str, Tensor]:
             handle.remove()
         for matrix in block.matrices:
             x = torch.cat(seen[matrix.name]).double()
-            stored = model.get_submodule(matrix.name).weight
+            stored: Any = model.get_submodule(matrix.name).weight
             weight = stored.t() if matrix.transposed else stored
             if method == "wanda":
                 scores = weight.abs().double() * x.square().sum(0).sqrt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from probes.schema.errors import BadInput, Cancelled
 from probes.schema.events import WorkProgressed
 from probes.system.progress import Work
 from probes.twin.anatomy import Block, dissect, weight
-from tests.support.tiny import ARCHITECTURES, MORE, VOCABULARY, tiny
+from tests.support.tiny import ARCHITECTURES, MORE, VOCABULARY, moved, tiny
 
 ALL = [name for name in (*ARCHITECTURES, *MORE) if name != "mamba"]
 IDS = torch.randint(0, VOCABULARY, (6, 20), generator=torch.Generator().manual_seed(0))
@@ -99,7 +100,7 @@ def test_inputs_that_wait_in_a_file_are_the_same_to_the_bit(architecture: str, m
         found = []
         for share in (1e9, 0):
             monkeypatch.setattr(blocks, "IN_MEMORY", share)
-            found.append(walked(tiny(architecture).to(dtype)))
+            found.append(walked(moved(tiny(architecture), dtype)))
         in_memory, in_file = found
         assert in_memory.keys() == in_file.keys()
         assert all(torch.equal(in_memory[name], in_file[name]) for name in in_memory)
@@ -204,12 +205,12 @@ def test_a_stream_shows_every_token_to_every_matrix_of_the_model_as_it_is(archit
 # What is refused, and left behind -------------------------------------------------------------------------------
 
 
-def altered(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, object]) -> object:
+def altered(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> object:
     """Something that the model does to the hidden state between two blocks."""
     return (args[0] + 1, *args[1:]), kwargs
 
 
-def told_of_text(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, object]) -> object:
+def told_of_text(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> object:
     """An argument of a block that depends on what was read."""
     return args, {**kwargs, "position_embeddings": tuple(x * args[0].mean() for x in kwargs["position_embeddings"])}
 

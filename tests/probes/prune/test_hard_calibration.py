@@ -14,7 +14,7 @@ from probes.schema.header import Calibration
 from probes.schema.prune_setting import Pattern, Ratio, parse
 from probes.twin.twin import Twin
 from tests.support.mixed_layers import loaded
-from tests.support.tiny import tiny
+from tests.support.tiny import moved, tiny
 
 
 def numbers(*shape: int) -> Tensor:
@@ -75,9 +75,9 @@ def test_the_share_is_exact_and_all_is_finite(inputs: object, dtype: torch.dtype
 @pytest.mark.parametrize("case", ["eight tokens", "an outlier", "dead inputs"])
 def test_a_model_is_pruned_by_half(case: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.arange(1, 9).unsqueeze(0) if case == "eight tokens" else torch.randint(1, 128, (4, 16))
-    info = Calibration("a few tokens", *ids.shape, None, "x")
+    info = Calibration("a few tokens", ids.shape[0], ids.shape[1], None, "x")
     monkeypatch.setattr(applying, "samples", lambda *_: CalibrationSamples(ids, info))
-    model = tiny("llama", num_attention_heads=4).to(dtype)
+    model = moved(tiny("llama", num_attention_heads=4), dtype)
     norm = model.model.layers[1].post_attention_layernorm.weight
     if case == "an outlier":
         norm[7] = 1e4

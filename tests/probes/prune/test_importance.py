@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from tests.support.slow_pruning import importance_slowly
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 KINDS = ("attn", "mlp", "block")
-VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in (*ARCHITECTURES, *MORE)},
     "gpt_neox-sequential": ("gpt_neox", {"use_parallel_residual": False}),
     "falcon-sequential": ("falcon", {"parallel_attn": False}),

@@ -19,6 +19,7 @@ from probes.system.progress import Work
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
 from tests.support.prune_models import FEW, loaded, logits, pruned
+from tests.support.tiny import moved
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,7 @@ def test_sparsegpt_needs_its_hessian_as_well() -> None:
 
 
 def test_half_precision_needs_half() -> None:
-    twin, half = Twin(loaded("llama").model), Twin(loaded("llama").model.to(torch.bfloat16))
+    twin, half = Twin(loaded("llama").model), Twin(moved(loaded("llama").model, torch.bfloat16))
     scores = 4 * max(twin.dense_weight(matrix.name).numel() for matrix in twin.anatomy.matrices)
     masks = size(twin) // 32
     assert needed(half, "magnitude:0.5") - scores - masks == (needed(twin, "magnitude:0.5") - scores - masks) // 2

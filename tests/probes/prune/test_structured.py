@@ -92,8 +92,8 @@ def test_the_heads_that_add_least_go_with_every_weight_that_serves_them_alone(va
             features = [head * size + i for head in group for i in range(size)]
             shares[layer, tuple(group)] = (added(inputs, weight, features) / whole) ** 2
     lost: dict[int, set[int]] = {}
-    for layer, group in sorted(shares, key=shares.__getitem__)[: removed(0.5, len(shares))]:
-        lost.setdefault(layer, set()).update(group)
+    for layer, heads in sorted(shares, key=shares.__getitem__)[: removed(0.5, len(shares))]:
+        lost.setdefault(layer, set()).update(heads)
     columns = {names[layer]: [h * size + i for h in sorted(gone) for i in range(size)] for layer, gone in lost.items()}
     thin(twin, "heads:0.5")
     check_only_these_are_zero(twin, lost_rows(variant, lost, twin), columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -149,7 +150,7 @@ def test_settings_that_no_run_can_have_make_a_header_unreadable() -> None:
 
 
 def test_a_line_of_an_older_format_is_upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def renamed(line: dict[str, object]) -> dict[str, object]:
+    def renamed(line: dict[str, Any]) -> dict[str, Any]:
         return {**line, "branch": line["path"]}
 
     monkeypatch.setattr(upgrade, "UPGRADES", {FORMAT - 1: renamed})

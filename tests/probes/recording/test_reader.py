@@ -22,8 +22,9 @@ from probes.recording.lines import FORMAT
 from probes.schema.branches import Branch
 from probes.schema.errors import BadInput
 from probes.schema.events import BranchOpened, Event, RunPaused, RunStarted, StepMeasured
+from probes.schema.record import StepRecord
 from probes.schema.summary import summarise
-from tests.support.records import RECORDS, layers, lines_of, records, session_events, write_events
+from tests.support.records import RECORDS, layers, lines_of, of_run, records, session_events, write_events
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "recording_1.jsonl"
 
@@ -63,7 +64,7 @@ def test_random_records_come_back_in_order(tmp_path: Path) -> None:
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(RECORDS, max_size=5))
-    def round_trip(made: list[StepMeasured]) -> None:
+    def round_trip(made: list[StepRecord]) -> None:
         split = [replace(record, sum=replace(record.sum, first_split=record.sum.first_split and 1)) for record in made]
         steps = [replace(record, step=index + 1) for index, record in enumerate(split)]
         session = read(write_events(tmp_path / "r.jsonl", [start, *(StepMeasured(1, 0, step) for step in steps)]))
@@ -75,7 +76,7 @@ def test_random_records_come_back_in_order(tmp_path: Path) -> None:
 
 def test_one_file_holds_several_runs(tmp_path: Path) -> None:
     first, second = session_events(6), session_events(4, setting="wanda:0.2")
-    second = [replace(event, run=2) for event in second if hasattr(event, "run")]
+    second = of_run(2, second)
     third = RunStarted(3, second[0].header)
     session = read(write_events(tmp_path / "s.jsonl", [*first, *second, third]))
     assert [run.number for run in session.runs] == [1, 2, 3]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import (
@@ -21,7 +23,7 @@ from probes.stepping.cached_model import CachedModel
 from tests.support.steppable import loaded, spread
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 128,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -30,7 +32,7 @@ SIZES = {
     "max_position_embeddings": 900,
     "pad_token_id": 1,
 }
-JAMBA = {
+JAMBA: dict[str, Any] = {
     "num_key_value_heads": 2,
     "attn_layer_period": 2,
     "attn_layer_offset": 1,
@@ -78,7 +80,7 @@ def test_models_that_would_be_read_wrongly_are_refused(model) -> None:
 def test_a_model_that_fails_is_refused_with_what_it_says() -> None:
     model = spread(StableLmForCausalLM(StableLmConfig(**SIZES, num_key_value_heads=4)))
 
-    def refuse(*_: object, **__: object) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise ValueError("a cache of its own is needed\nand more")
 
     model.model.layers[1].register_forward_pre_hook(refuse)

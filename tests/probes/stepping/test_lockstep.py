@@ -24,7 +24,7 @@ from probes.schema.summary import Accumulator, summarise
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import Work
 from tests.support.stepping import ONES, PROMPT, ZEROS, Words, damaged, lockstep
-from tests.support.tiny import ARCHITECTURES, MORE, tiny
+from tests.support.tiny import ARCHITECTURES, MORE, moved, tiny
 
 
 @pytest.fixture(scope="module")
@@ -354,7 +354,8 @@ def test_on_one_gpu_neither_pass_waits_for_the_other_and_the_comparison_for_both
     with lockstep(llama, other) as stepping:
         stepping.prefill()
         streams[0].after.clear()
-        stepping._dense._stream, stepping._pruned._stream = Stream(), Stream()
+        for model in (stepping._dense, stepping._pruned):
+            setattr(model, "_stream", Stream())  # noqa: B010 - it is typed as one of a GPU
         hooks = [model.register_forward_pre_hook(enters(n)) for model, n in ((llama, "dense"), (other, "pruned"))]
         try:
             with OnDefaultStream(streams) as mode:
@@ -572,7 +573,7 @@ def test_agreement_speaks_of_the_tokens_that_greedy_decoding_takes() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_an_exact_copy_in_half_precision_is_exact_on_one_context_and_close_on_two(dtype: torch.dtype) -> None:
-    dense = tiny("llama").to(dtype)
+    dense = moved(tiny("llama"), dtype)
     pruned = copy.deepcopy(dense)
     with lockstep(dense, pruned, "free") as steps:
         for record in (steps.step(), steps.step()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from transformers import PreTrainedModel
@@ -125,7 +126,7 @@ def test_the_recorded_models_pass() -> None:
 
 @pytest.mark.parametrize("role", ["dense", "pruned"])
 @pytest.mark.parametrize("change", [{"fingerprint": "b" * 64}, {"layers": 2}, {"vocabulary": 64}])
-def test_another_model_is_refused(role: str, change: dict[str, object]) -> None:
+def test_another_model_is_refused(role: str, change: dict[str, Any]) -> None:
     here = replace(HEADER, **{role: replace(INFO, **change)})  # type: ignore[arg-type]
     with pytest.raises(BadInput, match=f"recorded {role} model"):
         check_same_models(HEADER, here)

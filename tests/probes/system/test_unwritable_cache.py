@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,12 +52,12 @@ def place(request, tmp_path, monkeypatch) -> Path:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             real(path, text)
 
-        real = cache.replace_file
+        real: Any = getattr(cache, "replace_file")  # noqa: B009
         monkeypatch.setattr(cache, "replace_file", full)
         monkeypatch.setattr(kept, "replace_file", full)
     else:
 
-        def refused(path: Path, *args: object, **kwargs: object) -> None:
+        def refused(path: Path, *args: Any, **kwargs: Any) -> None:
             if path == folder or folder in path.parents:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
             mkdir(path, *args, **kwargs)
@@ -86,7 +87,7 @@ def conversions(monkeypatch) -> list[str]:
     """Stands in for the program that converts; the folders that it was asked to fill."""
     asked: list[str] = []
 
-    def run(command: list[str], *args: object, **kwargs: object) -> child.Ended:
+    def run(command: list[str], *args: Any, **kwargs: Any) -> child.Ended:
         asked.append(command[-2])
         save(Path(command[-2]), MODEL, byte_tokenizer())
         return child.Ended(0, "")
@@ -162,7 +163,7 @@ def test_a_conversion_that_fills_the_disk_is_made_elsewhere(tmp_path, monkeypatc
     gguf = write_gguf(tmp_path / "small.gguf", MODEL)
     run, ran = child.run, []
 
-    def full_at_first(command: list[str], *args: object, **kwargs: object) -> child.Ended:
+    def full_at_first(command: list[str], *args: Any, **kwargs: Any) -> child.Ended:
         ran.append(command)
         if len(ran) == 1:
             return child.Ended(child.UNWRITTEN, "No space left on device (os error 28)")
@@ -189,7 +190,7 @@ def test_what_is_kept_on_a_read_only_disk_is_used(tmp_path, monkeypatch):
     folder = keep(tmp_path / "cache" / "ids", lambda part: np.save(part / "ids.npy", np.arange(9)), Work(), "")
     os.utime(folder / "ids.npy", ns=(1, 1))
 
-    def refused(*args: object, **kwargs: object) -> None:
+    def refused(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     for name in ("mkdir", "touch", "replace", "unlink"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -23,18 +24,18 @@ from probes.twin.measure import measure_removed
 from probes.twin.twin import Twin
 from tests.support.tiny import byte_tokenizer
 
-_TEXT: dict[str, object] = {
+_TEXT: dict[str, Any] = {
     **{"vocab_size": 128, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2},
     **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64},
     **{"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0},
 }
-_PICTURES: dict[str, object] = {
+_PICTURES: dict[str, Any] = {
     **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 12, "num_attention_heads": 4},
     **{"image_size": 16, "patch_size": 4},
 }
 
 
-def built(kind: str, **settings: object) -> PreTrainedModel:
+def built(kind: str, **settings: Any) -> PreTrainedModel:
     """A random model of a transformers class; its configuration has the class's name with Config at the end."""
     torch.manual_seed(0)
     config = getattr(transformers, f"{kind.removesuffix('ForConditionalGeneration')}Config")(**settings)

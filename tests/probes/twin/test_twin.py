@@ -7,6 +7,7 @@ import itertools
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -57,12 +58,12 @@ def test_a_masked_matrix_is_the_only_new_tensor(architecture: str) -> None:
     before = logits(dense)
     twin = Twin(dense)
     matrix = twin.anatomy.matrices[1]
-    stored = dense.get_submodule(matrix.name).weight
+    stored: Any = dense.get_submodule(matrix.name).weight
     keep = torch.rand(stored.t().shape if matrix.transposed else stored.shape) > 0.5
     twin.mask(matrix.name, keep)
     new = {n for n, p in twin.model.named_parameters() if p.data_ptr() != dense.get_parameter(n).data_ptr()}
     assert new == {f"{matrix.name}.weight"}
-    masked = twin.model.get_submodule(matrix.name).weight
+    masked: Any = twin.model.get_submodule(matrix.name).weight
     masked = masked.t() if matrix.transposed else masked
     assert torch.equal(masked == 0, ~keep)
     assert not torch.equal(logits(twin.model), before)
@@ -107,7 +108,8 @@ def test_a_dropped_block_is_as_a_model_built_without_it(architecture: str) -> No
     if types and not isinstance(getattr(type(dense.config), "layer_types", None), property):
         shorter.config.layer_types = [t for i, t in enumerate(types) if i != gone]
     for number, block in enumerate(kept):
-        for module in block.modules():
+        modules: list[Any] = list(block.modules())
+        for module in modules:
             if isinstance(getattr(module, "layer_idx", None), int):
                 module.layer_idx = number
     twin = Twin(dense)
@@ -133,7 +135,7 @@ def test_any_state_comes_back_exactly(architecture: str) -> None:
     twin = Twin(dense)
     states, answers = [twin.state], [logits(twin.model)]
     name = twin.anatomy.blocks[2].matrices[0].name
-    shape = (
+    shape: Any = (
         dense.get_submodule(name).weight.t()
         if twin.anatomy.matrices[0].transposed
         else dense.get_submodule(name).weight
@@ -289,7 +291,7 @@ def test_a_hole_in_an_infinite_weight_is_a_zero() -> None:
 
 
 def test_the_hash_tells_masks_and_drops_apart_and_nothing_else() -> None:
-    def hashed(*changes: object) -> str:
+    def hashed(*changes: Any) -> str:
         twin = Twin(tiny("llama"))
         for change in changes:
             if isinstance(change, Part):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -17,7 +18,7 @@ from explorer.recordings.export.drawings import FIGURE_NAMES, material, print_fi
 from explorer.recordings.export.matplotlib_axes import COLOURS, LINE_STYLES, MARKERS, turn
 from explorer.recordings.export.panels import Panel, PrintFigure, Scatter
 from explorer.recordings.export.wrapping import in_font, lines_in_font
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from probes.recording import read
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted
@@ -307,7 +308,7 @@ def test_samplers_that_differ_are_told_for_each_recording(recording: Path, tmp_p
     ],
 )
 def test_an_option_that_the_format_has_no_use_for_is_refused(
-    recording: Path, tmp_path: Path, to: str, options: dict[str, object], named: str
+    recording: Path, tmp_path: Path, to: str, options: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(BadInput, match=named):
         export_recordings([recording], to, tmp_path / "x", **options)  # type: ignore[arg-type]  # of several types

@@ -13,7 +13,7 @@ import pytest
 
 from explorer.recordings.export.matplotlib_axes import COLOURS
 from explorer.recordings.export.page import page, script_data
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from explorer.words.token_text import flowing, quoted
 from probes.recording import read
 from probes.schema.events import Event, RunStarted, StepMeasured

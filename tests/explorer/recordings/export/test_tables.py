@@ -17,7 +17,7 @@ from explorer.recordings.export import export_recordings
 from explorer.recordings.export.several import names_of
 from explorer.recordings.export.table_files import to_parquet
 from explorer.recordings.export.tables import ColumnKind, ExportTable, TableColumn
-from explorer.sources.toy.source import Accidents
+from explorer.sources.toy.step import Accidents
 from probes.recording import read
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Explained, StepMeasured

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from explorer.sources.toy.models import ToyPair, toy_comparison
-from explorer.sources.toy.source import Accidents, ToySource
+from explorer.sources.toy.source import ToySource
+from explorer.sources.toy.step import Accidents
 from probes.schema.events import Event, RunPaused, StepMeasured, Why
 from probes.schema.requests import Fork, Run
 from probes.schema.settings import Follow, RunSettings, Sampling
