@@ -1,25 +1,32 @@
-"""What the README says can be done from Python and the shell, can be done."""
+"""The README's lines for Python and the shell run as they are written."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from explorer.cli.main import phier, phier_tui
+from tests.support.records import of_run, session_events, write_events
 from tests.support.tiny import byte_tokenizer, save, tiny
 
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [
-    line.split("#  ")[0].split(" # ")[0].strip()
-    for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
+    line.split(" # ")[0].strip()
+    for language, block in BLOCKS
     for line in block.splitlines()
-    if line.startswith("phier")
+    if not language and line.startswith("phier")
 ]
 
 
@@ -41,3 +48,42 @@ def test_the_options_of_every_command_exist(line):
     program, *arguments = shlex.split(line.split("<")[0])
     command = phier.commands[arguments.pop(0)] if program == "phier" else phier_tui
     command.make_context(program, arguments)
+
+
+IN_TURN = """
+import json, sys, traceback
+from explorer.cli.main import phier
+for arguments in json.loads(sys.argv[1]):
+    sys.argv, sys.stdin = ["phier", *arguments], open("page.txt")
+    try:
+        phier()
+    except SystemExit as end:
+        print("ended", end.code or 0, *arguments, file=sys.stderr, flush=True)
+"""
+LOADING = {"run", "prune"}
+"""Commands that load the demo model if no other is named."""
+
+
+def test_every_command_of_the_shell_runs(tmp_path):
+    """In one program, with models of random weights in the place of the demo model; the screens are run elsewhere."""
+    for name, layers in (("demo", 2), ("deep", 24)):
+        model = tiny("llama", vocab_size=len(byte_tokenizer()), num_hidden_layers=layers)
+        save(tmp_path / "models" / name, model, byte_tokenizer())
+    write_events(tmp_path / "FILE", [*session_events(20), *of_run(2, session_events(20, setting="wanda:0.2"))])
+    (tmp_path / "page.txt").write_text("the cat sat on the mat")
+    lines = []
+    for line in COMMANDS:
+        program, *arguments = shlex.split(line.split("<")[0])
+        if program == "phier" and arguments[0] != "bench":  # which takes minutes, and has tests of its own
+            arguments = ["models/demo" if word == "demo" else word for word in arguments]
+            if arguments[0] in LOADING:
+                arguments += ["--dense", "models/deep" if "layers=20" in line else "models/demo"]
+            lines.append(arguments)
+    assert len(lines) >= 9
+    environment = {**os.environ, "PHIER_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", IN_TURN, json.dumps(lines)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    ended = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("ended")]
+    assert ended == ["0"] * len(lines), done.stderr
+    assert (tmp_path / "pruned" / "model.safetensors").exists()
+    assert list(tmp_path.glob("*.html"))
