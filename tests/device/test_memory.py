@@ -19,7 +19,7 @@ from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 from probes.twin.sharing import sharing_copy
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
@@ -129,7 +129,7 @@ def test_what_torch_holds_for_later_counts_as_free(gpu: torch.device) -> None:
 def test_a_context_that_does_not_fit_is_refused_and_a_shorter_one_is_read(
     large_loaded: Loaded, gpu: torch.device
 ) -> None:
-    track = Track(large_loaded.model)
+    track = CachedModel(large_loaded.model)
     short, long = list(range(5, 25)), [7] * 2000
     answer = track.read([short])
     track.join()
@@ -200,7 +200,7 @@ def test_a_model_partly_off_the_device_steps_and_says_that_it_can_not_be_pruned(
         twin = Twin(dense.model)
         with lockstep(dense.model, twin.model, "dense", steps=4) as stepping:
             path = list(stepping)
-        assert {record.p.kl for record in path if record.p} == {0}
+        assert {record.own.p.kl for record in path if record.own} == {0}
         with pytest.raises(BadInput, match="off the device"):
             apply(twin, parse("magnitude:0.5@layers=15"), dense, keep=False)
         assert twin.state == TwinState()

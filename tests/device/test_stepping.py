@@ -17,10 +17,10 @@ from probes.recording import SessionWriter, read
 from probes.schema.events import RunStarted, StepMeasured
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings, Sampling
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 from probes.stepping.lockstep import Lockstep
 from probes.stepping.retrace import retrace
-from probes.twin.twin import sharing_copy
+from probes.twin.sharing import sharing_copy
 from tests.support.formulas import assert_agrees, reference
 from tests.support.stepping import ONES, PROMPT, ZEROS, damaged, lockstep
 from tests.support.tiny import ARCHITECTURES, MORE, moved, tiny
@@ -94,7 +94,7 @@ def logits_by(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *MORE])
 def test_a_cached_step_says_what_a_full_pass_says(architecture: str, dtype: torch.dtype, device: torch.device) -> None:
     model = on(device, architecture, dtype)
-    track = Track(model)
+    track = CachedModel(model)
     ids = [*PROMPT, *range(20, 34)]
     for length in (6, 7, 8, 12, 20, 9):  # the last one takes some back
         answer = track.read([ids[:length]])
@@ -161,7 +161,7 @@ def test_a_branch_leaves_its_path_and_comes_back(
         stepping.seek(path[:5])
         forked = stepping.step(dense=77)
         assert forked.taken is not None
-        assert (forked.taken.token_id, forked.p) == (77, path[5].p)
+        assert (forked.taken.token_id, forked.own) == (77, path[5].own)
         assert stepping.step().step == 7
         stepping.seek(path[:5])
         assert [stepping.step() for _ in range(3)] == path[5:8]
@@ -228,15 +228,15 @@ def test_a_recording_made_here_opens_and_its_steps_are_measured_again_to_the_las
 
 def test_of_equal_logits_the_first_counts_as_on_the_cpu(device: torch.device) -> None:
     from probes.stepping.sampling import Sampler
-    from probes.stepping.spaces import Distribution, compare
+    from probes.stepping.spaces import Distribution, Position, compare
 
     numbers = torch.Generator().manual_seed(3)
     # Few different values, as logits of half precision have them, so that very many are equal.
     z, z2 = (torch.randint(-6, 7, (128_000,), generator=numbers).to(torch.bfloat16) for _ in range(2))
     h, h2 = (torch.randn(64, generator=numbers) for _ in range(2))
-    there = compare(h, h2, Distribution(z), Distribution(z2))
+    (there,) = compare([Position(h, h2, Distribution(z), Distribution(z2))])
     z, z2, h, h2 = (one.to(device) for one in (z, z2, h, h2))
-    here = compare(h, h2, Distribution(z), Distribution(z2))
+    (here,) = compare([Position(h, h2, Distribution(z), Distribution(z2))])
     assert [row.token_id for row in here.top] == [row.token_id for row in there.top]
     assert [(row.rank_dense, row.rank_pruned) for row in here.top] == [
         (row.rank_dense, row.rank_pruned) for row in there.top

@@ -18,7 +18,8 @@ from explorer.sources.command_line import command_line
 from explorer.sources.replay import LONGEST_WAIT, ReplaySource
 from explorer.sources.source import Source
 from explorer.state.view import Phase, View
-from probes.recording.lines import FORMAT, Unreadable, decode, encode
+from probes.recording.lines import Unreadable, decode, encode
+from probes.recording.upgrade import FORMAT
 from probes.schema.errors import FailureKind
 from probes.schema.events import (
     BranchOpened,

@@ -18,6 +18,7 @@ from probes.checkpoints.inspect import inspect
 from probes.models.loaded import Loaded, load
 from probes.pair import Pair, load_pair
 from probes.recording import lines
+from probes.recording.upgrade import FORMAT
 from probes.schema.errors import BadInput
 from probes.schema.events import RunStarted
 from probes.schema.header import PruneReport
@@ -292,7 +293,7 @@ def test_a_recording_holds_what_was_measured(dense, tmp_path):
     folder = made(tmp_path / "made", tiny("llama", seed=3, vocab_size=SIZE), drop_attn_list=[1])
     found = pair(dense, folder)
     header = found.header(SETTINGS, found.prompt(SETTINGS))
-    line, _ = lines.decode(lines.encode(RunStarted(1, header), 0.0), lines.FORMAT)
+    line, _ = lines.decode(lines.encode(RunStarted(1, header), 0.0), FORMAT)
     assert isinstance(line, lines.Line)
     assert line.event == RunStarted(1, header)
     assert header.prune.compared == len(header.prune.tensors) == 29 - 4  # all but the dropped attention's

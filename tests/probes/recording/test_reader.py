@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from probes.recording import read
 from probes.recording import reader as reader_module
 from probes.recording import runs as runs_module
-from probes.recording.lines import FORMAT
+from probes.recording.upgrade import FORMAT
 from probes.schema.branches import Branch
 from probes.schema.errors import BadInput
 from probes.schema.events import BranchOpened, Event, RunPaused, RunStarted, StepMeasured

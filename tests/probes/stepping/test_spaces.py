@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,10 +224,18 @@ def test_what_lies_in_the_scratch_changes_nothing() -> None:
 def test_positions_compared_together_give_what_each_gives_alone() -> None:
     """Among them one whose equal logits are more than are looked up, and one whose ranks have to be counted."""
     rng = np.random.default_rng(7)
-    rows = [rng.normal(size=(2, 900)), rng.integers(3, size=(2, 900)), [rng.permutation(900) for _ in range(2)]]
+    rows: list[Any] = [
+        rng.normal(size=(2, 900)),
+        rng.integers(3, size=(2, 900)),
+        [rng.permutation(900) for _ in range(2)],
+    ]
+
+    def of(logits: Any) -> Distribution:
+        return Distribution(torch.tensor(np.asarray(logits)))
+
     positions = [
-        Position(torch.randn(16), torch.randn(16), *(Distribution(torch.tensor(np.asarray(z))) for z in pair), listed)
-        for pair, listed in zip(rows, (None, 4, None), strict=True)
+        Position(torch.randn(16), torch.randn(16), of(z), of(z2), listed)
+        for (z, z2), listed in zip(rows, (None, 4, None), strict=True)
     ]
     together = compare(positions, top=6)
     assert together == [compare([one], top=6)[0] for one in positions]

@@ -9,7 +9,7 @@ import torch
 
 from probes.models.stages import stage
 from probes.schema.errors import Failure
-from probes.stepping.cached_model import Track
+from probes.stepping.cached_model import CachedModel
 from probes.system.memory import ran_out
 from tests.support.tiny import tiny
 
@@ -43,7 +43,7 @@ def test_a_reading_that_fails_frees_what_it_had_computed_though_the_error_is_kep
     model, fails = tiny("llama"), Fails()
     model.model.layers[1].mlp = fails
     with pytest.raises(Failure) as failed:
-        Track(model).read([[5, 6, 7]])
+        CachedModel(model).read([[5, 6, 7]])
     assert str(failed.value).count("GiB") == 3
     assert fails.computed is not None
     assert fails.computed() is None
