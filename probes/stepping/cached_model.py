@@ -10,7 +10,7 @@ missing, as on another branch, they are read in one piece: other shapes, which c
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.models.devices import input_device
+from probes.models.hooks import Call, entering, leaving
 from probes.models.kv_cache import cache_name, is_recurrent, new_cache
 from probes.models.rotary import Rotary
 from probes.schema.errors import Failure
@@ -130,21 +131,14 @@ class CachedModel:
         """The first module, in the order of the forward pass, whose output is not finite; "" where all are."""
         found: list[str] = []
 
-        def watch(name: str) -> Callable[[nn.Module, object, object], None]:
-            def look(_module: nn.Module, _inputs: object, output: object) -> None:
-                value = output[0] if isinstance(output, tuple) and output else output
-                if not found and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
-                    found.append(name)
+        def look(path: str, _call: Call, output: object) -> None:
+            value = output[0] if isinstance(output, tuple) and output else output
+            if not found and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
+                found.append(path)
 
-            return look
-
-        handles = [module.register_forward_hook(watch(name)) for name, module in self.model.named_modules() if name]
         self.forget()
-        try:
+        with leaving(self.model, [path for path, _ in self.model.named_modules() if path], look, idle=True):
             self.read(contexts)
-        finally:
-            for handle in handles:
-                handle.remove()
         return found[0] if found else ""
 
     def _hold(self, contexts: Sequence[Context]) -> int:
@@ -178,15 +172,12 @@ class CachedModel:
         if self._keeps_last:
             extra["logits_to_keep"] = 1
 
-        def capture(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self._hidden = inputs[0]
+        def capture(_path: str, call: Call) -> None:
+            self._hidden = call.hidden
 
-        handle = self._head.register_forward_pre_hook(capture)
         self._hidden = None
-        try:
+        with entering(self._head, [""], capture, idle=True):
             logits = self.model(input_ids=ids, use_cache=True, **extra).logits
-        finally:
-            handle.remove()
         if self._hidden is None:
             raise Failure("Hidden state", f"{type(self.model).__name__} never ran its LM head, so h can't be read.")
         for row, context in zip(self._rows, contexts, strict=True):
