@@ -9,8 +9,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text as Styled
 
-from explorer.recordings.comparison import ComparedText, ComparisonRow, RunComparison, is_share, points
+from explorer.recordings.comparison import ComparedText, ComparisonRow, RunComparison, points
 from explorer.words import numbers
+from explorer.words.summary_figures import Written
 from explorer.words.token_text import flowing, quoted
 from probes.schema.flat_step import to_jsonable
 
@@ -20,7 +21,7 @@ _AROUND = 6
 
 
 def print_compared(compared: RunComparison, console: Console) -> None:
-    """Warnings first, then the table with its differences to the first recording, then where the texts diverge."""
+    """Prints the warnings, the table with differences to the first recording, and the steps at which texts diverge."""
     console.print(compared_view(compared))
 
 
@@ -54,8 +55,8 @@ def compared_object(compared: RunComparison) -> dict[str, object]:
             "common_steps": compared.common,
             "rows": [
                 {
-                    "name": row.name,
-                    "unit": row.unit,
+                    "name": row.figure.label,
+                    "unit": row.figure.unit,
                     "over": row.over,
                     "values": list(row.values),
                     "differences": list(row.differences),
@@ -81,21 +82,13 @@ def _table(compared: RunComparison) -> Table:
     for row in compared.rows:
         cells = []
         for place, (value, difference) in enumerate(zip(row.values, row.differences, strict=True)):
-            cells.append(written_value(row, value))
+            cells.append(row.figure.text(value, 4))
             if place:
                 cells.append(_difference(row, difference))
-        name = f"{row.name} *" if compared.marked(row) else row.name
-        table.add_row(Styled(f"{name} [{row.unit}]" if row.unit else name), *map(Styled, cells))
+        figure = row.figure
+        name = f"{figure.label} *" if compared.marked(row) else figure.label
+        table.add_row(Styled(f"{name} [{figure.unit}]" if figure.unit else name), *map(Styled, cells))
     return table
-
-
-def written_value(row: ComparisonRow, value: float | None) -> str:
-    """A value of a row as a person reads it."""
-    if value is None:
-        return numbers.NONE
-    if isinstance(value, int):
-        return str(value)
-    return numbers.chance(value) if is_share(row) else numbers.significant(value, 4)
 
 
 def _difference(row: ComparisonRow, value: float | None) -> str:
@@ -104,7 +97,7 @@ def _difference(row: ComparisonRow, value: float | None) -> str:
     sign = "−" if value < 0 else "+"
     if math.isnan(value):
         return numbers.odd(value)
-    if is_share(row):
+    if row.figure.written is Written.SHARE:
         return f"{sign}{points(abs(value))}"
     whole = all(isinstance(one, int) for one in row.values if one is not None)
     return f"{sign}{round(abs(value)) if whole else numbers.significant(abs(value))}"

@@ -1,4 +1,4 @@
-"""What `phier prune` and `phier inspect` print: a table by layer for people, one object for programs."""
+"""The output of `phier prune` and `phier inspect`: a table by layer for people, one object for programs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def print_saved(saved: Saved, console: Console) -> None:
 
 
 def print_inspected(found: Inspection, console: Console) -> None:
-    """What the model is, what was measured, and what it says of itself."""
+    """Prints the model, the measurements, and the model's own record of its pruning."""
     model = found.model
     _print_facts(
         console,

@@ -1,29 +1,27 @@
-"""Several recordings of one prompt on one axis of steps: what each measured, and how they differ from the first."""
+"""Compares several recordings of one prompt step by step: their figures, and their differences to the first."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 from explorer.sources.chosen import Chosen, read_recording
 from explorer.words import numbers
+from explorer.words.summary_figures import Over, SummaryFigure, summary_figures
 from probes.recording import RecordedRun
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
-from probes.schema.summary import Spread, Summary, summarise
+from probes.schema.summary import Summary, summarise
 
-Figure = Callable[[Summary], float | None]
-
-_SHARES = ("survival", "same top-1")
 _LEAST_POINTS = 0.0005
-"""A difference of shares is told in points from here on; a smaller one would look like none."""
+"""The smallest difference of shares that is written in points; a smaller one would look like none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class ComparedRun:
     """One recording among those that are compared."""
 
     label: str
-    """Tells it from the others: its setting, and where that is not enough its context, seed or file name."""
+    """Its setting. If others have the same one: with its context, its seed or its file name."""
     path: Path
     run: RecordedRun
     records: Sequence[StepRecord]
@@ -48,17 +46,15 @@ class ComparedRun:
 class ComparisonRow:
     """One figure of every entry."""
 
-    name: str
-    unit: str
-    """"nat", "tokens", "step", or "" for a bare number or share."""
+    figure: SummaryFigure
     values: tuple[float | None, ...]
-    """None where an entry has no such figure."""
+    """None if an entry has no such figure."""
     over: int | None = None
-    """The number of steps it is taken over, the same ones in every entry; None where it is no figure of that kind."""
+    """The number of steps it is taken over, the same ones in every entry; None if it is over the whole path."""
 
     @property
     def differences(self) -> tuple[float | None, ...]:
-        """Each value less the first; 0 for the first itself, None where one of the two is missing."""
+        """Each value less the first: 0 for the first itself, None if one of the two is missing."""
         first = self.values[0]
         return tuple(_less(value, first) for value in self.values)
 
@@ -70,7 +66,7 @@ class ComparedText:
     side: str
     """"dense" or "pruned"."""
     tokens: tuple[tuple[str | None, ...], ...]
-    """One row a step, one token an entry; None where the entry has no such token."""
+    """One row a step, one token an entry; None if the entry has no token there."""
     diverges_at: int | None
     """The first step at which not all entries that are still writing have the same token."""
 
@@ -89,13 +85,13 @@ class RunComparison:
     rows: tuple[ComparisonRow, ...]
     texts: tuple[ComparedText, ComparedText]
     warnings: tuple[str, ...]
-    """What makes the figures not comparable, in sentences that must not be overlooked."""
+    """Sentences on why the figures are not comparable."""
     notes: tuple[str, ...]
-    """What differs as it may, and should be known: contexts, samplers, lengths, the files' condition."""
+    """Sentences on acceptable differences: contexts, samplers, lengths, the state of the files."""
 
     @property
     def span(self) -> str:
-        """What most rows are over, as the end of "over the first …"."""
+        """The steps that most rows are over, as the end of "over the first …"."""
         return f"{self.common} steps" if self.shared == self.common else f"{self.common} steps, {self.shared} of them"
 
     def marked(self, row: ComparisonRow) -> bool:
@@ -104,10 +100,10 @@ class RunComparison:
 
 
 def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparison:
-    """Reads recordings and sets them side by side, the first as reference.
+    """Reads recordings and compares them with the first.
 
-    Takes the run that is chosen of each file, else the last one with steps, and of it the branch that was shown last.
-    Raises `BadInput` where fewer than two are given, and where one can't be read or holds no step.
+    Takes the chosen run of each file, or the last run with steps, and its branch that was shown last.
+    Raises `BadInput` if there are fewer than two, and if one can't be read or holds no step.
     """
     if len(recordings) < 2:
         raise BadInput("Compare", "A comparison needs two recordings or more.", "Name another file.")
@@ -122,7 +118,7 @@ def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparis
 
 
 def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequence[str] = ()) -> RunComparison:
-    """Sets runs side by side that were read already; `notes` are put before its own."""
+    """Compares runs that were read already. `notes` come before its own."""
     for path, run in zip(paths, runs, strict=True):
         if not run.path:
             raise BadInput("Nothing to compare", f"{visible(str(path))} holds no step.", "Leave it out.")
@@ -149,7 +145,7 @@ def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequ
 
 
 def token_of(record: StepRecord, side: str, follow: Follow) -> str | None:
-    """The token that a step adds to one model's text; where the model does not write, the one it would have chosen."""
+    """The token that a step adds to one model's text. If the model does not write: the token it would have chosen."""
     if follow is Follow.FREE and side == "pruned":
         own = record.taken_pruned or (record.taken if record.same_context else None)
         return own.token if own else None
@@ -160,7 +156,7 @@ def token_of(record: StepRecord, side: str, follow: Follow) -> str | None:
 
 
 def labels_of(paths: Sequence[Path], runs: Sequence[RecordedRun]) -> list[str]:
-    """The shortest names that tell the entries apart: their settings, with what differs where these are the same."""
+    """The shortest names that tell the entries apart: their settings, and more if settings are the same."""
     labels = [visible(path.stem) if run.headless else run.header.title for path, run in zip(paths, runs, strict=True)]
     _tell_apart(labels, ["" if run.headless else str(run.header.settings.follow) for run in runs])
     _tell_apart(labels, ["" if run.headless else str(run.header.settings.sampling) for run in runs])
@@ -177,7 +173,7 @@ def labels_of(paths: Sequence[Path], runs: Sequence[RecordedRun]) -> list[str]:
 
 
 def _tell_apart(labels: list[str], words: Sequence[str]) -> None:
-    """Adds each one's word to the labels that are there more than once, where their words differ."""
+    """Adds a word to each label that occurs more than once, if the words differ."""
     for places in _clashing(labels):
         if len({words[place] for place in places}) > 1:
             for place in places:
@@ -185,7 +181,7 @@ def _tell_apart(labels: list[str], words: Sequence[str]) -> None:
 
 
 def _clashing(labels: Sequence[str]) -> list[list[int]]:
-    """The places of each label that is there more than once."""
+    """The places of each label that occurs more than once."""
     places: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
         places.setdefault(label, []).append(place)
@@ -193,7 +189,7 @@ def _clashing(labels: Sequence[str]) -> list[list[int]]:
 
 
 def _telling(stems: Sequence[str]) -> list[str]:
-    """Of file names the one part that differs in all of them, or else every part that differs in some."""
+    """The part of each file name that differs in all of them, or every part that differs in some."""
     columns = list(zip_longest(*(re.split(r"[_\s]+", stem) for stem in stems), fillvalue=""))
     differing = [column for column in columns if len(set(column)) > 1]
     for column in differing:
@@ -202,44 +198,42 @@ def _telling(stems: Sequence[str]) -> list[str]:
     return [" ".join(column[place] for column in differing if column[place]) for place in range(len(stems))]
 
 
+ROWS = summary_figures(
+    "compared",
+    "kl_shared_sum",
+    "kl_sum",
+    "drift",
+    "kl_shared.mean",
+    "kl_shared.median",
+    "kl_shared.p90",
+    "kl_shared.p99",
+    "kl_shared.max",
+    "survival",
+    "half_life",
+    "log_ratio",
+    "perplexity_ratio",
+    "agree_rate",
+    "longest_agreement",
+    "first_split",
+    "rms_p_minus_q",
+)
+
+
 def _rows(entries: Sequence[ComparedRun], shared: Sequence[int], both: Sequence[int]) -> tuple[ComparisonRow, ...]:
-    """The figures: those of one context over the steps `shared`, those of both models' own over `both`, from 0."""
+    """The figures: those on the shared context over the steps `shared`, those of both models over `both`, from 0."""
     whole = [entry.summary for entry in entries]
-    on_one = [summarise([entry.records[step] for step in shared]) for entry in entries]
-    on_own = [summarise([entry.records[step] for step in both]) for entry in entries]
+    on_shared = [summarise([entry.records[step] for step in shared]) for entry in entries]
+    on_both = [summarise([entry.records[step] for step in both]) for entry in entries]
 
-    def shared_row(name: str, unit: str, value: Figure) -> ComparisonRow:
-        return ComparisonRow(name, unit, tuple(value(s) if shared else None for s in on_one), len(shared))
+    def row(figure: SummaryFigure) -> ComparisonRow:
+        if figure.over is Over.PATH:
+            return ComparisonRow(figure, tuple(map(figure.of, whole)))
+        steps, summaries = (shared, on_shared) if figure.over is Over.SHARED else (both, on_both)
+        return ComparisonRow(figure, tuple(figure.of(one) if steps else None for one in summaries), len(steps))
 
-    def spread(name: str, value: Callable[[Spread], float]) -> ComparisonRow:
-        return shared_row(name, "nat", lambda s: value(s.kl_shared) if s.kl_shared else None)
-
-    def own_row(name: str, unit: str, value: Figure) -> ComparisonRow:
-        return ComparisonRow(name, unit, tuple(value(s) if both else None for s in on_own), len(both))
-
-    rows = [
-        ComparisonRow("steps", "", tuple(len(entry.records) for entry in entries)),
-        ComparisonRow("steps compared", "", tuple(s.compared for s in whole)),
-        shared_row("ΣKL, shared context", "nat", lambda s: s.kl_shared_sum),
-        own_row("ΣKL, own contexts", "nat", lambda s: s.kl_sum),
-        own_row("drift", "nat", lambda s: s.drift),
-        spread("mean KL a step", lambda kl: kl.mean),
-        spread("median KL", lambda kl: kl.median),
-        spread("90 % of KL below", lambda kl: kl.p90),
-        spread("99 % of KL below", lambda kl: kl.p99),
-        spread("largest KL", lambda kl: kl.max),
-        shared_row("survival", "", lambda s: s.survival),
-        shared_row("survival halves in", "tokens", lambda s: s.half_life),
-        shared_row("log ratio", "nat", lambda s: s.log_ratio),
-        shared_row("perplexity ratio", "", lambda s: s.perplexity_ratio),
-        own_row("same top-1", "", lambda s: s.agree_rate),
-        own_row("longest agreement", "tokens", lambda s: s.longest_agreement),
-        ComparisonRow("first split", "step", tuple(s.first_split for s in whole)),
-        shared_row("rms p(y) − q(y)", "", lambda s: s.rms_p_minus_q),
-    ]
-    if any(summary.invalid for summary in whole):
-        rows.append(ComparisonRow("invalid steps", "", tuple(s.invalid for s in whole)))
-    return tuple(rows)
+    steps, invalid = summary_figures("steps", "invalid")
+    rows = [ComparisonRow(steps, tuple(len(entry.records) for entry in entries)), *map(row, ROWS)]
+    return (*rows, row(invalid)) if any(summary.invalid for summary in whole) else tuple(rows)
 
 
 def _text(side: str, entries: Sequence[ComparedRun]) -> ComparedText:
@@ -250,7 +244,7 @@ def _text(side: str, entries: Sequence[ComparedRun]) -> ComparedText:
 
 
 def _warnings(entries: Sequence[ComparedRun]) -> list[str]:
-    """What must be known of those whose header is; each is held against the first of them."""
+    """Warnings on entries with a known header; each is compared with the first of them."""
     found = []
     for entry in entries[1:]:
         first = entries[0]
@@ -270,7 +264,7 @@ def _warnings(entries: Sequence[ComparedRun]) -> list[str]:
 
 
 def _differing(entries: Sequence[ComparedRun]) -> list[str]:
-    """In what those whose header is known were set up differently."""
+    """Notes on how entries with a known header were set up differently."""
     found = []
     for name, values in (
         ("Contexts", [str(entry.header.settings.follow) for entry in entries]),
@@ -285,24 +279,28 @@ def _differing(entries: Sequence[ComparedRun]) -> list[str]:
 
 
 def _lengths(entries: Sequence[ComparedRun], common: int, shared: int, both: int) -> list[str]:
-    """Which steps the rows are over, where that is not all of every entry's."""
+    """Notes on the steps that the rows are over, if those are not all steps of all entries."""
     found = []
     if any(len(entry.records) != common for entry in entries):
         found.append(f"Figures are over the first {common} steps, which all of them have.")
     if shared != common:
         found.append(
-            f"At {shared} of the first {common} steps all of them compare the models on one context: figures are over "
-            "these."
+            f"Figures are over {shared} of the first {common} steps, at which all of them compare the models on one "
+            "context."
         )
     if both != shared:
         listed = ", ".join(f"{entry.summary.compared} steps in {entry.label}" for entry in entries)
-        rest = f"is over the {both} steps at which all of them do" if both else "is left out: at no step all of them do"
-        found.append(f"Both models write at {listed}: what needs both (*) {rest}.")
+        rest = (
+            f"rows marked * are over the {both} steps that all of them share"
+            if both
+            else "rows marked * are empty, as no step has both models generating in every recording"
+        )
+        found.append(f"Both models generate at {listed}: {rest}.")
     return found
 
 
 def _prompts_part(a: RunHeader, b: RunHeader) -> str:
-    """Where two prompts differ, as the end of a sentence; "" where they are the same."""
+    """The place where two prompts differ, as the end of a sentence; "" if they are the same."""
     if a.prompt_ids and b.prompt_ids:
         if a.prompt_ids == b.prompt_ids:
             return ""
@@ -315,7 +313,7 @@ def _prompts_part(a: RunHeader, b: RunHeader) -> str:
 
 
 def _model(header: RunHeader) -> str:
-    """What the dense model is known by: its weights where they were hashed, else its name."""
+    """The identity of the dense model: the hash of its weights if it is known, else its name."""
     return header.dense.fingerprint or header.dense.name
 
 
@@ -323,11 +321,6 @@ def _less(value: float | None, first: float | None) -> float | None:
     if value is None or first is None:
         return None
     return 0.0 if value == first else value - first if not math.isnan(value - first) else math.nan
-
-
-def is_share(row: ComparisonRow) -> bool:
-    """Is it a part of a whole, told in percent?"""
-    return row.name in _SHARES
 
 
 def points(value: float, digits: int = 3) -> str:

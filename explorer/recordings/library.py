@@ -1,4 +1,4 @@
-"""The runs that were recorded, each told from its header and its last step, so that a long list appears at once.
+"""Lists the recorded runs. Only the header and the last step of a run are read, so that a long list appears at once.
 
 Only a file with more than one header, or whose last step is of another run than its first line, is read line by line.
 """
@@ -29,7 +29,7 @@ _SHOWN = 200
 _TAIL = 64 * 1024
 """Bytes at the end that are looked at first for the last step."""
 _LONGEST_TAIL = 4 * 2**20
-"""Bytes at the end beyond which it is not looked for."""
+"""The most bytes at the end in which it is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class ListedRun:
 
     path: Path
     when: datetime
-    """When its run began, as far as the header tells; else when the file was last written. In local time."""
+    """The start of the run if the header has it, else the time of the file. In local time."""
     header: RunHeader
     run: int
     """Its place among the runs of the file, from 1."""
     runs: int
     """The runs of the file."""
     steps: int
-    """The number of the last step; 0 where there is none."""
+    """The number of the last step; 0 if there is none."""
     kl: float
     """ΣKL on the shared context, in nats."""
     kl_own: float
@@ -53,16 +53,16 @@ class ListedRun:
     survival: float
     first_split: int | None
     problem: str = ""
-    """Why nothing else of it is known, in a sentence; "" for one that can be opened."""
+    """A sentence on why it can't be opened; "" if it can."""
 
     @property
     def chosen(self) -> Chosen:
-        """What to open or compare."""
+        """The run to open or compare."""
         return Chosen(self.path, self.run if self.runs > 1 else None)
 
     @property
     def models(self) -> str:
-        """The dense model, and the pruned one where it was made elsewhere."""
+        """The dense model, and the pruned one if it was made elsewhere."""
         header = self.header
         return header.dense.name if self.setting else f"{header.dense.name} ⇄ {header.pruned.name}"
 
@@ -94,13 +94,15 @@ def matching(found: Sequence[ListedRun], words: str) -> list[ListedRun]:
 
 
 def last_run_of(path: Path) -> ListedRun:
-    """What a list shows of a file's last run. Never raises: a file that can't be read is listed with its problem."""
+    """The last run of a file. Never raises: a file that can't be read is listed with its problem."""
     return runs_of(path)[-1]
 
 
 def runs_of(path: Path) -> list[ListedRun]:
-    """What a list shows of the runs of one file that have steps, in order; of its last run where none has. Never
-    raises, and is never empty: a file that can't be read is listed with its problem."""
+    """The runs of a file that have steps, in order; if none has, its last run.
+
+    Never raises, and is never empty: a file that can't be read is listed with its problem.
+    """
     modified = datetime.fromtimestamp(0)
     try:
         status = path.stat()
@@ -143,7 +145,7 @@ def _listed(path: Path, modified: datetime, found: _Found, place: int, runs: int
 
 
 def _found(file: BinaryIO, size: int) -> list[_Found]:
-    """The runs of a file. Raises `BadInput` where it has none."""
+    """The runs of a file. Raises `BadInput` if it has none."""
     file.seek(0)
     first, version = _started(file.readline(LONGEST_LINE))
     last = _last_step(file, size, version)
@@ -223,11 +225,11 @@ def _looked_through(file: BinaryIO) -> list[_Found]:
 
 
 _HEADER, _BRANCH, _SELECTED = b'"kind":"header"', b'"kind":"branch"', b'"kind":"selected"'
-"""As they are written; in a text they would stand with backslashes."""
+"""As they are written in a line; inside a text their quotation marks have backslashes."""
 _KIND = re.compile(rb'"kind"\s*:\s*"(header|step)"')
 _RUN = re.compile(rb'"run"\s*:\s*(\d{1,15})\b')
 _HEAD = 200
-"""Bytes at the beginning of a line in which its kind and its run stand."""
+"""Bytes at the beginning of a line that hold its kind and its run."""
 _TRIED = 4
 """Lines of a run, from its last one on, in which a readable step is looked for."""
 

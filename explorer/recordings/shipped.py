@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 DEMO_RECORDING = "collapse.jsonl"
-"""What `phier-tui --demo` plays."""
+"""The recording that `phier-tui --demo` plays."""
 
 
 def shipped_folder() -> Path:

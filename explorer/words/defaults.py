@@ -1,4 +1,4 @@
-"""What is compared unless something else is asked for: the prompt and the prune setting."""
+"""The default prompt and the default prune setting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_PRUNE = "wanda:0.5"
 
 
 def prompt_for(follow: Follow, prompt: str) -> str:
-    """The prompt in another context: the default one never stands before a text to score, and is back after it."""
+    """The prompt in another context. The default prompt is left out before a text to score, and comes back after it."""
     if follow is Follow.TEXT:
         return "" if prompt == DEFAULT_PROMPT else prompt
     return prompt or DEFAULT_PROMPT

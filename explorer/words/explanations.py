@@ -1,4 +1,4 @@
-"""What each panel shows: two sentences on what it is, one on how to read it, the formula, the source."""
+"""The explanation of each panel: two sentences on what it is, one on how to read it, the formula, the source."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXPLANATIONS = {
     ),
     "probability": Explanation(
         "probability space p",
-        "What the models would say next: p of the dense model, q of the pruned one, at the analysis temperature. KL is "
+        "The next-token probabilities: p of the dense model, q of the pruned one, at the analysis temperature. KL is "
         "how many nats more the pruned model is surprised, on average, by tokens that the dense one writes; “reverse” "
         "swaps the two models.",
         "KL below 0.1 is close, above 1 the two disagree. TV is the most by which the two probabilities of any set of "
@@ -56,7 +56,7 @@ EXPLANATIONS = {
     ),
     "accumulated": Explanation(
         "accumulated over steps",
-        "What the steps up to the cursor add up to. Survival is the chance that two samplers, coupled as well as "
+        "The figures of all steps up to the cursor. Survival is the chance that two samplers, coupled as well as "
         "possible along this text, would still have written the same.",
         "Survival starts at 100 % and falls; at 1 % the pruned model is as good as certain to have diverged. In "
         "`free`, shared adds up pruning alone, on the dense text; own adds up each model on its own text, while both "
@@ -69,7 +69,7 @@ EXPLANATIONS = {
     ),
     "table": Explanation(
         "next token",
-        "What either model would have written at this step: the union of both top lists with both probabilities. "
+        "The most likely tokens of both models at this step, each with both probabilities. "
         "● marks the dense model's choice, ○ the pruned one's.",
         "Look for long bars of different length and for ranks that moved; “of KL” says which token the KL comes "
         "from, and negative shares are tokens that pruning made likelier. Enter forks with the chosen row.",
@@ -127,5 +127,5 @@ EXPLANATIONS = {
 
 
 def explanation_of(panel: str) -> Explanation:
-    """What a panel with this id shows."""
+    """The explanation of the panel with this id."""
     return EXPLANATIONS["text" if panel in ("dense", "pruned") else panel]

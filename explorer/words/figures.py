@@ -1,4 +1,4 @@
-"""Every figure a panel can show: its name for newcomers, its unit, which way is better, where it is in a record."""
+"""The catalogue of a step's figures: label, unit, which way is better, how each is written, where it is in a record."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Figure:
     key: str
     """Its dotted name in the record: "p.kl"."""
     label: str
-    """In words a newcomer reads."""
+    """In words for newcomers."""
     better: Better
     write: Callable[[float], str]
     unit: str = ""
@@ -89,11 +89,11 @@ _RATIOS = {
 }
 """Figures that are one figure over another: an estimate over what it estimates, a space over an earlier one."""
 FLOAT_NOISE = 1e-6
-"""Below this a measured 1 - cosine is rounding, and dividing by it says nothing."""
+"""A measured 1 - cosine below this is rounding error, and a ratio to it has no meaning."""
 
 
 def value(record: StepRecord, key: str, scope: Scope) -> float | None:
-    """One figure of a step, or None where the step has none."""
+    """One figure of a step, or None if the step has none."""
     group, _, name = key.partition(".")
     if group == "sum":
         return _sum(record, name, scope)
@@ -109,7 +109,7 @@ def value(record: StepRecord, key: str, scope: Scope) -> float | None:
 
 
 def text(record: StepRecord, key: str, scope: Scope) -> str:
-    """One figure of a step as it stands on the screen, without its unit."""
+    """One figure of a step as the screen shows it, without its unit."""
     found = value(record, key, scope)
     return numbers.NONE if found is None else FIGURES[key].write(found)
 
@@ -121,7 +121,7 @@ def _sum(record: StepRecord, name: str, scope: Scope) -> float:
 
 
 def _ratio(record: StepRecord, above: str, below: str, scope: Scope) -> float | None:
-    """One figure over another; undefined where the other is float noise."""
+    """One figure over another; undefined if the other is rounding error."""
     numerator, denominator = value(record, above, scope), value(record, below, scope)
     if numerator is None or denominator is None:
         return None

@@ -1,4 +1,4 @@
-"""What each step puts into the two models' texts, and whose text each is in which context."""
+"""The two models' texts: the token each step adds to them, and their titles in each context."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SPLIT, END, HALF, FORCED = "┆", "■", "◦", "»"
 
 @dataclass(frozen=True, slots=True)
 class WrittenToken:
-    """What one step puts into one of the two texts."""
+    """The token that one step adds to one of the two texts."""
 
     text: str
     kl: float | None
     quiet: bool = False
-    """True for a choice that is the same as the token taken: there is nothing to see."""
+    """True for a choice that is the same as the token taken, which is dimmed."""
     mark: str = ""
 
 
@@ -38,7 +38,7 @@ def text_title(side: str, follow: Follow) -> str:
 
 
 def written_token(record: StepRecord, side: str, follow: Follow) -> WrittenToken:
-    """What a step puts into the text of one side."""
+    """The token that a step adds to the text of one side."""
     kl = value(record, "p.kl", Scope.SHARED)
     if follow is Follow.FREE:
         if side == "dense":

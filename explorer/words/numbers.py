@@ -1,15 +1,15 @@
-"""Figures as a person reads them: few digits, plain signs, and never a number where there is none."""
+"""Writes figures for people: few digits, plain signs, and a dash for a missing figure."""
 
 from __future__ import annotations
 
 import math
 
 NONE = "–"
-"""Stands where a step has no such figure."""
+"""Shown for a missing figure."""
 
 
 def odd(value: float) -> str:
-    """What stands for a value that is not finite, or "" where it is."""
+    """The text for a value that is not finite, or "" if it is finite."""
     if math.isnan(value):
         return "undef."
     if math.isinf(value):
@@ -18,7 +18,7 @@ def odd(value: float) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Three significant digits; powers of ten only where the plain number would be long."""
+    """Three significant digits; powers of ten only if the plain number would be long."""
     if name := odd(value):
         return name
     if value == 0:
@@ -32,7 +32,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def cosine(value: float) -> str:
-    """Three decimals, more where three would round a change away."""
+    """Three decimals, or more if three would hide a change."""
     if name := odd(value):
         return name
     for decimals in (3, 4, 5):

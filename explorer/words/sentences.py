@@ -1,4 +1,4 @@
-"""Two plain sentences about a step, computed from its record by rules that claim no more than the figures do."""
+"""Two sentences about a step, computed from its record. They claim no more than the figures show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from explorer.words.token_text import quoted
 from probes.schema.record import Comparison, StepRecord, TopToken
 
 NOTHING = (
-    "Both models have read the prompt; nothing is generated yet.",
+    "Both models have read the prompt. Nothing is generated yet.",
     "Space runs them, n measures a single step.",
 )
 CLOSE = 0.1
@@ -21,12 +21,14 @@ WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little d
 
 
 def sentences(record: StepRecord | None, diverges_at: int | None = None, *, scored: bool = False) -> tuple[str, str]:
-    """What happens at this step, and how it stands in the run, whose texts diverge at that step. The second may be
-    empty. Of a text that is scored it is about its token."""
+    """A sentence about the step, and one about its place in the run, whose texts diverge at `diverges_at`.
+
+    The second may be empty. If a text is scored, it is about the text's token.
+    """
     if record is None:
         return NOTHING
     if scored and (about := scored_token(record)):
-        return step(record), f"The text goes on with {about}."
+        return step(record), f"The text continues with {about}."
     return step(record), context(record, diverges_at)
 
 
@@ -40,14 +42,14 @@ def scored_token(record: StepRecord | None) -> str:
 
 
 def step(record: StepRecord) -> str:
-    """The step itself, on one shared context where there is one."""
+    """The step itself, on the shared context if there is one."""
     if record.invalid is not None:
         return (
             f"The {record.invalid.model} model computed NaN or infinity here, first in {record.invalid.layer}, "
             "so this step has no figures."
         )
     if record.missing:
-        return "The recording's line for this step can't be read; the steps after it are in their places."
+        return "This step can't be read in the recording. The steps after it are complete."
     shared = record.shared
     if shared is None:
         return _nothing_shared(record)
@@ -55,7 +57,7 @@ def step(record: StepRecord) -> str:
     kl = shared.p.kl
     if math.isinf(kl):
         model = "the pruned model" if where else "The pruned model"
-        return f"{where}{model} rules out a token that the dense one finds possible: the KL is infinite."
+        return f"{where}{model} gives probability 0 to a token the dense model allows: the KL is infinite."
     if math.isnan(kl):
         return "The KL of this step is undefined."
     how = _word(kl).replace("different", "differently")
@@ -81,7 +83,7 @@ def _word(kl: float) -> str:
 
 
 def context(record: StepRecord, diverges_at: int | None = None) -> str:
-    """How the step stands in the run, whose texts diverge at that step."""
+    """The place of the step in the run, whose texts diverge at `diverges_at`."""
     if not record.same_context and record.own is not None and record.shared is not None:
         return _drift(record.own.p.kl, record.shared.p.kl, diverges_at)
     if record.sum.first_split == record.step and record.dense and record.pruned:
@@ -94,7 +96,7 @@ def context(record: StepRecord, diverges_at: int | None = None) -> str:
     if record.invalid is not None or record.shared is None:
         return ""
     if record.pruned is None:
-        return "The pruned text has ended; the shared figures go on."
+        return "The pruned text has ended. The shared figures continue."
     chance = numbers.chance(record.sum.survival)
     if record.sum.first_split is None:
         return f"All choices agree so far; two samplers would still agree with a chance of {chance}."
@@ -106,9 +108,9 @@ def _nothing_shared(record: StepRecord) -> str:
     if record.dense is None and record.pruned is None:
         return "Both models have ended."
     if record.dense is None:
-        return "The dense model has ended; the pruned one goes on alone, so there is nothing to compare."
+        return "The dense model has ended. The pruned one continues alone, so there is nothing to compare."
     if record.pruned is None:
-        return "The pruned model has ended; the dense one goes on alone, so there is nothing to compare."
+        return "The pruned model has ended. The dense one continues alone, so there is nothing to compare."
     return "The two models saw different texts and were not compared on a shared one."
 
 

@@ -1,4 +1,4 @@
-"""Recordings turned into what others work with: tables, figures for print, and a page that needs no program."""
+"""Exports recordings as tables, as figures for print, or as a page that needs no program."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from probes.system.files import replacing
 TABLE_FORMATS = ("csv", "parquet", "jsonl")
 FIGURE_FORMATS = ("svg", "png", "pdf")
 EXPORT_FORMATS = (*TABLE_FORMATS, *FIGURE_FORMATS, "html")
-"""What a recording can be exported to."""
+"""The formats of an export."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What came of an export."""
+    """The result of an export."""
 
     paths: tuple[Path, ...]
     """The files that were written."""
     notes: tuple[str, ...]
-    """What makes the figures in them not comparable; what is not in them, and why; what could not be read."""
+    """Sentences on figures that are not comparable, on what is missing and why, and on what could not be read."""
 
 
 def export_recordings(
@@ -44,9 +44,8 @@ def export_recordings(
     files begin with; the working folder and the recordings' names unless given. Tables hold the path that was
     shown last, or with `every` each step on any branch of any run. `figures` picks some by name
     (`matplotlib_figures.FIGURE_NAMES`); `own` draws each model on its own context in place of the shared one;
-    `caption` puts a caption under each. Raises `BadInput` where something asked
-    for can't be had or has no part in the format, and `Failure` where a file can't be written; a file is there whole or
-    not at all.
+    `caption` puts a caption under each. Raises `BadInput` if an option can't be met or has no effect on the format, and
+    `Failure` if a file can't be written. A file is written as a whole or not at all.
     """
     if to not in EXPORT_FORMATS:
         raise BadInput("Export", f"{to!r} is not a format.", f"Use one of: {', '.join(EXPORT_FORMATS)}.")
@@ -69,8 +68,8 @@ def export_recordings(
     elif to in FIGURE_FORMATS:
         from explorer.recordings.export.matplotlib_figures import draw
 
-        files, told = draw(sessions, to, names=figures, own=own, caption=caption)
-        notes += told
+        files, more = draw(sessions, to, names=figures, own=own, caption=caption)
+        notes += more
     else:
         from explorer.recordings.export.page import page
         from explorer.recordings.export.several import unlike
@@ -87,7 +86,7 @@ def export_recordings(
 
 
 def _useful(to: str, *, every: bool, figures: Sequence[str], own: bool, caption: bool) -> None:
-    """Refuses an option that this format would pass over."""
+    """Refuses an option that has no effect on this format."""
     for given, option, formats in (
         (every, "--every", TABLE_FORMATS),
         (bool(figures), "--figures", FIGURE_FORMATS),
@@ -98,13 +97,13 @@ def _useful(to: str, *, every: bool, figures: Sequence[str], own: bool, caption:
             kind = "tables" if formats is TABLE_FORMATS else "figures"
             raise BadInput(
                 "Export",
-                f"{option} is for {kind} and says nothing about {to}.",
+                f"{option} is for {kind} and has no effect on {to}.",
                 f"Leave it out, or export to {', '.join(formats[:-1])} or {formats[-1]}.",
             )
 
 
 def _stem(names: Sequence[str], out: Path | str | None, to: str) -> Path:
-    """Where the files go, with the beginning of their names: that of the recordings, unless another is given."""
+    """The folder of the files and the beginning of their names: the recordings' names, unless `out` has another."""
     name = "+".join(names)
     if len(name) > _LONGEST_NAME:
         name = f"{names[0][:_LONGEST_NAME]}+{len(names) - 1}-more"
@@ -121,7 +120,7 @@ _LONGEST_NAME = 120
 
 
 def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:
-    """A recording is never written over, whatever name was asked for."""
+    """Refuses to overwrite a recording."""
     for target in targets:
         if os.path.exists(target) and any(target.samefile(recording) for recording in recordings):
             raise BadInput(

@@ -1,4 +1,4 @@
-"""What a figure's caption says of the runs in it, of what makes them unlike, and of the marks."""
+"""The end of a figure's caption: the runs in it, how they differ, and the marks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONTEXT = {
 
 
 def about(name: str, of: Material, panels: Sequence[Panel | Scatter]) -> str:
-    """The end of a caption: who was run how, on which text the figures are taken, and what the marks mean."""
+    """The end of a caption: the models and how they were run, the text the figures are of, and the marks."""
     parts = [_who(of.subjects), *of.warnings]
     if of.free and name not in ("drift", "sums"):
         parts.append(
@@ -32,7 +32,7 @@ def about(name: str, of: Material, panels: Sequence[Panel | Scatter]) -> str:
 
 
 def _who(subjects: Sequence[Subject]) -> str:
-    """Each dense model with what was pruned of it; how they were run, once where that is the same for all."""
+    """Each dense model with its prunings, and how they were run: once if that is the same for all."""
     headers = [subject.header for subject in subjects]
     hows = [_how(header) for header in headers]
     models = [_pruned(header) for header in headers]
@@ -40,10 +40,10 @@ def _who(subjects: Sequence[Subject]) -> str:
         models = [f"{model}, {how}" for model, how in zip(models, hows, strict=True)]
     dense = _dense(headers)
     if len(set(dense)) > 1:
-        told = "; ".join(f"{one} against {model}" for one, model in zip(dense, models, strict=True))
+        models_in_words = "; ".join(f"{one} against {model}" for one, model in zip(dense, models, strict=True))
     else:
-        told = f"{dense[0]} against {'; '.join(models)}"
-    return f"{told}{f'; {hows[0]}' if len(set(hows)) == 1 else ''}."
+        models_in_words = f"{dense[0]} against {'; '.join(models)}"
+    return f"{models_in_words}{f'; {hows[0]}' if len(set(hows)) == 1 else ''}."
 
 
 def _how(header: RunHeader) -> str:
@@ -56,7 +56,7 @@ def _pruned(header: RunHeader) -> str:
 
 
 def _dense(headers: Sequence[RunHeader]) -> list[str]:
-    """The dense models' names, with the beginning of the weights' hash where one name stands for several."""
+    """The dense models' names, with the beginning of the weights' hash if several have one name."""
     found = []
     for header in headers:
         prints = {other.dense.fingerprint for other in headers if other.dense.name == header.dense.name}
@@ -66,7 +66,7 @@ def _dense(headers: Sequence[RunHeader]) -> list[str]:
 
 
 def _marks(panels: Sequence[Panel | Scatter]) -> str:
-    """Explains the marks where there are any."""
+    """Explains the marks, if there are any."""
     over = [panel for panel in panels if isinstance(panel, Panel)]
     values = [one for panel in over for curve in panel.curves for one in curve.values if one is not None]
     found, edge = [], []

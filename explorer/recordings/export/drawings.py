@@ -1,4 +1,4 @@
-"""What the figures show, as plain data: which curves stand in which panel, in which unit, with which caption.
+"""Makes the figures as plain data: the curves of each panel, its unit, and the caption.
 
 Nothing here draws; `explorer.recordings.export.matplotlib_figures` does.
 """
@@ -13,6 +13,7 @@ from explorer.recordings.export.captions import about
 from explorer.recordings.export.panels import Curve, Material, Panel, PrintFigure, Scatter, Subject
 from explorer.recordings.export.series import series
 from explorer.recordings.export.several import unlike
+from explorer.words.charts import CHARTS, charts
 from explorer.words.figures import Scope
 from explorer.words.token_text import flowing
 from probes.recording import Session
@@ -52,30 +53,29 @@ def curves(
     return tuple(found)
 
 
+def _panel(of: Material, key: str, *, unit: str = "", guide: float | None = None) -> Panel:
+    """A panel with one figure of every recording, as the catalogue describes it."""
+    chart = CHARTS[key]
+    return Panel(chart.axis, curves(of, key), unit or chart.unit, chart.log, chart.ceiling, guide)
+
+
 def _cosines(of: Material) -> _Made:
-    hidden = curves(of, "h.cos", "cos h")
-    centred = curves(of, "z.cos_centred", "cos z, centred", variant=1)
-    raw = curves(of, "z.cos", "cos z, raw", variant=2)
+    cosines = charts("h.cos", "z.cos_centred", "z.cos")
     caption = (
         "Cosine similarity of the dense and the pruned model's hidden states before the LM head (cos h) and of their "
         "logits (cos z; centred: after the mean of each vector is taken away, which is what softmax sees; raw: as they "
         "are)."
     )
     if len(of.subjects) == 1:
-        return 1, [Panel("cosine similarity", hidden + centred + raw, ceiling=1.0)], caption
-    alike = [curves(of, key) for key in ("h.cos", "z.cos_centred", "z.cos")]
-    names = ("cos h", "cos z, centred", "cos z, raw")
-    return 1, [Panel(name, found, ceiling=1.0) for name, found in zip(names, alike, strict=True)], caption
+        found = [one for place, chart in enumerate(cosines) for one in curves(of, chart.key, chart.axis, variant=place)]
+        return 1, [Panel("cosine similarity", tuple(found), ceiling=1.0)], caption
+    return 1, [_panel(of, chart.key) for chart in cosines], caption
 
 
 def _probability(of: Material) -> _Made:
-    panels: list[Panel | Scatter] = [
-        Panel("cos p", curves(of, "p.cos"), ceiling=1.0),
-        Panel("KL(p‖q)", curves(of, "p.kl"), "nat", log=True),
-    ]
     return (
         1,
-        panels,
+        [_panel(of, "p.cos"), _panel(of, "p.kl")],
         (
             "Cosine similarity of the dense and the pruned model's next-token probabilities p and q (above), and "
             "Kullback–Leibler divergence KL(p‖q) with the dense model as reference (below)."
@@ -83,21 +83,14 @@ def _probability(of: Material) -> _Made:
     )
 
 
-_ESTIMATES = (
-    ("KL(p‖q)", "p.kl", "p.kl_estimate", "nat"),
-    ("1 − cos p", "p.gap", "p.cos_estimate", ""),
-    ("1 − cos h", "h.gap", "h.cos_estimate", ""),
-)
-
-
 def _estimates(of: Material) -> _Made:
     over: list[Panel | Scatter] = []
     against: list[Panel | Scatter] = []
-    for axis, true, estimate, unit in _ESTIMATES:
-        measured = curves(of, true, "measured")
-        estimated = curves(of, estimate, "second-order estimate", variant=1)
-        over.append(Panel(axis, measured + estimated, unit, log=True, paired=True))
-        against.append(_scatter(axis, measured, estimated, unit))
+    for chart in charts("p.kl", "p.gap", "h.gap"):
+        measured = curves(of, chart.key, "measured")
+        estimated = curves(of, chart.beside, "second-order estimate", variant=1)
+        over.append(Panel(chart.axis, measured + estimated, chart.unit, log=chart.log, paired=True))
+        against.append(_scatter(chart.axis, measured, estimated, chart.unit))
     return (
         3,
         over + against,
@@ -121,18 +114,16 @@ def _scatter(axis: str, measured: Sequence[Curve], estimated: Sequence[Curve], u
 
 def _panels(of: Material) -> _Made:
     panels: list[Panel | Scatter] = [
-        Panel("cos h", curves(of, "h.cos"), ceiling=1.0),
-        Panel("cos z, centred", curves(of, "z.cos_centred"), ceiling=1.0),
-        Panel("cos p", curves(of, "p.cos"), ceiling=1.0),
-        Panel("rms Δz", curves(of, "z.rms"), "logits"),
+        *(_panel(of, key) for key in ("h.cos", "z.cos_centred", "p.cos")),
+        _panel(of, "z.rms", unit="logits"),
         Panel("Var Δz", curves(of, "z.rms_centred", square=True), "logits²"),
-        Panel("KL(p‖q)", curves(of, "p.kl"), "nat", log=True),
+        _panel(of, "p.kl"),
     ]
     return (
         3,
         panels,
         (
-            "What pruning did at each decoding step: cosine similarity in embedding (h), logit (z, centred) and "
+            "The effect of pruning at each decoding step: cosine similarity in embedding (h), logit (z, centred) and "
             "probability space (p); root mean square and variance over the vocabulary of the logit change Δz; KL(p‖q)."
         ),
     )
@@ -141,14 +132,11 @@ def _panels(of: Material) -> _Made:
 def _drift(of: Material) -> _Made | str:
     if not of.free:
         return "No figure of shared against own: both models read the same text throughout, so the two are one."
-    both = {
-        key: curves(of, key, "shared", scope=Scope.SHARED) + curves(of, key, "own", variant=1, scope=Scope.OWN)
-        for key in ("p.kl", "sum.kl")
-    }
-    panels: list[Panel | Scatter] = [
-        Panel("KL(p‖q)", both["p.kl"], "nat", log=True, paired=True),
-        Panel("ΣKL", both["sum.kl"], "nat", log=True, paired=True),
-    ]
+    panels: list[Panel | Scatter] = []
+    for chart in charts("p.kl", "sum.kl"):
+        shared = curves(of, chart.key, "shared", scope=Scope.SHARED)
+        own = curves(of, chart.key, "own", variant=1, scope=Scope.OWN)
+        panels.append(Panel(chart.axis, shared + own, chart.unit, log=True, paired=True))
     return (
         1,
         panels,
@@ -161,10 +149,7 @@ def _drift(of: Material) -> _Made | str:
 
 
 def _sums(of: Material) -> _Made:
-    panels: list[Panel | Scatter] = [
-        Panel("ΣKL", curves(of, "sum.kl"), "nat"),
-        Panel("survival", curves(of, "sum.survival"), log=True, ceiling=1.0, guide=0.01),
-    ]
+    panels: list[Panel | Scatter] = [_panel(of, "sum.kl"), _panel(of, "sum.survival", guide=0.01)]
     texts = "Both models on one text."
     if of.own and of.free:
         texts = (

@@ -1,4 +1,4 @@
-"""One panel on matplotlib's axes: what tells its curves apart, where they break off, what is marked at its edges.
+"""Draws one panel with matplotlib: the looks of its curves, their gaps and ends, the marks at its edges.
 
 Blue is the first recording (or the main curve), orange the second; each has a line style of its own, so that no
 figure depends on colour.
@@ -37,11 +37,11 @@ _MATH = {
 }
 
 Look = dict[str, Any]
-"""What matplotlib draws a line with."""
+"""Matplotlib's properties of a line."""
 
 
 def crowded(drawn: PrintFigure) -> bool:
-    """True where each of several recordings has several curves in a panel."""
+    """Does each of several recordings have several curves in a panel?"""
     over = [panel for panel in drawn.panels if isinstance(panel, Panel)]
     return len(drawn.subjects) > 1 and any(curve.variant for panel in over for curve in panel.curves)
 
@@ -49,7 +49,7 @@ def crowded(drawn: PrintFigure) -> bool:
 def look(curve: Curve, panel: Panel, drawn: PrintFigure) -> Look:
     """How a curve is drawn.
 
-    Among several recordings each has its colour and its dashes; where each has several curves, the dashes tell those
+    Among several recordings each has its colour and its dashes. If each has several curves, the dashes tell those
     apart and a few markers the recordings. Of a pair the first is a broad pale line that the second is drawn upon.
     """
     full = crowded(drawn)
@@ -138,7 +138,7 @@ def draw_scatter(axis: Axes, panel: Scatter) -> None:
 
 
 def _curve(axis: Axes, curve: Curve, panel: Panel, drawn: PrintFigure, log: bool) -> None:
-    """One line, broken where a step has no value; what can't stand on the axis is marked at its edge."""
+    """One line, with gaps at steps without a value. Values that are not on the axis are marked at its edge."""
     found = look(curve, panel, drawn)
     place = curve.subject if len(drawn.subjects) > 1 else curve.variant
     colour = COLOURS[place % len(COLOURS)]
@@ -221,7 +221,7 @@ def _alone(points: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
 
 
 def _powers(axis: Axis, low: float, high: float) -> None:
-    """Labels that fit: powers of ten, and where there are hardly any, plain numbers between them."""
+    """Labels that fit: powers of ten, and plain numbers between them if there are hardly any."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if high < 100 * low:

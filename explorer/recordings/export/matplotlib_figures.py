@@ -67,11 +67,11 @@ def draw(
     notes = [*of.warnings, *(one for one in drawings if isinstance(one, str))]
     if own and not of.free:
         notes.append("Own and shared figures are the same here: both models read the same text throughout.")
-    with _style(), warnings.catch_warnings(record=True) as told:
+    with _style(), warnings.catch_warnings(record=True) as warned:
         warnings.filterwarnings("always", "Glyph .* missing")
         files = {one.name: _render(one, to, caption) for one in drawings if isinstance(one, PrintFigure)}
-    if any("Glyph" in str(one.message) for one in told):
-        notes.append("Letters that the font for print does not have are drawn as boxes.")
+    if any("Glyph" in str(one.message) for one in warned):
+        notes.append("Letters that the font does not have are drawn as boxes.")
     if not files:
         raise BadInput("Figures", " ".join(one for one in drawings if isinstance(one, str)), "Choose another figure.")
     return files, notes
@@ -142,7 +142,7 @@ def _figure(drawn: PrintFigure, caption: bool) -> Figure:
 
 
 def _legend(drawn: PrintFigure, room: float) -> tuple[list[tuple[str, Line2D]], int, float]:
-    """One legend for all panels where there is anything to tell apart: its entries, its columns, its height in inches.
+    """One legend for all panels, if there is anything to tell apart: its entries, its columns, its height in inches.
 
     As many columns as fit in the room (points), read row by row; a label that is wider alone goes over lines.
     """
@@ -171,7 +171,7 @@ def _legend(drawn: PrintFigure, room: float) -> tuple[list[tuple[str, Line2D]], 
 
 
 def _kinds(drawn: PrintFigure) -> dict[str, Look]:
-    """What the legend names: the curves, or where each recording has several, the recordings and then the curves."""
+    """The legend's entries: the curves; or, if each recording has several, the recordings and then the curves."""
     found: dict[str, Look] = {}
     over = [panel for panel in drawn.panels if isinstance(panel, Panel)]
     if not crowded(drawn):
@@ -196,7 +196,7 @@ def _style() -> Iterator[None]:
         import matplotlib as mpl
     except ImportError as problem:
         raise BadInput(
-            "Figures", "Drawing them takes matplotlib.", 'Install it: pip install "phier[figures]".'
+            "Figures", "Drawing figures needs matplotlib.", 'Install it: pip install "phier[figures]".'
         ) from problem
     with mpl.rc_context():
         mpl.rcdefaults()

@@ -17,9 +17,9 @@ import msgspec
 
 from explorer.recordings.export.page_data import PageRecording, page_recordings
 from explorer.recordings.export.several import unlike
-from explorer.words import numbers
 from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
 from explorer.words.model_texts import SPLIT, text_title, written_token
+from explorer.words.summary_figures import summary_figures
 from explorer.words.token_text import flowing
 from probes.recording import Session
 from probes.schema.header import RunHeader
@@ -27,7 +27,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
 
 LEFT_OUT = "▢"
-"""Stands where a recording's line for a step can't be read."""
+"""Shown in place of a step that can't be read."""
 
 
 def page(sessions: Sequence[Session]) -> bytes:
@@ -51,7 +51,7 @@ def page(sessions: Sequence[Session]) -> bytes:
 
 
 def script_data(value: object) -> str:
-    """JSON that can stand within a script element: nothing in it ends the element or a line of script."""
+    """JSON that is safe within a script element: nothing in it ends the element or a line of script."""
     text = msgspec.json.encode(value).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -67,7 +67,7 @@ def _hash(text: str) -> str:
 
 
 def _choices(found: Sequence[PageRecording]) -> str:
-    """Buttons to choose a recording, where there are several."""
+    """Buttons to choose a recording, if there are several."""
     if len(found) < 2:
         return ""
     buttons = (
@@ -137,27 +137,32 @@ def _marked(text: str) -> str:
     return "↵\n".join(html.escape(flowing(line)) for line in text.split("\n"))
 
 
+SUMS = summary_figures(
+    "kl_shared_sum",
+    "kl_sum",
+    "kl_shared.mean",
+    "kl_shared.max",
+    "survival",
+    "half_life",
+    "perplexity_ratio",
+    "agree_rate",
+    "first_split",
+    "invalid",
+)
+"""The figures of the whole path."""
+
+
 def _sums(entry: PageRecording) -> str:
-    """What has accumulated over the whole path."""
-    found = entry.summary
+    """A row for each figure of the whole path."""
     diverged = any(not record.same_context for record in entry.path)
-    rows = [
-        ("ΣKL, shared context", f"{numbers.significant(found.kl_shared_sum)} nat"),
-        *([("ΣKL, each on its own", f"{numbers.significant(found.kl_sum)} nat")] if diverged else []),
-        ("KL a step: mean", f"{numbers.significant(found.kl_shared.mean)} nat" if found.kl_shared else numbers.NONE),
-        ("largest", f"{numbers.significant(found.kl_shared.max)} nat" if found.kl_shared else numbers.NONE),
-        ("survival", numbers.chance(found.survival)),
-        (
-            "halves in",
-            f"{numbers.significant(found.half_life)} tokens" if found.half_life is not None else numbers.NONE,
-        ),
-        ("perplexity ratio", numbers.times(found.perplexity_ratio)),
-        ("same top-1", numbers.percent(found.agree_rate)),
-        ("first split", f"step {found.first_split}" if found.first_split else "none"),
-    ]
-    if found.invalid:
-        rows.append(("invalid steps", str(found.invalid)))
-    return f'<dl class="sums">{"".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)}</dl>'
+    rows = []
+    for figure in SUMS:
+        value = figure.of(entry.summary)
+        if (figure.key == "kl_sum" and not diverged) or (figure.key == "invalid" and not value):
+            continue
+        text = f"{figure.text(value)} {figure.unit}".rstrip() if value is not None else figure.missing
+        rows.append(f"<div><dt>{figure.label}</dt><dd>{text}</dd></div>")
+    return f'<dl class="sums">{"".join(rows)}</dl>'
 
 
 def _legend() -> str:

@@ -1,4 +1,4 @@
-"""What the page's script needs of a recording: series for the charts, the table and the words of every step.
+"""The data for the page's script: series for the charts, and the table and the words of every step.
 
 Figures are rounded to six significant digits, which is finer than a screen shows; tables hold all of them.
 """
@@ -14,7 +14,8 @@ from explorer.recordings.export.series import series
 from explorer.state.columns import Columns
 from explorer.words import numbers
 from explorer.words import sentences as reading
-from explorer.words.figures import Scope, value
+from explorer.words.charts import CHARTS, ChartKind, ScaleKind, charts
+from explorer.words.figures import FIGURES, Scope, value
 from explorer.words.token_text import flowing, quoted
 from probes.recording import Session
 from probes.schema.header import RunHeader
@@ -35,7 +36,7 @@ class PageRecording:
     summary: Summary
     notes: tuple[str, ...]
     data: dict[str, object]
-    """What the script reads."""
+    """The data for the script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,63 +47,19 @@ class PageLine:
     label: str
     scope: Scope
     style: str
-    """"solid", "dashed" or "dotted"; never told apart by colour alone."""
+    """"solid", "dashed" or "dotted"; never distinguished by colour alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageChart:
-    """One panel of the page."""
-
-    id: str
-    title: str
-    unit: str
-    lines: tuple[PageLine, ...]
-    log: bool = False
-    """True draws powers of ten at first."""
-    better: str = ""
-    """A quiet arrow: which way the pruned model is closer to the dense one."""
-
-
-def _both(key: str) -> tuple[PageLine, PageLine]:
-    return PageLine(key, "shared", Scope.SHARED, "solid"), PageLine(key, "own", Scope.OWN, "dashed")
-
-
-CHARTS = (
-    PageChart("h", "embedding h: cosine", "", _both("h.cos"), better="↑"),
-    PageChart(
-        "z",
-        "logit z: centred cosine",
-        "",
-        (*_both("z.cos_centred"), PageLine("z.cos", "raw, shared", Scope.SHARED, "dotted")),
-        better="↑",
-    ),
-    PageChart("p", "probability p: cosine", "", _both("p.cos"), better="↑"),
-    PageChart(
-        "kl",
-        "probability p: KL",
-        "nat",
-        (*_both("p.kl"), PageLine("p.kl_estimate", "Theorem 3, shared", Scope.SHARED, "dotted")),
-        log=True,
-        better="↓",
-    ),
-    PageChart("sum", "accumulated: ΣKL", "nat", _both("sum.kl"), better="↓"),
-    PageChart(
-        "survival",
-        "accumulated: survival",
-        "",
-        (PageLine("sum.survival", "shared", Scope.SHARED, "solid"),),
-        log=True,
-        better="↑",
-    ),
-)
-READOUT = (
-    ("KL", "p.kl"),
-    ("TV", "p.tv"),
-    ("cos h", "h.cos"),
-    ("centred cos z", "z.cos_centred"),
-    ("cos p", "p.cos"),
-)
-"""The figures that stand beside the cursor's step."""
+PAGE_CHARTS = {
+    "h": CHARTS["h.cos"],
+    "z": CHARTS["z.cos_centred"],
+    "p": CHARTS["p.cos"],
+    "kl": CHARTS["p.kl"],
+    "sum": CHARTS["sum.kl"],
+    "survival": CHARTS["sum.survival"],
+}
+READOUT = charts("p.kl", "p.tv", "h.cos", "z.cos_centred", "p.cos")
+"""The figures beside the cursor's step."""
 
 
 def page_recordings(sessions: Sequence[Session]) -> list[PageRecording]:
@@ -125,10 +82,10 @@ def _entry(session: Session, label: str) -> PageRecording:
     data: dict[str, object] = {
         "label": flowing(label),
         "steps": len(path),
-        "charts": [_chart(chart, path, diverged) for chart in CHARTS],
+        "charts": [_chart(id_, chart, path, diverged) for id_, chart in PAGE_CHARTS.items()],
         "rows": [
             {
-                "readout": [[name, _text(record, key)] for name, key in READOUT],
+                "readout": [[chart.axis, _text(record, chart.key)] for chart in READOUT],
                 "choices": [quoted(c.token) if c else numbers.NONE for c in (record.dense, record.pruned)],
                 "reading": " ".join(reading.sentences(record, columns.diverges_at)),
                 "tables": [[name, [_row(token) for token in top]] for name, top in _tables(record)],
@@ -141,12 +98,21 @@ def _entry(session: Session, label: str) -> PageRecording:
     return PageRecording(label, run.header, path, summarise(path), tuple(notes), data)
 
 
-def _chart(chart: PageChart, path: Sequence[StepRecord], diverged: bool) -> dict[str, object]:
+def _lines(chart: ChartKind) -> Iterator[PageLine]:
+    """Every series of a chart; survival has one, as it is of the shared context."""
+    yield PageLine(chart.key, "shared", Scope.SHARED, "solid")
+    if chart.scale is not ScaleKind.CHANCE:
+        yield PageLine(chart.key, "own", Scope.OWN, "dashed")
+    if chart.beside:
+        yield PageLine(chart.beside, f"{chart.beside_name}, shared", Scope.SHARED, "dotted")
+
+
+def _chart(id_: str, chart: ChartKind, path: Sequence[StepRecord], diverged: bool) -> dict[str, object]:
     """A chart's series; while the contexts never diverge, shared and own are one."""
-    lines = [line for line in chart.lines if diverged or line.scope is Scope.SHARED]
+    lines = [line for line in _lines(chart) if diverged or line.scope is Scope.SHARED]
     return {
-        "id": chart.id,
-        "title": chart.title,
+        "id": id_,
+        "title": chart.name,
         "unit": chart.unit,
         "log": chart.log,
         "better": chart.better,
@@ -170,7 +136,7 @@ def _number(found: float | None) -> Number:
 def _text(record: StepRecord, key: str) -> str:
     """A figure in words: on the shared context, and beside it on own contexts, if that differs."""
     shared, own = value(record, key, Scope.SHARED), value(record, key, Scope.OWN)
-    write = numbers.cosine if "cos" in key else numbers.significant
+    write = FIGURES[key].write
     words = numbers.NONE if shared is None else write(shared)
     return words if record.same_context or own is None else f"{words} (own {write(own)})"
 

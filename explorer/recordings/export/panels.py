@@ -1,4 +1,4 @@
-"""What a figure is made of, as plain data: recordings, curves, panels."""
+"""The parts of a figure as plain data: recordings, curves, panels."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Curve:
     """One figure over the steps of one recording."""
 
     label: str
-    """What it is among the curves of its recording ("measured"); where there is but one, the recording itself."""
+    """Its name among the curves of its recording ("measured"); if there is one curve, the recording's name."""
     values: tuple[float | None, ...]
-    """Index 0 is step 1; None where a step has no such figure. May be infinite or undefined."""
+    """Index 0 is step 1; None if a step has no such figure. May be infinite or undefined."""
     subject: int
-    """Which recording it is of."""
+    """The place of its recording."""
     variant: int = 0
     """Tells curves of one recording in one panel apart: 0 is the main one."""
 
@@ -44,17 +44,17 @@ class Panel:
     """Curves that share an axis."""
 
     axis: str
-    """What is drawn, as the axis says it: "cos h"."""
+    """The label of the axis: "cos h"."""
     curves: tuple[Curve, ...]
     unit: str = ""
     log: bool = False
-    """By powers of ten where the values span more than a factor of thirty."""
+    """By powers of ten, if the values span more than a factor of thirty."""
     ceiling: float | None = None
     """A bound no value can pass, which the axis then ends at."""
     guide: float | None = None
     """A value that a thin line marks."""
     paired: bool = False
-    """True where the second curve speaks of the same as the first, so that both must be seen where they coincide."""
+    """True if the second curve is of the same figure as the first, so that both must be visible if they coincide."""
 
     @property
     def steps(self) -> int:
@@ -63,12 +63,12 @@ class Panel:
 
     @property
     def powers(self) -> bool:
-        """True where the axis goes by powers of ten."""
+        """Does the axis go by powers of ten?"""
         seen = [one for curve in self.curves for one in curve.values if one is not None and 0 < one < math.inf]
         return self.log and len(seen) > 0 and max(seen) > 30 * min(seen)
 
     def end(self, curve: Curve) -> int | None:
-        """The step at which a curve is marked to end: where that is before the axis does, on a value it can show."""
+        """The step at which the end of a curve is marked, if it is before the axis ends and on a value it can show."""
         last = end(curve.values)
         value = curve.values[last - 1] if 0 < last < self.steps else None
         shown = value is not None and math.isfinite(value) and (value > 0 or not self.powers)
@@ -83,9 +83,9 @@ class Scatter:
     up: str
     unit: str
     points: tuple[tuple[tuple[float, float], ...], ...]
-    """For each recording the points that can stand on such axes: both positive and finite."""
+    """For each recording the points with two positive and finite values."""
     left_out: int
-    """Points that can't."""
+    """Other points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,13 @@ class PrintFigure:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What all figures of one export are made from."""
+    """The recordings of one export, and how they are drawn."""
 
     subjects: tuple[Subject, ...]
     own: bool = False
     """Each model on its own context in place of both on the shared one."""
     warnings: tuple[str, ...] = ()
-    """What makes the recordings' figures not comparable."""
+    """Sentences on why the recordings' figures are not comparable."""
 
     @property
     def scope(self) -> Scope:
@@ -116,5 +116,5 @@ class Material:
 
     @property
     def free(self) -> bool:
-        """True where shared and own differ in any of the recordings."""
+        """Do shared and own figures differ in any of the recordings?"""
         return any(not record.same_context for subject in self.subjects for record in subject.records)

@@ -1,4 +1,4 @@
-"""One figure over the steps of a recording, as every drawing has it: nothing stands where nothing was measured."""
+"""One figure over the steps of a recording, for drawing. Steps without a measurement have no value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from probes.schema.record import StepRecord
 
 
 def series(records: Sequence[StepRecord], key: str, scope: Scope) -> list[float | None]:
-    """The figure at each step, None where a step has none.
+    """The figure at each step, None if a step has none.
 
     A sum and survival stay what they were while nothing is added to them: they end with the last step that added.
     """

@@ -1,4 +1,4 @@
-"""Several recordings in one export: what each is called, and what makes their figures not comparable."""
+"""Several recordings in one export: their names, and why their figures are not comparable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from probes.schema.foreign_text import visible
 
 
 def unlike(sessions: Sequence[Session]) -> tuple[str, ...]:
-    """What `phier compare` warns of, in the same sentences: other prompts, dense models, analysis temperatures."""
+    """The warnings of `phier compare`: other prompts, dense models, analysis temperatures."""
     if len(sessions) < 2:
         return ()
     compared = compare_runs([session.path for session in sessions], [session.run for session in sessions])

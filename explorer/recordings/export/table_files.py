@@ -28,7 +28,7 @@ def to_csv(table: ExportTable) -> bytes:
 
 
 def to_jsonl(table: ExportTable) -> bytes:
-    """One flat object a row. What is not finite is null and named in the row's `nonfinite` object."""
+    """One flat object a row. A value that is not finite is null and named in the row's `nonfinite` object."""
     names = [column.name for column in table.columns]
     lines = []
     for row in table.rows():
@@ -42,11 +42,13 @@ def to_jsonl(table: ExportTable) -> bytes:
 
 
 def to_parquet(table: ExportTable) -> bytes:
-    """Parquet, zstd-compressed; infinite and undefined figures as such. Raises `BadInput` where polars is missing."""
+    """Parquet, zstd-compressed; infinite and undefined figures as such. Raises `BadInput` if polars is missing."""
     try:
         import polars
     except ImportError as problem:
-        raise BadInput("Parquet", "Writing it takes polars.", 'Install it: pip install "phier[tables]".') from problem
+        raise BadInput(
+            "Parquet", "Writing Parquet needs polars.", 'Install it: pip install "phier[tables]".'
+        ) from problem
     kinds: dict[ColumnKind, type[polars.DataType]] = {
         ColumnKind.WHOLE: polars.Int64,
         ColumnKind.NUMBER: polars.Float64,
@@ -61,7 +63,7 @@ def to_parquet(table: ExportTable) -> bytes:
             series.append(polars.Series(column.name, column.values, dtype=kind))
         except (TypeError, OverflowError) as problem:
             raise BadInput(
-                "Parquet", f"{column.name} holds a number of more than 64 bits, which Parquet has not.", "Use csv."
+                "Parquet", f"{column.name} holds an integer over 64 bits, which Parquet does not support.", "Use csv."
             ) from problem
     polars.DataFrame(series).write_parquet(out, compression="zstd")
     return out.getvalue()

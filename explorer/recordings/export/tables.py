@@ -31,7 +31,7 @@ Value = str | int | float | bool | None
 
 
 class ColumnKind(StrEnum):
-    """What a column holds, besides nothing."""
+    """The type of a column's values, which may be missing."""
 
     WHOLE = "int"
     NUMBER = "float"
@@ -64,7 +64,7 @@ class ExportTable:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredStep:
-    """One step with where it stands."""
+    """One step with its recording, run and branch."""
 
     recording: str
     header: RunHeader
@@ -109,7 +109,7 @@ def measured_steps(name: str, session: Session, every: bool) -> Iterator[Measure
 
 
 def _runs(session: Session, every: bool) -> Sequence[RecordedRun]:
-    """The run that is meant, or with `every` all of them where none is chosen."""
+    """The chosen run; with `every`, all runs if none is chosen."""
     return session.runs if every and session.chosen is None else [session.run]
 
 
@@ -137,7 +137,7 @@ def _on_path(run: RecordedRun, explained: Explained) -> bool:
 
 
 def _at(run: RecordedRun, explained: Explained) -> int | None:
-    """The branch that owns the step which an explanation made on some branch speaks of."""
+    """The branch that owns the step of an explanation."""
     branch = next((known for known in run.branches if known.id == explained.branch), None)
     while branch is not None and branch.parent is not None and explained.step < branch.step:
         branch = run.branches[branch.parent]
@@ -160,7 +160,7 @@ def _group(prefix: str, shape: type, get: _Get) -> list[tuple[str, ColumnKind, _
 
 
 def _kinds(shape: type) -> dict[str, ColumnKind]:
-    """What each field of a record holds, without its bounds."""
+    """The type of each field of a record, without its bounds."""
     return {name: ColumnKind((get_args(hint) or (hint,))[0].__name__) for name, hint in get_type_hints(shape).items()}
 
 
@@ -176,7 +176,7 @@ def _of_shared(group: str) -> _Get:
 
 
 def _shared_kl(record: StepRecord) -> float | None:
-    """KL on one shared context at every step, also where the models' own contexts have diverged."""
+    """KL on the shared context at every step, also after the texts have diverged."""
     return record.shared.p.kl if record.shared else None
 
 
@@ -205,7 +205,7 @@ _RUN: list[tuple[str, ColumnKind, Callable[[RunHeader], Value]]] = [
     ("analysis_t", ColumnKind.NUMBER, lambda header: float(header.settings.analysis_t)),
     ("prompt", ColumnKind.TEXT, lambda header: _digest(header.prompt_text)),
 ]
-"""What tells one run's steps from another's. `dense` alone would be the name of a group of columns."""
+"""The columns that tell one run's steps from another's. `dense` would be the name of a group of columns."""
 _PLACE = (
     ("recording", ColumnKind.TEXT),
     ("setting", ColumnKind.TEXT),
@@ -249,7 +249,7 @@ def _tokens(steps: Sequence[MeasuredStep]) -> ExportTable:
 
 
 def _tops(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
-    """The step's tables by the context they are of: the shared one, and each model's own where that is another."""
+    """The step's tables by context: the shared one, and each model's own if it differs."""
     if record.own is not None:
         yield ("shared" if record.same_context else "own"), record.own.top
     if record.shared is not None and not record.same_context:
@@ -260,7 +260,7 @@ def _tops(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
 
 
 def _file_name(what: str, place: int) -> str:
-    """What a kind of rows is called where that can be a part of a file's name and no other table's; else a number."""
+    """The name of a kind of rows if it can be part of a file's name and no other table has it; else a number."""
     return what if _PLAIN.fullmatch(what) and what not in ("steps", "tokens") else f"explained-{place}"
 
 

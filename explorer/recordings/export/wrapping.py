@@ -1,4 +1,4 @@
-"""Text for print broken into lines by its width in the font, not by the number of its letters."""
+"""Breaks text for print into lines by its width in the font."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Measure = Callable[[str], float]
 _JOINTS = ("+", "@", ",/_")
 """After which a long word may be broken, the best first."""
 _LONG = 0.3
-"""A word of more than this share of a line may be broken where a setting has a joint."""
+"""A word of more than this share of a line may be broken at the joints of a setting."""
 
 
 def in_font(family: str, size: float) -> Measure:

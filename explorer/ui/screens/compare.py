@@ -20,15 +20,10 @@ from explorer.ui.widgets.comparison import DASHES, ENTRIES, ROLES, SIGNS, Compar
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.line_widget import FramedWidget
 from explorer.ui.widgets.space_panel import scale_of
+from explorer.words.charts import ChartKind, charts
 from explorer.words.token_text import flowing
 
-CHARTS = (
-    ("h.cos", "cosine", "cosine of h ↑"),
-    ("z.cos_centred", "cosine", "centred cosine of z ↑"),
-    ("p.kl", "divergence", "KL in nats ↓"),
-    ("sum.kl", "above", "ΣKL in nats ↓"),
-)
-"""Figure, kind of scale, title."""
+COMPARED_CHARTS = charts("h.cos", "z.cos_centred", "p.kl", "sum.kl")
 
 
 COMMANDS: tuple[Command[ComparisonScreen], ...] = (
@@ -78,23 +73,26 @@ COMMANDS: tuple[Command[ComparisonScreen], ...] = (
 class ComparedChart(FramedWidget, can_focus=True):
     """A chart of one figure of every recording, over the same steps and on the shared context."""
 
-    def __init__(self, key: str, scale: str, title: str) -> None:
-        super().__init__(id=key.replace(".", "-"), classes="panel chart-panel")
-        self._key, self._scale, self._title = key, scale, title
+    def __init__(self, kind: ChartKind) -> None:
+        super().__init__(id=kind.key.replace(".", "-"), classes="panel chart-panel")
+        self._kind = kind
 
     def compose(self) -> ComposeResult:
         yield Chart()
 
     def show(self, columns: list[Columns], axis: Axis, cursor: int, log: bool) -> None:
         lines = tuple(
-            ChartLine(one.get(self._key), ROLES[place % ENTRIES], DASHES[place % ENTRIES])
+            ChartLine(one.get(self._kind.key), ROLES[place % ENTRIES], DASHES[place % ENTRIES])
             for place, one in enumerate(columns)
         )
         lowest = min(line.column.lowest for line in lines)
         highest = max(line.column.highest for line in lines)
-        scale = scale_of(self._scale, lowest, highest, log)
-        self.entitle(Text(self._title), Text(f"steps {axis.first}–{min(axis.last, max(map(len, columns)))}"))
-        self.query_one(Chart).show(Picture(lines, axis, scale, axis.count, cursor, falls=self._scale == "cosine"))
+        scale = scale_of(self._kind.scale, lowest, highest, log)
+        self.entitle(
+            Text(f"{self._kind.title} {self._kind.better}"),
+            Text(f"steps {axis.first}–{min(axis.last, max(map(len, columns)))}"),
+        )
+        self.query_one(Chart).show(Picture(lines, axis, scale, axis.count, cursor, falls=self._kind.falls))
 
 
 class ComparisonScreen(Page):
@@ -121,8 +119,8 @@ class ComparisonScreen(Page):
             with Horizontal(id="compared-top"):
                 yield ComparedTexts()
             with Horizontal(id="compared-charts"):
-                for key, scale, title in CHARTS:
-                    yield ComparedChart(key, scale, title)
+                for kind in COMPARED_CHARTS:
+                    yield ComparedChart(kind)
             with Horizontal(id="compared-bottom"):
                 yield ComparedFigures()
                 yield Static("\n".join(self._notes()), id="notes", classes="panel", markup=False)

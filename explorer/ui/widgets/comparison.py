@@ -10,16 +10,16 @@ from rich.text import Text as FrameText
 from textual import events
 from textual.geometry import Size
 
-from explorer.recordings.comparison import ComparisonRow, RunComparison, is_share, points
+from explorer.recordings.comparison import ComparisonRow, RunComparison, points
 from explorer.ui.messages import StepPointed
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.braille import DASHED, DOTTED, LONG, SOLID, Dash
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
-from explorer.words import numbers
+from explorer.words.summary_figures import Written
 from explorer.words.token_text import fit, flowing
 
 ENTRIES = 4
-"""As many can be told apart on one chart."""
+"""The most that can be told apart on one chart."""
 SIGNS = "━┅┈╍"
 """How each entry's line looks, in words."""
 DASHES: tuple[Dash, ...] = (SOLID, DASHED, DOTTED, LONG)
@@ -60,8 +60,8 @@ class ComparedFigures(LineWidget, can_focus=True):
             return ""
         lines = ["\t".join(("figure", "unit", *(entry.label for entry in self._compared.entries)))]
         for row in self._compared.rows:
-            name = f"{row.name} *" if self._compared.marked(row) else row.name
-            lines.append("\t".join((name, row.unit, *map(_plain, row.values))))
+            name = f"{row.figure.label} *" if self._compared.marked(row) else row.figure.label
+            lines.append("\t".join((name, row.figure.unit, *map(_plain, row.values))))
         if self._compared.both != self._compared.shared:
             lines.append(f"* over {self._compared.both} steps")
         return "\n".join(lines)
@@ -75,8 +75,8 @@ class ComparedFigures(LineWidget, can_focus=True):
         columns = 2 * count - 1
         label = max(14, min(26, width // 3, width - 1 - 8 * columns))
         value = max(8, (width - label - 1) // columns)
-        # A name ends where its values do. A long one needs more room: the first that of the labels, every other that of
-        # its differences, over whose end Δ stands.
+        # A name ends at the right edge of its values. A long first name extends over the labels, every other one over
+        # its differences, which end below Δ.
         names = [f" {name}" for name in narrowed([flowing(entry.label) for entry in compared.entries], 2 * value - 6)]
         head: Pieces = []
         for place, name in enumerate(names):
@@ -90,15 +90,16 @@ class ComparedFigures(LineWidget, can_focus=True):
 
     def _row(self, row: ComparisonRow, label: int, value: int, marked: bool) -> Pieces:
         palette = self.palette
-        write = writer_of(row)
-        write_less = (points if value >= ROOMY_COLUMN else closely) if is_share(row) else write
-        name = f"{row.name}, {row.unit}" if row.unit not in ("", "step") else row.name
+        figure = row.figure
+        write: Callable[[float], str] = figure.text
+        if figure.written is Written.SHARE:
+            write = points if value >= ROOMY_COLUMN else closely
+        name = f"{figure.label}, {figure.unit}" if figure.unit not in ("", "step") else figure.label
         pieces: Pieces = [("*" if marked else " ", palette.strong), (fit(name, label), palette.muted)]
         for place, (number, less) in enumerate(zip(row.values, row.differences, strict=True)):
-            shown = numbers.NONE if number is None else write(number)
-            pieces.append((shown.rjust(value), palette.strong if place == 0 else palette.text))
+            pieces.append((figure.text(number).rjust(value), palette.strong if place == 0 else palette.text))
             if place:
-                pieces.append((difference(less, write_less).rjust(value), palette.muted))
+                pieces.append((difference(less, write).rjust(value), palette.muted))
         return pieces
 
 
@@ -112,7 +113,7 @@ def narrowed(labels: Sequence[str], width: int) -> list[str]:
 
 
 def _ending(label: str, width: int) -> str:
-    """The end of a label, from its last part on where that fits."""
+    """The end of a label: its last part, if that fits."""
     part = f" {label.rpartition(' · ')[2]}"
     end = part if cell_len(part) < width else label
     while cell_len(end) > width - 1:
@@ -120,19 +121,8 @@ def _ending(label: str, width: int) -> str:
     return f"…{end}"
 
 
-def writer_of(row: ComparisonRow) -> Callable[[float], str]:
-    """How this row's numbers are written."""
-    if is_share(row):
-        return numbers.chance
-    if row.name == "perplexity ratio":
-        return numbers.times
-    if row.unit in ("step", "tokens") or row.name in ("steps", "steps compared", "invalid steps"):
-        return lambda value: f"{value:g}" if value == round(value) else numbers.significant(value)
-    return numbers.significant
-
-
 def difference(less: float | None, write: Callable[[float], str]) -> str:
-    """A difference with its sign; nothing where there is none to give."""
+    """A difference with its sign; empty if there is none."""
     if less is None or less != less:
         return ""
     if less == 0:
@@ -151,7 +141,7 @@ def _plain(value: float | None) -> str:
 
 
 class ComparedTexts(LineWidget, can_focus=True):
-    """One model's text in every recording, a step's tokens under each other; what differs from the first stands out."""
+    """One model's text in every recording, the tokens of a step below each other. Differences are marked."""
 
     ALLOW_SELECT = True
 

@@ -1,4 +1,4 @@
-"""Figures in words: a row a figure, shared and own side by side where they are two things."""
+"""Rows of figures: one row a figure, with the shared and the own value side by side if they differ."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ VALUE = 8
 
 @dataclass(frozen=True, slots=True)
 class FigureRow:
-    """One figure as it stands in a panel."""
+    """One figure of a panel."""
 
     label: str
     arrow: str
     shared: str = ""
-    """Of the shared context; empty where the figure is of the two texts as they are."""
+    """On the shared context; empty if the figure is of the two texts as they are."""
     own: str = ""
-    """Of each model on its own context; empty where there is no such figure, or no second context."""
+    """With each model on its own context; empty if there is no such figure, or no second context."""
     unit: str = ""
 
 
@@ -33,7 +33,7 @@ class PanelFigures:
     """All rows of a panel, in the order of their weight."""
 
     name: str
-    """What stands before a single line: "embedding"."""
+    """The word at the beginning of a single line: "embedding"."""
     rows: tuple[FigureRow, ...]
     diverged: bool
     """True shows two columns."""

@@ -31,7 +31,7 @@ class RecordingList(LineWidget, can_focus=True):
         """In the order they were marked: the first is the reference of a comparison."""
 
     def show(self, found: Sequence[ListedRun] | None) -> None:
-        """Shows these; None says that they are still looked for."""
+        """Shows these runs; None means that the search is still running."""
         self._found = found
         self.row = max(0, min(self.row, len(found or ()) - 1))
         self.redraw()

@@ -16,38 +16,27 @@ from explorer.ui.widgets.figure_rows import FigureRow, FigureRows, PanelFigures
 from explorer.ui.widgets.line_widget import FramedWidget
 from explorer.ui.widgets.repaint_cache import PanelColumn
 from explorer.words import numbers
+from explorer.words.charts import ChartKind, ScaleKind, charts
 from explorer.words.figures import FIGURES, Scope, text
+from explorer.words.summary_figures import Over, SummaryFigure, summary_figures
 from probes.schema.summary import Spread, Summary
 
 LEAST_CHART = 5
 """Rows a chart is given before figures get more."""
 LEAST_FIGURES = 8
-"""Rows of figures where there are as many; a tall panel has more, up to three fifths of its height."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """One chart of a panel."""
-
-    key: str
-    scale: str
-    """"cosine" up to 1, "divergence" by powers of ten or from zero, "above" from zero, "share" from 0 to 1."""
-    caption: str
-    beside: str = ""
-    """A second figure, dotted, where there is no second context to show."""
-    beside_caption: str = ""
+"""Rows of figures, if there are as many; a tall panel has more, up to three fifths of its height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a panel shows."""
+    """The figures and charts of a panel."""
 
     id: str
     title: str
     name: str
     """One word, for a single line."""
     figures: tuple[str, ...]
-    drawings: tuple[Drawing, ...]
+    charts: tuple[ChartKind, ...]
 
 
 SPACES = (
@@ -56,12 +45,7 @@ SPACES = (
         "embedding h",
         "embedding",
         ("h.cos", "h.angle", "h.length_ratio", "h.orthogonal", "h.gap", "h.cos_estimate", "h.ratio", "h.parallel"),
-        (
-            Drawing("h.cos", "cosine", "cosine of h"),
-            Drawing("h.angle", "above", "angle in degrees"),
-            Drawing("h.gap", "divergence", "1 − cosine", "h.cos_estimate", "Theorem 1 dotted"),
-            Drawing("h.length_ratio", "above", "length ratio"),
-        ),
+        charts("h.cos", "h.angle", "h.gap", "h.length_ratio"),
     ),
     Space(
         "logit",
@@ -79,11 +63,7 @@ SPACES = (
             "z.orthogonal",
             "z.parallel",
         ),
-        (
-            Drawing("z.cos_centred", "cosine", "centred cosine of z", "z.cos", "raw dotted"),
-            Drawing("z.rms_centred", "above", "distance, centred rms of Δz"),
-            Drawing("z.max_abs", "above", "largest |Δz|"),
-        ),
+        charts("z.cos_centred", "z.rms_centred", "z.max_abs"),
     ),
     Space(
         "probability",
@@ -108,22 +88,14 @@ SPACES = (
             "p.amplification_h",
             "p.amplification_z",
         ),
-        (
-            Drawing("p.kl", "divergence", "KL in nats", "p.kl_estimate", "Theorem 3 dotted"),
-            Drawing("p.tv", "share", "total variation"),
-            Drawing("p.cos", "cosine", "cosine of p"),
-            Drawing("p.entropy_dense", "above", "entropy of p in nats", "p.entropy_pruned", "of q dotted"),
-        ),
+        charts("p.kl", "p.tv", "p.cos", "p.entropy_dense"),
     ),
     Space(
         "accumulated",
         "accumulated",
         "accumulated",
         (),
-        (
-            Drawing("sum.kl", "above", "ΣKL in nats"),
-            Drawing("sum.survival", "share", "survival"),
-        ),
+        charts("sum.kl", "sum.survival"),
     ),
 )
 
@@ -137,8 +109,8 @@ class SpacePanel(FramedWidget, can_focus=True):
         self._view: View | None = None
         self._figure_rows = FigureRows()
         self._figures: int | None = None
-        """Rows given to the figures; None where their style sheet decides."""
-        self._charts = [Chart(classes="chart" if place == 0 else "chart more") for place in range(len(space.drawings))]
+        """Rows for the figures; None if their style sheet decides."""
+        self._charts = [Chart(classes="chart" if place == 0 else "chart more") for place in range(len(space.charts))]
 
     def compose(self) -> ComposeResult:
         yield self._figure_rows
@@ -154,9 +126,9 @@ class SpacePanel(FramedWidget, can_focus=True):
             Text(f"steps {view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""),
         )
         zoomed = self.has_class("-zoomed")
-        for drawing, chart in zip(self.space.drawings, self._charts, strict=True):
+        for kind, chart in zip(self.space.charts, self._charts, strict=True):
             if chart.display:
-                chart.show(picture(drawing, view, captioned=zoomed))
+                chart.show(picture(kind, view, captioned=zoomed))
 
     def on_resize(self) -> None:
         if self._view is not None:
@@ -172,14 +144,14 @@ class SpacePanel(FramedWidget, can_focus=True):
         return "\n".join(lines)
 
     def _share_height(self, shown: FigureRows) -> None:
-        """Half of a panel for figures, half for the chart; zoomed they stand side by side."""
+        """Half of a panel is for figures, half for the chart. Zoomed, they are side by side."""
         height = self.size.height
         wanted = None
         if height > 1 and not self.has_class("-zoomed"):
             lines = len(shown.figures.rows) + shown.figures.diverged if shown.figures else 2
             wanted = max(2, min(lines, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
         if wanted != self._figures:
-            self._figures = shown.styles.height = wanted  # even the same height would arrange the screen anew
+            self._figures = shown.styles.height = wanted  # setting even the same height would lay the screen out again
 
 
 def panel_figures(space: Space, view: View) -> PanelFigures:
@@ -189,7 +161,7 @@ def panel_figures(space: Space, view: View) -> PanelFigures:
         return PanelFigures(space.name, _accumulated(view), diverged)
     record = view.record
     found = []
-    dotted = "" if diverged else space.drawings[0].beside
+    dotted = "" if diverged else space.charts[0].beside
     for key in space.figures:
         figure = FIGURES[key]
         shared = text(record, key, Scope.SHARED) if record else numbers.NONE
@@ -199,89 +171,66 @@ def panel_figures(space: Space, view: View) -> PanelFigures:
     return PanelFigures(space.name, tuple(found), diverged)
 
 
+BEFORE_ANY_STEP = ("kl_shared_sum", "survival")
+SCORES = ("perplexity_dense", "perplexity_pruned", "nll_dense", "nll_pruned")
+RUN = ("survival", "half_life", "agree_rate", "perplexity_ratio", "first_split", "longest_agreement")
+SPREAD = ("kl_shared.mean", "kl_shared.median", "kl_shared.p90", "kl_shared.p99", "kl_shared.max")
+
+
 def _accumulated(view: View) -> tuple[FigureRow, ...]:
     if not view.cursor:
-        return tuple(FigureRow(label, arrow, numbers.NONE) for label, arrow in (("ΣKL", "↓"), ("survival", "↑")))
+        return tuple(FigureRow(one.short, one.better, numbers.NONE) for one in summary_figures(*BEFORE_ANY_STEP))
     summary, diverged = view.summary, view.diverged
-    significant = numbers.significant
-    half = numbers.NONE if summary.half_life is None else significant(summary.half_life)
-    scores = (
-        FigureRow("ppl dense", "", significant(summary.perplexity_dense)),
-        FigureRow("ppl pruned", "↓", significant(summary.perplexity_pruned)),
-        FigureRow("NLL dense", "", significant(summary.nll_dense), unit="nat"),
-        FigureRow("NLL pruned", "↓", significant(summary.nll_pruned), unit="nat"),
+    longer = diverged and _count(summary.kl) != _count(summary.kl_shared)
+    sums = ("kl_shared_sum", *(("kl_shared_both",) if longer else ()), *(("drift",) if diverged else ()))
+    keys = (*SCORES, *sums, *RUN, *SPREAD) if view.scores else (*sums, *RUN, *SPREAD, *SCORES)
+    return tuple(
+        # If the dense text is longer, its ΣKL is over more steps than the sum on own contexts.
+        _row(figure, summary, diverged and not (longer and figure.key == "kl_shared_sum"))
+        for figure in summary_figures(*keys, "rms_p_minus_q", *(("invalid",) if summary.invalid else ()))
     )
-    found = [
-        *(scores if view.scores else ()),
-        *_sums(summary, diverged),
-        FigureRow("survival", "↑", numbers.chance(summary.survival)),
-        FigureRow("half-life", "↑", half, unit="tok"),
-        FigureRow("same top-1", "↑", own=numbers.percent(summary.agree_rate)),
-        FigureRow("ppl ratio", "↓", numbers.times(summary.perplexity_ratio)),
-        FigureRow("first split", "↑", own=f"{summary.first_split}" if summary.first_split else "none"),
-        FigureRow("longest run", "↑", own=f"{summary.longest_agreement}", unit="tok"),
-    ]
-    shared, own = summary.kl_shared, summary.kl
-    for label, name in (
-        ("KL mean", "mean"),
-        ("median", "median"),
-        ("90 %", "p90"),
-        ("99 %", "p99"),
-        ("largest", "max"),
-    ):
-        here = significant(getattr(shared, name)) if shared else numbers.NONE
-        there = significant(getattr(own, name)) if own else numbers.NONE
-        found.append(FigureRow(label, "↓", here, there if diverged else "", "nat"))
-    if not view.scores:
-        found += scores
-    found.append(FigureRow("rms p − q", "↓", significant(summary.rms_p_minus_q)))
-    if summary.invalid:
-        found.append(FigureRow("invalid steps", "↓", own=f"{summary.invalid}"))
-    return tuple(found)
 
 
-def _sums(summary: Summary, diverged: bool) -> list[FigureRow]:
-    """ΣKL; in a diverged run with its drift, which is of the same steps as the two sums that stand above it."""
-    shared, own = numbers.significant(summary.kl_shared_sum), numbers.significant(summary.kl_sum)
-    if not diverged:
-        return [FigureRow("ΣKL", "↓", shared, unit="nat")]
-    drift = FigureRow("drift", "↓", own=numbers.significant(summary.drift), unit="nat")
-    if _count(summary.kl) == _count(summary.kl_shared):
-        return [FigureRow("ΣKL", "↓", shared, own, "nat"), drift]
-    both = FigureRow("while both", "↓", numbers.significant(summary.kl_shared_both), own, "nat")
-    return [FigureRow("ΣKL", "↓", shared, unit="nat"), both, drift]
+def _row(figure: SummaryFigure, summary: Summary, both: bool) -> FigureRow:
+    """A figure in its column: on the shared context, on own contexts, or on both."""
+    text, arrow = figure.text(figure.of(summary)), figure.better.value.strip()
+    unit = "" if figure.unit == "step" else figure.unit[:3]
+    if figure.over is not Over.SHARED:
+        return FigureRow(figure.short, arrow, own=text, unit=unit)
+    own = figure.text(figure.of_own(summary)) if both and figure.own else ""
+    return FigureRow(figure.short, arrow, text, own, unit)
 
 
 def _count(spread: Spread | None) -> int:
     return spread.count if spread is not None else 0
 
 
-def picture(drawing: Drawing, view: View, *, captioned: bool = False) -> Picture:
-    """The chart of a figure over the whole path: shared alone, or shared over own where the texts have diverged."""
-    columns, caption = view.columns, drawing.caption
-    lines = [ChartLine(columns.get(drawing.key, Scope.SHARED), "shared")]
-    if drawing.key == "sum.survival":
+def picture(kind: ChartKind, view: View, *, captioned: bool = False) -> Picture:
+    """The chart of a figure over the whole path: shared alone, or shared over own if the texts have diverged."""
+    columns, caption = view.columns, kind.title
+    lines = [ChartLine(columns.get(kind.key, Scope.SHARED), "shared")]
+    if kind.key == "sum.survival":
         pass
     elif view.diverged:
-        lines.append(ChartLine(columns.get(drawing.key, Scope.OWN), "own", DASHED))
-    elif drawing.beside:
-        lines.append(ChartLine(columns.get(drawing.beside, Scope.SHARED), "muted", DASHED))
-        caption += f", {drawing.beside_caption}"
+        lines.append(ChartLine(columns.get(kind.key, Scope.OWN), "own", DASHED))
+    elif kind.beside:
+        lines.append(ChartLine(columns.get(kind.beside, Scope.SHARED), "muted", DASHED))
+        caption += f", {kind.beside_name} dotted"
     lowest, highest = _extent(lines, view)
     return Picture(
         lines=tuple(lines),
         axis=view.axis,
-        scale=scale_of(drawing.scale, lowest, highest, view.log_scale),
+        scale=scale_of(kind.scale, lowest, highest, view.log_scale),
         steps=view.newest,
         cursor=view.cursor,
         split=view.split,
-        falls=drawing.scale == "cosine" or drawing.key == "sum.survival",
+        falls=kind.falls,
         caption=caption if captioned else "",
     )
 
 
 def _extent(lines: Sequence[ChartLine], view: View) -> tuple[float, float]:
-    """Smallest and largest value on the axis; the wrong way round where there is none."""
+    """Smallest and largest value on the axis; the smallest is the larger one if there is no value."""
     if view.window is None:
         return min(line.column.lowest for line in lines), max(line.column.highest for line in lines)
     axis = view.axis
@@ -289,14 +238,14 @@ def _extent(lines: Sequence[ChartLine], view: View) -> tuple[float, float]:
     return min((low for low, _ in found), default=math.inf), max((high for _, high in found), default=-math.inf)
 
 
-def scale_of(kind: str, lowest: float, highest: float, log: bool) -> Scale:
-    """The scale of a chart whose values lie between these; the wrong way round says that there are none."""
+def scale_of(kind: ScaleKind, lowest: float, highest: float, log: bool) -> Scale:
+    """The scale of a chart with values between these; `lowest` above `highest` means that there is none."""
     empty = lowest > highest
     match kind:
-        case "cosine":
+        case ScaleKind.COSINE:
             return linear_below_one(0.8 if empty else lowest)
-        case "share":
+        case ScaleKind.SHARE | ScaleKind.CHANCE:
             return Linear(0.0, 1.0)
-        case "divergence" if log:
+        case ScaleKind.DIVERGENCE if log:
             return decades(0.001, 1.0) if empty or highest <= 0 else decades(lowest, highest)
     return linear_above_zero(0.0 if empty else highest)

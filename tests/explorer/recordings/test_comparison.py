@@ -15,6 +15,7 @@ from rich.console import Console
 from explorer.cli.comparison_table import compared_object, print_compared
 from explorer.recordings.comparison import ComparisonRow, compare_recordings
 from explorer.sources.toy.step import Accidents
+from explorer.words.summary_figures import SUMMARY_FIGURES
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted, StepMeasured
 from probes.schema.record import StepRecord
@@ -45,7 +46,7 @@ def test_every_figure_is_the_summary_of_the_steps_all_have(tmp_path: Path) -> No
     assert found.common == 12
     assert found.entries[0].summary == summarise(records(long)[:12])
     assert found.entries[1].summary == summarise(records(short))
-    rows = {row.name: row for row in found.rows}
+    rows = {row.figure.label: row for row in found.rows}
     assert rows["steps"].values == (30, 12)
     sums = [summarise(records(events)[:12]).kl_shared_sum for events in (long, short)]
     assert rows["ΣKL, shared context"].values == tuple(sums)
@@ -70,7 +71,7 @@ def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_al
     whole, short = session_events(24, setting="wanda:0.3"), stopped(session_events(24, setting="wanda:0.6"), 7)
     found = compare_recordings([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", short)])
     assert (found.common, found.shared, found.both) == (24, 24, 7)
-    rows = {row.name: row for row in found.rows}
+    rows = {row.figure.label: row for row in found.rows}
     assert rows["steps"].values == (24, 24)
     assert rows["steps compared"].values == (24, 7)
     first = [summarise(records(events)[:7]) for events in (whole, short)]
@@ -92,8 +93,8 @@ def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_al
         assert not found.marked(rows[name])
     [note] = found.notes
     assert note == (
-        "Both models write at 24 steps in wanda:0.3, 7 steps in wanda:0.6: what needs both (*) is over the 7 steps at "
-        "which all of them do."
+        "Both models generate at 24 steps in wanda:0.3, 7 steps in wanda:0.6: rows marked * are over the 7 steps that "
+        "all of them share."
     )
 
 
@@ -103,19 +104,19 @@ def test_figures_leave_out_what_one_of_them_could_not_compare(tmp_path: Path) ->
     found = compare_recordings([broken, sound])
     steps = found.entries[0].summary.steps
     assert (found.common, found.shared) == (steps, steps - 1)
-    rows = {row.name: row for row in found.rows}
+    rows = {row.figure.label: row for row in found.rows}
     kept = [record for record in found.entries[1].records[:steps] if record.step != 9]
     assert rows["ΣKL, shared context"].values[1] == summarise(kept).kl_shared_sum
-    assert f"At {steps - 1} of the first {steps} steps" in " ".join(found.notes)
+    assert f"{steps - 1} of the first {steps} steps" in " ".join(found.notes)
     assert found.span == f"{steps} steps, {steps - 1} of them"
 
 
 def test_figures_over_no_step_at_all_are_missing(tmp_path: Path) -> None:
     whole, none = session_events(8, setting="wanda:0.3"), stopped(session_events(8), 0)
     found = compare_recordings([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", none)])
-    rows = {row.name: row for row in found.rows}
+    rows = {row.figure.label: row for row in found.rows}
     assert rows["ΣKL, own contexts"].values == rows["same top-1"].values == (None, None)
-    assert "is left out" in found.notes[-1]
+    assert "rows marked * are empty" in found.notes[-1]
 
 
 def test_the_table_and_the_object_say_over_how_many_steps_a_figure_is(tmp_path: Path) -> None:
@@ -144,9 +145,9 @@ def test_the_table_and_the_object_say_over_how_many_steps_a_figure_is(tmp_path: 
 
 
 def test_differences_of_infinite_or_missing_figures_are_not_numbers() -> None:
-    row = ComparisonRow("", "", (math.inf, math.inf, 1.0, None))
+    row = ComparisonRow(SUMMARY_FIGURES["drift"], (math.inf, math.inf, 1.0, None))
     assert row.differences == (0.0, 0.0, -math.inf, None)
-    assert ComparisonRow("", "", (None, 1.0)).differences == (None, None)
+    assert ComparisonRow(SUMMARY_FIGURES["drift"], (None, 1.0)).differences == (None, None)
 
 
 def test_the_first_step_at_which_texts_part_is_found(two: list[Path]) -> None:
@@ -260,7 +261,7 @@ def test_two_seeds_are_noted_and_not_warned_of(tmp_path: Path) -> None:
 
 def test_invalid_and_infinite_steps_are_in_the_table(tmp_path: Path) -> None:
     broken = recorded(tmp_path, "a", accidents=Accidents(invalid=9, infinite=4))
-    rows = {row.name: row for row in compare_recordings([broken, recorded(tmp_path, "b")]).rows}
+    rows = {row.figure.label: row for row in compare_recordings([broken, recorded(tmp_path, "b")]).rows}
     assert rows["largest KL"].values[0] == math.inf
     assert rows["largest KL"].differences[1] == -math.inf
     assert rows["invalid steps"].values == (1, 0)

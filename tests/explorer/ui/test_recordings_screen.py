@@ -324,7 +324,9 @@ async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_poin
         app.compare([shipped_folder() / f"{name}.jsonl" for name in ("collapse", "dropped-attention", "mild")])
         await settle(pilot)
         figures = app.screen.query_one(ComparedFigures)
-        assert any(row.name == "steps compared" and row.values == (14, 65, 65) for row in figures._compared.rows)  # type: ignore[union-attr]  # shown
+        assert any(
+            row.figure.label == "steps compared" and row.values == (14, 65, 65) for row in figures._compared.rows
+        )  # type: ignore[union-attr]  # shown
         await press(pilot, "z")
         lines = figures._text_lines()
         rows = {line[1:27].strip(): line for line in lines}
@@ -334,10 +336,10 @@ async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_poin
             "same top-1",
             "longest agreement",
         }
-        assert rows["ΣKL, own contexts, nat"].split()[3:5] == ["67.6", "103"]
+        assert rows["ΣKL, own contexts, nat"].split()[4:6] == ["67.6", "103"]
         assert rows["survival"].split()[-4:] == ["59", "%", "+59.4", "pt"]
         assert rows["same top-1"].split()[2:] == ["50", "%", "29", "%", "−21.4", "pt", "100", "%", "+50.0", "pt"]
-        assert "is over the 14 steps" in " ".join(app.screen._notes())  # type: ignore[attr-defined]
+        assert "are over the 14 steps" in " ".join(app.screen._notes())  # type: ignore[attr-defined]
         await press(pilot, "y")
         assert app.clipboard.splitlines()[-1] == "* over 14 steps"
         assert "same top-1 *\t\t0.5\t" in app.clipboard

@@ -80,7 +80,7 @@ async def test_models_that_can_not_be_loaded_are_told_with_the_next_step_and_tri
 async def test_ready_says_how_to_begin() -> None:
     async with on_stage(scripted()) as (app, _):
         said = " ".join(text_of(app, "#reading").split())
-        assert "nothing is generated yet" in said
+        assert "Nothing is generated yet" in said
         assert "Space runs them, n measures a single step." in said
         assert "How many clips did Natalia sell?" in screen_text(app)
 

@@ -62,7 +62,7 @@ def test_a_step_without_figures_shows_a_dash() -> None:
 
 def test_every_figure_of_a_panel_is_known() -> None:
     for space in SPACES:
-        for key in (*space.figures, *(drawing.key for drawing in space.drawings)):
+        for key in (*space.figures, *(chart.key for chart in space.charts)):
             assert key in FIGURES
 
 
@@ -70,7 +70,7 @@ def test_a_diverged_run_draws_two_series_told_apart_by_dashes() -> None:
     source, view = scripted(), View()
     source.open(view.apply)
     source.advance(40)
-    probability = SPACES[2].drawings[0]
+    probability = SPACES[2].charts[0]
     shared, own = picture(probability, view).lines
     assert (shared.dash, own.dash) == (SOLID, DASHED)
     assert shared.role != own.role

@@ -148,7 +148,7 @@ def test_what_has_no_figures_says_why() -> None:
     assert "dense model has ended" in reading.step(ended)
     ended = scripted(accidents=Accidents(pruned_ends=20)).records(30)[-1]
     assert "pruned text has ended" in reading.context(ended)
-    assert reading.sentences(None)[0].endswith("nothing is generated yet.")
+    assert reading.sentences(None)[0].endswith("Nothing is generated yet.")
 
 
 @pytest.mark.parametrize("follow", list(Follow))
@@ -199,7 +199,7 @@ def test_of_a_text_that_is_scored_its_token_is_said_with_both_probabilities() ->
     assert record.taken is not None
     record = replace(record, taken=replace(record.taken, token=" sold", p=0.25, q=0.0625))
     assert reading.sentences(record, scored=True)[1] == (
-        'The text goes on with " sold": dense p 0.250, pruned q 0.0625.'
+        'The text continues with " sold": dense p 0.250, pruned q 0.0625.'
     )
-    assert "goes on" not in reading.sentences(record)[1]
+    assert "continues with" not in reading.sentences(record)[1]
     assert reading.scored_token(None) == ""
