@@ -136,7 +136,7 @@ class _Applying:
         check_memory(self._twin, Setting(tuple(part for stage in stages[done:] for part in stage)), start)
         place = None
         if keep and any(part.calibrated for stage in stages[done:] for part in stage):
-            place = store.place_of(self._dense, self._setting, self._samples().info, self._seed)
+            place = store.folder_of(self._dense, self._setting, self._samples().info, self._seed)
         found = store.load_pruning(place, self._twin, self._work) if place else None
         if found is not None:
             state, notes = found

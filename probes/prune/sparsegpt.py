@@ -19,7 +19,7 @@ from probes.schema.prune_setting import Pattern, Ratio
 
 DAMPING = 0.01
 """Of the mean of H's diagonal, added to the diagonal."""
-BLOCK = 128
+BLOCK_COLUMNS = 128
 """Columns among which an unstructured mask is chosen at a time, and after which the rest is corrected at once."""
 LEAF = 1 << 15
 """Weights whose columns are corrected one by one, the rest of their block in one product: as many as torch computes
@@ -36,7 +36,7 @@ def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor
     # Inputs first, so that weights removed and corrected together are neighbours in memory.
     remaining = weight.detach().float().T.clone(memory_format=torch.contiguous_format)
     factor = factor.to(weight.device)
-    for part in _stretches(len(remaining), BLOCK, amount):
+    for part in _stretches(len(remaining), BLOCK_COLUMNS, amount):
         errors = _prune_block(remaining[part], factor[part, part], amount)
         remaining[part.stop :].addmm_(factor[part, part.stop :].T, errors, alpha=-1)
     return remaining.T.contiguous()

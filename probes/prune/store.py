@@ -38,7 +38,7 @@ MOST_BYTES = 4 << 30
 _FILE = "pruned.safetensors"
 
 
-def place_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: int) -> Path | None:
+def folder_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: int) -> Path | None:
     """The folder where this pruning is kept; None if the dense weights have no fingerprint."""
     mark = with_fingerprint(dense).info.fingerprint
     if not mark:

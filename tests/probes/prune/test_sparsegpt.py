@@ -23,7 +23,7 @@ def correlated(tokens: int, features: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("amount", [Ratio(0.5), Ratio(0.3), Pattern(2, 4), Pattern(1, 4)], ids=str)
 @pytest.mark.parametrize("block", [4, 8, 128])
 def test_the_fast_way_is_the_slow_way(amount: Ratio | Pattern, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "BLOCK_COLUMNS", block)
     weight, h = torch.randn(5, 12, generator=torch.Generator().manual_seed(3)), hessian(correlated(60, 12))
     factor, _ = inverse_factor(h, "layer")
     fast = sparsegpt(weight, factor, amount)
