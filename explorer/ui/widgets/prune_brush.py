@@ -1,4 +1,4 @@
-"""The change to be made: method, amount on a slider, where, and the setting that comes of it."""
+"""The brush of the prune screen: its method, its amount on a slider, the selection, and the planned setting."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ METHODS = tuple(method for method in Method if method.unstructured or method.str
 PATTERNS: tuple[Amount, ...] = (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4))
 STEP = 0.05
 TIGHT = 7
-"""Lines up to which none is left empty."""
+"""Up to this many lines none is left empty."""
 SLIDER = 20
 """Cells of the slider, and steps from 0 to 1."""
 
 
 class PruneBrush(LineWidget):
-    """Shows what the next stroke would do; the slider can be clicked."""
+    """Shows the treatment that painting gives; the slider can be clicked."""
 
     class Slid(Message):
-        """The slider was put somewhere."""
+        """The slider was moved."""
 
         def __init__(self, ratio: float) -> None:
             super().__init__()
@@ -62,7 +62,7 @@ class PruneBrush(LineWidget):
             self.amount = Ratio(0.5)
 
     def next_pattern(self) -> None:
-        """N:M patterns one after another, then a ratio again; whole neurons and heads know ratios only."""
+        """Takes the next N:M pattern, or a ratio after the last one; whole neurons and heads take ratios only."""
         choices = (*(() if self.method.structured else PATTERNS), Ratio(0.5))
         place = choices.index(self.amount) if self.amount in choices else len(choices) - 1
         self.amount = choices[(place + 1) % len(choices)]
