@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from explorer.cli.main import phier, phier_tui
-from tests.support.records import of_run, session_events, write_events
+from tests.support.records import of_run, recorded_events, write_events
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +69,7 @@ def test_every_command_of_the_shell_runs(tmp_path):
     for name, layers in (("demo", 2), ("deep", 24)):
         model = tiny("llama", vocab_size=len(byte_tokenizer()), num_hidden_layers=layers)
         save(tmp_path / "models" / name, model, byte_tokenizer())
-    write_events(tmp_path / "FILE", [*session_events(20), *of_run(2, session_events(20, setting="wanda:0.2"))])
+    write_events(tmp_path / "FILE", [*recorded_events(20), *of_run(2, recorded_events(20, setting="wanda:0.2"))])
     (tmp_path / "page.txt").write_text("the cat sat on the mat")
     lines = []
     for line in COMMANDS:

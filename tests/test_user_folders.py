@@ -11,25 +11,25 @@ import platformdirs
 import pytest
 
 from explorer.state.saved_settings import SavedSettings
-from probes.recording import sessions_folder
+from probes.recording import recordings_folder
 from probes.schema.prune_setting import parse
 from tests.support.user_folders import settings, written
 
-CODE = "from probes.recording import *; SessionWriter(sessions_folder() / 'mine.jsonl').close()"
+CODE = "from probes.recording import *; RecordingWriter(recordings_folder() / 'mine.jsonl').close()"
 
 
 def test_recordings_and_settings_go_into_folders_of_the_tests_own():
     data, config = (
         folder("phier", appauthor=False) for folder in (platformdirs.user_data_path, platformdirs.user_config_path)
     )
-    assert data not in sessions_folder().parents
+    assert data not in recordings_folder().parents
     assert config not in SavedSettings().path.parents
 
 
 def test_a_recording_of_a_program_without_these_variables_is_found(monkeypatch, request):
     user = request.getfixturevalue("_own_folders")
     monkeypatch.delenv("PHIER_SESSIONS")
-    if user not in sessions_folder().parents:
+    if user not in recordings_folder().parents:
         pytest.skip("this system has its user folders elsewhere")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", CODE], env=environment, check=True)

@@ -38,7 +38,9 @@ _playing = partial(option, section="Recording")
 @takes(PairSpec)
 @takes(RunSettings)
 @option(
-    "--session",
+    "--record",
+    "record_to",
+    aliases=("session",),
     default="",
     metavar="FILE",
     section="Run",
@@ -53,7 +55,7 @@ def explore_command(
     speed: float | None,
     loop: bool,
     recordings: bool,
-    session: str,
+    record_to: str,
 ) -> None:
     """Open the explorer: a dense and a pruned model, stepped side by side."""
     if recording or demo:
@@ -85,7 +87,7 @@ def explore_command(
         from explorer.sources.launcher import ModelLauncher
         from explorer.ui.app import run_explorer
 
-        launcher = ModelLauncher(spec, settings, Path(session) if session else None)
+        launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None)
         source = None if recordings else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
     raise click.exceptions.Exit(run_explorer(source, launcher=launcher))
 
@@ -107,7 +109,7 @@ def open_recording(
         from probes.models.spec_check import nearby
 
         raise BadInput(
-            "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier sessions` lists them."
+            "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier recordings` lists them."
         )
     if play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)

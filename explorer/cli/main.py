@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+
 import click
 
 from explorer.cli.bench import bench_command
 from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
 from explorer.cli.prune import inspect_command, prune_command
-from explorer.cli.recordings import compare_command, export_command, sessions_command
+from explorer.cli.recordings import compare_command, export_command, recordings_command
 from explorer.cli.run import run_command
 
 _COMMANDS = (
     run_command,
     prune_command,
     inspect_command,
-    sessions_command,
+    recordings_command,
     compare_command,
     export_command,
     bench_command,
@@ -30,4 +32,7 @@ def phier() -> None:
 
 for _command in _COMMANDS:
     phier.add_command(_command)
+_sessions = copy.copy(recordings_command)
+_sessions.hidden = True
+phier.add_command(_sessions, "sessions")  # the earlier name
 phier_tui = explore_command

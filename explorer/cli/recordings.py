@@ -1,4 +1,4 @@
-"""The commands on recordings: `phier sessions`, `phier compare`, `phier export`. None of them needs a model."""
+"""The commands on recordings: `phier recordings`, `phier compare`, `phier export`. None of them needs a model."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def _files(function: _Function) -> _Function:
     )
 
 
-@click.command("sessions", cls=ShellCommand)
+@click.command("recordings", cls=ShellCommand)
 @argument("words", nargs=-1, help="Words that all must occur, or a file.")
-def sessions_command(_typed: Typed, words: tuple[str, ...]) -> None:
+def recordings_command(_typed: Typed, words: tuple[str, ...]) -> None:
     """List the recorded runs, newest first, or the runs of a file."""
     from rich.console import Console
     from rich.table import Table
@@ -35,14 +35,14 @@ def sessions_command(_typed: Typed, words: tuple[str, ...]) -> None:
     from explorer.recordings.library import matching, recordings, runs_of
     from explorer.recordings.shipped import shipped_folder
     from explorer.words.token_text import fit, flowing, quoted
-    from probes.recording import sessions_folder
+    from probes.recording import recordings_folder
 
     wanted = " ".join(words)
     named = Path(wanted) if len(words) == 1 else None
     if named is not None and named.is_file():
         found = runs_of(named)
     else:
-        found = matching(recordings(sessions_folder(), shipped_folder()), wanted)
+        found = matching(recordings(recordings_folder(), shipped_folder()), wanted)
     if not found:
         click.echo(f"No recording matches {quoted(wanted)}." if wanted else "There is no recording yet.")
         return
@@ -91,8 +91,7 @@ def compare_command(_typed: Typed, files: tuple[str, ...], json: bool) -> None:
 @option("--to", required=True, help="csv, parquet, jsonl, svg, png, pdf or html.")
 @option("--out", help="A folder (its name ends in /), or the beginning of the files' names.")
 @option("--every", is_flag=True, help="csv, parquet, jsonl: all branches and runs instead of the last path.")
-@option("--own", is_flag=True, help="svg, png, pdf: the figures of each model on its own context.")
-@option("--total", is_flag=True, hidden=True, help="The old name of --own.")
+@option("--own", aliases=("total",), is_flag=True, help="svg, png, pdf: the figures of each model on its own context.")
 @option("--figures", multiple=True, help="svg, png, pdf: only these figures; may be repeated.")
 @option("--caption/--no-caption", default=True, help="svg, png, pdf: a caption under each figure. [default: caption]")
 def export_command(
@@ -102,14 +101,13 @@ def export_command(
     out: str | None,
     every: bool,
     own: bool,
-    total: bool,
     figures: tuple[str, ...],
     caption: bool,
 ) -> None:
     """Export recordings as tables, as figures, or as one page."""
     from explorer.recordings.export import export_recordings
 
-    found = export_recordings(files, to, out or None, every=every, own=own or total, figures=figures, caption=caption)
+    found = export_recordings(files, to, out or None, every=every, own=own, figures=figures, caption=caption)
     for path in found.paths:
         click.echo(visible(str(path)))
     for note in found.notes:

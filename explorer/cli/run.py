@@ -18,14 +18,16 @@ from probes.schema.until import GRAMMAR, parse_until
 @takes(RunSettings)
 @option("--until", multiple=True, section="Run", help=f"Stop when a condition is met; may be repeated: {GRAMMAR}.")
 @option(
-    "--session",
+    "--record",
+    "record_to",
+    aliases=("session",),
     default="",
     metavar="FILE",
     section="Run",
     help="Record into this new file. [default: nothing is recorded]",
 )
 @option("--json", is_flag=True, help="Print one JSON object a step, then one with the summary.")
-def run_command(typed: Typed, until: tuple[str, ...], session: str, json: bool) -> None:
+def run_command(typed: Typed, until: tuple[str, ...], record_to: str, json: bool) -> None:
     """Step both models and print a row a step."""
     settings = run_settings(typed)
     for condition in until:
@@ -43,7 +45,7 @@ def run_command(typed: Typed, until: tuple[str, ...], session: str, json: bool) 
     from explorer.cli.run_loop import events, recorded, tell_notes, tell_notice
 
     show = JsonLines() if json else LiveTable(Console())
-    with recorded(Path(session) if session else None) as record:
+    with recorded(Path(record_to) if record_to else None) as record:
         with Bar(Console(stderr=True)) as bar:
             from probes.pair import load_pair
 

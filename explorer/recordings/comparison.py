@@ -107,14 +107,14 @@ def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparis
     """
     if len(recordings) < 2:
         raise BadInput("Compare", "A comparison needs two recordings or more.", "Name another file.")
-    sessions = [read_recording(one) for one in recordings]
+    opened = [read_recording(one) for one in recordings]
     notes: dict[str, None] = {}  # one file may be given twice, for two of its runs
-    for session in sessions:
-        name = visible(session.path.name)
-        notes |= dict.fromkeys(f"{name}: {note}" for note in session.notes)
-        if session.chosen is None and len([run for run in session.runs if run.steps]) > 1:
-            notes[f"{name} holds {len(session.runs)} runs; the last one is compared ({name}#1 is the first)."] = None
-    return compare_runs([session.path for session in sessions], [session.run for session in sessions], list(notes))
+    for recording in opened:
+        name = visible(recording.path.name)
+        notes |= dict.fromkeys(f"{name}: {note}" for note in recording.notes)
+        if recording.chosen is None and len([run for run in recording.runs if run.steps]) > 1:
+            notes[f"{name} holds {len(recording.runs)} runs; the last one is compared ({name}#1 is the first)."] = None
+    return compare_runs([recording.path for recording in opened], [recording.run for recording in opened], list(notes))
 
 
 def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequence[str] = ()) -> RunComparison:

@@ -150,7 +150,7 @@ def _found(file: BinaryIO, size: int) -> list[_Found]:
     first, version = _started(file.readline(LONGEST_LINE))
     last = _last_step(file, size, version)
     if first is None and last is None:
-        raise BadInput("Not a recording", "It has no line of a recorded session.")
+        raise BadInput("Not a recording", "It has no line of a recorded run.")
     # Files that were joined have another header after the first line, and their runs may have one number.
     if first is not None and (last is None or first.run == last.run) and not _holds(file, _HEADER):
         return [_Found(first, last)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probes.recording import Session, read
+from probes.recording import Recording, read
 
 _NUMBERED = re.compile(r"(.+)#(\d{1,9})", re.DOTALL)
 
@@ -39,10 +39,10 @@ def chosen(what: Chosen | Path | str) -> Chosen:
     return Chosen(Path(found[1]), int(found[2]))
 
 
-def read_recording(what: Chosen | Path | str, watch: Callable[[int], None] | None = None) -> Session:
-    """The session with that run as the one that is meant. Raises `BadInput` where there is no such file or run."""
+def read_recording(what: Chosen | Path | str, watch: Callable[[int], None] | None = None) -> Recording:
+    """The recording with that run as the one that is meant. Raises `BadInput` where there is no such file or run."""
     which = chosen(what)
-    session = read(which.path, watch)
+    recording = read(which.path, watch)
     if which.run is not None:
-        session.choose(which.run)
-    return session
+        recording.choose(which.run)
+    return recording

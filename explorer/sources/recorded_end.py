@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from probes.recording import RecordedRun, Session
+from probes.recording import RecordedRun, Recording
 from probes.schema.events import BranchOpened, BranchSelected, RunPaused, RunResumed, StepMeasured, Why
 
 _LAST = frozenset({Why.ENDED, Why.TEXT, Why.INVALID, Why.STEPS, Why.CONTEXT})
 """The reasons for which a run ends by itself; for any other it could have gone on."""
 
 
-def end_of(session: Session, run: RecordedRun, branch: int) -> RunPaused:
+def end_of(recording: Recording, run: RecordedRun, branch: int) -> RunPaused:
     """The pause at the end of a branch: why the run ended there, if it did, or how the file ends."""
     last = _last_pause(run, branch)
     if last is not None and last.why in _LAST:
         return replace(last, more=0)  # a recording can't be run again
-    if last is not None or run is not session.runs[-1] or branch != _last_branch(run):
+    if last is not None or run is not recording.runs[-1] or branch != _last_branch(run):
         return RunPaused(0, Why.RECORDED)
-    return RunPaused(0, Why.CUT if session.cut else Why.OPEN)
+    return RunPaused(0, Why.CUT if recording.cut else Why.OPEN)
 
 
 def _last_pause(run: RecordedRun, branch: int) -> RunPaused | None:

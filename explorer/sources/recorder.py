@@ -1,4 +1,4 @@
-"""Records a session while it happens: every event goes to the disk first, and then to whoever shows it."""
+"""Records a recording while it happens: every event goes to the disk first, and then to whoever shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from explorer.sources.source import Sink, Source
-from probes.recording import SessionWriter, sessions_folder
+from probes.recording import RecordingWriter, recordings_folder
 from probes.recording.copy import Copy
 from probes.recording.folder import beside, new_path
 from probes.recording.lines import encode
@@ -55,7 +55,7 @@ class Recorder:
         self._clock = clock
         self._began = clock()
         self._lock = threading.RLock()  # the sink may ask for something at once, which is then recorded too
-        self._writer: SessionWriter | None = None
+        self._writer: RecordingWriter | None = None
         self._pending: list[bytes] = []
         """Lines that are not on the disk yet."""
         self._copy = Copy()
@@ -71,14 +71,14 @@ class Recorder:
         Raises `Failure` where it can't be made. A file that nothing comes into is taken away again by `close`.
         """
         if self._wanted is not None and self._writer is None:
-            self._writer = SessionWriter(self._wanted)
+            self._writer = RecordingWriter(self._wanted)
 
     def rescue(self) -> Path | None:
         """Writes all that the disk has refused to where there is room: the folder of recordings, or the one for
         temporary files. The new file; None where neither takes it."""
         if self._started is None:
             return None
-        for folder in (sessions_folder(), Path(tempfile.gettempdir())):
+        for folder in (recordings_folder(), Path(tempfile.gettempdir())):
             path = new_path(folder, self._started.header, datetime.now())
             with suppress(PhierError, OSError):
                 self.save(path)
@@ -106,7 +106,7 @@ class Recorder:
         return f"{count:,} line{'s are' if count > 1 else ' is'} not recorded: {self._why}"
 
     def save(self, path: Path) -> None:
-        """Writes the whole session to another place and goes on recording there.
+        """Writes the whole recording to another place and goes on recording there.
 
         Raises `BadInput` where `path` exists, `Failure` where that place refuses it too; nothing has changed then.
         """
@@ -157,9 +157,9 @@ class Recorder:
         if self._writer is None:
             if not self._pending:
                 return None
-            folder = self._folder or sessions_folder()
+            folder = self._folder or recordings_folder()
             path = self._wanted or new_path(folder, self._started.header, datetime.now())
-            self._writer = SessionWriter(path)
+            self._writer = RecordingWriter(path)
         try:
             if self._pending:
                 self._writer.append(b"".join(self._pending))
@@ -176,7 +176,7 @@ class Recorder:
 
     def _move(self, path: Path) -> None:
         """Writes all lines into a new file, and goes on there."""
-        writer = SessionWriter(path)
+        writer = RecordingWriter(path)
         try:
             writer.append(b"".join(self._copy.lines()))
         except BaseException:

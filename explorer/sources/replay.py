@@ -15,7 +15,7 @@ from explorer.sources.playhead import Playhead
 from explorer.sources.recorded_end import end_of
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
-from probes.recording import RecordedRun, Session
+from probes.recording import RecordedRun, Recording
 from probes.schema.errors import BadInput, Cancelled, FailureKind, PhierError
 from probes.schema.events import (
     BranchOpened,
@@ -79,7 +79,7 @@ class ReplaySource:
         self._speed = pace
         self._loop = loop
         self._play = play
-        self.session: Session | None = None
+        self.recording: Recording | None = None
         """The contents of the file, once it is read."""
         self._sink: Sink = lambda _event: None
         self._wake = threading.Condition(threading.RLock())
@@ -156,8 +156,8 @@ class ReplaySource:
             case ToEnd():
                 self._to_end(request.id)
             case ShowRun(place):
-                if self.session is not None and 1 <= place <= len(self.session.runs):
-                    self._runs = [self.session.runs[place - 1]]
+                if self.recording is not None and 1 <= place <= len(self.recording.runs):
+                    self._runs = [self.recording.runs[place - 1]]
                     self._begin(0, request.id)
                     self._to_end(request.id)
             case PlayAt(speed):
@@ -185,7 +185,7 @@ class ReplaySource:
 
     def _work(self) -> None:
         try:
-            session = read_recording(Chosen(self.path, self._chosen), self._watch)
+            recording = read_recording(Chosen(self.path, self._chosen), self._watch)
         except PhierError as problem:
             self._tell(failure_of(problem))
             with self._wake:
@@ -193,15 +193,15 @@ class ReplaySource:
                 self._wake.notify_all()
             return
         with self._wake:
-            self.session = session
-            all_of_them = self._play and session.chosen is None
-            self._runs = [run for run in session.runs if all_of_them and run.steps] or [session.run]
+            self.recording = recording
+            all_of_them = self._play and recording.chosen is None
+            self._runs = [run for run in recording.runs if all_of_them and run.steps] or [recording.run]
             self._begin(0)
             if not self._play:
                 self._to_end(0)
-            if session.notes:
+            if recording.notes:
                 title, kind = "Not all of it can be read", FailureKind.PARTLY_READ
-                self._tell(Failed(title, " ".join(session.notes), "The rest is shown.", kind))
+                self._tell(Failed(title, " ".join(recording.notes), "The rest is shown.", kind))
             self._reading = False
         while not self._closed:
             with self._wake:
@@ -266,7 +266,9 @@ class ReplaySource:
         self._shown = self._head.branches.current
 
     def _tell_playback(self, request: int) -> None:
-        runs = tuple((run.place, run_in_a_line(run)) for run in self.session.runs if run.steps) if self.session else ()
+        runs = (
+            tuple((run.place, run_in_a_line(run)) for run in self.recording.runs if run.steps) if self.recording else ()
+        )
         told = PlaybackChanged(
             self._speed, rate_of(self._runs), self._loop, runs, self._runs[self._at].place, request=request
         )
@@ -317,8 +319,8 @@ class ReplaySource:
             self._tell(self._head.select(self._shown, request))
 
     def _end(self) -> RunPaused:
-        assert self.session is not None
-        return end_of(self.session, self._runs[self._at], self._head.branches.current)
+        assert self.recording is not None
+        return end_of(self.recording, self._runs[self._at], self._head.branches.current)
 
 
 def run_in_a_line(run: RecordedRun) -> str:

@@ -1,4 +1,4 @@
-"""Reads session files of any condition: what can be read is given, what can't is counted and said."""
+"""Reads recordings of any condition: what can be read is given, what can't is counted and said."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WATCHED_EVERY = 500
 
 
 @dataclass(slots=True)
-class Session:
+class Recording:
     """What a file holds, and what of it could not be read."""
 
     path: Path
@@ -64,7 +64,9 @@ class Session:
             name = _name(self.path)
             held = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
             raise BadInput(
-                "No such run", f"{name} holds {held}; there is no run {place}.", f"`phier sessions {name}` lists them."
+                "No such run",
+                f"{name} holds {held}; there is no run {place}.",
+                f"`phier recordings {name}` lists them.",
             )
         self.chosen = place
 
@@ -105,8 +107,8 @@ class Session:
         return f"{_lines(self.damaged)} can't be read and are passed over ({listed}{more}). Line {number:,}: {reason}."
 
 
-def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
-    """Reads a session file whole, whatever its condition.
+def read(path: Path, watch: Callable[[int], None] | None = None) -> Recording:
+    """Reads a recording whole, whatever its condition.
 
     `watch` is told now and then how many bytes are read, and may raise `Cancelled`.
 
@@ -115,8 +117,8 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
     A damaged line is passed over; a line lost between two steps leaves an empty step. Memory grows with the readable
     steps, never with a single line.
     """
-    session = Session(path)
-    reading = _Reading(session)
+    recording = Recording(path)
+    reading = _Reading(recording)
     with _opened(path) as file, _collector_at_rest():
         nonsense, opening = 0, b""
         for count, raw in enumerate(_lines_of(file), 1):
@@ -124,23 +126,23 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Session:
             reading.take(raw)
             if watch is not None and count % WATCHED_EVERY == 0:
                 watch(file.tell())
-            if not session.runs:
+            if not recording.runs:
                 nonsense += len(raw or b"") or LONGEST_LINE
                 if nonsense > NONSENSE:
                     break
-    if not session.runs:
-        what = "is not a recording: it has no line of a recorded session"
-        if session.cut and _begins(opening):
+    if not recording.runs:
+        what = "is not a recording: it has no line of a recorded run"
+        if recording.cut and _begins(opening):
             what = "was cut off within its first line"
         raise BadInput("Not a recording", f"{_name(path)} {what}.", "Choose another file.")
-    return session
+    return recording
 
 
 class _Reading:
     """Sorts lines into runs."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
         self._version = OLDEST
         self._line = 0
         """The number of the line that is taken, from 1."""
@@ -150,7 +152,7 @@ class _Reading:
 
     def take(self, raw: bytes | None) -> None:
         """Takes a raw line; None stands for one that was too long."""
-        session = self._session
+        recording = self._recording
         self._line += 1
         if raw is not None and not raw.strip():
             return
@@ -160,41 +162,41 @@ class _Reading:
             found, self._version = decode(raw, self._version)
         except Unreadable as problem:
             if raw is not None and not raw.endswith(b"\n"):
-                session.cut = True
+                recording.cut = True
             else:
                 self._lose(str(problem))
             return
-        session.format = max(session.format, self._version)
+        recording.format = max(recording.format, self._version)
         if isinstance(found, Unknown):
-            if session.runs:
-                session.unknown[visible(found.kind, 40)] += 1
+            if recording.runs:
+                recording.unknown[visible(found.kind, 40)] += 1
         elif isinstance(found.event, RunStarted):
             self._begin(found.event, found.at)
         elif reason := self._run_of(found).add(found):
             self._lose(reason)
 
     def _lose(self, reason: str) -> None:
-        self._session.damaged += 1
-        if len(self._session.faults) < NAMED:
-            self._session.faults.append((self._line, reason))
+        self._recording.damaged += 1
+        if len(self._recording.faults) < NAMED:
+            self._recording.faults.append((self._line, reason))
         self._lost += 1
-        if self._session.runs:
-            self._session.runs[-1].lost += 1
+        if self._recording.runs:
+            self._recording.runs[-1].lost += 1
 
     def _begin(self, event: RunStarted, at: float) -> RecordedRun:
-        run = RecordedRun(event.run, event.header, [Line(at, event)], place=len(self._session.runs) + 1)
-        self._session.runs.append(run)
+        run = RecordedRun(event.run, event.header, [Line(at, event)], place=len(self._recording.runs) + 1)
+        self._recording.runs.append(run)
         self._by_number[event.run] = run
         return run
 
     def _run_of(self, line: Line) -> RecordedRun:
         event = line.event
         if isinstance(event, Failed):
-            number = self._session.runs[-1].number if self._session.runs else 0
+            number = self._recording.runs[-1].number if self._recording.runs else 0
         else:
             number = event.run
         if number not in self._by_number:
-            self._session.headless += 1
+            self._recording.headless += 1
             self._begin(RunStarted(number, unknown_header()), line.at).lost = self._lost
         return self._by_number[number]
 
@@ -241,7 +243,7 @@ def _lines_of(file: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _begins(raw: bytes) -> bool:
-    """Is this how a session file begins, as far as it goes?"""
+    """Is this how a recording begins, as far as it goes?"""
     start = raw.removeprefix(BYTE_ORDER_MARK).lstrip()[: len(_OPENING)]
     return bool(start) and _OPENING.startswith(start)
 

@@ -1,4 +1,4 @@
-"""The runs that a session file holds, built from its lines; lines that are lost leave a gap and nothing worse."""
+"""The runs that a recording holds, built from its lines; lines that are lost leave a gap and nothing worse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_KINDS, MOST_COLUMNS = 50, 200
 
 @dataclass(slots=True)
 class RecordedRun:
-    """One run of a session: from its header to the next one's."""
+    """One run of a recording: from its header to the next one's."""
 
     number: int
     """As the file numbers it."""

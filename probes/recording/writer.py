@@ -1,4 +1,4 @@
-"""Writes a session file: every event is a line, and every line is on the disk before the call returns.
+"""Writes a recording: every event is a line, and every line is on the disk before the call returns.
 
 Each line is one `write` and one `fdatasync`, so that a killed program loses nothing and a power cut at most the line
 it interrupts. Measured on ext4 on a virtual disk, a step of 4 kB: 0.01 ms to write, 0.25 ms with the sync (4 ms once
@@ -33,7 +33,7 @@ _LOOKED_AT = 256
 """Bytes at the beginning of a file in which another program's are noticed."""
 
 
-class SessionWriter:
+class RecordingWriter:
     """Appends to a new file; never overwrites one.
 
     Raises `BadInput` where the file exists and `Failure` where it can't be made. `sync_every` is the longest time in
@@ -132,7 +132,7 @@ class SessionWriter:
         finally:
             os.close(file)
 
-    def __enter__(self) -> SessionWriter:
+    def __enter__(self) -> RecordingWriter:
         return self
 
     def __exit__(

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import platformdirs
 
-CACHE_VARIABLE, SESSIONS_VARIABLE, CONFIG_VARIABLE = "PHIER_CACHE", "PHIER_SESSIONS", "PHIER_CONFIG"
+CACHE_VARIABLE, RECORDINGS_VARIABLE, CONFIG_VARIABLE = "PHIER_CACHE", "PHIER_RECORDINGS", "PHIER_CONFIG"
+EARLIER_VARIABLE = "PHIER_SESSIONS"
+"""The earlier name of `PHIER_RECORDINGS`."""
 
 
 def cache_folder() -> Path:
@@ -19,9 +21,10 @@ def cache_folder() -> Path:
     return _folder(CACHE_VARIABLE, lambda: platformdirs.user_cache_path("phier", appauthor=False))
 
 
-def sessions_folder() -> Path:
+def recordings_folder() -> Path:
     """Recordings."""
-    return _folder(SESSIONS_VARIABLE, lambda: platformdirs.user_data_path("phier", appauthor=False) / "sessions")
+    variable = RECORDINGS_VARIABLE if os.environ.get(RECORDINGS_VARIABLE) else EARLIER_VARIABLE
+    return _folder(variable, lambda: platformdirs.user_data_path("phier", appauthor=False) / "sessions")
 
 
 def config_folder() -> Path:

@@ -22,7 +22,7 @@ def test_a_run_is_recorded_and_goes_on_from_its_recording(large: Path, device: t
     answer = phier(
         "run", "--dense", str(large), "--prune", "wanda:0.5", "--samples", "4", "--length", "32",
         "--prompt", "the king", "--follow", "free", "--steps", "6", "--json",
-        "--session", str(tmp_path / "run.jsonl"), *where,
+        "--record", str(tmp_path / "run.jsonl"), *where,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     *steps, last = [json.loads(line) for line in answer.stdout.splitlines()]

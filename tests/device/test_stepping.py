@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from probes.models.loaded import Loaded
 from probes.pair import Pair
-from probes.recording import SessionWriter, read
+from probes.recording import RecordingWriter, read
 from probes.schema.events import RunStarted, StepMeasured
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings, Sampling
@@ -213,7 +213,7 @@ def test_a_recording_made_here_opens_and_its_steps_are_measured_again_to_the_las
     pair = Pair(large_loaded, Loaded(other, large_loaded.tokenizer, large_loaded.info), None)
     settings = RunSettings("the king", follow=Follow.FREE, steps=12, sampling=Sampling(temperature=1.0, seed=5))
     prompt = pair.prompt(settings)
-    with SessionWriter(tmp_path / "run.jsonl") as writer, pair.lockstep(settings, prompt) as stepping:
+    with RecordingWriter(tmp_path / "run.jsonl") as writer, pair.lockstep(settings, prompt) as stepping:
         writer.write(RunStarted(0, pair.header(settings, prompt)))
         path = []
         for record in stepping:

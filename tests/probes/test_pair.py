@@ -189,7 +189,7 @@ def test_phier_run_prints_a_step_a_line_then_the_summary(dense: Path, pruned: Pa
     recording = tmp_path / "run.jsonl"
     answer = run(
         "--dense", str(dense), "--pruned", str(pruned), "--prompt", "the king", "--follow", "free", "--steps", "5",
-        "--temperature", "1", "--seed", "3", "--json", "--session", str(recording),
+        "--temperature", "1", "--seed", "3", "--json", "--record", str(recording),
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     *steps, last = [json.loads(line) for line in answer.stdout.splitlines()]
@@ -198,7 +198,7 @@ def test_phier_run_prints_a_step_a_line_then_the_summary(dense: Path, pruned: Pa
     assert last["summary"]["kl_sum"] == pytest.approx(sum(step["p"]["kl"] for step in steps))
     assert last["settings"]["sampling"]["seed"] == 3
     assert recording.read_text().count("\n") >= 6
-    again = run("--dense", str(dense), "--pruned", str(pruned), "--session", str(recording))
+    again = run("--dense", str(dense), "--pruned", str(pruned), "--record", str(recording))
     assert again.returncode == 2
     assert "never overwritten" in again.stderr
 

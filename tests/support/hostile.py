@@ -33,7 +33,7 @@ OTHERS: tuple[Any, ...] = (None, True, False, [], {}, [[]], {"a": {"b": [1]}}, [
 
 
 def hostile(events: Sequence[Event], seed: int, changes: int = 6) -> bytes:
-    """The session file of these events after so many accidents."""
+    """The recording of these events after so many accidents."""
     draw = random.Random(seed)
     lines = [json.loads(encode(event, place * 0.5)) for place, event in enumerate(events)]
     for _ in range(changes):

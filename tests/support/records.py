@@ -52,7 +52,7 @@ def settings(follow: Follow = Follow.FREE, *, steps: int = 64, seed: int | None 
     return RunSettings(PROMPT, follow=follow, text=text, steps=steps, sampling=sampling, top=5)
 
 
-def session_events(
+def recorded_events(
     steps: int = 24,
     *,
     follow: Follow = Follow.FREE,
@@ -104,7 +104,7 @@ def of_run(run: int, events: Iterable[Event]) -> list[Event]:
 
 
 def write_events(path: Path, events: Sequence[Event], *, every: float = 0.5) -> Path:
-    """A session file of these events, `every` seconds apart."""
+    """A recording of these events, `every` seconds apart."""
     path.write_bytes(b"".join(encode(event, index * every) for index, event in enumerate(events)))
     return path
 

@@ -52,34 +52,34 @@ def export_recordings(
     if not recordings:
         raise BadInput("Export", "No recording is named.", "Name a file.")
     _useful(to, every=every, figures=figures, own=own, caption=caption)
-    sessions = [read_recording(one) for one in recordings]
-    for session in sessions:
-        if not session.run.path:
+    opened = [read_recording(one) for one in recordings]
+    for recording in opened:
+        if not recording.run.path:
             raise BadInput(
-                "Nothing to export", f"{flowing(str(session.path))} holds no step.", "Choose another recording."
+                "Nothing to export", f"{flowing(str(recording.path))} holds no step.", "Choose another recording."
             )
-    notes = [flowing(f"{session.path.name}: {note}") for session in sessions for note in session.notes]
+    notes = [flowing(f"{recording.path.name}: {note}") for recording in opened for note in recording.notes]
     notes = list(dict.fromkeys(notes))  # one file may be given twice, for two of its runs
     if to in TABLE_FORMATS:
         from explorer.recordings.export.table_files import WRITERS
         from explorer.recordings.export.tables import tables
 
-        files = {table.name: WRITERS[to](table) for table in tables(sessions, every=every)}
+        files = {table.name: WRITERS[to](table) for table in tables(opened, every=every)}
     elif to in FIGURE_FORMATS:
         from explorer.recordings.export.matplotlib_figures import draw
 
-        files, more = draw(sessions, to, names=figures, own=own, caption=caption)
+        files, more = draw(opened, to, names=figures, own=own, caption=caption)
         notes += more
     else:
         from explorer.recordings.export.page import page
         from explorer.recordings.export.several import unlike
 
-        files = {"page": page(sessions)}
-        notes += unlike(sessions)
+        files = {"page": page(opened)}
+        notes += unlike(opened)
     stem = _stem([chosen(one).stem for one in recordings], out, to)
     alone = len(files) == 1 and to not in TABLE_FORMATS
     targets = {name: stem.with_name(f"{stem.name}.{to}" if alone else f"{stem.name}.{name}.{to}") for name in files}
-    _spare([session.path for session in sessions], targets.values())
+    _spare([recording.path for recording in opened], targets.values())
     for name, target in targets.items():
         _write(target, files[name])
     return Exported(tuple(targets.values()), tuple(notes))

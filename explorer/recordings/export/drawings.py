@@ -16,15 +16,15 @@ from explorer.recordings.export.several import unlike
 from explorer.words.charts import CHARTS, charts
 from explorer.words.figures import Scope
 from explorer.words.token_text import flowing
-from probes.recording import Session
+from probes.recording import Recording
 
 
-def material(sessions: Sequence[Session], *, own: bool = False) -> Material:
+def material(recordings: Sequence[Recording], *, own: bool = False) -> Material:
     """The shown path of each recording's last run."""
-    runs = [session.run for session in sessions]
-    labels = labels_of([session.path for session in sessions], runs)
+    runs = [recording.run for recording in recordings]
+    labels = labels_of([recording.path for recording in recordings], runs)
     subjects = (Subject(flowing(label), run.header, run.path) for label, run in zip(labels, runs, strict=True))
-    return Material(tuple(subjects), own, unlike(sessions))
+    return Material(tuple(subjects), own, unlike(recordings))
 
 
 def print_figure(name: str, of: Material) -> PrintFigure | str:

@@ -24,7 +24,7 @@ from explorer.recordings.export.matplotlib_axes import (
 )
 from explorer.recordings.export.panels import Panel, PrintFigure
 from explorer.recordings.export.wrapping import in_font, lines_in_font
-from probes.recording import Session
+from probes.recording import Recording
 from probes.schema.errors import BadInput
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _HANDLE, _BESIDE, _APART = 3.0, 0.8, 2.0
 
 
 def draw(
-    sessions: Sequence[Session],
+    recordings: Sequence[Recording],
     to: str,
     *,
     names: Sequence[str] = (),
@@ -62,7 +62,7 @@ def draw(
     unknown = [name for name in names if name not in FIGURE_NAMES]
     if unknown:
         raise BadInput("Figures", f"There is no figure {unknown[0]!r}.", f"Choose among {', '.join(FIGURE_NAMES)}.")
-    of = material(sessions, own=own)
+    of = material(recordings, own=own)
     drawings = [print_figure(name, of) for name in names or FIGURE_NAMES]
     notes = [*of.warnings, *(one for one in drawings if isinstance(one, str))]
     if own and not of.free:

@@ -21,7 +21,7 @@ from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
 from explorer.words.model_texts import SPLIT, text_title, written_token
 from explorer.words.summary_figures import summary_figures
 from explorer.words.token_text import flowing
-from probes.recording import Session
+from probes.recording import Recording
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
@@ -30,9 +30,9 @@ LEFT_OUT = "▢"
 """Shown in place of a step that can't be read."""
 
 
-def page(sessions: Sequence[Session]) -> bytes:
+def page(recordings: Sequence[Recording]) -> bytes:
     """The page of one or several recordings, of each the path that was shown last."""
-    found = page_recordings(sessions)
+    found = page_recordings(recordings)
     skeleton, style, script = (_part(name) for name in ("page.html", "page.css", "page.js"))
     parts = {
         "title": html.escape(flowing(" · ".join(entry.label for entry in found))),
@@ -41,7 +41,7 @@ def page(sessions: Sequence[Session]) -> bytes:
         "style": style,
         "script": script,
         "choices": _choices(found),
-        "warnings": "".join(f'<p class="note">{html.escape(warning)}</p>' for warning in unlike(sessions)),
+        "warnings": "".join(f'<p class="note">{html.escape(warning)}</p>' for warning in unlike(recordings)),
         "recordings": "\n".join(_recording(place, entry) for place, entry in enumerate(found)),
         "legend": _legend(),
         "data": script_data([entry.data for entry in found]),

@@ -17,7 +17,7 @@ from explorer.words import sentences as reading
 from explorer.words.charts import CHARTS, ChartKind, ScaleKind, charts
 from explorer.words.figures import FIGURES, Scope, value
 from explorer.words.token_text import flowing, quoted
-from probes.recording import Session
+from probes.recording import Recording
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord, TopToken
 from probes.schema.summary import Summary, summarise
@@ -62,20 +62,20 @@ READOUT = charts("p.kl", "p.tv", "h.cos", "z.cos_centred", "p.cos")
 """The figures beside the cursor's step."""
 
 
-def page_recordings(sessions: Sequence[Session]) -> list[PageRecording]:
+def page_recordings(recordings: Sequence[Recording]) -> list[PageRecording]:
     """The recordings of a page, with labels that tell them apart."""
-    labels = labels_of([session.path for session in sessions], [session.run for session in sessions])
-    return [_entry(session, label) for session, label in zip(sessions, labels, strict=True)]
+    labels = labels_of([recording.path for recording in recordings], [recording.run for recording in recordings])
+    return [_entry(recording, label) for recording, label in zip(recordings, labels, strict=True)]
 
 
-def _entry(session: Session, label: str) -> PageRecording:
-    run = session.run
+def _entry(recording: Recording, label: str) -> PageRecording:
+    run = recording.run
     path = run.path
-    notes = list(session.notes)
+    notes = list(recording.notes)
     if len(run.branches) > 1:
         notes.append(f"This is one of {len(run.branches)} branches of the recording.")
-    if len(session.runs) > 1:
-        notes.append(f"This is one of {len(session.runs)} runs in the recording.")
+    if len(recording.runs) > 1:
+        notes.append(f"This is one of {len(recording.runs)} runs in the recording.")
     columns = Columns(path)
     columns.catch_up()
     diverged = columns.diverged is not None

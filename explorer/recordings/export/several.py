@@ -9,15 +9,15 @@ from pathlib import Path
 from explorer.recordings.comparison import compare_runs
 from explorer.sources.chosen import Chosen, chosen
 from explorer.words.token_text import flowing
-from probes.recording import Session
+from probes.recording import Recording
 from probes.schema.foreign_text import visible
 
 
-def unlike(sessions: Sequence[Session]) -> tuple[str, ...]:
+def unlike(recordings: Sequence[Recording]) -> tuple[str, ...]:
     """The warnings of `phier compare`: other prompts, dense models, analysis temperatures."""
-    if len(sessions) < 2:
+    if len(recordings) < 2:
         return ()
-    compared = compare_runs([session.path for session in sessions], [session.run for session in sessions])
+    compared = compare_runs([recording.path for recording in recordings], [recording.run for recording in recordings])
     return tuple(flowing(warning) for warning in compared.warnings)
 
 

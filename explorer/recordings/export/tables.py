@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from explorer.recordings.export.several import names_of
 from explorer.sources.chosen import Chosen
-from probes.recording import RecordedRun, Session
+from probes.recording import RecordedRun, Recording
 from probes.schema.events import Cell, Explained
 from probes.schema.header import RunHeader
 from probes.schema.record import (
@@ -74,21 +74,23 @@ class MeasuredStep:
     record: StepRecord
 
 
-def tables(sessions: Sequence[Session], *, every: bool = False) -> list[ExportTable]:
+def tables(recordings: Sequence[Recording], *, every: bool = False) -> list[ExportTable]:
     """The tables of all recordings together, those without a row left out.
 
     By default they hold the path that was shown last in each recording's run; with `every`, each step that was
     measured in any run on any branch, once, under the branch it was measured on.
     """
-    names = names_of([Chosen(session.path, session.chosen) for session in sessions])
+    names = names_of([Chosen(recording.path, recording.chosen) for recording in recordings])
     steps = [
-        step for name, session in zip(names, sessions, strict=True) for step in measured_steps(name, session, every)
+        step
+        for name, recording in zip(names, recordings, strict=True)
+        for step in measured_steps(name, recording, every)
     ]
     found = [_steps(steps), _tokens(steps)]
     explanations = [
         (name, run, explained)
-        for name, session in zip(names, sessions, strict=True)
-        for run in _runs(session, every)
+        for name, recording in zip(names, recordings, strict=True)
+        for run in _runs(recording, every)
         for explained in run.explanations
         if every or _on_path(run, explained)
     ]
@@ -100,17 +102,17 @@ def tables(sessions: Sequence[Session], *, every: bool = False) -> list[ExportTa
     return [table for table in found if len(table)]
 
 
-def measured_steps(name: str, session: Session, every: bool) -> Iterator[MeasuredStep]:
+def measured_steps(name: str, recording: Recording, every: bool) -> Iterator[MeasuredStep]:
     """The steps of a recording of that name with the branch each was measured on."""
-    for run in _runs(session, every):
+    for run in _runs(recording, every):
         for branch, record in _every_step(run) if every else _shown_path(run):
             seconds = run.seconds.get((branch, record.step))
             yield MeasuredStep(name, run.header, run.number, branch, seconds, record)
 
 
-def _runs(session: Session, every: bool) -> Sequence[RecordedRun]:
+def _runs(recording: Recording, every: bool) -> Sequence[RecordedRun]:
     """The chosen run; with `every`, all runs if none is chosen."""
-    return session.runs if every and session.chosen is None else [session.run]
+    return recording.runs if every and recording.chosen is None else [recording.run]
 
 
 def _every_step(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:

@@ -26,9 +26,9 @@ Library = Callable[[], Sequence[ListedRun]]
 def library() -> list[ListedRun]:
     """The recordings in the user's folder and those that come with the program."""
     from explorer.recordings.library import recordings
-    from probes.recording import sessions_folder
+    from probes.recording import recordings_folder
 
-    return recordings(sessions_folder(), *_shipped())
+    return recordings(recordings_folder(), *_shipped())
 
 
 def _shipped() -> list[Path]:

@@ -69,7 +69,7 @@ def test_names_that_are_too_long_for_the_disk_are_a_sentence(tmp_path: Path) -> 
     for arguments in (
         ["compare", long, long],
         ["export", long, "--to", "csv"],
-        ["run", "--session", long],
+        ["run", "--record", long],
         ["prune", "--prune", "magnitude:0.5", "--out", long],
         ["export", str(shipped_folder() / "mild.jsonl"), "--to", "csv", "--out", long],
     ):

@@ -42,7 +42,7 @@ CHEAP = {
     "run --device cpu --device-map auto": "Give --device or --device-map, not both",
     "run --calibration text.tx": "There is no file text.tx. Did you mean text.txt?",
     "run --prune wanda:table=text.tx": "text.tx can't be read: there is no such file. Did you mean text.txt?",
-    "run --session text.txt": "text.txt exists already, and a recording is never overwritten",
+    "run --record text.txt": "text.txt exists already, and a recording is never overwritten",
     "run --dense models/tiny --prune drop-attn@layers=1,40": "names layer 40, and models/tiny has 3 layers",
     "run --prune wanda:0.5@layers=28-31": "names layer 30-31, and demo has 30 layers. Layers count from 0 to 29.",
     "run --prune wnda:0.5": "'wnda' is not a method. Did you mean wanda?",
@@ -60,7 +60,7 @@ CHEAP = {
 }
 IGNORED = {
     "run --prune=": "--prune is empty",
-    "run --session=": "--session is empty",
+    "run --session=": "--record is empty",
     "run --dense=": "--dense is empty",
     "run --pruned models/tiny --calibration=": "--calibration is empty",
     "inspect models/tiny --against=": "--against is empty",

@@ -8,31 +8,31 @@ from pathlib import Path
 import pytest
 
 from explorer.recordings.shipped import shipped_folder
-from tests.support.records import session_events, write_events
+from tests.support.records import recorded_events, write_events
 from tests.support.shell import phier
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> tuple[Path, Path]:
     return (
-        write_events(tmp_path / "mild.jsonl", session_events(20, setting="wanda:0.2")),
-        write_events(tmp_path / "hard.jsonl", session_events(24, setting="wanda:0.9")),
+        write_events(tmp_path / "mild.jsonl", recorded_events(20, setting="wanda:0.2")),
+        write_events(tmp_path / "hard.jsonl", recorded_events(24, setting="wanda:0.9")),
     )
 
 
 def test_sessions_lists_and_searches_what_the_folder_holds(two: tuple[Path, Path], tmp_path: Path) -> None:
-    everything = phier("sessions", folder=tmp_path)
+    everything = phier("recordings", folder=tmp_path)
     assert everything.returncode == 0
     assert "mild.jsonl" in everything.stdout
     assert "hard.jsonl" in everything.stdout
     assert "collapse.jsonl" in everything.stdout
-    found = phier("sessions", "wanda:0.9", folder=tmp_path).stdout
+    found = phier("recordings", "wanda:0.9", folder=tmp_path).stdout
     assert "hard.jsonl" in found
     assert "mild.jsonl" not in found
 
 
 def test_words_that_no_recording_has_are_answered_with_a_sentence(tmp_path: Path) -> None:
-    done = phier("sessions", "zzz", "\x1b[31m", folder=tmp_path)
+    done = phier("recordings", "zzz", "\x1b[31m", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == 'No recording matches "zzz ␛[31m".\n'
 
@@ -81,11 +81,18 @@ def test_the_shipped_recordings_are_found_from_anywhere(tmp_path: Path) -> None:
 def test_what_a_file_calls_its_models_is_shown_and_never_obeyed(tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07[/bold][red]"
     paths = [
-        write_events(tmp_path / f"{name}.jsonl", session_events(4, setting=evil + name)) for name in ("one", "two")
+        write_events(tmp_path / f"{name}.jsonl", recorded_events(4, setting=evil + name)) for name in ("one", "two")
     ]
-    for words in (("sessions", "one"), ("compare", *paths)):
+    for words in (("recordings", "one"), ("compare", *paths)):
         done = phier(*words, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout
         assert "\x07" not in done.stdout
         assert "[/bold][red]one" in done.stdout
+
+
+def test_the_earlier_names_still_work(two: tuple[Path, Path], tmp_path: Path) -> None:
+    assert phier("sessions", folder=tmp_path).stdout == phier("recordings", folder=tmp_path).stdout
+    assert "sessions" not in phier("--help", folder=tmp_path).stdout
+    done = phier("export", str(two[0]), "--to", "csv", "--total", "--out", str(tmp_path / "x"), folder=tmp_path)
+    assert "--own" in done.stderr

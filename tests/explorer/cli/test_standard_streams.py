@@ -21,8 +21,8 @@ FULL = Path("/dev/full")
 PLAIN = [
     ["--help"],
     ["run", "--help"],
-    ["sessions"],
-    ["sessions", "Σ no such recording"],
+    ["recordings"],
+    ["recordings", "Σ no such recording"],
     ["compare", MILD, COLLAPSE],
     ["compare", "--json", MILD, COLLAPSE],
     ["export", MILD, "--to", "jsonl", "--out", "exported/"],
@@ -72,8 +72,8 @@ def model(tmp_path_factory) -> str:
 def with_model(model: str) -> list[list[str]]:
     setting = ["--dense", model, "--prune", "magnitude:0.5"]
     return [
-        ["run", *setting, "--steps", "2", "--prompt", "Σ é 猫", "--session", "table.jsonl"],
-        ["run", *setting, "--steps", "2", "--json", "--session", "lines.jsonl"],
+        ["run", *setting, "--steps", "2", "--prompt", "Σ é 猫", "--record", "table.jsonl"],
+        ["run", *setting, "--steps", "2", "--json", "--record", "lines.jsonl"],
         ["prune", *setting, "--out", "pruned"],
         ["inspect", "pruned", "--against", model],
         ["bench", "methods", *setting, "--steps", "2"],
@@ -85,7 +85,7 @@ def test_characters_that_an_encoding_lacks_are_replaced(encoding, tmp_path):
     ended, codes = run([*PLAIN, ["phier-tui", "--help"]], tmp_path, encoding)
     assert codes == [0] * (len(PLAIN) + 1)
     assert b"?KL" in ended.stdout  # ΣKL in the heading of the recordings
-    assert "ΣKL" in run([["sessions"]], tmp_path)[0].stdout.decode()
+    assert "ΣKL" in run([["recordings"]], tmp_path)[0].stdout.decode()
 
 
 def test_commands_with_models_print_in_any_encoding(model, tmp_path):
@@ -124,7 +124,7 @@ class TestOnAFullDisk:
 
 
 def test_a_reader_that_goes_ends_a_command_in_silence(tmp_path):
-    for arguments in (["compare", "--json", MILD, COLLAPSE], ["sessions"], ["--help"]):
+    for arguments in (["compare", "--json", MILD, COLLAPSE], ["recordings"], ["--help"]):
         reads, writes = os.pipe()
         os.close(reads)
         ended, codes = run([arguments], tmp_path, stdout=writes)

@@ -21,11 +21,11 @@ from probes.schema.events import Event, RunStarted, StepMeasured
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, Sampling
 from probes.schema.summary import summarise
-from tests.support.records import records, session_events, write_events
+from tests.support.records import recorded_events, records, write_events
 
 
 def recorded(folder: Path, name: str, setting: str = "wanda:0.5", **asked: Any) -> Path:
-    return write_events(folder / f"{name}.jsonl", session_events(24, setting=setting, **asked))  # type: ignore[arg-type]  # passed on as given
+    return write_events(folder / f"{name}.jsonl", recorded_events(24, setting=setting, **asked))  # type: ignore[arg-type]  # passed on as given
 
 
 def with_header(events: list[Event], **changed: Any) -> list[Event]:
@@ -41,7 +41,7 @@ def two(tmp_path: Path) -> list[Path]:
 
 
 def test_every_figure_is_the_summary_of_the_steps_all_have(tmp_path: Path) -> None:
-    long, short = session_events(30, setting="wanda:0.3"), session_events(12, setting="wanda:0.6")
+    long, short = recorded_events(30, setting="wanda:0.3"), recorded_events(12, setting="wanda:0.6")
     found = compare_recordings([write_events(tmp_path / "a.jsonl", long), write_events(tmp_path / "b.jsonl", short)])
     assert found.common == 12
     assert found.entries[0].summary == summarise(records(long)[:12])
@@ -68,7 +68,7 @@ def stopped(events: list[Event], after: int) -> list[Event]:
 
 
 def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_all(tmp_path: Path) -> None:
-    whole, short = session_events(24, setting="wanda:0.3"), stopped(session_events(24, setting="wanda:0.6"), 7)
+    whole, short = recorded_events(24, setting="wanda:0.3"), stopped(recorded_events(24, setting="wanda:0.6"), 7)
     found = compare_recordings([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", short)])
     assert (found.common, found.shared, found.both) == (24, 24, 7)
     rows = {row.figure.label: row for row in found.rows}
@@ -112,7 +112,7 @@ def test_figures_leave_out_what_one_of_them_could_not_compare(tmp_path: Path) ->
 
 
 def test_figures_over_no_step_at_all_are_missing(tmp_path: Path) -> None:
-    whole, none = session_events(8, setting="wanda:0.3"), stopped(session_events(8), 0)
+    whole, none = recorded_events(8, setting="wanda:0.3"), stopped(recorded_events(8), 0)
     found = compare_recordings([write_events(tmp_path / "a.jsonl", whole), write_events(tmp_path / "b.jsonl", none)])
     rows = {row.figure.label: row for row in found.rows}
     assert rows["ΣKL, own contexts"].values == rows["same top-1"].values == (None, None)
@@ -121,8 +121,8 @@ def test_figures_over_no_step_at_all_are_missing(tmp_path: Path) -> None:
 
 def test_the_table_and_the_object_say_over_how_many_steps_a_figure_is(tmp_path: Path) -> None:
     paths = [
-        write_events(tmp_path / "a.jsonl", session_events(24, setting="wanda:0.3")),
-        write_events(tmp_path / "b.jsonl", stopped(session_events(24, setting="wanda:0.6"), 7)),
+        write_events(tmp_path / "a.jsonl", recorded_events(24, setting="wanda:0.3")),
+        write_events(tmp_path / "b.jsonl", stopped(recorded_events(24, setting="wanda:0.6"), 7)),
     ]
     found = compare_recordings(paths)
     console = Console(width=120, record=True, file=StringIO())
@@ -216,7 +216,7 @@ def test_a_file_that_is_there_twice_is_numbered(tmp_path: Path) -> None:
 
 def test_nothing_is_compared_with_a_header_that_is_lost(tmp_path: Path) -> None:
     sound = [recorded(tmp_path, "a", seed=1), recorded(tmp_path, "b", seed=2, follow=Follow.DENSE)]
-    lost = write_events(tmp_path / "lost.jsonl", session_events(24)[1:])
+    lost = write_events(tmp_path / "lost.jsonl", recorded_events(24)[1:])
     for place in range(3):
         found = compare_recordings([*sound[:place], lost, *sound[place:]])
         assert found.entries[place].label == "lost"
@@ -231,7 +231,7 @@ def test_nothing_is_compared_with_a_header_that_is_lost(tmp_path: Path) -> None:
 
 
 def test_another_prompt_is_warned_of_where_it_begins(tmp_path: Path) -> None:
-    events = session_events(8)
+    events = recorded_events(8)
     a = write_events(tmp_path / "a.jsonl", with_header(events, prompt_ids=(1, 2, 3)))
     b = write_events(tmp_path / "b.jsonl", with_header(events, prompt_ids=(1, 2, 4)))
     [warning] = compare_recordings([a, b]).warnings
@@ -242,7 +242,7 @@ def test_another_prompt_is_warned_of_where_it_begins(tmp_path: Path) -> None:
 
 
 def test_another_dense_model_and_another_temperature_are_warned_of(tmp_path: Path) -> None:
-    events = session_events(8)
+    events = recorded_events(8)
     start = next(event for event in events if isinstance(event, RunStarted))
     dense = replace(start.header.dense, name="Other", fingerprint="ff")
     settings = replace(start.header.settings, analysis_temperature=2.0)
@@ -270,7 +270,7 @@ def test_invalid_and_infinite_steps_are_in_the_table(tmp_path: Path) -> None:
 def test_too_few_or_empty_recordings_are_refused(tmp_path: Path, two: list[Path]) -> None:
     with pytest.raises(BadInput, match="two recordings"):
         compare_recordings(two[:1])
-    empty = write_events(tmp_path / "empty.jsonl", session_events(4)[:1])
+    empty = write_events(tmp_path / "empty.jsonl", recorded_events(4)[:1])
     with pytest.raises(BadInput, match="holds no step"):
         compare_recordings([two[0], empty])
 
@@ -285,7 +285,7 @@ def test_the_table_says_warnings_first_and_marks_differences(tmp_path: Path, two
     assert "first split [step]" in text
     survival = next(line for line in text.splitlines() if line.startswith("survival "))
     assert survival.rstrip().endswith("pt")
-    other = write_events(tmp_path / "o.jsonl", with_header(session_events(16), prompt_text="Another question"))
+    other = write_events(tmp_path / "o.jsonl", with_header(recorded_events(16), prompt_text="Another question"))
     print_compared(compare_recordings([two[0], other]), console)
     assert console.export_text().lstrip().startswith("! The prompts differ")
 
@@ -302,7 +302,7 @@ def test_the_json_object_names_what_is_not_finite(tmp_path: Path) -> None:
 
 
 def test_nothing_a_model_wrote_reaches_the_terminal_as_a_control(tmp_path: Path) -> None:
-    events = session_events(8)
+    events = recorded_events(8)
     hostile = [
         replace(e, record=replace(e.record, taken=replace(e.record.taken, token="\x1b[31m\x07")))
         if isinstance(e, StepMeasured) and e.record.step == 5 and e.record.taken

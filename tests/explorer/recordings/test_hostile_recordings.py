@@ -28,18 +28,18 @@ from probes.schema.bounds import LONGEST_TEXT, LONGEST_TOKEN, MOST_MATRICES
 from probes.schema.errors import PhierError
 from probes.schema.header import MatrixReport
 from tests.support.hostile import chain, hostile
-from tests.support.records import session_events, write_events
+from tests.support.records import recorded_events, write_events
 from tests.support.shell import phier
 from tests.support.stage import Clock, at_rest, press, screen_text, settle
 
-EVENTS = session_events(14, fork_at=5)
+EVENTS = recorded_events(14, fork_at=5)
 ACTING = "\x1b\x00\x07\x9b\u202e\u200b\ufeff"
 """Some of what a terminal would act upon."""
 Lines = list[dict[str, Any]]
 
 
 def plain() -> Lines:
-    return [json.loads(encode(event, 1.0)) for event in session_events(6)]
+    return [json.loads(encode(event, 1.0)) for event in recorded_events(6)]
 
 
 def written(tmp_path: Path, lines: Lines | bytes) -> Path:
@@ -51,7 +51,7 @@ def written(tmp_path: Path, lines: Lines | bytes) -> Path:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_a_file_holds_is_shown_or_said(tmp_path: Path, seed: int) -> None:
-    sound = write_events(tmp_path / "sound.jsonl", session_events(6))
+    sound = write_events(tmp_path / "sound.jsonl", recorded_events(6))
     path = written(tmp_path, hostile(EVENTS, seed))
     printed = io.StringIO()
     last_run_of(path)
@@ -258,8 +258,8 @@ def test_the_name_of_a_file_is_data_too(tmp_path: Path) -> None:
     one.write_bytes(b"".join(encode(event, 0.0) for event in EVENTS))
     empty.write_bytes(b"")
     for words in (
-        ("sessions",),
-        ("sessions", odd),
+        ("recordings",),
+        ("recordings", odd),
         ("compare", odd, odd),
         ("compare", odd, odd, "--json"),
         ("compare", odd, f"{odd}#9"),
@@ -296,7 +296,7 @@ def test_printed_json_shows_what_acts_as_its_number(tmp_path: Path) -> None:
 
 
 def test_two_recordings_exported_together_are_called_after_both(tmp_path: Path) -> None:
-    paths = [write_events(tmp_path / f"{name}.jsonl", session_events(4)) for name in ("a", "b")]
+    paths = [write_events(tmp_path / f"{name}.jsonl", recorded_events(4)) for name in ("a", "b")]
     alone = export_recordings(paths[:1], "csv", f"{tmp_path}/out/").paths
     before = [path.read_bytes() for path in alone]
     both = export_recordings(paths, "csv", f"{tmp_path}/out/").paths

@@ -20,7 +20,7 @@ from probes.recording import lines, read
 from probes.schema.events import StepMeasured
 from probes.schema.settings import Follow
 from tests.support.programs import missing
-from tests.support.records import records, session_events, write_events
+from tests.support.records import recorded_events, records, write_events
 
 SESSIONS = Path(__file__).parents[3] / "sessions"
 README = (SESSIONS / "README.md").read_text("utf-8")
@@ -67,8 +67,8 @@ def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, code:
     for library in re.findall(r"^import (pandas|polars)", code, re.MULTILINE):
         if find_spec(library) is None:
             missing(f"{library} is not installed; `make test` installs it")
-    steps = session_events(60 if split is None else 150, follow=Follow.DENSE)
-    diverged = records(session_events(40))[-1]
+    steps = recorded_events(60 if split is None else 150, follow=Follow.DENSE)
+    diverged = records(recorded_events(40))[-1]
     assert not diverged.same_context
     late = [
         replace(one, record=replace(diverged, step=one.record.step))

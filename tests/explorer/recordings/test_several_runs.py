@@ -26,7 +26,7 @@ from probes.schema.events import Event, RunStarted
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Prune
 from probes.schema.settings import Follow, RunSettings
-from tests.support.records import session_events, write_events
+from tests.support.records import recorded_events, write_events
 from tests.support.shell import phier
 from tests.support.stage import PROMPT, Clock, at_rest, listed, press, screen_text
 
@@ -46,10 +46,10 @@ def numbered(events: list[Event], run: int, prompt: str = "") -> list[Event]:
 def file(tmp_path: Path) -> Path:
     """A sitting of four runs: two settings, another prompt, and one that was not stepped."""
     events = [
-        *session_events(12, setting="wanda:0.2"),
-        *numbered(session_events(9, setting="wanda:0.6"), 2),
-        *numbered(session_events(7, setting="wanda:0.6"), 3, "Why is the sky blue?"),
-        *numbered(session_events(1)[:1], 4),
+        *recorded_events(12, setting="wanda:0.2"),
+        *numbered(recorded_events(9, setting="wanda:0.6"), 2),
+        *numbered(recorded_events(7, setting="wanda:0.6"), 3, "Why is the sky blue?"),
+        *numbered(recorded_events(1)[:1], 4),
     ]
     return write_events(tmp_path / "sitting.jsonl", events)
 
@@ -67,12 +67,12 @@ def test_every_run_with_steps_is_listed_as_it_was(file: Path) -> None:
 
 
 def test_a_recording_of_one_run_needs_no_number(tmp_path: Path) -> None:
-    (one,) = runs_of(write_events(tmp_path / "one.jsonl", session_events(4)))
+    (one,) = runs_of(write_events(tmp_path / "one.jsonl", recorded_events(4)))
     assert one.chosen == Chosen(one.path)
 
 
 def test_files_that_were_joined_hold_the_runs_of_both(tmp_path: Path) -> None:
-    parts = [session_events(steps, setting=setting) for steps, setting in ((5, "wanda:0.5"), (7, "magnitude:0.3"))]
+    parts = [recorded_events(steps, setting=setting) for steps, setting in ((5, "wanda:0.5"), (7, "magnitude:0.3"))]
     path = write_events(tmp_path / "joined.jsonl", [event for part in parts for event in part])
     found = [(one.setting, one.steps) for one in runs_of(path)]
     assert found == [("wanda:0.5", 5), ("magnitude:0.3", 7)]
@@ -144,14 +144,14 @@ def test_tables_hold_the_runs_that_were_chosen(file: Path, tmp_path: Path) -> No
 
 
 def test_the_commands_name_runs(file: Path) -> None:
-    last_run_of = phier("sessions", file.name, folder=file.parent)
+    last_run_of = phier("recordings", file.name, folder=file.parent)
     assert [line.split()[-1] for line in last_run_of.stdout.splitlines()[1:]] == [f"{file.name}#{n}" for n in (1, 2, 3)]
     assert "Why is the sky blue?" in last_run_of.stdout
     done = phier("compare", f"{file.name}#1", f"{file.name}#2", "--json", folder=file.parent)
     assert [one["run"] for one in json.loads(done.stdout)["recordings"]] == [1, 2]
     refused = phier("export", f"{file.name}#9", "--to", "csv", folder=file.parent)
     assert refused.returncode == 2
-    assert "`phier sessions sitting.jsonl` lists them." in refused.stderr
+    assert "`phier recordings sitting.jsonl` lists them." in refused.stderr
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from probes.schema.errors import FailureKind
 from probes.schema.events import Event, Failed, RunPaused, RunResumed, RunStarted, StepMeasured, Why
 from probes.schema.requests import Pause, Request, Run, Select, Step
 from tests.support.live import SETTINGS, Listener, TinyPair
-from tests.support.records import session_events, settings, write_events
+from tests.support.records import recorded_events, settings, write_events
 
 LONG = 64
 
@@ -42,7 +42,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
     made: dict[str, Callable[[], Source]] = {
         "live": lambda: LiveSource(lambda _work: TinyPair(), replace(SETTINGS, steps=LONG)),  # type: ignore[arg-type, return-value]
         "replay": lambda: ReplaySource(
-            write_events(tmp_path / "run.jsonl", session_events(LONG)), play=True, pace=1000.0
+            write_events(tmp_path / "run.jsonl", recorded_events(LONG)), play=True, pace=1000.0
         ),
         "toy": lambda: ToySource(settings(steps=LONG), pace=0.001),
         "recorded": lambda: RecordedSource(ToySource(settings(steps=LONG), pace=0.001), tmp_path / "mine.jsonl"),

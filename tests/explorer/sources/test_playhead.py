@@ -15,10 +15,10 @@ from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunPaused, RunResumed, RunStarted, StepMeasured, Why
 from probes.schema.record import StepRecord
 from probes.schema.requests import Pause, Run, Step
-from tests.support.records import records, session_events, settings
+from tests.support.records import recorded_events, records, settings
 
 LONGEST = 6
-EVENTS = session_events(1)
+EVENTS = recorded_events(1)
 STEP = records(EVENTS)[0]
 HEADER = replace(
     next(event.header for event in EVENTS if isinstance(event, RunStarted)), settings=settings(steps=LONGEST)

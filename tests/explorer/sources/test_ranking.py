@@ -22,7 +22,7 @@ from probes.schema.settings import Follow, RunSettings
 from probes.system.progress import Work
 from tests.support.live import Listener
 from tests.support.prune_models import FEW, loaded
-from tests.support.records import session_events, write_events
+from tests.support.records import recorded_events, write_events
 
 SETTINGS = RunSettings("abcdef", follow=Follow.DENSE, steps=40)
 
@@ -132,7 +132,7 @@ def test_a_model_that_is_pruned_meanwhile_is_not_ranked_as_the_one_before(
 
 
 def test_a_recording_refuses_it(tmp_path: Path) -> None:
-    replay, found = ReplaySource(write_events(tmp_path / "run.jsonl", session_events(3))), Listener()
+    replay, found = ReplaySource(write_events(tmp_path / "run.jsonl", recorded_events(3))), Listener()
     replay.open(found)
     assert replay.wait_idle(20)
     rank = Rank()

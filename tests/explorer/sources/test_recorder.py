@@ -14,15 +14,15 @@ import pytest
 from explorer.sources.recorder import RETRY_AFTER, RecordedSource, Recorder
 from explorer.sources.source import Source
 from explorer.sources.toy.source import ToySource
-from probes.recording import SessionWriter, read
+from probes.recording import RecordingWriter, read
 from probes.schema.errors import BadInput, Failure, FailureKind
 from probes.schema.events import Event, Failed, WorkProgressed
 from probes.schema.flat_step import to_jsonable
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Fork, Pause, Prune, Request, Restart, Run, Select, Step
-from tests.support.records import records, session_events, settings
+from tests.support.records import recorded_events, records, settings
 
-EVENTS = session_events(12, fork_at=5)
+EVENTS = recorded_events(12, fork_at=5)
 WRITER = """
 import sys
 from pathlib import Path
@@ -55,14 +55,14 @@ class Clock:
 def refusing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """While this list holds a sentence, no disk takes a line."""
     why: list[str] = []
-    real = SessionWriter.append
+    real = RecordingWriter.append
 
-    def append(self: SessionWriter, lines: bytes) -> None:
+    def append(self: RecordingWriter, lines: bytes) -> None:
         if why:
             raise Failure("Recording paused", why[0], "Make room.")
         real(self, lines)
 
-    monkeypatch.setattr(SessionWriter, "append", append)
+    monkeypatch.setattr(RecordingWriter, "append", append)
     return why
 
 
@@ -241,7 +241,7 @@ def test_a_kill_loses_nothing_that_was_shown(tmp_path: Path, after: int) -> None
     session = read(path)
     assert session.damaged == 0
     assert len(session.last.path) - shown in (0, 1)
-    assert session.last.path == records(session_events(len(session.last.path)))[: len(session.last.path)]
+    assert session.last.path == records(recorded_events(len(session.last.path)))[: len(session.last.path)]
 
 
 def test_a_kill_in_the_middle_of_a_real_run_loses_at_most_the_step_in_flight(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_kill_in_the_middle_of_a_real_run_loses_at_most_the_step_in_flight(tmp
     folder = save(tmp_path / "tiny", tiny("llama", vocab_size=len(tokenizer), eos_token_id=None), tokenizer)
     path, run = tmp_path / "run.jsonl", "from explorer.cli.main import phier; phier()"
     options = ["--dense", str(folder), "--prune", "magnitude:0.5", "--prompt", "go", "--follow", "free"]
-    command = [sys.executable, "-c", run, "run", *options, "--steps", "200", "--session", str(path), "--json"]
+    command = [sys.executable, "-c", run, "run", *options, "--steps", "200", "--record", str(path), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         shown = [running.stdout.readline() for _ in range(9)]
@@ -288,14 +288,14 @@ def test_what_the_disk_refused_is_rescued_to_where_there_is_room(
     monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path / "own"))
     recorder = Recorder(lambda _event: None, tmp_path / "run.jsonl")
     recorder.prepare()
-    append = SessionWriter.append
+    append = RecordingWriter.append
 
-    def full(self: SessionWriter, line: bytes) -> None:
+    def full(self: RecordingWriter, line: bytes) -> None:
         if self.path.parent == tmp_path:
             raise Failure("Recording paused", "It is full.", "Make room.")
         append(self, line)
 
-    monkeypatch.setattr(SessionWriter, "append", full)
+    monkeypatch.setattr(RecordingWriter, "append", full)
     for event in EVENTS:
         recorder(event)
     assert recorder.close()

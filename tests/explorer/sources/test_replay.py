@@ -38,10 +38,10 @@ from probes.schema.events import (
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Fork, Pause, PlayAt, Prune, Restart, Run, Select, ShowRun, Step, ToEnd
 from probes.schema.settings import Follow, RunSettings, Sampling
-from tests.support.records import of_run, records, session_events, settings, write_events
+from tests.support.records import of_run, recorded_events, records, settings, write_events
 
 Kind = TypeVar("Kind")
-EVENTS = session_events(16, fork_at=6)
+EVENTS = recorded_events(16, fork_at=6)
 
 
 class Player:
@@ -141,7 +141,7 @@ def test_a_run_plays_to_its_end_and_says_why_it_ended(play: Play) -> None:
     assert player.of(RunResumed) == [RunResumed(1)]
 
 
-KILLED = [event for event in session_events(16) if not isinstance(event, RunPaused)]
+KILLED = [event for event in recorded_events(16) if not isinstance(event, RunPaused)]
 NO_END = RunPaused(1, Why.OPEN, 16)
 
 
@@ -178,7 +178,7 @@ def test_a_recording_that_ends_while_its_run_stood_still_is_paused(play: Play, w
 def with_pause(after: int, why: Why, more: int = 0) -> list[Event]:
     """Sixteen steps that were paused after one of them and then went on, without another word."""
     events: list[Event] = []
-    for event in session_events(16):
+    for event in recorded_events(16):
         if not isinstance(event, (RunPaused, RunResumed)):
             events.append(event)
         if isinstance(event, StepMeasured) and event.record.step == after:
@@ -220,7 +220,7 @@ def test_what_was_told_after_the_last_step_is_told_when_it_has_played(play: Play
 
 def test_the_speed_of_measuring_is_the_median_of_what_the_steps_took(play: Play) -> None:
     took = {1: 60.0, 2: 0.25, 3: 0.25, 4: 0.125, 5: 0.25}
-    timed = [replace(e, seconds=took[e.record.step]) if isinstance(e, StepMeasured) else e for e in session_events(5)]
+    timed = [replace(e, seconds=took[e.record.step]) if isinstance(e, StepMeasured) else e for e in recorded_events(5)]
     player = play(timed)
     assert (player.playback.speed, player.playback.measured) == (None, 4.0)
     untimed = [replace(e, seconds=0.0) if isinstance(e, StepMeasured) else e for e in timed]
@@ -231,7 +231,7 @@ def test_the_speed_of_measuring_is_the_median_of_what_the_steps_took(play: Play)
 
 
 def test_it_plays_at_the_speed_at_which_the_steps_were_measured(play: Play) -> None:
-    timed = [replace(e, seconds=0.06) if isinstance(e, StepMeasured) else e for e in session_events(5)]
+    timed = [replace(e, seconds=0.06) if isinstance(e, StepMeasured) else e for e in recorded_events(5)]
     player = play(timed, play=True)
     assert player.source._until_next() == 0.06
     player.source.ask(PlayAt(20.0))
@@ -278,7 +278,7 @@ def test_at_the_end_run_plays_from_the_first_step_again(play: Play) -> None:
 
 
 def test_at_the_end_a_step_says_that_there_is_none(play: Play) -> None:
-    player = play(session_events(3))
+    player = play(recorded_events(3))
     player.rest()
     player.source.ask(Step())
     assert len(player.of(RunPaused)) == 2
@@ -287,7 +287,7 @@ def test_at_the_end_a_step_says_that_there_is_none(play: Play) -> None:
 
 def test_a_loop_begins_again(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explorer.sources.replay.BETWEEN_ROUNDS", 0.01)
-    player = play(session_events(3), play=True, pace=1000.0, loop=True)
+    player = play(recorded_events(3), play=True, pace=1000.0, loop=True)
     player.source.ask(Run())
     player.wait(lambda: len(player.of(RunStarted)) >= 3)
     player.source.ask(Pause())
@@ -303,8 +303,8 @@ def test_the_rest_can_be_had_at_once(play: Play) -> None:
 
 
 def two_runs() -> list[Event]:
-    second = of_run(2, session_events(4, setting="wanda:0.2"))
-    return [*session_events(3), *second]
+    second = of_run(2, recorded_events(4, setting="wanda:0.2"))
+    return [*recorded_events(3), *second]
 
 
 def test_of_several_runs_the_last_is_looked_at_and_all_are_played(play: Play) -> None:
@@ -450,8 +450,8 @@ def test_reading_a_long_recording_tells_how_far_it_is_and_can_be_cancelled(tmp_p
     assert failure == Failed("Cancelled", "Reading long.jsonl was cancelled.", kind=FailureKind.CANCELLED)
     player.source.open(player.take)
     player.rest()
-    assert player.source.session is not None
-    assert len(player.source.session.runs) == 60
+    assert player.source.recording is not None
+    assert len(player.source.recording.runs) == 60
     player.source.close()
 
 

@@ -20,7 +20,7 @@ from explorer.ui.screens.dialog import Dialog, MessageDialog
 from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
 from explorer.ui.widgets.key_line import KeyLine
-from tests.support.records import session_events, write_events
+from tests.support.records import recorded_events, write_events
 from tests.support.stage import on_stage, press, screen_text, scripted, settle
 
 OPENED_BY = {
@@ -66,7 +66,7 @@ async def opened(name: str, app: ExplorerApp, pilot: Pilot[int], folder: Path) -
     if keys is not None:
         await press(pilot, *keys)
     elif name == "ComparisonScreen":
-        app.compare([write_events(folder / f"{which}.jsonl", session_events(30, seed=which)) for which in (1, 2)])
+        app.compare([write_events(folder / f"{which}.jsonl", recorded_events(30, seed=which)) for which in (1, 2)])
         await settle(pilot)
     else:
         app.push_screen(MessageDialog("Title", "Sentence."))

@@ -21,14 +21,14 @@ from explorer.ui.widgets.status import sentence
 from explorer.words.pauses import pause_sentence
 from probes.schema.events import Event, PlaybackChanged, RunPaused, RunStarted, StepMeasured, Why
 from probes.schema.record import Invalid
-from tests.support.records import session_events, write_events
+from tests.support.records import recorded_events, write_events
 from tests.support.stage import MIDDLE, SMALL, Clock, at_rest, on_stage, press, scripted, text_of
 
 
 def recording(tmp_path: Path, seconds: float = 0.16) -> Path:
     """Twelve steps, each of which took so long."""
     events: list[Event] = [
-        replace(event, seconds=seconds) if isinstance(event, StepMeasured) else event for event in session_events(12)
+        replace(event, seconds=seconds) if isinstance(event, StepMeasured) else event for event in recorded_events(12)
     ]
     return write_events(tmp_path / "run.jsonl", events)
 
@@ -165,7 +165,7 @@ async def test_the_keys_that_play_are_all_told_on_a_small_terminal(tmp_path: Pat
 def test_a_long_reason_gives_way_to_the_keys(pause: RunPaused, pace: float | None) -> None:
     view = View(live=False)
     view.apply(playback(pace))
-    for event in session_events(3):
+    for event in recorded_events(3):
         if isinstance(event, (RunStarted, StepMeasured)):
             view.apply(event)
     view.apply(pause)

@@ -32,7 +32,7 @@ from probes.schema.events import (
 from probes.schema.foreign_text import visible
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.until import Met
-from tests.support.records import FIGURES, RECORDS, TEXTS, records, session_events, with_own
+from tests.support.records import FIGURES, RECORDS, TEXTS, recorded_events, records, with_own
 
 SHOWN = TEXTS.map(visible)
 
@@ -65,7 +65,7 @@ def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        session_events(1)[0],
+        recorded_events(1)[0],
         BranchOpened(1, Branch(2, 0, 5, dense=7, label='"x" forced at 5')),
         BranchSelected(1, 0),
         RunResumed(1, ("kl>2", "split")),
@@ -89,14 +89,14 @@ def test_the_progress_of_slow_work_is_not_recorded() -> None:
 
 
 def test_a_line_is_plain_json_that_names_its_kind_first() -> None:
-    raw = encode(session_events(1)[2], 1.0)
+    raw = encode(recorded_events(1)[2], 1.0)
     assert raw.startswith(b'{"kind":"step",')
     plain = json.loads(raw, parse_constant=pytest.fail)
     assert {"run", "branch", "seconds", "at", "step", "dense", "pruned", "h", "z", "p", "sum", "top"} <= set(plain)
 
 
 def test_half_a_surrogate_pair_is_recorded_as_a_replacement_character() -> None:
-    record = records(session_events(1))[0]
+    record = records(recorded_events(1))[0]
     assert record.dense is not None
     odd = replace(record, dense=replace(record.dense, token="a\ud83d"))
     back = through(StepMeasured(1, 0, odd))
@@ -105,7 +105,7 @@ def test_half_a_surrogate_pair_is_recorded_as_a_replacement_character() -> None:
 
 
 def test_an_unknown_key_is_passed_over_and_an_unknown_kind_is_named() -> None:
-    event = session_events(1)[2]
+    event = recorded_events(1)[2]
     plain = json.loads(encode(event, 0.0)) | {"colour": [{"of": "magic"}]}
     plain["p"]["renyi"] = 0.5
     found, _ = decode(json.dumps(plain).encode(), FORMAT)
@@ -143,7 +143,7 @@ def test_what_is_no_line_is_unreadable_and_nothing_worse(raw: bytes) -> None:
 
 
 def test_settings_that_no_run_can_have_make_a_header_unreadable() -> None:
-    plain = json.loads(encode(session_events(1)[0], 0.0))
+    plain = json.loads(encode(recorded_events(1)[0], 0.0))
     plain["header"]["settings"]["sampling"]["temperature"] = -1.0
     with pytest.raises(Unreadable, match="temperature"):
         decode(json.dumps(plain).encode(), FORMAT)
@@ -165,7 +165,7 @@ def test_a_format_without_an_upgrade_is_unreadable() -> None:
 
 
 def test_infinite_and_undefined_figures_are_null_in_the_file_and_named() -> None:
-    record = records(session_events(1))[0]
+    record = records(recorded_events(1))[0]
     assert record.own is not None
     odd = with_own(record, p=replace(record.own.p, kl=math.inf))
     plain = json.loads(encode(StepMeasured(1, 0, odd), 0.0), parse_constant=pytest.fail)

@@ -24,14 +24,14 @@ from probes.schema.errors import BadInput
 from probes.schema.events import BranchOpened, Event, RunPaused, RunStarted, StepMeasured
 from probes.schema.record import StepRecord
 from probes.schema.summary import summarise
-from tests.support.records import RECORDS, layers, lines_of, of_run, records, session_events, write_events
+from tests.support.records import RECORDS, layers, lines_of, of_run, recorded_events, records, write_events
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "recording_1.jsonl"
 
 
 @pytest.fixture(scope="module")
 def events() -> list[Event]:
-    return session_events(24, fork_at=9)
+    return recorded_events(24, fork_at=9)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_sound_file_comes_back_whole(file: Path, events: list[Event]) -> None:
 
 
 def test_random_records_come_back_in_order(tmp_path: Path) -> None:
-    start = session_events(1)[0]
+    start = recorded_events(1)[0]
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(RECORDS, max_size=5))
@@ -75,7 +75,7 @@ def test_random_records_come_back_in_order(tmp_path: Path) -> None:
 
 
 def test_one_file_holds_several_runs(tmp_path: Path) -> None:
-    first, second = session_events(6), session_events(4, setting="wanda:0.2")
+    first, second = recorded_events(6), recorded_events(4, setting="wanda:0.2")
     second = of_run(2, second)
     third = RunStarted(3, second[0].header)
     session = read(write_events(tmp_path / "s.jsonl", [*first, *second, third]))
@@ -232,7 +232,7 @@ def test_random_damage_loses_no_step_before_it(tmp_path: Path, draw: random.Rand
             assert path_steps == list(range(1, len(path_steps) + 1))
 
 
-EVENTS = session_events(6, fork_at=3)
+EVENTS = recorded_events(6, fork_at=3)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -299,14 +299,14 @@ def test_a_recording_that_was_cut_off_within_its_first_line_is_told_so(tmp_path:
     ids=["program", "garbage", "UTF-16", "mark alone", "text", "other JSON", "text before"],
 )
 def test_what_never_was_a_recording_is_not_called_cut_off(tmp_path: Path, raw: bytes) -> None:
-    with pytest.raises(BadInput, match="is not a recording: it has no line of a recorded session"):
+    with pytest.raises(BadInput, match="is not a recording: it has no line of a recorded run"):
         read(written(tmp_path, raw))
 
 
 def test_reading_needs_no_torch(file: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "from pathlib import Path; from probes.recording import read, SessionWriter\n"
+        "from pathlib import Path; from probes.recording import read, RecordingWriter\n"
         f"print(read(Path({str(file)!r})).last.steps)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -316,13 +316,13 @@ def test_reading_needs_no_torch(file: Path) -> None:
 def test_a_short_line_can_not_ask_for_endless_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs_module, "MOST_SHARED", 50)
     forks = [BranchOpened(1, Branch(number, 0, 11)) for number in range(1, 9)]
-    session = read(write_events(tmp_path / "forks.jsonl", [*session_events(12), *forks]))
+    session = read(write_events(tmp_path / "forks.jsonl", [*recorded_events(12), *forks]))
     assert len(session.last.branches) == 1 + 5
     assert session.damaged == 3
 
 
 @pytest.mark.parametrize("step", [0, -(10**18), 14, 10**18])
 def test_a_branch_that_leaves_where_its_parent_never_was_is_passed_over(tmp_path: Path, step: int) -> None:
-    session = read(write_events(tmp_path / "b.jsonl", [*session_events(12), BranchOpened(1, Branch(1, 0, step))]))
+    session = read(write_events(tmp_path / "b.jsonl", [*recorded_events(12), BranchOpened(1, Branch(1, 0, step))]))
     assert len(session.last.branches) == 1
     assert session.damaged == 1

@@ -11,7 +11,7 @@ import pytest
 
 from probes.recording import read
 from probes.recording.upgrade import FORMAT, OLDEST, upgraded
-from tests.support.records import lines_of, session_events
+from tests.support.records import lines_of, recorded_events
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 SHIPPED = Path(__file__).parents[3] / "sessions"
@@ -79,7 +79,7 @@ def test_a_condition_on_the_sum_keeps_its_meaning() -> None:
 
 
 def test_lines_whose_header_is_lost_are_read_in_either_format(tmp_path: Path) -> None:
-    for name, lines in (("old", FIRST[0].read_bytes().splitlines()), ("new", lines_of(session_events(6)))):
+    for name, lines in (("old", FIRST[0].read_bytes().splitlines()), ("new", lines_of(recorded_events(6)))):
         path = tmp_path / f"{name}.jsonl"
         path.write_bytes(b"\n".join(line.strip() for line in lines[1:]) + b"\n")
         found = read(path)
@@ -88,6 +88,6 @@ def test_lines_whose_header_is_lost_are_read_in_either_format(tmp_path: Path) ->
 
 
 def test_an_upgrade_leaves_a_newer_line_as_it_is() -> None:
-    for raw in lines_of(session_events(24)):
+    for raw in lines_of(recorded_events(24)):
         line = json.loads(raw)
         assert upgraded(line, OLDEST) == line

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.recording import SessionWriter, read, sessions_folder
+from probes.recording import RecordingWriter, read, recordings_folder
 from probes.recording import writer as writer_module
 from probes.recording.copy import Copy
 from probes.recording.folder import new_path
@@ -19,9 +19,9 @@ from probes.recording.writer import Spoiled
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import RunStarted
 from tests.support.programs import SKIPPED
-from tests.support.records import records, session_events
+from tests.support.records import recorded_events, records
 
-EVENTS = session_events(12)
+EVENTS = recorded_events(12)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_every_event_is_in_the_file_before_the_call_returns(tmp_path: Path) -> None:
     path = tmp_path / "new" / "run.jsonl"
-    with SessionWriter(path) as writer:
+    with RecordingWriter(path) as writer:
         for count, event in enumerate(EVENTS, 1):
             writer.write(event)
             assert [line.event for line in read(path).last.lines] == EVENTS[:count]
@@ -54,12 +54,12 @@ def test_every_event_is_brought_to_the_disk_unless_a_wait_is_allowed(
     synced: list[int] = []
     monkeypatch.setattr(writer_module, "_to_disk", synced.append)
     now = iter(range(1000))
-    with SessionWriter(tmp_path / "each.jsonl") as writer:
+    with RecordingWriter(tmp_path / "each.jsonl") as writer:
         for event in EVENTS[:6]:
             writer.write(event)
         assert len(synced) == 6
     synced.clear()
-    with SessionWriter(tmp_path / "some.jsonl", sync_every=6.0, clock=lambda: float(next(now))) as writer:
+    with RecordingWriter(tmp_path / "some.jsonl", sync_every=6.0, clock=lambda: float(next(now))) as writer:
         for event in EVENTS[:6]:  # the clock is read twice an event
             writer.write(event)
         assert len(synced) == 2
@@ -70,19 +70,19 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text("mine")
     with pytest.raises(BadInput, match="never overwritten"):
-        SessionWriter(path)
+        RecordingWriter(path)
     assert path.read_text() == "mine"
 
 
 def test_a_place_where_nothing_can_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Failure, match="can't be written"):
-        SessionWriter(tmp_path / "file" / "run.jsonl")
+        RecordingWriter(tmp_path / "file" / "run.jsonl")
 
 
 def test_a_full_disk_is_said_and_costs_no_earlier_line(small_disk: Path) -> None:
     path = small_disk / "run.jsonl"
-    writer = SessionWriter(path)
+    writer = RecordingWriter(path)
     kept = 0
     with pytest.raises(Failure, match="No space left"):  # noqa: PT012 - how many fit is the disk's to say
         for event in EVENTS:
@@ -103,7 +103,7 @@ def test_a_torn_line_that_could_not_be_taken_back_is_taken_back_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "run.jsonl"
-    writer = SessionWriter(path)
+    writer = RecordingWriter(path)
     writer.write(EVENTS[0])
     real = os.write
 
@@ -163,7 +163,7 @@ def test_what_another_program_does_to_the_file_is_noticed(
     tmp_path: Path, accident: Callable[[Path], None], what: str
 ) -> None:
     path = tmp_path / "run.jsonl"
-    writer = SessionWriter(path)
+    writer = RecordingWriter(path)
     for event in EVENTS[:4]:
         writer.write(event)
     accident(path)
@@ -185,10 +185,13 @@ def test_a_copy_gives_back_what_was_added_at_any_time() -> None:
 
 
 def test_recordings_go_to_the_data_folder_or_to_the_one_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("PHIER_SESSIONS", raising=False)
-    assert sessions_folder().parts[-2:] == ("phier", "sessions")
+    for variable in ("PHIER_RECORDINGS", "PHIER_SESSIONS"):
+        monkeypatch.delenv(variable, raising=False)
+    assert recordings_folder().parts[-2:] == ("phier", "sessions")
     monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path))
-    assert sessions_folder() == tmp_path
+    assert recordings_folder() == tmp_path
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path / "new"))
+    assert recordings_folder() == tmp_path / "new"
 
 
 def test_a_name_tells_when_and_what_and_is_never_taken(tmp_path: Path) -> None:
@@ -207,7 +210,7 @@ def test_a_name_tells_when_and_what_and_is_never_taken(tmp_path: Path) -> None:
 def test_a_step_takes_at_most_ten_kilobytes(tmp_path: Path) -> None:
     assert len(records(EVENTS)) == 12
     path = tmp_path / "run.jsonl"
-    with SessionWriter(path) as writer:
+    with RecordingWriter(path) as writer:
         for event in EVENTS:
             writer.write(event)
     steps = [line for line in path.read_bytes().splitlines() if line.startswith(b'{"kind":"step"')]

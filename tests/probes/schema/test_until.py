@@ -15,7 +15,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.until import GRAMMAR, Bound, Loop, Met, TokenTaken, first_met, parse_until
 from probes.stepping.lockstep import Lockstep
-from tests.support.records import records, session_events
+from tests.support.records import recorded_events, records
 from tests.support.stepping import Words, damaged
 from tests.support.tiny import tiny
 
@@ -68,7 +68,7 @@ def test_every_figure_of_the_json_can_be_tested_and_none_other(path: list[StepRe
 
 
 def test_a_figure_on_own_contexts_is_another_than_the_one_on_the_shared_context() -> None:
-    path = records(session_events(40))
+    path = records(recorded_events(40))
     last = path[-1]
     between = (last.sum.kl + last.sum.kl_shared) / 2
     assert last.sum.kl > last.sum.kl_shared
@@ -82,7 +82,7 @@ def test_a_shared_figure_is_tested_before_the_texts_diverge_as_well(path: list[S
 
 
 def test_where_the_texts_diverge_and_where_one_ends() -> None:
-    path = records(session_events(30, accidents=Accidents(pruned_ends=20)))
+    path = records(recorded_events(30, accidents=Accidents(pruned_ends=20)))
     assert first("diverge", path) == next(r.step for r in path if r.diverges)
     assert first("eos", path) == 20
 

@@ -24,7 +24,7 @@ from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted
 from probes.schema.header import RunHeader
 from probes.schema.settings import Follow
-from tests.support.records import records, session_events, write_events
+from tests.support.records import recorded_events, records, write_events
 
 ACCIDENTS = Accidents(invalid=30, infinite=7)
 LONG = "wanda:0.5@mlp+drop-attn@layers=20,22,24,26+dense@layers=3,4,5"
@@ -33,12 +33,12 @@ SHIPPED = Path(__file__).parents[4] / "sessions"
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    return write_events(tmp_path / "run.jsonl", session_events(30, accidents=ACCIDENTS))
+    return write_events(tmp_path / "run.jsonl", recorded_events(30, accidents=ACCIDENTS))
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
-    return write_events(tmp_path / "other.jsonl", session_events(20, setting="wanda:0.3"))
+    return write_events(tmp_path / "other.jsonl", recorded_events(20, setting="wanda:0.3"))
 
 
 def made(name: str, *paths: Path, own: bool = False) -> PrintFigure:
@@ -64,7 +64,7 @@ def panel(drawn: PrintFigure, axis: str) -> Panel:
 
 def test_the_six_panels_hold_the_shared_contexts_figures(recording: Path) -> None:
     drawn = made("panels", recording)
-    shared = [record.shared for record in records(session_events(30, accidents=ACCIDENTS))]
+    shared = [record.shared for record in records(recorded_events(30, accidents=ACCIDENTS))]
     expected = {
         "cos h": [s.h.cos if s else None for s in shared],
         "cos z, centred": [s.z.cos_centred if s else None for s in shared],
@@ -81,20 +81,20 @@ def test_the_six_panels_hold_the_shared_contexts_figures(recording: Path) -> Non
 
 
 def test_total_figures_are_each_models_own_context(recording: Path) -> None:
-    plain = [record.own.p.kl if record.own else None for record in records(session_events(30, accidents=ACCIDENTS))]
+    plain = [record.own.p.kl if record.own else None for record in records(recorded_events(30, accidents=ACCIDENTS))]
     drawn = made("probability", recording, own=True)
     assert list(panel(drawn, "KL(p‖q)").curves[0].values) == plain
     assert "Each model on its own text" in drawn.caption
 
 
 def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(recording: Path, tmp_path: Path) -> None:
-    path = records(session_events(30, accidents=ACCIDENTS))
+    path = records(recorded_events(30, accidents=ACCIDENTS))
     drawn = made("drift", recording)
     assert [curve.values for curve in panel(drawn, "ΣKL").curves] == [
         (*(record.sum.kl_shared for record in path[:29]), None),
         (*(record.sum.kl for record in path[:29]), None),
     ], "the last step is invalid and adds nothing"
-    dense = write_events(tmp_path / "dense.jsonl", session_events(10, follow=Follow.DENSE))
+    dense = write_events(tmp_path / "dense.jsonl", recorded_events(10, follow=Follow.DENSE))
     assert "the two are one" in str(print_figure("drift", material([read(dense)])))
     done = export_recordings([dense], "svg", tmp_path / "x")
     assert len(done.paths) == len(FIGURE_NAMES) - 1
@@ -106,7 +106,7 @@ def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(record
 def test_points_that_can_not_stand_on_the_axes_are_counted(recording: Path) -> None:
     drawn = made("estimates", recording)
     kl = next(one for one in drawn.panels if isinstance(one, Scatter) and one.up == "KL(p‖q)")
-    shared = [s.p for record in records(session_events(30, accidents=ACCIDENTS)) if (s := record.shared)]
+    shared = [s.p for record in records(recorded_events(30, accidents=ACCIDENTS)) if (s := record.shared)]
     assert list(kl.points[0]) == [(p.kl_estimate, p.kl) for p in shared if math.isfinite(p.kl)]
     assert kl.left_out == 1
     assert "1 step is 0 or not finite" in drawn.caption
@@ -220,7 +220,7 @@ def test_nothing_runs_out_of_the_picture(tmp_path: Path, setting: str) -> None:
     import matplotlib.image
 
     paths = [
-        write_events(tmp_path / f"{number}.jsonl", session_events(8, setting=setting + number)) for number in "123"
+        write_events(tmp_path / f"{number}.jsonl", recorded_events(8, setting=setting + number)) for number in "123"
     ]
     for path in export_recordings(paths, "png", tmp_path / "x", figures=["cosines", "estimates"]).paths:
         picture = matplotlib.image.imread(path)[:, :, :3]
@@ -251,7 +251,7 @@ def test_lines_are_broken_by_width_and_settings_at_their_joints() -> None:
 def test_other_prompts_and_other_dense_models_are_told_in_the_caption_and_in_notes(
     recording: Path, tmp_path: Path
 ) -> None:
-    events = session_events(20, setting="wanda:0.3")
+    events = recorded_events(20, setting="wanda:0.3")
     prompt = write_events(
         tmp_path / "prompt.jsonl",
         changed(events, lambda header: replace(header, prompt_text="Another.", prompt_ids=(1, 2, 3))),
@@ -284,13 +284,13 @@ def test_other_prompts_and_other_dense_models_are_told_in_the_caption_and_in_not
 def test_weights_are_named_where_two_dense_models_have_one_name(recording: Path, tmp_path: Path) -> None:
     retrained = write_events(
         tmp_path / "retrained.jsonl",
-        changed(session_events(9), lambda h: replace(h, dense=replace(h.dense, fingerprint="cafe0123" + "0" * 56))),
+        changed(recorded_events(9), lambda h: replace(h, dense=replace(h.dense, fingerprint="cafe0123" + "0" * 56))),
     )
     assert "(weights cafe0123) against" in made("sums", recording, retrained).caption
 
 
 def test_samplers_that_differ_are_told_for_each_recording(recording: Path, tmp_path: Path) -> None:
-    sampled = write_events(tmp_path / "sampled.jsonl", session_events(9, setting="wanda:0.3", seed=5))
+    sampled = write_events(tmp_path / "sampled.jsonl", recorded_events(9, setting="wanda:0.3", seed=5))
     caption = made("sums", recording, sampled).caption
     assert re.search(r"wanda:0\.5[^;]*greedy.*; wanda:0\.3[^;]*seed 5", caption)
 
@@ -356,8 +356,8 @@ def test_a_caption_takes_room_only_where_wanted(recording: Path, tmp_path: Path)
 
 def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path) -> None:
     setting = "$\\frac{1}{</text>\x1b[31m\x00$"
-    path = write_events(tmp_path / "run.jsonl", session_events(8, setting=setting))
-    other = write_events(tmp_path / "other.jsonl", session_events(8))
+    path = write_events(tmp_path / "run.jsonl", recorded_events(8, setting=setting))
+    other = write_events(tmp_path / "other.jsonl", recorded_events(8))
     done = export_recordings([path, other], "svg", tmp_path / "x")
     for one in done.paths:
         ElementTree.fromstring(one.read_bytes())
@@ -366,7 +366,7 @@ def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path) -> None:
 
 def test_single_steps_and_steps_without_figures_can_be_drawn(tmp_path: Path) -> None:
     for name, steps, accidents in (("one", 1, Accidents()), ("none", 1, Accidents(invalid=1))):
-        path = write_events(tmp_path / f"{name}.jsonl", session_events(steps, accidents=accidents))
+        path = write_events(tmp_path / f"{name}.jsonl", recorded_events(steps, accidents=accidents))
         assert export_recordings([path], "svg", tmp_path / name).paths
 
 

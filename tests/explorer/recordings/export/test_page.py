@@ -20,9 +20,9 @@ from probes.schema.events import Event, RunStarted, StepMeasured
 from probes.schema.record import Comparison, StepRecord
 from probes.schema.settings import Follow
 from tests.support.browser import Browser
-from tests.support.records import HOSTILE, records, session_events, with_own, write_events
+from tests.support.records import HOSTILE, recorded_events, records, with_own, write_events
 
-EVENTS = session_events(40, accidents=Accidents(infinite=9), fork_at=5)
+EVENTS = recorded_events(40, accidents=Accidents(infinite=9), fork_at=5)
 PATH = records(EVENTS)[:40]
 SHIPPED = Path(__file__).parents[4] / "sessions"
 
@@ -54,7 +54,7 @@ def hostile_events() -> list[Event]:
         return compared and replace(compared, top=tuple(replace(row, token=text) for row in compared.top))
 
     events: list[Event] = []
-    for event in session_events(18):
+    for event in recorded_events(18):
         match event:
             case StepMeasured():
                 events.append(replace(event, record=poisoned(event.record)))
@@ -129,7 +129,8 @@ def test_both_texts_can_be_read_without_a_script(tmp_path: Path) -> None:
 
 
 def test_hostile_text_adds_no_element_and_ends_none(tmp_path: Path) -> None:
-    innocent, evil = (Elements(made(tmp_path, events).read_text()) for events in (session_events(18), hostile_events()))
+    runs = (recorded_events(18), hostile_events())
+    innocent, evil = (Elements(made(tmp_path, events).read_text()) for events in runs)
     assert evil.names <= innocent.names
     assert evil.attributes <= innocent.attributes
     text = made(tmp_path, hostile_events()).read_text()
@@ -221,7 +222,7 @@ def test_play_goes_on_by_itself_and_stops_at_the_end(tmp_path: Path, clean: Brow
 
 @pytest.mark.browser
 def test_charts_break_where_a_figure_is_not_finite_and_mark_it(tmp_path: Path, clean: Browser) -> None:
-    clean.open(made(tmp_path, session_events(20, follow=Follow.DENSE, accidents=Accidents(infinite=9))))
+    clean.open(made(tmp_path, recorded_events(20, follow=Follow.DENSE, accidents=Accidents(infinite=9))))
     assert clean.value("document.querySelectorAll('#chart-kl > svg .oddmark').length") == 2
     marks = clean.value("[...document.querySelectorAll('#chart-kl > svg .oddmark')].map(m => m.textContent)")
     assert marks == ["▲", "×"], "an infinite KL, an undefined estimate"
@@ -249,7 +250,7 @@ def test_a_chart_of_many_steps_keeps_every_spike(tmp_path: Path, clean: Browser)
 
 @pytest.mark.browser
 def test_of_several_recordings_one_is_chosen_and_the_others_stay_in_the_charts(tmp_path: Path, clean: Browser) -> None:
-    clean.open(made(tmp_path, EVENTS, session_events(30, setting="wanda:0.2")), "#2.7")
+    clean.open(made(tmp_path, EVENTS, recorded_events(30, setting="wanda:0.2")), "#2.7")
     assert clean.text("h1") != ""
     assert clean.value("[...document.querySelectorAll('article')].map(a => a.hidden)") == [True, False]
     assert clean.text("#place") == "step 7 of 30"
@@ -262,7 +263,7 @@ def test_of_several_recordings_one_is_chosen_and_the_others_stay_in_the_charts(t
 
 @pytest.mark.browser
 def test_each_of_several_recordings_has_a_look_and_a_name_of_its_own(tmp_path: Path, clean: Browser) -> None:
-    runs = [session_events(20, setting=f"wanda:0.{number}") for number in range(1, 5)]
+    runs = [recorded_events(20, setting=f"wanda:0.{number}") for number in range(1, 5)]
     clean.open(made(tmp_path, *runs), "#2.7")
     looks = """[...document.querySelectorAll('%s path.other')].map(path => {
         const style = getComputedStyle(path); return [style.stroke, style.strokeDasharray]; })"""
@@ -305,11 +306,11 @@ def test_recordings_that_can_not_be_compared_are_told_on_the_page(tmp_path: Path
         replace(e, header=replace(e.header, prompt_text="<b>Another", prompt_ids=(1, 2)))
         if isinstance(e, RunStarted)
         else e
-        for e in session_events(9, setting="wanda:<i>")
+        for e in recorded_events(9, setting="wanda:<i>")
     ]
     text = made(tmp_path, EVENTS, other).read_text()
     assert '<p class="note">The prompts differ: wanda:&lt;i&gt; reads another text' in text
-    assert "The prompts differ" not in made(tmp_path, EVENTS, session_events(9, setting="wanda:0.3")).read_text()
+    assert "The prompts differ" not in made(tmp_path, EVENTS, recorded_events(9, setting="wanda:0.3")).read_text()
 
 
 @pytest.mark.browser

@@ -22,13 +22,13 @@ from probes.recording import read
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Explained, StepMeasured
 from probes.schema.settings import Follow
-from tests.support.records import HOSTILE, layers, records, session_events, write_events
+from tests.support.records import HOSTILE, layers, recorded_events, records, write_events
 
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     """A run that forks at step 5 and is shown on its first branch again, with layer rows of that step."""
-    return write_events(tmp_path / "run.jsonl", session_events(24, fork_at=5, accidents=Accidents(infinite=7)))
+    return write_events(tmp_path / "run.jsonl", recorded_events(24, fork_at=5, accidents=Accidents(infinite=7)))
 
 
 def lines(path: Path) -> list[dict[str, str]]:
@@ -38,7 +38,7 @@ def lines(path: Path) -> list[dict[str, str]]:
 def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Path) -> None:
     done = export_recordings([recording], "csv", tmp_path / "out" / "x.csv")
     assert [path.name for path in done.paths] == ["x.steps.csv", "x.tokens.csv", "x.layers.csv"]
-    path = records(session_events(24, accidents=Accidents(infinite=7)))
+    path = records(recorded_events(24, accidents=Accidents(infinite=7)))
     rows = lines(done.paths[0])
     assert [int(row["step"]) for row in rows] == [record.step for record in path]
     for row, record in zip(rows, path, strict=True):
@@ -54,7 +54,7 @@ def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Pa
 
 def test_one_row_a_step_and_token_for_each_context(recording: Path, tmp_path: Path) -> None:
     export_recordings([recording], "csv", tmp_path / "x")
-    path = records(session_events(24, accidents=Accidents(infinite=7)))
+    path = records(recorded_events(24, accidents=Accidents(infinite=7)))
     expected = [
         (str(r.step), context, str(token.token_id), str(token.kl_share))
         for r in path
@@ -84,7 +84,7 @@ def test_every_branch_is_there_when_asked_for_and_each_step_once(recording: Path
 
 
 def test_steps_before_a_fork_belong_to_the_branch_that_measured_them(tmp_path: Path) -> None:
-    events = session_events(12, fork_at=5)[:-1]
+    events = recorded_events(12, fork_at=5)[:-1]
     export_recordings([write_events(tmp_path / "run.jsonl", events)], "csv", tmp_path / "x")
     rows = lines(tmp_path / "x.steps.csv")
     assert [int(row["branch"]) for row in rows] == [0, 0, 0, 0, 1, 1, 1, 1, 1]
@@ -92,7 +92,7 @@ def test_steps_before_a_fork_belong_to_the_branch_that_measured_them(tmp_path: P
 
 
 def test_several_recordings_go_into_the_same_tables(recording: Path, tmp_path: Path) -> None:
-    other = write_events(tmp_path / "other.jsonl", session_events(10, setting="wanda:0.3"))
+    other = write_events(tmp_path / "other.jsonl", recorded_events(10, setting="wanda:0.3"))
     export_recordings([recording, other], "csv", tmp_path / "x")
     rows = lines(tmp_path / "x.steps.csv")
     assert [row["recording"] for row in rows] == ["run"] * 24 + ["other"] * 10
@@ -103,7 +103,7 @@ def test_recordings_of_one_file_name_are_told_apart_in_every_table(tmp_path: Pat
     paths = []
     for folder in ("d1", "d2"):
         (tmp_path / folder).mkdir()
-        paths.append(write_events(tmp_path / folder / "again.jsonl", session_events(9, fork_at=5)))
+        paths.append(write_events(tmp_path / folder / "again.jsonl", recorded_events(9, fork_at=5)))
     export_recordings(paths, "csv", tmp_path / "x", every=True)
     for name in ("steps", "tokens", "layers"):
         rows = lines(tmp_path / f"x.{name}.csv")
@@ -127,7 +127,7 @@ def test_a_name_has_as_much_of_the_folders_as_it_takes(paths: list[str], names: 
 
 
 def test_steps_say_how_they_were_run(recording: Path, tmp_path: Path) -> None:
-    other = write_events(tmp_path / "other.jsonl", session_events(10, follow=Follow.DENSE, seed=2**64 - 1))
+    other = write_events(tmp_path / "other.jsonl", recorded_events(10, follow=Follow.DENSE, seed=2**64 - 1))
     for to in ("csv", "parquet"):
         export_recordings([recording, other], to, tmp_path / "x")
     first, *_, last = lines(tmp_path / "x.steps.csv")
@@ -164,7 +164,7 @@ def test_polars_finds_the_types_by_itself(recording: Path, tmp_path: Path) -> No
 
 def test_what_a_model_wrote_comes_back_as_it_was(tmp_path: Path) -> None:
     events = []
-    for event in session_events(len(HOSTILE)):
+    for event in recorded_events(len(HOSTILE)):
         if isinstance(event, StepMeasured) and event.record.dense is not None:
             token = HOSTILE[event.record.step - 1]
             event = replace(event, record=replace(event.record, dense=replace(event.record.dense, token=token)))
@@ -199,7 +199,7 @@ def test_what_cannot_be_written_or_is_no_format_is_said(recording: Path, tmp_pat
         export_recordings([], "csv", tmp_path)
     with pytest.raises(Failure, match="can't be written"):
         export_recordings([recording], "csv", recording / "x.csv")
-    empty = write_events(tmp_path / "empty.jsonl", session_events(4)[:1])
+    empty = write_events(tmp_path / "empty.jsonl", recorded_events(4)[:1])
     with pytest.raises(BadInput, match="holds no step"):
         export_recordings([empty], "csv", tmp_path)
 
@@ -222,7 +222,7 @@ def test_a_number_that_parquet_can_not_hold_is_named() -> None:
 @pytest.mark.parametrize("what", ["a/b", "../x", "", "steps", "tokens", "x" * 5000, "CON", "nul\x00", ".x", "heal.csv"])
 def test_a_kind_of_rows_is_no_file_name_unless_it_can_be_one(tmp_path: Path, what: str) -> None:
     rows = [Explained(1, 0, 1, kind, ({"layer": 0, "what": 7},)) for kind in (what, "heal")]
-    path = write_events(tmp_path / "run.jsonl", [*session_events(4), *rows])
+    path = write_events(tmp_path / "run.jsonl", [*recorded_events(4), *rows])
     found = export_recordings([path], "csv", tmp_path / "out" / "x").paths
     assert [path.name for path in found] == ["x.steps.csv", "x.tokens.csv", "x.explained-1.csv", "x.heal.csv"]
     odd, plain = (path.read_text().splitlines() for path in found[2:])
