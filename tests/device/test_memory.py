@@ -43,6 +43,13 @@ def held(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device)
 
 
+def all_but(device: torch.device, spare: int) -> torch.Tensor:
+    """A tensor that takes all free memory of the GPU but so many bytes."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    return torch.empty(torch.cuda.mem_get_info(device)[0] - spare, dtype=torch.uint8, device=device)
+
+
 @contextmanager
 def no_more_than(device: torch.device, spare: int) -> Iterator[None]:
     """While it lasts, torch gets `spare` bytes beyond what its tensors take."""
@@ -167,7 +174,7 @@ def test_pruning_that_runs_out_of_memory_leaves_the_twin_as_it_was(
 
 def test_pruning_is_refused_before_it_begins_if_it_can_not_fit(large_loaded: Loaded, gpu: torch.device) -> None:
     twin = Twin(large_loaded.model)
-    block = torch.empty(available_bytes(gpu) - 300 * MB, dtype=torch.uint8, device=gpu)
+    block = all_but(gpu, 300 * MB)
     try:
         with pytest.raises(Failure, match=r"Out of memory: magnitude:0.5 needs .* GB are free on cuda:0.*would fit"):
             apply(twin, parse("magnitude:0.5"), large_loaded, keep=False)
@@ -183,7 +190,7 @@ def test_a_model_that_does_not_fit_is_refused(large: Path, gpu: torch.device) ->
         pytest.raises(Failure, match=r"Out of memory: .* GB for its weights.*--device-map"),
     ):
         load(str(large), LoadOptions("cuda"))
-    block = torch.empty(available_bytes(gpu) - 300 * MB, dtype=torch.uint8, device=gpu)
+    block = all_but(gpu, 300 * MB)
     try:
         with pytest.raises(Failure, match=r"Out of memory: .* GB for its weights, and .* GB are free on cuda"):
             load(str(large), LoadOptions("cuda"))
@@ -193,7 +200,7 @@ def test_a_model_that_does_not_fit_is_refused(large: Path, gpu: torch.device) ->
 
 
 def test_a_model_partly_off_the_device_steps_and_says_that_it_can_not_be_pruned(large: Path, gpu: torch.device) -> None:
-    block = torch.empty(available_bytes(gpu) - 2_000 * MB, dtype=torch.uint8, device=gpu)
+    block = all_but(gpu, 2_000 * MB)
     try:
         dense = load(str(large), LoadOptions(device_map="auto"))
         assert set(dense.info.device.split(",")) == {"cpu", "cuda:0"}
