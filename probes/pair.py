@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from probes.checkpoints.foreign import obeyed
-from probes.checkpoints.missing import measure
+from probes.checkpoints.foreign import with_named_drops
+from probes.checkpoints.missing import measure_missing
 from probes.checkpoints.save import Saved, save
 from probes.models.comparable import Common, check_comparable
 from probes.models.loaded import Loaded, end_ids, load, with_fingerprint
@@ -203,9 +203,9 @@ def pair_with_foreign(
     """
     common = check_comparable(dense, pruned)
     notes = (*common.notes, *_on_padding(dense, pruned))
-    found = obeyed(pruned, work)
+    found = with_named_drops(pruned, work)
     check_steppable(found.loaded)
-    report = measure(found, dense, work)
+    report = measure_missing(found, dense, work)
     # The drops change nothing in the weights: their fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
     run = with_notes(replace(found.loaded, info=info), _on_lengths(pruned))

@@ -33,7 +33,7 @@ _TOKENS = 64
 """How many tokens both models read."""
 
 
-def differing(
+def differing_settings(
     model: PreTrainedModel, dense: PreTrainedModel, layers: Mapping[int, int] | None, *, reshaped: bool
 ) -> tuple[str, ...]:
     """What two configurations say otherwise of how to compute: "rms_norm_eps is 0.1 instead of 1e-06".
@@ -62,7 +62,7 @@ def differing(
     return tuple(found)
 
 
-def listed(differences: Sequence[str]) -> str:
+def list_settings(differences: Sequence[str]) -> str:
     """The first of them, and how many there are beyond."""
     more = len(differences) - _NAMED
     return "; ".join(differences[:_NAMED]) + (f"; and {more} more" if more > 0 else "")

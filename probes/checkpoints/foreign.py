@@ -19,7 +19,7 @@ _FOREIGN = "transformers_modules."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Elsewhere:
+class ForeignModel:
     """A model that was made elsewhere, as it is to be run."""
 
     loaded: Loaded
@@ -32,7 +32,7 @@ class Elsewhere:
     dropped_parameters: int = 0
 
 
-def obeyed(loaded: Loaded, work: Work) -> Elsewhere:
+def with_named_drops(loaded: Loaded, work: Work) -> ForeignModel:
     """The model with the sublayers dropped that its configuration names, as LLM-Drop's own code would drop them.
 
     `loaded` was loaded with `drops_obeyed`. Tensors that its files lack must belong to what is dropped: that is
@@ -42,7 +42,7 @@ def obeyed(loaded: Loaded, work: Work) -> Elsewhere:
     lists = named_drops(loaded.model.config.to_dict())
     parts = tuple(Part(kind, layer) for kind, layers in lists.items() for layer in layers)
     if not parts or type(loaded.model).__module__.startswith(_FOREIGN):
-        return Elsewhere(loaded, loaded)
+        return ForeignModel(loaded, loaded)
     work.tell(f"Dropping {len(parts)} sublayers")
     twin = Twin(loaded.model)
     twin.drop(*parts)
@@ -51,7 +51,7 @@ def obeyed(loaded: Loaded, work: Work) -> Elsewhere:
     run = replace(loaded, model=twin.model)
     sublayers = [sublayer for sublayer in twin.anatomy.sublayers if sublayer.part in parts]
     silent = [path for sublayer in sublayers for path in sublayer.modules]
-    return Elsewhere(run, loaded, parts, (*silent, *loaded.absent), twin.dropped_parameters)
+    return ForeignModel(run, loaded, parts, (*silent, *loaded.absent), twin.dropped_parameters)
 
 
 def _check_unneeded(loaded: Loaded, twin: Twin) -> None:

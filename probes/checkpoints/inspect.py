@@ -9,8 +9,8 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from probes.checkpoints import provenance
-from probes.checkpoints.foreign import obeyed
-from probes.checkpoints.missing import measure
+from probes.checkpoints.foreign import with_named_drops
+from probes.checkpoints.missing import measure_missing
 from probes.models import quantised
 from probes.models.loaded import Loaded, load, with_fingerprint
 from probes.models.naming import names_apart
@@ -51,15 +51,15 @@ def inspect(spec: str, against: str = "", options: LoadOptions = LOAD_DEFAULTS, 
         )
 
     dense = loaded(against, names[1], drops_obeyed=False) if against else None
-    found = obeyed(loaded(spec, names[0], drops_obeyed=True), work)
+    found = with_named_drops(loaded(spec, names[0], drops_obeyed=True), work)
     model = with_fingerprint(found.plain)
-    said = provenance.read(model.files[0].parent) if model.files else None
+    said = provenance.read_provenance(model.files[0].parent) if model.files else None
     comparable = said is not None and said.dense.dtype == model.info.dtype and bool(model.info.fingerprint)
-    report = measure(found, dense, work)
+    report = measure_missing(found, dense, work)
     both = [model, *([dense] if dense else [])]
     return Inspection(
         model=model.info,
-        format=quantised.described(model.model) or _stored(model),
+        format=quantised.quantised_format(model.model) or _stored(model),
         report=replace(
             report,
             notes=tuple(dict.fromkeys((*(note for one in both for note in one.notes), *report.notes))),

@@ -16,7 +16,9 @@ _SURE = 0.5
 """How much nearer than the next best layer a layer must be to be taken for it."""
 
 
-def aligned(model: PreTrainedModel, ours: Anatomy, dense: PreTrainedModel, theirs: Anatomy) -> dict[int, int] | None:
+def align_layers(
+    model: PreTrainedModel, ours: Anatomy, dense: PreTrainedModel, theirs: Anatomy
+) -> dict[int, int] | None:
     """For each layer of the second model the dense layer it was; None where the weights don't tell.
 
     The order of the layers is kept, the sum of the distances ‖w' - w‖₂ / ‖w‖₂ between a sample of their tensors is

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from probes.checkpoints.computed import differing, largest_difference, listed
-from probes.checkpoints.foreign import Elsewhere
-from probes.checkpoints.layer_alignment import aligned
+from probes.checkpoints.computed import differing_settings, largest_difference, list_settings
+from probes.checkpoints.foreign import ForeignModel
+from probes.checkpoints.layer_alignment import align_layers
 from probes.checkpoints.weight_diff import (
     Compared,
-    compare,
-    count,
+    compare_weights,
+    count_matrices,
     count_others,
     matrices_of,
     tensors,
@@ -31,7 +31,7 @@ from probes.system.progress import Work
 from probes.twin.anatomy import Anatomy, dissect
 
 
-def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
+def measure_missing(found: ForeignModel, dense: Loaded | None, work: Work) -> PruneReport:
     """Zeros and N:M patterns, dropped sublayers, and against a dense model missing layers and tensors that differ.
 
     The report's setting is "": whatever was done, was done elsewhere. Raises `Cancelled`.
@@ -42,8 +42,8 @@ def measure(found: Elsewhere, dense: Loaded | None, work: Work) -> PruneReport:
     if dense is None:
         return report
     aside = anatomy.aside if anatomy else ()
-    held = compare(found.plain.model, dense.model, layers.named, (*found.silent, *aside), layers.paths, work)
-    otherwise = differing(found.plain.model, dense.model, layers.numbers, reshaped=bool(held.reshaped))
+    held = compare_weights(found.plain.model, dense.model, layers.named, (*found.silent, *aside), layers.paths, work)
+    otherwise = differing_settings(found.plain.model, dense.model, layers.numbers, reshaped=bool(held.reshaped))
     narrow = any(one.narrower for one in held.reshaped if layers.has(one.name))
     shape = ", ".join(part for part in (layers.shape, "narrower" if narrow else "") if part)
     return replace(
@@ -73,7 +73,7 @@ class _Layers:
     """The dense model's, of which the second one has no counterpart: layers that are gone, and what no text enters."""
 
     @classmethod
-    def of(cls, found: Elsewhere, anatomy: Anatomy | None, dense: Loaded | None) -> _Layers:
+    def of(cls, found: ForeignModel, anatomy: Anatomy | None, dense: Loaded | None) -> _Layers:
         theirs = _anatomy(dense) if dense else None
         if dense is None or theirs is None:
             return cls(None)
@@ -83,7 +83,7 @@ class _Layers:
             return cls(None, shape=f"0 of {many} layers", paths=(*aside, *names.values()))
         if anatomy is None:
             return cls(None, paths=aside)
-        numbers = aligned(found.plain.model, anatomy, dense.model, theirs)
+        numbers = align_layers(found.plain.model, anatomy, dense.model, theirs)
         if numbers is None:
             how = f"{few} of {many} layers" if few < many else f"{few} layers instead of {many}"
             return cls(
@@ -126,14 +126,14 @@ def _anatomy(loaded: Loaded) -> Anatomy | None:
         return None
 
 
-def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: Work) -> PruneReport:
+def _counted(found: ForeignModel, anatomy: Anatomy | None, layers: _Layers, work: Work) -> PruneReport:
     """The zeros in all that runs, and notes on what could not be counted."""
     notes = [*_of_format(found), *_of_absent(found.plain)]
     if anatomy is None:
         notes.append("Its layers hold no plain matrices: zeros can't be counted in them.")
         return PruneReport("", 0, 0, notes=tuple(notes))
     running = [matrix for matrix in anatomy.matrices if not within(matrix.name, found.silent)]
-    matrices, uncounted = count(found.plain.model, running, work)
+    matrices, uncounted = count_matrices(found.plain.model, running, work)
     linear, known = matrices_of(found.plain.model, anatomy)
     if uncounted + linear - known:
         notes.append(
@@ -162,8 +162,8 @@ def _counted(found: Elsewhere, anatomy: Anatomy | None, layers: _Layers, work: W
     )
 
 
-def _of_format(found: Elsewhere) -> list[str]:
-    how = quantised.described(found.plain.model)
+def _of_format(found: ForeignModel) -> list[str]:
+    how = quantised.quantised_format(found.plain.model)
     return [f"It is quantised ({how}): what is measured are the weights it computes with."] if how else []
 
 
@@ -187,13 +187,13 @@ def _of_names(held: Compared, ours: Loaded) -> list[str]:
     if held.unreadable:
         one = held.unreadable[0]
         notes.append(f"No plain numbers to compare are in {len(held.unreadable)} tensors, {one} among them.")
-    if quantised.described(ours.model):
+    if quantised.quantised_format(ours.model):
         return notes
     if held.extra:
         notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, {held.extra[0]} among them.")
-    if held.lacking:
+    if held.missing:
         notes.append(
-            f"{len(held.lacking)} of the dense model's tensors have no counterpart in it, {held.lacking[0]} among them."
+            f"{len(held.missing)} of the dense model's tensors have no counterpart in it, {held.missing[0]} among them."
         )
     return notes
 
@@ -202,12 +202,15 @@ def _of_settings(otherwise: tuple[str, ...]) -> tuple[str, ...]:
     """The warning that not only the weights differ."""
     if not otherwise:
         return ()
-    return (f"The second model computes otherwise than the dense one: {listed(otherwise)}. The figures hold that too.",)
+    return (
+        f"The second model computes otherwise than the dense one: {list_settings(otherwise)}. "
+        "The figures hold that too.",
+    )
 
 
 def _of_identity(ours: Loaded, dense: Loaded, report: PruneReport, held: Compared, shape: str) -> tuple[str, ...]:
     """The warning that nothing at all was removed: only if both models answer alike, too."""
-    if held.differing or held.unreadable or held.extra or held.lacking or report.dropped or shape:
+    if held.differing or held.unreadable or held.extra or held.missing or report.dropped or shape:
         return ()
     apart = largest_difference(ours.model, dense.model)
     if apart:

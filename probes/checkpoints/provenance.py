@@ -16,7 +16,7 @@ from probes.schema.header import Calibration, ModelInfo
 FILE = "phier.json"
 _LONGEST = 20_000
 """Characters kept of a text in such a file."""
-FORMAT = 1
+PROVENANCE_FORMAT = 1
 """The number of the form that is written; a reader passes over keys it does not know."""
 
 
@@ -40,15 +40,15 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=dict)
     written: str = ""
     """ISO 8601, UTC."""
-    format: int = FORMAT
+    format: int = PROVENANCE_FORMAT
 
 
-def write(folder: Path, provenance: Provenance) -> None:
+def write_provenance(folder: Path, provenance: Provenance) -> None:
     """Writes the folder's `phier.json`."""
     (folder / FILE).write_text(json.dumps(asdict(provenance), indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read(folder: Path) -> Provenance | None:
+def read_provenance(folder: Path) -> Provenance | None:
     """What the folder says of itself; None where it was not saved here. Raises `BadInput` where it can't be read."""
     file = folder / FILE
     try:

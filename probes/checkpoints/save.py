@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.checkpoints import provenance
-from probes.checkpoints.foreign import obeyed
-from probes.checkpoints.missing import measure
+from probes.checkpoints.foreign import with_named_drops
+from probes.checkpoints.missing import measure_missing
 from probes.models import quantised
 from probes.models.devices import input_device
 from probes.models.fingerprint import fingerprint
@@ -89,8 +89,8 @@ def save(dense: Loaded, twin: Twin, report: PruneReport, folder: Path, work: Wor
             },
             written=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        provenance.write(part, made)
-        found = measure(obeyed(again, work), dense, work)
+        provenance.write_provenance(part, made)
+        found = measure_missing(with_named_drops(again, work), dense, work)
         work.check("Saving")
     return Saved(folder, made, found)
 
@@ -99,7 +99,7 @@ def _plain(twin: Twin) -> PreTrainedModel:
     """The twin as an ordinary model that shares its tensors: nothing stands in another's place, and what is dropped
     is gone or silent."""
     dense, anatomy, state = twin.dense, twin.anatomy, twin.state
-    if how := quantised.described(dense):
+    if how := quantised.quantised_format(dense):
         raise BadInput("Can't save", f"The dense model is quantised ({how}).", "Prune the model it was made of.")
     if any(parameter.is_meta for parameter in dense.parameters()):
         raise BadInput(

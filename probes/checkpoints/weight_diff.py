@@ -21,7 +21,7 @@ from probes.system.float64 import to_float64
 from probes.system.progress import Work
 from probes.twin.anatomy import Anatomy, Matrix, weight
 
-PATTERNS = (Pattern(1, 4), Pattern(2, 4), Pattern(4, 8))
+KNOWN_PATTERNS = (Pattern(1, 4), Pattern(2, 4), Pattern(4, 8))
 """What is looked for; hardware multiplies 2:4, the others are common in the literature."""
 
 _COMPARABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -63,11 +63,13 @@ class Compared:
     """Those that hold no plain numbers to compare: quantised, or kept off the device."""
     extra: tuple[str, ...]
     """Those that the dense model has not, such as a quantised matrix's scales."""
-    lacking: tuple[str, ...]
+    missing: tuple[str, ...]
     """The dense model's that the second one has no counterpart of, by the dense model's names."""
 
 
-def count(model: PreTrainedModel, matrices: Sequence[Matrix], work: Work) -> tuple[tuple[MatrixReport, ...], int]:
+def count_matrices(
+    model: PreTrainedModel, matrices: Sequence[Matrix], work: Work
+) -> tuple[tuple[MatrixReport, ...], int]:
     """Zeros and N:M patterns of every matrix, and how many matrices hold nothing that could be counted."""
     reports = []
     for done, matrix in enumerate(matrices):
@@ -121,14 +123,14 @@ def patterns(nonzero: Tensor) -> tuple[str, ...]:
     """
     return tuple(
         str(pattern)
-        for pattern in PATTERNS
+        for pattern in KNOWN_PATTERNS
         if nonzero.shape[1] % pattern.group == 0
         and _obeys(nonzero[:_GLANCE], pattern)
         and _obeys(nonzero[_GLANCE:], pattern)
     )
 
 
-def difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
+def relative_difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
     """‖w' - w‖₂ / ‖w‖₂ and max |w' - w| of two tensors of one shape, summed in float64."""
     squares = total = largest = 0.0
     for one, other in _in_pieces(ours, dense, _PIECE if dense.is_cpu else _LARGE_PIECE):
@@ -141,7 +143,7 @@ def difference(ours: Tensor, dense: Tensor) -> tuple[float, float]:
     return (squares / total) ** 0.5 if total else float("inf" if squares else 0), largest
 
 
-def compare(
+def compare_weights(
     model: PreTrainedModel,
     dense: PreTrainedModel,
     named: Mapping[str, str],
@@ -158,7 +160,7 @@ def compare(
     theirs, every = tensors(dense), tensors(model)
     ours = {name: value for name, value in every.items() if not within(name, skipped)}
     counterparts = {named.get(name, name) for name in every}
-    lacking = tuple(name for name in theirs if name not in counterparts and not within(name, gone))
+    missing = tuple(name for name in theirs if name not in counterparts and not within(name, gone))
     differing: list[TensorReport] = []
     reshaped: list[Reshaped] = []
     unreadable: list[str] = []
@@ -189,14 +191,14 @@ def compare(
                     differing.append(report)
         finally:
             pool.shutdown(cancel_futures=True)
-    return Compared(len(pairs), tuple(differing), tuple(reshaped), tuple(unreadable), tuple(extra), lacking)
+    return Compared(len(pairs), tuple(differing), tuple(reshaped), tuple(unreadable), tuple(extra), missing)
 
 
 def _against(name: str, ours: Tensor, dense: Tensor) -> TensorReport | None:
     """How a tensor differs from the dense model's; None if it does not. Without figures if its shape is another."""
     if ours.shape != dense.shape:
         return TensorReport(name, None, None)
-    return None if _same(ours, dense) else TensorReport(name, *difference(ours, dense))
+    return None if _same(ours, dense) else TensorReport(name, *relative_difference(ours, dense))
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

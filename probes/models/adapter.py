@@ -15,7 +15,7 @@ _CONFIG = "adapter_config.json"
 
 
 @contextmanager
-def left_off() -> Iterator[None]:
+def without_adapters() -> Iterator[None]:
     """While it lasts, transformers finds no adapter: with peft installed it would put one that lies beside the weights
     on top of them, and without peft it would not."""
     from transformers.integrations import peft as integration
@@ -32,7 +32,7 @@ def left_off() -> Iterator[None]:
             module.find_adapter_config_file = find
 
 
-def refuse_alone(folder: Path, name: str) -> None:
+def refuse_adapter_alone(folder: Path, name: str) -> None:
     """Raises `BadInput` if the folder holds an adapter and no weights that it belongs on."""
     weights = [path for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)]
     if (folder / _CONFIG).exists() and not any(is_weights(path) for path in weights):
@@ -43,7 +43,7 @@ def refuse_alone(folder: Path, name: str) -> None:
         )
 
 
-def warnings_beside(folder: Path, name: str) -> tuple[str, ...]:
+def adapter_warnings(folder: Path, name: str) -> tuple[str, ...]:
     """A sentence on an adapter that lies beside whole weights; nothing if there is none."""
     if not (folder / _CONFIG).exists():
         return ()

@@ -46,7 +46,7 @@ def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        unread.note(folder, left)
+        unread.write_unused(folder, left)
     except (OSError, SafetensorError) as problem:
         raise Unwritten(str(problem)) from problem
 
@@ -64,7 +64,7 @@ def _read(source: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
         return cast("dict[str, str]", answer)
 
     mapping.get_gguf_hf_weights_map = found
-    with unread.collected() as collected:
+    with unread.collecting_unused() as collected:
         read: Any = AutoModelForCausalLM.from_pretrained(
             source.parent, gguf_file=source.name, dtype=dtype, output_loading_info=True
         )

@@ -99,7 +99,7 @@ def load(
             gguf_dtype="float32" if dtype is None else str(dtype).removeprefix("torch."),
             thorough=thorough,
         )
-        adapter.refuse_alone(place.folder, place.name)
+        adapter.refuse_adapter_alone(place.folder, place.name)
         folder = unpacked_folder(place.folder, place.name, work)
         place = replace(place, name=name or place.name)
         files = weight_files(folder)
@@ -118,8 +118,8 @@ def load(
     align(model)
     known = recall("fingerprint", signature_of(files, str(model.dtype)))
     info = _info(model, place.name, spec, place.revision, known)
-    warnings = (*read.warnings, *adapter.warnings_beside(place.folder, place.name))
-    notes = (*read.notes, *unread.beside(folder, files, place.name), *work.notes)
+    warnings = (*read.warnings, *adapter.adapter_warnings(place.folder, place.name))
+    notes = (*read.notes, *unread.note_on_unread_files(folder, files, place.name), *work.notes)
     return Loaded(model, own, info, files, read.absent, notes, warnings)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from probes.models.tokens import TokenText, encode
+from probes.models.tokens import TokenText, token_ids_of
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
@@ -65,7 +65,7 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Pr
             raise BadInput("Empty prompt", "The prompt is empty.", "Type at least one word.")
         text = _in_template(tokenizer, template, settings.prompt)
         notes = (DATE_NOTE,) if _DATE in template else ()
-        prompt = Prompt(text, tuple(encode(tokenizer, text, special=False)), notes=notes)
+        prompt = Prompt(text, tuple(token_ids_of(tokenizer, text, special=False)), notes=notes)
     if not prompt.ids:
         raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
     if settings.follow is not Follow.TEXT:
@@ -86,7 +86,7 @@ def recorded_prompt(tokenizer: PreTrainedTokenizerBase, header: RunHeader) -> Pr
         now = read_prompt(tokenizer, header.settings)
     except BadInput:  # a template that has changed and refuses the prompt now
         now = Prompt("", ())
-    if ids != now.ids and list(ids) != encode(tokenizer, header.prompt_text, special=False):
+    if ids != now.ids and list(ids) != token_ids_of(tokenizer, header.prompt_text, special=False):
         raise BadInput(
             "Another prompt",
             f"The recorded prompt is {len(ids):,} tokens, and this tokenizer makes others of the same text.",
@@ -110,7 +110,7 @@ def chat_end_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> f
     except BadInput:
         return frozenset()  # a template for other turns than these; the configurations name the ends then
     after = text[text.rindex(answer) + len(answer) :] if text else ""
-    ids = encode(tokenizer, after.lstrip(), special=False)
+    ids = token_ids_of(tokenizer, after.lstrip(), special=False)
     added = tokenizer.added_tokens_decoder
     return frozenset(token_id for token_id in ids[:1] if token_id in added and added[token_id].special)
 
@@ -119,7 +119,7 @@ def chat_end_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> f
 
 
 def _raw(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Prompt:
-    ids = encode(tokenizer, prompt, special=True)
+    ids = token_ids_of(tokenizer, prompt, special=True)
     first = tokenizer.bos_token_id
     if first is not None and ids[:2] == [first, first]:
         ids = ids[1:]
@@ -134,14 +134,14 @@ def _text_after(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -
     would change the prompt's own last token, it is tokenised alone.
     """
     before = list(prompt.ids)
-    whole = encode(tokenizer, prompt.text + text, special=False)
+    whole = token_ids_of(tokenizer, prompt.text + text, special=False)
     ids = whole[len(before) :] if whole[: len(before)] == before else []
-    return tuple(_some(ids or encode(tokenizer, text, special=False)))
+    return tuple(_some(ids or token_ids_of(tokenizer, text, special=False)))
 
 
 def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
     """A text without a prompt: a token that begins a text is read, then every token of the text is scored."""
-    ids = _some(encode(tokenizer, text, special=False))
+    ids = _some(token_ids_of(tokenizer, text, special=False))
     begin = _begin(tokenizer, text, ids)
     if begin is None:
         if not ids[1:]:
@@ -166,7 +166,7 @@ def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
 def _begin(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> int | None:
     """The token that the tokenizer writes before a text, else the one that begins or ends texts; None if it has
     neither."""
-    first = encode(tokenizer, text, special=True)[0]
+    first = token_ids_of(tokenizer, text, special=True)[0]
     named = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     if first != ids[0]:
         return first

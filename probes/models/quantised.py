@@ -22,7 +22,7 @@ def method(config: Mapping[str, object]) -> str:
     return visible(str(getattr(named, "value", named) or ""), 100)
 
 
-def described(model: PreTrainedModel) -> str:
+def quantised_format(model: PreTrainedModel) -> str:
     """The method with the layout it names: "compressed-tensors pack-quantized"; "" where nothing dequantises.
 
     What a configuration says alone is not believed: transformers reads the plain numbers if it knows no such method.
@@ -37,7 +37,7 @@ def described(model: PreTrainedModel) -> str:
     return visible(" ".join(part for part in (method(config), str(layout or "")) if part))
 
 
-def unknown(model: PreTrainedModel, name: str) -> tuple[str, ...]:
+def unknown_method(model: PreTrainedModel, name: str) -> tuple[str, ...]:
     """A warning that the configuration names a method which was not applied; nothing if there is none."""
     named = next((found for found in (method(one.to_dict()) for one in _configs(model)) if found), "")
     if not named or getattr(model, "hf_quantizer", None) is not None:
@@ -63,7 +63,7 @@ def check_readable(config: Mapping[str, object], name: str) -> None:
 
 
 @contextlib.contextmanager
-def unheard(config: Mapping[str, object]) -> Iterator[None]:
+def silenced(config: Mapping[str, object]) -> Iterator[None]:
     """While it lasts, nothing that a quantisation package draws on standard error reaches the terminal."""
     if not method(config):
         yield
@@ -72,7 +72,7 @@ def unheard(config: Mapping[str, object]) -> Iterator[None]:
         yield
 
 
-def settle(model: PreTrainedModel) -> None:
+def decompress(model: PreTrainedModel) -> None:
     """Makes the weights what they are when the model runs: some formats stay packed until the first pass.
 
     They take the room that they would take then; what is measured of them is what is computed with.

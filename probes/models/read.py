@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from probes.models import adapter, unread
 from probes.models.configured import doubtful, read_configuration
 from probes.models.devices import available_bytes
 from probes.models.locate import read_config
-from probes.models.quantised import check_readable, settle, unheard, unknown
+from probes.models.quantised import check_readable, decompress, silenced, unknown_method
 from probes.models.quiet_libraries import reporting
+from probes.models.safetensors_header import bytes_needed, count_tensors
 from probes.models.stages import SMALLER, stage
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
@@ -28,12 +28,10 @@ from probes.system.progress import Work
 
 _TRIED = 8
 """Words of a tokenizer that are tried before it is held to turn nothing into tokens."""
-_STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-"""Bytes of one number, by safetensors' name for its type; all others take one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Read:
+class ReadModel:
     """A model as it was read."""
 
     model: PreTrainedModel
@@ -58,7 +56,7 @@ def read_settings(
     if not size:
         raise BadInput("Broken weights", f"{visible(str(files[0]))} is empty.", "Fetch it again.")
     return read_configuration(
-        folder, found, name, tensors=_count(files), size=size, remote_code=options.trust_remote_code
+        folder, found, name, tensors=count_tensors(files), size=size, remote_code=options.trust_remote_code
     )
 
 
@@ -87,7 +85,7 @@ def read_model(
     device: torch.device,
     dtype: torch.dtype | None,
     drops_obeyed: bool = False,
-) -> Read:
+) -> ReadModel:
     """The folder's causal LM on `device` (or placed by the device map); `dtype` None keeps the checkpoint's own.
 
     With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped.
@@ -104,12 +102,12 @@ def read_model(
     failed = f"{name} can't be loaded from {visible(str(files[0] if len(files) == 1 else folder))}"
     loading = stage("Model not loaded", failed, hint, memory=lambda: _too_large(name, needed))
     with (
-        unheard(found),
+        silenced(found),
         reporting(work, task),
         loading,
         _tensors_only(failed),
-        adapter.left_off(),
-        unread.collected() as left,
+        adapter.without_adapters(),
+        unread.collecting_unused() as left,
     ):
         work.tell(task)
         read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
@@ -125,15 +123,15 @@ def read_model(
         )
         model, report = read
         if isinstance(model, PreTrainedModel):
-            settle(model)
+            decompress(model)
     if not isinstance(model, PreTrainedModel):
         raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
-    left.unused.update((str(key) for key in _several(report.get("unexpected_keys"))), unread.noted(folder))
-    notes, warnings = unread.told(left, model, files, name)
+    left.unused.update((str(key) for key in _several(report.get("unexpected_keys"))), unread.read_unused(folder))
+    notes, warnings = unread.notes_on_unused(left, model, files, name)
     absent = _absent(report, name, named_drops(found) if drops_obeyed else {}, _head(model))
     model.requires_grad_(False)
     model.eval()
-    return Read(model, absent, notes, (*warnings, *unknown(model, name)))
+    return ReadModel(model, absent, notes, (*warnings, *unknown_method(model, name)))
 
 
 def read_tokenizer(folder: Path, config: PreTrainedConfig, options: LoadOptions) -> PreTrainedTokenizerBase | None:
@@ -158,14 +156,6 @@ def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
         if any(token_id != tokenizer.unk_token_id for token_id in ids):
             return True
     return False
-
-
-def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
-    """Bytes that the weights take in memory in this dtype, from the files' headers; their size on disk for pickles."""
-    total = 0
-    for file in files:
-        total += _tensor_bytes(file, dtype) if file.suffix == ".safetensors" else file.stat().st_size
-    return total
 
 
 @contextmanager
@@ -279,35 +269,3 @@ def _several(found: object) -> Sequence[Any]:
 
 def _shape(size: Sequence[int]) -> str:
     return " × ".join(map(str, size)) or "a single number"
-
-
-def _count(files: Sequence[Path]) -> int:
-    """How many tensors the files hold; of pickles, how many could be in them."""
-    return sum(len(_header(file)) if file.suffix == ".safetensors" else file.stat().st_size // 64 for file in files)
-
-
-def _tensor_bytes(file: Path, dtype: torch.dtype | None) -> int:
-    total = 0
-    try:
-        for entry in _header(file).values():
-            start, end = entry["data_offsets"]
-            stored = _STORED.get(entry["dtype"], 1)
-            floating = "F" in entry["dtype"] and stored > 1
-            total += (end - start) * (dtype.itemsize if dtype and floating else stored) // stored
-    except (ValueError, KeyError, TypeError) as problem:
-        raise _not_whole(file) from problem
-    return total
-
-
-def _header(file: Path) -> dict[str, Any]:
-    """What a safetensors file says of each of its tensors, by name."""
-    try:
-        with file.open("rb") as opened:
-            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        return {key: entry for key, entry in header.items() if key != "__metadata__"}
-    except (OSError, ValueError, AttributeError, MemoryError, OverflowError, RecursionError) as problem:
-        raise _not_whole(file) from problem
-
-
-def _not_whole(file: Path) -> BadInput:
-    return BadInput("Broken weights", f"{visible(str(file))} is no whole safetensors file.", "Fetch it again.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from probes.models.adapter import refuse_alone
+from probes.models.adapter import refuse_adapter_alone
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean
@@ -26,7 +26,7 @@ def check_spec(spec: str) -> Path | None:
         return None
     path, shown = expanded(spec), visible(spec, LONGEST_SPEC)
     if os.path.isdir(path):  # which, unlike pathlib's, is False for a name that is too long
-        refuse_alone(path, visible(path.resolve().name, 100))
+        refuse_adapter_alone(path, visible(path.resolve().name, 100))
         if not (path / "config.json").exists() and not any(path.glob("*.gguf")):
             names = ", ".join(visible(name, 100) for name in sorted(os.listdir(path))[:5]) or "nothing"
             raise BadInput("Not a model", f"{shown} has no config.json; it holds {names}.", LOCAL)

@@ -17,7 +17,7 @@ _BYTE_NAME = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 """How sentencepiece names a token that is one byte."""
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
+def token_ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
     """The text's token ids; `special` adds what the tokenizer puts before and after a text of its own."""
     encoded = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
     return [int(token_id) for token_id in encoded]
@@ -30,7 +30,7 @@ class TokenText:
         self._tokenizer = tokenizer
         self._known: dict[int, str] = {}
         self._byte_level = _is_byte_level(tokenizer)
-        self._before = encode(tokenizer, "a", special=False)[-1:]
+        self._before = token_ids_of(tokenizer, "a", special=False)[-1:]
 
     def piece(self, token_id: int) -> str:
         """The token alone, with the space it begins with; bytes that are no character as "<0xF0>".
@@ -116,7 +116,7 @@ codecs.register_error(_NAMING, _name_bytes)
 def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
     """True where token names, read byte for byte, are the text: tried on one that no other kind gets right."""
     text = "aé 🙂"
-    names = tokenizer.convert_ids_to_tokens(encode(tokenizer, text, special=False))
+    names = tokenizer.convert_ids_to_tokens(token_ids_of(tokenizer, text, special=False))
     characters = "".join(names)
     return bytes(_BYTE_OF.get(character, 0) for character in characters).endswith(text.encode())
 

@@ -52,7 +52,7 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|blk)\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class LeftOut:
     """What transformers left out of the files that it read."""
 
     unused: set[str] = field(default_factory=set)
@@ -69,9 +69,9 @@ class Left:
 
 
 @contextmanager
-def collected() -> Iterator[Left]:
+def collecting_unused() -> Iterator[LeftOut]:
     """While it lasts, gathers the names of all tensors that transformers finds in files and leaves out."""
-    left = Left()
+    left = LeftOut()
     owner: Any = PreTrainedModel
     loading: Any = core_model_loading
     hide, rename = owner._adjust_missing_and_unexpected_keys, loading.rename_source_key
@@ -94,13 +94,13 @@ def collected() -> Iterator[Left]:
         owner._adjust_missing_and_unexpected_keys, loading.rename_source_key = hide, rename
 
 
-def note(folder: Path, names: Iterable[str]) -> None:
-    """Writes beside a converted model which tensors of its source it has no use for, for `noted`."""
+def write_unused(folder: Path, names: Iterable[str]) -> None:
+    """Writes beside a converted model which tensors of its source it has no use for, for `read_unused`."""
     (folder / _NOTE).write_text(json.dumps(sorted(names)), "utf-8")
 
 
-def noted(folder: Path) -> set[str]:
-    """What `note` wrote; nothing of a folder that was not converted here."""
+def read_unused(folder: Path) -> set[str]:
+    """What `write_unused` wrote; nothing of a folder that was not converted here."""
     try:
         found = json.loads((folder / _NOTE).read_text("utf-8"))
     except (OSError, ValueError):
@@ -108,8 +108,8 @@ def noted(folder: Path) -> set[str]:
     return {str(name) for name in found} if isinstance(found, list) else set()
 
 
-def told(
-    left: Left, model: PreTrainedModel, files: Sequence[Path], name: str
+def notes_on_unused(
+    left: LeftOut, model: PreTrainedModel, files: Sequence[Path], name: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Notes and warnings on the tensors that were not used; nothing on those that compute nothing.
 
@@ -151,7 +151,7 @@ def told(
     return tuple(notes), tuple(warnings)
 
 
-def beside(folder: Path, files: Sequence[Path], name: str) -> tuple[str, ...]:
+def note_on_unread_files(folder: Path, files: Sequence[Path], name: str) -> tuple[str, ...]:
     """A note on files of tensors that lie in the folder and are not read at all; nothing if there are none."""
     read = {file.name for file in files}
     others = [visible(path.name, 100) for path in sorted(folder.glob("*.safetensors")) if path.name not in read]

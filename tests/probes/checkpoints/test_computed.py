@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PhimoeConfig, PhimoeForCausalLM
 
-from probes.checkpoints.foreign import obeyed
-from probes.checkpoints.missing import measure
+from probes.checkpoints.foreign import with_named_drops
+from probes.checkpoints.missing import measure_missing
 from probes.models.loaded import load
 from probes.pair import Pair, load_pair
 from probes.schema.header import PruneReport
@@ -263,10 +263,10 @@ def test_heads_that_were_taken_out_with_their_width_kept_are_compared(tmp_path):
 
 def test_equal_weights_and_settings_that_answer_otherwise_are_not_called_the_dense_model(tmp_path):
     dense, other = load(str(configured(tmp_path / "dense"))), load(str(tmp_path / "dense"))
-    found = measure(obeyed(other, Work()), dense, Work())
+    found = measure_missing(with_named_drops(other, Work()), dense, Work())
     assert found.warnings[0].startswith(IDENTICAL)
     other.model.model.rotary_emb.inv_freq.mul_(0.5)  # kept in no file and named in no configuration
-    found = measure(obeyed(other, Work()), dense, Work())
+    found = measure_missing(with_named_drops(other, Work()), dense, Work())
     (warning,) = found.warnings
     assert "yet the two answer differently: logits are up to" in warning
 

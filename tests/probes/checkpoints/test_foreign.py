@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from probes.checkpoints.foreign import obeyed
+from probes.checkpoints.foreign import with_named_drops
 from probes.checkpoints.inspect import inspect
 from probes.models.loaded import Loaded, load
 from probes.pair import Pair, load_pair
@@ -82,7 +82,7 @@ def kls(of: Pair) -> list[float]:
 def test_a_drop_list_is_obeyed_whatever_it_is_written_as(architecture, listed, tmp_path):
     model = tiny(architecture, vocab_size=SIZE)
     folder = made(tmp_path / "made", model, drop_attn_list=listed, drop_mlp_list=[1])
-    found = obeyed(load(str(folder), drops_obeyed=True), Work())
+    found = with_named_drops(load(str(folder), drops_obeyed=True), Work())
     twin = Twin(model)
     twin.drop(Part("attn", 0), Part("attn", 2), Part("mlp", 1))
     assert sorted(found.dropped) == [Part("attn", 0), Part("attn", 2), Part("mlp", 1)]
@@ -313,7 +313,7 @@ def test_a_folder_without_a_tokenizer_can_be_inspected(tmp_path):
 
 def test_the_twin_of_a_dropped_model_shares_its_weights(dense, tmp_path):
     folder = made(tmp_path / "made", tiny("llama", vocab_size=SIZE), drop_attn_list=[1])
-    found = obeyed(load(str(folder), drops_obeyed=True), Work())
+    found = with_named_drops(load(str(folder), drops_obeyed=True), Work())
     plain = {p.data_ptr() for p in found.plain.model.parameters()}
     assert {p.data_ptr() for p in found.loaded.model.parameters()} < plain
     assert isinstance(found.loaded, Loaded)

@@ -121,7 +121,7 @@ def test_a_saved_folder_is_compared_as_the_twin_it_was(tmp_path):
 def test_the_folder_says_how_it_was_made(tmp_path):
     pair = pruned(tmp_path, "wanda:0.5")
     saved = pair.save(tmp_path / "out")
-    said = provenance.read(tmp_path / "out")
+    said = provenance.read_provenance(tmp_path / "out")
     assert said == saved.provenance
     assert said.setting == "wanda:0.5"
     assert said.dense == pair.dense.info

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from probes.models import read as reading
 from probes.models.devices import available_bytes
 from probes.models.loaded import _info, end_ids, fingerprint, load, named_drops, with_fingerprint
+from probes.models.safetensors_header import bytes_needed
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.events import WorkProgressed
 from probes.schema.settings import RunSettings
@@ -301,8 +302,8 @@ def test_a_device_map_is_told_as_the_devices_that_it_names(folder):
 def test_the_memory_a_model_needs_follows_the_dtype(folder):
     files = (folder / "model.safetensors",)
     weights = load_file(files[0])
-    assert reading.bytes_needed(files, None) == sum(w.numel() * 4 for w in weights.values())
-    assert reading.bytes_needed(files, torch.bfloat16) == sum(w.numel() * 2 for w in weights.values())
+    assert bytes_needed(files, None) == sum(w.numel() * 4 for w in weights.values())
+    assert bytes_needed(files, torch.bfloat16) == sum(w.numel() * 2 for w in weights.values())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited the Linux way")

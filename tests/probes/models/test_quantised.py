@@ -18,9 +18,9 @@ from compressed_tensors.quantization import (
 from compressed_tensors.quantization.utils import calculate_qparams
 from safetensors.torch import load_file, save_file
 
-from probes.checkpoints.foreign import obeyed
+from probes.checkpoints.foreign import with_named_drops
 from probes.checkpoints.inspect import inspect
-from probes.checkpoints.missing import measure
+from probes.checkpoints.missing import measure_missing
 from probes.models import quantised
 from probes.models.loaded import load
 from probes.pair import load_pair
@@ -102,7 +102,7 @@ def test_weights_that_hold_no_plain_numbers_are_said_not_to_be_counted(tmp_path)
     other = load(str(tmp_path / "dense"))
     layer = other.model.model.layers[1].mlp.up_proj
     layer.weight = torch.nn.Parameter(layer.weight.to(torch.int8), requires_grad=False)
-    report = measure(obeyed(other, Work()), dense, Work())
+    report = measure_missing(with_named_drops(other, Work()), dense, Work())
     assert len(report.matrices) == 20
     assert "1 of 21 matrices hold no plain numbers: zeros can't be counted in them." in report.notes
     assert any("No plain numbers to compare are in 1 tensors, model.layers.1.mlp" in note for note in report.notes)

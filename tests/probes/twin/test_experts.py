@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from probes.checkpoints.foreign import Elsewhere
-from probes.checkpoints.missing import measure
+from probes.checkpoints.foreign import ForeignModel
+from probes.checkpoints.missing import measure_missing
 from probes.prune import criteria
 from probes.prune.apply import apply
 from probes.prune.structured import feature_masks
@@ -108,7 +108,7 @@ def test_zeros_of_experts_and_routers_made_elsewhere_are_counted() -> None:
     expert = "model.layers.1.mlp.experts.down_proj"
     second.model.get_parameter(expert)[:, :, ::2] = 0
     second.model.get_parameter("model.layers.2.mlp.gate.weight")[0] = 0
-    report = measure(Elsewhere(second, second), dense, Work())
+    report = measure_missing(ForeignModel(second, second), dense, Work())
     zeros = second.model.get_parameter(expert).numel() // 2
     assert report.zeroed == zeros + 32
     assert report.zeroed_before == 0
@@ -139,7 +139,7 @@ def test_zeros_of_the_dense_model_are_told_apart() -> None:
     assert report.targeted == 3 * size
     assert report.summary.endswith("(8.3 % in the dense model too)")
     second.model.model.layers[2].mlp.up_proj.weight[:32] = 0
-    found = measure(Elsewhere(second, second), dense, Work())
+    found = measure_missing(ForeignModel(second, second), dense, Work())
     assert (found.zeroed, found.zeroed_before) == (size // 4 + size // 2, size // 4)
 
 

@@ -10,8 +10,8 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from probes.checkpoints.foreign import Elsewhere
-from probes.checkpoints.missing import measure
+from probes.checkpoints.foreign import ForeignModel
+from probes.checkpoints.missing import measure_missing
 from probes.models.loaded import Loaded
 from probes.prune.apply import apply
 from probes.schema.errors import BadInput
@@ -150,7 +150,7 @@ def test_towers_of_a_second_model_are_neither_counted_nor_compared(make: Callabl
     second.model.get_parameter(tower).zero_()
     matrix = dissect(second.model).matrices[-1]
     second.model.get_submodule(matrix.name).weight[:, ::2] = 0
-    report = measure(Elsewhere(second, second), dense, Work())
+    report = measure_missing(ForeignModel(second, second), dense, Work())
     assert [tensor.name for tensor in report.tensors] == [f"{matrix.name}.weight"]
     assert report.zeroed == second.model.get_submodule(matrix.name).weight.numel() // 2
     assert {one.layer for one in report.matrices} == {block.layer for block in dissect(dense.model).blocks}
