@@ -56,8 +56,8 @@ def assert_no_difference(path: list[StepRecord]) -> None:
     for record in path:
         assert record.agree is True
         assert record.dense == record.pruned
-        assert {getattr(getattr(record, g), name) for g, names in ZEROS.items() for name in names} == {0}
-        assert {getattr(getattr(record, g), name) for g, names in ONES.items() for name in names} == {1}
+        assert {getattr(getattr(record.own, g), name) for g, names in ZEROS.items() for name in names} == {0}
+        assert {getattr(getattr(record.own, g), name) for g, names in ONES.items() for name in names} == {1}
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -129,7 +129,8 @@ def test_figures_are_those_of_the_formulas_on_the_same_numbers(
     for record, (h, h2, z, z2) in zip(path, seen, strict=True):
         assert record.shared is not None
         assert_agrees(record.shared, reference(h[0], h2[0], z[0], z2[0]))
-        assert_agrees(record, reference(h[0], h2[-1], z[0], z2[-1]))  # type: ignore[arg-type]
+        assert record.own is not None
+        assert_agrees(record.own, reference(h[0], h2[-1], z[0], z2[-1]))
 
 
 @pytest.mark.parametrize("follow", ["dense", "free"])
