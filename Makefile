@@ -40,16 +40,16 @@ check: .venv/installed-for-tests
 	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find explorer probes tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so that an installation which was interrupted is taken up again.
 
-.venv/installed: pyproject.toml setup.py | .venv/made
+.venv/installed: pyproject.toml | .venv/made
 	$(PIP) --editable .
 	@touch $@
 
-.venv/installed-for-tests: pyproject.toml setup.py | .venv/made
+.venv/installed-for-tests: pyproject.toml | .venv/made
 	$(PIP) --editable '.[test]'
 	@touch $@ .venv/installed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-OWN = {"explorer", "probes", "phier_sessions"}
+OWN = {"explorer", "probes"}
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 DEMO_RECORDING = "collapse.jsonl"
@@ -10,5 +9,7 @@ DEMO_RECORDING = "collapse.jsonl"
 
 
 def shipped_folder() -> Path:
-    """Their folder: `sessions/` of the source, wherever the installation has put it."""
-    return Path(str(files("phier_sessions").joinpath(DEMO_RECORDING))).parent
+    """The folder of the shipped recordings: in the package if it was built, beside it in the source."""
+    package = Path(__file__).parents[1]
+    built = package / "sessions"
+    return built if built.is_dir() else package.parent / "sessions"

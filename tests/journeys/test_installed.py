@@ -15,20 +15,13 @@ import pytest
 from tests.support.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("explorer", "probes", "sessions", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, since setuptools writes beside the source."""
     place = tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, place / name)
-    code = f"from setuptools import build_meta; print(build_meta.build_wheel({str(place)!r}))"
-    subprocess.run([sys.executable, "-c", code], cwd=place, env=outside(), check=True, capture_output=True)
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(place)]
+    subprocess.run(build, cwd=ROOT, env=outside(), check=True, capture_output=True)
     (built,) = place.glob("*.whl")
     return built
 
@@ -62,10 +55,10 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     here = {
-        path.relative_to(ROOT).as_posix().replace("sessions/", "phier_sessions/", path.parent == ROOT / "sessions")
+        path.relative_to(ROOT).as_posix().replace("sessions/", "explorer/sessions/", path.parent == ROOT / "sessions")
         for name in ("explorer", "probes", "sessions")
         for path in (ROOT / name).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.name != "README.md"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     files = zipfile.ZipFile(wheel).namelist()
     assert {name for name in files if ".dist-info/" not in name} == here

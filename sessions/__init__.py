@@ -1,1 +1,0 @@
-"""Recordings that come with the program, replayable without any model."""
