@@ -17,7 +17,7 @@ from probes.models.loaded import Loaded, end_ids, load, with_fingerprint
 from probes.models.naming import names_apart
 from probes.models.prompting import Prompt, read_prompt, recorded_prompt
 from probes.models.rotary import Rotary
-from probes.models.tokens import TokenText
+from probes.models.tokens import TokenDecoder
 from probes.models.vocabulary import named_ids
 from probes.prune.apply import apply, known_as
 from probes.prune.known import latest
@@ -89,7 +89,7 @@ class Pair:
         return Lockstep(
             self.dense.model,
             self.pruned.model,
-            TokenText(self.dense.tokenizer),
+            TokenDecoder(self.dense.tokenizer),
             prompt.ids,
             settings,
             ends_dense=end_ids(self.dense, settings),

@@ -49,7 +49,7 @@ def bench_pruning(spec: PairSpec, work: Work = UNWATCHED) -> PruneBench:
 
     memory = []
     for done, (setting, samples) in enumerate(MEMORY):  # first, while this process holds no model itself
-        work.tell("Measuring memory", done, len(MEMORY), "settings")
+        work.report("Measuring memory", done, len(MEMORY), "settings")
         memory.append(measure_memory(setting, samples, spec.dense))
     dense = _loaded(spec, work)
     return PruneBench(dense.info.name, tuple(timings(dense, work=work)), tuple(memory))

@@ -43,20 +43,20 @@ def bench_steps(
     from explorer.bench.interface import interface_costs
     from probes.bench.stepping import growth_alone, step_cost
     from probes.models.prompting import read_prompt
-    from probes.models.tokens import TokenText
+    from probes.models.tokens import TokenDecoder
     from probes.pair import load_pair
 
     pair = load_pair(spec, work)
     ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
-    tokens = TokenText(pair.dense.tokenizer)
+    tokens = TokenDecoder(pair.dense.tokenizer)
     models = pair.dense.model, pair.pruned.model
     costs = [
         step_cost(*models, tokens, ids, follow=follow, steps=steps, rounds=rounds, work=work)
         for follow in (Follow.DENSE, Follow.FREE)
     ]
-    work.tell("Measuring the memory of a step")
+    work.report("Measuring the memory of a step")
     grown = growth_alone()
-    work.tell("Measuring the interface")
+    work.report("Measuring the interface")
     return StepBench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(interface_costs()))
 
 

@@ -10,13 +10,15 @@ from explorer.cli.options import ShellCommand, Typed, option, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
-from probes.schema.until import GRAMMAR, parse_until
+from probes.schema.until import UNTIL_GRAMMAR, parse_until
 
 
 @click.command("run", cls=ShellCommand)
 @takes(PairSpec)
 @takes(RunSettings)
-@option("--until", multiple=True, section="Run", help=f"Stop when a condition is met; may be repeated: {GRAMMAR}.")
+@option(
+    "--until", multiple=True, section="Run", help=f"Stop when a condition is met; may be repeated: {UNTIL_GRAMMAR}."
+)
 @option(
     "--record",
     "record_to",

@@ -62,7 +62,7 @@ def loader(spec: PairSpec) -> Loader:
     """Loads the models of a specification; torch comes with them, so only when called."""
 
     def load(work: Work) -> Pair:
-        work.tell(IMPORTING)
+        work.report(IMPORTING)
         from probes.pair import load_pair
 
         work.check(IMPORTING)

@@ -44,7 +44,7 @@ def ranked(
     task = f"Ranking each {kind}"
     sums: dict[Part, float] = {}
     for place in range(len(texts)):
-        work.tell(task, place, len(texts), "texts")
+        work.report(task, place, len(texts), "texts")
         with models.turn():
             if (pair().twin, pair().made_by) != (twin, setting):
                 raise BadInput("Nothing to rank", "The pruned model has changed meanwhile.", "Rank it again.")
@@ -52,6 +52,6 @@ def ranked(
                 twin, kind, texts[place : place + 1], replace(work, progress=None)
             ).items():
                 sums[name] = sums.get(name, 0.0) + influence / len(texts)
-    work.tell(task, len(texts), len(texts), "texts")
+    work.report(task, len(texts), len(texts), "texts")
     least_first = sorted(sums, key=lambda part: sums[part])
     return tuple({"name": str(part), "layer": part.layer, "influence": sums[part]} for part in least_first)

@@ -76,7 +76,7 @@ def survey(
     read = read_prompt(dense.tokenizer, run)
     found = []
     for done, setting in enumerate(parsed):
-        work.tell("Trying every setting", done, len(parsed), "settings")
+        work.report("Trying every setting", done, len(parsed), "settings")
         NormCache.forget(dense.model)
         try:
             report = apply(twin, setting, dense, calibration, keep=False)

@@ -63,7 +63,7 @@ def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work =
     found = []
 
     def carry_out(setting: str, per: str, label: str = "", limit: float | None = None) -> Timing:
-        work.tell(f"Timing {setting}")
+        work.report(f"Timing {setting}")
 
         def prune() -> tuple[str, ...]:
             return apply(twin, parse(setting), dense, calibration, keep=False).notes

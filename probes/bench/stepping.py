@@ -94,7 +94,7 @@ def step_cost(
         # They take turns in going first, so that neither always runs after the other.
         for way in (bare, measured) if number % 2 else (measured, bare):
             times[way].append(way() / steps)
-        work.tell(f"Timing steps in {follow}", number + 1, rounds + 1, "rounds")
+        work.report(f"Timing steps in {follow}", number + 1, rounds + 1, "rounds")
     return StepCost(follow, steps, tuple(times[bare][1:]), tuple(times[measured][1:]))
 
 

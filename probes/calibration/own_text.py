@@ -91,7 +91,7 @@ def _write_batch(
     written = torch.full((BATCH, length), begin)
     for position in range(1, length):
         done = first * length + position * min(BATCH, samples - first)
-        work.tell(WRITING, done, samples * length, "tokens")
+        work.report(WRITING, done, samples * length, "tokens")
         fed = written[:, position - 1 : position].to(device)
         extra: dict[str, object] = {name: cache}
         if "logits_to_keep" in accepted:

@@ -43,7 +43,7 @@ def with_named_drops(loaded: Loaded, work: Work) -> ForeignModel:
     parts = tuple(Part(kind, layer) for kind, layers in lists.items() for layer in layers)
     if not parts or type(loaded.model).__module__.startswith(_FOREIGN):
         return ForeignModel(loaded, loaded)
-    work.tell(f"Dropping {len(parts)} sublayers")
+    work.report(f"Dropping {len(parts)} sublayers")
     twin = Twin(loaded.model)
     twin.drop(*parts)
     if loaded.absent:

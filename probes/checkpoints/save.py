@@ -175,7 +175,7 @@ def _write(plain: PreTrainedModel, dense: Loaded, part: Path, work: Work) -> Non
             f"{part.name} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there.",
             "Choose another --out, or a smaller --dtype.",
         )
-    work.tell("Saving")
+    work.report("Saving")
     try:
         with reporting(work, "Saving"):
             plain.save_pretrained(part)

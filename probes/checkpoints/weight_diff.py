@@ -73,7 +73,7 @@ def count_matrices(
     """Zeros and N:M patterns of every matrix, and how many matrices hold nothing that could be counted."""
     reports = []
     for done, matrix in enumerate(matrices):
-        work.tell("Counting zeros", done, len(matrices), "matrices")
+        work.report("Counting zeros", done, len(matrices), "matrices")
         values = weight(model, matrix)
         if not _countable(values):
             continue
@@ -186,7 +186,7 @@ def compare_weights(
         jobs = [pool.submit(_against, name, *pair) for name, pair in pairs.items()]
         try:
             for done, job in enumerate(jobs):
-                work.tell("Comparing the weights", done, len(jobs), "tensors")
+                work.report("Comparing the weights", done, len(jobs), "tensors")
                 if (report := job.result()) is not None:
                     differing.append(report)
         finally:

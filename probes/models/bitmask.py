@@ -109,7 +109,7 @@ def _unpacked_files(
                     if key not in parts:
                         tensors[key] = opened[file].get_tensor(key)
                     elif key.endswith(".bitmask"):
-                        work.tell(task, done, len(bases), "matrices")
+                        work.report(task, done, len(bases), "matrices")
                         done += 1
                         base = key.removesuffix(".bitmask")
                         # Old files name the weight itself, newer ones the layer that holds it.

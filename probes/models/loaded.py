@@ -15,14 +15,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from probes.models import adapter, placing, unread
 from probes.models.aligned import align
 from probes.models.bitmask import unpacked_folder
+from probes.models.error_boundary import error_boundary
 from probes.models.fingerprint import fingerprint
 from probes.models.locate import locate, weight_files
 from probes.models.placing import check_placing
 from probes.models.prompting import chat_end_ids
 from probes.models.quiet_libraries import marked_output
 from probes.models.read import named_drops, read_model, read_settings, read_tokenizer
-from probes.models.stages import stage
-from probes.models.tokens import TextStream, TokenText
+from probes.models.tokens import TextStream, TokenDecoder
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.header import ModelInfo
@@ -35,7 +35,7 @@ __all__ = [
     "TORCH_DTYPES",
     "Loaded",
     "TextStream",
-    "TokenText",
+    "TokenDecoder",
     "end_ids",
     "fingerprint",
     "has_device",
@@ -91,7 +91,9 @@ def load(
     work = work.apart()
     device = _device(options)
     dtype = _dtype(options.dtype, device)
-    with stage("Model not found", f"{visible(spec, 300)} can't be opened", "Name another folder, file or hub id."):
+    with error_boundary(
+        "Model not found", f"{visible(spec, 300)} can't be opened", "Name another folder, file or hub id."
+    ):
         place = locate(
             spec,
             options,

@@ -140,10 +140,10 @@ def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
             if self._bytes:
                 # The hub counts bytes received and bytes written in a bar each; the larger is shown.
                 received[id(self)] = received.get(id(self), 0) + (n or 0)
-                work.tell(task, max(received.values()), self.total or None, "bytes")
+                work.report(task, max(received.values()), self.total or None, "bytes")
 
     hint = hub_hint(spec)
-    work.tell(task)
+    work.report(task)
     try:
         folder = snapshot_download(
             name,

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from probes.models.tokens import TokenText, token_ids_of
+from probes.models.tokens import TokenDecoder, token_ids_of
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
@@ -150,7 +150,7 @@ def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
                 "The text is one token, and the tokenizer has none to read before it.",
                 "Give a longer text, or a prompt before it.",
             )
-        first = TokenText(tokenizer).piece(ids[0])
+        first = TokenDecoder(tokenizer).piece(ids[0])
         note = (
             f"The text's first token, “{visible(first, _SHOWN)}”, is read but not scored: the tokenizer has no token "
             "that begins a text."
@@ -158,7 +158,7 @@ def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
         return Prompt(first, (ids[0],), tuple(ids[1:]), (note,))
     if ids[0] == begin and ids[1:]:
         ids = ids[1:]  # the text has its own beginning token
-    piece = TokenText(tokenizer).piece(begin)
+    piece = TokenDecoder(tokenizer).piece(begin)
     note = f"The text's first token is scored after “{visible(piece, _SHOWN)}”; no prompt is before the text."
     return Prompt(piece, (begin,), tuple(ids), (note,))
 

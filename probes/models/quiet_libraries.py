@@ -23,7 +23,7 @@ _ONE_AT_A_TIME = threading.RLock()
 """The bars' hook is one for the whole process."""
 
 
-def hush() -> None:
+def silence_libraries() -> None:
     """Silences reports and bars for good; warnings stay where TRANSFORMERS_VERBOSITY asks for them.
 
     A bar's default lock starts a helper process that inherits the standard streams, which fails where an interface
@@ -79,7 +79,7 @@ def reporting(work: Work, task: str) -> Iterator[None]:
     def counted(factory: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Counted:
         return _Counted(factory(*args, **kwargs), args[0] if args else kwargs.get("iterable", ()), work, task)
 
-    hush()
+    silence_libraries()
     with _ONE_AT_A_TIME:
         before = logging.set_tqdm_hook(counted)
         try:
@@ -124,11 +124,11 @@ class _Counted:
         total = len(self._items) if isinstance(self._items, Sized) else None
         for done, item in enumerate(self._items):
             if total == 1:  # which would stand at nothing until it is over
-                self._work.tell(self._task)
+                self._work.report(self._task)
             else:
-                self._work.tell(self._task, done, total, "tensors")
+                self._work.report(self._task, done, total, "tensors")
             yield item
-        self._work.tell(self._task)  # what comes after the last one is not counted
+        self._work.report(self._task)  # what comes after the last one is not counted
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bar, name)

@@ -16,11 +16,11 @@ from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 from probes.models import adapter, unread
 from probes.models.configured import doubtful, read_configuration
 from probes.models.devices import available_bytes
+from probes.models.error_boundary import SMALLER, error_boundary
 from probes.models.locate import read_config
 from probes.models.quantised import check_readable, decompress, silenced, unknown_method
 from probes.models.quiet_libraries import reporting
 from probes.models.safetensors_header import bytes_needed, count_tensors
-from probes.models.stages import SMALLER, stage
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
 from probes.schema.spec import LoadOptions
@@ -100,7 +100,7 @@ def read_model(
     hint = "Name another model." if not device_map else "Use a device map such as auto or balanced."
     hint = f"{doubtful(found)}{hint}"
     failed = f"{name} can't be loaded from {visible(str(files[0] if len(files) == 1 else folder))}"
-    loading = stage("Model not loaded", failed, hint, memory=lambda: _too_large(name, needed))
+    loading = error_boundary("Model not loaded", failed, hint, memory=lambda: _too_large(name, needed))
     with (
         silenced(found),
         reporting(work, task),
@@ -109,7 +109,7 @@ def read_model(
         adapter.without_adapters(),
         unread.collecting_unused() as left,
     ):
-        work.tell(task)
+        work.report(task)
         read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
             folder,
             config=config,
@@ -139,7 +139,9 @@ def read_tokenizer(folder: Path, config: PreTrainedConfig, options: LoadOptions)
     files = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
     if not any((folder / file).exists() for file in files):
         return None
-    with stage("Tokenizer not loaded", f"The tokenizer in {visible(str(folder))} can't be read", "Fetch it again."):
+    with error_boundary(
+        "Tokenizer not loaded", f"The tokenizer in {visible(str(folder))} can't be read", "Fetch it again."
+    ):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, config=config, trust_remote_code=options.trust_remote_code, local_files_only=True
         )

@@ -115,14 +115,15 @@ class Rotary:
         return ""
 
     @contextmanager
-    def told(self, length: int) -> Iterator[None]:
-        """Every forward pass within is one over a part of a context of this length."""
+    def at_length(self, length: int) -> Iterator[None]:
+        """Runs every forward pass in its block with the factors of a context of this length."""
         with ExitStack() as stack:
             self.restore()
             stack.callback(self.restore)
             for module in self._modules:
-                stack.callback(module.register_forward_pre_hook(_telling(module, length), with_kwargs=True).remove)
-                stack.callback(module.register_forward_hook(_without_the_last).remove)
+                add_last = _with_last_position(module, length)
+                stack.callback(module.register_forward_pre_hook(add_last, with_kwargs=True).remove)
+                stack.callback(module.register_forward_hook(_without_last_position).remove)
             yield
 
     @contextmanager
@@ -160,21 +161,21 @@ def _rules(module: Any) -> list[_Rule]:
     ]
 
 
-def _telling(module: nn.Module, length: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+def _with_last_position(module: nn.Module, length: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
     """Adds the context's last position to those that a rotary module is asked for."""
     signature = inspect.signature(module.forward)
 
-    def tell(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def add_last(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         bound = signature.bind(*args, **kwargs)
         positions = bound.arguments["position_ids"]
         last = positions.new_full((*positions.shape[:-1], 1), length - 1)
         bound.arguments["position_ids"] = torch.cat([positions, last], -1)
         return bound.args, bound.kwargs
 
-    return tell
+    return add_last
 
 
-def _without_the_last(_module: nn.Module, _args: object, output: Any) -> Any:
+def _without_last_position(_module: nn.Module, _args: object, output: Any) -> Any:
     """Takes that position's angles off: cosines and sines, or one complex tensor, of shape (…, positions, angles)."""
     if isinstance(output, Tensor):
         return output[..., :-1, :]

@@ -23,7 +23,7 @@ def token_ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool
     return [int(token_id) for token_id in encoded]
 
 
-class TokenText:
+class TokenDecoder:
     """A tokenizer, as far as stepping needs it: single tokens, and texts that grow."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -79,7 +79,7 @@ class TextStream:
     A character may be spread over several tokens, and comes out with the one that completes it.
     """
 
-    def __init__(self, tokens: TokenText, ids: Sequence[int]) -> None:
+    def __init__(self, tokens: TokenDecoder, ids: Sequence[int]) -> None:
         self._tokens = tokens
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._recent: list[int] = []

@@ -63,7 +63,7 @@ def walk_blocks(
     batches = _batches(model, ids)
     with _Store(len(batches), IN_MEMORY * _size(model)) as store:
         _Walk(model, blocks, batches, store, visit, work, task).carry_out()
-    work.tell(task, len(blocks), len(blocks), "layers")
+    work.report(task, len(blocks), len(blocks), "layers")
 
 
 @torch.no_grad()
@@ -71,9 +71,9 @@ def stream(model: PreTrainedModel, ids: Tensor, *, work: Work, task: str) -> Non
     """Sends all samples through the present model, for hooks to see; the head is left out."""
     batches = _batches(model, ids)
     for number, batch in enumerate(batches):
-        work.tell(task, number * batch.shape[0], len(ids), "samples")
+        work.report(task, number * batch.shape[0], len(ids), "samples")
         _pass(model, batch)
-    work.tell(task, len(ids), len(ids), "samples")
+    work.report(task, len(ids), len(ids), "samples")
 
 
 @contextmanager
@@ -156,7 +156,7 @@ class _Walk:
         local = tuple(name.removeprefix(block.name) for name in names)
         for batch in range(len(self._batches)):
             done = self._blocks.index(block) + batch / len(self._batches)
-            self._work.tell(self._task, done, len(self._blocks), "layers")
+            self._work.report(self._task, done, len(self._blocks), "layers")
             ran: list[str] = []
 
             def look(name: str, inputs: Tensor, ran: list[str] = ran) -> None:

@@ -52,7 +52,7 @@ def prune_weights(
     if last >= 0:
         removed, notes = _walk(plan, samples().ids, inputs, last, streamed.depends_on())
     for layer in {one.matrix.layer: None for one in amounts.values() if one.matrix.layer > last}:
-        work.tell(plan.task, layer, len(twin.anatomy.blocks), "layers")
+        work.report(plan.task, layer, len(twin.anatomy.blocks), "layers")
         removed |= plan.prune_layer(layer, inputs)
     return [*streamed.notes, *notes, *_notes(parts, amounts, removed)]
 

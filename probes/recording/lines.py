@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from probes.recording.upgrade import FORMAT, upgraded
 from probes.schema.as_json import json_of
-from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Cell, Count, Figure, Place
+from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Bounded, BoundedCell, Natural, Place
 from probes.schema.branches import Branch
 from probes.schema.errors import FailureKind, PhierError
 from probes.schema.events import (
@@ -204,15 +204,15 @@ class _Envelope(msgspec.Struct):
     """What every line may have; the rest of the line is skipped, not built."""
 
     kind: str
-    run: Count = 0
-    branch: Count = 0
-    at: Figure = 0.0
-    seconds: Figure = 0.0
+    run: Natural = 0
+    branch: Natural = 0
+    at: Bounded = 0.0
+    seconds: Bounded = 0.0
     format: int | None = None
 
 
 class _Header(msgspec.Struct):
-    run: Count
+    run: Natural
     header: RunHeader
 
     def event(self) -> Recorded:
@@ -227,7 +227,7 @@ class _Header(msgspec.Struct):
 
 
 class _Opened(msgspec.Struct):
-    run: Count
+    run: Natural
     opened: Branch
 
     def event(self) -> Recorded:
@@ -235,15 +235,15 @@ class _Opened(msgspec.Struct):
 
 
 class _Selected(msgspec.Struct):
-    run: Count
-    branch: Count
+    run: Natural
+    branch: Natural
 
     def event(self) -> Recorded:
         return BranchSelected(self.run, self.branch)
 
 
 class _Resumed(msgspec.Struct):
-    run: Count
+    run: Natural
     until: tuple[str, ...] = ()
 
     def event(self) -> Recorded:
@@ -251,11 +251,11 @@ class _Resumed(msgspec.Struct):
 
 
 class _Paused(msgspec.Struct):
-    run: Count
+    run: Natural
     why: Why
-    step: Count = 0
-    more: Count = 0
-    left: Count = 0
+    step: Natural = 0
+    more: Natural = 0
+    left: Natural = 0
     met: Met | None = None
     invalid: Invalid | None = None
     said: str = ""
@@ -281,11 +281,13 @@ class _Failed(msgspec.Struct):
 
 
 class _Explained(msgspec.Struct):
-    run: Count
-    branch: Count
+    run: Natural
+    branch: Natural
     step: Place
     what: str
-    rows: Annotated[tuple[Annotated[dict[str, Cell], Meta(max_length=MOST_COLUMNS)], ...], Meta(max_length=MOST_ROWS)]
+    rows: Annotated[
+        tuple[Annotated[dict[str, BoundedCell], Meta(max_length=MOST_COLUMNS)], ...], Meta(max_length=MOST_ROWS)
+    ]
     through: Place | None = None
     nonfinite: dict[str, str] = {}
 

@@ -26,18 +26,18 @@ MOST_NAMES = 100_000
 MOST_MATRICES = 20_000
 """Matrices in a header: a layer view looks through all of them for each of its cells."""
 
-Figure = Annotated[float, Meta(ge=-HUGE, le=HUGE)]
-Amount = Annotated[float, Meta(ge=-SLACK, le=HUGE)]
+Bounded = Annotated[float, Meta(ge=-HUGE, le=HUGE)]
+NonNegative = Annotated[float, Meta(ge=-SLACK, le=HUGE)]
 """A figure that is not negative, rounding aside: a divergence, an entropy, a distance."""
 Share = Annotated[float, Meta(ge=0.0, le=1.0 + SLACK)]
 Cosine = Annotated[float, Meta(ge=-1.0 - SLACK, le=1.0 + SLACK)]
 Angle = Annotated[float, Meta(ge=0.0, le=180.0 + SLACK)]
-Count = Annotated[int, Meta(ge=0, le=MOST)]
+Natural = Annotated[int, Meta(ge=0, le=MOST)]
 Place = Annotated[int, Meta(ge=1, le=MOST)]
 """A step or a rank, from 1."""
 Layers = Annotated[int, Meta(ge=0, le=MOST_LAYERS)]
 TokenString = Annotated[str, Meta(max_length=LONGEST_TOKEN)]
 Names = Annotated[tuple[Annotated[str, Meta(pattern=r"\S")], ...], Meta(max_length=MOST_NAMES)]
 """Names of a word or more."""
-Cell = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Figure | str | bool | None
+BoundedCell = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Bounded | str | bool | None
 """One value of a row of an explanation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from probes.schema.bounds import Count, Place
+from probes.schema.bounds import Natural, Place
 from probes.schema.record import StepRecord
 
 
@@ -13,14 +13,14 @@ from probes.schema.record import StepRecord
 class Branch:
     """Where a path left its parent, and what was forced there."""
 
-    id: Count
-    parent: Count | None
+    id: Natural
+    parent: Natural | None
     """None for the first path of a run."""
     step: Place
     """The first step that is this branch's own; those before it are the parent's."""
-    dense: Count | None = None
+    dense: Natural | None = None
     """Token id forced on the dense model (on both, where they share one context) at that step."""
-    pruned: Count | None = None
+    pruned: Natural | None = None
     """Token id forced on the pruned model's own context (`free`)."""
     label: str = ""
     """What a person reads in the list of branches: "“ half” forced at 3"."""

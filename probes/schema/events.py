@@ -108,7 +108,7 @@ class Why(StrEnum):
 class RunResumed(_Answer):
     run: int
     until: tuple[str, ...] = ()
-    """The conditions it runs until, as `probes.schema.until.GRAMMAR` writes them."""
+    """The conditions it runs until, as `probes.schema.until.UNTIL_GRAMMAR` writes them."""
 
 
 @dataclass(frozen=True, slots=True)

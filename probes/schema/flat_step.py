@@ -96,7 +96,7 @@ def figures() -> dict[str, tuple[float, float]]:
     return dict(_figures(FlatStep, ""))
 
 
-def figure(record: StepRecord, name: str) -> float | None:
+def figure_named(record: StepRecord, name: str) -> float | None:
     """A figure of a step by its full name; None if the step has no such figure.
 
     `shared` is left out of the JSON while both models have read the same tokens: its figures then are the own ones.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from probes.schema.bounds import Count, Figure, Layers, Names
+from probes.schema.bounds import Bounded, Layers, Names, Natural
 from probes.schema.part import Part
 from probes.schema.settings import RunSettings
 
@@ -25,9 +25,9 @@ class ModelInfo:
     architecture: str
     """The transformers class: "LlamaForCausalLM"."""
     layers: Layers
-    hidden: Count
-    vocabulary: Count
-    parameters: Count
+    hidden: Natural
+    vocabulary: Natural
+    parameters: Natural
     dtype: str
     device: str
 
@@ -38,8 +38,8 @@ class Calibration:
 
     source: str
     """"self" (written by the dense model), "demo" (the ids that ship), or a file or data set name."""
-    samples: Count
-    length: Count
+    samples: Natural
+    length: Natural
     """Tokens a sample."""
     seed: int | None
     sha256: str
@@ -55,9 +55,9 @@ class MatrixReport:
     layer: Layers
     sublayer: str
     """"attn", "mlp", or "" for one that belongs to neither."""
-    rows: Count
-    columns: Count
-    zeros: Count
+    rows: Natural
+    columns: Natural
+    zeros: Natural
     patterns: tuple[str, ...] = ()
     """The N:M patterns that every group of neighbours along its inputs obeys: "2:4", "4:8", "1:4"; measured where
     the model was made elsewhere."""
@@ -83,9 +83,9 @@ class TensorReport:
 
     name: str
     """Its name in the second model."""
-    relative: Figure | None
+    relative: Bounded | None
     """‖w' - w‖₂ / ‖w‖₂ against the dense tensor; None where there is none of this shape, or it can't be read."""
-    largest: Figure | None
+    largest: Bounded | None
     """max |w' - w|."""
 
 
@@ -95,31 +95,31 @@ class PruneReport:
 
     setting: str
     """"" where the second model was made elsewhere."""
-    zeroed: Count
+    zeroed: Natural
     """Zeros in the targeted matrices now."""
-    targeted: Count
+    targeted: Natural
     """Weights in the targeted matrices."""
     dropped: Names = ()
     """Sublayers that no longer run: "attn 20", "mlp 3", "block 7"."""
-    dropped_parameters: Count = 0
+    dropped_parameters: Natural = 0
     mask_hash: str = ""
     """SHA-256 over the masks and drops, hex."""
-    seconds: Figure = 0.0
+    seconds: Bounded = 0.0
     calibration: Calibration | None = None
     matrices: tuple[MatrixReport, ...] = ()
     notes: tuple[str, ...] = ()
     """Facts in sentences: a reused calibration, a matrix that could not be reached."""
     warnings: tuple[str, ...] = ()
     """Sentences that nobody may miss: the second model is the dense one."""
-    compared: Count | None = None
+    compared: Natural | None = None
     """Tensors of the second model that were held against the dense model's; None where it was made here."""
     tensors: tuple[TensorReport, ...] = ()
     """Those of them that differ; all others are identical."""
     shape: str = ""
     """How the second model is smaller: "24 of 30 layers", "narrower"; "" where it is not."""
-    zeroed_before: Count = 0
+    zeroed_before: Natural = 0
     """Of the zeros, those that stand in the dense model too: nobody removed them."""
-    in_layers: Count = 0
+    in_layers: Natural = 0
     """All weights of the layers, experts and routers included; 0 if pruning here reaches all of them."""
 
     @property

@@ -31,8 +31,8 @@ __all__ = [
     "ranges",
 ]
 
-GRAMMAR = "METHOD:AMOUNT[@TARGETS], joined by +"
-EXAMPLES = "wanda:0.5, magnitude:2:4@mlp, sparsegpt:0.5@layers=8-21, drop-attn@layers=20,22, drop-block:3"
+SETTING_GRAMMAR = "METHOD:AMOUNT[@TARGETS], joined by +"
+SETTING_EXAMPLES = "wanda:0.5, magnitude:2:4@mlp, sparsegpt:0.5@layers=8-21, drop-attn@layers=20,22, drop-block:3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def parse(text: str) -> Setting:
     """Reads a setting. Raises `BadSetting`, which points to the offending part."""
     text = text.strip()
     if not text:
-        raise BadSetting(text, 0, 0, "The setting is empty.", f"Write {GRAMMAR}: {EXAMPLES}.")
+        raise BadSetting(text, 0, 0, "The setting is empty.", f"Write {SETTING_GRAMMAR}: {SETTING_EXAMPLES}.")
     parts, start = [], 0
     for piece in _split(text, "+"):
         parts.append(_Piece(text, start, piece).part())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from probes.schema.bounds import Amount, Angle, Cosine, Count, Figure, Place, Share, TokenString
+from probes.schema.bounds import Angle, Bounded, Cosine, Natural, NonNegative, Place, Share, TokenString
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class HiddenFigures:
     """Cosine of the two states, in [-1, 1]; 1 is identical direction."""
     angle: Angle
     """The angle between them in degrees, in [0, 180]."""
-    length_ratio: Amount
+    length_ratio: NonNegative
     """‖h'‖ / ‖h‖."""
-    parallel: Amount
+    parallel: NonNegative
     """|α| with α = ⟨Δh, h⟩ / ‖h‖²: the part of the change that only rescales."""
-    orthogonal: Amount
+    orthogonal: NonNegative
     """‖Δh - αh‖ / ‖h‖: the part of the change that turns."""
-    cos_estimate: Amount
+    cos_estimate: NonNegative
     """Theorem 1's second-order estimate of 1 - cos."""
 
 
@@ -39,35 +39,35 @@ class LogitFigures:
     """The raw cosine, as the paper has it; a constant added to all logits changes it."""
     cos_centred: Cosine
     """Cosine after each vector's mean is taken away; softmax sees this one."""
-    l2: Amount
-    rms: Amount
-    rms_centred: Amount
+    l2: NonNegative
+    rms: NonNegative
+    rms_centred: NonNegative
     """Root mean square of Δz without its mean: its standard deviation over the vocabulary."""
-    mean_abs: Amount
-    max_abs: Amount
-    top5_rms: Amount
+    mean_abs: NonNegative
+    max_abs: NonNegative
+    top5_rms: NonNegative
     """Root mean square of Δz over the dense model's five largest logits."""
-    parallel: Amount
-    orthogonal: Amount
+    parallel: NonNegative
+    orthogonal: NonNegative
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityFigures:
     """Probability space: `p` (dense) against `q` (pruned) at the analysis temperature."""
 
-    kl: Amount
+    kl: NonNegative
     """KL(p‖q) in nats, the dense model as reference."""
-    kl_reverse: Amount
-    js: Amount
+    kl_reverse: NonNegative
+    js: NonNegative
     """Jensen–Shannon divergence in nats, at most ln 2."""
     tv: Share
     """Total variation, in [0, 1]."""
     cos: Cosine
-    entropy_dense: Amount
-    entropy_pruned: Amount
-    kl_estimate: Amount
+    entropy_dense: NonNegative
+    entropy_pruned: NonNegative
+    kl_estimate: NonNegative
     """Theorem 3's local estimate of the KL."""
-    cos_estimate: Amount
+    cos_estimate: NonNegative
     """Theorem 2's local estimate of 1 - cos."""
     rank_dense_in_pruned: Place
     """Rank of the dense model's most likely token in `q`; 1 is first, and of equals the smaller id is."""
@@ -84,7 +84,7 @@ Side = Literal["dense", "pruned"]
 class Choice:
     """One token and how likely each model finds it."""
 
-    token_id: Count
+    token_id: Natural
     token: TokenString
     """The token alone, as text; may be half a character or hold control characters."""
     p: Share
@@ -95,7 +95,7 @@ class Choice:
 class Taken:
     """The token that was appended to a context, and what it added to the text."""
 
-    token_id: Count
+    token_id: Natural
     token: TokenString
     p: Share
     q: Share
@@ -111,15 +111,15 @@ class Taken:
 class TopToken:
     """One row of the next-token table: the union of both models' top k, by the larger of p and q."""
 
-    token_id: Count
+    token_id: Natural
     token: TokenString
     p: Share
     q: Share
-    z_dense: Figure
-    z_pruned: Figure
+    z_dense: Bounded
+    z_pruned: Bounded
     rank_dense: Place
     rank_pruned: Place
-    kl_share: Figure
+    kl_share: Bounded
     """This token's summand of KL(p‖q) divided by the KL; summands can be negative. 0 where the KL is 0."""
 
 
@@ -141,9 +141,9 @@ class Sums:
     (dense) context; `kl` is of each model on its own context and `kl_shared` of the shared one. Elsewhere both agree.
     """
 
-    kl: Amount
-    kl_shared: Amount
-    log_ratio: Figure
+    kl: NonNegative
+    kl_shared: NonNegative
+    log_ratio: Bounded
     """Σ log p(y) - log q(y) of the tokens taken on the shared context; exp of its mean is the perplexity ratio."""
     survival: Share
     """Π (1 - TV) on the shared context, in [0, 1]."""
@@ -151,9 +151,9 @@ class Sums:
     """Share of the compared steps so far with the same most likely token."""
     first_split: Place | None
     """The first step at which the two choices differed; None while they never did."""
-    nll_dense: Amount | None = None
+    nll_dense: NonNegative | None = None
     """Σ -log p(y) of the tokens taken on the shared context, in nats; None in recordings that did not keep it."""
-    nll_pruned: Amount | None = None
+    nll_pruned: NonNegative | None = None
     """Σ -log q(y) of the same tokens."""
 
 

@@ -33,7 +33,7 @@ class Run(_Asked):
     """Releases steps until the run is paused, has ended, or one of the conditions is met."""
 
     until: tuple[str, ...] = ()
-    """Conditions as `probes.schema.until.GRAMMAR` writes them."""
+    """Conditions as `probes.schema.until.UNTIL_GRAMMAR` writes them."""
 
 
 @dataclass(frozen=True, slots=True)

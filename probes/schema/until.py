@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from probes.schema.bounds import Count, Figure
+from probes.schema.bounds import Bounded, Natural
 from probes.schema.errors import BadInput
-from probes.schema.flat_step import figure, figures
+from probes.schema.flat_step import figure_named, figures
 from probes.schema.nearest import did_you_mean
 from probes.schema.record import StepRecord
 
-GRAMMAR = "split, diverge, kl>2, sum.kl>10, h.cos<0.9, survival<0.01, loop, eos, token=TEXT, steps=20"
+UNTIL_GRAMMAR = "split, diverge, kl>2, sum.kl>10, h.cos<0.9, survival<0.01, loop, eos, token=TEXT, steps=20"
 """One of each, for help texts; a bound takes any figure of a step by its full name."""
 
 
@@ -27,16 +27,16 @@ class Met:
     """A condition that is met, with the data that a sentence about it needs (`explorer.words.pauses` writes it)."""
 
     condition: str
-    """As `GRAMMAR` writes it."""
-    step: Count
+    """As `UNTIL_GRAMMAR` writes it."""
+    step: Natural
     """After which step."""
-    value: Figure | None = None
+    value: Bounded | None = None
     """The figure that passed the bound."""
     tokens: tuple[str, ...] = ()
     """The two choices that differ, or the token that was taken."""
     side: str = ""
     """The model whose own text repeats itself: "dense" or "pruned"; "" if they read one text."""
-    period: Count = 0
+    period: Natural = 0
     """How many of its last tokens a text repeats."""
 
 
@@ -90,7 +90,7 @@ class Bound:
     def met(self, path: Sequence[StepRecord]) -> Met | None:
         last = path[-1]
         full, _ = _SHORT.get(self.name, (self.name, ""))
-        value = figure(last, full)
+        value = figure_named(last, full)
         if value is None or not (value > self.bound if self.above else value < self.bound):
             return None
         return Met(str(self), last.step, value=value)
@@ -134,7 +134,7 @@ class TokenTaken:
     text: str
 
     def __str__(self) -> str:
-        return f"token={escaped(self.text)}"
+        return f"token={escape(self.text)}"
 
     def met(self, path: Sequence[StepRecord]) -> Met | None:
         last = path[-1]
@@ -180,7 +180,7 @@ _EVENTS: dict[str, Until] = {str(one): one for one in (Split(), Diverge(), Loop(
 
 
 def parse_until(text: str, start: int = 0) -> Until:
-    """Reads one condition of `GRAMMAR`. Raises `BadInput` if it is none."""
+    """Reads one condition of `UNTIL_GRAMMAR`. Raises `BadInput` if it is none."""
     if text.lstrip().startswith("token="):
         token = unescaped(text.lstrip().removeprefix("token="))
         if token:
@@ -205,7 +205,7 @@ def parse_until(text: str, start: int = 0) -> Until:
                     return Bound(name, sign == ">", float(number))
     except ValueError:
         pass
-    raise BadInput("Run until", f"{text!r} is not a condition.", f"{meant}Use one of: {GRAMMAR}.")
+    raise BadInput("Run until", f"{text!r} is not a condition.", f"{meant}Use one of: {UNTIL_GRAMMAR}.")
 
 
 def unescaped(text: str) -> str:
@@ -216,7 +216,7 @@ def unescaped(text: str) -> str:
 _ESCAPE = re.compile(r"\\([nt\\])")
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Text as `unescaped` reads it."""
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
 

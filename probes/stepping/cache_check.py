@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from probes.models.error_boundary import error_boundary
 from probes.models.loaded import Loaded
 from probes.models.rotary import Rotary
-from probes.models.stages import stage
 from probes.schema.errors import BadInput
 from probes.stepping.cached_model import CachedModel
 
@@ -46,10 +46,10 @@ def check_steppable(loaded: Loaded) -> None:
     rotary = Rotary(model)
     failed = f"{loaded.info.name} is a {type(model).__name__}, and reading it token by token failed"
     if config.model_type in TESTED and type(model).__module__.startswith("transformers.") and not rotary:
-        with stage("Can't be stepped", failed, _HINT):
+        with error_boundary("Can't be stepped", failed, _HINT):
             CachedModel(model).read([[0]])  # its configuration may still not fit its weights
         return
-    with stage("Can't be stepped", failed, _HINT), _short_window(config), rotary.shortened(_SHORT):
+    with error_boundary("Can't be stepped", failed, _HINT), _short_window(config), rotary.shortened(_SHORT):
         worst = _difference(model, rotary)
     if worst > _TOLERANCE.get(model.dtype, _COARSE):
         raise _refusal(loaded, "its logits token by token are others than those of reading all at once")

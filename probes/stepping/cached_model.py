@@ -99,13 +99,13 @@ class CachedModel:
         if not length or any(len(context) != length for context in contexts):
             raise ValueError("contexts of one length, of at least one token, are read together")
         try:
-            with self._on_stream(), self._rotary.told(length) if self._rotary else nullcontext():
+            with self._on_stream(), self._rotary.at_length(length) if self._rotary else nullcontext():
                 held = self._hold(contexts)
                 fill = length if self._recurrent else FILL
                 for start in range(held, length - 1, fill):
                     work.check(READING_PROMPT)
                     self._feed(contexts, start, min(start + fill, length - 1))
-                    work.tell(READING_PROMPT, before + min(start + fill, length - 1), total or length, "tokens")
+                    work.report(READING_PROMPT, before + min(start + fill, length - 1), total or length, "tokens")
                 logits = self._feed(contexts, length - 1, length)
                 assert self._hidden is not None
                 # Of a model on several devices, the logits may have been brought to another one than the last block's.

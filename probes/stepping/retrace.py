@@ -114,7 +114,7 @@ def retrace(
         here = _named(lockstep.step(dense=_token(record.taken), pruned=_token(record.taken_pruned)), record, lockstep)
         path.append(here)
         differences += _largest(record, here)
-        work.tell(TASK, len(path), len(recorded), "steps")
+        work.report(TASK, len(path), len(recorded), "steps")
     lockstep.seek(path)
     return Retraced(tuple(path), tuple(differences))
 

@@ -57,7 +57,7 @@ def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
             lock.acquire(timeout=0.2)
             break
         except Timeout:
-            work.tell(waiting)
+            work.report(waiting)
         except NotImplementedError as problem:  # a file system without locks
             raise OSError(str(problem)) from problem
     try:
@@ -94,7 +94,7 @@ def hash_file(path: Path, work: Work, task: str) -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             done += len(chunk)
-            work.tell(task, done, total, "bytes")
+            work.report(task, done, total, "bytes")
     return digest.hexdigest()
 
 

@@ -31,7 +31,7 @@ class Work:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def tell(self, task: str, done: float | None = None, total: float | None = None, unit: str = "") -> None:
+    def report(self, task: str, done: float | None = None, total: float | None = None, unit: str = "") -> None:
         """Reports how far the task is, and stops it if that was asked for."""
         self.check(task)
         if self.progress is not None:

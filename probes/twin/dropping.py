@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 from probes.models.hooks import Call, entering, first_of, leaving
-from probes.models.kv_cache import skip
+from probes.models.kv_cache import count_as_read
 from probes.schema.part import Part
 from probes.twin.anatomy import Anatomy, Block, Sublayer, probe_ids
 
@@ -65,8 +65,9 @@ class PassThrough(nn.Module):
         cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
         if cache is not None:
             positions = kwargs.get("position_ids")  # several streams' hidden states are laid out in many ways
+            read = hidden if hidden.dim() == 3 or not isinstance(positions, Tensor) else positions
             for layer in self._cached:
-                skip(cache, layer, hidden if hidden.dim() == 3 or not isinstance(positions, Tensor) else positions)
+                count_as_read(cache, layer, read)
         out: Tensor
         if self._passes:
             out = hidden

@@ -53,7 +53,7 @@ class TinyPair:
 
     def repruned(self, setting: Setting, work: Work) -> TinyPair:
         while setting == SLOW:
-            work.tell("Calibrating", 1, 2)
+            work.report("Calibrating", 1, 2)
             time.sleep(0.005)
         amount = setting.parts[0].amount
         return TinyPair(amount.value if isinstance(amount, Ratio) else 0.0)

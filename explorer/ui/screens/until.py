@@ -12,7 +12,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from probes.schema.errors import BadInput
-from probes.schema.until import GRAMMAR, parse_until
+from probes.schema.until import UNTIL_GRAMMAR, parse_until
 
 CONDITIONS = (
     ("split", "the two choices differ"),
@@ -29,7 +29,7 @@ CONDITIONS = (
 
 
 class AskUntil(Dialog[str]):
-    """Asks for a condition of `probes.schema.until.GRAMMAR`."""
+    """Asks for a condition of `probes.schema.until.UNTIL_GRAMMAR`."""
 
     title_text = "Run until"
     COMMAND_TABLE = (
@@ -43,7 +43,7 @@ class AskUntil(Dialog[str]):
         self._earlier = earlier
 
     def body(self) -> Iterator[Widget]:
-        yield Input(self._earlier[0] if self._earlier else "split", placeholder=GRAMMAR, id="condition")
+        yield Input(self._earlier[0] if self._earlier else "split", placeholder=UNTIL_GRAMMAR, id="condition")
         yield Static("", id="verdict", classes="hint", markup=False)
         described = dict(CONDITIONS)
         known = [text for text in self._earlier if text not in described]

@@ -232,7 +232,7 @@ def test_closing_stops_even_a_load(heard: Listener) -> None:
     def slow(work: Work) -> TinyPair:
         try:
             while True:
-                work.tell("Loading", 1, 100)
+                work.report("Loading", 1, 100)
         finally:
             left.set()
 

@@ -16,7 +16,7 @@ import torch
 from probes.models import demo as demo_model
 from probes.models.loaded import fingerprint, load
 from probes.models.prompting import read_prompt
-from probes.models.tokens import TokenText
+from probes.models.tokens import TokenDecoder
 from probes.schema.errors import Cancelled, Failure
 from probes.schema.settings import RunSettings
 from probes.system import kept_folder as kept
@@ -229,7 +229,7 @@ def test_the_demo_model_answers_in_plain_english(demo):
     ids = read_prompt(demo.tokenizer, RunSettings("What is the capital of France?")).ids
     with torch.inference_mode():
         written = demo.model.generate(torch.tensor([ids]), max_new_tokens=12, do_sample=False)[0, len(ids) :]
-    stream = TokenText(demo.tokenizer).stream(ids)
+    stream = TokenDecoder(demo.tokenizer).stream(ids)
     assert "Paris" in "".join(stream.push(int(token)) for token in written)
 
 

@@ -10,7 +10,7 @@ import warnings
 import pytest
 from transformers.utils import logging
 
-from probes.models.quiet_libraries import hush, marked_output, reporting
+from probes.models.quiet_libraries import marked_output, reporting, silence_libraries
 from probes.schema.errors import Cancelled
 from probes.schema.events import WorkProgressed
 from probes.system.progress import Work
@@ -52,7 +52,7 @@ def test_what_libraries_say_reaches_standard_error_with_marks(capsys: pytest.Cap
 
 
 def test_log_lines_of_transformers_are_marked() -> None:
-    hush()
+    silence_libraries()
     handler = standard_logging.getLogger("transformers").handlers[0]
     record = standard_logging.LogRecord("transformers", 40, "", 1, "bad \x1b[2J%s", ("\x9b",), None)
     assert handler.format(record) == "[transformers] bad ␛[2J⟨009B⟩"

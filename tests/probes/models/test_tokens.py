@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.models.prompting import chat_end_ids, read_prompt
-from probes.models.tokens import TokenText
+from probes.models.tokens import TokenDecoder
 from probes.schema.settings import RunSettings
 from tests.support.tiny import byte_tokenizer, metaspace_tokenizer
 
@@ -22,7 +22,7 @@ def ids_of(tokenizer, text: str) -> list[int]:
 
 
 def grown(tokenizer, ids, before=()) -> str:
-    stream = TokenText(tokenizer).stream(before)
+    stream = TokenDecoder(tokenizer).stream(before)
     return "".join(stream.push(token_id) for token_id in ids)
 
 
@@ -33,26 +33,26 @@ def grown(tokenizer, ids, before=()) -> str:
 def test_a_piece_keeps_the_space_it_begins_with(tokenizer):
     name = "Ġthe" if tokenizer is BYTES else "▁the"
     token = tokenizer.convert_tokens_to_ids(name)
-    assert TokenText(tokenizer).piece(token) == " the"
+    assert TokenDecoder(tokenizer).piece(token) == " the"
 
 
 @pytest.mark.parametrize("tokenizer", [BYTES, PIECES], ids=["bytes", "pieces"])
 def test_a_byte_that_is_no_character_is_named(tokenizer):
-    text = TokenText(tokenizer)
+    text = TokenDecoder(tokenizer)
     assert [text.piece(token) for token in ids_of(tokenizer, EMOJI)[-4:]] == ["<0xF0>", "<0x9F>", "<0x99>", "<0x82>"]
 
 
 def test_a_byte_that_is_a_character_is_that_character():
-    assert TokenText(PIECES).piece(PIECES.convert_tokens_to_ids("<0x0A>")) == "\n"
+    assert TokenDecoder(PIECES).piece(PIECES.convert_tokens_to_ids("<0x0A>")) == "\n"
 
 
 def test_special_tokens_are_shown_as_they_are_written():
     for tokenizer in (BYTES, PIECES):
-        assert TokenText(tokenizer).piece(tokenizer.convert_tokens_to_ids("<|end|>")) == "<|end|>"
+        assert TokenDecoder(tokenizer).piece(tokenizer.convert_tokens_to_ids("<|end|>")) == "<|end|>"
 
 
 def test_an_id_beyond_the_tokenizer_is_shown_as_a_number():
-    assert TokenText(BYTES).piece(5000) == "<5000>"
+    assert TokenDecoder(BYTES).piece(5000) == "<5000>"
     assert grown(BYTES, [*ids_of(BYTES, "a"), 5000, *ids_of(BYTES, "b")]) == "a<5000>b"
 
 
@@ -61,7 +61,7 @@ def test_an_id_beyond_the_tokenizer_is_shown_as_a_number():
 
 @pytest.mark.parametrize("tokenizer", [BYTES, PIECES], ids=["bytes", "pieces"])
 def test_a_character_spread_over_tokens_comes_with_the_last_of_them(tokenizer):
-    stream = TokenText(tokenizer).stream(ids_of(tokenizer, "a"))
+    stream = TokenDecoder(tokenizer).stream(ids_of(tokenizer, "a"))
     assert [stream.push(token) for token in ids_of(tokenizer, EMOJI)[-4:]] == ["", "", "", EMOJI]
 
 
@@ -89,7 +89,7 @@ def test_a_stream_made_anew_goes_on_as_the_one_before_it(data):
     tokenizer = data.draw(st.sampled_from([BYTES, PIECES]))
     ids = data.draw(st.lists(st.integers(0, len(tokenizer) + 3), min_size=1, max_size=30))
     cut = data.draw(st.integers(0, len(ids)))
-    tokens = TokenText(tokenizer)
+    tokens = TokenDecoder(tokenizer)
     going_on = tokens.stream()
     for token in ids[:cut]:
         going_on.push(token)

@@ -10,10 +10,10 @@ import torch
 
 from explorer.sources.toy.step import Accidents
 from probes.schema.errors import BadInput
-from probes.schema.flat_step import figure, figures, to_jsonable
+from probes.schema.flat_step import figure_named, figures, to_jsonable
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.until import GRAMMAR, Bound, Loop, Met, TokenTaken, first_met, parse_until
+from probes.schema.until import UNTIL_GRAMMAR, Bound, Loop, Met, TokenTaken, first_met, parse_until
 from probes.stepping.lockstep import Lockstep
 from tests.support.records import recorded_events, records
 from tests.support.stepping import Words, damaged
@@ -60,7 +60,7 @@ def test_every_figure_of_the_json_can_be_tested_and_none_other(path: list[StepRe
 
     for record in path:
         written = dict(leaves(to_jsonable(record)))
-        assert written == {name: figure(record, name) for name in written}
+        assert written == {name: figure_named(record, name) for name in written}
         for name, value in written.items():
             for sign, met in ((">", value > 0.25), ("<", value < 0.25)):
                 assert bool(Bound(name, sign == ">", 0.25).met([record])) == met
@@ -144,7 +144,7 @@ def test_a_copy_never_splits() -> None:
 def test_what_is_no_condition_is_refused_with_the_grammar(text: str) -> None:
     with pytest.raises(BadInput) as refused:
         parse_until(text)
-    assert GRAMMAR in refused.value.hint
+    assert UNTIL_GRAMMAR in refused.value.hint
 
 
 @pytest.mark.parametrize(

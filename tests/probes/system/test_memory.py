@@ -7,7 +7,7 @@ import weakref
 import pytest
 import torch
 
-from probes.models.stages import stage
+from probes.models.error_boundary import error_boundary
 from probes.schema.errors import Failure
 from probes.stepping.cached_model import CachedModel
 from probes.system.memory import ran_out
@@ -51,7 +51,7 @@ def test_a_reading_that_fails_frees_what_it_had_computed_though_the_error_is_kep
 
 def test_a_stage_that_fails_frees_what_it_had_computed_though_the_error_is_kept() -> None:
     fails = Fails()
-    with pytest.raises(Failure, match="Out of memory: x is too large: CUDA"), stage("x", "x is too large"):
+    with pytest.raises(Failure, match="Out of memory: x is too large: CUDA"), error_boundary("x", "x is too large"):
         fails()
     assert fails.computed is not None
     assert fails.computed() is None

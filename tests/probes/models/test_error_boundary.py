@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from probes.models.stages import stage
+from probes.models.error_boundary import error_boundary
 from probes.schema.errors import BadInput, Cancelled, Failure
 
 
@@ -31,7 +31,7 @@ class Panic(BaseException):
 def test_anything_becomes_a_sentence_that_keeps_the_line_that_says_what_is_wrong(
     problem: BaseException, message: str
 ) -> None:
-    with pytest.raises(BadInput) as caught, stage("Not read", "model.bin can't be read", "Fetch it again."):
+    with pytest.raises(BadInput) as caught, error_boundary("Not read", "model.bin can't be read", "Fetch it again."):
         raise problem
     assert caught.value.title == "Not read"
     assert caught.value.message.startswith("model.bin can't be read: ")
@@ -47,15 +47,18 @@ def test_anything_becomes_a_sentence_that_keeps_the_line_that_says_what_is_wrong
 def test_memory_that_runs_out_is_a_failure_and_no_bad_input(problem: Exception) -> None:
     with (
         pytest.raises(Failure, match=r"^Out of memory: model.bin can't be read: .*--dtype"),
-        stage("T", "model.bin can't be read"),
+        error_boundary("T", "model.bin can't be read"),
     ):
         raise problem
-    with pytest.raises(Failure, match="needs 5 GB"), stage("T", "f", memory=lambda: Failure("Out", "needs 5 GB")):
+    with (
+        pytest.raises(Failure, match="needs 5 GB"),
+        error_boundary("T", "f", memory=lambda: Failure("Out", "needs 5 GB")),
+    ):
         raise problem
 
 
 @pytest.mark.parametrize("problem", [BadInput("A", "b"), Failure("A", "b"), Cancelled("It"), KeyboardInterrupt()])
 def test_errors_for_people_and_the_wish_to_stop_pass_unchanged(problem: BaseException) -> None:
-    with pytest.raises(type(problem)) as caught, stage("T", "f"):
+    with pytest.raises(type(problem)) as caught, error_boundary("T", "f"):
         raise problem
     assert caught.value is problem

@@ -19,7 +19,9 @@ SMALLER = "Choose a smaller --dtype, such as bfloat16, or spread the model with 
 
 
 @contextmanager
-def stage(title: str, failed: str, hint: str = "", *, memory: Callable[[], PhierError] | None = None) -> Iterator[None]:
+def error_boundary(
+    title: str, failed: str, hint: str = "", *, memory: Callable[[], PhierError] | None = None
+) -> Iterator[None]:
     """Turns whatever is raised inside into `BadInput`, or `Failure` if memory ran out; errors meant for a person pass.
 
     `failed` says what could not be done with which file, and the original message follows it. `memory` makes the
