@@ -100,16 +100,16 @@ class LiveTable:
         mark = "┆" if record.split and record.sum.first_split == record.step else "≠" if record.split else " "
         line = Text(f"{record.step:>5} ")
         if self._scores and (taken := record.taken):
-            line.append(f" {fit(escaped(taken.token), 12)} {figure(taken.p, '8.3g')} {figure(taken.q, '8.3g')} ")
+            line.append(f" {fit(printable(taken.token), 12)} {padded(taken.p, '8.3g')} {padded(taken.q, '8.3g')} ")
         line.append(mark)
         for choice, style in ((record.dense, "blue"), (record.pruned, "dark_orange")):
-            line.append(f"{fit(escaped(choice.token), 12) if choice else fit('–', 12)} ", style)
-        line.append(f"{figure(shared.h.cos if shared else None, '7.4f')} ")
-        line.append(f"{figure(shared.z.cos_centred if shared else None, '9.4f')} ")
-        line.append(f"{figure(shared.p.kl if shared else None, '8.3g')} ")
-        line.append(f"{figure(record.sum.kl_shared, '7.4g')} {figure(record.sum.survival, '8.2g')}")
+            line.append(f"{fit(printable(choice.token), 12) if choice else fit('–', 12)} ", style)
+        line.append(f"{padded(shared.h.cos if shared else None, '7.4f')} ")
+        line.append(f"{padded(shared.z.cos_centred if shared else None, '9.4f')} ")
+        line.append(f"{padded(shared.p.kl if shared else None, '8.3g')} ")
+        line.append(f"{padded(record.sum.kl_shared, '7.4g')} {padded(record.sum.survival, '8.2g')}")
         if self._follow is Follow.FREE:
-            line.append(f"  {figure(record.own.p.kl if record.own else None, '8.3g')}")
+            line.append(f"  {padded(record.own.p.kl if record.own else None, '8.3g')}")
         if record.invalid:
             line.append(f"  the {record.invalid.model} model is not finite from {record.invalid.layer} on", "bold")
         self._console.print(line, soft_wrap=True, highlight=False)
@@ -127,7 +127,7 @@ class LiveTable:
             texts.append(("pruned", "".join(r.taken_pruned.text for r in path if r.taken_pruned)))
         self._console.print()
         for name, text in texts:
-            self._console.print(Text.assemble((f"{name:>7}  ", "bold"), escaped(text, quotes=False)))
+            self._console.print(Text.assemble((f"{name:>7}  ", "bold"), printable(text, quotes=False)))
         self._console.print(Text(f"\n{why}", "dim"))
         for name, value in summary_rows(summary):
             self._console.print(f"{name:>24}  {value}", highlight=False)
@@ -168,13 +168,13 @@ def _sum(nats: float, over: Spread | None) -> str:
     return f"{nats:.4g} nat over {over.count if over else 0} steps"
 
 
-def escaped(text: str, quotes: bool = True) -> str:
-    """Text of a model, as data: control characters are escaped, so that a terminal obeys none of them."""
+def printable(text: str, quotes: bool = True) -> str:
+    """Text of a model, as data: control characters are printable, so that a terminal obeys none of them."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"“{safe}”" if quotes else safe
 
 
-def figure(value: float | None, layout: str) -> str:
+def padded(value: float | None, layout: str) -> str:
     """A number, or a dash if there is none, at the same width."""
     width = int(layout.split(".")[0])
     if value is None or math.isnan(value):

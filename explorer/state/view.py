@@ -59,7 +59,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TimedWork:
     """A slow piece of work with what can be said of its speed."""
 
     progress: WorkProgressed
@@ -100,7 +100,7 @@ class View:
         self.header: RunHeader | None = None
         self.branches = Branches()
         self.columns = Columns()
-        self.work: Work | None = None
+        self.work: TimedWork | None = None
         """The slow work in progress; None if there is none."""
         self.running = False
         self.pause: RunPaused | None = None
@@ -181,7 +181,7 @@ class View:
         start, first = self._pace[0]
         rate = (done - first) / (now - start) if now > start and done > first else None
         began = self.work.began if same and self.work is not None else now
-        self.work = Work(event, rate, now - start >= PACE_STEADY, began)
+        self.work = TimedWork(event, rate, now - start >= PACE_STEADY, began)
         self.failure = None
 
     @property

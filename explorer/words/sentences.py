@@ -12,11 +12,16 @@ NOTHING = (
     "Both models have read the prompt. Nothing is generated yet.",
     "Space runs them, n measures a single step.",
 )
-CLOSE = 0.1
+CLOSE_KL = 0.1
 """Below this KL, in nats, the first choices say more than the token that carries it."""
 NAMED_SHARE = 0.1
 """The share of the KL from which on a token is named as what changed."""
-WORDS = ((0.01, "practically alike"), (CLOSE, "nearly alike"), (0.5, "a little different"), (2.0, "clearly different"))
+WORDS = (
+    (0.01, "practically alike"),
+    (CLOSE_KL, "nearly alike"),
+    (0.5, "a little different"),
+    (2.0, "clearly different"),
+)
 """The words for a KL below a bound."""
 
 
@@ -121,7 +126,7 @@ def _detail(shared: Comparison, *, with_share: bool = True) -> str:
     dense = min(shared.top, key=lambda row: row.rank_dense)
     pruned = min(shared.top, key=lambda row: row.rank_pruned)
     same = dense.token_id == pruned.token_id
-    if shared.p.kl < CLOSE:
+    if shared.p.kl < CLOSE_KL:
         if same:
             return f"; both find {quoted(dense.token)} most likely"
         return f", though the first places are swapped: {quoted(dense.token)}, {quoted(pruned.token)}"

@@ -26,7 +26,7 @@ from explorer.words.token_text import flowing
 COMPARED_CHARTS = charts("h.cos", "z.cos_centred", "p.kl", "sum.kl")
 
 
-COMMANDS: tuple[Command[ComparisonScreen], ...] = (
+COMPARISON_COMMANDS: tuple[Command[ComparisonScreen], ...] = (
     Command(
         {"left": "move(-1)", "right": "move(1)"}, "← →", "Moves the cursor one step back or forward.", label="cursor"
     ),
@@ -100,7 +100,7 @@ class ComparisonScreen(Page):
 
     HOME = "#figures"
     AUTO_FOCUS = "#figures"
-    COMMAND_TABLE = COMMANDS
+    COMMAND_TABLE = COMPARISON_COMMANDS
 
     def __init__(self, compared: RunComparison) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
 from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
 from explorer.ui.screens.main_actions import MainActions
-from explorer.ui.screens.main_commands import COMMANDS, NEED_MODELS, available, is_busy
+from explorer.ui.screens.main_commands import MAIN_COMMANDS, NEED_MODELS, available, is_busy
 from explorer.ui.screens.page import too_small
 from explorer.ui.widgets.key_line import KeyHint, KeyLine
 from explorer.ui.widgets.kl_strip import KlStrip
@@ -24,8 +24,8 @@ from explorer.ui.widgets.reading_panel import ReadingPanel
 from explorer.ui.widgets.repaint_cache import PanelColumn, PanelRow
 from explorer.ui.widgets.space_panel import SPACES, SpacePanel
 from explorer.ui.widgets.status import Status
+from explorer.ui.widgets.text_panel import TextPanel
 from explorer.ui.widgets.title import Title
-from explorer.ui.widgets.token_text import TokenText
 from explorer.words.explanations import explanation_of
 from probes.schema.requests import Cancel, Pause, PlayAt, Repeat, Run, Step, ToEnd
 
@@ -40,7 +40,7 @@ class MainScreen(MainActions):
     """Owns the regions. `show` passes them the view, and each draws itself."""
 
     AUTO_FOCUS = "#table"
-    COMMAND_TABLE = COMMANDS
+    COMMAND_TABLE = MAIN_COMMANDS
 
     def __init__(self, source: Source, view: View) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ class MainScreen(MainActions):
         yield Opening()
         with PanelColumn(id="body"):
             with PanelRow(id="texts"):
-                yield TokenText("dense", id="dense")
-                yield TokenText("pruned", id="pruned")
+                yield TextPanel("dense", id="dense")
+                yield TextPanel("pruned", id="pruned")
             with PanelRow(id="spaces"):
                 for space in SPACES:
                     yield SpacePanel(space)
@@ -68,7 +68,7 @@ class MainScreen(MainActions):
 
     def on_mount(self) -> None:
         self._regions: list[Region] = [
-            *self.query(TokenText),
+            *self.query(TextPanel),
             *self.query(SpacePanel),
             self.query_one(NextTokens),
             self.query_one(ReadingPanel),
@@ -108,7 +108,7 @@ class MainScreen(MainActions):
         """Reports what a key needs that has no effect in a recording."""
         if self.view.live:
             return
-        command = next((one for one in COMMANDS if event.key in ",".join(one.keys).split(",")), None)
+        command = next((one for one in MAIN_COMMANDS if event.key in ",".join(one.keys).split(",")), None)
         if command is not None and command.when in NEED_MODELS and not command.when(self.view):
             more = " m loads them and continues from here." if self.view.revivable else ""
             self.notify(f"This key needs the models.{more}", title=command.name)

@@ -56,7 +56,7 @@ def is_busy(view: View) -> bool:
     return view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED)
 
 
-COMMANDS: tuple[Command[View], ...] = (
+MAIN_COMMANDS: tuple[Command[View], ...] = (
     Command(
         {"space": "run"},
         "space",
@@ -268,7 +268,7 @@ COMMANDS: tuple[Command[View], ...] = (
 )
 NEED_MODELS = (has_models, can_fork, is_live)
 """What makes a command one that a recording alone can't do."""
-BY_ACTION = {action.partition("(")[0]: command for command in COMMANDS for action in command.keys.values()}
+BY_ACTION = {action.partition("(")[0]: command for command in MAIN_COMMANDS for action in command.keys.values()}
 
 
 def available(action: str, view: View) -> bool:

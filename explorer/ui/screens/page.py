@@ -12,7 +12,7 @@ from textual.widgets import Static
 from explorer.ui.commands import Commanded
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.space_panel import SpacePanel
-from explorer.ui.widgets.token_text import TokenText
+from explorer.ui.widgets.text_panel import TextPanel
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 FULL_WIDTH, FULL_HEIGHT = 110, 33
@@ -46,7 +46,7 @@ class Page(Commanded, Screen[None]):
     def _retheme(self) -> None:
         for drawn in self.query(LineWidget):
             drawn.restyle()
-        for text in self.query(TokenText):
+        for text in self.query(TextPanel):
             text.frame()
 
     @property

@@ -15,7 +15,7 @@ from explorer.state.prune_plan import Draft, Plan
 from explorer.state.setting_history import History, SettingHistory
 from explorer.state.view import View
 from explorer.ui.screens.page import Page, too_small
-from explorer.ui.screens.prunegrid_commands import COMMANDS
+from explorer.ui.screens.prunegrid_commands import GRID_COMMANDS
 from explorer.ui.theme import palette
 from explorer.ui.widgets.before_after import BeforeAfter
 from explorer.ui.widgets.key_line import KeyLine
@@ -37,7 +37,7 @@ class PruneGrid(Page):
 
     HOME = "#layers"
     AUTO_FOCUS = "#layers"
-    COMMAND_TABLE = COMMANDS
+    COMMAND_TABLE = GRID_COMMANDS
 
     def __init__(self, source: Source, view: View, history: SettingHistory) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUI
 if TYPE_CHECKING:
     from explorer.ui.screens.prunegrid import PruneGrid
 
-COMMANDS: tuple[Command[PruneGrid], ...] = (
+GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
     Command(
         {
             "up": "move(-1, 0)",

@@ -44,7 +44,7 @@ def in_list(screen: Recordings) -> bool:
     return not screen.searching
 
 
-COMMANDS: tuple[Command[Recordings], ...] = (
+LIST_COMMANDS: tuple[Command[Recordings], ...] = (
     Command(
         {"enter": "open"},
         "⏎",
@@ -106,7 +106,7 @@ class Recordings(Page):
 
     HOME = "#recordings"
     AUTO_FOCUS = "#recordings"
-    COMMAND_TABLE = COMMANDS
+    COMMAND_TABLE = LIST_COMMANDS
 
     def __init__(self, look: Library, *, can_run: bool, can_leave: bool) -> None:
         """`can_run` offers a new run on the models, `can_leave` the way back to the run that was shown before."""

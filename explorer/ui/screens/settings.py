@@ -90,7 +90,7 @@ class AskSettings(Dialog[RunSettings]):
         values = {field.name: self.query_one(f"#{field.name}", Input).value.strip() for field in FIELDS}
         values["text"] = self.query_one("#text", Input).value
         try:
-            return read(values, self._settings), ""
+            return typed_settings(values, self._settings), ""
         except BadInput as problem:
             return None, f"{problem.title}: {problem.message} {problem.hint}".strip()
 
@@ -123,7 +123,7 @@ def written(settings: RunSettings) -> dict[str, str]:
     }
 
 
-def read(values: dict[str, str], before: RunSettings) -> RunSettings:
+def typed_settings(values: dict[str, str], before: RunSettings) -> RunSettings:
     """The settings that the fields hold. Raises `BadInput` if one of them can't be used."""
     try:
         follow = Follow(values["follow"])

@@ -12,7 +12,7 @@ from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words.summary_figures import SummaryFigure, summary_figures
 from explorer.words.token_text import fit, flowing, wrapped
 
-FIGURES = summary_figures(
+OUTCOME_FIGURES = summary_figures(
     "kl_shared_sum",
     "kl_sum",
     "kl_shared.mean",
@@ -67,7 +67,7 @@ class BeforeAfter(LineWidget, can_focus=True):
                 *((one.verdict.center(pair), palette.strong) for one in stretches),
             ],
         ]
-        figures = [figure for figure in FIGURES if figure.key != "kl_sum" or outcome.whole.own is not None]
+        figures = [figure for figure in OUTCOME_FIGURES if figure.key != "kl_sum" or outcome.whole.own is not None]
         if size.height >= len(figures) + 4:
             lines = [
                 [(f" {fit(flowing(str(outcome.before or 'made elsewhere')), size.width - 2)}", palette.muted)],

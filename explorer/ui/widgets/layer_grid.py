@@ -153,7 +153,7 @@ class LayerGrid(LineWidget, can_focus=True):
             return "", palette.faint
         part = matrices[0].part
         if _treatments(plan, part, matrices) != _treatments(present, part, matrices):
-            return f"▸{_state(plan, part, matrices)}", palette.pruned + BOLD
+            return f"▸{_state(plan, part, matrices)}", palette.pruned + _BOLD
         if part in present.dropped:
             return "drop", palette.pruned
         weights = sum(m.rows * m.columns for m in matrices)
@@ -205,5 +205,5 @@ def trimmed(name: str) -> str:
     return name.removesuffix("_proj").removeprefix("self_")[: COLUMN - 1]
 
 
-BOLD = Style(bold=True)
+_BOLD = Style(bold=True)
 PLAIN = Style(underline=False, bold=False)

@@ -16,7 +16,7 @@ from probes.schema.prune_setting import Amount, Method, Pattern, Ratio
 
 METHODS = tuple(method for method in Method if method.unstructured or method.structured)
 PATTERNS: tuple[Amount, ...] = (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4))
-STEP = 0.05
+AMOUNT_STEP = 0.05
 TIGHT = 7
 """Up to this many lines none is left empty."""
 SLIDER = 20
@@ -50,11 +50,11 @@ class PruneBrush(LineWidget):
         self.redraw()
 
     def slide(self, ratio: float) -> None:
-        self.amount = Ratio(round(min(1.0, max(STEP, ratio)), 4))
+        self.amount = Ratio(round(min(1.0, max(AMOUNT_STEP, ratio)), 4))
 
     def nudge(self, up: bool) -> None:
         ratio = self.amount.value if isinstance(self.amount, Ratio) else 0.5
-        self.slide(ratio + (STEP if up else -STEP))
+        self.slide(ratio + (AMOUNT_STEP if up else -AMOUNT_STEP))
 
     def next_method(self) -> None:
         self.method = METHODS[(METHODS.index(self.method) + 1) % len(METHODS)]

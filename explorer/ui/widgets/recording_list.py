@@ -14,7 +14,7 @@ from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 
-DATE, CONTEXT, STEPS, KL, SURVIVAL, SPLIT = 17, 7, 7, 8, 9, 7
+_DATE, _CONTEXT, _STEPS, _KL, _SURVIVAL, _SPLIT = 17, 7, 7, 8, 9, 7
 
 
 class RecordingList(LineWidget, can_focus=True):
@@ -75,19 +75,19 @@ class RecordingList(LineWidget, can_focus=True):
         text = palette.strong if chosen else palette.text
         pieces: Pieces = [
             (f"{'▸' if chosen else ' '}{mark} ", palette.split),
-            (fit(f"{one.when:%Y-%m-%d %H:%M}", DATE), palette.muted),
+            (fit(f"{one.when:%Y-%m-%d %H:%M}", _DATE), palette.muted),
         ]
         if one.problem:
-            pieces.append((fit(f"{one.path.name}: {one.problem}", columns.width - DATE - 3), palette.odd))
+            pieces.append((fit(f"{one.path.name}: {one.problem}", columns.width - _DATE - 3), palette.odd))
         else:
             pieces += [
                 (columns.cell(flowing(one.models), columns.models), palette.dense),
                 (columns.cell(flowing(one.header.title), columns.setting), palette.pruned),
-                (fit(one.header.settings.follow.value, CONTEXT), palette.muted),
-                (f"{one.steps:>{STEPS - 1}} ", text),
-                (f"{numbers.significant(one.kl):>{KL - 1}} ", text),
-                (f"{numbers.chance(one.survival):>{SURVIVAL - 1}} ", text),
-                (f"{one.first_split or 'none':>{SPLIT - 2}}  ", text),
+                (fit(one.header.settings.follow.value, _CONTEXT), palette.muted),
+                (f"{one.steps:>{_STEPS - 1}} ", text),
+                (f"{numbers.significant(one.kl):>{_KL - 1}} ", text),
+                (f"{numbers.chance(one.survival):>{_SURVIVAL - 1}} ", text),
+                (f"{one.first_split or 'none':>{_SPLIT - 2}}  ", text),
                 (fit(one.prompt_line, columns.prompt), palette.muted),
             ]
         if not chosen:
@@ -117,7 +117,7 @@ class _Columns:
 
     def __init__(self, width: int) -> None:
         self.width = width
-        rest = max(12, width - 3 - DATE - CONTEXT - STEPS - KL - SURVIVAL - SPLIT)
+        rest = max(12, width - 3 - _DATE - _CONTEXT - _STEPS - _KL - _SURVIVAL - _SPLIT)
         self.setting = min(26, max(12, rest * 4 // 10))
         self.models = min(24, max(0, rest - self.setting)) if rest >= 24 else 0
         self.prompt = max(0, rest - self.setting - self.models)
@@ -128,6 +128,6 @@ class _Columns:
         return fit(text, width - 1) + " " if width > 1 else ""
 
     def head(self) -> str:
-        names = f"   {'recorded':<{DATE}}{self.cell('models', self.models)}{self.cell('setting', self.setting)}"
-        names += f"{'context':<{CONTEXT}}{'steps':>{STEPS - 1}} {'ΣKL':>{KL - 1}} {'survival':>{SURVIVAL - 1}} "
-        return names + f"{'split':>{SPLIT - 2}}  {fit('prompt', self.prompt)}"
+        names = f"   {'recorded':<{_DATE}}{self.cell('models', self.models)}{self.cell('setting', self.setting)}"
+        names += f"{'context':<{_CONTEXT}}{'steps':>{_STEPS - 1}} {'ΣKL':>{_KL - 1}} {'survival':>{_SURVIVAL - 1}} "
+        return names + f"{'split':>{_SPLIT - 2}}  {fit('prompt', self.prompt)}"

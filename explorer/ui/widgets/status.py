@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer.sources.playback import speed_in_brief, speed_in_words
-from explorer.state.view import Phase, View, Work
+from explorer.state.view import Phase, TimedWork, View
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import numbers
@@ -91,7 +91,7 @@ def playing(view: View) -> str:
     return speed_in_words(view.playback) if view.playback is not None else ""
 
 
-def work_text(work: Work, seconds: float = 0.0) -> str:
+def work_text(work: TimedWork, seconds: float = 0.0) -> str:
     """How far the work is: "45.0 of 112 MB, 8.2 MB/s, 9 s left". If that is unknown: how long it has taken."""
     progress = work.progress
     so_far = f"{numbers.duration(seconds)} so far" if seconds >= SO_FAR else ""
@@ -117,7 +117,7 @@ def work_text(work: Work, seconds: float = 0.0) -> str:
     return ", ".join(parts)
 
 
-def work_pieces(view: View, work: Work, palette: Palette, width: int) -> list[Piece]:
+def work_pieces(view: View, work: TimedWork, palette: Palette, width: int) -> list[Piece]:
     """The task, a bar if the total is known, how far it is, and how to stop it."""
     pieces: list[Piece] = [(f"{flowing(work.progress.task)}  ", palette.strong)]
     if work.share is not None:

@@ -10,7 +10,7 @@ from textual.widgets import Input, OptionList, Static, TextArea
 
 from explorer.ui.screens.branches import tree_lines
 from explorer.ui.screens.main import MainScreen
-from explorer.ui.screens.settings import FIELDS, read, written
+from explorer.ui.screens.settings import FIELDS, typed_settings, written
 from explorer.ui.screens.until import CONDITIONS, condition_fault
 from explorer.ui.widgets.checkbox import CheckboxLine
 from explorer.words.defaults import DEFAULT_PROMPT
@@ -182,14 +182,14 @@ async def test_settings_are_checked_while_they_are_typed() -> None:
     ],
 )
 def test_settings_that_are_not_changed_stay_the_same(settings: RunSettings) -> None:
-    assert read(written(settings), settings) == settings
+    assert typed_settings(written(settings), settings) == settings
 
 
 @pytest.mark.parametrize("field", [field.name for field in FIELDS if field.name not in ("text", "analysis")])
 def test_a_field_that_says_nothing_usable_is_named(field: str) -> None:
     settings = RunSettings("hi")
     with pytest.raises(BadInput) as problem:
-        read(written(settings) | {field: "nonsense"}, settings)
+        typed_settings(written(settings) | {field: "nonsense"}, settings)
     assert "nonsense" in problem.value.message
 
 
@@ -269,12 +269,12 @@ def test_an_explanation_is_two_sentences_and_one_on_how_to_read_it() -> None:
 
 
 async def test_the_keys_are_all_listed() -> None:
-    from explorer.ui.screens.main_commands import COMMANDS
+    from explorer.ui.screens.main_commands import MAIN_COMMANDS
 
     async with on_stage(scripted(), 5, (120, 60)) as (app, pilot):
         await press(pilot, "question_mark")
         shown = " ".join(screen_text(app).split())
-        for command in COMMANDS:
+        for command in MAIN_COMMANDS:
             assert command.help.split(":")[0][:40] in shown
 
 
@@ -303,6 +303,6 @@ async def test_a_command_of_the_palette_is_done() -> None:
 )
 def test_the_default_prompt_never_stands_before_a_text_to_score(before: str, scored: str, back: str) -> None:
     settings = RunSettings(before)
-    text = read({**written(settings), "follow": "text", "text": "some words"}, settings)
+    text = typed_settings({**written(settings), "follow": "text", "text": "some words"}, settings)
     assert (text.prompt, text.steps) == (scored, 0)
-    assert read({**written(text), "follow": "dense"}, text).prompt == back
+    assert typed_settings({**written(text), "follow": "dense"}, text).prompt == back

@@ -13,7 +13,7 @@ from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.chart import GUTTER, Chart
 from explorer.ui.widgets.kl_strip import KlStrip
 from explorer.ui.widgets.next_tokens import NextTokens
-from explorer.ui.widgets.token_text import TokenText
+from explorer.ui.widgets.text_panel import TextPanel
 from probes.schema.requests import Cancel, Fork, Pause, Run, Step
 from probes.schema.settings import Follow
 from tests.support.launcher import FakeLauncher
@@ -61,7 +61,7 @@ async def test_everything_speaks_of_the_step_at_the_cursor() -> None:
         assert "step 3/128  27 behind" in text_of(app, "Title")
         assert app.main.query_one(NextTokens)._record is app.view.path[2]
         assert app.main.query_one("#probability Chart", Chart).picture.cursor == 3  # type: ignore[union-attr]
-        assert app.main.query_one("#dense", TokenText)._cursor == 3
+        assert app.main.query_one("#dense", TextPanel)._cursor == 3
 
 
 async def test_g_goes_to_the_split_and_shift_g_to_the_highest_kl() -> None:
@@ -277,7 +277,7 @@ async def test_q_asks_first_where_something_would_be_lost() -> None:
 
 async def test_a_click_on_a_token_moves_the_cursor_there() -> None:
     async with on_stage(scripted(), 30) as (app, pilot):
-        text = app.main.query_one("#pruned", TokenText)
+        text = app.main.query_one("#pruned", TextPanel)
         line = len(text._flow.lines) - 1 - text._top
         await pilot.click("#pruned", offset=(2 + 1, line + 1))
         await settle(pilot)
@@ -328,7 +328,7 @@ async def test_a_click_chooses_a_row_and_a_double_click_forks() -> None:
 
 async def test_the_wheel_scrolls_a_text_without_moving_the_cursor() -> None:
     async with on_stage(scripted(), 100) as (app, pilot):
-        text = app.main.query_one("#dense", TokenText)
+        text = app.main.query_one("#dense", TextPanel)
         top = text._top
         text.post_message(_wheel_up(text))
         await settle(pilot)
@@ -336,7 +336,7 @@ async def test_the_wheel_scrolls_a_text_without_moving_the_cursor() -> None:
         assert app.view.cursor == 100
 
 
-def _wheel_up(widget: TokenText) -> MouseScrollUp:
+def _wheel_up(widget: TextPanel) -> MouseScrollUp:
     return MouseScrollUp(widget, 1, 1, 0, -1, 0, False, False, False)
 
 

@@ -25,7 +25,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.chart import Chart
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.repaint_cache import VARIABLE, RepaintCache
-from explorer.ui.widgets.token_text import TokenText
+from explorer.ui.widgets.text_panel import TextPanel
 from probes.schema.settings import Follow
 from tests.support.stage import LARGE, MIDDLE, SMALL, on_stage, press, scripted
 
@@ -44,7 +44,7 @@ def made_anew(widget: Widget) -> list[list[Segment]]:
     if isinstance(widget, LineWidget):
         widget._lines = widget._base = None
         widget._full, widget._strips = {}, {}
-    if isinstance(widget, TokenText):
+    if isinstance(widget, TextPanel):
         widget._kept = {}
     found = segments(Widget.render_lines(widget, widget.outer_size.region))
     vars(widget).update(remembered)
@@ -80,7 +80,7 @@ async def test_a_selection_is_seen_on_every_ground(colours: bool, monkeypatch: p
     if not colours:
         monkeypatch.setenv("NO_COLOR", "1")
     async with on_stage(scripted(Follow.FREE), steps=40) as (app, pilot):
-        text = app.main.query_one("#dense", TokenText)
+        text = app.main.query_one("#dense", TextPanel)
         app.screen.selections = {text: Selection(Offset(2, 1), Offset(9, 2))}
         for key in ("n", "left", "t", "n"):
             await press(pilot, key)
@@ -95,7 +95,7 @@ async def test_a_selection_is_seen_on_every_ground(colours: bool, monkeypatch: p
 
 async def test_the_frames_words_follow_the_theme() -> None:
     async with on_stage(scripted(Follow.FREE), steps=40) as (app, pilot):
-        text = app.main.query_one("#dense", TokenText)
+        text = app.main.query_one("#dense", TextPanel)
         for _ in range(4):
             assert text._given is not None
             [split] = [s for line in text._given[2] for s in line if s.text.startswith("┆ split")]

@@ -13,7 +13,7 @@ from explorer.sources.toy.source import ToySource
 from explorer.sources.toy.step import Accidents
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
-from explorer.ui.widgets.token_text import TokenText
+from explorer.ui.widgets.text_panel import TextPanel
 from probes.schema.events import Failed, WorkProgressed
 from probes.schema.requests import Cancel, Run
 from probes.schema.settings import Follow
@@ -187,8 +187,8 @@ async def test_an_infinite_kl_is_shown_as_such_everywhere() -> None:
 )
 async def test_each_text_says_whose_it_is(follow: Follow, dense: str, pruned: str) -> None:
     async with on_stage(scripted(follow), 20) as (app, _):
-        assert str(app.main.query_one("#dense", TokenText)._words[0]) == dense
-        assert str(app.main.query_one("#pruned", TokenText)._words[0]) == pruned
+        assert str(app.main.query_one("#dense", TextPanel)._words[0]) == dense
+        assert str(app.main.query_one("#pruned", TextPanel)._words[0]) == pruned
 
 
 async def test_the_first_split_is_marked_in_both_texts_and_named() -> None:
@@ -218,7 +218,7 @@ async def test_a_resize_keeps_the_cursor_in_sight() -> None:
         await press(pilot, "g")
         await pilot.resize_terminal(*SMALL)
         await settle(pilot)
-        text = app.main.query_one("#dense", TokenText)
+        text = app.main.query_one("#dense", TextPanel)
         assert text._top <= text._flow.line_of(app.view.cursor) < text._top + text.size.height
 
 

@@ -66,7 +66,7 @@ def test_a_figure_is_written_the_same_everywhere(key: str, value: float, text: s
 
 
 def test_all_tables_of_a_run_take_their_rows_from_the_catalogue() -> None:
-    for figure in (*ROWS, *SUMS, *before_after.FIGURES):
+    for figure in (*ROWS, *SUMS, *before_after.OUTCOME_FIGURES):
         assert isinstance(figure, SummaryFigure)
         assert SUMMARY_FIGURES[figure.key] is figure
 

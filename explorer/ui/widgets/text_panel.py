@@ -23,7 +23,7 @@ PROMPT_WORDS = re.compile(r"\s*\n|[^\S\n]*\S+|[^\S\n]+")
 """The prompt in pieces that a line may break between."""
 
 
-class TokenText(LineWidget, can_focus=True):
+class TextPanel(LineWidget, can_focus=True):
     """The dense or the pruned model's text. The path is laid out once, and new steps are added at the end."""
 
     ALLOW_SELECT = True
