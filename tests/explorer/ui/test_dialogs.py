@@ -149,12 +149,12 @@ async def test_an_empty_prompt_is_refused_with_a_sentence() -> None:
         assert source.asked == []
 
 
-async def test_a_tick_shows_its_state_by_its_mark() -> None:
+async def test_a_checkbox_shows_its_state_by_its_mark() -> None:
     async with on_stage(scripted(), 5) as (app, pilot):
         await press(pilot, "p", "tab")
-        assert "[ ] send it as it is" in screen_text(app)
+        assert "[ ] send it unchanged" in screen_text(app)
         await press(pilot, "enter")
-        assert "[x] send it as it is" in screen_text(app)
+        assert "[x] send it unchanged" in screen_text(app)
         assert app.screen.query_one(CheckboxLine).value
 
 
