@@ -125,6 +125,30 @@ class Lockstep:
         return self._path
 
     @property
+    def models(self) -> tuple[CachedModel, CachedModel]:
+        """The dense and the pruned model with their caches, to read contexts of this path with."""
+        return self._dense, self._pruned
+
+    @property
+    def vocabulary(self) -> int:
+        """The ids below it are compared."""
+        return self._vocabulary
+
+    def shared_context(self, step: int) -> list[int]:
+        """The tokens before a step on the context that both models read there, which in `free` is the dense one.
+
+        Raises `BadInput` if the path has no such step, or the dense text has ended before it.
+        """
+        if not 1 <= step <= len(self._path):
+            found = f"steps 1 to {len(self._path)}" if self._path else "no steps"
+            raise BadInput("No such step", f"Step {step} is not there: the run has {found}.", "Choose one of them.")
+        tokens = [record.taken.token_id for record in self._path[: step - 1] if record.taken is not None]
+        if len(tokens) < step - 1:
+            message = f"The dense text ends at step {len(tokens)}, so the models share no context at step {step}."
+            raise BadInput("No shared context", message, "Choose an earlier step.")
+        return [*self.prompt_ids, *tokens]
+
+    @property
     def finished(self) -> bool:
         """True where no further step can be measured on this path."""
         return len(self._path) >= self.limit or self.ended
