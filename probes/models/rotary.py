@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from probes.models.hooks import Forward, replacing_forward
+
 _SWITCH = "original_max_position_embeddings"
 
 
@@ -83,8 +85,10 @@ class Rotary:
     """The rules of a model by which its rotary factors follow the context's length; most models have none."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._rules = [rule for module in model.modules() for rule in _rules(module)]
-        self._modules = list(dict.fromkeys(rule.module for rule in self._rules))
+        self._model = model
+        found = {path: _rules(module) for path, module in model.named_modules()}
+        self._paths = [path for path, rules in found.items() if rules]
+        self._rules = [rule for rules in found.values() for rule in rules]
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -117,14 +121,12 @@ class Rotary:
     @contextmanager
     def at_length(self, length: int) -> Iterator[None]:
         """Runs every forward pass in its block with the factors of a context of this length."""
-        with ExitStack() as stack:
+        self.restore()
+        try:
+            with replacing_forward(self._model, dict.fromkeys(self._paths, _with_last_position(length))):
+                yield
+        finally:
             self.restore()
-            stack.callback(self.restore)
-            for module in self._modules:
-                add_last = _with_last_position(module, length)
-                stack.callback(module.register_forward_pre_hook(add_last, with_kwargs=True).remove)
-                stack.callback(module.register_forward_hook(_without_last_position).remove)
-            yield
 
     @contextmanager
     def shortened(self, limit: int) -> Iterator[None]:
@@ -161,21 +163,25 @@ def _rules(module: Any) -> list[_Rule]:
     ]
 
 
-def _with_last_position(module: nn.Module, length: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Adds the context's last position to those that a rotary module is asked for."""
-    signature = inspect.signature(module.forward)
+def _with_last_position(length: int) -> Callable[[Forward], Forward]:
+    """Adds the last position of a context to those that a rotary module is asked for, and takes its angles off again."""
 
-    def add_last(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        bound = signature.bind(*args, **kwargs)
-        positions = bound.arguments["position_ids"]
-        last = positions.new_full((*positions.shape[:-1], 1), length - 1)
-        bound.arguments["position_ids"] = torch.cat([positions, last], -1)
-        return bound.args, bound.kwargs
+    def made_of(forward: Forward) -> Forward:
+        signature = inspect.signature(forward)
 
-    return add_last
+        def angles(*args: object, **kwargs: object) -> object:
+            bound = signature.bind(*args, **kwargs)
+            positions = bound.arguments["position_ids"]
+            last = positions.new_full((*positions.shape[:-1], 1), length - 1)
+            bound.arguments["position_ids"] = torch.cat([positions, last], -1)
+            return _without_last_position(forward(*bound.args, **bound.kwargs))
+
+        return angles
+
+    return made_of
 
 
-def _without_last_position(_module: nn.Module, _args: object, output: Any) -> Any:
+def _without_last_position(output: Any) -> Any:
     """Takes that position's angles off: cosines and sines, or one complex tensor, of shape (…, positions, angles)."""
     if isinstance(output, Tensor):
         return output[..., :-1, :]
