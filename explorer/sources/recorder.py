@@ -168,8 +168,7 @@ class Recorder:
         except Spoiled as problem:
             before = self._writer.path
             self._move(beside(before))
-            what = problem.message.partition(". ")[0]
-            moved = f"{what}. All of it is in {visible(str(self._writer.path))}, which is written on."
+            moved = f"{problem.happened} All of it is in {visible(str(self._writer.path))}, which is written on."
             return Failed("Recording moved", moved, kind=FailureKind.RECORDING_MOVED)
         self._pending.clear()
         return None

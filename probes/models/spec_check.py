@@ -8,7 +8,7 @@ from pathlib import Path
 from probes.models.adapter import refuse_adapter_alone
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
-from probes.schema.nearest import did_you_mean
+from probes.schema.nearest import did_you_mean, nearest
 
 LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
 LONGEST_SPEC = 300
@@ -61,9 +61,8 @@ def nearby(path: Path) -> str:
         beside = {entry.name: str(entry) for entry in path.parent.iterdir()}
     except OSError:
         return ""
-    said = did_you_mean(path.name, beside)
-    name = said.removeprefix("Did you mean ").removesuffix("? ")
-    return f"Did you mean {visible(beside[name])}? " if said else ""
+    near = nearest(path.name, beside)
+    return f"Did you mean {visible(beside[near])}? " if near else ""
 
 
 def _looks_like_path(spec: str) -> bool:

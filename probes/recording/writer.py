@@ -21,13 +21,20 @@ from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Event
 from probes.schema.foreign_text import visible
 
+REFUSED = "Recording paused"
+"""The title of the failure when the disk takes no more."""
+
 
 class Spoiled(Failure):
     """The file is not what was written any more: another program has cut, overwritten, replaced or deleted it."""
 
+    def __init__(self, path: Path, what: str) -> None:
+        """`what` was done to the file: "was cut"."""
+        self.happened = f"{visible(str(path))} {what} by another program while it was recorded."
+        """A sentence of its own."""
+        super().__init__(REFUSED, f"{self.happened} What is measured stays in memory.", "Save it elsewhere.")
 
-REFUSED = "Recording paused"
-"""The title of the failure when the disk takes no more."""
+
 _to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 _LOOKED_AT = 256
 """Bytes at the beginning of a file in which another program's are noticed."""
@@ -102,23 +109,15 @@ class RecordingWriter:
             mine, there = os.fstat(self._file), os.stat(self.path)
             begins = os.pread(self._file, len(self._begins), 0)
         except FileNotFoundError:
-            raise self._spoiled("was deleted") from None
+            raise Spoiled(self.path, "was deleted") from None
         except OSError as problem:
             raise _failure(self.path, problem) from problem
         if (mine.st_ino, mine.st_dev) != (there.st_ino, there.st_dev):
-            raise self._spoiled("was replaced by another file")
+            raise Spoiled(self.path, "was replaced by another file")
         if mine.st_size < self._good:
-            raise self._spoiled("was cut")
+            raise Spoiled(self.path, "was cut")
         if mine.st_size > self._good or begins != self._begins:
-            raise self._spoiled("was written to")
-
-    def _spoiled(self, what: str) -> Spoiled:
-        name = visible(str(self.path))
-        return Spoiled(
-            REFUSED,
-            f"{name} {what} by another program while it was recorded. What is measured stays in memory.",
-            "Save it elsewhere.",
-        )
+            raise Spoiled(self.path, "was written to")
 
     def close(self) -> None:
         """Brings what is left to the disk; may be called twice. Raises `Failure` where the disk refuses it."""

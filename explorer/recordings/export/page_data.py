@@ -98,18 +98,18 @@ def _entry(recording: Recording, label: str) -> PageRecording:
     return PageRecording(label, run.header, path, summarise(path), tuple(notes), data)
 
 
-def _lines(chart: ChartKind) -> Iterator[PageLine]:
-    """Every series of a chart; survival has one, as it is of the shared context."""
-    yield PageLine(chart.key, "shared", Scope.SHARED, "solid")
-    if chart.scale is not ScaleKind.CHANCE:
+def _lines(chart: ChartKind, diverged: bool) -> Iterator[PageLine]:
+    """Every series of a chart; survival has one, as it is of the shared context. Unless the contexts diverge, shared
+    and own are one, without a name."""
+    shared = ("shared",) if diverged else ()
+    yield PageLine(chart.key, ", ".join(shared), Scope.SHARED, "solid")
+    if diverged and chart.scale is not ScaleKind.CHANCE:
         yield PageLine(chart.key, "own", Scope.OWN, "dashed")
     if chart.beside:
-        yield PageLine(chart.beside, f"{chart.beside_name}, shared", Scope.SHARED, "dotted")
+        yield PageLine(chart.beside, ", ".join((chart.beside_name, *shared)), Scope.SHARED, "dotted")
 
 
 def _chart(id_: str, chart: ChartKind, path: Sequence[StepRecord], diverged: bool) -> dict[str, object]:
-    """A chart's series; while the contexts never diverge, shared and own are one."""
-    lines = [line for line in _lines(chart) if diverged or line.scope is Scope.SHARED]
     return {
         "id": id_,
         "title": chart.name,
@@ -118,11 +118,11 @@ def _chart(id_: str, chart: ChartKind, path: Sequence[StepRecord], diverged: boo
         "better": chart.better,
         "lines": [
             {
-                "label": line.label if diverged else line.label.removesuffix("shared").rstrip(", "),
+                "label": line.label,
                 "style": line.style,
                 "values": [_number(one) for one in series(path, line.key, line.scope)],
             }
-            for line in lines
+            for line in _lines(chart, diverged)
         ],
     }
 
