@@ -150,16 +150,12 @@ class ReplaySource:
             case Select(branch):
                 if branch not in head.branches:
                     raise BadInput("Branch", f"There is no branch {branch} so far.", "Choose one of the list.")
-                self._tell(*head.rest(request.id))
-                head.branches.current = branch
-                self._show_branch(request.id)
+                self._tell(*head.rest(request.id), head.select(branch, request.id))
+                self._shown = branch
             case ToEnd():
                 self._to_end(request.id)
             case ShowRun(place):
-                if self.recording is not None and 1 <= place <= len(self.recording.runs):
-                    self._runs = [self.recording.runs[place - 1]]
-                    self._begin(0, request.id)
-                    self._to_end(request.id)
+                self._show_run(place, request.id)
             case PlayAt(speed):
                 self._speed = speed
                 self._tell_playback(request.id)
@@ -275,6 +271,14 @@ class ReplaySource:
         if told != self._told:
             self._told = told
             self._tell(told)
+
+    def _show_run(self, place: int, request: int) -> None:
+        assert self.recording is not None
+        if not 1 <= place <= len(self.recording.runs):
+            raise BadInput("Run", f"The recording has no run {place}.", "Choose one of the list.")
+        self._runs = [self.recording.runs[place - 1]]
+        self._begin(0, request)
+        self._to_end(request)
 
     def _to_end(self, request: int) -> None:
         """Shows all that is left of this run at once."""

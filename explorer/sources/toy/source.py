@@ -133,7 +133,11 @@ class ToySource:
         self.advance(1, request.id)
 
     def _id_of(self, token: Token | None) -> int | None:
-        return self._pair.vocabulary.index(token) if isinstance(token, str) else token
+        if not isinstance(token, str):
+            return token
+        if token not in self._pair.vocabulary:
+            raise BadInput("Not one token", f"“{visible(token)}” is no token of toy models.")
+        return self._pair.vocabulary.index(token)
 
     def _prune(self, setting: str, request: int) -> None:
         self.setting = setting
@@ -176,10 +180,6 @@ class ToySource:
                     return
                 if record.invalid is not None:
                     self.emit(head.stop(RunPaused(0, Why.INVALID, invalid=record.invalid), request))
-                    return
-                longest = self.settings.longest
-                if not head.running and len(head.path) >= longest:
-                    self.emit(head.stop(RunPaused(0, Why.STEPS, more=longest), request))
                     return
 
     def records(self, steps: int) -> list[StepRecord]:
