@@ -9,10 +9,11 @@ from pathlib import Path
 
 from probes.calibration.texts import check_source
 from probes.models.placing import check_placing
-from probes.models.spec_check import check_spec, expanded, nearby
+from probes.models.spec_check import check_spec, nearby
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Setting, Table, ranges
 from probes.schema.spec import PairSpec
+from probes.system.user_folders import expanded
 
 _DEMO_LAYERS = 30
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import pair_spec
 from probes.schema.spec import LoadOptions, PairSpec
+from probes.system.user_folders import expanded
 
 
 @click.command("prune", cls=ShellCommand)
@@ -17,7 +16,7 @@ from probes.schema.spec import LoadOptions, PairSpec
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
 def prune_command(typed: Typed, out: str, json: bool) -> None:
     """Prune a model and save it as a folder that transformers loads."""
-    spec, folder = pair_spec(typed), Path(out)
+    spec, folder = pair_spec(typed), expanded(out)
     from probes.early import check_early
     from probes.system.free_folder import check_free
 

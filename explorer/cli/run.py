@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from explorer.cli.options import ShellCommand, Typed, option, takes
@@ -11,6 +9,7 @@ from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.until import UNTIL_GRAMMAR, parse_until
+from probes.system.user_folders import expanded
 
 
 @click.command("run", cls=ShellCommand)
@@ -47,7 +46,7 @@ def run_command(typed: Typed, until: tuple[str, ...], record_to: str, json: bool
     from explorer.cli.run_loop import events, recorded, tell_notes, tell_notice
 
     show = JsonLines() if json else LiveTable(Console())
-    with recorded(Path(record_to) if record_to else None) as record:
+    with recorded(expanded(record_to) if record_to else None) as record:
         with Bar(Console(stderr=True)) as bar:
             from probes.pair import load_pair
 

@@ -15,6 +15,7 @@ from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
+from probes.system.user_folders import expanded
 
 
 class Launcher(Protocol):
@@ -43,7 +44,7 @@ class ModelLauncher:
         """`file` is where the first run is recorded; those after it get files of their own."""
         self._spec = spec
         self._settings = settings
-        self._file = file
+        self._file = file and expanded(file)
         self._shown: RecordedSource | None = None
 
     def begin(self) -> Source:
@@ -58,7 +59,7 @@ class ModelLauncher:
     def save(self, path: Path) -> None:
         if self._shown is None:
             raise BadInput("Nothing to save", "No run is being recorded.", "Begin one.")
-        self._shown.recorder.save(path.expanduser())
+        self._shown.recorder.save(path)
 
     def _recorded(self, source: Source) -> Source:
         self._shown = RecordedSource(source, self._file)

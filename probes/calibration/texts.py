@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
-from probes.models.spec_check import expanded, nearby
+from probes.models.spec_check import nearby
 from probes.schema.errors import BadInput, Failure
 from probes.system.progress import Work
+from probes.system.user_folders import expanded
 
 FIELD = "text"
 """The field of a JSON object or a data set's row that holds the text."""

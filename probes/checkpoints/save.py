@@ -39,6 +39,7 @@ from probes.schema.spec import LoadOptions
 from probes.system.files import replacing
 from probes.system.free_folder import check_free
 from probes.system.progress import Work
+from probes.system.user_folders import expanded
 from probes.twin.sharing import sharing_copy
 from probes.twin.twin import Twin
 
@@ -63,7 +64,7 @@ def save(dense: Loaded, twin: Twin, report: PruneReport, folder: Path, work: Wor
     twin's own logits. Raises `BadInput` where the folder is taken or the model can't be saved this way, and `Failure`
     where the disk refuses or the folder does not answer as the twin does.
     """
-    folder = folder.expanduser().absolute()
+    folder = expanded(folder).absolute()
     check_free(folder)
     plain = _plain(twin)
     with _new_folder(folder) as part:

@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from probes.models.spec_check import expanded
 from probes.schema.foreign_text import visible
+from probes.system.user_folders import expanded
 
 DEMO = "SmolLM2-135M-Instruct"
 _LONGEST = 120

@@ -164,7 +164,7 @@ def _rules(module: Any) -> list[_Rule]:
 
 
 def _with_last_position(length: int) -> Callable[[Forward], Forward]:
-    """Adds the last position of a context to those that a rotary module is asked for, and takes its angles off again."""
+    """Adds a context's last position to those that a rotary module is asked for, and takes its angles off again."""
 
     def made_of(forward: Forward) -> Forward:
         signature = inspect.signature(forward)

@@ -9,6 +9,7 @@ from probes.models.adapter import refuse_adapter_alone
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean, nearest
+from probes.system.user_folders import expanded
 
 LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
 LONGEST_SPEC = 300
@@ -43,14 +44,6 @@ def check_spec(spec: str) -> Path | None:
 def hub_hint(spec: str) -> str:
     """What to do if the hub has no model of this name."""
     return f"{did_you_mean(spec, ['demo']) or nearby(Path(spec))}{LOCAL}"
-
-
-def expanded(name: str) -> Path:
-    """The path with the home of a user who is known."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
 
 
 def nearby(path: Path) -> str:

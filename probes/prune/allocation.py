@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from torch import Tensor
 
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Owl, Pattern, Ratio, SettingPart, Table, ranges
 from probes.system.float64 import to_float64
+from probes.system.user_folders import expanded
 from probes.twin.anatomy import Matrix
 
 OWL_OUTLIER = 5.0
@@ -106,7 +106,7 @@ def matrix_amounts(
 def table_text(path: str) -> str:
     """The text of a table's file. Raises `BadInput` if it can't be read."""
     try:
-        return Path(path).expanduser().read_text("utf-8")
+        return expanded(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise BadInput(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.system.cache_folder import signature_of
 from probes.system.memory import ran_out
 from probes.system.progress import UNWATCHED, Work
+from probes.system.user_folders import expanded
 from probes.twin.anatomy import Matrix
 from probes.twin.measure import measure_removed
 from probes.twin.twin import Twin
@@ -113,7 +113,7 @@ def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
     names = [part.amount.path for part in setting.parts if isinstance(part.amount, Table)]
     if calibration.source and any(part.calibrated for part in setting.parts):
         names.append(calibration.source)
-    files = [path for path in (Path(name).expanduser() for name in names) if path.is_file()]
+    files = [path for path in map(expanded, names) if path.is_file()]
     return f"{setting} {signature_of(files)}" if files else str(setting)
 
 

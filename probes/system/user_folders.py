@@ -34,8 +34,12 @@ def config_folder() -> Path:
 
 def _folder(variable: str, default: Callable[[], Path]) -> Path:
     named = os.environ.get(variable)
-    folder = Path(named) if named else default()
+    return expanded(named) if named else default()
+
+
+def expanded(name: str | Path) -> Path:
+    """The path with the home folder in place of `~`; as it is if it names a user who is unknown here."""
     try:
-        return folder.expanduser()
-    except RuntimeError:  # the home of a user who is unknown here
-        return folder
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)

@@ -11,6 +11,7 @@ from textual.widgets import Input, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from probes.system.user_folders import expanded
 
 
 class AskPath(Dialog[Path]):
@@ -33,11 +34,11 @@ class AskPath(Dialog[Path]):
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         if event.value.strip() and not _taken(event.value):
-            self.dismiss(Path(event.value.strip()))
+            self.dismiss(expanded(event.value.strip()))
 
 
 def _taken(text: str) -> bool:
     try:
-        return bool(text.strip()) and Path(text.strip()).expanduser().exists()
-    except (OSError, RuntimeError):  # an impossible name: saving reports what is wrong with it
+        return bool(text.strip()) and expanded(text.strip()).exists()
+    except OSError:  # an impossible name: saving reports what is wrong with it
         return False

@@ -16,8 +16,22 @@ from explorer.sources.toy.source import ToySource
 from probes.recording import read
 from probes.schema.errors import FailureKind
 from probes.schema.events import Event, Failed, RunPaused, RunResumed, RunStarted, StepMeasured, Why
-from probes.schema.requests import Pause, Request, Run, Select, Step
-from tests.support.live import SETTINGS, Listener, TinyPair
+from probes.schema.requests import (
+    Fork,
+    Pause,
+    PlayAt,
+    Prune,
+    Rank,
+    Repeat,
+    Request,
+    Restart,
+    Run,
+    Select,
+    ShowRun,
+    Step,
+    ToEnd,
+)
+from tests.support.live import HALF, SETTINGS, Listener, TinyPair
 from tests.support.records import recorded_events, settings, write_events
 
 LONG = 64
@@ -107,6 +121,38 @@ def test_a_pause_answers_whoever_paused_and_a_run_goes_on_from_there(source: Sou
     assert isinstance(resumed, RunResumed)
     assert isinstance(following, StepMeasured)
     assert following.record.step == step.record.step + 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Fork(1, dense=5),
+        Fork(99, dense=5),
+        Select(0),
+        Restart(SETTINGS),
+        Prune(HALF),
+        Rank(),
+        PlayAt(500.0),
+        Repeat(True),
+        ToEnd(),
+        ShowRun(1),
+        ShowRun(9),
+    ],
+    ids=str,
+)
+def test_whatever_is_asked_is_answered_with_its_id(source: Source, heard: Pausing, request_: Request) -> None:
+    answers(source, heard, Step())
+    found = answers(source, heard, request_)
+    assert found
+    assert {event.request for event in found} == {request_.id}  # type: ignore[union-attr]
+
+
+def test_a_step_past_the_settings_number_is_answered_as_any_other(source: Source, heard: Pausing) -> None:
+    answers(source, heard, Run())
+    step = Step()
+    [event] = answers(source, heard, step)
+    assert isinstance(event, StepMeasured | RunPaused), "a recording has no more"
+    assert event.request == step.id
 
 
 @pytest.mark.parametrize("request_", [Run(("whenever",)), Select(9)], ids=["until", "select"])

@@ -22,14 +22,17 @@ def recorded(source: ToySource, path: Path) -> tuple[ExplorerApp, RecordedSource
     return ExplorerApp(shown, launcher=FakeLauncher(unsaved=recorder.unsaved, save=recorder.save), clock=Clock()), shown
 
 
-async def test_all_that_was_measured_and_what_follows_is_in_the_other_file(tmp_path: Path) -> None:
+async def test_all_that_was_measured_and_what_follows_is_in_the_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     source = ToySource()
     app, _ = recorded(source, tmp_path / "first.jsonl")
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         source.advance(5)
         await press(pilot, "S")
-        app.screen.query_one(Input).value = str(tmp_path / "second.jsonl")
+        app.screen.query_one(Input).value = "~/second.jsonl"
         await press(pilot, "enter")
         source.advance(3)
         await settle(pilot)
@@ -52,14 +55,19 @@ async def test_a_file_that_is_there_is_told_while_typing_and_never_written_over(
     assert (tmp_path / "mine.jsonl").read_text() == "mine"
 
 
-async def test_a_place_that_refuses_it_too_is_said_and_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refuses", ["{}/file/below.jsonl", "~nobody-of-this-name/mine.jsonl"])
+async def test_a_place_that_refuses_it_too_is_said_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~nobody-of-this-name").write_text("")
     source = ToySource()
     app, shown = recorded(source, tmp_path / "first.jsonl")
     (tmp_path / "file").write_text("")
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
         await press(pilot, "S")
-        app.screen.query_one(Input).value = str(tmp_path / "file" / "below.jsonl")
+        app.screen.query_one(Input).value = refuses.format(tmp_path)
         await press(pilot, "enter")
         assert isinstance(app.screen, MessageDialog)
         await press(pilot, "escape")

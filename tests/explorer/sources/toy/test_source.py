@@ -9,7 +9,7 @@ import pytest
 from explorer.sources.toy.models import ToyPair, toy_comparison
 from explorer.sources.toy.source import ToySource
 from explorer.sources.toy.step import Accidents
-from probes.schema.events import Event, RunPaused, StepMeasured, Why
+from probes.schema.events import Event, Failed, RunPaused, StepMeasured, Why
 from probes.schema.requests import Fork, Run
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.summary import Accumulator
@@ -92,3 +92,13 @@ def test_a_forced_token_is_taken_and_said_to_be_forced() -> None:
     assert step.branch == 1
     assert step.record.taken is not None
     assert (step.record.taken.token_id, step.record.taken.forced) == (token, True)
+
+
+def test_a_token_that_they_lack_is_a_failure() -> None:
+    events: list[Event] = []
+    source = scripted()
+    source.open(events.append)
+    source.ask(Fork(1, dense="no such token"))
+    failed = events[-1]
+    assert isinstance(failed, Failed)
+    assert failed.message == "“no such token” is no token of toy models."
