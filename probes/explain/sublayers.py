@@ -77,6 +77,11 @@ class Sublayers:
         return tuple(Part(kind, block.layer) for block in self.anatomy.blocks for kind in SUBLAYERS)
 
     @property
+    def attention(self) -> Mapping[int, str]:
+        """By layer, the attention's name within its block."""
+        return {block.layer: block.attn.modules[0].rpartition(".")[2] for block in self.anatomy.blocks if block.attn}
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that a reader of the figures must know."""
         found = list(self.anatomy.notes)

@@ -60,3 +60,41 @@ class Layers:
                 break
             parting = row
         return parting
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One sublayer exchanged: a dense one in the pruned model (heal), or a pruned one in the dense model (damage)."""
+
+    layer: int
+    sublayer: str
+    """"attn" or "mlp"."""
+    kl_before: float
+    """The mean KL over the span without the exchange; 0 in the dense model."""
+    kl_after: float
+    kl_drop: float
+    """What the exchange takes away from the KL: the heal; of damage, negative."""
+    top_token_returns: bool
+    """True if at every step of the span, after the exchange, the top token is the dense model's."""
+    estimate: float | None = None
+    """The first-order estimate of the heal: an order to look in, not a figure to quote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swaps:
+    """Heal and damage of every sublayer over a span."""
+
+    steps: int
+    """In the span."""
+    kl: float
+    """The mean KL over the span, of one pass over the whole context."""
+    kl_all_healed: float
+    """With every dense sublayer in the pruned model: 0 if the models differ in nothing else."""
+    heal: tuple[Swap, ...]
+    """The largest first."""
+    damage: tuple[Swap, ...]
+    """The largest first."""
+    additivity: float | None
+    """The sum of all heals by the KL: 1 if they add up. None if the KL is 0."""
+    control: float
+    """What the KL changes by if nothing is exchanged; anything but 0 is an error."""

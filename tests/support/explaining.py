@@ -36,10 +36,18 @@ _BLOCKS = {"gpt2": "transformer.h", "falcon": "transformer.h", "gpt_neox": "gpt_
 
 
 @functools.cache
-def two(architecture: str) -> tuple[PreTrainedModel, PreTrainedModel, Sublayers]:
-    """A tiny model, a damaged copy with norms of its own, and both taken apart. Nobody may change them."""
+def two(architecture: str, *, blocks_only: bool = False) -> tuple[PreTrainedModel, PreTrainedModel, Sublayers]:
+    """A tiny model, a damaged copy with norms of its own, and both taken apart. Nobody may change them.
+
+    With `blocks_only`, embedding, final norm and head are the same.
+    """
     dense = tiny(architecture)
     pruned = damaged(dense)
+    if blocks_only:
+        whole = pruned.get_submodule(_BLOCKS.get(architecture, "model.layers"))
+        pruned = copy.deepcopy(dense)
+        path = _BLOCKS.get(architecture, "model.layers")
+        setattr(pruned.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2], whole)
     with torch.no_grad():
         for name, parameter in pruned.named_parameters():
             if parameter.dim() == 1 and any(f".{layer}." in name for layer in range(3)):
