@@ -21,7 +21,8 @@ from probes.schema.errors import Failure
 from probes.schema.explanation import LayerFigures, Layers, LensToken, SpaceFigures
 from probes.schema.part import SUBLAYERS, Part
 from probes.stepping.cached_model import CachedModel, NextTokenOutput
-from probes.stepping.spaces import Distribution, Position, compare, new_scratch
+from probes.stepping.distribution import Distribution
+from probes.stepping.spaces import compare
 
 _AT_ONCE = 8
 """Rows whose distributions are in memory at once."""
@@ -56,14 +57,10 @@ def measure_layers(
     for kind, output in (("dense", answer), ("pruned", answer_pruned)):
         logits[kind][-1] = output.logits[0, :vocabulary]
 
-    def compared(a: str, b: str, rows: range) -> Iterator[tuple[SpaceFigures, Distribution, Distribution]]:
-        pairs = [(Distribution(logits[a][i], temperature), Distribution(logits[b][i], temperature)) for i in rows]
-        positions = [
-            Position(hidden[a][i], hidden[b][i].to(hidden[a].device), *pair)
-            for i, pair in zip(rows, pairs, strict=True)
-        ]
-        found = compare(positions, top=1, scratch=new_scratch(pairs[0][0]))
-        yield from ((SpaceFigures(one.h, one.z, one.p), *pair) for one, pair in zip(found, pairs, strict=True))
+    def compared(a: str, b: str, rows: slice) -> tuple[list[SpaceFigures], Distribution, Distribution]:
+        h, h2 = hidden[a][rows], hidden[b][rows].to(hidden[a].device)
+        p, q = (Distribution(logits[kind][rows], temperature) for kind in (a, b))
+        return [SpaceFigures(one.h, one.z, one.p) for one in compare(h, h2, p, q, top=1)], p, q
 
     def lens(distribution: Distribution) -> LensToken:
         token = int(distribution.first)
@@ -71,11 +68,12 @@ def measure_layers(
 
     figures: list[LayerFigures] = []
     for start in range(0, len(parts), _AT_ONCE):
-        rows = range(start, min(start + _AT_ONCE, len(parts)))
-        both = zip(compared("dense", "pruned", rows), compared("dense alone", "pruned alone", rows), strict=True)
-        for row, ((accumulated, p, q), (same_input, _, _)) in zip(rows, both, strict=True):
-            part = parts[row]
-            figures.append(LayerFigures(part.layer, part.kind, same_input, accumulated, lens(p), lens(q)))
+        rows = slice(start, start + _AT_ONCE)
+        accumulated, p, q = compared("dense", "pruned", rows)
+        same_input, _, _ = compared("dense alone", "pruned alone", rows)
+        for row, (part, one, other) in enumerate(zip(parts[rows], same_input, accumulated, strict=True)):
+            one_row = slice(row, row + 1)
+            figures.append(LayerFigures(part.layer, part.kind, one, other, lens(p[one_row]), lens(q[one_row])))
     return Layers(tuple(figures))
 
 

@@ -26,8 +26,10 @@ from probes.schema.record import Choice, Comparison, Invalid, Side, StepRecord, 
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.summary import Accumulator
 from probes.stepping.cached_model import CachedModel, NextTokenOutput
+from probes.stepping.distribution import Distribution
 from probes.stepping.sampling import Sampler
-from probes.stepping.spaces import Distribution, Position, compare, new_scratch
+from probes.stepping.spaces import compare
+from probes.stepping.sums import new_scratch
 from probes.system.progress import UNWATCHED, Work
 
 SHARED_TOP = 5
@@ -257,13 +259,16 @@ class Lockstep:
         answer, answer_pruned = _alike(answer, answer_pruned, self._vocabulary)
         invalid = self._invalid(answer, answer_pruned)
         # p: dense on its context; q: pruned on that same context; q_own: pruned on its own one, while it writes.
-        p = self._distribution(answer, 0)
-        q = self._distribution(answer_pruned, 0)
-        q_own = None if self._pruned_ended else q if same else self._distribution(answer_pruned, -1)
-        own, shared = self._compare(answer, answer_pruned, p, q_own, None if same else q)
+        p = self._distributions(answer, 1)
+        pruned_rows = self._distributions(answer_pruned, 1 if self._pruned_ended else None)
+        q = pruned_rows and pruned_rows[:1]
+        q_own = None if self._pruned_ended else pruned_rows and pruned_rows[-1:]
+        shared, own = self._compare(answer, answer_pruned, p, pruned_rows)
+        if q_own is None:
+            own = None
 
-        chosen = self._sampler.choose(p.z, step) if p else None
-        chosen_pruned = self._sampler.choose(q_own.z, step) if q_own else None
+        chosen = self._sampler.choose(p.z[0], step) if p else None
+        chosen_pruned = self._sampler.choose(q_own.z[0], step) if q_own else None
         y, y_pruned = self._next_tokens(step, chosen, chosen_pruned, dense, pruned)
         free = self.settings.follow is Follow.FREE
         forced = dense is not None or (pruned is not None and not free)
@@ -276,7 +281,7 @@ class Lockstep:
             same_context=same,
             agree=own.p.rank_dense_in_pruned == 1 if own else None,
             own=own,
-            shared=shared,
+            shared=None if same else shared and _shortened(shared),
             sum=self._sums.sums,
             invalid=invalid,
             tied=_tied(p, q_own),
@@ -315,30 +320,29 @@ class Lockstep:
                 self._pruned_ids.append(record.taken_pruned.token_id)
                 self._pruned_ended = record.taken_pruned.end
 
-    def _distribution(self, answer: NextTokenOutput | None, row: int) -> Distribution | None:
+    def _distributions(self, answer: NextTokenOutput | None, rows: int | None) -> Distribution | None:
+        """Of the first rows, or all."""
         if answer is None or not answer.finite:
             return None
-        return Distribution(answer.logits[row], self.settings.analysis_t)
+        return Distribution(answer.logits[:rows], self.settings.analysis_t)
 
     def _compare(
         self,
         answer: NextTokenOutput | None,
         answer_pruned: NextTokenOutput,
         p: Distribution | None,
-        q_own: Distribution | None,
-        q: Distribution | None,
+        pruned: Distribution | None,
     ) -> tuple[Comparison | None, Comparison | None]:
-        """Each model on its own context, and both on the shared one if that is another (`q`)."""
-        if answer is None or p is None:
+        """The dense model's answer compared with the first and the last of the pruned model's."""
+        if answer is None or p is None or pruned is None:
             return None, None
         if self._scratch is None:
-            self._scratch = new_scratch(p)
-        positions = []
-        for there, row, listed in ((q_own, -1, None), (q, 0, SHARED_TOP)):
-            if there is not None:
-                positions.append(Position(answer.hidden[0], answer_pruned.hidden[row], p, there, listed))
-        found = iter(compare(positions, top=self.settings.top, piece=self._tokens.piece, scratch=self._scratch))
-        return (next(found) if q_own is not None else None), (next(found) if q is not None else None)
+            self._scratch = new_scratch(p, 2 if self.settings.follow is Follow.FREE else 1)
+        hidden = answer_pruned.hidden[: len(pruned)]
+        found = compare(
+            answer.hidden, hidden, p, pruned, top=self.settings.top, piece=self._tokens.piece, scratch=self._scratch
+        )
+        return found[0], found[-1]
 
     def _choice(self, token: int | None, p: Distribution | None, q: Distribution | None) -> Choice | None:
         if token is None:
@@ -368,6 +372,11 @@ class Lockstep:
         if not answer_pruned.finite:
             return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
         return None
+
+
+def _shortened(shared: Comparison) -> Comparison:
+    """The comparison with fewer tokens in its table."""
+    return replace(shared, top=tuple(row for row in shared.top if min(row.rank_dense, row.rank_pruned) <= SHARED_TOP))
 
 
 def _tied(p: Distribution | None, q: Distribution | None) -> tuple[Side, ...]:

@@ -228,16 +228,17 @@ def test_a_recording_made_here_opens_and_its_steps_are_measured_again_to_the_las
 
 
 def test_of_equal_logits_the_first_counts_as_on_the_cpu(device: torch.device) -> None:
+    from probes.stepping.distribution import Distribution
     from probes.stepping.sampling import Sampler
-    from probes.stepping.spaces import Distribution, Position, compare
+    from probes.stepping.spaces import compare
 
     numbers = torch.Generator().manual_seed(3)
     # Few different values, as logits of half precision have them, so that very many are equal.
     z, z2 = (torch.randint(-6, 7, (128_000,), generator=numbers).to(torch.bfloat16) for _ in range(2))
     h, h2 = (torch.randn(64, generator=numbers) for _ in range(2))
-    (there,) = compare([Position(h, h2, Distribution(z), Distribution(z2))])
+    (there,) = compare(h[None], h2[None], Distribution(z[None]), Distribution(z2[None]))
     z, z2, h, h2 = (one.to(device) for one in (z, z2, h, h2))
-    (here,) = compare([Position(h, h2, Distribution(z), Distribution(z2))])
+    (here,) = compare(h[None], h2[None], Distribution(z[None]), Distribution(z2[None]))
     assert [row.token_id for row in here.top] == [row.token_id for row in there.top]
     assert [(row.rank_dense, row.rank_pruned) for row in here.top] == [
         (row.rank_dense, row.rank_pruned) for row in there.top

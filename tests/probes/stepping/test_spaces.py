@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from probes.schema.record import Comparison
 from probes.schema.settings import Sampling
+from probes.stepping.distribution import Distribution
 from probes.stepping.sampling import Sampler
-from probes.stepping.spaces import LOOKED_UP, Distribution, Position, compare, new_scratch
+from probes.stepping.spaces import compare, compare_logits
+from probes.stepping.sums import LOOKED_UP, new_scratch
 from tests.support.formulas import assert_agrees, reference
+from tests.support.stepping import ONES, ZEROS
 
 
 def figures(h, h2, z, z2, temperature=1.0, top=5) -> Comparison:
     as_tensor = [torch.tensor(np.asarray(v), dtype=torch.float32) for v in (h, h2, z, z2)]
     a, b, c, d = as_tensor
-    return compared(a, b, Distribution(c, temperature), Distribution(d, temperature), top=top)
+    return compared(a, b, of(c, temperature), of(d, temperature), top=top)
 
 
-def compared(hidden, hidden_pruned, dense, pruned, *, listed=None, **options) -> Comparison:
+def of(logits, temperature=1.0) -> Distribution:
+    """The distribution at a single position."""
+    return Distribution(torch.as_tensor(np.asarray(logits) if isinstance(logits, list) else logits)[None], temperature)
+
+
+def compared(hidden, hidden_pruned, dense, pruned, **options) -> Comparison:
     """The comparison of a single position."""
-    (found,) = compare([Position(hidden, hidden_pruned, dense, pruned, listed)], **options)
+    (found,) = compare(hidden[None], hidden_pruned[None], dense, pruned, **options)
     return found
 
 
@@ -163,8 +172,8 @@ def test_of_equal_logits_the_smaller_id_is_first_everywhere(size: int, levels: i
     assert found.p.rank_dense_in_pruned == 1 + order2.index(order[0])
     assert found.p.rank_pruned_in_dense == 1 + order.index(order2[0])
     for logits, first in ((z, order[0]), (z2, order2[0])):
-        distribution = Distribution(torch.tensor(logits))
-        assert int(distribution.first) == Sampler(Sampling()).choose(distribution.z, 1) == first
+        distribution = of(torch.tensor(logits))
+        assert int(distribution.first) == Sampler(Sampling()).choose(distribution.z[0], 1) == first
         assert distribution.tied == ((logits == logits.max()).sum() > 1)
 
 
@@ -184,7 +193,7 @@ def test_ranks_far_down_a_large_vocabulary_are_counted() -> None:
 def test_any_floating_dtype_is_taken_as_it_is(dtype):
     torch.manual_seed(0)
     z, z2, h = torch.randn(WIDE).to(dtype), torch.randn(WIDE).to(dtype), torch.randn(8).to(dtype)
-    got = compared(h, h, Distribution(z), Distribution(z2))
+    got = compared(h, h, of(z), of(z2))
     p, q = z.double().softmax(0), z2.double().softmax(0)
     assert got.p.kl == pytest.approx(float((p * (p / q).log()).sum()), rel=1e-9)
     assert got.h.cos == 1
@@ -197,7 +206,7 @@ def test_a_cosine_keeps_its_digits_near_one_and_never_leaves_its_range(angle: fl
     basis, _ = np.linalg.qr(rng.normal(size=(WIDE, 2)))
     v = basis[:, 0].copy()
     turned = length * (math.cos(angle) * v + math.sin(angle) * basis[:, 1])
-    z = Distribution(torch.zeros(4))
+    z = of(torch.zeros(4))
     found = compared(torch.from_numpy(v), torch.from_numpy(turned), z, z).h
     assert -1 <= found.cos <= 1
     assert 1 - found.cos == pytest.approx(2 * math.sin(angle / 2) ** 2, rel=1e-6, abs=2.3e-16)
@@ -205,7 +214,7 @@ def test_a_cosine_keeps_its_digits_near_one_and_never_leaves_its_range(angle: fl
 
 
 def test_a_cosine_is_undefined_beside_nothing_and_one_between_two_nothings() -> None:
-    z, one, none = Distribution(torch.zeros(4)), torch.ones(3), torch.zeros(3)
+    z, one, none = of(torch.zeros(4)), torch.ones(3), torch.zeros(3)
     assert math.isnan(compared(one, none, z, z).h.cos)
     assert math.isnan(compared(none, one, z, z).h.cos)
     assert compared(none, none, z, z).h.cos == 1
@@ -213,7 +222,7 @@ def test_a_cosine_is_undefined_beside_nothing_and_one_between_two_nothings() -> 
 
 def test_what_lies_in_the_scratch_changes_nothing() -> None:
     torch.manual_seed(1)
-    h, h2, z, z2 = torch.randn(8), torch.randn(8), Distribution(torch.randn(WIDE)), Distribution(torch.randn(WIDE))
+    h, h2, z, z2 = torch.randn(8), torch.randn(8), of(torch.randn(WIDE)), of(torch.randn(WIDE))
     kept = [tensor.clone() for tensor in (z.z, z.p, z2.z, z2.p)]
     scratch = new_scratch(z).fill_(math.nan)
     found = [compared(h, h2, z, z2, scratch=scratch), compared(h, h2, z, z2, scratch=scratch), compared(h, h2, z, z2)]
@@ -221,37 +230,132 @@ def test_what_lies_in_the_scratch_changes_nothing() -> None:
     assert all(map(torch.equal, kept, (z.z, z.p, z2.z, z2.p)))
 
 
-def test_positions_compared_together_give_what_each_gives_alone() -> None:
-    """Among them one whose equal logits are more than are looked up, and one whose ranks have to be counted."""
+def positions() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(7)
-    rows: list[Any] = [
-        rng.normal(size=(2, 900)),
-        rng.integers(3, size=(2, 900)),
-        [rng.permutation(900) for _ in range(2)],
-    ]
+    logits = np.array(
+        [rng.normal(size=(2, 900)), rng.integers(3, size=(2, 900)), [rng.permutation(900) for _ in range(2)]]
+    )
+    z, z2 = torch.tensor(logits).float().unbind(1)
+    return torch.tensor(rng.normal(size=(3, 16))), torch.tensor(rng.normal(size=(3, 16))), z, z2
 
-    def of(logits: Any) -> Distribution:
-        return Distribution(torch.tensor(np.asarray(logits)))
 
-    positions = [
-        Position(torch.randn(16), torch.randn(16), of(z), of(z2), listed)
-        for (z, z2), listed in zip(rows, (None, 4, None), strict=True)
+def assert_same(one: Comparison, other: Comparison) -> None:
+    """But for rounding: a sum over several positions may add in another order than one over a single position."""
+    assert [replace(row, p=0, q=0, kl_share=0) for row in one.top] == [
+        replace(row, p=0, q=0, kl_share=0) for row in other.top
     ]
-    together = compare(positions, top=6)
-    assert together == [compare([one], top=6)[0] for one in positions]
-    assert together == compare(positions, top=6, scratch=new_scratch(positions[0].dense))
-    assert compare([]) == []
+    for group in ("h", "z", "p"):
+        figures, others = (asdict(getattr(each, group)) for each in (one, other))
+        assert figures == pytest.approx(others, rel=1e-10, abs=1e-12)
+    for row, again in zip(one.top, other.top, strict=True):
+        assert (row.p, row.q, row.kl_share) == pytest.approx((again.p, again.q, again.kl_share), rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_positions_compared_together_give_what_each_gives_alone(temperature: float) -> None:
+    """Among them one whose equal logits are more than are looked up, and one whose ranks have to be counted."""
+    h, h2, z, z2 = positions()
+    dense, pruned = Distribution(z, temperature), Distribution(z2, temperature)
+    together = compare(h, h2, dense, pruned, top=6)
+    alone = [compared(h[i], h2[i], of(z[i], temperature), of(z2[i], temperature), top=6) for i in range(len(z))]
+    for one, other in zip(together, alone, strict=True):
+        assert_same(one, other)
+    for at_once in (1, 2, 8):
+        scratch = torch.full((3, at_once, z.shape[1]), math.nan, dtype=torch.float64)
+        for one, other in zip(compare(h, h2, dense, pruned, top=6, scratch=scratch), alone, strict=True):
+            assert_same(one, other)
+    assert compare(h[:0], h2[:0], Distribution(z[:0]), Distribution(z2[:0])) == []
 
 
 def test_the_device_is_waited_for_once_for_all_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = []
     tolist = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: waits.append(tensor.numel()) or tolist(tensor))
-    for name in ("item", "__bool__", "__int__", "__float__", "__len__"):
+    for name in ("item", "__bool__", "__int__", "__float__"):
         monkeypatch.setattr(torch.Tensor, name, lambda *_, name=name: pytest.fail(f"waits in {name}"))
-    distribution = Distribution(torch.arange(500.0))
-    compare([Position(torch.ones(8), torch.ones(8), distribution, distribution)] * 3)
+    distribution = Distribution(torch.arange(500.0).repeat(3, 1))
+    compare(torch.ones(3, 8), torch.ones(3, 8), distribution, distribution)
     assert len(waits) == 1
+
+
+def test_more_positions_take_no_more_operations_of_a_device() -> None:
+    """They are measured at once if there is memory for it, as there is on a GPU."""
+
+    def operations(count: int) -> int:
+        torch.manual_seed(0)
+        h, z = torch.randn(count, 8), Distribution(torch.randn(count, 100))
+        with CountedOperations() as counted:
+            compare(h, h, z, z, scratch=torch.empty(3, count, 100, dtype=torch.float64))
+        return counted.count
+
+    assert operations(1) == operations(7)
+
+
+class CountedOperations(TorchDispatchMode):
+    """Counts what torch does meanwhile."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += 1
+        return operation(*args, **kwargs or {})
+
+
+class SeenMemory(TorchDispatchMode):
+    """Notes the memory that results lie in, by its address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[int, int] = {}
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **kwargs or {})
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self.seen[storage.data_ptr()] = storage.nbytes()
+        return result
+
+
+def test_with_a_scratch_on_the_cpu_no_vector_of_the_vocabulary_takes_new_memory() -> None:
+    z, z2 = Distribution(torch.randn(2, 50_000)), Distribution(torch.randn(2, 50_000))
+    h, scratch = torch.randn(2, 8), new_scratch(z, 2)
+    assert scratch.shape == (3, 1, 50_000)
+    with SeenMemory() as memory:
+        compare(h, h, z, z2, scratch=scratch)
+    known = {tensor.untyped_storage().data_ptr() for tensor in (scratch, z.z, z.p, z2.z, z2.p)}
+    assert known <= memory.seen.keys()
+    assert max(size for address, size in memory.seen.items() if address not in known) <= 50_000
+
+
+def test_one_dense_position_is_compared_with_each_of_the_pruned_models() -> None:
+    h, h2, z, z2 = positions()
+    for one, other in zip(
+        compare(h[:1], h2, of(z[0]), Distribution(z2)),
+        compare(h[:1].repeat(3, 1), h2, Distribution(z[:1].repeat(3, 1)), Distribution(z2)),
+        strict=True,
+    ):
+        assert_same(one, other)
+
+
+def test_many_positions_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    h, h2, z, z2 = positions()
+    together = compare(h, h2, Distribution(z, 0.7), Distribution(z2, 0.7), top=4)
+    monkeypatch.setattr("probes.stepping.spaces.SLAB", 2 * 900)
+    found = list(compare_logits(h, h2, z, z2, temperature=0.7, top=4))
+    assert len(found) == 3
+    for one, other in zip(found, together, strict=True):
+        assert_same(one, other)
+    with pytest.raises(ValueError, match="numbers of positions"):
+        list(compare_logits(h[:2], h2, z, z2))
+
+
+def test_equal_positions_give_exactly_nothing_together() -> None:
+    torch.manual_seed(2)
+    h, z = torch.randn(5, 24), torch.randn(5, WIDE) * 9
+    for same in compare(h, h.clone(), Distribution(z), Distribution(z.clone())):
+        assert {getattr(getattr(same, group), name) for group, names in ZEROS.items() for name in names} == {0}
+        assert {getattr(getattr(same, group), name) for group, names in ONES.items() for name in names} == {1}
 
 
 def test_vectors_of_different_lengths_are_refused():
@@ -259,9 +363,9 @@ def test_vectors_of_different_lengths_are_refused():
         figures([1, 2], [1, 2, 3], np.zeros(4), np.zeros(4))
     one = torch.zeros(3)
     with pytest.raises(ValueError, match="temperatures"):
-        compared(one, one, Distribution(one, 1.0), Distribution(one, 2.0))
+        compared(one, one, of(one, 1.0), of(one, 2.0))
     with pytest.raises(ValueError, match="scratch"):
-        compared(one, one, Distribution(one), Distribution(one), scratch=new_scratch(Distribution(torch.zeros(4))))
+        compared(one, one, of(one), of(one), scratch=new_scratch(of(torch.zeros(4))))
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -281,12 +385,12 @@ def test_extreme_inputs_give_no_silent_nan():
     assert got.p.tv == pytest.approx(1, abs=0.05)
 
 
-def test_a_shorter_table_changes_no_figure() -> None:
+def test_a_shorter_table_changes_no_figure_but_the_overlap() -> None:
     generator = torch.Generator().manual_seed(5)
     h, h2 = torch.randn(2, 16, generator=generator)
-    p, q = (Distribution(z) for z in torch.randn(2, 300, generator=generator))
-    whole, short = compared(h, h2, p, q, top=10), compared(h, h2, p, q, top=10, listed=4)
-    assert (short.h, short.z, short.p) == (whole.h, whole.z, whole.p)
+    p, q = (of(z) for z in torch.randn(2, 300, generator=generator))
+    whole, short = compared(h, h2, p, q, top=10), compared(h, h2, p, q, top=4)
+    assert (short.h, short.z, replace(short.p, topk_overlap=whole.p.topk_overlap)) == (whole.h, whole.z, whole.p)
     likeliest = {row.token_id for row in whole.top if min(row.rank_dense, row.rank_pruned) <= 4}
     assert {row.token_id for row in short.top} == likeliest
     assert set(short.top) <= set(whole.top)
