@@ -113,17 +113,23 @@ class Lane:
         return lambda: job.cancelled.is_set() or self._closed
 
 
+@dataclass(eq=False, slots=True)
+class _Turn:
+    brief: bool
+
+
 class Turns:
     """A lock that goes to whoever has waited longest, so that a lane that always has work lets another one in."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: deque[object] = deque()
+        self._waiting: deque[_Turn] = deque()
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Waits for one's turn, and has it while the block lasts."""
-        mine = object()
+    def turn(self, *, brief: bool = False) -> Iterator[None]:
+        """Waits for one's turn, and has it while the block lasts. A `brief` one needs nothing but the turn: whoever has
+        it may let such a one in between, even while holding a lock."""
+        mine = _Turn(brief)
         with self._changed:
             self._waiting.append(mine)
             self._changed.wait_for(lambda: self._waiting[0] is mine)
@@ -135,9 +141,13 @@ class Turns:
                 self._changed.notify_all()
 
     def pass_on(self) -> None:
-        """Lets everybody who waits have a turn, and then has it again; called by whoever has the turn."""
+        """Lets everybody who waits have a turn, and then has it again; called by whoever has the turn.
+
+        Unless all of them are brief, nobody is let in: one might wait for a lock that the caller holds.
+        """
         with self._changed:
             mine = self._waiting[0]
-            self._waiting.rotate(-1)
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._waiting[0] is mine)
+            if all(other.brief for other in self._waiting if other is not mine):
+                self._waiting.rotate(-1)
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting[0] is mine)

@@ -151,11 +151,11 @@ class LiveSource:
         """Work for a request: its progress is an event, and it can be cancelled."""
         return Work(lambda progress: self._sink(replace(progress, request=request)), cancelled)
 
-    def _do(self, request: int, task: Callable[[Work], None]) -> None:
+    def _do(self, request: int, task: Callable[[Work], None], *, brief: bool = True) -> None:
         """Has the measuring thread do something with the models."""
 
         def in_turn(cancelled: Stopping) -> None:
-            with self._models.turn():
+            with self._models.turn(brief=brief):
                 task(self._watched(request, cancelled))
 
         self._measuring.put(in_turn, request)
@@ -166,7 +166,7 @@ class LiveSource:
             self._tell(*self._head.pause(request))
         if self._pair is not None:
             self._tell(WorkProgressed(name, request=request))
-        self._do(request, task)
+        self._do(request, task, brief=False)
 
     # The measuring thread -------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class LiveSource:
             if lockstep.finished or not (self._head.wanted or ahead):
                 return False
         dense, pruned = self._forced.get(len(lockstep.path) + 1, FREELY)
-        with self._models.turn():
+        with self._models.turn(brief=True):
             begun = time.perf_counter()
             record = lockstep.step(dense=dense, pruned=pruned)
             seconds = time.perf_counter() - begun

@@ -112,7 +112,7 @@ def test_whoever_has_waited_longest_has_the_next_turn() -> None:
 
     def second() -> None:
         waiting.set()
-        with turns.turn():
+        with turns.turn(brief=True):
             order.append("second")
 
     with turns.turn():
@@ -125,3 +125,21 @@ def test_whoever_has_waited_longest_has_the_next_turn() -> None:
         order.append("first again")
     thread.join(20)
     assert order == ["second", "first again"]
+
+
+def test_nobody_who_may_need_more_than_the_turn_is_let_in_between() -> None:
+    turns, lock, order = Turns(), threading.Lock(), list[str]()
+
+    def second() -> None:
+        with turns.turn(), lock:
+            order.append("second")
+
+    with turns.turn(), lock:
+        thread = threading.Thread(target=second, daemon=True)
+        thread.start()
+        while len(turns._waiting) < 2:  # until it really waits
+            thread.join(0.001)
+        turns.pass_on()
+        order.append("first again")
+    thread.join(20)
+    assert order == ["first again", "second"]

@@ -131,6 +131,33 @@ def test_a_model_that_is_pruned_meanwhile_is_not_ranked_as_the_one_before(
     assert not heard.of(Explained)
 
 
+class PruningMeanwhile(Listener):
+    """Asks for a pruning that reads the calibration text as soon as the ranking begins to write that text."""
+
+    source: LiveSource
+    prune: Prune | None = None
+
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        if isinstance(event, WorkProgressed) and event.request and event.unit != "texts" and self.prune is None:
+            self.prune = Prune(parse("wanda:0.5"))
+            self.source.ask(self.prune)
+            while len(self.source._models._waiting) < 2:  # until it really waits
+                threading.Event().wait(0.001)
+
+
+def test_a_pruning_by_the_text_that_it_writes_waits_for_that_text() -> None:
+    heard = PruningMeanwhile()
+    heard.source = live = LiveSource(lambda _work: pair(), SETTINGS)
+    live.open(heard)
+    heard.wait(RunStarted)
+    live.ask(Rank("mlp"))
+    pruned = heard.wait(RunStarted, 2)
+    assert heard.prune is not None
+    assert pruned.request == heard.prune.id
+    live.close()
+
+
 def test_a_recording_refuses_it(tmp_path: Path) -> None:
     replay, found = ReplaySource(write_events(tmp_path / "run.jsonl", recorded_events(3))), Listener()
     replay.open(found)
