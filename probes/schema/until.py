@@ -201,8 +201,9 @@ def parse_until(text: str, start: int = 0) -> Until:
                 meant = did_you_mean(name, figures())
             elif sign == only:
                 least, most = figures()[full]
-                if least < float(number) < most:  # beyond these it would be met always or never
-                    return Bound(name, sign == ">", float(number))
+                bound = float(number)
+                if least <= bound < most if sign == ">" else least < bound <= most:  # else it is met always or never
+                    return Bound(name, sign == ">", bound)
     except ValueError:
         pass
     raise BadInput("Run until", f"{text!r} is not a condition.", f"{meant}Use one of: {UNTIL_GRAMMAR}.")

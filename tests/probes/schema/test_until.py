@@ -67,6 +67,12 @@ def test_every_figure_of_the_json_can_be_tested_and_none_other(path: list[StepRe
     assert set(written) | {"shared.p.kl"} <= set(figures())
 
 
+def test_a_bound_may_be_the_least_or_the_largest_value_that_a_figure_has(path: list[StepRecord]) -> None:
+    assert first("p.tv>0", path) == next(r.step for r in path if r.own and r.own.p.tv > 0)
+    assert first("h.cos<1", path) == next(r.step for r in path if r.own and r.own.h.cos < 1)
+    assert str(parse_until("p.rank_dense_in_pruned>1")) == "p.rank_dense_in_pruned>1.0"
+
+
 def test_a_figure_on_own_contexts_is_another_than_the_one_on_the_shared_context() -> None:
     path = records(recorded_events(40))
     last = path[-1]
@@ -135,6 +141,7 @@ def test_a_copy_never_splits() -> None:
         "survival<1.5",
         "sum.survival>1.5",
         "shared.p.tv<0",
+        "p.rank_dense_in_pruned<1",
         "p.nothing>1",
         "dense.token_id>5",
         "agree>0",
