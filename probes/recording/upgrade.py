@@ -23,7 +23,7 @@ def _second(line: dict[str, Any]) -> dict[str, Any]:
     if line.get("kind") == "header":
         return {**line, "format": 2}
     if line.get("kind") == "resumed" and isinstance(line.get("until"), list):
-        return {**line, "until": [_SUM.sub("sum.kl_shared", text) for text in line["until"]]}
+        return {**line, "until": [_condition(text) for text in line["until"]]}
     if line.get("kind") == "paused":
         return pause_of(line)
     if line.get("kind") != "step":
@@ -37,6 +37,10 @@ def _second(line: dict[str, Any]) -> dict[str, Any]:
     return step
 
 
+def _condition(text: object) -> object:
+    return _SUM.sub("sum.kl_shared", text) if isinstance(text, str) else text
+
+
 def _renamed(node: dict[str, Any]) -> dict[str, Any]:
     return {_RENAMED.get(key, key): value for key, value in node.items()}
 
@@ -45,11 +49,13 @@ UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _second
 """From an older format's number to what turns one of its lines into one of the next format."""
 
 OLDEST = min(UPGRADES)
-"""The format of lines whose header is lost: the upgrades leave what a newer line holds as it is."""
+"""The format of lines whose header is lost. They leave a newer line as it is, except a condition on `sum.kl`."""
 
 
 def upgraded(line: dict[str, Any], version: int) -> dict[str, Any]:
-    """The line in the present format. Raises LookupError if nothing leads from its format to that."""
+    """The line in the present format. Raises ValueError if its format is older than the oldest that is known."""
+    if version < OLDEST:
+        raise ValueError(f"its format, {version}, is unknown")
     for older in range(version, FORMAT):
         line = UPGRADES[older](line)
     return line
