@@ -250,7 +250,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     place = share * (len(ordered) - 1)
     below = math.floor(place)
     low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
-    return low if low == high else low + (high - low) * (place - below)
+    return low if place == below or low == high else low + (high - low) * (place - below)
 
 
 def _exp(exponent: float) -> float:
