@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explorer.words.pauses import pause_sentence
+from explorer.words.summary_figures import summary_figures
 from explorer.words.token_text import fit
 from probes.schema.as_json import json_to_print
 from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured
@@ -17,7 +18,32 @@ from probes.schema.flat_step import to_jsonable
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
-from probes.schema.summary import Spread, Summary, summarise
+from probes.schema.summary import Summary, summarise
+
+SUMMARY = summary_figures(
+    "compared",
+    "kl_shared_sum",
+    "kl_sum",
+    "kl_shared_both",
+    "drift",
+    "kl_shared.mean",
+    "kl_shared.median",
+    "kl_shared.p99",
+    "kl_shared.max",
+    "survival",
+    "half_life",
+    "scored",
+    "perplexity_dense",
+    "perplexity_pruned",
+    "perplexity_ratio",
+    "nll_dense",
+    "nll_pruned",
+    "agree_rate",
+    "longest_agreement",
+    "first_split",
+    "invalid",
+)
+"""The figures under the table."""
 
 
 def print_json(value: object) -> None:
@@ -133,39 +159,14 @@ class LiveTable:
             self._console.print(f"{name:>24}  {value}", highlight=False)
 
 
-def summary_rows(s: Summary) -> list[tuple[str, str]]:
-    """The summary in words and figures, with units."""
-    rows = [("ΣKL on the shared context", _sum(s.kl_shared_sum, s.kl_shared))]
-    if s.kl_sum != s.kl_shared_sum:
-        rows.append(("ΣKL, each on its own", _sum(s.kl_sum, s.kl)))
-        rows.append(("of which pruning", _sum(s.kl_shared_both, s.kl)))
-        rows.append(("of which drift", _sum(s.drift, s.kl)))
-    half = "–" if s.half_life is None else f"{s.half_life:.3g} tokens"
-    rows += [
-        ("survival", f"{s.survival:.3g}, halves every {half}"),
-        (
-            "perplexity",
-            f"dense {s.perplexity_dense:.4g}, pruned {s.perplexity_pruned:.4g}, ratio {s.perplexity_ratio:.4g}",
-        ),
-        ("NLL", f"dense {s.nll_dense:.4g}, pruned {s.nll_pruned:.4g} nat over {s.scored} tokens"),
-        ("same top-1", f"{100 * s.agree_rate:.1f} % of {s.compared} steps, at most {s.longest_agreement} in a row"),
-        ("first split", "never" if s.first_split is None else f"step {s.first_split}"),
+def summary_rows(summary: Summary) -> list[tuple[str, str]]:
+    """The figures of the whole run, each by its label and with its unit."""
+    left_out = set() if summary.kl_sum != summary.kl_shared_sum else {"kl_sum", "kl_shared_both", "drift"}
+    if not summary.invalid:
+        left_out.add("invalid")
+    return [
+        (figure.label, figure.text_with_unit(figure.of(summary), 4)) for figure in SUMMARY if figure.key not in left_out
     ]
-    if s.kl_shared:
-        k = s.kl_shared
-        rows.append(
-            (
-                "KL a step, shared context",
-                f"mean {k.mean:.3g}, median {k.median:.3g}, 99 % {k.p99:.3g}, max {k.max:.3g}",
-            )
-        )
-    if s.invalid:
-        rows.append(("invalid steps", str(s.invalid)))
-    return rows
-
-
-def _sum(nats: float, over: Spread | None) -> str:
-    return f"{nats:.4g} nat over {over.count if over else 0} steps"
 
 
 def printable(text: str, quotes: bool = True) -> str:

@@ -1,6 +1,7 @@
 """The catalogue of a run's figures: label, unit, which way is better, how each is written, where it is in a summary.
 
-The comparison, the accumulated panel, before and after, and the page all take their rows from here.
+The table in the shell, the comparison, the accumulated panel, before and after, and the page take their rows from
+here.
 """
 
 from __future__ import annotations
@@ -70,6 +71,13 @@ class SummaryFigure:
                 return str(round(value))
         return numbers.significant(value, digits)
 
+    def text_with_unit(self, value: float | None, digits: int = 3) -> str:
+        """A value with its unit: "3.2 nat", "step 12"."""
+        text = self.text(value, digits)
+        if value is None or not self.unit:
+            return text
+        return f"step {text}" if self.unit == "step" else f"{text} {self.unit}"
+
 
 LOWER, HIGHER = Better.LOWER, Better.HIGHER
 NEITHER = Better.NEITHER
@@ -88,6 +96,7 @@ _ALL = (
     SummaryFigure("survival", "survival", "survival", HIGHER, Written.SHARE),
     SummaryFigure("half_life", "survival halves in", "half-life", HIGHER, Written.WHOLE, unit="tokens"),
     SummaryFigure("log_ratio", "log ratio", "log ratio", LOWER, unit="nat"),
+    SummaryFigure("scored", "tokens scored", "scored", NEITHER, Written.WHOLE),
     SummaryFigure("perplexity_ratio", "perplexity ratio", "ppl ratio", LOWER, Written.RATIO),
     SummaryFigure("perplexity_dense", "perplexity, dense", "ppl dense", NEITHER),
     SummaryFigure("perplexity_pruned", "perplexity, pruned", "ppl pruned", LOWER),

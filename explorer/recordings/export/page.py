@@ -160,8 +160,7 @@ def _sums(entry: PageRecording) -> str:
         value = figure.of(entry.summary)
         if (figure.key == "kl_sum" and not diverged) or (figure.key == "invalid" and not value):
             continue
-        text = f"{figure.text(value)} {figure.unit}".rstrip() if value is not None else figure.missing
-        rows.append(f"<div><dt>{figure.label}</dt><dd>{text}</dd></div>")
+        rows.append(f"<div><dt>{figure.label}</dt><dd>{figure.text_with_unit(value)}</dd></div>")
     return f'<dl class="sums">{"".join(rows)}</dl>'
 
 

@@ -7,9 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from explorer.cli.live_table import LiveTable
+from explorer.cli.live_table import SUMMARY, LiveTable, summary_rows
 from probes.schema.events import RunStarted, StepMeasured
 from probes.schema.settings import Follow
+from probes.schema.summary import summarise
 from tests.support.stage import scripted
 
 
@@ -47,3 +48,15 @@ def test_only_a_run_of_two_texts_has_a_second_kl() -> None:
         (True, False),
         (False, False),
     ]
+
+
+@pytest.mark.parametrize("follow", [Follow.DENSE, Follow.FREE])
+def test_the_figures_below_have_the_labels_and_units_of_the_catalogue(follow: Follow) -> None:
+    summary = summarise(scripted(follow).records(24))
+    rows = dict(summary_rows(summary))
+    own = follow is Follow.FREE
+    assert ("drift" in rows, "ΣKL, own contexts" in rows, "invalid steps" in rows) == (own, own, False)
+    assert rows == {one.label: one.text_with_unit(one.of(summary), 4) for one in SUMMARY if one.label in rows}
+    assert rows["steps compared"] == str(summary.compared)
+    assert rows["first split"] == f"step {summary.first_split}"
+    assert rows["ΣKL, shared context"].endswith(" nat")

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from explorer.cli.live_table import JsonLines, LiveTable
 from explorer.cli.run_loop import events
+from explorer.words.numbers import significant
 from explorer.words.pauses import pause_sentence
 from probes.models.loaded import Loaded
 from probes.pair import Pair
@@ -102,7 +103,10 @@ def test_the_live_table_shows_the_scored_tokens_and_both_perplexities(pair: Pair
     for column in ("dense", "pruned"):
         assert first[heading.index(column) - 1] == "“"
     dense, pruned = (math.exp(one / len(ids)) for one in nll(pair, [0], ids))
-    assert f"perplexity  dense {dense:.4g}, pruned {pruned:.4g}, ratio {pruned / dense:.4g}" in out.getvalue()
+    below = [[part.strip() for part in line.rsplit("  ", 1)] for line in lines]
+    for label, figure in (("perplexity, dense", dense), ("perplexity, pruned", pruned)):
+        assert [label, significant(figure, 4)] in below
+    assert ["tokens scored", str(len(ids))] in below
 
 
 def test_a_text_that_the_steps_cut_short_says_so(pair: Pair) -> None:
@@ -150,7 +154,7 @@ def test_a_text_of_a_megabyte_is_scored_as_far_as_the_models_read(pair: Pair) ->
 
 @pytest.mark.parametrize("changes", [{"prompt": "caf\udce9"}, {"text": "\ud800", "follow": Follow.TEXT}])
 def test_bytes_that_are_no_text_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(BadInput, match="no UTF-8"):
+    with pytest.raises(BadInput, match="not UTF-8"):
         RunSettings(**{"prompt": "", **changes})  # type: ignore[arg-type]
 
 
