@@ -92,7 +92,11 @@ def test_what_a_file_calls_its_models_is_shown_and_never_obeyed(tmp_path: Path) 
 
 
 def test_the_earlier_names_still_work(two: tuple[Path, Path], tmp_path: Path) -> None:
-    assert phier("sessions", folder=tmp_path).stdout == phier("recordings", folder=tmp_path).stdout
+    earlier, now = phier("sessions", folder=tmp_path), phier("recordings", folder=tmp_path)
+    assert earlier.returncode == now.returncode == 0
+    assert earlier.stdout == now.stdout
+    assert all(path.name in now.stdout for path in two)
     assert "sessions" not in phier("--help", folder=tmp_path).stdout
     done = phier("export", str(two[0]), "--to", "csv", "--total", "--out", str(tmp_path / "x"), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert "--own" in done.stderr
