@@ -58,8 +58,9 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     there is a stand-in; its parent is returned. The folder of settings has none: other programs, such as pip, find
     theirs beside it.
     """
-    for variable in ("PHIER_SESSIONS", "PHIER_CONFIG"):
+    for variable in ("PHIER_RECORDINGS", "PHIER_CONFIG"):
         os.environ[variable] = str(tmp_path_factory.mktemp(variable.lower()))
+    os.environ.pop("PHIER_SESSIONS", None)  # the earlier name of PHIER_RECORDINGS
     user = tmp_path_factory.mktemp("user")
     os.environ["XDG_DATA_HOME"] = str(user / "data")
     return user

@@ -28,7 +28,7 @@ def test_recordings_and_settings_go_into_folders_of_the_tests_own():
 
 def test_a_recording_of_a_program_without_these_variables_is_found(monkeypatch, request):
     user = request.getfixturevalue("_own_folders")
-    monkeypatch.delenv("PHIER_SESSIONS")
+    monkeypatch.delenv("PHIER_RECORDINGS")
     if user not in recordings_folder().parents:
         pytest.skip("this system has its user folders elsewhere")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

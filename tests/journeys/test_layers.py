@@ -25,7 +25,7 @@ def sums(screen: str) -> tuple[float, float]:
 
 
 def test_layers_are_given_back_and_undone_and_every_figure_follows(demo: Loaded, tmp_path: Path) -> None:
-    env = {"PHIER_SESSIONS": str(tmp_path), "PHIER_CONFIG": str(tmp_path / "config")}
+    env = {"PHIER_RECORDINGS": str(tmp_path), "PHIER_CONFIG": str(tmp_path / "config")}
     with Terminal(installed("phier-tui"), "--prune", "magnitude:0.5", "--steps", "8", env=env) as terminal:
         terminal.until(re.compile(r"step 0").search, seconds=120)
         terminal.keys("Space")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.terminal
 
 def explorer(*arguments: str, sessions: Path, without_torch: bool = True) -> Terminal:
     """The program with recordings of its own; without torch, one that can't be imported stands in its place."""
-    env = {"PHIER_SESSIONS": str(sessions / "own")}
+    env = {"PHIER_RECORDINGS": str(sessions / "own")}
     if without_torch:
         for name in ("torch", "transformers", "numpy"):
             (sessions / "none" / name).mkdir(parents=True)
@@ -45,7 +45,7 @@ def test_the_demo_plays_at_a_chosen_speed_without_torch(tmp_path: Path) -> None:
 
 def test_keys_come_from_the_terminal_though_standard_input_is_something_else(tmp_path: Path) -> None:
     line = f"echo nothing | {installed('phier-tui')} --demo --speed 30 2>/dev/null"
-    with Terminal("sh", "-c", line, env={"PHIER_SESSIONS": str(tmp_path)}) as terminal:
+    with Terminal("sh", "-c", line, env={"PHIER_RECORDINGS": str(tmp_path)}) as terminal:
         terminal.until(re.compile(r"step 65/96").search, seconds=20)
         terminal.keys("g")
         terminal.until(re.compile(r"step 5/96").search)

@@ -18,7 +18,7 @@ phier()
 def phier(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
     """The command on a machine that has no torch, with `folder` as the working folder and that of recordings."""
     root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root, "PHIER_SESSIONS": str(folder), "COLUMNS": "200"}
+    environment = {**os.environ, "PYTHONPATH": root, "PHIER_RECORDINGS": str(folder), "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, *map(str, words)],
         cwd=folder,

@@ -50,7 +50,7 @@ def run(
         **os.environ,
         "PYTHONIOENCODING": encoding,
         "PHIER_CACHE": str(folder / "cache"),
-        "PHIER_SESSIONS": str(folder / "sessions"),
+        "PHIER_RECORDINGS": str(folder / "sessions"),
         "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}

@@ -157,7 +157,7 @@ def test_the_commands_name_runs(file: Path) -> None:
 @pytest.fixture
 def sitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ToySource:
     """A live run under one setting, then under another, recorded into the only file of the list."""
-    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path))
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path))
     monkeypatch.setattr("explorer.ui.screens.recordings._shipped", list)
     source = ToySource(RunSettings(PROMPT, follow=Follow.FREE), setting="wanda:0.5")
     source.open(Recorder(lambda _event: None, tmp_path / "sitting.jsonl"))

@@ -285,7 +285,7 @@ def test_a_file_that_nothing_came_into_is_taken_away_again(tmp_path: Path) -> No
 def test_what_the_disk_refused_is_rescued_to_where_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path / "own"))
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path / "own"))
     recorder = Recorder(lambda _event: None, tmp_path / "run.jsonl")
     recorder.prepare()
     append = RecordingWriter.append

@@ -27,7 +27,7 @@ from tests.support.stage import MIDDLE, SMALL, Clock, listed, opened, press, rec
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three recordings and a file that is none; the program's own are not listed."""
-    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path))
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path))
     monkeypatch.setattr("explorer.ui.screens.recordings._shipped", list)
     record(tmp_path / "half.jsonl", "wanda:0.5", 30)
     record(tmp_path / "third.jsonl", "wanda:0.3", 24)
@@ -92,7 +92,7 @@ async def test_what_is_typed_after_a_slash_narrows_the_list(folder: Path) -> Non
 
 
 async def test_an_empty_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHIER_SESSIONS", str(tmp_path))
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path))
     monkeypatch.setattr("explorer.ui.screens.recordings._shipped", list)
     async with browsing() as (app, pilot):
         assert "No recording here" in screen_text(app)
