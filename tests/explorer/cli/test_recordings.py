@@ -97,6 +97,13 @@ def test_the_earlier_names_still_work(two: tuple[Path, Path], tmp_path: Path) ->
     assert earlier.stdout == now.stdout
     assert all(path.name in now.stdout for path in two)
     assert "sessions" not in phier("--help", folder=tmp_path).stdout
-    done = phier("export", str(two[0]), "--to", "csv", "--total", "--out", str(tmp_path / "x"), folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    drawn = []
+    for option in ("--own", "--total"):
+        done = phier("export", two[0], "--to", "svg", option, "--out", tmp_path / "x", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        drawn.append({path.name: path.read_bytes() for path in tmp_path.rglob("*.svg")})
+    assert drawn[0]
+    assert drawn[0] == drawn[1]
+    done = phier("export", two[0], "--to", "csv", "--total", "--out", tmp_path / "x", folder=tmp_path)
+    assert done.returncode == 2
     assert "--own" in done.stderr
