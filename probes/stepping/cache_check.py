@@ -58,24 +58,24 @@ def check_steppable(loaded: Loaded) -> None:
 def _difference(model: PreTrainedModel, rotary: Rotary) -> float:
     """The largest difference of any logit, in parts of the largest; 0 of a model that is not finite, which is told
     where it is met."""
-    track = CachedModel(model)
+    cached = CachedModel(model)
     numbers = torch.Generator().manual_seed(0)
-    drawn = torch.randint(track.vocabulary, (_READ + 2,), generator=numbers).tolist()
+    drawn = torch.randint(cached.vocabulary, (_READ + 2,), generator=numbers).tolist()
     ids, ends = drawn[:_READ], drawn[_READ:]
     differences = []
     for length in (3, 4, 5, _READ, 3):
         # What is said after the first tokens depends on those to come only if the rotary factors do.
-        expected = _at_once(model, ids[:length] if rotary else ids, track, rotary)[length - 1]
-        differences.append(_apart(track.read([ids[:length]]).logits[0], expected))
-    both = track.read([[*ids, end] for end in ends])
+        expected = _at_once(model, ids[:length] if rotary else ids, cached, rotary)[length - 1]
+        differences.append(_apart(cached.read([ids[:length]]).logits[0], expected))
+    both = cached.read([[*ids, end] for end in ends])
     for row, end in enumerate(ends):
-        differences.append(_apart(both.logits[row], _at_once(model, [*ids, end], track, rotary)[-1]))
+        differences.append(_apart(both.logits[row], _at_once(model, [*ids, end], cached, rotary)[-1]))
     return max(differences)
 
 
-def _at_once(model: PreTrainedModel, ids: list[int], track: CachedModel, rotary: Rotary) -> torch.Tensor:
+def _at_once(model: PreTrainedModel, ids: list[int], cached: CachedModel, rotary: Rotary) -> torch.Tensor:
     rotary.restore()
-    logits = model(input_ids=torch.tensor([ids], device=track.device)).logits[0]
+    logits = model(input_ids=torch.tensor([ids], device=cached.device)).logits[0]
     assert isinstance(logits, torch.Tensor)
     return logits
 

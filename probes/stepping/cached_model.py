@@ -1,6 +1,6 @@
-"""One model, its KV cache, and what it answers to a context.
+"""One model with its KV cache, which gives its output after a context.
 
-A track is told which contexts to read and does the least work that gets there: it keeps what the cache already
+A `CachedModel` is given contexts to read and does the least work that gets there: it keeps what the cache already
 holds of them, crops the rest, fills in what is missing and feeds the last token alone. Stepping, stepping back,
 forking and changing branches are therefore all the same call. The last token is always fed alone, so that a step has
 the same shapes however it was reached, and cropping back to it gives bit-identical logits. Where several tokens were
@@ -50,7 +50,7 @@ class NextTokenOutput:
 class CachedModel:
     """A causal language model with the KV cache of one or more contexts of equal length.
 
-    On a GPU, tracks of different `lane` compute at once.
+    On a GPU, those of different `lane` compute at once.
     """
 
     def __init__(self, model: PreTrainedModel, lane: int = 0) -> None:
@@ -68,9 +68,9 @@ class CachedModel:
         self._keeps_last = "logits_to_keep" in accepted
         embeddings = next(model.get_input_embeddings().parameters())
         self.device = input_device(model)
-        answered = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
-        self.vocabulary = min(int(embeddings.shape[0]), int(answered))
-        """Tokens that the model can both read and answer: the ids below it."""
+        given = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
+        self.vocabulary = min(int(embeddings.shape[0]), int(given))
+        """Tokens that the model can both read and give logits for: the ids below it."""
         self._stream = _streams(self.device)[lane] if self.device.type == "cuda" else None
         self._hidden: Tensor | None = None
         self.forget()
@@ -91,9 +91,9 @@ class CachedModel:
     ) -> NextTokenOutput:
         """What the model says after each context; they are of one length, and of at least one token.
 
-        On a GPU it may still be computing: `join` before anything is done with the answer. `work` hears
+        On a GPU it may still be computing: `join` before anything is done with the output. `work` hears
         of a prefill's progress, in tokens: those read here after `before` others, of `total`.
-        Raises `Cancelled`, or `Failure` where memory runs out; the track can be used again after both.
+        Raises `Cancelled`, or `Failure` if memory runs out; it can be used again after both.
         """
         length = len(contexts[0])
         if not length or any(len(context) != length for context in contexts):
@@ -123,7 +123,7 @@ class CachedModel:
             raise
 
     def join(self) -> None:
-        """On a GPU, whatever is started from here on waits there for what this track has read; nobody waits here."""
+        """On a GPU, whatever is started from here on waits there for what has been read here; nobody waits here."""
         if self._stream is not None:
             torch.cuda.current_stream(self.device).wait_stream(self._stream)
 

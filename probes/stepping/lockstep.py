@@ -201,8 +201,8 @@ class Lockstep:
         self._check_known([token for token in (dense, pruned) if token is not None], "The fork asks for")
         if self.finished:
             raise ValueError("the run has ended")
-        answer, answer_pruned = self._read()
-        record = self._measure(len(self._path) + 1, answer, answer_pruned, dense, pruned)
+        output, output_pruned = self._read()
+        record = self._measure(len(self._path) + 1, output, output_pruned, dense, pruned)
         self._path.append(record)
         self._append(record)
         return record
@@ -223,23 +223,23 @@ class Lockstep:
     # Reading --------------------------------------------------------------------------------------------------
 
     def _read(self, work: Work = UNWATCHED) -> tuple[NextTokenOutput | None, NextTokenOutput]:
-        """The dense answer (None once it has ended), and the pruned one: row 0 on the dense context, the last row
+        """The dense output (None once it has ended), and the pruned one: row 0 on the dense context, the last row
         on its own. Joined only once both have been started, so that on one GPU neither waits for the other."""
         contexts = self._pruned_contexts()
         before = 0 if self._dense_ended else len(self._dense_ids)
         total = before + len(contexts[0])
-        answer = None
+        output = None
         if not self._dense_ended:
-            answer = self._dense.read([self._dense_ids], work, total=total)
-        answer_pruned = self._pruned.read(contexts, work, before=before, total=total)
+            output = self._dense.read([self._dense_ids], work, total=total)
+        output_pruned = self._pruned.read(contexts, work, before=before, total=total)
         self._dense.join()
         self._pruned.join()
-        return answer, answer_pruned
+        return output, output_pruned
 
     def _pruned_contexts(self) -> list[list[int]]:
         if self._dense_ids == self._pruned_ids:
             return [self._dense_ids]
-        # A context that has ended is fed its last token again and its answer left aside: the batch keeps its shape,
+        # A context that has ended is fed its last token again and its output is not used: the batch keeps its shape,
         # and stepping back past the end needs no second reading.
         length = max(len(self._dense_ids), len(self._pruned_ids))
         return [ids + ids[-1:] * (length - len(ids)) for ids in (self._dense_ids, self._pruned_ids)]
@@ -249,21 +249,21 @@ class Lockstep:
     def _measure(
         self,
         step: int,
-        answer: NextTokenOutput | None,
-        answer_pruned: NextTokenOutput,
+        output: NextTokenOutput | None,
+        output_pruned: NextTokenOutput,
         dense: int | None,
         pruned: int | None,
     ) -> StepRecord:
         # Of equal contexts one can have ended alone, by a token that ends one model's text only.
         same = self._dense_ids == self._pruned_ids and self._dense_ended == self._pruned_ended
-        answer, answer_pruned = _alike(answer, answer_pruned, self._vocabulary)
-        invalid = self._invalid(answer, answer_pruned)
+        output, output_pruned = _alike(output, output_pruned, self._vocabulary)
+        invalid = self._invalid(output, output_pruned)
         # p: dense on its context; q: pruned on that same context; q_own: pruned on its own one, while it writes.
-        p = self._distributions(answer, 1)
-        pruned_rows = self._distributions(answer_pruned, 1 if self._pruned_ended else None)
+        p = self._distributions(output, 1)
+        pruned_rows = self._distributions(output_pruned, 1 if self._pruned_ended else None)
         q = pruned_rows and pruned_rows[:1]
         q_own = None if self._pruned_ended else pruned_rows and pruned_rows[-1:]
-        shared, own = self._compare(answer, answer_pruned, p, pruned_rows)
+        shared, own = self._compare(output, output_pruned, p, pruned_rows)
         if q_own is None:
             own = None
 
@@ -320,27 +320,27 @@ class Lockstep:
                 self._pruned_ids.append(record.taken_pruned.token_id)
                 self._pruned_ended = record.taken_pruned.end
 
-    def _distributions(self, answer: NextTokenOutput | None, rows: int | None) -> Distribution | None:
+    def _distributions(self, output: NextTokenOutput | None, rows: int | None) -> Distribution | None:
         """Of the first rows, or all."""
-        if answer is None or not answer.finite:
+        if output is None or not output.finite:
             return None
-        return Distribution(answer.logits[:rows], self.settings.analysis_t)
+        return Distribution(output.logits[:rows], self.settings.analysis_t)
 
     def _compare(
         self,
-        answer: NextTokenOutput | None,
-        answer_pruned: NextTokenOutput,
+        output: NextTokenOutput | None,
+        output_pruned: NextTokenOutput,
         p: Distribution | None,
         pruned: Distribution | None,
     ) -> tuple[Comparison | None, Comparison | None]:
-        """The dense model's answer compared with the first and the last of the pruned model's."""
-        if answer is None or p is None or pruned is None:
+        """The dense model's output compared with the first and the last of the pruned model's."""
+        if output is None or p is None or pruned is None:
             return None, None
         if self._scratch is None:
             self._scratch = new_scratch(p, 2 if self.settings.follow is Follow.FREE else 1)
-        hidden = answer_pruned.hidden[: len(pruned)]
+        hidden = output_pruned.hidden[: len(pruned)]
         found = compare(
-            answer.hidden, hidden, p, pruned, top=self.settings.top, piece=self._tokens.piece, scratch=self._scratch
+            output.hidden, hidden, p, pruned, top=self.settings.top, piece=self._tokens.piece, scratch=self._scratch
         )
         return found[0], found[-1]
 
@@ -365,11 +365,11 @@ class Lockstep:
         text = stream.push(choice.token_id)
         return Taken(choice.token_id, choice.token, choice.p, choice.q, text, forced, end)
 
-    def _invalid(self, answer: NextTokenOutput | None, answer_pruned: NextTokenOutput) -> Invalid | None:
-        """Which model's answer is not finite, and at which module that began; the dense model is looked at first."""
-        if answer is not None and not answer.finite:
+    def _invalid(self, output: NextTokenOutput | None, output_pruned: NextTokenOutput) -> Invalid | None:
+        """Which model's output is not finite, and at which module that began; the dense model is looked at first."""
+        if output is not None and not output.finite:
             return Invalid("dense", self._dense.first_nonfinite([self._dense_ids]))
-        if not answer_pruned.finite:
+        if not output_pruned.finite:
             return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
         return None
 
@@ -385,16 +385,16 @@ def _tied(p: Distribution | None, q: Distribution | None) -> tuple[Side, ...]:
 
 
 def _alike(
-    answer: NextTokenOutput | None, answer_pruned: NextTokenOutput, vocabulary: int
+    output: NextTokenOutput | None, output_pruned: NextTokenOutput, vocabulary: int
 ) -> tuple[NextTokenOutput | None, NextTokenOutput]:
-    """Both answers on one device and over the tokens they share, without the rows that pad a vocabulary at its end."""
-    device = (answer or answer_pruned).logits.device
-    shared = NextTokenOutput(answer_pruned.hidden.to(device), answer_pruned.logits[:, :vocabulary].to(device))
-    return answer and NextTokenOutput(answer.hidden, answer.logits[:, :vocabulary]), shared
+    """Both outputs on one device and over the tokens they share, without the rows that pad a vocabulary at its end."""
+    device = (output or output_pruned).logits.device
+    shared = NextTokenOutput(output_pruned.hidden.to(device), output_pruned.logits[:, :vocabulary].to(device))
+    return output and NextTokenOutput(output.hidden, output.logits[:, :vocabulary]), shared
 
 
 def longest_context(*models: PreTrainedModel) -> int:
-    """Tokens that every model can read: beyond its trained positions a model fails or answers nonsense."""
+    """Tokens that every model can read: beyond its trained positions a model fails or its output is nonsense."""
     sizes = [(m, getattr(m.config.get_text_config(decoder=True), "max_position_embeddings", None)) for m in models]
     known = (int(size * Rotary(m).stretch) for m, size in sizes if isinstance(size, int) and size > 0)
     return min(known, default=2**31)
