@@ -1,12 +1,12 @@
 # Needs make and Python 3.11 or newer. Everything is installed into .venv beside this file, except by make setup.
 #
-#   make run      opens the explorer on the demo model, which the first start fetches
+#   make run      opens the explorer on the demo model, which the first start downloads
 #                 options go into ARGS: make run ARGS="--prune magnitude:0.6 --follow free"
-#   make test     runs all tests on all cores; a choice of them with TESTS: make test TESTS="tests/probes -k spaces"
-#   make quick    runs the tests that need neither the demo model nor a terminal nor long
+#   make test     runs all tests on all cores, or those in TESTS: make test TESTS="tests/probes -k spaces"
+#   make quick    runs the fast tests, without the demo model and without a terminal
 #   make setup    as root: installs tmux and chromium, without which some tests are skipped
 #   make check    checks types, lint, formatting, and which folder imports which
-#   make clean    removes .venv and what tools have left behind; models in the cache folder stay
+#   make clean    removes .venv and the files of tools; models in the cache folder stay
 
 PYTHON ?= python3
 ARGS ?=
@@ -43,7 +43,7 @@ clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find explorer probes tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is written last, so that an installation which was interrupted is taken up again.
+# The stamp is written last, so that an interrupted installation is repeated.
 
 .venv/installed: pyproject.toml | .venv/made
 	$(PIP) --editable .
