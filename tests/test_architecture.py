@@ -11,7 +11,7 @@ NAMED = re.findall(r"`([\w./]+\.(?:py|md|html|css|js|toml))`", PAGE) + re.findal
 
 
 def places(name: str) -> list[Path]:
-    """Where a name may be: beside the page, from the top, or in either package."""
+    """The places of a name: beside the page, from the top, or in either package."""
     return [folder / name for folder in (ROOT / "docs", ROOT, ROOT / "explorer", ROOT / "probes", ROOT / "explorer/ui")]
 
 

@@ -1,4 +1,4 @@
-"""What one module is for, no other does. The tests keep rooms too: what several of them share is in tests/support, and
+"""No two modules have one purpose. The tests keep rooms too: what several of them share is in tests/support, and
 no test module imports another."""
 
 from __future__ import annotations

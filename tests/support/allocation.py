@@ -34,6 +34,6 @@ def allocated(
 
 
 def amounts(setting: str) -> dict[str, str]:
-    """What decides each matrix, by the end of its name: {"0.q_proj": "wanda 0.5"}."""
+    """The method and amount of each matrix, by the end of its name: {"0.q_proj": "wanda 0.5"}."""
     found = allocated(setting).values()
     return {f"{s.matrix.layer}.{s.matrix.name.rpartition('.')[2]}": f"{s.part.method} {s.amount}" for s in found}

@@ -72,7 +72,7 @@ class Browser:
         self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression gives, promises awaited."""
+        """The value of a JavaScript expression, with promises awaited."""
         answer = self._send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
@@ -98,7 +98,7 @@ class Browser:
             self._send("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **place)
 
     def picture(self) -> bytes:
-        """What the window shows, as a PNG."""
+        """A PNG of the window."""
         return base64.b64decode(self._send("Page.captureScreenshot")["data"])
 
     def _send(self, method: str, **parameters: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures of a step once more, by their formulas."""
+"""The figures of a step, computed again by their formulas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from probes.schema.record import Comparison
 
 
 def reference(h, h2, z, z2, t=1.0) -> dict[str, float]:
-    """The formulas once more, written out in numpy's longdouble, with no regard to speed."""
+    """The formulas written out in numpy's longdouble, without regard to speed."""
     h, h2, z, z2 = (np.asarray(np.asarray(v, dtype=np.float32), dtype=np.longdouble) for v in (h, h2, z, z2))
 
     def log_softmax(x):

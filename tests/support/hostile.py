@@ -1,4 +1,4 @@
-"""Recordings that no run makes: wrong types, extreme numbers, long strings, cycles; the same for the same seed."""
+"""Recordings that no run could make: wrong types, extreme numbers, long strings, cycles. A seed gives the same ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model hub of one's own, on this machine: as much of the real one's interface as fetching a model takes."""
+"""A local model hub, with the part of the real hub's interface that downloading a model needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A launcher that gives the explorer whatever source a test has made."""
+"""A launcher that gives the explorer the source that a test has made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the weights of the tiny models' attentions and MLPs are laid out, written down as their code has it."""
+"""The layout of the weights of the tiny models' attentions and MLPs, as their code has it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WRITES = defaultdict(
     bloom={"attn": "self_attention.dense", "mlp": "mlp.dense_4h_to_h"},
     falcon={"attn": "self_attention.dense", "mlp": "mlp.dense_4h_to_h"},
 )
-"""What writes to the stream, by architecture."""
+"""The matrices that write to the residual stream, by architecture."""
 
 Runs = dict[str, list[set[int]]]
 """By matrix: the heads that each run of rows, one head wide, serves."""

@@ -1,4 +1,4 @@
-"""A pair of tiny models as a live source takes it, and a listener that waits for events."""
+"""A pair of tiny models for a live source, and a listener that waits for events."""
 
 from __future__ import annotations
 

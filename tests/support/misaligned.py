@@ -1,4 +1,4 @@
-"""A module whose weights lie beside aligned memory."""
+"""A module whose weights are not in aligned memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Shifted(nn.Module):
-    """Two matrices beside aligned memory that share it, and one in aligned memory."""
+    """Two matrices that share memory that is not aligned, and one in aligned memory."""
 
     def __init__(self) -> None:
         super().__init__()

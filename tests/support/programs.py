@@ -1,4 +1,4 @@
-"""The programs that some tests need. Without one, such a test is skipped loudly; in CI, where CI is set, it fails."""
+"""The programs that some tests need. Without one, a test is skipped and named in the summary; in CI it fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 NEEDS = {"terminal": "tmux", "browser": "chromium"}
-"""Which program a test with this mark needs."""
+"""The program that tests with this mark need."""
 
 _NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 SKIPPED = "NOT TESTED: "

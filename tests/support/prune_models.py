@@ -1,4 +1,4 @@
-"""Tiny models as the loader would hand them over, for tests that prune."""
+"""Tiny models in the form that the loader returns, for tests that prune."""
 
 from __future__ import annotations
 

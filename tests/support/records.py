@@ -1,4 +1,4 @@
-"""Recorded material for tests: whole recordings from the scripted source, and random records for properties."""
+"""Recordings for tests: whole ones from the scripted source, and random records for property tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HOSTILE = (
     "\n\r\t",
     "\u202eabc\ufffd字🌍",
 )
-"""What a vocabulary may hold that a page, a table or a terminal must not act upon."""
+"""Tokens of a vocabulary that a page, a table or a terminal must not act upon."""
 
 
 def settings(follow: Follow = Follow.FREE, *, steps: int = 64, seed: int | None = None) -> RunSettings:
@@ -61,7 +61,7 @@ def recorded_events(
     accidents: Accidents | None = None,
     fork_at: int | None = None,
 ) -> list[Event]:
-    """What a source tells over one run; with `fork_at`, a branch that leaves there and goes on for a few steps."""
+    """The events of one run; with `fork_at`, a branch leaves at that step and has a few steps of its own."""
     events: list[Event] = []
     source = ToySource(settings(follow, steps=steps, seed=seed), setting=setting, accidents=accidents)
     source.open(events.append)

@@ -1,4 +1,4 @@
-"""SparseGPT and what layers, heads and neurons add, read from their equations in the slowest way there is."""
+"""Slow references for SparseGPT and for the influence of layers, heads and neurons, written from their equations."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def importance_slowly(
 
 
 def entering(model: PreTrainedModel, ids: Tensor, name: str) -> Tensor:
-    """What enters a matrix, (tokens, features), in float64."""
+    """The inputs of a matrix, (tokens, features), in float64."""
     model = _precise(model)
     seen: list[Tensor] = []
     model.get_submodule(name).register_forward_pre_hook(lambda _m, args: seen.append(args[0]))

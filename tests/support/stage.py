@@ -1,4 +1,4 @@
-"""The explorer on a scripted source with a clock that only moves when it is looked at: what the screen tests share."""
+"""For tests of screens: the explorer on a scripted source, with a clock that moves only when it is read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: Any) -> Toy
 async def on_stage(
     source: ToySource, steps: int = 0, size: tuple[int, int] = MIDDLE
 ) -> AsyncIterator[tuple[ExplorerApp, Pilot[int]]]:
-    """The running app after that many steps, at rest."""
+    """The running app after that many steps, paused."""
     app = explorer(source)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -78,7 +78,7 @@ async def press(pilot: Pilot[int], *keys: str) -> None:
 
 
 def text_of(app: ExplorerApp, selector: str) -> str:
-    """What a region shows, as plain lines."""
+    """A region's text, as plain lines."""
     region = app.main.query_one(selector)
     drawn = region if isinstance(region, LineWidget) else region.query(LineWidget).first()
     return "\n".join(drawn._text_lines())

@@ -1,4 +1,4 @@
-"""Two models side by side, one of them a damaged copy, with as much of a tokenizer as stepping takes."""
+"""Two models side by side, one a damaged copy, with the parts of a tokenizer that stepping needs."""
 
 from __future__ import annotations
 

@@ -94,10 +94,10 @@ ARCHITECTURES = (
     "opt",
     "phi",
 )
-"""What the program promises to understand."""
+"""Architectures that the program promises to support."""
 
 MORE = ("bloom", "falcon", "phi3", "mixtral", "olmo2", "mamba")
-"""What it may understand, or must refuse with a sentence."""
+"""Architectures that it either supports or refuses with a sentence."""
 
 
 def tiny(architecture: str, seed: int = 0, **changes: Any) -> PreTrainedModel:

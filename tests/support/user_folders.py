@@ -1,4 +1,4 @@
-"""What the program has left in the folders that its user has by default."""
+"""The files that the program has left in the user's default folders."""
 
 from __future__ import annotations
 
