@@ -1,1 +1,1 @@
-"""Where events come from: live models, a recording, a recording that goes on, toy models."""
+"""The sources of events: live models, a recording, a recording continued by live models, toy models."""

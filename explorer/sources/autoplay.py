@@ -9,7 +9,7 @@ from probes.schema.requests import Run
 
 
 class Autoplay(ReplaySource):
-    """Plays its first run without being asked; from then on it is any recording."""
+    """Plays its first run at once; after that it is like any other recording."""
 
     def open(self, sink: Sink) -> None:
         def heard(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Which run of a recording is meant: FILE is the last one that has steps, FILE#2 its second run."""
+"""Chooses a run of a recording: FILE means its last run that has steps, FILE#2 its second run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Chosen:
 
     @property
     def stem(self) -> str:
-        """What files made of it are called."""
+        """The name, without an ending, of files made from it."""
         return self.path.stem if self.run is None else f"{self.path.stem}-run{self.run}"
 
 
 def chosen(what: Chosen | Path | str) -> Chosen:
-    """What a person named. A file that is called so is meant before a run of another."""
+    """The recording that a person named. If a file has exactly this name, the file is meant, not a run of another."""
     if isinstance(what, Chosen):
         return what
     found = _NUMBERED.fullmatch(str(what))
@@ -40,7 +40,7 @@ def chosen(what: Chosen | Path | str) -> Chosen:
 
 
 def read_recording(what: Chosen | Path | str, watch: Callable[[int], None] | None = None) -> Recording:
-    """The recording with that run as the one that is meant. Raises `BadInput` where there is no such file or run."""
+    """Reads the recording and chooses the run. Raises `BadInput` if there is no such file or run."""
     which = chosen(what)
     recording = read(which.path, watch)
     if which.run is not None:

@@ -1,4 +1,4 @@
-"""A recorded run gone on from: its models are loaded, give the recorded steps again, and step on from there."""
+"""Continues a recorded run: loads its models, measures the recorded steps again, and steps on from there."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 def continued(header: RunHeader, path: Sequence[StepRecord], given: PairSpec) -> ContinuedSource:
     """A live source of the recorded models that begins after the recorded steps.
 
-    `given` says where and how to load them, and what is allowed; what it leaves to "auto" is done as recorded. Raises
-    `BadInput` where the recording does not name its models.
+    `given` says where and how to load them, and what is allowed; an option that is "auto" is taken from the recording.
+    Raises `BadInput` if the recording does not name its models.
     """
     return ContinuedSource(_as_recorded(spec_of(header, given), header), header, path)
 
 
 def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
-    """What a person would have to ask for to have the models of a recorded run. Raises `BadInput` where the header
-    does not name them."""
+    """The specification of a recorded run's models. Raises `BadInput` if the header does not name them."""
     if not header.dense.spec or not header.pruned.spec:
         raise BadInput(
             "Models unknown",
@@ -63,10 +62,11 @@ def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
 
 
 class ContinuedSource(LiveSource):
-    """Live models on the path of a recording, with the newest step at the place where the recording was left.
+    """Live models on the path of a recording. The newest step is the one at which the recording was left.
 
-    All that is shown and recorded from here on is measured by these models, on the recorded tokens. Whether the figures
-    are the recorded ones is said once: in the line on why the run is paused, and as a failure if they are not.
+    These models measure every figure that is shown and recorded from here on, on the recorded tokens. Whether the
+    figures agree with the recorded ones is reported once: in the sentence on why the run is paused, and as a failure if
+    they do not agree.
     """
 
     def __init__(self, load: Loader, header: RunHeader, path: Sequence[StepRecord]) -> None:
@@ -109,13 +109,13 @@ _OWN_TEXT = ("", "self", "demo")
 
 
 def _pinned(model: ModelInfo) -> str:
-    """The hub's model at the recorded commit; anything else as it was named."""
+    """The name of a hub model at the recorded commit; any other name as it is."""
     pinned = model.revision and "@" not in model.spec and "/snapshots/" not in model.spec and not is_local(model.spec)
     return f"{model.spec}@{model.revision}" if pinned else model.spec
 
 
 def _as_recorded(spec: PairSpec, header: RunHeader) -> Loader:
-    """Loads the models; on a machine without the recorded device, on the one that it has."""
+    """Loads the models; if this machine lacks the recorded device, on one that it has."""
 
     def load(work: Work) -> Pair:
         from probes.models.loaded import has_device

@@ -7,7 +7,7 @@ from probes.schema.requests import Request
 
 
 class EmptySource:
-    """Nothing to show yet."""
+    """A source that shows nothing."""
 
     live = False
 

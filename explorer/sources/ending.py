@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def why_ended(lockstep: Lockstep) -> RunPaused:
-    """The pause of a lockstep that is finished, and has stepped; its run and request are not known here."""
+    """The pause of a finished lockstep that has stepped. The caller fills in the run and the request."""
     last = lockstep.path[-1]
     if lockstep.stuck and last.invalid is not None:
         return RunPaused(0, Why.INVALID, last.step, invalid=last.invalid)

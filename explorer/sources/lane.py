@@ -1,4 +1,4 @@
-"""A thread that does one job after another, each of which can be cancelled, and something of its own in between."""
+"""A thread that does one job after another, each of which can be cancelled, and other work between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Job:
 
 
 class Lane:
-    """Jobs in the order in which they were put; the thread starts with the first."""
+    """Does jobs in the order in which they were put. The thread starts with the first job."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Lane:
         self._between = between
         self._jobs: deque[Job] = deque()
         self._job: Job | None = None
-        """The one that is being done."""
+        """The job in progress."""
         self._news = threading.Condition()
         self._woken = False
         self._closed = False
@@ -52,7 +52,7 @@ class Lane:
                 self._notify()
 
     def wake(self) -> None:
-        """Has `between` called again: there may be something to do."""
+        """Makes the thread call `between` again, as there may be something to do."""
         with self._news:
             self._woken = True
             self._notify()
@@ -70,7 +70,7 @@ class Lane:
             return self._news.wait_for(lambda: self._waiting and not (self._jobs or self._woken), seconds)
 
     def close(self, seconds: float = 1.0) -> bool:
-        """Cancels everything and waits so long for the thread to end; True if it has."""
+        """Cancels everything and waits up to `seconds` for the thread to end; True if it has ended."""
         with self._news:
             self._closed = True
             self._news.notify_all()
@@ -95,7 +95,7 @@ class Lane:
                     busy = True
                 else:
                     busy = self._between()
-            except Exception as problem:  # noqa: BLE001 - the one boundary of this thread: somebody must hear of it
+            except Exception as problem:  # noqa: BLE001 - the one boundary of this thread: every failure is reported
                 self._failed(self._job.request if self._job else 0, problem)
                 busy = True
             with self._news:
@@ -119,7 +119,7 @@ class _Turn:
 
 
 class Turns:
-    """A lock that goes to whoever has waited longest, so that a lane that always has work lets another one in."""
+    """A lock that goes to the thread that has waited longest, so that a busy lane can't keep another one out."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -127,8 +127,10 @@ class Turns:
 
     @contextmanager
     def turn(self, *, brief: bool = False) -> Iterator[None]:
-        """Waits for one's turn, and has it while the block lasts. A `brief` one needs nothing but the turn: whoever has
-        it may let such a one in between, even while holding a lock."""
+        """Waits for the lock, and holds it while the block lasts.
+
+        A `brief` turn needs no other lock, so `pass_on` may let it in between.
+        """
         mine = _Turn(brief)
         with self._changed:
             self._waiting.append(mine)
@@ -141,9 +143,9 @@ class Turns:
                 self._changed.notify_all()
 
     def pass_on(self) -> None:
-        """Lets everybody who waits have a turn, and then has it again; called by whoever has the turn.
+        """Lets every waiting thread have its turn, then takes the lock again. The caller must hold the lock.
 
-        Unless all of them are brief, nobody is let in: one might wait for a lock that the caller holds.
+        Nobody is let in unless all waiting turns are brief: another one might wait for a lock that the caller holds.
         """
         with self._changed:
             mine = self._waiting[0]

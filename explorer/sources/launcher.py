@@ -25,13 +25,13 @@ class Launcher(Protocol):
         """A new run. Raises `BadInput` if its file exists already."""
 
     def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
-        """The models of a recorded run, after its steps. Raises `BadInput` if they are not named in it."""
+        """Continues a recorded run after these steps. Raises `BadInput` if the recording does not name its models."""
 
     def unsaved(self) -> str:
         """A sentence on what would be lost by leaving the run that is shown; "" if nothing would."""
 
     def save(self, path: Path) -> None:
-        """Writes the recording of the run that is shown to another place, where it goes on.
+        """Copies the recording of the run that is shown into another file, and continues it there.
 
         Raises `BadInput` if the file exists, `Failure` if it can't be written; the recording is then as it was.
         """
@@ -41,7 +41,7 @@ class ModelLauncher:
     """Launches the models of the command line."""
 
     def __init__(self, spec: PairSpec, settings: RunSettings, file: Path | None = None) -> None:
-        """`file` is where the first run is recorded; those after it get files of their own."""
+        """`file` is the recording of the first run; later runs get files of their own."""
         self._spec = spec
         self._settings = settings
         self._file = file and expanded(file)

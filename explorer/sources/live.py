@@ -3,7 +3,7 @@
 While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. A step that
 is measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
 
-Long work (`Rank`) has a thread of its own, so that stepping goes on beside it. The models belong to one thread at a
+Long work (`Rank`) has a thread of its own, so that steps can run beside it. The models belong to one thread at a
 time: both take turns, a step or a text at a time, and nothing that one changes on a model (a hook, a weight) outlives
 its turn unless the other may see it.
 """
@@ -52,14 +52,14 @@ if TYPE_CHECKING:
 
 IMPORTING = "Loading torch and transformers"
 READ_AHEAD = 8
-"""Steps measured before anybody asks for them."""
+"""The most steps that are measured before they are asked for."""
 
 Loader = Callable[[Work], "Pair"]
-"""Makes the pair, as work that is watched and can be stopped."""
+"""Loads the pair, as work that is watched and can be stopped."""
 
 
 def loader(spec: PairSpec) -> Loader:
-    """Loads the models of a specification; torch comes with them, so only when called."""
+    """A loader for the models of a specification. Torch is imported only when it is called."""
 
     def load(work: Work) -> Pair:
         work.report(IMPORTING)
@@ -93,7 +93,7 @@ class LiveSource:
         """The prompt of this run; another prune setting is measured on the same tokens."""
         self._ahead: deque[tuple[StepRecord, float]] = deque()
         self._forced: dict[int, Forced] = {}
-        """By step, the tokens that this run takes whatever the models choose."""
+        """The forced tokens of this run, by step."""
         self._measured = MeasuredPaths()
         self._pace, self._on_cpu = SlowdownWatch(), False
         self._healthy = True
@@ -133,7 +133,7 @@ class LiveSource:
                     lambda cancelled: self._rank(request, self._watched(request.id, cancelled)), request.id
                 )
             case _:
-                self._tell(failure_of(BadInput("Not a recording", "Only a recording is played."), request.id))
+                self._tell(failure_of(BadInput("Not a recording", "Only a recording can be played."), request.id))
 
     def close(self) -> None:
         self._beside.close(0.0)
@@ -152,7 +152,7 @@ class LiveSource:
         return Work(lambda progress: self._sink(replace(progress, request=request)), cancelled)
 
     def _do(self, request: int, task: Callable[[Work], None], *, brief: bool = True) -> None:
-        """Has the measuring thread do something with the models."""
+        """Makes the measuring thread do a task with the models."""
 
         def in_turn(cancelled: Stopping) -> None:
             with self._models.turn(brief=brief):
@@ -161,7 +161,7 @@ class LiveSource:
         self._measuring.put(in_turn, request)
 
     def _change(self, request: int, name: str, task: Callable[[Work], None]) -> None:
-        """Pauses and shows the task's name at once, though the step under way comes first."""
+        """Pauses and shows the task's name at once. The task begins after the step in progress."""
         with self._lock:
             self._tell(*self._head.pause(request))
         if self._pair is not None:
@@ -220,7 +220,7 @@ class LiveSource:
         self._start(0, self._settings, work)
 
     def _start(self, request: int, settings: RunSettings, work: Work, prompt: Prompt | None = None) -> None:
-        """A new run, on a prompt that was read before if one is given. If it can't be begun, the old one stays."""
+        """Begins a new run, on `prompt` if it was read before. If the run can't begin, the old one stays."""
         pair = self._loaded()
         prompt = prompt or pair.prompt(settings)
         lockstep = pair.lockstep(settings, prompt)
@@ -232,7 +232,7 @@ class LiveSource:
         self._begin_run(request, lockstep, settings, prompt)
 
     def _begin_run(self, request: int, lockstep: Lockstep, settings: RunSettings, prompt: Prompt) -> None:
-        """Steps this lockstep, which is before its first step, from here on."""
+        """Makes this lockstep, which has not stepped yet, the one of the run."""
         header = self._loaded().header(settings, prompt)
         with self._lock:
             if self._lockstep is not None:
@@ -246,10 +246,10 @@ class LiveSource:
             self._tell(self._head.start(header, request))
 
     def _prune(self, request: Prune, work: Work) -> None:
-        """Changes the pruned model, then shows as many steps of it as there were, with the tokens that were forced.
+        """Changes the pruned model, then shows as many of its steps as there were, with the same forced tokens.
 
-        Steps that this setting has measured already are shown at once, all others are measured; a change that comes
-        while the steps are measured again has all of them measured too. On any error nothing changes.
+        Steps that were measured earlier under this setting are shown at once; all others are measured. If another
+        change comes while steps are measured again, that change measures all of them. On any error nothing changes.
         """
         pair, head = self._loaded(), self._head
         path = head.path
@@ -268,7 +268,7 @@ class LiveSource:
             else:
                 self._start(request.id, self._settings, work, self._prompt)
         except BaseException:
-            # The run that is shown goes on, so its caches must be those of the weights that filled them.
+            # The run that is shown continues, so its weights must be those that filled its caches.
             self._pair = pair
             if pair.twin is not None and before is not None:
                 pair.twin.set_state(before)
@@ -303,7 +303,7 @@ class LiveSource:
         same = branches.that_takes(step, dense, pruned)
         if same is not None:
             if branches[same].step != step:
-                taken = f"The text takes that token at step {step} already."
+                taken = f"The text already takes that token at step {step}."
                 raise BadInput("Fork", taken, "Choose another token.")
             if same != branches.current:
                 self._select(Select(same, id=request.id))
@@ -311,7 +311,7 @@ class LiveSource:
         self._quiet(request.id)
         lockstep.seek(list(path[: step - 1]))
         if lockstep.finished:
-            raise BadInput("Fork", f"The run has ended before step {step}.", "Choose an earlier step.")
+            raise BadInput("Fork", f"The run ended before step {step}.", "Choose an earlier step.")
         begun = time.perf_counter()
         record = lockstep.step(dense=dense, pruned=pruned)
         names = {
@@ -320,7 +320,7 @@ class LiveSource:
         }
         forced = " and ".join(f"{taken.token!r} on {name}" for name, taken in names.items() if taken is not None)
         if not forced:
-            ended = f"That text has ended before step {step}."
+            ended = f"That text ended before step {step}."
             raise BadInput("Fork", ended, "Choose the other text, or an earlier step.")
         with self._lock:
             branch = Branch(branches.next_id(), branches.current, step, dense, pruned, f"step {step}: {forced}")
@@ -346,7 +346,7 @@ class LiveSource:
     def _select(self, request: Select) -> None:
         lockstep = self._stepping()
         if request.branch not in self._head.branches:
-            raise BadInput("Branch", f"There is no branch {request.branch}.", "Choose one of the list.")
+            raise BadInput("Branch", f"There is no branch {request.branch}.", "Choose one from the list.")
         self._quiet(request.id)
         with self._lock:
             selected = self._head.select(request.branch, request.id)

@@ -12,7 +12,7 @@ Forced = tuple[int | None, int | None]
 """Tokens that a step takes whatever the models choose, on the dense (or the shared) context and on the pruned one."""
 FREELY: Forced = (None, None)
 MOST_PATHS = 16
-"""Paths that are remembered; the one used longest ago is forgotten first."""
+"""How many paths are remembered; the one used longest ago is forgotten first."""
 
 
 class MeasuredPaths:
@@ -32,7 +32,7 @@ class MeasuredPaths:
             self._paths.popitem(last=False)
 
     def find(self, setting: str, settings: RunSettings, forced: Mapping[int, Forced]) -> list[StepRecord]:
-        """The most steps that are known of this setting with these tokens forced, by step; empty if none are."""
+        """The longest known path of this setting with these forced tokens; empty if there is none."""
         found = [
             path[: _as_forced(path, forced)]
             for (name, asked, _), path in self._paths.items()

@@ -32,6 +32,6 @@ def speed_in_words(playback: PlaybackChanged) -> str:
 
 
 def speed_in_brief(playback: PlaybackChanged) -> str:
-    """The speed in as few cells as it takes."""
+    """The speed in as few cells as possible."""
     speed = playback.speed
     return "as measured" if speed is None else f"{speed:g} steps/s" if speed != 1 else "1 step/s"

@@ -49,7 +49,7 @@ class Playhead:
         self._request = 0
         """The request that the run answers while it runs."""
         self._paused_by = 0
-        """The latest request that paused: what was asked to run before it shall not begin after it."""
+        """The latest request to pause. A run that was asked for before it must not begin after it."""
 
     @property
     def path(self) -> list[StepRecord]:
@@ -78,13 +78,13 @@ class Playhead:
         return RunStarted(self.run, header, request=request)
 
     def step(self, request: Step) -> bool:
-        """Owes one step more. False while the run goes on, which shows the step anyway."""
+        """Notes that one more step is asked for. False while the run is going, which shows that step anyway."""
         if not self.running:
             self._owed.append(request.id)
         return not self.running
 
     def go(self, request: Run) -> list[Event]:
-        """Goes on until a condition is met or the limit is reached. Raises `BadInput` if a condition is none.
+        """Runs until a condition is met or the limit is reached. Raises `BadInput` if a condition can't be read.
 
         Nothing happens if a pause was asked for after this request.
         """
@@ -98,12 +98,12 @@ class Playhead:
         return resumed
 
     def pause(self, request: int = 0) -> list[Event]:
-        """Pauses, and drops what was asked to run or to step before."""
+        """Pauses, and drops earlier requests to run or to step."""
         self._paused_by = max(self._paused_by, request)
         return self.rest(request)
 
     def rest(self, request: int = 0, why: Why = Why.ASKED) -> list[Event]:
-        """Pauses if the run goes on; single steps are not owed any more either way."""
+        """Pauses if the run is going, and drops single steps that were asked for."""
         if not self.running:
             self._owed.clear()
             return []
@@ -128,8 +128,8 @@ class Playhead:
     ) -> list[Event]:
         """Makes a step part of the run; says why the run pauses after it, if it does.
 
-        If it is the `last` one, the limit is left aside: the caller knows better why nothing follows. A `request` that
-        brought the step by itself (a fork) is neither a run nor a single step.
+        The limit does not count at the `last` step: the caller knows why nothing follows. A `request` that made the
+        step itself (a fork) is neither a run nor a single step.
         """
         answered = self.answering if request is None else request
         current = self.branches.current
@@ -151,7 +151,7 @@ class Playhead:
         return events
 
     def stop(self, pause: Why | RunPaused, request: int | None = None) -> RunPaused:
-        """Pauses for a reason, and answers with that whichever request was being answered, unless one is named."""
+        """Pauses for a reason. The pause answers the request in progress, unless another one is named."""
         answered = self.answering if request is None else request
         self._rest()
         if isinstance(pause, Why):

@@ -1,4 +1,4 @@
-"""Ranks what can be dropped from the pruned model, a text at a time, so that stepping goes on in between."""
+"""Ranks the droppable parts of the pruned model, one calibration text at a time, so that steps can run in between."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ranked(
     models: Turns,
     work: Work,
 ) -> tuple[dict[str, Cell], ...]:
-    """A row for each that still runs, with its `name`, its `layer` and its `influence`, the smallest first.
+    """A row for each part that still runs, with its `name`, its `layer` and its `influence`, the smallest first.
 
     The influence is the mean over the calibration text of `probes.prune.importance`. Each text is read in a turn of its
     own. Raises `BadInput` if the second model was made elsewhere, or if it is pruned by another setting meanwhile.
@@ -47,7 +47,9 @@ def ranked(
         work.report(task, place, len(texts), "texts")
         with models.turn():
             if (pair().twin, pair().made_by) != (twin, setting):
-                raise BadInput("Nothing to rank", "The pruned model has changed meanwhile.", "Rank it again.")
+                raise BadInput(
+                    "Nothing to rank", "The pruned model changed while it was being ranked.", "Rank it again."
+                )
             for name, influence in importance(
                 twin, kind, texts[place : place + 1], replace(work, progress=None)
             ).items():

@@ -1,4 +1,4 @@
-"""Why a recorded run goes no further."""
+"""The reason why a recorded run ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from probes.recording import RecordedRun, Recording
 from probes.schema.events import BranchOpened, BranchSelected, RunPaused, RunResumed, StepMeasured, Why
 
 _LAST = frozenset({Why.ENDED, Why.TEXT, Why.INVALID, Why.STEPS, Why.CONTEXT})
-"""The reasons for which a run ends by itself; for any other it could have gone on."""
+"""The reasons for which a run ends by itself. After any other pause it could have continued."""
 
 
 def end_of(recording: Recording, run: RecordedRun, branch: int) -> RunPaused:

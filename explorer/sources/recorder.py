@@ -1,4 +1,4 @@
-"""Records a recording while it happens: every event goes to the disk first, and then to whoever shows it."""
+"""Records a run as it happens: every event is written to the disk first, and then shown."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ RETRY_AFTER = 1.0
 
 
 class Recorder:
-    """A sink before another sink.
+    """A sink that records events and passes them on to another sink.
 
-    The file is made when the first run starts, in the folder of recordings or at `path`. Where the disk refuses a
-    line (full, unplugged, not allowed), that is told once, nothing is lost while the program runs, and every later
-    event tries again.
+    The file is made when the first run starts, in the folder of recordings or at `path`. If a write fails (the disk is
+    full or unplugged, or writing is not allowed), the failure is reported once. Unsaved lines stay in memory, and every
+    later event tries again.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Recorder:
         folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises `BadInput` where `path` exists already."""
-        if path is not None and os.path.lexists(path):  # of a name that no disk takes, its making says what is wrong
+        """Raises `BadInput` if `path` exists already."""
+        if path is not None and os.path.lexists(path):  # a name that is impossible is reported when the file is made
             raise BadInput(
                 "File exists",
                 f"{visible(str(path))} exists already, and a recording is never overwritten.",
@@ -62,20 +62,21 @@ class Recorder:
         """All lines, for another file."""
         self._started: RunStarted | None = None
         self._refused: float | None = None
-        """When the disk last refused a line; None while it takes them."""
+        """The time of the last failed write; None if the last write succeeded."""
         self._why = ""
 
     def prepare(self) -> None:
-        """Makes the named file now, so that a place that takes none is known before anything slow begins.
+        """Makes the named file now, so that a failure is known before anything slow begins.
 
-        Raises `Failure` where it can't be made. A file that nothing comes into is taken away again by `close`.
+        Raises `Failure` if the file can't be made. `close` removes the file if nothing was recorded.
         """
         if self._wanted is not None and self._writer is None:
             self._writer = RecordingWriter(self._wanted)
 
     def rescue(self) -> Path | None:
-        """Writes all that the disk has refused to where there is room: the folder of recordings, or the one for
-        temporary files. The new file; None where neither takes it."""
+        """Saves the whole recording in another folder: that of the recordings, or else the one for temporary files.
+
+        Returns the new file, or None if neither can be written."""
         if self._started is None:
             return None
         for folder in (recordings_folder(), Path(tempfile.gettempdir())):
@@ -99,22 +100,22 @@ class Recorder:
                 self._sink(refused)
 
     def unsaved(self) -> str:
-        """A sentence on what is in memory only, or "" where everything is on the disk."""
+        """A sentence on the lines that are only in memory; "" if all lines are on the disk."""
         count = len(self._pending)
         if not count:
             return ""
         return f"{count:,} line{'s are' if count > 1 else ' is'} not recorded: {self._why}"
 
     def save(self, path: Path) -> None:
-        """Writes the whole recording to another place and goes on recording there.
+        """Writes the whole recording into another file, and continues it there.
 
-        Raises `BadInput` where `path` exists, `Failure` where that place refuses it too; nothing has changed then.
+        Raises `BadInput` if `path` exists, and `Failure` if it can't be written; nothing has changed then.
         """
         with self._lock:
             self._move(path)
 
     def close(self) -> str:
-        """Ends the recording; returns what `unsaved` says after a last attempt."""
+        """Ends the recording. Returns the sentence of `unsaved` after a last attempt to write."""
         with self._lock:
             try:
                 if moved := self._flush():
@@ -128,7 +129,7 @@ class Recorder:
             return self.unsaved()
 
     def _keep(self, event: Event) -> Failed | None:
-        """Writes the event; the failure to be told, where the disk has just begun to refuse."""
+        """Writes the event. Returns a failure to report if writing has just begun to fail."""
         if isinstance(event, RunStarted) and self._started is None:
             self._started = event
         line = encode(event, self._clock() - self._began)
@@ -150,8 +151,10 @@ class Recorder:
         return moved
 
     def _flush(self) -> Failed | None:
-        """Writes what is pending. Where another program has spoiled the file, all of it goes into a new one beside it,
-        and that is what is returned, to be told."""
+        """Writes the pending lines.
+
+        If another program has spoiled the file, the whole recording is written into a new file beside it. The move is
+        returned, to be reported."""
         if self._started is None:
             return None
         if self._writer is None:
@@ -168,13 +171,15 @@ class Recorder:
         except Spoiled as problem:
             before = self._writer.path
             self._move(beside(before))
-            moved = f"{problem.happened} All of it is in {visible(str(self._writer.path))}, which is written on."
+            moved = (
+                f"{problem.happened} The whole recording is in {visible(str(self._writer.path))} and continues there."
+            )
             return Failed("Recording moved", moved, kind=FailureKind.RECORDING_MOVED)
         self._pending.clear()
         return None
 
     def _move(self, path: Path) -> None:
-        """Writes all lines into a new file, and goes on there."""
+        """Writes all lines into a new file, and continues there."""
         writer = RecordingWriter(path)
         try:
             writer.append(b"".join(self._copy.lines()))
@@ -191,7 +196,7 @@ class Recorder:
 
 
 class RecordedSource:
-    """Any source, with everything it tells recorded before it is shown."""
+    """Any source, whose events are recorded before they are shown."""
 
     def __init__(self, source: Source, path: Path | None = None, *, folder: Path | None = None) -> None:
         """`path` is the file to record into; without it one is made in the folder of recordings."""

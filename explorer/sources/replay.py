@@ -49,16 +49,16 @@ from probes.schema.requests import (
 )
 
 LONGEST_WAIT = 5.0
-"""Seconds between two steps of a replay at recorded speed: a longer wait was the machine's, not the model's."""
+"""The longest wait in seconds between two steps at recorded speed: a longer one was the machine's, not the model's."""
 BETWEEN_ROUNDS = 2.0
-"""Seconds that the end of a recording stays before a loop begins again."""
+"""Seconds to wait at the end of a recording before a loop begins again."""
 
 
 class ReplaySource:
     """Plays a recording.
 
-    Opened to look at, all steps of the last run are there at once, and `Run` plays them from the first. With `play`
-    nothing is released until `Run` or `Step` asks, and every run of the file follows the one before.
+    Without `play`, all steps of the last run are shown at once, and `Run` plays them from the first. With `play`, no
+    step is shown until `Run` or `Step` asks for it, and the runs of the file follow one another.
     """
 
     live = False
@@ -91,15 +91,15 @@ class ReplaySource:
         self._cancelled = False
         self._head = Playhead(limited=False)
         self._run = Run()
-        """What was asked to be played; the next round of a loop plays it again."""
+        """The request that is played; the next round of a loop plays it again."""
         self._runs: list[RecordedRun] = []
         """The runs that are played, in order."""
         self._at = 0
-        """Which of them."""
+        """The place of the present run among them."""
         self._place = 0
-        """The next of its lines."""
+        """The place of its next line."""
         self._left = 0
-        """How many of them are steps, from there on."""
+        """How many steps are left, from that line on."""
         self._shown = 0
         """The branch that the latest event made the current one."""
         self._told: PlaybackChanged | None = None
@@ -149,7 +149,7 @@ class ReplaySource:
                 self._tell(*head.pause(request.id))
             case Select(branch):
                 if branch not in head.branches:
-                    raise BadInput("Branch", f"There is no branch {branch} so far.", "Choose one of the list.")
+                    raise BadInput("Branch", f"There is no branch {branch} so far.", "Choose one from the list.")
                 self._tell(*head.rest(request.id), head.select(branch, request.id))
                 self._shown = branch
             case ToEnd():
@@ -196,7 +196,7 @@ class ReplaySource:
             if not self._play:
                 self._to_end(0)
             if recording.notes:
-                title, kind = "Not all of it can be read", FailureKind.PARTLY_READ
+                title, kind = "Some lines can't be read", FailureKind.PARTLY_READ
                 self._tell(Failed(title, " ".join(recording.notes), "The rest is shown.", kind))
             self._reading = False
         while not self._closed:
@@ -275,7 +275,7 @@ class ReplaySource:
     def _show_run(self, place: int, request: int) -> None:
         assert self.recording is not None
         if not 1 <= place <= len(self.recording.runs):
-            raise BadInput("Run", f"The recording has no run {place}.", "Choose one of the list.")
+            raise BadInput("Run", f"The recording has no run {place}.", "Choose one from the list.")
         self._runs = [self.recording.runs[place - 1]]
         self._begin(0, request)
         self._to_end(request)
@@ -287,9 +287,9 @@ class ReplaySource:
         self._tell(self._head.stop(self._end(), request))
 
     def _release(self, request: int | None = None) -> bool:
-        """Tells the next step with everything before it; False if the run has none left.
+        """Sends the next step and the events before it; False if the run has none left.
 
-        The step answers whoever waits for one, unless a request is named.
+        The step answers the request that waits for one, unless another is named.
         """
         head = self._head
         answered = head.answering if request is None else request
@@ -317,7 +317,7 @@ class ReplaySource:
         return False
 
     def _show_branch(self, request: int) -> None:
-        """Tells which branch is the current one, if the latest event says otherwise."""
+        """Sends the current branch, if the latest event named another."""
         if self._head.branches.current != self._shown:
             self._shown = self._head.branches.current
             self._tell(self._head.select(self._shown, request))

@@ -1,4 +1,4 @@
-"""Errors that a screen has shown, which leaves no place for a traceback."""
+"""Errors that a screen has shown. They are kept because a screen has no place for a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where steps come from: live models, a recording, or toy models. One interface, so the screens can't tell."""
+"""A source of steps: live models, a recording or toy models. One interface, so that the screens can't tell which."""
 
 from __future__ import annotations
 

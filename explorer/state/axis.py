@@ -18,7 +18,7 @@ class Axis:
 
     @classmethod
     def of(cls, steps: int) -> Axis:
-        """Room for all steps and a little more (a sixteenth at most), so that it does not move while a run grows."""
+        """An axis for all steps and up to a sixteenth more, so that it seldom changes while a run grows."""
         steps = max(steps, LEAST_STEPS)
         chunk = 2 ** max(0, steps.bit_length() - 5)
         return cls(1, -(-steps // chunk) * chunk)
@@ -35,7 +35,7 @@ class Axis:
         return int((step - self.first + 0.5) * width / self.count)
 
     def step(self, cell: int, width: int) -> int:
-        """The step a cell stands for: the first in it, or the one it is part of."""
+        """The step of a cell: the first step in it, or the step that covers it."""
         cell = max(0, min(cell, width - 1))
         if self.count > width:
             return self.first + self.slice(cell, width)[0]

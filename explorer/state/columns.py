@@ -25,7 +25,7 @@ class Column:
         self.high: list[float] = []
         """The same with -inf, for the maximum."""
         self.lowest, self.highest = math.inf, -math.inf
-        """Over all steps; the wrong way round while there is no finite value."""
+        """Over all steps; `lowest` is above `highest` while there is no finite value."""
         self.odd: dict[int, float] = {}
         """Values that are not finite, by index. Each is drawn as a mark of its own and never joined to others."""
         self._buckets: dict[tuple[Axis, int], tuple[int, list[Bounds]]] = {}
@@ -73,7 +73,7 @@ class Column:
                 break
             found.append(self.bounds(base + first, base + stop))
         if found[start:] == before:
-            found[start:] = before  # the very same, so that whoever has drawn them knows
+            found[start:] = before  # the same objects, so that a drawing of them is known to be current
         self._buckets[axis, width] = (len(self.low), found)
         while len(self._buckets) > KEPT:
             del self._buckets[next(iter(self._buckets))]

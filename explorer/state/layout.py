@@ -18,7 +18,7 @@ class Layout:
 
     @classmethod
     def of(cls, measured: Sequence[MatrixReport], layers: int) -> Layout:
-        """The layout of a model with so many layers, of which some matrices were measured."""
+        """The layout of a model with `layers` layers, of which some matrices were measured."""
         return cls(tuple(completed(measured, layers)))
 
     @property
@@ -63,7 +63,7 @@ class Layout:
 
 
 def completed(matrices: Sequence[MatrixReport], layers: int) -> Iterator[MatrixReport]:
-    """The matrices, and those that were not measured, after the pattern of another layer.
+    """The measured matrices and, after the pattern of another layer, those that were not measured.
 
     A report lists the matrices that a setting targeted. If it targeted no attention (or no MLP), one matrix is listed
     for all of them.

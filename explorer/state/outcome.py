@@ -41,7 +41,7 @@ class Outcome:
     """Steps that at least one of the two has measured; above `whole.steps` if the other was interrupted or ended."""
     whole: Stretch
     cursor: int
-    """Where the cursor was when the change was asked for."""
+    """The step at the cursor when the change was asked for."""
     at: Stretch
     """Up to that cursor."""
 

@@ -44,7 +44,7 @@ class Plan:
 
     @classmethod
     def of(cls, report: PruneReport, layers: int = 0) -> Plan:
-        """The plan that a setting was, with the layers its criterion chose; `layers` is how many the model has.
+        """The plan of a report's setting, with the layers that its criterion chose, in a model with `layers` layers.
 
         Of a model made elsewhere only the drops and the zeros in its matrices are known. Raises `BadInput`
         if the setting can't be read.
@@ -84,23 +84,23 @@ class Plan:
     # Changing it.
 
     def treated(self, names: Collection[str], treatment: Treatment) -> Plan:
-        """With a treatment on these matrices, whose sublayers then are neither thinned nor dropped."""
+        """The plan with this treatment of these matrices. Their sublayers are then neither thinned nor dropped."""
         parts = self.layout.parts(names)
         treatments = _without(self.treatments, parts)
         treatments.update((name, treatment) for name in sorted(names))
         return replace(self, treatments=treatments, dropped=self.dropped - parts)
 
     def thinned(self, parts: Collection[Part], treatment: Treatment) -> Plan:
-        """With whole neurons or heads removed from these sublayers, and nothing else."""
+        """The plan with whole neurons or heads removed from these sublayers, and nothing else done to them."""
         plan = self.restored(self.layout.names(parts))
         return replace(plan, treatments={**plan.treatments, **dict.fromkeys(sorted(parts), treatment)})
 
     def dropping(self, parts: Collection[Part]) -> Plan:
-        """Without these sublayers."""
+        """The plan with these sublayers dropped."""
         return replace(self._dense_in(self.layout.names(parts), parts), dropped=self.dropped | frozenset(parts))
 
     def restored(self, names: Collection[str]) -> Plan:
-        """With these matrices as in the dense model."""
+        """The plan with these matrices as in the dense model."""
         parts = self.layout.parts(names)
         return replace(self._dense_in(names, parts), dropped=self.dropped - parts)
 

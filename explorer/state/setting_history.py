@@ -32,12 +32,12 @@ class Change:
     path: Sequence[StepRecord] = ()
     """The steps that the setting before had measured."""
     place: int | None = None
-    """Where in the history `after` is, if it was gone back to; None if it is new."""
+    """The place of `after` in the history if it was returned to; None if it is new."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """The settings tried, in order, and where among them the present one is."""
+    """The settings tried, in order, and the place of the present one among them."""
 
     settings: tuple[Setting | None, ...] = ()
     place: int = -1
@@ -109,7 +109,7 @@ class SettingHistory:
         return self._go(source, view, self.state.place + 1)
 
     def flip(self, source: Source, view: View) -> bool:
-        """Turns to the setting that was shown before this one, and back; False if there is none."""
+        """Switches to the setting that was shown before this one, and back; False if there is none."""
         return self._go(source, view, self.state.previous)
 
     def _go(self, source: Source, view: View, place: int) -> bool:
@@ -138,7 +138,7 @@ class SettingHistory:
         return self._outcome
 
     def still_measured(self, view: View) -> tuple[int, int] | None:
-        """How many of the steps to compare are there, and how many there will be; None if nothing is compared."""
+        """How many of the steps to compare are measured, and how many there will be; None if nothing is compared."""
         change = self.state.change
         if change is None or not change.path:
             return None

@@ -33,10 +33,10 @@ from probes.schema.summary import Summary, Tally, summarise
 Clock = Callable[[], float]
 
 PACE_WINDOW, PACE_STEADY = 20.0, 3.0
-"""Seconds over which the rate of slow work is taken, and from which on it says how long the rest takes: a download's
-first moments are slower than any that follow."""
+"""Seconds over which the rate of slow work is measured, and seconds after which its time left is shown: a download
+begins slowly."""
 SPEED_WINDOW = 12
-"""Steps over which the speed is taken."""
+"""Steps over which the speed is measured."""
 
 
 LEAST_WINDOW = 8
@@ -44,14 +44,14 @@ LEAST_WINDOW = 8
 
 
 class Phase(StrEnum):
-    """All that the screens show of a run."""
+    """The state of a run, as the screens show it."""
 
     STARTING = "starting"
     """Nothing has arrived yet."""
     WORKING = "working"
     """A download, a load, a calibration."""
     FAILED = "failed"
-    """The models could not be made ready and there is no earlier run to show."""
+    """The models could not be loaded, and there is no earlier run to show."""
     READY = "ready"
     """Both models are ready; nothing is generated."""
     RUNNING = "running"
@@ -60,15 +60,15 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimedWork:
-    """A slow piece of work with what can be said of its speed."""
+    """Slow work with its speed, as far as the speed is known."""
 
     progress: WorkProgressed
     rate: float | None = None
     """Units a second over the last while, None while unknown."""
     steady: bool = False
-    """True once the rate has been looked at long enough to say when it will be done."""
+    """True once the rate was measured long enough to estimate when the work is done."""
     began: float = 0.0
-    """When it was first heard of, by the view's clock."""
+    """The time of its first event, by the view's clock."""
 
     @property
     def share(self) -> float | None:
@@ -111,7 +111,7 @@ class View:
         """Explanations of steps, computed beside their records, by branch, step and name."""
         self.following = True
         self._played = False
-        """True once this run was running here; a recording that is opened to look at never was."""
+        """True once this run was running here. A recording that was opened but not played never was."""
         self.log_scale = True
         """Divergences are drawn by powers of ten; False draws them from zero."""
         self.window: int | None = None
@@ -126,7 +126,7 @@ class View:
         self._clock = clock
         self._arrivals: deque[float] = deque(maxlen=SPEED_WINDOW + 1)
         self._pace: deque[tuple[float, float]] = deque()
-        """When how much of the work was done, over the last while."""
+        """Times and the amount of work done by then, over the last `PACE_WINDOW` seconds."""
 
     # Folding.
 
@@ -186,7 +186,7 @@ class View:
 
     @property
     def working_for(self) -> float:
-        """Seconds since the work under way was first heard of."""
+        """Seconds since the first event of the work in progress."""
         return self._clock() - self.work.began if self.work is not None else 0.0
 
     def _start(self, event: RunStarted) -> None:

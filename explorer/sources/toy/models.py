@@ -1,7 +1,7 @@
 """A dense and a pruned model small enough to write out: a vocabulary of words, one matrix, noise for damage.
 
 The figures are computed from real distributions by the definitions, in plain Python, so that a scripted run is as
-consistent as a measured one: the table sums to the KL, the estimates are near it where the change is small.
+consistent as a measured one: the table sums to the KL, the estimates are near it if the change is small.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PRUNED_TEXT = (
     "clips.\n\nSo the 48 clips in April, and so 48 clips, and so 48 clips, and so 48 clips, and so 48 clips. "
 )
 ODD_TOKENS = ("\x1b[31m", "[bold]", "\ufffd", "\u202eabc", "\u200b", "\u0301", "字", " 🌍", "\t", "</s>")
-"""What real vocabularies hold besides words; each must reach the screen as data."""
+"""Tokens of real vocabularies that are not plain words; each must reach the screen as data."""
 OTHER_WORDS = "a an the of for to is was were will can could many more some twice three four 12 96 24. 72. total"
 
 DIMENSION = 24
@@ -38,7 +38,7 @@ def pieces(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ToyState:
-    """What one toy model computes on one context."""
+    """The output of one toy model on one context."""
 
     h: tuple[float, ...]
     z: tuple[float, ...]

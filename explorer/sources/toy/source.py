@@ -102,7 +102,7 @@ class ToySource:
                 self._fork(request)
             case Select(branch):
                 if branch not in head.branches:
-                    raise BadInput("Branch", f"There is no branch {branch}.", "Choose one of the list.")
+                    raise BadInput("Branch", f"There is no branch {branch}.", "Choose one from the list.")
                 self.emit(*head.rest(request.id), head.select(branch, request.id))
             case Restart(settings):
                 self.emit(*head.pause(request.id))
@@ -210,7 +210,7 @@ class ToySource:
 
 
 def _damage(setting: str) -> float:
-    """The amount in a prune setting, or some of it where it has none."""
+    """The amount in a prune setting; a default if it has none."""
     amounts: Iterator[float] = (float(part) for part in setting.replace("@", ":").split(":") if _is_number(part))
     return min(1.0, next(amounts, 0.4))
 
@@ -232,7 +232,7 @@ LAYERS = 30
 
 
 def _report(setting: str) -> PruneReport:
-    """What a setting would leave, matrix by matrix, had there been matrices."""
+    """An invented report on a setting, matrix by matrix: toy models have no such matrices."""
     from probes.schema.prune_setting import Method, Ratio, parse
 
     zeros: dict[str, float] = {}

@@ -16,7 +16,7 @@ from probes.schema.summary import Accumulator, nll
 
 @dataclass(frozen=True, slots=True)
 class Accidents:
-    """What goes wrong, and at which step; 0 is never."""
+    """The steps at which something goes wrong; 0 is never."""
 
     invalid: int = 0
     """The pruned model computes NaN."""

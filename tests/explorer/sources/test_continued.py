@@ -106,7 +106,7 @@ def test_loading_again_after_a_failure_begins_at_the_same_step() -> None:
 
 def test_before_the_first_step_there_is_nothing_to_verify() -> None:
     source, heard = continued([])
-    assert pause_sentence(heard.wait(RunPaused)) == "No recorded step before the cursor."
+    assert pause_sentence(heard.wait(RunPaused)) == "There is no recorded step before the cursor."
     source.close()
 
 

@@ -405,7 +405,7 @@ def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> N
         decode(raw[4], FORMAT)
     assert player.of(Failed) == [
         Failed(
-            "Not all of it can be read",
+            "Some lines can't be read",
             f"Line 5 can't be read and is passed over: {damage.value}. Nothing is known of step 3.",
             "The rest is shown.",
             FailureKind.PARTLY_READ,
