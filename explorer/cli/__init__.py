@@ -1,1 +1,1 @@
-"""What a person types: the commands, their options, and how they end."""
+"""The commands: their options, their output, and how they end."""

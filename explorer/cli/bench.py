@@ -25,7 +25,9 @@ _BENCHMARKS = ("steps", "prune", "methods")
 @takes(PairSpec, only=("dense", "threads"))
 @option("--prune", multiple=True, help="steps: the setting of the pruned model. methods: the settings in the table.")
 @option("--prompt", may_be_empty=True, help="steps and methods: the prompt; - reads standard input.")
-@option("--steps", type=click.IntRange(min=1), help="methods: how many tokens they are compared on. [default: 64]")
+@option(
+    "--steps", type=click.IntRange(min=1), help="methods: how many tokens the methods are compared on. [default: 64]"
+)
 def bench_command(typed: Typed, benchmark: str, prune: tuple[str, ...], prompt: str | None, steps: int | None) -> None:
     """Measure what the program costs here, or compare the methods."""
     if benchmark not in _BENCHMARKS:

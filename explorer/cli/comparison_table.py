@@ -26,7 +26,7 @@ def print_compared(compared: RunComparison, console: Console) -> None:
 
 
 def compared_view(compared: RunComparison) -> Group:
-    """The same as something to be printed, or shown in a widget."""
+    """The same table as an object that can be printed or shown in a widget."""
     parts: list[Styled | Table] = [Styled(f"! {flowing(warning)}", "bold reverse") for warning in compared.warnings]
     parts.append(_table(compared))
     parts += [_divergence(compared, text) for text in compared.texts]
@@ -104,9 +104,9 @@ def _difference(row: ComparisonRow, value: float | None) -> str:
 
 
 def _divergence(compared: RunComparison, text: ComparedText) -> Styled:
-    """Where one model's text differs first, with a few tokens around the place."""
+    """The first step at which one model's texts differ, with a few tokens around it."""
     if text.diverges_at is None:
-        return Styled(f"\nThe {text.side} texts are the same as far as all of them go.", "dim")
+        return Styled(f"\nThe {text.side} texts are the same up to the end of the shortest.", "dim")
     found = Styled(f"\nThe {text.side} texts diverge at step {text.diverges_at}:\n")
     width = max(len(flowing(entry.label)) for entry in compared.entries)
     place = text.diverges_at - 1

@@ -76,10 +76,10 @@ def explore_command(
         if chosen(recording).run is not None:
             raise BadInput("Which run", f"{visible(recording)} names a run, and so does --run {number}.", "Give one.")
     if speed is not None and not math.isfinite(speed):
-        raise BadInput("Speed", f"{speed} is not a number of steps a second.", "Use a number of at least 0.1.")
+        raise BadInput("Speed", f"A speed of {speed} is not possible.", "Use at least 0.1 steps a second.")
     if sum((bool(recording), demo, recordings)) > 1:
         sentence = "--demo, --recordings and a recording file exclude each other."
-        raise BadInput("What to open", sentence, "Give one of them.")
+        raise BadInput("Conflicting options", sentence, "Give one of them.")
     _use_the_terminal()
     from explorer.ui.splash import Splash
 
@@ -95,7 +95,7 @@ def explore_command(
 def open_recording(
     recording: str, number: int | None, demo: bool, play: bool, speed: float | None, loop: bool
 ) -> Source | None:
-    """The recording, at the run, that was named; None if none was."""
+    """The recording and the run that were named; None if none was."""
     if not recording and not demo:
         return None
     from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder

@@ -53,7 +53,7 @@ def print_json(value: object) -> None:
 
 
 class JsonLines:
-    """Prints one JSON object a step to standard output, at once, then one with the summary."""
+    """Prints one JSON object per step to standard output, at once, then one with the summary."""
 
     def __init__(self) -> None:
         self._path: list[StepRecord] = []
@@ -82,7 +82,7 @@ class JsonLines:
 
 
 class LiveTable:
-    """Prints a row a step as it comes; plain lines, so that it can be piped, scrolled and kept.
+    """Prints one row per step as it comes, in plain lines that can be piped, scrolled and saved.
 
     All figures are of both models on one text, so that the KL beside ΣKL is what ΣKL adds up; in `free` a last column
     has the KL of each model on its own text.
@@ -170,7 +170,7 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
 
 
 def printable(text: str, quotes: bool = True) -> str:
-    """Text of a model, as data: control characters are printable, so that a terminal obeys none of them."""
+    """A model's text as data: control characters are escaped, so that no terminal obeys them."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"“{safe}”" if quotes else safe
 

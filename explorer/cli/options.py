@@ -1,4 +1,4 @@
-"""Options on the command line: made from the fields of dataclasses, and handed to a command as what was typed."""
+"""Command-line options: made from the fields of dataclasses, and passed to a command as the values that were typed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class HelpArgument(click.Argument):
 
 
 class ShellCommand(click.Command):
-    """A command that takes every option as what was `Typed`, ends in a sentence, and has --debug."""
+    """A command that gets its options as `Typed`, reports an error in a sentence, and has --debug."""
 
     def __init__(self, name: str | None, params: list[click.Parameter] | None = None, **kwargs: Any) -> None:
         super().__init__(name, params=[*(params or ()), debug_option()], **kwargs)
@@ -240,7 +240,7 @@ def _name(field: Field[Any], found: Option) -> str:
 
 
 def _in_words(default: object) -> str:
-    """A default that says something."""
+    """A default as text; "" if the help should not show it."""
     if default is MISSING or default is None or default is False:
         return ""
     return f"{default:g}" if isinstance(default, float) else f"{default}"

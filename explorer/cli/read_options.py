@@ -18,9 +18,13 @@ def run_settings(typed: Typed) -> RunSettings:
     if text and follow is not Follow.TEXT:
         raise BadInput("Text", f"--text needs --follow text, and this run has --follow {follow}.", "Add it.")
     if prompt == "-" == text:
-        raise BadInput("Standard input", "It can't be both the prompt and the text.", "Give one of them as an option.")
+        raise BadInput(
+            "Standard input", "Standard input can't be both the prompt and the text.", "Give one of them as an option."
+        )
     if typed.get("raw") and typed.get("chat_template"):
-        raise BadInput("Chat template", "A raw prompt uses none.", "Give --raw or --chat-template, not both.")
+        raise BadInput(
+            "Chat template", "A raw prompt uses no chat template.", "Give --raw or --chat-template, not both."
+        )
     asked = prompt_for(follow, DEFAULT_PROMPT) if prompt is None else text_of(prompt)
     if not asked and follow is not Follow.TEXT:
         raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")

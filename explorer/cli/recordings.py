@@ -25,7 +25,7 @@ def _files(function: _Function) -> _Function:
 
 
 @click.command("recordings", cls=ShellCommand)
-@argument("words", nargs=-1, help="Words that all must occur, or a file.")
+@argument("words", nargs=-1, help="Words to search for, all of which must occur; or a file.")
 def recordings_command(_typed: Typed, words: tuple[str, ...]) -> None:
     """List the recorded runs, newest first, or the runs of a file."""
     from rich.console import Console

@@ -27,9 +27,9 @@ from probes.system.user_folders import expanded
     section="Run",
     help="Record into this new file. [default: nothing is recorded]",
 )
-@option("--json", is_flag=True, help="Print one JSON object a step, then one with the summary.")
+@option("--json", is_flag=True, help="Print one JSON object per step, then one with the summary.")
 def run_command(typed: Typed, until: tuple[str, ...], record_to: str, json: bool) -> None:
-    """Step both models and print a row a step."""
+    """Step both models and print one row per step."""
     settings = run_settings(typed)
     for condition in until:
         parse_until(condition)

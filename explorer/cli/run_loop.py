@@ -37,7 +37,7 @@ def events(lockstep: Lockstep, header: RunHeader, until: Sequence[str] = ()) -> 
         record = lockstep.step()
         seconds = time.perf_counter() - begun
         for event in head.take(record, seconds, last=lockstep.finished):
-            # It can't be asked to go on, so the rest of a text is not scored.
+            # A command can't be continued, so the rest of a text is not scored.
             yield replace(event, more=0, left=lockstep.text_left) if isinstance(event, RunPaused) else event
         if (slow := pace.add(seconds)) and header.dense.device == "cpu":
             yield Noticed("Steps have become slow", slow)
@@ -45,10 +45,10 @@ def events(lockstep: Lockstep, header: RunHeader, until: Sequence[str] = ()) -> 
 
 @contextmanager
 def recorded(path: Path | None) -> Iterator[Sink]:
-    """Takes the events of a run into a new file; without one, nothing happens to them.
+    """Records the events of a run in a new file; without a path it records nothing.
 
-    The file is made before anything slow begins, and taken away again if no run began. Raises `BadInput` if it exists
-    and `Failure` if it can't be made, or if it took less than everything; all of it is then saved elsewhere.
+    The file is made before anything slow begins, and removed if no run began. Raises `BadInput` if it exists. Raises
+    `Failure` if it can't be made or not all of it be written; the whole recording is then saved elsewhere.
     """
     if path is None:
         yield lambda _event: None
@@ -62,7 +62,7 @@ def recorded(path: Path | None) -> Iterator[Sink]:
         raise
     if unsaved := recorder.close():
         saved = recorder.rescue()
-        hint = f"All of it is in {saved}." if saved else "Make room, and run again with the same seed."
+        hint = f"All of it is in {saved}." if saved else "Free some space, and run again with the same seed."
         raise Failure("Not recorded there", unsaved, hint)
 
 
@@ -75,12 +75,12 @@ def tell_notes(warnings: Iterable[str], notes: Iterable[str]) -> None:
 
 
 def tell_failure(event: Event) -> None:
-    """Prints a failure to standard error as soon as it happens; other events say nothing."""
+    """Prints a failure to standard error as soon as it happens, and ignores other events."""
     if isinstance(event, Failed):
         sys.stderr.write(f"{event.title}: {event.message} {event.hint}\n")
 
 
 def tell_notice(event: Event) -> None:
-    """Prints a notice to standard error as soon as it comes; other events say nothing."""
+    """Prints a notice to standard error as soon as it comes, and ignores other events."""
     if isinstance(event, Noticed):
         sys.stderr.write(f"{event.message}\n")

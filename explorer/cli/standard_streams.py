@@ -69,7 +69,7 @@ class _Output(io.FileIO):
 
 
 class _Errors(io.FileIO):
-    """Drops what can't be written: it can be reported nowhere else, and the exit code still tells."""
+    """Drops text that can't be written: there is nowhere else to report it, and the exit code still shows the error."""
 
     def write(self, data: object) -> int:
         try:

@@ -27,7 +27,7 @@ from probes.schema.header import RunHeader
 _SHOWN = 200
 """Characters of a prompt."""
 _TAIL = 64 * 1024
-"""Bytes at the end that are looked at first for the last step."""
+"""Bytes at the end of a file in which the last step is looked for first."""
 _LONGEST_TAIL = 4 * 2**20
 """The most bytes at the end in which it is looked for."""
 

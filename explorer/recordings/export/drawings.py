@@ -150,7 +150,7 @@ def _drift(of: Material) -> _Made | str:
 
 def _sums(of: Material) -> _Made:
     panels: list[Panel | Scatter] = [_panel(of, "sum.kl"), _panel(of, "sum.survival", guide=0.01)]
-    texts = "Both models on one text."
+    texts = "Both models read one text."
     if of.own and of.free:
         texts = (
             "ΣKL is of each model on its own text; survival is of one text under both models, and is taken on "

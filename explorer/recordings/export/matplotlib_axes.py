@@ -22,7 +22,7 @@ COLOURS = ("#0b62a8", "#d9660a", "#5a5a5a", "#4fa3d8", "#8a4a00", "#000000")
 """Blue and orange first; then by lightness."""
 LINE_STYLES = ("-", (0, (4.5, 1.6)), (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = "oDP*X<"
-"""None of those at the edges, nor the square at a curve's end."""
+"""Markers that differ from those at the edges and from the square at a curve's end."""
 _MATH = {
     "cos h": r"$\cos h$",
     "cos z, centred": r"$\cos z$, centred",
@@ -77,7 +77,7 @@ def marked(subject: int) -> Look:
 
 
 def turn(place: int) -> int:
-    """Which dashes and marker a recording has: others than the one before it that has the same colour."""
+    """The dashes and the marker of a recording: others than those of the one before it with the same colour."""
     return (place + place // len(COLOURS)) % len(LINE_STYLES)
 
 
@@ -197,7 +197,7 @@ def _curve(axis: Axes, curve: Curve, panel: Panel, drawn: PrintFigure, log: bool
 
 
 def _splits(axis: Axes, drawn: PrintFigure) -> None:
-    """Where choices first differ; recordings that split at one step take turns along the line."""
+    """Marks the step at which choices first differ. Recordings that split at one step take turns along the line."""
     at: dict[int, list[int]] = defaultdict(list)
     for place, subject in enumerate(drawn.subjects):
         if subject.split is not None:

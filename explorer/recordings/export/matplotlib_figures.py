@@ -41,7 +41,7 @@ TINY, SMALL = 6.5, 7.5
 _MARGIN = 0.09
 """Inches left free beside a caption and a legend."""
 _ANY = "#000000"
-"""Stands in a legend for each recording's colour."""
+"""The colour of a legend's entry that applies to every recording."""
 _HANDLE, _BESIDE, _APART = 3.0, 0.8, 2.0
 """A legend's sample, the space beside it, and that between columns, in letters' heights."""
 
@@ -54,7 +54,7 @@ def draw(
     own: bool = False,
     caption: bool = True,
 ) -> tuple[dict[str, bytes], list[str]]:
-    """The figures by name as files of that format, with what makes them not comparable and which can't be had.
+    """The figures by name as files of that format, with notes on why they are not comparable and which are missing.
 
     All of `FIGURE_NAMES` unless some are named. Raises `BadInput` if a name is unknown, if none of the figures asked
     for can be drawn, and if matplotlib is missing.

@@ -58,7 +58,7 @@ class Panel:
 
     @property
     def steps(self) -> int:
-        """Where the axis ends."""
+        """The last step of the axis."""
         return max(len(curve.values) for curve in self.curves)
 
     @property

@@ -172,7 +172,7 @@ def _of_own(group: str) -> _Get:
 
 
 def _of_shared(group: str) -> _Get:
-    """Of the comparison on the shared context, only where it differs: before that it is the own one."""
+    """Reads the comparison on the shared context, only if it differs from the one on own contexts."""
     field = attrgetter(group)
     return lambda record: None if record.same_context or record.shared is None else field(record.shared)
 

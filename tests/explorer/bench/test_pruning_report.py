@@ -1,4 +1,4 @@
-"""What `phier bench prune` and `phier bench methods` print is what was measured."""
+"""`phier bench prune` and `phier bench methods` print the measured costs."""
 
 from __future__ import annotations
 

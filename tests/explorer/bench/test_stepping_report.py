@@ -1,4 +1,4 @@
-"""What `phier bench` prints is what was measured."""
+"""`phier bench` prints the measured costs."""
 
 from __future__ import annotations
 

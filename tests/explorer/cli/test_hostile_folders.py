@@ -133,7 +133,7 @@ DRIVER = """
 
 
 def through_a_terminal(code: str, *arguments: str, **env: str) -> bytes:
-    """What a terminal gets from a Python program."""
+    """The output of a Python program in a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "160", **env}

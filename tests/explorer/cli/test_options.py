@@ -20,7 +20,7 @@ from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 
 
 def typed(*words: str) -> tuple[RunSettings, PairSpec]:
-    """What a command makes of these words. Raises what it raises."""
+    """The options that a command reads from these words. Raises what the command raises."""
     made: list[tuple[RunSettings, PairSpec]] = []
 
     @click.command(cls=ShellCommand)

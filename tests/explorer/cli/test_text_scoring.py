@@ -149,7 +149,7 @@ def test_a_prompt_of_a_megabyte_is_refused_in_a_sentence(pair: Pair) -> None:
 def test_a_text_of_a_megabyte_is_scored_as_far_as_the_models_read(pair: Pair) -> None:
     settings = replace(scored(), text="the king " * 110_000)
     found = run(pair, settings)
-    assert pause_sentence(stopped(found)) == f"The models read no more than this: {CONTEXT} steps after the prompt."
+    assert pause_sentence(stopped(found)) == f"The models' maximum context is reached after {CONTEXT} steps."
 
 
 @pytest.mark.parametrize("changes", [{"prompt": "caf\udce9"}, {"text": "\ud800", "follow": Follow.TEXT}])

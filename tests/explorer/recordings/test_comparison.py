@@ -181,7 +181,7 @@ def test_labels_say_no_more_than_tells_the_entries_apart(tmp_path: Path) -> None
 
 
 def labels(folder: Path, *named: str) -> list[str]:
-    """What recordings of one setting, in files of these names, are called."""
+    """The labels of recordings of one setting in files of these names."""
     return [entry.label for entry in compare_recordings([recorded(folder, name) for name in named]).entries]
 
 

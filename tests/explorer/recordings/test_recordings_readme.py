@@ -1,4 +1,4 @@
-"""What sessions/README.md says can be done, can be done; the recordings there are what it says they are."""
+"""The examples in sessions/README.md work, and its recordings are as it describes them."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def test_survival_is_local_also_where_the_sum_is_total() -> None:
     assert list(own.values) == [record.sum.kl if record.step <= 14 else None for record in records]
     assert list(survival.values) == [record.sum.survival for record in records]
     assert "ΣKL is of each model on its own text" in drawn.caption
-    assert "Both models on one text" in made("sums", path).caption
+    assert "Both models read one text" in made("sums", path).caption
 
 
 def test_total_that_is_the_same_as_local_is_said(tmp_path: Path) -> None:
