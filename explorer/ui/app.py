@@ -1,4 +1,4 @@
-"""The explorer: wires a source of steps to the screens. What is shown is decided in `view`, drawn in `widgets`."""
+"""The explorer: connects a source of steps to the screens. `state/view.py` decides what is shown; widgets draw it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A source with the view of its events, and those that have not reached the view."""
+    """A source, the view of its events, and the events that have not reached the view."""
 
     source: Source
     view: View
@@ -55,7 +55,7 @@ class Shown:
 
 
 LEAST_INTERVAL = 1 / 30
-"""Seconds between two repaints; events that arrive sooner wait, none is dropped."""
+"""Seconds between two repaints. Events that arrive sooner wait; none is dropped."""
 
 
 def _palette() -> type[Provider]:
@@ -93,7 +93,7 @@ class ExplorerApp(App[int]):
         self._waiting = False
         self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self._left: Shown | None = None
-        """A recording whose models are shown in its place."""
+        """The recording that was left to show its models."""
         self._shown = self._show_new(source or EmptySource())
 
     def _show_new(self, source: Source) -> Shown:
@@ -102,7 +102,7 @@ class ExplorerApp(App[int]):
 
     @property
     def source(self) -> Source:
-        """The source that is shown; events of an earlier one are not heard."""
+        """The source that is shown; events of an earlier source are ignored."""
         return self._shown.source
 
     @property
@@ -114,7 +114,7 @@ class ExplorerApp(App[int]):
         self.set_interval(1.0, self._show_time)
 
     def on_ready(self) -> None:
-        """The first paint is out: now the slow work may begin."""
+        """Begins the slow work, after the first paint."""
         if isinstance(self.source, EmptySource):
             self.show_recordings()
         else:
@@ -129,7 +129,7 @@ class ExplorerApp(App[int]):
         self.open_source()
 
     def use(self, source: Source) -> None:
-        """Leaves what is shown for another source."""
+        """Shows another source in place of the present one."""
         self._let_go()
         self._show_source(source)
 
@@ -174,7 +174,7 @@ class ExplorerApp(App[int]):
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
         else:
-            self.notify(f"The recording is {message.path} from now on.", title="Saved")
+            self.notify(f"Now recording to {message.path}.", title="Saved")
 
     @property
     def _unsaved(self) -> str:
@@ -182,10 +182,10 @@ class ExplorerApp(App[int]):
         return self._launcher.unsaved() if self._launcher is not None else ""
 
     def _may_leave(self, what: str) -> bool:
-        """False, with a dialog, if leaving would lose lines that the disk has refused."""
+        """False, with a dialog, if leaving would lose lines that could not be written."""
         lost = self._unsaved
         if lost:
-            self._say("Not recorded", lost, f"Make room first, or save it elsewhere (S): {what} would lose it.")
+            self._say("Not recorded", lost, f"Free some space or save it elsewhere (S) first: {what} would lose it.")
         return not lost
 
     @on(RecordingsCompared)
@@ -193,7 +193,7 @@ class ExplorerApp(App[int]):
         self.compare(message.chosen)
 
     def compare(self, recordings: Sequence[Chosen | Path]) -> None:
-        """Sets recordings side by side over what is shown."""
+        """Shows a comparison of recordings over the present screen."""
         from explorer.recordings.comparison import compare_recordings
         from explorer.ui.screens.compare import ComparisonScreen
 
@@ -206,7 +206,7 @@ class ExplorerApp(App[int]):
 
     @on(ModelsAsked)
     def load_models(self) -> None:
-        """Leaves a recording for its models, which go on from the cursor; it stays open behind them."""
+        """Loads a recording's models, which continue from the cursor. The recording stays open behind them."""
         header = self.view.header
         if self._launcher is None or header is None:
             return
@@ -222,7 +222,7 @@ class ExplorerApp(App[int]):
 
     @on(ReturnAsked)
     def return_to_recording(self) -> None:
-        """Shows the recording again as it was left, where its models could not be made ready."""
+        """Shows the recording again as it was left, if its models could not be loaded."""
         if self._left is None:
             return
         self.source.close()
@@ -242,7 +242,7 @@ class ExplorerApp(App[int]):
     # Events.
 
     def _show_time(self) -> None:
-        """While something slow is going on, its time goes on too, though nothing is reported."""
+        """Updates the time of slow work, even if the work reports nothing."""
         if self.view.work is not None:
             self._show_all()
 
@@ -254,7 +254,7 @@ class ExplorerApp(App[int]):
 
     @on(EventsArrived)
     def take_events(self) -> None:
-        """Folds what has arrived, at once or as soon as the last repaint is long enough ago."""
+        """Folds the events that have arrived, but waits until the last repaint is `LEAST_INTERVAL` ago."""
         wait = self._painted + LEAST_INTERVAL - self._clock()
         if wait <= 0:
             self._fold()
@@ -284,7 +284,7 @@ class ExplorerApp(App[int]):
         return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
 
     def _tell(self, failure: Failed) -> None:
-        """Says what went wrong: in place of the run where there is none, else in a dialog over it."""
+        """Shows a failure in a dialog over the run. If there is no run, the opening screen shows it."""
         if self.view.header is None:
             return
         if failure.kind is FailureKind.CANCELLED:
@@ -294,7 +294,7 @@ class ExplorerApp(App[int]):
             self._say(failure.title, failure.message, f"{failure.hint}{key}")
 
     def _warn(self, header: RunHeader) -> None:
-        """Says once what a person must know of the two models; the title keeps saying that there is something."""
+        """Shows the warnings and notes on the two models once; the title keeps their number."""
         said = (header.every_warning, header.every_note)
         if said == self._warned:
             return
@@ -322,7 +322,7 @@ class ExplorerApp(App[int]):
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copies by the terminal's sequence; in GNU screen, which would show that, for this program alone."""
+        """Copies by the terminal's escape sequence; in GNU screen, which would show it, only within this program."""
         from explorer.ui.screens.page import in_gnu_screen
 
         if in_gnu_screen():
@@ -330,7 +330,7 @@ class ExplorerApp(App[int]):
         else:
             super().copy_to_clipboard(text)
 
-    # Looks, and leaving.
+    # Themes and leaving.
 
     def action_next_theme(self) -> None:
         names = theme.THEME_NAMES
@@ -351,9 +351,9 @@ class ExplorerApp(App[int]):
                 self.main.action_save()
 
         ways = (
-            DialogChoice("s", "stay", "Goes on as before."),
+            DialogChoice("s", "stay", "Continues as before."),
             DialogChoice("e", "save elsewhere", "Writes all of it into another file."),
-            DialogChoice("q", "quit", "Leaves, and loses it."),
+            DialogChoice("q", "quit", "Quits and loses these lines."),
         )
         self.push_screen(ChoiceDialog("Quit", sentence, ways), answered)
 

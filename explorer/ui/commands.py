@@ -30,9 +30,9 @@ class Command(Generic[State]):
     help: str
     """A sentence, for `?` and the palette."""
     label: str | Callable[[State], str] = ""
-    """One or two words, for the key line; a command without them is not in it."""
+    """One or two words for the key line; a command without them is left out of the key line."""
     name: str = ""
-    """"Area: Verb", for the palette; a command without it is not in it."""
+    """"Area: Verb" for the palette; a command without it is left out of the palette."""
     when: Callable[[State], bool] = always
     """Is it possible now? If not, the key line strikes it out, `?` dims it, and the palette leaves it out."""
     offered: Callable[[State], bool] = always
@@ -44,7 +44,7 @@ class Command(Generic[State]):
 
     @property
     def action(self) -> str:
-        """The action, of a command with one; else ""."""
+        """The action, if the command has exactly one; else ""."""
         actions = set(self.keys.values())
         return actions.pop() if len(actions) == 1 else ""
 

@@ -1,4 +1,4 @@
-"""Where events wait for the interface: written from any thread, emptied by the one that draws."""
+"""A queue of events for the interface: any thread puts them in, the drawing thread takes them out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from probes.schema.events import Event
 
 
 class Mailbox:
-    """Keeps every event in order and rings once, however many arrive before it is emptied."""
+    """Keeps every event in order. Rings once, however many events arrive before it is emptied."""
 
     def __init__(self, ring: Callable[[], object]) -> None:
         self._ring = ring

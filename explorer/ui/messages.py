@@ -1,4 +1,4 @@
-"""What widgets and threads tell the screens, as past-tense nouns."""
+"""Messages from widgets and threads to the screens, named as past-tense nouns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probes.schema.record import StepRecord
 
 
 class EventsArrived(Message):
-    """Events lie in the mailbox. Later ones replace it; the events themselves are never replaced."""
+    """Events are in the mailbox. A later message replaces an earlier one; events themselves are never replaced."""
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, EventsArrived)
@@ -27,7 +27,7 @@ class StepPointed(Message):
 
 
 class TokenChosen(Message):
-    """A row of the next-token table was confirmed: fork with it at the step it stands for."""
+    """A row of the next-token table was confirmed: fork with its token at the table's step."""
 
     def __init__(self, token_id: int, token: str, record: StepRecord) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class TokenChosen(Message):
 
 
 class RetryAsked(Message):
-    """Loading failed and is to be tried once more."""
+    """The models are to be loaded again, after a failure."""
 
 
 class RecordingChosen(Message):
@@ -49,7 +49,7 @@ class RecordingChosen(Message):
 
 
 class RecordingsCompared(Message):
-    """Several recordings are to be set side by side."""
+    """Several recordings are to be compared."""
 
     def __init__(self, chosen: Sequence[Chosen]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class RecordingsCompared(Message):
 
 
 class RecordingSaved(Message):
-    """The recording of the run that is shown is to be written to another place, and to go on there."""
+    """The recording of the run that is shown is to be saved in another file, and continued there."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class RecordingSaved(Message):
 
 
 class LiveRunAsked(Message):
-    """The models are to be loaded for a run of their own."""
+    """The models are to be loaded for a new run."""
 
 
 class RecordingsAsked(Message):
@@ -73,7 +73,7 @@ class RecordingsAsked(Message):
 
 
 class ModelsAsked(Message):
-    """The models of a recording are to be loaded, to go on from the cursor."""
+    """The models of a recording are to be loaded, to continue from the cursor."""
 
 
 class ReturnAsked(Message):

@@ -32,7 +32,7 @@ class Splash:
 
 
 def splash_lines(width: int, height: int) -> str:
-    """The lines of the opening screen in the places where Textual will put them, each after a move of the cursor."""
+    """The lines of the opening screen, each after an escape sequence that moves the cursor to its place."""
     lines = [PROGRAM, ABOUT, "", STARTING]
     first = (height - 2 - len(lines)) // 2 + 2
     moved = [f"\x1b[1;2H{PROGRAM}"]

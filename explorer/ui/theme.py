@@ -26,9 +26,9 @@ class Palette:
     text: Style
     muted: Style
     quiet: Style
-    """A choice that agrees: there to be read along, no more."""
+    """A choice that agrees with the token taken: dimmed."""
     faint: Style
-    """Absent things: the rest of a bar, a key that does nothing now."""
+    """The rest of a bar, and a key that does nothing now."""
     strong: Style
     dense: Style
     pruned: Style

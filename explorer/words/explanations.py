@@ -22,7 +22,7 @@ EXPLANATIONS = {
         "The hidden state that enters the LM head, after the final norm: the last vector a model has before it becomes "
         "words. The panel compares the dense model's h with the pruned model's h′ at this step.",
         "A cosine near 1 (↑) and a small angle (↓) mean that pruning left the direction alone; the length ratio "
-        "says how much it shrank or grew.",
+        "says how much the vector shrank or grew.",
         "cos = ⟨h, h′⟩ / (‖h‖ ‖h′‖)\n"
         "turned = ‖Δh − αh‖ / ‖h‖,  rescaled = |α|,  α = ⟨Δh, h⟩ / ‖h‖²\n"
         "Theorem 1:  1 − cos ≈ ‖Δh⊥‖² / (2‖h‖²)",
@@ -31,8 +31,7 @@ EXPLANATIONS = {
     "logit": Explanation(
         "logit space z",
         "The scores of all tokens before softmax, after any soft cap or scaling the model applies. Softmax "
-        "ignores a constant added to all of them, the raw cosine does not, so the centred cosine is the one that "
-        "means something.",
+        "ignores a constant added to all of them, and so does the centred cosine; the raw cosine does not.",
         "Trust the centred cosine (↑) and the centred distance (↓); a raw cosine far below it is a shift that "
         "changes no prediction.",
         "centred cos = cos(z − mean z, z′ − mean z′)\ndistance = √(mean of (Δz − mean Δz)²),  Δz = z′ − z\n"
@@ -46,7 +45,7 @@ EXPLANATIONS = {
         "swaps the two models.",
         "KL below 0.1 is close, above 1 the two disagree. TV is the most by which the two probabilities of any set of "
         "tokens differ; 1 − TV is how often two optimally coupled samplers choose the same token. The theorem's "
-        "estimate holds for small changes: far from the true KL, the change is not small.",
+        "estimate holds for small changes; if it is far from the true KL, the change is not small.",
         "KL(p‖q) = Σ p (log p − log q)    reverse = KL(q‖p)\n"
         "TV = ½ Σ |p − q| = max over sets A of |p(A) − q(A)|    JS ≤ ln 2\n"
         "Theorem 3:  KL ≈ Var_p(Δz) / (2T²)\n"
@@ -57,11 +56,11 @@ EXPLANATIONS = {
     "accumulated": Explanation(
         "accumulated over steps",
         "The figures of all steps up to the cursor. Survival is the chance that two samplers, coupled as well as "
-        "possible along this text, would still have written the same.",
-        "Survival starts at 100 % and falls; at 1 % the pruned model is as good as certain to have diverged. In "
-        "`free`, shared adds up pruning alone, on the dense text; own adds up each model on its own text, while both "
-        "write. Drift is own less shared over those same steps: “while both” shows the two beside each other if the "
-        "dense text is longer.",
+        "possible along this text, would still have written the same text.",
+        "Survival starts at 100 % and falls; at 1 % the pruned model has almost certainly diverged. In `free`, shared "
+        "is the effect of pruning alone, on the dense text; own is of each model on its own text, while both write. "
+        "Drift is own minus shared over those same steps; “while both” shows both of these sums if the dense text is "
+        "longer.",
         "ΣKL = Σ KL(p_t‖q_t)    survival = Π (1 − TV_t)\nhalf-life = t ln 2 / −ln survival, in tokens\n"
         "NLL = Σ −log p(y) of the tokens y taken, in nats; perplexity (ppl) = exp(NLL / tokens), of q likewise\n"
         "ppl ratio = pruned / dense = exp(mean of log p(y) − log q(y))",
@@ -78,13 +77,12 @@ EXPLANATIONS = {
     ),
     "text": Explanation(
         "the two texts",
-        "Each token is coloured by the KL at the step that wrote it, from blue for alike to orange for unlike; "
-        "from 0.25 nat on it is underlined, from 1 nat on bold as well. ┆ marks the first split, ■ an end, ◦ "
-        "half a character.",
-        "In `dense`, `pruned` and `text` one text is read by both models, and a panel titled “its own choice at each "
-        "step” is no text of its own: each token is what that model would put next after the other panel's text so "
-        "far, dim if it is the same token. In `free` each panel is a text that its model wrote, the dense one "
-        "coloured by the shared KL, the pruned one by the own KL. A click moves the cursor.",
+        "Each token is coloured by the KL at the step that wrote it, from blue (alike) to orange (unlike); it "
+        "is underlined from 0.25 nat and also bold from 1 nat. ┆ marks the first split, ■ an end, ◦ half a character.",
+        "In `dense`, `pruned` and `text` both models read one text. A panel titled “its own choice at each step” shows "
+        "the token that this model would choose next after the other panel's text; it is dim if it is the same token. "
+        "In `free` each panel shows the text that its model wrote, the dense one coloured by the shared KL, the pruned "
+        "one by the own KL. A click moves the cursor.",
         "blue  < 0.02 · 0.05 · 0.1 · 0.25 · 0.5 · 1 · 2 <  orange   (nats)",
         f"The divergence of {PAPER}. Control, direction and invisible characters appear as marks.",
     ),
@@ -102,14 +100,14 @@ EXPLANATIONS = {
         "The pruned model layer by layer: the share of zeros in each sublayer and each of its matrices, as measured in "
         "its weights. A dot is dense; a dropped sublayer no longer runs.",
         "Choose cells with the arrows, r (a range) or a (all layers); space gives them the method "
-        "and amount beside, d drops them, 0 restores them. Changes are marked until Enter applies them.",
+        "and amount on the right, d drops them, 0 restores them. Changes are marked until Enter applies them.",
         "share = zeros / weights of the matrix",
         "Counted in the weights, not taken from the setting.",
     ),
     "before-after": Explanation(
         "before → after",
-        "The accumulated figures of the setting before and of the present one, over the same steps and forced tokens. "
-        "One pair is over all that both have measured, the other up to where the cursor was.",
+        "The accumulated figures of the previous and of the present setting, over the same steps and forced tokens. "
+        "One pair covers all steps that both have measured, the other the steps up to where the cursor was.",
         "↓ and ↑ say which way is closer to the dense model. “by ΣKL” says whether the present setting is better or "
         "worse. If one setting has fewer steps, the frame says how many are compared.",
         "worse: ΣKL after > ΣKL before, on the shared context",

@@ -21,7 +21,7 @@ class Scope(StrEnum):
 
 
 class Better(StrEnum):
-    """Which way the pruned model is closer to the dense one, as a quiet arrow."""
+    """The direction in which the pruned model is closer to the dense one, as an arrow."""
 
     HIGHER = "↑"
     LOWER = "↓"
@@ -87,7 +87,7 @@ _RATIOS = {
     "p.amplification_h": ("p.gap", "h.gap"),
     "p.amplification_z": ("p.gap", "z.gap"),
 }
-"""Figures that are one figure over another: an estimate over what it estimates, a space over an earlier one."""
+"""Figures that are ratios: an estimate to the measured figure, a change in one space to that in an earlier one."""
 FLOAT_NOISE = 1e-6
 """A measured 1 - cosine below this is rounding error, and a ratio to it has no meaning."""
 

@@ -63,7 +63,7 @@ def percent(value: float) -> str:
 
 
 def whole_percent(value: float) -> str:
-    """A part of a whole in whole percents; may be negative."""
+    """A share in whole percents; may be negative."""
     return odd(value) or f"{round(100 * value)} %".replace("-", "−")
 
 
@@ -84,7 +84,7 @@ def rank(value: float) -> str:
 
 
 def plain(value: float) -> str:
-    """A bound on an axis: as short as it gets."""
+    """A bound on an axis, as short as possible."""
     if name := odd(value):
         return name
     text = f"{value:g}" if value == 0 or abs(value) >= 0.01 else f"{value:e}".replace(".000000", "")

@@ -22,10 +22,10 @@ def pause_sentence(pause: RunPaused) -> str:
             return met_sentence(pause.met) if pause.met else "A condition is met."
         case Why.STEPS:
             left = f", and {pause.left:,} tokens of the text are left" if pause.left else ""
-            more = f"; running again goes on for {pause.more} more" if pause.more else ""
+            more = f"; running again does {pause.more} more" if pause.more else ""
             return f"{pause.step} steps are done{left}{more}."
         case Why.CONTEXT:
-            return f"The models read no more than this: {pause.step} steps after the prompt."
+            return f"The models' maximum context is reached after {pause.step} steps."
         case Why.ENDED:
             return f"The text ended at step {pause.step}."
         case Why.TEXT:
@@ -33,15 +33,17 @@ def pause_sentence(pause: RunPaused) -> str:
         case Why.INVALID:
             return _invalid(pause)
         case Why.MEASURED:
-            return f"The same {_steps(pause.step)} measured under this setting."
+            have = "step has" if pause.step == 1 else f"{pause.step} steps have"
+            return f"The same {have} been measured under this setting."
         case Why.KNOWN:
-            return f"{_steps(pause.step)} measured under this setting before."
+            these = "This step was" if pause.step == 1 else f"These {pause.step} steps were"
+            return f"{these} measured earlier under this setting."
         case Why.CONTINUED:
-            return "No recorded step before the cursor."
+            return "There is no recorded step before the cursor."
         case Why.RECORDED:
             return "The recording ends here."
         case Why.CUT:
-            return f"The recording is cut off after step {pause.step}, within a line."
+            return f"The recording is cut off after step {pause.step}, in the middle of a line."
         case Why.OPEN:
             return f"No end is recorded after step {pause.step}: the file is still being written, or was cut off."
 
@@ -72,8 +74,4 @@ def _invalid(pause: RunPaused) -> str:
     if pause.invalid is None:
         return "A model computed NaN or infinity."
     where = f" from {pause.invalid.layer} on" if pause.invalid.layer else ""
-    return f"The {pause.invalid.model} model computed NaN or infinity{where}: it has no token to offer."
-
-
-def _steps(count: int) -> str:
-    return f"{count} steps are" if count > 1 else "1 step is"
+    return f"The {pause.invalid.model} model computed NaN or infinity{where}, so it can't choose a token."

@@ -13,9 +13,9 @@ NOTHING = (
     "Space runs them, n measures a single step.",
 )
 CLOSE_KL = 0.1
-"""Below this KL, in nats, the first choices say more than the token that carries it."""
+"""Below this KL, in nats, the first choices say more than the token that carries most of the KL."""
 NAMED_SHARE = 0.1
-"""The share of the KL from which on a token is named as what changed."""
+"""A token is named as the cause of the change if it holds at least this share of the KL."""
 WORDS = (
     (0.01, "practically alike"),
     (CLOSE_KL, "nearly alike"),
@@ -38,7 +38,7 @@ def sentences(record: StepRecord | None, diverges_at: int | None = None, *, scor
 
 
 def scored_token(record: StepRecord | None) -> str:
-    """The token that a given text has here, and how likely either model finds it; "" if it can't be said."""
+    """The token that a given text has here, with its probability under either model; "" if there is none."""
     taken = record.taken if record is not None else None
     if taken is None:
         return ""
@@ -47,7 +47,7 @@ def scored_token(record: StepRecord | None) -> str:
 
 
 def step(record: StepRecord) -> str:
-    """The step itself, on the shared context if there is one."""
+    """The sentence about the step, on the shared context if there is one."""
     if record.invalid is not None:
         return (
             f"The {record.invalid.model} model computed NaN or infinity here, first in {record.invalid.layer}, "
@@ -88,25 +88,25 @@ def _word(kl: float) -> str:
 
 
 def context(record: StepRecord, diverges_at: int | None = None) -> str:
-    """The place of the step in the run, whose texts diverge at `diverges_at`."""
+    """The sentence about the step's place in the run, whose texts diverge at `diverges_at`."""
     if not record.same_context and record.own is not None and record.shared is not None:
         return _drift(record.own.p.kl, record.shared.p.kl, diverges_at)
     if record.sum.first_split == record.step and record.dense and record.pruned:
         choices = f"{quoted(record.dense.token)} against {quoted(record.pruned.token)}"
-        own = " From here each text goes its own way." if record.diverges else ""
+        own = " The texts diverge here." if record.diverges else ""
         return f"The first different choices: {choices}.{own}"
     if record.diverges and record.taken and record.taken_pruned:
-        tokens = f"{quoted(record.taken.token)} and {quoted(record.taken_pruned.token)}"
-        return f"The texts take {tokens}: from here each goes its own way."
+        tokens = f"{quoted(record.taken.token)} against {quoted(record.taken_pruned.token)}"
+        return f"The texts diverge here: {tokens}."
     if record.invalid is not None or record.shared is None:
         return ""
     if record.pruned is None:
         return "The pruned text has ended. The shared figures continue."
     chance = numbers.chance(record.sum.survival)
     if record.sum.first_split is None:
-        return f"All choices agree so far; two samplers would still agree with a chance of {chance}."
+        return f"All choices agree so far; two samplers agree with chance {chance}."
     agreed = numbers.percent(record.sum.agree_rate)
-    return f"So far {agreed} of the first choices agree; two samplers still would with a chance of {chance}."
+    return f"So far {agreed} of the first choices agree; two samplers agree with chance {chance}."
 
 
 def _nothing_shared(record: StepRecord) -> str:
@@ -129,7 +129,7 @@ def _detail(shared: Comparison, *, with_share: bool = True) -> str:
     if shared.p.kl < CLOSE_KL:
         if same:
             return f"; both find {quoted(dense.token)} most likely"
-        return f", though the first places are swapped: {quoted(dense.token)}, {quoted(pruned.token)}"
+        return f", though the first choices differ: {quoted(dense.token)} against {quoted(pruned.token)}"
     worst = max(shared.top, key=lambda row: row.kl_share)
     if worst.kl_share < NAMED_SHARE:
         spread = ": the change is spread over many tokens"
@@ -141,7 +141,7 @@ def _detail(shared: Comparison, *, with_share: bool = True) -> str:
 
 
 def _flatness(shared: Comparison) -> str:
-    """How many tokens each model hesitates between: its entropy."""
+    """Both models' entropies, which say how flat their distributions are."""
     dense, pruned = (numbers.significant(h, 2) for h in (shared.p.entropy_dense, shared.p.entropy_pruned))
     return f"entropies: dense {dense}, pruned {pruned} nat"
 
@@ -161,9 +161,11 @@ def _drift(own: float, shared: float, diverges_at: int | None) -> str:
     if not (math.isfinite(own) and math.isfinite(shared)):
         return f"The texts diverged {where}."
     if own <= shared:
-        return f"The texts diverged {where}, but the own KL ({numbers.significant(own)}) is no larger."
+        return f"The texts diverged {where}, but the KL on own texts ({numbers.significant(own)}) is no larger."
     share = (own - shared) / own
     if share >= 0.5:
         how = "nearly all" if share > 0.9 else "mostly"
         return f"The texts diverged {where}, so the own KL of {numbers.significant(own)} is {how} drift."
-    return f"The texts diverged {where}, but most of the own KL of {numbers.significant(own)} is pruning itself."
+    return (
+        f"The texts diverged {where}, but most of the own KL of {numbers.significant(own)} comes from pruning itself."
+    )

@@ -1,4 +1,4 @@
-"""Tokens on a screen: whatever a model wrote is data, shown so that it can neither act nor hide."""
+"""Shows tokens as text. A model's output is data: it can neither act on the terminal nor hide in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ELIDED = ("\ufe0e", "\ufe0f")
 """Variation selectors: they choose a glyph and terminals disagree on its width."""
 _QUOTED = re.compile(r'"[^"]*"')
 _HELD = "\ue000"
-"""Stands for a space at which no line ends; `flowing` leaves no such character in what is shown."""
+"""Replaces a space at which no line may break; `flowing` never leaves this character in a text."""
 
 
 def flowing(text: str) -> str:
@@ -33,7 +33,7 @@ def quoted(token: str) -> str:
 
 
 def fit(text: str, width: int) -> str:
-    """The text in exactly so many cells: padded, or cut with an ellipsis; wide characters are never halved."""
+    """The text in exactly `width` cells: padded, or cut with an ellipsis; wide characters are never halved."""
     if width <= 0:
         return ""
     size = cell_len(text)
@@ -49,7 +49,7 @@ def fit(text: str, width: int) -> str:
 
 
 def fit_quoted(token: str, width: int) -> str:
-    """`quoted`, in exactly so many cells; a token that is cut keeps its closing mark."""
+    """The quoted token in exactly `width` cells; a token that is cut keeps its closing mark."""
     whole = quoted(token)
     if cell_len(whole) <= width or width < 4:
         return fit(whole, width)
@@ -57,8 +57,9 @@ def fit_quoted(token: str, width: int) -> str:
 
 
 def wrapped(sentence: str, width: int) -> list[str]:
-    """A sentence in lines of at most so many cells, that end between words; what is in quotation marks is one word.
-    None of an empty one."""
+    """A sentence in lines of at most `width` cells, which break between words; a quotation counts as one word.
+
+    An empty sentence has no lines."""
     if not sentence:
         return []
     held = _QUOTED.sub(lambda found: found[0].replace(" ", _HELD), sentence)

@@ -267,7 +267,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
     PALETTE,
 )
 NEED_MODELS = (has_models, can_fork, is_live)
-"""What makes a command one that a recording alone can't do."""
+"""Conditions of the commands that a recording alone can't do."""
 BY_ACTION = {action.partition("(")[0]: command for command in MAIN_COMMANDS for action in command.keys.values()}
 
 

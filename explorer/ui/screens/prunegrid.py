@@ -29,7 +29,7 @@ from probes.schema.requests import Cancel
 
 MADE_ELSEWHERE = "made elsewhere, shown as measured; x on the main screen makes a pruned model here"
 Way = Callable[[Source, View], bool]
-"""A way to another setting; False if it leads nowhere."""
+"""A way to another setting; returns False if there is none."""
 
 
 class PruneGrid(Page):
@@ -79,7 +79,7 @@ class PruneGrid(Page):
         self.query_one(KeyLine).show(self.key_hints())
 
     def _read(self) -> None:
-        """Begins again from the present setting if that has changed."""
+        """Reads the plan from the present setting again, if the setting has changed."""
         header = self._view.header
         report = header.prune if header else None
         if report is None or report is self._report or header is None:
@@ -198,7 +198,8 @@ class PruneGrid(Page):
             return
         if setting is None:
             self.notify(
-                "A pruned model needs something pruned. u goes back to an earlier setting.", title="Nothing left"
+                "Nothing would be pruned. Prune at least one cell, or press u for the previous setting.",
+                title="Not applied",
             )
             return
         self._history.ask(self._source, self._view, setting)
@@ -211,7 +212,7 @@ class PruneGrid(Page):
         self._go(self._history.redo, "There is no later setting.")
 
     def action_flip(self) -> None:
-        self._go(self._history.flip, "There is no other setting so far.")
+        self._go(self._history.flip, "There is no other setting yet.")
 
     def action_keep(self) -> None:
         from explorer.ui.screens.prune import save_setting
@@ -243,6 +244,6 @@ class PruneGrid(Page):
             self.close_zoom()
         elif self._view.work is not None:
             self._source.ask(Cancel())
-            self.notify("It stops as soon as what is being computed is done.", title="Stopping")
+            self.notify("It stops when the present computation is done.", title="Stopping")
         else:
             self.app.pop_screen()

@@ -61,14 +61,14 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
             "minus": "nudge(False)",
         },
         "1–9 + −",
-        "Sets the amount in tenths, or 0.05 more or less. The slider takes the mouse.",
+        "Sets the amount in tenths, or 0.05 more or less. The slider can be clicked.",
         label="amount",
         weight=5,
     ),
     Command(
         {"p": "pattern"},
         "p",
-        "Takes an N:M pattern in place of a ratio, the next one each time.",
+        "Uses an N:M pattern in place of a ratio; each press takes the next one.",
         label="N:M",
         name="Brush: Next pattern",
         weight=1,
@@ -86,7 +86,7 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
     Command(
         {"u": "undo"},
         "u",
-        "Goes back to the setting before.",
+        "Goes back to the previous setting.",
         label="undo",
         name="Settings: Undo",
         when=lambda screen: screen.ready and screen.tried.place > 0,
@@ -94,7 +94,7 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
     Command(
         {"U,shift+u": "redo"},
         "U",
-        "Goes on to the setting that was undone.",
+        "Returns to the setting that was undone.",
         label="redo",
         name="Settings: Redo",
         when=lambda screen: screen.ready and screen.tried.place + 1 < len(screen.tried.settings),
@@ -131,7 +131,7 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
     Command(
         {"escape": "leave"},
         "Esc",
-        "Goes back, or stops what is being computed. Unapplied changes are kept.",
+        "Goes back, or cancels the work in progress. Unapplied changes are kept.",
         label="back",
         name="Plan: Back",
         weight=3,

@@ -33,7 +33,7 @@ FIELDS = (
     Field("seed", "seed", "one seed for both models"),
     Field("analysis", "analysis temperature", "T of the compared distributions; empty takes the sampler's, or 1"),
     Field("steps", "steps", "the longest run; empty is 128, or all of a text"),
-    Field("text", "text", "the reference to score, for the context `text`"),
+    Field("text", "text", "the text to score, with the context `text`"),
 )
 
 

@@ -25,7 +25,7 @@ OUTCOME_FIGURES = summary_figures(
     "first_split",
 )
 ROOMY_PAIR = 17
-"""Cells from which on two figures and the arrow between them have air."""
+"""With at least this many cells, two figures and the arrow between them are spaced out."""
 NAME_WIDTH = 13
 """Cells of the longest name."""
 

@@ -66,7 +66,7 @@ class Chart(LineWidget):
                 self.redraw()
 
     def _looks(self, picture: Picture) -> object:
-        """A value that is equal if the picture of a long path looks the same, as it mostly does after one more step.
+        """A key of a long path's picture. Pictures that look the same, as mostly after one more step, have equal keys.
 
         None for a short path."""
         width, height = self.size

@@ -19,12 +19,12 @@ from explorer.words.summary_figures import Written
 from explorer.words.token_text import fit, flowing
 
 ENTRIES = 4
-"""The most that can be told apart on one chart."""
+"""The most recordings whose lines can be distinguished in one chart."""
 SIGNS = "━┅┈╍"
 """How each entry's line looks, in words."""
 DASHES: tuple[Dash, ...] = (SOLID, DASHED, DOTTED, LONG)
 ROOMY_COLUMN = 10
-"""Cells of a column from which on a difference is written with all its digits."""
+"""A column of at least this many cells shows a difference with all its digits."""
 ROLES = ("dense", "pruned", "text", "muted")
 """The palette's style of each entry's line."""
 

@@ -186,12 +186,12 @@ class LayerGrid(LineWidget, can_focus=True):
 
 
 def _treatments(plan: Plan, part: Part, matrices: Iterable[MatrixReport]) -> object:
-    """All that a plan does to a cell of the grid."""
+    """Every planned treatment of a cell of the grid."""
     return part in plan.dropped or (plan.treatments.get(part), [plan.treatments.get(m.name) for m in matrices])
 
 
 def _state(plan: Plan, part: Part, matrices: Iterable[MatrixReport]) -> str:
-    """What a plan does to a cell, short enough for a column."""
+    """The planned state of a cell, short enough for a column."""
     if part in plan.dropped:
         return "drop"
     if (treatment := plan.treatments.get(part)) is not None:

@@ -51,7 +51,7 @@ class LineWidget(FramedWidget):
         self._strips: dict[int, Strip] = {}
         self._drawn_for = self._inside = Size(-1, -1)
         self._corner = Offset(0, 0)
-        """Where the content begins in the widget."""
+        """The place in the widget at which its content begins."""
         self._palette: Palette | None = None
         self._base: Style | None = None
         self._full: dict[Style | None, Style] = {}

@@ -194,7 +194,7 @@ def why_empty(record: StepRecord | None) -> str:
 
 
 def ranks(dense: float, pruned: float) -> str:
-    """Both ranks in 13 cells around an arrow. It moves if one rank is above 9 999, as the other is small then."""
+    """Both ranks in 13 cells around an arrow. The arrow moves if one rank is above 9 999."""
     first, second = numbers.rank(dense), numbers.rank(pruned)
     return f"{first:>{max(1, min(5, 10 - len(second)))}} → {second}".ljust(13)
 

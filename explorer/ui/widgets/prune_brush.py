@@ -18,7 +18,7 @@ METHODS = tuple(method for method in Method if method.unstructured or method.str
 PATTERNS: tuple[Amount, ...] = (Pattern(2, 4), Pattern(4, 8), Pattern(1, 4))
 AMOUNT_STEP = 0.05
 TIGHT = 7
-"""Up to this many lines none is left empty."""
+"""A brush of at most this many lines leaves none empty."""
 SLIDER = 20
 """Cells of the slider, and steps from 0 to 1."""
 

@@ -25,7 +25,7 @@ class RepaintCache(Widget):
     """Caches rendered lines and renders again only those marked dirty."""
 
     CACHED: ClassVar[bool] = os.environ.get(VARIABLE) != "0"
-    """If False, Textual renders as it does by itself, and none of its private parts has a say here."""
+    """If False, Textual renders as usual, and nothing here uses its private parts."""
 
     _given: tuple[Region, Size, list[Strip]] | None = None
     """The lines rendered last, with the region they cover and the size of the widget."""
@@ -62,7 +62,7 @@ class RepaintCache(Widget):
             self._only = None
 
     def _set_dirty(self, *regions: Region) -> None:
-        """Every way to a repaint leads through here; were that to change, every picture of a screen would."""
+        """Every repaint passes through here. If Textual changed that, every snapshot of a screen would fail."""
         if not self.CACHED:
             super()._set_dirty(*regions)
             return

@@ -61,24 +61,24 @@ class Status(LineWidget):
 
 
 def sentence(view: View, width: int) -> str:
-    """The most useful sentence now, besides the figures, in about so many cells."""
+    """The most useful sentence now, besides the figures, in about `width` cells."""
     if view.phase is Phase.READY:
         return ""
     if not view.following:
-        now = "still running" if view.running else "at rest"
-        return f"Looking back: {view.behind} behind the newest step ({now}). End follows again."
+        behind = "1 step" if view.behind == 1 else f"{view.behind} steps"
+        return f"{behind} behind the newest ({'still running' if view.running else 'paused'}). End returns to it."
     if view.running:
         return f"Plays {playing(view)}." if view.playback else ""
     if view.pause is None:
         branch = view.branches[view.branches.current]
-        return f"Branch {branch.id}, from step {branch.step} on. Space goes on." if branch.id and view.live else ""
+        return f"Branch {branch.id}, from step {branch.step} on. Space continues." if branch.id and view.live else ""
     reason = flowing(pause_sentence(view.pause))
     if view.playback is not None:
         ways = play_keys(view.playback)
-        # A long sentence gives way to the keys, which are shown nowhere else on the screen.
+        # A long sentence is cut to make room for the keys, which are shown nowhere else on the screen.
         room = width - cell_len(ways) - 1
         return f"{reason if cell_len(reason) <= room else fit(reason, room)} {ways}".strip()
-    return f"Stopped as asked: {reason}" if view.pause.why is Why.UNTIL else reason
+    return f"Paused: {reason}" if view.pause.why is Why.UNTIL else reason
 
 
 def play_keys(playback: PlaybackChanged) -> str:

@@ -79,7 +79,7 @@ class Title(LineWidget):
         return parts
 
     def _place(self, view: View, header: RunHeader) -> list[TitlePart]:
-        """Where the cursor is and what is going on."""
+        """The step at the cursor and the state of the run."""
         palette = self.palette
         limit = last_step(view, header)
         parts = [TitlePart(90, [(f"step {view.cursor}/{limit}", palette.strong)])]
@@ -181,4 +181,4 @@ _STATES = {
     Why.CUT: "■ no end recorded",
     Why.OPEN: "■ no end recorded",
 }
-"""The state of a run by why it is paused; for any other reason it can go on."""
+"""The state of a run by the reason for its pause; after any other reason it can continue."""

@@ -61,7 +61,7 @@ class WordWrap:
             self._append(Word(step, shown, size, mark))
 
     def _wrap(self, shown: str) -> None:
-        """Begins a new line, and moves the beginning of the word there that this token continues."""
+        """Begins a new line. If this token continues a word, the beginning of the word moves there too."""
         line = self.lines[-1]
         start = len(line)
         if not shown.startswith(" "):

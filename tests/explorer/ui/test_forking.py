@@ -99,4 +99,4 @@ async def test_a_token_that_is_taken_already_makes_no_equal_branch() -> None:
 async def test_a_fork_says_that_it_waits() -> None:
     async with on_stage(scripted(Follow.DENSE), 9) as (app, pilot):
         await press(pilot, "left", "left", "down", "enter")
-        assert "Branch 1, from step 7 on. Space goes on." in text_of(app, "Status")
+        assert "Branch 1, from step 7 on. Space continues." in text_of(app, "Status")

@@ -18,9 +18,9 @@ from tests.support.stage import LARGE, on_stage, screen_text, scripted, settle
 from tests.support.stage import explorer as explorer_on
 
 NAMES = ("exp[lr=1e-4]", "[/bold]", "[red", "a[@click=app.quit]b[/]")
-"""What experiment trackers write into names, what would close a style, and what would be a link."""
+"""Names as experiment trackers write them, the end of a style, and a link."""
 READ_MARKUP = {"Static", "Label", "OptionList", "SelectionList", "Button", "Checkbox", "RadioButton", "Link", "Digits"}
-"""Textual's widgets that read markup in their text unless they are told not to."""
+"""Textual's widgets that read markup in their text unless an option forbids it."""
 
 
 def nodes() -> Iterator[tuple[Path, ast.AST]]:

@@ -1,4 +1,4 @@
-"""What a person must know of a run can be read again, and the title keeps room for what is missing."""
+"""Notes and warnings of a run can be shown again, and the title keeps room for what was removed."""
 
 from __future__ import annotations
 

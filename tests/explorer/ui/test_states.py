@@ -21,7 +21,7 @@ from tests.support.stage import MIDDLE, SMALL, on_stage, press, screen_text, scr
 
 
 class Waiting(ToySource):
-    """A source that is not ready until it is told to be."""
+    """A source that is not ready until the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ async def test_looking_back_while_it_runs_says_how_far_and_end_returns() -> None
     [
         (Accidents(dense_ends=20, pruned_ends=22), 99, "■ ended", "The text ended at step 22."),
         (Accidents(invalid=12), 99, "■ invalid", "The pruned model computed NaN or infinity"),
-        (Accidents(), 128, "■ limit reached", "128 steps are done; running again goes on for 128 more."),
+        (Accidents(), 128, "■ limit reached", "128 steps are done; running again does 128 more."),
     ],
 )
 async def test_a_run_that_stands_still_says_why(accidents: Accidents, steps: int, state: str, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""The sentences on why a run is paused, from values alone; those of older recordings are read back into values."""
+"""A pause is a value, and its sentence follows from the value. Sentences of older recordings become values again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ from probes.schema.record import Invalid
 from probes.schema.until import Met
 
 SENTENCES = [
+    (RunPaused(1, Why.ASKED, 3), "Paused after step 3."),
+    (RunPaused(1, Why.FAILED, 3), "Stopped after step 3."),
+    (RunPaused(1, Why.STEPS, 16), "16 steps are done."),
+    (RunPaused(1, Why.STEPS, 16, more=12), "16 steps are done; running again does 12 more."),
+    (RunPaused(1, Why.STEPS, 16, left=1234), "16 steps are done, and 1,234 tokens of the text are left."),
+    (RunPaused(1, Why.CONTEXT, 96), "The models' maximum context is reached after 96 steps."),
+    (RunPaused(1, Why.ENDED, 65), "The text ended at step 65."),
+    (RunPaused(1, Why.TEXT, 65), "The given text ends at step 65."),
+    (
+        RunPaused(1, Why.INVALID, invalid=Invalid("pruned", "model.layers.3")),
+        "The pruned model computed NaN or infinity from model.layers.3 on, so it can't choose a token.",
+    ),
+    (
+        RunPaused(1, Why.INVALID, invalid=Invalid("dense", "")),
+        "The dense model computed NaN or infinity, so it can't choose a token.",
+    ),
+    (RunPaused(1, Why.MEASURED, 12), "The same 12 steps have been measured under this setting."),
+    (RunPaused(1, Why.MEASURED, 1), "The same step has been measured under this setting."),
+    (RunPaused(1, Why.KNOWN, 8), "These 8 steps were measured earlier under this setting."),
+    (RunPaused(1, Why.KNOWN, 1), "This step was measured earlier under this setting."),
+]
+"""Pauses with the sentences that people read now."""
+
+OLD_SENTENCES = [
     (RunPaused(1, Why.ASKED, 3), "Paused after step 3."),
     (RunPaused(1, Why.FAILED, 3), "Stopped after step 3."),
     (RunPaused(1, Why.STEPS, 16), "16 steps are done."),
@@ -33,14 +57,16 @@ SENTENCES = [
     (RunPaused(1, Why.MEASURED, 12), "The same 12 steps are measured under this setting."),
     (RunPaused(1, Why.KNOWN, 1), "1 step is measured under this setting before."),
 ]
-"""Pauses whose sentence says all of their data."""
+"""Pauses with the sentences that recordings of format 1 hold in their place."""
 
 
 @pytest.mark.parametrize(("pause", "sentence"), SENTENCES, ids=[sentence for _, sentence in SENTENCES])
-def test_every_reason_has_its_sentence_and_an_older_recording_of_it_is_the_same_value(
-    pause: RunPaused, sentence: str
-) -> None:
+def test_a_pause_says_why_the_run_is_paused(pause: RunPaused, sentence: str) -> None:
     assert pause_sentence(pause) == sentence
+
+
+@pytest.mark.parametrize(("pause", "sentence"), OLD_SENTENCES, ids=[sentence for _, sentence in OLD_SENTENCES])
+def test_the_sentence_of_an_older_recording_becomes_the_same_value(pause: RunPaused, sentence: str) -> None:
     old = '{"kind":"paused","at":1.0,"run":1,"why":"asked","reason":' + f'"{sentence}"' + "}"
     found, _ = decode(old.encode(), 1)
     assert found.event == pause  # type: ignore[union-attr]  # it is a known kind

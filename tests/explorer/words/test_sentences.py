@@ -78,18 +78,18 @@ def test_the_first_split_names_both_choices() -> None:
     assert record.pruned is not None
     second = reading.context(record)
     assert f'"{record.dense.token}" against "{record.pruned.token}"' in second
-    assert "each text goes its own way" in second
+    assert "The texts diverge here." in second
     other = next(record for record in scripted(Follow.DENSE).records(40) if record.split)
-    assert "its own way" not in reading.context(other)
+    assert "diverge" not in reading.context(other)
 
 
 def test_a_fork_to_the_other_models_choice_does_not_part_the_texts() -> None:
     record = next(record for record in scripted().records(40) if record.split)
     assert record.taken_pruned is not None
     forced = replace(record, taken=replace(record.taken_pruned, forced=True))
-    assert "own way" in reading.context(record)
+    assert "The texts diverge here" in reading.context(record)
     assert reading.context(forced).startswith("The first different choices")
-    assert "own way" not in reading.context(forced)
+    assert "diverge" not in reading.context(forced)
 
 
 def later_diverged() -> list[StepRecord]:
@@ -111,10 +111,8 @@ def test_drift_counts_from_where_the_tokens_differ_not_from_the_first_different_
     assert diverges.sum.first_split != diverges.step == columns.diverges_at
     assert diverges.taken is not None
     assert diverges.taken_pruned is not None
-    tokens = f'"{diverges.taken.token}" and "{diverges.taken_pruned.token}"'
-    assert (
-        reading.context(diverges, columns.diverges_at) == f"The texts take {tokens}: from here each goes its own way."
-    )
+    tokens = f'"{diverges.taken.token}" against "{diverges.taken_pruned.token}"'
+    assert reading.context(diverges, columns.diverges_at) == f"The texts diverge here: {tokens}."
     assert f"diverged at step {diverges.step}" in reading.context(path[-1], columns.diverges_at)
 
 

@@ -74,7 +74,7 @@ def test_wrapped_lines_fit_and_lose_nothing_but_spaces(text: str, width: int) ->
 
 
 def test_a_token_in_a_sentence_is_not_taken_apart_at_its_spaces() -> None:
-    sentence = f"The texts take {quoted('  ')} and {quoted(' sold')}: from here each goes its own way."
+    sentence = f"The texts diverge here: {quoted('  ')} against {quoted(' sold')}."
     for width in range(12, 80):
         told = "\n".join(wrapped(sentence, width))
         assert '"  "' in told
