@@ -21,7 +21,7 @@ from probes.schema.prune_setting import BadSetting, Setting, parse
 
 FIELD_WIDTH = 56
 """Up to this length a setting fits into its field, so that carets under it point at the fault."""
-SETTING_EXAMPLES = (
+OFFERED_EXAMPLES = (
     ("wanda:0.5", "half of all weights, by |weight|·activation"),
     ("magnitude:0.3", "the smallest 30 % of each matrix"),
     ("sparsegpt:2:4", "two of every four, the rest corrected"),
@@ -68,8 +68,8 @@ class AskSetting(Dialog[Setting]):
         except PhierError as problem:
             self.notify(problem.message, title=problem.title)
         about = {text: f"“{flowing(name)}”" for text, name in self._names.items()}
-        about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(SETTING_EXAMPLES)}
-        about |= {text: words for text, words in SETTING_EXAMPLES if text not in about}
+        about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(OFFERED_EXAMPLES)}
+        about |= {text: words for text, words in OFFERED_EXAMPLES if text not in about}
         yield OfferedSettings(*(Option(_offer(text, words), id=text) for text, words in about.items()), markup=False)
         yield Static(RUNS_AGAIN, id="about", classes="hint", markup=False)
 
@@ -120,7 +120,7 @@ class AskSetting(Dialog[Setting]):
             self.app.push_screen(MessageDialog(problem.title, problem.message, problem.hint))
             return
         other = self._names.get(setting)
-        words = f"“{flowing(other)}”" if other else dict(SETTING_EXAMPLES).get(setting, "earlier")
+        words = f"“{flowing(other)}”" if other else dict(OFFERED_EXAMPLES).get(setting, "earlier")
         self.query_one(OptionList).replace_option_prompt(setting, _offer(setting, words))
         self.query_one("#about", Static).update(f"“{flowing(name)}” is deleted.")
 
