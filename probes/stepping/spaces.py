@@ -209,7 +209,7 @@ def _hidden(sums: dict[str, float]) -> HiddenFigures:
         cos=_cosine("h", sums, both_zero=square == square_pruned == 0),
         # The part of h' across h is that of Δh as well. Rounding only lengthens it: by h beside a small h', and by h'
         # beside a small Δh. Equal vectors have an angle of exactly 0 so.
-        angle=math.degrees(math.atan2(min(across, orthogonal), along)),
+        angle=math.degrees(math.atan2(min(across, orthogonal), along)) if square_pruned else math.nan,
         length_ratio=_over(math.sqrt(square_pruned), math.sqrt(square)),
         parallel=parallel,
         orthogonal=orthogonal,
@@ -229,7 +229,7 @@ def _logits(one: _Position, vocabulary: int) -> LogitFigures:
         rms_centred=math.sqrt(sums["dz.squares_centred"] / vocabulary),
         mean_abs=sums["dz.sum_abs"] / vocabulary,
         max_abs=sums["dz.max_abs"],
-        top5_rms=math.sqrt(math.fsum(change * change for change in changes) / len(changes)),
+        top5_rms=math.hypot(*changes) / math.sqrt(len(changes)),
         parallel=parallel,
         orthogonal=orthogonal,
     )

@@ -220,6 +220,16 @@ def test_a_cosine_is_undefined_beside_nothing_and_one_between_two_nothings() -> 
     assert compared(none, none, z, z).h.cos == 1
 
 
+def test_an_angle_is_undefined_beside_nothing() -> None:
+    z, one, none = of(torch.zeros(4)), torch.ones(3), torch.zeros(3)
+    assert all(math.isnan(compared(*pair, z, z).h.angle) for pair in ((one, none), (none, one), (none, none)))
+
+
+def test_the_change_of_the_five_largest_logits_may_be_huge() -> None:
+    z, h = torch.zeros(WIDE, dtype=torch.float64), torch.ones(2)
+    assert compared(h, h, of(z), of(z + 1.3e154)).z.top5_rms == pytest.approx(1.3e154)
+
+
 def test_what_lies_in_the_scratch_changes_nothing() -> None:
     torch.manual_seed(1)
     h, h2, z, z2 = torch.randn(8), torch.randn(8), of(torch.randn(WIDE)), of(torch.randn(WIDE))
