@@ -114,6 +114,11 @@ def replacing_forward(model: nn.Module, replacements: Mapping[str, Callable[[For
         yield
 
 
+def at_gradient(tensor: Tensor, see: Callable[[Tensor], None]) -> None:
+    """Calls `see(gradient)` when a backward pass reaches a tensor, as long as the tensor lasts."""
+    tensor.register_hook(see)
+
+
 def first_of(output: object) -> Tensor:
     """The hidden state among what a block or a sublayer returns."""
     hidden = output[0] if isinstance(output, tuple) else output

@@ -98,3 +98,5 @@ class Swaps:
     """The sum of all heals by the KL: 1 if they add up. None if the KL is 0."""
     control: float
     """What the KL changes by if nothing is exchanged; anything but 0 is an error."""
+    rank_correlation: float | None = None
+    """Spearman's, of the heals and their estimates; None without estimates, or if one of the two is constant."""
