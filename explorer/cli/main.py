@@ -7,6 +7,7 @@ import copy
 import click
 
 from explorer.cli.bench import bench_command
+from explorer.cli.explain import explain_command
 from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
 from explorer.cli.prune import inspect_command, prune_command
@@ -15,6 +16,7 @@ from explorer.cli.run import run_command
 
 _COMMANDS = (
     run_command,
+    explain_command,
     prune_command,
     inspect_command,
     recordings_command,

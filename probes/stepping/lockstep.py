@@ -136,6 +136,10 @@ class Lockstep:
         """The ids below it are compared."""
         return self._vocabulary
 
+    def piece(self, token_id: int) -> str:
+        """A token alone, as text."""
+        return self._tokens.piece(token_id)
+
     def shared_context(self, step: int) -> list[int]:
         """The tokens before a step on the context that both models read there, which in `free` is the dense one.
 

@@ -1,0 +1,95 @@
+"""`phier explain`: which sublayers a token broke in, at one step or over a span of steps."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from explorer.cli.options import ShellCommand, Typed, option, takes
+from explorer.cli.read_options import pair_spec, run_settings
+from probes.schema.errors import BadInput
+from probes.schema.settings import RunSettings
+from probes.schema.spec import PairSpec
+
+if TYPE_CHECKING:
+    from probes.schema.record import StepRecord
+    from probes.stepping.lockstep import Lockstep
+
+_SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
+
+
+@click.command("explain", cls=ShellCommand)
+@takes(PairSpec)
+@takes(RunSettings)
+@option("--at", type=int, metavar="STEP", section="Run", help="The step to explain. [default: the first split]")
+@option("--span", default="", metavar="A:B", section="Run", help="Explain steps A to B together.")
+@option("--json", is_flag=True, help="Print one JSON object instead of tables.")
+def explain_command(typed: Typed, at: int | None, span: str, json: bool) -> None:
+    """Show which layers pruning broke a token in, and what each would heal."""
+    settings, steps = run_settings(typed), _asked(at, span)
+    if steps:
+        typed.refuse(("steps",), "with --at or --span, which say how far to step", "Leave it out.")
+    if settings.sampling.greedy:
+        typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
+    spec = pair_spec(typed)
+    from probes.early import check_early
+
+    check_early(spec)
+    from rich.console import Console
+
+    from explorer.cli.explain_table import explained_object, print_explained
+    from explorer.cli.live_table import print_json
+    from explorer.cli.progress_bar import Bar
+    from explorer.cli.run_loop import tell_notes
+
+    with Bar(Console(stderr=True)) as bar:
+        from probes.explain.step import explain
+        from probes.pair import load_pair
+
+        pair = load_pair(spec, bar.work)
+        prompt = pair.prompt(settings)
+        header = pair.header(settings, prompt)
+        with pair.lockstep(settings, prompt) as lockstep:
+            steps = _reached(lockstep, steps)
+            found = explain(lockstep, steps, work=bar.work)
+            path = tuple(lockstep.path)
+    tell_notes(header.every_warning, (*header.every_note, *found.notes))
+    if json:
+        print_json(explained_object(found, path, header))
+    else:
+        print_explained(found, path, header, Console())
+
+
+def _asked(at: int | None, span: str) -> range | None:
+    """The steps that were asked for; None takes the first split. Raises `BadInput` if they can't be."""
+    if at is not None and span:
+        raise BadInput("Steps", "--at names one step and --span several.", "Give one of them.")
+    if at is not None:
+        if at < 1:
+            raise BadInput("No such step", f"Step {at} is not there: steps count from 1.", "Choose another one.")
+        return range(at, at + 1)
+    if not span:
+        return None
+    read = _SPAN.fullmatch(span)
+    if read is None or int(read[1]) < 1:
+        raise BadInput("Span", f"{span!r} is no span of steps.", "Write the first and the last one: 3:10.")
+    if int(read[2]) < int(read[1]):
+        raise BadInput("Span", f"The span {span} has no steps.", "Write the earlier step first: 3:10.")
+    return range(int(read[1]), int(read[2]) + 1)
+
+
+def _reached(lockstep: Lockstep, steps: range | None) -> range:
+    """Steps as far as the last of these, or to the first split. Raises `BadInput` if there is none."""
+    last = steps[-1] if steps else lockstep.settings.longest
+    record: StepRecord | None = None
+    while not lockstep.finished and len(lockstep.path) < last:
+        record = lockstep.step()
+        if steps is None and record.split:
+            return range(record.step, record.step + 1)
+    if steps is None:
+        there = len(lockstep.path)
+        message = f"Both models choose the same tokens in all {there} steps."
+        raise BadInput("No split", message, "Name a step with --at, or step further with --steps.")
+    return steps

@@ -1,0 +1,134 @@
+"""`phier explain`: tables and one object, of the step that is asked for, and a sentence for what can't be explained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from explorer.cli.main import phier
+from tests.support.tiny import byte_tokenizer, save, tiny
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, tokenizer = tmp_path_factory.mktemp("models"), byte_tokenizer()
+    for name, architecture, changes in (
+        ("dense", "llama", {}),
+        ("shallow", "llama", {"num_hidden_layers": 2}),
+        ("single", "llama", {"num_hidden_layers": 1}),
+        ("mamba", "mamba", {}),
+    ):
+        save(folder / name, tiny(architecture, vocab_size=len(tokenizer), **changes), tokenizer)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def run(dense: Path, *words: object) -> Result:
+    given = ["explain", "--dense", dense, "--prompt", "hello", "--raw", "--threads", 1, *words]
+    return CliRunner().invoke(phier, [str(word) for word in given])
+
+
+def as_json(dense: Path, *words: object) -> dict[str, Any]:
+    answer = run(dense, *words, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    assert answer.stdout.count("\n") == 1
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+CULPRIT = ("--prune", "neurons:0.9@layers=1")
+
+
+def test_the_object_names_the_one_sublayer_that_was_pruned(models: Path) -> None:
+    found = as_json(models / "dense", *CULPRIT, "--at", 3)
+    assert (found["at"], found["steps"], found["control"], found["kl_all_healed"]) == (3, 1, 0, 0)
+    first = found["heal"][0]
+    assert (first["layer"], first["sublayer"], first["kl_after"]) == (1, "mlp", 0)
+    assert first["kl_before"] == first["kl_drop"] == found["kl"] > 0
+    assert first["top_token_returns"] is True
+    assert first["estimate"] > 0
+    assert found["damage"][0]["kl_after"] == found["kl"]
+    assert found["additivity"] == 1
+    deviating = [(r["layer"], r["sublayer"]) for r in found["layers"] if r["same_input"]["p"]["kl"] > 0]
+    assert deviating == [(1, "mlp")]
+    last = found["layers"][-1]
+    assert last["lens_dense"]["token_id"] == found["dense_token"]["token_id"]
+    assert last["lens_pruned"]["token_id"] == found["pruned_token"]["token_id"]
+    assert {"quadrants", "split", "noise_floor"}.isdisjoint(found)
+
+
+def test_a_span_has_means_and_no_layers(models: Path) -> None:
+    steps = [as_json(models / "dense", *CULPRIT, "--at", step)["kl"] for step in (2, 3, 4)]
+    found = as_json(models / "dense", *CULPRIT, "--span", "2:4")
+    assert (found["span"], found["steps"]) == ([2, 4], 3)
+    assert found["kl"] == pytest.approx(sum(steps) / 3, rel=1e-3)
+    assert "layers" not in found
+    assert len(found["heal"]) == len(found["damage"]) == 6
+
+
+def test_without_a_step_the_first_split_is_explained(models: Path) -> None:
+    found = as_json(models / "dense", "--prune", "magnitude:0.9", "--steps", 30)
+    assert found["dense_token"]["token_id"] != found["pruned_token"]["token_id"]
+    assert found["parting"] is not None
+
+
+def test_the_tables_name_it_too(models: Path) -> None:
+    answer = run(models / "dense", *CULPRIT, "--at", 3)
+    assert answer.exit_code == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    heal = next(i for i, line in enumerate(lines) if line.strip().startswith("heal"))
+    assert lines[heal + 1].split()[:2] == ["mlp", "1"]
+    assert "the dense one" in lines[heal + 1]
+    assert sum(line.lstrip("┆ ").split()[:2] == ["attn", "2"] for line in lines) == 3
+    assert "Step 3" in answer.stdout
+    assert "accumulated" in answer.stdout
+    spans = run(models / "dense", *CULPRIT, "--span", "2:3").stdout
+    assert "Steps 2 to 3" in spans
+    assert "accumulated" not in spans
+
+
+@pytest.mark.parametrize("follow", ["pruned", "free"])
+def test_other_contexts_are_explained_where_both_models_read_the_same(models: Path, follow: str) -> None:
+    found = as_json(models / "dense", *CULPRIT, "--follow", follow, "--at", 4)
+    assert (found["heal"][0]["layer"], found["heal"][0]["sublayer"], found["heal"][0]["kl_after"]) == (1, "mlp", 0)
+
+
+def test_one_layer_is_explained_with_a_note(models: Path) -> None:
+    answer = run(models / "single", "--prune", "magnitude:0.9", "--at", 2)
+    assert answer.exit_code == 0, answer.stderr
+    assert "The model has one layer, so its lens is its output." in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--at", "0"), "Step 0 is not there"),
+        (("--at", "400"), "Step 400 is not there: the run has steps 1 to"),
+        (("--span", "4:3"), "The span 4:3 has no steps"),
+        (("--span", "3"), "is no span of steps"),
+        (("--span", "0:3"), "is no span of steps"),
+        (("--at", "3", "--span", "3:4"), "Give one of them"),
+        (("--at", "3", "--steps", "5"), "--steps has no effect"),
+        (("--pruned", "dense", "--steps", "3"), "the same tokens in all 3 steps"),
+        (("--pruned", "shallow"), "layer 2 has no counterpart in the pruned model"),
+        (("--dense", "mamba"), "can't be told apart"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_can_not_be_explained_is_a_sentence(models: Path, words: tuple[str, ...], sentence: str) -> None:
+    given = [str(models / word) if word in ("dense", "shallow", "mamba") else word for word in words]
+    prune = [] if {"--prune", "--pruned"} & {*given} else ["--prune", "magnitude:0.5"]
+    at = ["--at", "2"] if {"shallow", "mamba"} & {*words} else []
+    answer = run(models / "dense", *prune, *at, *given)
+    assert answer.exit_code == 2, (answer.stdout, answer.stderr, answer.exception)
+    assert sentence in answer.stderr
+    assert answer.stdout == ""
