@@ -112,7 +112,7 @@ def _read_dataset(source: str, work: Work) -> Iterator[str]:
             f"There is no file {source}, and reading a data set needs the package `datasets`.",
             "Install it with `pip install datasets`, or name a text file.",
         ) from problem
-    work.report(f"Fetching {source}")
+    work.report(f"Downloading {source}")
     try:
         rows = load_dataset(name, configuration or None, split="train", streaming=True)
         for row in rows:

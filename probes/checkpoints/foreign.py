@@ -71,5 +71,5 @@ def _check_unneeded(loaded: Loaded, twin: Twin) -> None:
         raise BadInput(
             "Weights missing",
             f"{loaded.info.name}'s files lack {len(absent)} tensors, and its drop lists don't account for all of them.",
-            "Fetch the model again.",
+            "Download the model again.",
         )

@@ -1,4 +1,4 @@
-"""Adapters (LoRA and its kin) in a model's folder: named, and never put on top of the weights. Free of torch."""
+"""Finds adapters (such as LoRA) in a model's folder. They are reported, never applied. Free of torch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _CONFIG = "adapter_config.json"
 
 @contextmanager
 def without_adapters() -> Iterator[None]:
-    """While it lasts, transformers finds no adapter: with peft installed it would put one that lies beside the weights
-    on top of them, and without peft it would not."""
+    """Hides adapters from transformers in its block: with peft installed, it would apply one that is beside the
+    weights."""
     from transformers.integrations import peft as integration
     from transformers.models.auto import auto_factory
 
@@ -44,17 +44,17 @@ def refuse_adapter_alone(folder: Path, name: str) -> None:
 
 
 def adapter_warnings(folder: Path, name: str) -> tuple[str, ...]:
-    """A sentence on an adapter that lies beside whole weights; nothing if there is none."""
+    """A warning about an adapter beside whole weights; nothing if there is none."""
     if not (folder / _CONFIG).exists():
         return ()
     return (
-        f"Beside {name}'s weights lies an adapter of {_base(folder)} ({_CONFIG}). It is not applied: "
-        "the figures are those of the weights as they are in the files.",
+        f"{name}'s folder also holds an adapter of {_base(folder)} ({_CONFIG}). It is not applied: "
+        "the figures are those of the weights alone.",
     )
 
 
 def is_weights(path: Path) -> bool:
-    """Does the file hold a model's weights, to judge by its name, and not an adapter's or a trainer's state?"""
+    """Does its name say that the file holds a model's weights, not an adapter's or a trainer's state?"""
     return not path.name.startswith(("adapter_model", "training_args", "optimizer", "scheduler", "rng_state"))
 
 

@@ -1,8 +1,8 @@
-"""Weights where products don't depend on where in memory they lie.
+"""Moves weights to addresses at which equal weights give bit-identical products.
 
-Weights are mapped from their files, so they begin wherever the file's header ends. On some processors, the matrix
-library sums in another order if a matrix does not begin at a multiple of 64 bytes. Equal weights in two files would
-then differ in the last bits of every figure, where an exact copy has to give exactly 0.
+Weights are mapped from their files, so they begin where the file's header ends. On some processors, the matrix library
+sums in another order if a matrix does not begin at a multiple of 64 bytes. The figures of two equal models would then
+differ in the last bits, but an exact copy must give exactly 0.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 BYTES = 64
-"""A cache line: what torch itself aligns memory to."""
+"""A cache line; torch aligns its own memory to it."""
 
 
 def align(model: nn.Module) -> None:
-    """Moves weights on the CPU to aligned memory if this processor's sums depend on it; their values stay."""
+    """Moves weights on the CPU to aligned memory if this processor's sums depend on it. The values do not change."""
     if sums_depend_on_place():
         move(model)
 
 
 @torch.no_grad()
 def move(model: nn.Module) -> None:
-    """Copies all weights on the CPU that don't begin at a multiple of `BYTES`, one by one; shared ones stay shared."""
+    """Copies each weight on the CPU that does not begin at a multiple of `BYTES`. Shared weights stay shared."""
     moved: dict[tuple[object, ...], Tensor] = {}
     for parameter in model.parameters():
         data = parameter.data
@@ -35,7 +35,7 @@ def move(model: nn.Module) -> None:
 
 @cache
 def sums_depend_on_place() -> bool:
-    """Does a product by the same matrix elsewhere in memory differ here? Tried once, in less than a millisecond."""
+    """Does the same matrix at another address give another product here? Tried once, in less than a millisecond."""
     numbers = torch.Generator().manual_seed(0)
     for rows, columns in ((32, 32), (64, 576)):
         matrix, vector = torch.randn(rows, columns, generator=numbers), torch.randn(1, columns, generator=numbers)

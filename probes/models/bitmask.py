@@ -1,8 +1,9 @@
-"""Folders in compressed-tensors' former sparse formats, which its present releases no longer read: unpacked once.
+"""Unpacks folders in compressed-tensors' former sparse formats, which its present releases no longer read.
 
-A matrix is stored as `bitmask`, a bit a weight along each row, lowest bit first and each row filled up to whole bytes;
-`compressed`, the values whose bit is set, in order; and `shape`. The "sparse-bitmask" format adds `row_offsets`, where
-each row's values begin; "sparse-24-bitmask" stores two values of every four and needs none.
+A matrix is stored as `bitmask`, `compressed` and `shape`. `bitmask` has one bit a weight along each row, lowest bit
+first, and each row is padded to whole bytes. `compressed` holds the values whose bit is set, in order. The
+"sparse-bitmask" format adds `row_offsets`, the place of each row's first value; "sparse-24-bitmask" stores two values
+of every four and needs no offsets.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from probes.system.user_folders import cache_folder
 FORMATS = ("sparse-bitmask", "sparse-24-bitmask")
 _PARTS = ("bitmask", "compressed", "shape", "row_offsets")
 _NAMES = ("quantization_config", "compression_config")
-"""Where a configuration speaks of its format; the second is the former name."""
+"""The keys of a configuration that hold its format; the second is the former name."""
 
 
 def unpacked_folder(folder: Path, name: str, work: Work) -> Path:
-    """The folder itself, or where it is in a former sparse format, a kept copy with plain matrices.
+    """The folder itself, or if it is in a former sparse format, a cached copy with plain matrices.
 
-    Raises `BadInput` where a packed matrix is not whole.
+    Raises `BadInput` if a packed matrix is incomplete.
     """
     config = read_config(folder)
     if sparse_format(config) not in FORMATS:
@@ -57,7 +58,7 @@ def unpacked_folder(folder: Path, name: str, work: Work) -> Path:
 
 
 def sparse_format(config: Mapping[str, object]) -> str:
-    """The sparse format that a configuration names; "" where it names none."""
+    """The sparse format that a configuration names; "" if it names none."""
     for found in (*(config.get(key) for key in _NAMES), config):
         sparsity = found.get("sparsity_config") if isinstance(found, Mapping) else None
         if isinstance(sparsity, Mapping) and sparsity.get("format"):
@@ -74,7 +75,7 @@ def unpack(bitmask: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     here = torch.from_numpy(np.unpackbits(bits, axis=1, count=columns, bitorder="little").view(bool))
     if int(here.sum()) != values.numel():
         raise ValueError(f"{values.numel()} values for {int(here.sum())} bits")
-    # Types that torch can't index with a mask (float8) are moved as what they are made of.
+    # torch can't index some types (float8) with a mask, so their bytes are moved as integers.
     plain = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]
     matrix = torch.zeros(rows, columns, dtype=plain)
     matrix[here] = values.reshape(-1).view(plain)
@@ -82,7 +83,7 @@ def unpack(bitmask: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _unpack_files(files: tuple[Path, ...], part: Path, name: str, work: Work, task: str) -> None:
-    """Writes each file's tensors again, those that are packed as matrices."""
+    """Writes each file's tensors to the new folder, with packed ones as plain matrices."""
     where: dict[str, str] = {}
     for file, tensors in _unpacked_files(files, name, work, task):
         save_file(tensors, part / file.name, metadata={"format": "pt"})
@@ -95,7 +96,7 @@ def _unpack_files(files: tuple[Path, ...], part: Path, name: str, work: Work, ta
 def _unpacked_files(
     files: tuple[Path, ...], name: str, work: Work, task: str
 ) -> Iterator[tuple[Path, dict[str, Tensor]]]:
-    """Every file's tensors, with each matrix in the file that holds its bits: its other parts may lie in others."""
+    """Every file's tensors. A matrix is put in the file that holds its bits; its other parts may be in other files."""
     try:
         with ExitStack() as stack:
             opened = {file: stack.enter_context(safe_open(file, framework="pt")) for file in files}
@@ -118,24 +119,24 @@ def _unpacked_files(
                 if tensors:
                     yield file, tensors
     except (SafetensorError, ValueError, RuntimeError) as problem:
-        raise BadInput("Broken weights", f"{name} can't be unpacked: {problem}", "Fetch it again.") from problem
+        raise BadInput("Broken weights", f"{name} can't be unpacked: {problem}", "Download it again.") from problem
 
 
 def _unpacked(base: str, opened: Mapping[Path, Any], holders: Mapping[str, Path]) -> Tensor:
-    """The matrix of this name. Raises ValueError, naming it, if it is not whole."""
+    """The matrix of this name. Raises ValueError with its name if it is incomplete."""
     keys = [f"{base}.{kind}" for kind in ("bitmask", "compressed", "shape")]
     for key in keys:
         if key not in holders:
-            raise ValueError(f"a sparse matrix is not whole, {visible(key)} is in no file.")
+            raise ValueError(f"a sparse matrix is incomplete: {visible(key)} is in no file.")
     bits, values, shape = (opened[holders[key]].get_tensor(key) for key in keys)
     try:
         return unpack(bits, values, tuple(int(size) for size in shape.flatten()))
     except (ValueError, RuntimeError, IndexError) as problem:
-        raise ValueError(f"the sparse matrix {visible(base)} is not whole, {problem}.") from problem
+        raise ValueError(f"the sparse matrix {visible(base)} is incomplete: {problem}.") from problem
 
 
 def _without_sparsity(config: Mapping[str, object]) -> dict[str, Any]:
-    """The configuration of the unpacked folder: without the sparse format, and still quantised where it was."""
+    """The configuration of the unpacked folder: without the sparse format. A quantisation stays."""
     rest = {key: value for key, value in config.items() if key not in ("sparsity_config", *_NAMES)}
     for key in _NAMES:
         found = config.get(key)

@@ -1,8 +1,8 @@
-"""Which tokens two models are compared over, or a sentence on why they can't be compared.
+"""Finds the tokens that two models have in common, or says why the models can't be compared.
 
-Models pad their vocabularies, a GGUF file names the padding, and fine-tuning adds tokens at the end or renames reserved
-ones. None of that makes another tokenizer: no ordinary text becomes such a token. What is left are the ids that are the
-same token in both, and both distributions are taken over those.
+Models pad their vocabularies, GGUF files name the padding, and fine-tuning adds tokens at the end or renames reserved
+ones. None of these changes makes another tokenizer, because no ordinary text becomes such a token. Both distributions
+are taken over the ids that are the same token in both models.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 
 _NAMED = 3
-"""Tokens that a note names before it only counts them."""
+"""How many tokens a note names; it counts the others."""
 _LONGEST = 40
-"""Characters of a token's name that a sentence shows."""
+"""How many characters of a token's name a sentence shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Common:
     """The tokens that both models of a pair have."""
 
     size: int
-    """Both distributions are taken over the ids below it."""
+    """Both distributions are taken over the ids below this number."""
     foreign: frozenset[int] = frozenset()
     """Ids below `size` that are one token in the first tokenizer and another, or none, in the second."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -38,15 +38,15 @@ class Common:
 
 
 def check_comparable(dense: Loaded, pruned: Loaded) -> Common:
-    """What the two models are compared over. Raises `BadInput` unless they have hidden states of one width and one
-    tokenizer, up to tokens that no ordinary text becomes."""
+    """The tokens that the two models are compared over. Raises `BadInput` unless their hidden states have one width and
+    their tokenizers agree on all tokens that ordinary text becomes."""
     a, b = dense.info, pruned.info
     if a.hidden != b.hidden:
         raise BadInput(
             "Widths differ",
             f"The hidden states of {a.name} and {b.name} are {a.hidden:,} and {b.hidden:,} wide, so there is no angle "
             "between them.",
-            "Choose a pruned model that kept its hidden size: fewer layers, heads or neurons are no hindrance.",
+            "Choose a pruned model with the same hidden size; it may have fewer layers, heads or neurons.",
         )
     answered = min(a.vocabulary, b.vocabulary)
     ours, theirs = _Tokens(dense.tokenizer), _Tokens(pruned.tokenizer)
@@ -63,18 +63,18 @@ def check_comparable(dense: Loaded, pruned: Loaded) -> Common:
     notes = []
     if a.vocabulary != b.vocabulary:
         notes.append(
-            f"{a.name} answers over {a.vocabulary:,} tokens and {b.name} over {b.vocabulary:,}; "
+            f"{a.name} has logits for {a.vocabulary:,} tokens and {b.name} for {b.vocabulary:,}; "
             f"the first {size:,} are compared."
         )
     left_out = [token_id for token_id in sorted(differing) if token_id >= size]
     if left_out:
         notes.append(
-            f"{_counted(left_out, ours, theirs)} in one tokenizer only: added to it, or padding that no text becomes. "
+            f"{_counted(left_out, ours, theirs)} in one tokenizer only: added tokens or padding. "
             "Both distributions leave them out."
         )
     warning = (
-        f"{_counted(sorted(foreign), ours, theirs)} in one tokenizer only, at ids among those that both have. They "
-        "take part in every figure; a prompt that holds one is refused."
+        f"{_counted(sorted(foreign), ours, theirs)} in one tokenizer only, between ids that both tokenizers have. "
+        "Every figure includes them; a prompt that contains one is refused."
     )
     return Common(size, foreign, tuple(notes), (warning,) if foreign else ())
 
@@ -93,7 +93,7 @@ def _other_tokenizer(
     what = f"token {token_id} is {_quoted(one)} in the first and {_quoted(other)} in the second"
     if one == other:
         narrow = a if a.vocabulary <= b.vocabulary else b
-        what = f"{narrow.name} answers over the first {answered:,} only, so it lacks token {token_id}, {_quoted(one)}"
+        what = f"{narrow.name} has only the first {answered:,}, so it lacks token {token_id}, {_quoted(one)}"
     return BadInput(
         "Vocabularies differ",
         f"{a.name} has {len(ours.names):,} tokens and {b.name} {len(theirs.names):,}; {what}.",
@@ -102,14 +102,14 @@ def _other_tokenizer(
 
 
 class _Tokens:
-    """A tokenizer's tokens by id, and which of them ordinary text becomes."""
+    """A tokenizer's tokens by id. It knows which of them ordinary text becomes."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self.names = {token_id: name for name, token_id in tokenizer.get_vocab().items()}
 
     def differing(self, other: _Tokens) -> set[int]:
-        """Ids that are not the same token in both, however each writes the bytes of it."""
+        """Ids that are not the same token in both. Two ways of writing the same bytes are the same token."""
         if self._tokenizer is other._tokenizer:
             return set()
         ids = {
@@ -124,7 +124,7 @@ class _Tokens:
         return {i for i in ids if i not in both or None in (raw := (ours.raw(i), theirs.raw(i))) or raw[0] != raw[1]}
 
     def is_text(self, token_id: int) -> bool:
-        """Can ordinary text become this token? Not if it was added beside the vocabulary, or if no merge makes it."""
+        """Can ordinary text become this token? Not if it was added to the vocabulary, or if no merge makes it."""
         if token_id not in self.names or token_id in self._added:
             return False
         return self._made is None or self._made(token_id)
@@ -135,7 +135,8 @@ class _Tokens:
 
     @cached_property
     def _made(self) -> Callable[[int], bool] | None:
-        """Which tokens merges make; None if the tokenizer is of another kind, all of whose vocabulary is text."""
+        """Tells whether merges make a token; None for other kinds of tokenizers, in which text can become every
+        token."""
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         model = json.loads(backend.to_str())["model"] if backend is not None else {}
         if model.get("type") != "BPE" or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
@@ -152,7 +153,7 @@ class _Tokens:
         return made
 
     def _is_whole(self, token_id: int) -> bool:
-        """Does the token's own text become it without a merge?"""
+        """Does the tokenizer turn the token's text into this token without a merge?"""
         text = self._tokenizer.decode(token_id)
         return token_id in self._tokenizer(text, add_special_tokens=False)["input_ids"]
 

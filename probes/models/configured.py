@@ -1,4 +1,4 @@
-"""A model's config.json: read once, and checked before anything is built from it."""
+"""Reads a model's config.json, and checks it before anything is built from it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _COUNTED = re.compile(
     r"|\w*(hidden|intermediate|vocab|embedding)_size|(head|hidden|ffn|embed)_dim|n_embd|n_inner|d_model|d_ff",
     re.ASCII,
 )
-"""Keys of sizes and counts: none can be larger than what the files hold, or smaller than 0."""
+"""Keys of sizes and counts. The files limit how large each can be; none can be below 0."""
 _REPEATED = re.compile(r"\w*(layers?|blocks?|experts?|depth)")
-"""Those of modules that are built one by one, each with tensors of its own."""
+"""Keys that count modules which are built one by one, each with its own tensors."""
 _FEW = 1024
-"""Modules that are built in no time, whatever the files hold."""
+"""So many modules are built at once, so the number is not checked against the files."""
 _SMALL = 10_000_000
-"""Parameters that fit into any memory, whatever the files hold."""
+"""So many parameters fit into any memory, so the number is not checked against the files."""
 
 
 def read_configuration(
@@ -35,13 +35,13 @@ def read_configuration(
 ) -> PreTrainedConfig:
     """The configuration of a causal language model.
 
-    `found` is what the file says; the weights are `tensors` tensors in `size` bytes. Raises `BadInput` if a number
-    can't be that of these weights, if transformers can't use the file, and if it is that of another kind of model.
+    `found` is the file's content; the weights are `tensors` tensors in `size` bytes. Raises `BadInput` if a number does
+    not fit these weights, if transformers can't use the file, or if the model is of another kind.
     """
     file = visible(str(folder / "config.json"))
     _check_numbers(found, file, tensors, size)
     with error_boundary(
-        "Wrong configuration", f"{file} can't be used", f"{doubtful(found)}Correct the file, or fetch it again."
+        "Wrong configuration", f"{file} can't be used", f"{doubtful(found)}Correct the file, or download it again."
     ):
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             folder, trust_remote_code=remote_code, local_files_only=True
@@ -55,27 +55,27 @@ def read_configuration(
 
 
 def doubtful(found: Mapping[str, object]) -> str:
-    """A sentence that names the sizes and counts below 1, for errors that name none; "" if there are none."""
+    """A sentence that names the sizes and counts below 1, for errors that name no key; "" if there are none."""
     small = [f"{key}: {value}" for key, value in _counts(found) if value < 1]
     return f"It says {', '.join(small[:3])}. " if small else ""
 
 
 def _check_numbers(found: Mapping[str, object], file: str, tensors: int, size: int) -> None:
-    """Raises `BadInput` for a number that would keep transformers building for hours what the files can't fill."""
+    """Raises `BadInput` for a number that the files can't fill: transformers could build modules for hours."""
     for key, value in _counts(found):
         most, held = (max(tensors, _FEW), f"{tensors:,} tensors") if _REPEATED.fullmatch(key) else (8 * size, "")
         if value > most:
             raise BadInput(
                 "Wrong configuration",
                 f"{file} says {key}: {visible(str(value), 40)}, and the weights are {held or f'{size:,} bytes'}.",
-                "Correct the file, or fetch it again.",
+                "Correct the file, or download it again.",
             )
 
 
 def _check_whole(config: PreTrainedConfig, file: str, size: int, remote_code: bool) -> None:
-    """Raises `BadInput` for a model that the files can't fill, which transformers would fill by chance instead.
+    """Raises `BadInput` for a model that the files can't fill: transformers would fill it with random numbers.
 
-    Each number of it may be plausible, or not be in the file at all: defaults are those of large models.
+    Each number alone may be plausible, or be missing from the file: the defaults are those of large models.
     """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(
@@ -86,7 +86,7 @@ def _check_whole(config: PreTrainedConfig, file: str, size: int, remote_code: bo
         raise BadInput(
             "Wrong configuration",
             f"{file} describes a model of {parameters:,} parameters, and the weights are {size:,} bytes.",
-            "Correct the file, or fetch it again.",
+            "Correct the file, or download it again.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Where a model's numbers are: the memory that is free there, and where its token ids belong."""
+"""Free memory of a device, and the device that a model's token ids must be on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that is free on this device now, with what torch holds there for tensors to come."""
+    """Bytes that are free on this device now, including those that torch has reserved for later tensors."""
     if device.type == "cuda":
         reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + reusable
@@ -16,6 +16,6 @@ def available_bytes(device: torch.device) -> int:
 
 
 def input_device(model: PreTrainedModel) -> torch.device:
-    """The device of the embedding, or the CPU if weights are only moved in while they are used."""
+    """The device of the embedding, or the CPU if weights are moved to the device only while they are used."""
     device = next(model.get_input_embeddings().parameters()).device
     return torch.device("cpu") if device.type == "meta" else device

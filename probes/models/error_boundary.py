@@ -1,7 +1,7 @@
-"""Stages of opening a model, each with one boundary: whatever fails inside becomes a sentence that a person can use.
+"""Turns any error of a library that opens a model into a sentence that a person can use.
 
-A model's files may be anything, and transformers, tokenizers, safetensors and torch raise anything on them: a list of
-what they raise is never complete.
+A model's files may hold anything, and transformers, tokenizers, safetensors and torch may raise anything on them. A
+list of their exceptions is never complete.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ SMALLER = "Choose a smaller --dtype, such as bfloat16, or spread the model with 
 def error_boundary(
     title: str, failed: str, hint: str = "", *, memory: Callable[[], PhierError] | None = None
 ) -> Iterator[None]:
-    """Turns whatever is raised inside into `BadInput`, or `Failure` if memory ran out; errors meant for a person pass.
+    """Turns any error in its block into `BadInput`, or into `Failure` if memory ran out. A `PhierError` passes through.
 
-    `failed` says what could not be done with which file, and the original message follows it. `memory` makes the
-    error if memory ran out, where more is known of how much was needed.
+    `failed` says what could not be done with which file; the original message follows it. `memory` makes the error if
+    memory ran out, for callers that know how much was needed.
     """
     try:
         yield
     except (PhierError, KeyboardInterrupt, GeneratorExit):
         raise
-    except BaseException as problem:  # libraries written in Rust raise panics that are no Exception
+    except BaseException as problem:  # panics of libraries written in Rust are not an Exception
         message = said(problem)
         if _is_memory(problem, message):
             message = ran_out(problem)

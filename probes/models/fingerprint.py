@@ -1,4 +1,4 @@
-"""One number for all of a model's weights, and one for how it uses them."""
+"""Two hashes of a model: one of its weights, one of the settings that it computes with."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _OF_NO_EFFECT = frozenset(
         *("summary_proj_to_labels", "finetuning_task", "pruned_heads", "use_bfloat16", "num_nextn_predict_layers"),
     )
 )
-"""What a configuration says about a file, about training or another task, or about what the weights and the drops
-themselves tell. All else is taken to change what is computed, known to this program or not."""
+"""Keys of a configuration that do not change the computation: they are about files, training or other tasks, or repeat
+what the weights and drops show. Every other key counts as changing it, even if this program does not know it."""
 _OF_TRAINING = re.compile(r"dropout|_pdrop$|^layerdrop$|^initializer_")
 
 
 def fingerprint(model: PreTrainedModel) -> str:
     """SHA-256, hex, over the names, shapes, dtypes and bytes of all weights, sorted by name; tied weights once.
 
-    Neither the device nor the order of the weights in memory changes it; one bit of one weight does. It is "" where
-    a weight is not in memory (offloaded by a device map). Half a gigabyte takes well under a second.
+    The device and the order of the weights in memory do not change it; one bit of one weight does. It is "" if a weight
+    is not in memory (offloaded by a device map). Half a gigabyte takes well under a second.
     """
     weights = _distinct(model)
     if any(weight.is_meta for weight in weights.values()):
@@ -55,13 +55,13 @@ def fingerprint(model: PreTrainedModel) -> str:
 
 
 def configuration(model: PreTrainedModel) -> str:
-    """SHA-256, hex, over the settings by which the model computes: equal weights under another activation, another
-    window or other rotary angles are another model."""
+    """SHA-256, hex, over the settings that the model computes with: equal weights with another activation, window or
+    rotary angles are another model."""
     return hashlib.sha256(json.dumps(settings(model), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def settings(model: PreTrainedModel) -> dict[str, Any]:
-    """What a configuration says of how the model computes, by name; of one with a picture tower, of its text part."""
+    """The settings that the model computes with, by name. For a model with a picture tower, those of its text part."""
     config = model.config.get_text_config(decoder=True)
     return {
         name: value
@@ -71,7 +71,7 @@ def settings(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def _distinct(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Parameters and saved buffers by name, sorted; of those that share their memory, the first name's."""
+    """Parameters and saved buffers by name, sorted. If several share their memory, only the first name is included."""
     seen: set[tuple[object, ...]] = set()
     weights: dict[str, Tensor] = {}
     for name, tensor in sorted(model.state_dict().items()):

@@ -1,7 +1,7 @@
-"""GGUF files: a safetensors copy of each is kept, made once by transformers' own GGUF support.
+"""Converts a GGUF file to safetensors once, with transformers' GGUF support, and keeps the copy.
 
-Reading a GGUF takes tens of seconds and the copy a fraction of one. The conversion runs in a process of its own: it
-can then be stopped at once, leaves no memory behind, and never holds up an interface.
+Reading a GGUF file takes tens of seconds, reading the copy less than one. The conversion runs in a separate process: it
+can be stopped at once, frees all its memory, and never blocks an interface.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from probes.system.user_folders import cache_folder
 
 _ERROR = re.compile(r"^[\w.]*(Error|Exception): ")
 _BAR = re.compile(r"([A-Z][^:\r\n]*):[^\r\n]*?\b(\d+)/(\d+) \[")
-"""A progress bar's text, as transformers draws it: "Loading weights:  12%|#   | 33/272 [00:01<…"."""
+"""The text of transformers' progress bars: "Loading weights: 12%|# | 33/272 [00:01<…"."""
 
 
 def converted(
     source: Path, dtype: str, work: Work, *, name: str = "", digest: str = "", thorough: bool = False
 ) -> Path:
-    """The folder that holds `source` as safetensors of this dtype, with its tokenizer and chat template.
+    """The folder with `source` as safetensors of this dtype, its tokenizer and its chat template.
 
-    The copy belongs to the file's content, known by its SHA-256 (`digest`, where the caller has it already), and is
-    made anew where it is missing or damaged. `dtype` is a torch name: dequantised weights are stored exactly in
-    "float32" and rounded in any other. Raises `BadInput` where transformers can't read the file.
+    The copy is identified by the SHA-256 of the file (`digest`, if the caller knows it), and is made again if it is
+    missing or damaged. `dtype` is a torch name: dequantised weights are exact in "float32" and rounded in any other.
+    Raises `BadInput` if transformers can't read the file.
     """
     name = name or source.stem
     digest = digest or sha256(source, work, f"Reading {visible(source.name, 100)}")
@@ -56,7 +56,7 @@ def converted(
                 task,
                 log=log,
                 environment={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-                watch=lambda: _tell(log, part, size, work, task),
+                watch=lambda: _report(log, part, size, work, task),
             )
         finally:
             log.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def converted(
 
 
 def kept_folder(name: str, digest: str, dtype: str) -> Path:
-    """Where the copy of a file with this content belongs."""
+    """The folder for the copy of a file with this SHA-256."""
     return cache_folder() / "models" / f"{name}-{dtype}-{digest[:16]}"
 
 
@@ -82,8 +82,8 @@ def _unconverted(source: Path, why: str) -> BadInput:
 
 
 def _check_memory(source: Path) -> None:
-    """Raises `Failure` unless the weights fit into memory as float32, as they are while being converted, and `BadInput`
-    if the file's header is damaged, which the conversion would say half a minute later."""
+    """Raises `Failure` unless the weights fit into memory as float32, the dtype of the conversion, and `BadInput` if
+    the file's header is damaged: the conversion would report that half a minute later."""
     try:
         needed = 4 * count_weights(source)
     except ValueError as problem:
@@ -92,25 +92,25 @@ def _check_memory(source: Path) -> None:
     if needed > free:
         raise Failure(
             "Out of memory",
-            f"Converting {visible(source.name, 100)} takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB "
+            f"Converting {visible(source.name, 100)} takes {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB "
             "are free.",
             "Close other programs, or name a folder with the model's safetensors weights.",
         )
 
 
 def _copy_bytes(source: Path, dtype: str) -> int:
-    """What the weights take as safetensors of this dtype; the file's own size if its header can't be read."""
+    """Bytes of the weights as safetensors of this dtype; the file's own size if its header can't be read."""
     try:
         return count_weights(source) * {"float64": 8, "float32": 4}.get(dtype, 2)
     except ValueError:
         return source.stat().st_size
 
 
-def _tell(log: Path, part: Path, size: int, work: Work, task: str) -> None:
+def _report(log: Path, part: Path, size: int, work: Work, task: str) -> None:
     if written := sum(path.stat().st_size for path in part.glob("*.safetensors")):
         work.report(f"{task}: writing", min(written, size), size, "bytes")
         return
     bars = _BAR.findall(log.read_text("utf-8", "replace")[-4000:])
     done, total = (int(bars[-1][1]), int(bars[-1][2])) if bars else (None, None)
-    # A finished bar is not a finished conversion: reading the header shows none.
+    # A full bar does not mean that the conversion is done, so it is shown as work without a total.
     work.report(task, done, total, "tensors") if done != total else work.report(task)

@@ -25,20 +25,20 @@ _EXPERTS = re.compile(r"_(exps|projs)\b")
 
 
 class Unwritten(Exception):
-    """The disk did not take the copy."""
+    """The copy could not be written."""
 
 
 def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
     """Writes weights, configuration, tokenizer and chat template of `source` into `folder`.
 
-    Raises `Unwritten` if the disk does not take them.
+    Raises `Unwritten` if they can't be written.
     """
-    asked_by = os.getppid()
+    parent = os.getppid()
     model, left = _read(source, dtype)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     _leave_quantizer(model)
-    if os.getppid() != asked_by:
-        raise SystemExit("whoever asked for it has gone.")
+    if os.getppid() != parent:
+        raise SystemExit("the parent process has exited.")
     needed = model.get_memory_footprint()
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -54,7 +54,7 @@ def convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
 def _read(source: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
     """The file's model, and the names of its tensors that the model has no use for.
 
-    Ends the program if the file lacks tensors of the model: they would be random.
+    Exits if the file lacks tensors of the model: they would be random.
     """
     names: dict[str, str] = {}
     find = mapping.get_gguf_hf_weights_map
@@ -71,14 +71,15 @@ def _read(source: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, set[str]]:
     model, report = read
     left = collected.unused
     if missing := sorted(report["missing_keys"]):
-        raise SystemExit(f"it lacks {len(missing)} of the model's tensors, {missing[0]} among them.")
-    if names:  # else what is left out went through the common path
+        raise SystemExit(f"{len(missing)} of the model's tensors are missing, for example {missing[0]}.")
+    if names:  # otherwise `unread.collecting_unused` has seen all tensors
         left |= {tensor.name for tensor in GGUFReader(source).tensors if not _is_used(tensor, names)}
     return model, left
 
 
 def _is_used(tensor: ReaderTensor, names: Collection[str]) -> bool:
-    """Has the model a place for it, or does it change nothing? Stacked experts and heads are placed by other names."""
+    """Does the model use the tensor, or does it change nothing? Stacked experts and heads have other names in the
+    model."""
     name = str(tensor.name)
     if name in names or name.removesuffix(".weight") in names or name == "output.weight" or _EXPERTS.search(name):
         return True
@@ -86,7 +87,7 @@ def _is_used(tensor: ReaderTensor, names: Collection[str]) -> bool:
 
 
 def _leave_quantizer(model: PreTrainedModel) -> None:
-    """The weights are plain by now; what marks them as quantised would refuse to save them."""
+    """Removes the marks of a quantised model: the weights are plain, and with the marks they can't be saved."""
     for name in ("hf_quantizer", "quantization_method", "is_quantized"):
         if hasattr(model, name):
             delattr(model, name)
@@ -99,5 +100,5 @@ if __name__ == "__main__":
         convert(Path(sys.argv[1]), Path(sys.argv[2]), getattr(torch, sys.argv[3]))
     except Unwritten as _problem:
         with suppress(OSError):
-            print(_problem, flush=True)  # noqa: T201 - the last words, which the other program passes on
-        os._exit(UNWRITTEN)  # on a full disk what is still unsaid can't be flushed either
+            print(_problem, flush=True)  # noqa: T201 - the parent process shows it
+        os._exit(UNWRITTEN)  # on a full disk, a normal exit fails to flush its output

@@ -1,7 +1,7 @@
 """Counts the weights of a GGUF file from its header, in milliseconds.
 
-The gguf package reads a header as well, but makes an object of every token on the way, which takes ten seconds and more
-for a usual vocabulary. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+The gguf package also reads a header, but makes an object for every token: ten seconds or more for a usual vocabulary.
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _MOST_DIMENSIONS = 4
 
 
 def count_weights(source: Path) -> int:
-    """How many numbers the tensors of a GGUF file hold. Raises ValueError if the header is not what it should be."""
+    """How many numbers the tensors of a GGUF file hold. Raises ValueError if the header is damaged."""
     try:
         with source.open("rb") as file:
             if file.read(4) != b"GGUF":
-                raise ValueError("it does not begin as a GGUF file does.")
+                raise ValueError("it does not begin with GGUF.")
             header = _Header(file)
             if header.number("I") < 2:
                 raise ValueError("its format is older than version 2.")
@@ -36,12 +36,12 @@ def count_weights(source: Path) -> int:
 
 
 class _Header:
-    """The header from its version on, read from the front to the back."""
+    """Reads the header in order, from its version on."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._order = "<"
-        if not self.number("I") & 0xFFFF:  # a version that is a small number in the other order of bytes
+        if not self.number("I") & 0xFFFF:  # the version is a small number only if the bytes are in the other order
             self._order = ">"
         file.seek(-4, 1)
 
@@ -51,7 +51,7 @@ class _Header:
         if dimensions > _MOST_DIMENSIONS:
             raise ValueError(f"one of its tensors has {dimensions} dimensions.")
         shape = [self.number("Q") for _ in range(dimensions)]
-        self._file.seek(4 + 8, 1)  # its type, and where it begins
+        self._file.seek(4 + 8, 1)  # its type and its offset
         return math.prod(shape)
 
     def skip_value(self, kind: int) -> None:

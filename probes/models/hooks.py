@@ -1,7 +1,7 @@
 """Watches the modules of a model while it runs, stops a pass at one, or changes what one returns.
 
-Every hook lasts as long as its `with` block, however that ends. A watched module that never ran is an error unless
-`idle` allows it: a watcher that sees nothing, or a change that changes nothing, would go unnoticed.
+A hook lasts as long as its `with` block, even if the block raises. If a watched module never ran, that is an error
+unless `idle` allows it: otherwise a hook without effect would go unnoticed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from probes.schema.errors import Failure
 
 Forward = Callable[..., object]
 Arguments = tuple[tuple[object, ...], Mapping[str, object]]
-"""Positional ones, and those by name."""
+"""Positional and keyword arguments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +46,11 @@ class Call:
 
 
 class Stop(BaseException):
-    """Ends a forward pass that has done its part. It is no error, so nothing that catches errors may catch it."""
+    """Ends a forward pass early. It is not an `Exception`, so code that catches errors does not catch it."""
 
 
 def until_stop() -> AbstractContextManager[None]:
-    """Runs its block until it ends or a hook in it raises `Stop`."""
+    """Ends its block quietly if a hook raises `Stop`."""
     return suppress(Stop)
 
 
@@ -82,7 +82,7 @@ def leaving(
 
 @contextmanager
 def changing_output(model: nn.Module, path: str, change: Callable[[object], object]) -> Iterator[None]:
-    """Makes a module return what `change` makes of its output."""
+    """Makes a module return `change(output)` instead of its output."""
 
     def hook(_path: str) -> Callable[..., object]:
         return lambda _module, _args, _kwargs, output: change(output)
@@ -93,7 +93,7 @@ def changing_output(model: nn.Module, path: str, change: Callable[[object], obje
 
 @contextmanager
 def stopping_at(model: nn.Module, path: str) -> Iterator[None]:
-    """Ends the forward pass in its block when it reaches this module, or at any other `Stop`."""
+    """Ends the forward pass in its block at this module, or at any other `Stop`."""
 
     def stop(_path: str, _call: Call) -> None:
         raise Stop
@@ -104,7 +104,8 @@ def stopping_at(model: nn.Module, path: str) -> Iterator[None]:
 
 @contextmanager
 def replacing_forward(model: nn.Module, replacements: Mapping[str, Callable[[Forward], Forward]]) -> Iterator[None]:
-    """Replaces the forward methods of modules by what is made of them."""
+    """Replaces the forward method of each module: the function at its path gets the old method and returns the new
+    one."""
     with ExitStack() as stack:
         for path, made_of in replacements.items():
             module = model.get_submodule(path)
@@ -120,7 +121,7 @@ def at_gradient(tensor: Tensor, see: Callable[[Tensor], None]) -> None:
 
 
 def first_of(output: object) -> Tensor:
-    """The hidden state among what a block or a sublayer returns."""
+    """The hidden state in the output of a block or a sublayer."""
     hidden = output[0] if isinstance(output, tuple) else output
     assert isinstance(hidden, Tensor)
     return hidden

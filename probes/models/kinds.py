@@ -1,4 +1,5 @@
-"""Kinds of models that are no causal language models, each refused by its own sentence before its weights are read."""
+"""Refuses models that are not causal language models, each kind with its own sentence, before their weights are
+read."""
 
 from __future__ import annotations
 
@@ -24,13 +25,13 @@ _HEADS = {
     "ForImageClassification": "an image classifier",
     "ForAudioClassification": "an audio classifier",
 }
-"""What a model is, by how the name of its class ends; none of them has an LM head."""
+"""The kind of a model by the end of its class name; none of these has an LM head."""
 
 
 def check_causal(config: PreTrainedConfig, found: Mapping[str, object], folder: Path, name: str) -> None:
-    """Raises `BadInput` unless the configuration is of a model that predicts a text's next token from those before.
+    """Raises `BadInput` unless the model predicts the next token of a text from the tokens before it.
 
-    `found` is the configuration as it is in the file.
+    `found` is the content of the configuration file.
     """
     kind = str(config.model_type)
     architecture = _architecture(found)
@@ -52,7 +53,7 @@ def check_causal(config: PreTrainedConfig, found: Mapping[str, object], folder: 
             f"{name} is an encoder ({called}): it reads a text in both directions and predicts no next token."
         )
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not _brings_its_own(config):
-        raise _refusal(f"{name} is a {called}: not a causal language model that transformers knows.")
+        raise _refusal(f"{name} is a {called}, which transformers does not know as a causal language model.")
 
 
 def _architecture(found: Mapping[str, object]) -> str:
@@ -64,7 +65,7 @@ def _architecture(found: Mapping[str, object]) -> str:
 def _reads_both_ways(config: PreTrainedConfig, architecture: str) -> bool:
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return True
-    # Such types are encoders unless their configuration makes decoders of them; those without the field are decoders.
+    # These types are encoders unless `is_decoder` is set. Types without that field are decoders.
     return getattr(config, "is_decoder", True) is False and not architecture.endswith(("ForCausalLM", "LMHeadModel"))
 
 

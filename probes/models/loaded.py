@@ -58,11 +58,11 @@ class Loaded:
     files: tuple[Path, ...] = ()
     """The files of the weights."""
     absent: tuple[str, ...] = ()
-    """Tensors that no file has, all of layers with a sublayer that is named as dropped."""
+    """Tensors that are in no file. All are in layers of which a sublayer is named as dropped."""
     notes: tuple[str, ...] = ()
     """Sentences about how it was loaded."""
     warnings: tuple[str, ...] = ()
-    """Sentences that must not be missed, such as on tensors that it does not use."""
+    """Sentences that must be shown, for example about tensors that the model does not use."""
 
 
 @marked_output()
@@ -78,8 +78,8 @@ def load(
 ) -> Loaded:
     """Loads the causal LM that `spec` names, with its tokenizer.
 
-    `name` is its short name in titles; "" takes one from `spec`. `tokenizer` is used if the model has none of its own.
-    A configuration that names dropped sublayers is refused, because nothing here would drop them, unless
+    `name` is the model's short name in titles; "" takes one from `spec`. `tokenizer` is used if the model has none of
+    its own. A configuration that names dropped sublayers is refused, because this function drops nothing, unless
     `drops_obeyed` says that the caller drops them (`named_drops`). `thorough` hashes the program's own copies instead
     of trusting their sizes and times. `info.fingerprint` is "" unless it is known from an earlier start; see
     `with_fingerprint`.
@@ -126,7 +126,7 @@ def load(
 
 
 def has_device(name: str) -> bool:
-    """Has this machine the device?"""
+    """Does this machine have the device?"""
     try:
         _device(LoadOptions(device=name))
     except BadInput:
@@ -135,7 +135,7 @@ def has_device(name: str) -> bool:
 
 
 def with_fingerprint(loaded: Loaded) -> Loaded:
-    """The same model with its `info.fingerprint`, which is kept for later starts while the files are unchanged.
+    """The same model with its `info.fingerprint`, which is cached for later starts until the files change.
 
     The model must still be as it was loaded.
     """
@@ -152,9 +152,9 @@ def with_fingerprint(loaded: Loaded) -> Loaded:
 
 
 def end_ids(loaded: Loaded, settings: RunSettings) -> frozenset[int]:
-    """Every token that ends this model's text: those of its configurations, its tokenizer and the chat template in use.
+    """Every token that ends this model's text, from its configurations, its tokenizer and the chat template in use.
 
-    A configuration may have a default end that its tokenizer uses as an ordinary token; such an id is left out.
+    A configuration may name a default end token that the tokenizer uses as an ordinary token; that id is left out.
     """
     tokenizer = loaded.tokenizer
     named: set[int] = set()
@@ -168,7 +168,7 @@ def end_ids(loaded: Loaded, settings: RunSettings) -> frozenset[int]:
 
 
 def _device(options: LoadOptions) -> torch.device:
-    """The device that is asked for, or the first of CUDA, MPS and CPU that this machine has."""
+    """The requested device; for "auto", the first of CUDA, MPS and CPU that this machine has."""
     name = options.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -180,7 +180,7 @@ def _device(options: LoadOptions) -> torch.device:
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype | None:
-    """The dtype that is asked for; None if the checkpoint decides."""
+    """The requested dtype; None if the checkpoint decides."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else None
     return TORCH_DTYPES[name]
@@ -208,7 +208,7 @@ def _info(model: PreTrainedModel, name: str, spec: str, revision: str, known: st
 
 
 def _ids(named: object) -> set[int]:
-    """A configuration names one id, several, or none."""
+    """The ids that a configuration names: one, several or none."""
     if isinstance(named, int):
         return {named}
     return {token_id for token_id in named if isinstance(token_id, int)} if isinstance(named, Iterable) else set()

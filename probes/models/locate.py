@@ -1,4 +1,4 @@
-"""Finds the folder of a model that a person names, and downloads it if needed."""
+"""Finds the folder of the named model, and downloads it if needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
 
 _TRANSPORT: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *HfHubHTTPError.__bases__[:1])
-"""Errors of the network that the hub's client passes on; the last is that of its HTTP library, which depends on its
+"""Network errors that the hub's client passes on. The last one is its HTTP library's, which depends on the client's
 version."""
 
 
@@ -39,9 +39,9 @@ class LocatedModel:
 
     folder: Path
     name: str
-    """A short name, for titles."""
+    """The short name in titles."""
     revision: str = ""
-    """The commit on the hub; "" for a model from elsewhere."""
+    """The commit on the hub; "" for any other model."""
 
 
 def locate(spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thorough: bool = False) -> LocatedModel:
@@ -59,13 +59,13 @@ def locate(spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thor
             return LocatedModel(path, name_of(spec), revision_of(path))
         path = single
     if path is not None:
-        path = path.absolute()  # of the link itself: its target may be named by a hash
+        path = path.absolute()  # the link, not its target, which may be named by a hash
         return LocatedModel(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
     return _from_hub(spec, options, work)
 
 
 def read_config(folder: Path) -> dict[str, object]:
-    """The folder's config.json. Raises `BadInput` if there is none or it is not that of a model."""
+    """The folder's config.json. Raises `BadInput` if it is missing or not a model's."""
     file = folder / "config.json"
     try:
         found = json.loads(file.read_text("utf-8"))
@@ -81,7 +81,7 @@ def read_config(folder: Path) -> dict[str, object]:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files of the weights: those in the index if there is one; safetensors before pickles."""
+    """The files of the weights: those in the index if there is one. safetensors are preferred to pickles."""
     for name, pattern in (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin")):
         index = folder / f"{name}.index.json"
         if (folder / name).exists():
@@ -101,15 +101,15 @@ def _named_in(index: Path) -> tuple[Path, ...]:
         absent = [file for file in files if not file.is_file()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         unread = f"{visible(str(index))} can't be read: {said(problem)}"
-        raise BadInput("Broken index", unread, "Fetch it again.") from problem
+        raise BadInput("Broken index", unread, "Download it again.") from problem
     if absent:
         folder, name = visible(str(index.parent)), visible(str(absent[0].relative_to(index.parent)), 200)
-        raise BadInput("Weights missing", f"{folder} has no {name}.", "Fetch the missing files.")
+        raise BadInput("Weights missing", f"{folder} has no {name}.", "Download the missing files.")
     return files
 
 
 def _only_gguf(folder: Path) -> Path | None:
-    """The one .gguf file of a folder that holds nothing else a model could be loaded from."""
+    """The .gguf file of a folder without a config.json. Raises `BadInput` if there are several."""
     if (folder / "config.json").exists():
         return None
     files = sorted(folder.glob("*.gguf"))
@@ -121,7 +121,7 @@ def _only_gguf(folder: Path) -> Path | None:
 
 def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
     name, _, revision = spec.partition("@")
-    task = f"Fetching {name}"
+    task = f"Downloading {name}"
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
     wanted += ["*.bin"] if options.allow_pickle else []
     wanted += ["*.py"] if options.trust_remote_code else []
@@ -129,7 +129,7 @@ def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
     received: dict[int, float] = {}
 
     class Bar(tqdm):  # type: ignore[misc]  # tqdm ships no types
-        """Reports the bytes that have arrived, instead of drawing a bar."""
+        """Reports the received bytes instead of drawing a bar."""
 
         def __init__(self, *args: object, **kwargs: object) -> None:
             self._bytes = kwargs.get("unit") == "B"
@@ -138,7 +138,7 @@ def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
         def update(self, n: float | None = 1) -> None:
             work.check(task)
             if self._bytes:
-                # The hub counts bytes received and bytes written in a bar each; the larger is shown.
+                # The hub has one bar for received and one for written bytes; the larger number is shown.
                 received[id(self)] = received.get(id(self), 0) + (n or 0)
                 work.report(task, max(received.values()), self.total or None, "bytes")
 
@@ -155,13 +155,13 @@ def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
         )
     except HFValidationError as problem:
         raise BadInput(
-            "Model not found", f"{visible(spec, LONGEST_SPEC)} is no file, folder or hub id.", hint
+            "Model not found", f"{visible(spec, LONGEST_SPEC)} is not a file, folder or hub id.", hint
         ) from problem
     except GatedRepoError as problem:
         raise BadInput(
             "Model is gated",
-            f"{name} asks for its terms to be accepted on the hub first.",
-            "Log in with `hf auth login`.",
+            f"You must first accept the terms of {name} on the hub.",
+            "Accept them there, then log in with `hf auth login`.",
         ) from problem
     except RevisionNotFoundError as problem:
         raise BadInput("Model not found", f"{name} has no revision {revision}.", hint) from problem

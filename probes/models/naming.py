@@ -1,4 +1,4 @@
-"""What a model is called: short, and long enough to tell two apart. Free of torch."""
+"""Short names for models, and longer ones if two short names are equal. Free of torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from probes.system.user_folders import expanded
 
 DEMO = "SmolLM2-135M-Instruct"
 _LONGEST = 120
-"""Characters shown of a name."""
+"""How many characters of a name are shown."""
 
 
 def name_of(spec: str) -> str:
-    """The usual name: of a folder or file its own, of the hub's models, also in the hub's cache, the repository's."""
+    """The short name: the name of the folder or file. For a model of the hub, also in the hub's cache, the
+    repository's."""
     return _names(spec)[0]
 
 
@@ -26,7 +27,7 @@ def revision_of(folder: Path) -> str:
 
 
 def names_apart(one: str, other: str) -> tuple[str, str]:
-    """What two models are called: their usual names, or if these are equal, as much more as tells them apart."""
+    """The names of two models: the short names, or if those are equal, the shortest longer names that differ."""
     ours, theirs = _names(one), _names(other)
     for n in range(max(len(ours), len(theirs))):
         pair = ours[min(n, len(ours) - 1)], theirs[min(n, len(theirs) - 1)]
@@ -36,12 +37,12 @@ def names_apart(one: str, other: str) -> tuple[str, str]:
 
 
 def is_local(spec: str) -> bool:
-    """Is it a file or folder here?"""
+    """Is it a file or folder on this machine?"""
     return os.path.exists(expanded(spec))
 
 
 def _names(spec: str) -> list[str]:
-    """From the usual name to one that says all."""
+    """A model's names, from the short one to the whole spec or path."""
     if spec == "demo":
         return [DEMO]
     if not is_local(spec):

@@ -1,4 +1,4 @@
-"""The names of devices, dtypes and device maps. Imports no torch, so that a wrong one is refused at once."""
+"""Checks the names of devices, dtypes and device maps. Imports no torch, so that a wrong name is refused at once."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 def check_placing(options: LoadOptions) -> None:
-    """Raises `BadInput` for names that no device, dtype or device map has."""
+    """Raises `BadInput` for an unknown device, dtype or device map."""
     device, dtype, device_map = options.device, options.dtype, options.device_map
     if device_map and device != "auto":
-        raise BadInput("Device", "A device map places the model itself.", "Give --device or --device-map, not both.")
+        raise BadInput("Device", "--device and --device-map exclude each other.", "Give one of the two.")
     if device != "auto" and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         hint = f"{did_you_mean(device, _DEVICES)}Use auto, cpu, cuda, cuda:N or mps."
         raise BadInput("Device", f"{device!r} is not a device.", hint)
     if dtype not in ("auto", *DTYPES):
         hint = f"{did_you_mean(dtype, ('auto', *DTYPES))}Use auto, {', '.join(DTYPES)}."
-        raise BadInput("Dtype", f"{dtype!r} is not a dtype to load with.", hint)
+        raise BadInput("Dtype", f"{dtype!r} is not a supported dtype.", hint)
     if device_map and device_map not in _DEVICE_MAPS and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device_map):
         hint = f"{did_you_mean(device_map, _DEVICE_MAPS)}Use {', '.join(_DEVICE_MAPS)}, or a device."
         raise BadInput("Device map", f"{device_map!r} is not a device map.", hint)

@@ -1,7 +1,7 @@
-"""The tokens that both models read before the first step: the prompt, in a chat template or raw, and a text to score.
+"""Makes the tokens that both models read before the first step: the prompt, in a chat template or raw, and a text to
+score.
 
-A prompt is rendered once a run: a template may write the date, so a second rendering could give other tokens than those
-that the models have read.
+A prompt is rendered once a run: a template may write the date, so a second rendering could give other tokens.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from probes.schema.header import RunHeader
 from probes.schema.settings import Follow, RunSettings
 
 DATE_NOTE = (
-    "The chat template can write the date into the prompt, so the same prompt may be other tokens on another day; "
-    "a recording is continued on the recorded ones."
+    "The chat template can write the date into the prompt, so the same prompt may give other tokens on another day. "
+    "A recording is continued with the recorded tokens."
 )
 _DATE = "strftime_now"
 """The function from which a template gets the time."""
 _MARK = "phierprompt"
-"""A prompt that no template contains: if it is missing from the rendered text, the template dropped it."""
+"""A prompt that no template contains. If the rendered text lacks it, the template dropped it."""
 _WRITTEN_OUT = re.compile(rf"""['"]text['"]\s*:\s*['"]{_MARK}""")
-"""A list of parts as a template for texts writes it: as Python or JSON, with all punctuation."""
+"""A list of parts as a template for plain texts writes it: as Python or JSON."""
 _SHOWN = 200
-"""Characters of a template's own message that are shown."""
+"""How many characters of a template's error message are shown."""
 
 Conversation = list[dict[str, object]]
 
@@ -43,17 +43,17 @@ class Prompt:
     """The prompt after the chat template."""
     ids: tuple[int, ...]
     text_ids: tuple[int, ...] = ()
-    """The tokens of the text to score; empty unless one is followed."""
+    """The tokens of the text to score; empty if no text is followed."""
     notes: tuple[str, ...] = ()
     """Sentences that a reader of the figures should know."""
 
 
 def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Prompt:
-    """The prompt, and the text to score if one is followed, as text and as ids.
+    """The prompt as text and ids, and the ids of the text to score if one is followed.
 
-    The chat template, if the tokenizer has one, gets a user's turn and opens the answer; a raw prompt does not use it.
-    Special tokens occur once: a template writes its own, and plain text gets the tokenizer's. Raises `BadInput` if
-    nothing is left to read, or if the template can't take the prompt.
+    The chat template, if the tokenizer has one, gets the prompt as a user's turn and opens the answer; a raw prompt
+    does not use it. Special tokens occur once: a template writes its own, and plain text gets the tokenizer's. Raises
+    `BadInput` if there is no token to read, or if the template can't take the prompt.
     """
     if settings.follow is Follow.TEXT and not settings.prompt:
         return _text_alone(tokenizer, settings.text)
@@ -74,7 +74,7 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Pr
 
 
 def recorded_prompt(tokenizer: PreTrainedTokenizerBase, header: RunHeader) -> Prompt:
-    """The prompt of a recorded run, to continue it: the recorded ids, even if the template gives others today.
+    """The prompt of a recorded run, to continue it: the recorded ids, even if the template would give others now.
 
     Raises `BadInput` if this tokenizer makes other tokens of the recorded text, and the errors of `read_prompt` if the
     recording has no ids.
@@ -84,12 +84,12 @@ def recorded_prompt(tokenizer: PreTrainedTokenizerBase, header: RunHeader) -> Pr
         return read_prompt(tokenizer, header.settings)
     try:
         now = read_prompt(tokenizer, header.settings)
-    except BadInput:  # a template that has changed and refuses the prompt now
+    except BadInput:  # the template has changed and now refuses the prompt
         now = Prompt("", ())
     if ids != now.ids and list(ids) != token_ids_of(tokenizer, header.prompt_text, special=False):
         raise BadInput(
             "Another prompt",
-            f"The recorded prompt is {len(ids):,} tokens, and this tokenizer makes others of the same text.",
+            f"This tokenizer does not give the recorded prompt's {len(ids):,} tokens for the same text.",
             "Restore the recorded tokenizer, or begin a new run.",
         )
     was = Prompt(header.prompt_text, ids, header.text_ids, now.notes)
@@ -108,7 +108,7 @@ def chat_end_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> f
             return frozenset()
         text = next((text for text in _conversations(tokenizer, template, "no", answer) if answer in text), "")
     except BadInput:
-        return frozenset()  # a template for other turns than these; the configurations name the ends then
+        return frozenset()  # the template does not take these turns; the configurations name the ends
     after = text[text.rindex(answer) + len(answer) :] if text else ""
     ids = token_ids_of(tokenizer, after.lstrip(), special=False)
     added = tokenizer.added_tokens_decoder
@@ -128,10 +128,10 @@ def _raw(tokenizer: PreTrainedTokenizerBase, prompt: str) -> Prompt:
 
 
 def _text_after(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> tuple[int, ...]:
-    """The text's ids, as they continue the prompt.
+    """The text's ids after the prompt.
 
-    The text is tokenised with the prompt before it, so that its first token is what a model would write there; if that
-    would change the prompt's own last token, it is tokenised alone.
+    The text is tokenised together with the prompt, so that its first token is one that a model could write there. If
+    that changes the prompt's last token, the text is tokenised alone.
     """
     before = list(prompt.ids)
     whole = token_ids_of(tokenizer, prompt.text + text, special=False)
@@ -140,14 +140,14 @@ def _text_after(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -
 
 
 def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
-    """A text without a prompt: a token that begins a text is read, then every token of the text is scored."""
+    """A text without a prompt: the models read a token that begins a text, then every token of the text is scored."""
     ids = _some(token_ids_of(tokenizer, text, special=False))
     begin = _begin(tokenizer, text, ids)
     if begin is None:
         if not ids[1:]:
             raise BadInput(
                 "Text too short",
-                "The text is one token, and the tokenizer has none to read before it.",
+                "The text is a single token, and the tokenizer has no token that begins a text.",
                 "Give a longer text, or a prompt before it.",
             )
         first = TokenDecoder(tokenizer).piece(ids[0])
@@ -157,14 +157,14 @@ def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
         )
         return Prompt(first, (ids[0],), tuple(ids[1:]), (note,))
     if ids[0] == begin and ids[1:]:
-        ids = ids[1:]  # the text has its own beginning token
+        ids = ids[1:]  # the text already begins with that token
     piece = TokenDecoder(tokenizer).piece(begin)
-    note = f"The text's first token is scored after “{visible(piece, _SHOWN)}”; no prompt is before the text."
+    note = f"There is no prompt: the text's first token is scored after “{visible(piece, _SHOWN)}”."
     return Prompt(piece, (begin,), tuple(ids), (note,))
 
 
 def _begin(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> int | None:
-    """The token that the tokenizer writes before a text, else the one that begins or ends texts; None if it has
+    """The token that the tokenizer writes before a text, or else its token that begins or ends a text; None if it has
     neither."""
     first = token_ids_of(tokenizer, text, special=True)[0]
     named = (tokenizer.bos_token_id, tokenizer.eos_token_id)
@@ -194,7 +194,7 @@ def _template(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> str 
     if asked in named or (not asked and "default" in named):
         return str(named[asked or "default"])
     if asked and not named:
-        raise BadInput("Chat template", "The model has no chat template to choose.", "Leave --chat-template out.")
+        raise BadInput("Chat template", "The model has no chat templates.", "Leave --chat-template out.")
     if asked:
         raise BadInput(
             "Chat template",
@@ -203,16 +203,16 @@ def _template(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> str 
         )
     raise BadInput(
         "Chat template",
-        f"The model has several chat templates, and none of them is the default: {names}.",
+        f"The model has several chat templates and no default: {names}.",
         "Choose one with --chat-template NAME, or send the prompt as it is with --raw.",
     )
 
 
 def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, prompt: str) -> str:
-    """The rendered conversation, with the prompt's words in it.
+    """The rendered conversation, which contains the prompt's words.
 
-    Some templates take a turn as a text. Others take a list of parts, and drop a text without an error. Raises
-    `BadInput` if the whole prompt is in the text in neither form.
+    Some templates take a turn as a text. Others take a list of parts, and drop a text without an error. Both forms are
+    tried. Raises `BadInput` if neither gives a text with the whole prompt.
     """
     problem: BadInput | None = None
     for form in _FORMS:
@@ -232,7 +232,7 @@ def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, prompt: str)
 
 
 def _conversations(tokenizer: PreTrainedTokenizerBase, template: str, asked: str, answer: str) -> list[str]:
-    """A question and its answer, in every form that the template takes. Raises `BadInput` if it takes none."""
+    """A question and its answer, rendered in each form that the template takes. Raises `BadInput` if it takes none."""
     found, problem = [], None
     for form in _FORMS:
         turns = [_turn("user", asked, form), _turn("assistant", answer, form)]
@@ -268,7 +268,7 @@ _FORMS: tuple[Callable[[str], object], ...] = (str, _parts)
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, template: str, turns: Conversation, *, open_answer: bool) -> str:
-    conversation: Any = turns  # its types allow turns that are texts, not lists of parts
+    conversation: Any = turns  # transformers' types allow only texts as content
     try:
         text = tokenizer.apply_chat_template(
             conversation, chat_template=template, tokenize=False, add_generation_prompt=open_answer

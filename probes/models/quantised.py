@@ -1,4 +1,4 @@
-"""Quantised folders: which package reads one, and bringing what it leaves packed to the weights it computes with."""
+"""Recognises quantised folders, checks that their package is installed, and unpacks weights that it leaves packed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _COMPRESSED = "compressed-tensors"
 
 
 def method(config: Mapping[str, object]) -> str:
-    """How a configuration says its weights are quantised: "compressed-tensors", "gptq", …; "" where they aren't."""
+    """The quantisation that a configuration names: "compressed-tensors", "gptq", …; "" if it names none."""
     found = config.get("quantization_config")
     named = found.get("quant_method") if isinstance(found, Mapping) else None
     return visible(str(getattr(named, "value", named) or ""), 100)
 
 
 def quantised_format(model: PreTrainedModel) -> str:
-    """The method with the layout it names: "compressed-tensors pack-quantized"; "" where nothing dequantises.
+    """The method and its layout: "compressed-tensors pack-quantized"; "" if nothing is dequantised.
 
-    What a configuration says alone is not believed: transformers reads the plain numbers if it knows no such method.
+    The configuration alone is no proof: if transformers does not know the method, it reads the stored numbers as they
+    are.
     """
     config = model.config.to_dict()
     found = config.get("quantization_config")
@@ -38,13 +39,13 @@ def quantised_format(model: PreTrainedModel) -> str:
 
 
 def unknown_method(model: PreTrainedModel, name: str) -> tuple[str, ...]:
-    """A warning that the configuration names a method which was not applied; nothing if there is none."""
+    """A warning that the configuration names a method that was not applied; nothing if there is none."""
     named = next((found for found in (method(one.to_dict()) for one in _configs(model)) if found), "")
     if not named or getattr(model, "hf_quantizer", None) is not None:
         return ()
     return (
         f"{name}'s config.json says that its weights are quantised by {visible(named, 60)!r}, which the installed "
-        "transformers does not know. They are read as the plain numbers that its files hold.",
+        "transformers does not know. The numbers in its files are used as they are.",
     )
 
 
@@ -53,18 +54,18 @@ def _configs(model: PreTrainedModel) -> tuple[PreTrainedConfig, PreTrainedConfig
 
 
 def check_readable(config: Mapping[str, object], name: str) -> None:
-    """Raises `BadInput` where the package that reads this format is an extra that is not installed."""
+    """Raises `BadInput` if the package that reads this format is not installed."""
     if method(config) == _COMPRESSED and find_spec("compressed_tensors") is None:
         raise BadInput(
             "Extra not installed",
-            f"{name} is stored as compressed-tensors, which needs a package of its own.",
+            f"{name} is stored as compressed-tensors, which needs an extra package.",
             'Install it with: pip install "phier[compressed]"',
         )
 
 
 @contextlib.contextmanager
 def silenced(config: Mapping[str, object]) -> Iterator[None]:
-    """While it lasts, nothing that a quantisation package draws on standard error reaches the terminal."""
+    """Hides the output of quantisation packages on standard error in its block."""
     if not method(config):
         yield
         return
@@ -73,9 +74,10 @@ def silenced(config: Mapping[str, object]) -> Iterator[None]:
 
 
 def decompress(model: PreTrainedModel) -> None:
-    """Makes the weights what they are when the model runs: some formats stay packed until the first pass.
+    """Unpacks weights that would stay packed until the first pass, so that the measured weights are those of the
+    computation.
 
-    They take the room that they would take then; what is measured of them is what is computed with.
+    Unpacked weights take the memory that they would take after the first pass.
     """
     quantiser = getattr(model, "hf_quantizer", None)
     if quantiser is not None and method({"quantization_config": vars(quantiser.quantization_config)}) == _COMPRESSED:

@@ -1,5 +1,5 @@
-"""Keeps transformers and the hub off the terminal, turns their progress bars into events, and what they still say into
-text that is safe to show: it quotes the files that are read."""
+"""Keeps transformers and the hub off the terminal, turns their progress bars into events, and makes their messages,
+which may quote any file, safe to show."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from probes.schema.foreign_text import visible
 from probes.system.progress import Work
 
 _ONE_AT_A_TIME = threading.RLock()
-"""The bars' hook is one for the whole process."""
+"""The process has only one hook for bars."""
 
 
 def silence_libraries() -> None:
-    """Silences reports and bars for good; warnings stay where TRANSFORMERS_VERBOSITY asks for them.
+    """Silences reports and bars for the whole process; warnings stay if TRANSFORMERS_VERBOSITY asks for them.
 
-    A bar's default lock starts a helper process that inherits the standard streams, which fails where an interface
-    has replaced them, so bars get a plain lock first.
+    A bar's default lock starts a helper process that inherits the standard streams. That fails if an interface has
+    replaced them, so bars get a plain lock first.
     """
     tqdm.set_lock(threading.RLock())
-    logging.disable_progress_bar()  # the hub's with its own
+    logging.disable_progress_bar()  # also the hub's bars
     if "TRANSFORMERS_VERBOSITY" not in os.environ:
         logging.set_verbosity_error()
     for library in ("transformers", "huggingface_hub"):
         for handler in standard_logging.getLogger(library).handlers:
             if not isinstance(handler.formatter, _Marking):
                 handler.setFormatter(_Marking(handler.formatter))
-    if standard_logging.lastResort is not None:  # of libraries that have set up no logging of their own
+    if standard_logging.lastResort is not None:  # for libraries that set up no logging
         standard_logging.lastResort.setFormatter(_Marking(None))
 
 
 @contextmanager
 def marked_output() -> Iterator[None]:
-    """While it lasts, what libraries print or warn of goes to standard error, with marks for what acts on a terminal.
+    """Sends the output and warnings of libraries in its block to standard error, with control characters shown as
+    marks.
 
-    Nothing of it comes to standard output, which belongs to the figures. Standard error itself stays as it is: the
-    progress that is shown meanwhile is drawn there.
+    Standard output is for the figures only. Standard error itself is not replaced, because progress is drawn there.
     """
     stdout, warn = sys.stdout, warnings.showwarning
     ours = _Marked()
@@ -65,7 +65,7 @@ def marked_output() -> Iterator[None]:
     try:
         yield
     finally:
-        # An interface that has ended meanwhile has put its own back already.
+        # An interface that has ended meanwhile has already restored its own.
         if sys.stdout is ours:
             sys.stdout = stdout
         if warnings.showwarning is shown:
@@ -74,7 +74,7 @@ def marked_output() -> Iterator[None]:
 
 @contextmanager
 def reporting(work: Work, task: str) -> Iterator[None]:
-    """While it lasts, what transformers would draw as a bar is told to `work`, and cancelled work ends it."""
+    """Reports transformers' progress bars to `work` in its block; cancelled work ends it."""
 
     def counted(factory: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Counted:
         return _Counted(factory(*args, **kwargs), args[0] if args else kwargs.get("iterable", ()), work, task)
@@ -89,7 +89,7 @@ def reporting(work: Work, task: str) -> Iterator[None]:
 
 
 class _Marking(standard_logging.Formatter):
-    """Formats as another one does, with marks."""
+    """Formats as another formatter does, with control characters shown as marks."""
 
     def __init__(self, before: standard_logging.Formatter | None) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class _Marking(standard_logging.Formatter):
 
 
 class _Marked(io.TextIOBase):
-    """A stream that writes to standard error, with marks."""
+    """A stream that writes to standard error, with control characters shown as marks."""
 
     def write(self, text: str) -> int:
         sys.stderr.write(_by_line(text))
@@ -115,7 +115,7 @@ def _by_line(text: str) -> str:
 
 
 class _Counted:
-    """Stands in for a progress bar: counts what passes, and leaves the rest to the silent bar it stands before."""
+    """Replaces a progress bar: counts the items, and passes everything else to the silent bar."""
 
     def __init__(self, bar: object, items: Iterable[object], work: Work, task: str) -> None:
         self._bar, self._items, self._work, self._task = bar, items, work, task
@@ -123,12 +123,12 @@ class _Counted:
     def __iter__(self) -> Iterator[object]:
         total = len(self._items) if isinstance(self._items, Sized) else None
         for done, item in enumerate(self._items):
-            if total == 1:  # which would stand at nothing until it is over
+            if total == 1:  # a bar would stay at 0 until the end
                 self._work.report(self._task)
             else:
                 self._work.report(self._task, done, total, "tensors")
             yield item
-        self._work.report(self._task)  # what comes after the last one is not counted
+        self._work.report(self._task)  # the work after the last item is not counted
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bar, name)

@@ -1,4 +1,4 @@
-"""From a folder to a model and a tokenizer in memory, or a sentence that says why not."""
+"""Reads a model and a tokenizer from a folder into memory, or says why they can't be read."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
 
 _TRIED = 8
-"""Words of a tokenizer that are tried before it is held to turn nothing into tokens."""
+"""How many words of a tokenizer are tried before it counts as unable to make tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadModel:
-    """A model as it was read."""
+    """A model, and what was found while it was read."""
 
     model: PreTrainedModel
     absent: tuple[str, ...]
@@ -44,8 +44,8 @@ class ReadModel:
 def read_settings(
     folder: Path, files: Sequence[Path], name: str, options: LoadOptions, *, drops_obeyed: bool
 ) -> PreTrainedConfig:
-    """The folder's configuration. Raises `BadInput` unless it is one of a causal language model that may be read as it
-    is, without running the code that it brings."""
+    """The folder's configuration. Raises `BadInput` unless it is a causal language model's, and the options allow what
+    the folder needs: foreign code or pickles."""
     found = read_config(folder)
     _refuse_foreign_code(found, name, options.trust_remote_code)
     check_readable(found, name)
@@ -54,7 +54,7 @@ def read_settings(
     _refuse_pickles(folder, files, name, options.allow_pickle)
     size = sum(file.stat().st_size for file in files)
     if not size:
-        raise BadInput("Broken weights", f"{visible(str(files[0]))} is empty.", "Fetch it again.")
+        raise BadInput("Broken weights", f"{visible(str(files[0]))} is empty.", "Download it again.")
     return read_configuration(
         folder, found, name, tensors=count_tensors(files), size=size, remote_code=options.trust_remote_code
     )
@@ -63,7 +63,7 @@ def read_settings(
 def named_drops(config: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
     """The layers whose "attn" and "mlp" a configuration names as dropped, as LLM-Drop writes them.
 
-    Its lists hold layer numbers, or one entry a layer that is true where the sublayer is dropped; null is not.
+    Its lists hold layer numbers, or one entry for each layer: true if the sublayer is dropped, false or null if not.
     """
     dropped = {}
     for sublayer, key in (("attn", "drop_attn_list"), ("mlp", "drop_mlp_list")):
@@ -88,8 +88,8 @@ def read_model(
 ) -> ReadModel:
     """The folder's causal LM on `device` (or placed by the device map); `dtype` None keeps the checkpoint's own.
 
-    With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped.
-    Raises `BadInput` where the folder holds no model, or not all of it, and `Failure` where memory is too small.
+    With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped. Raises
+    `BadInput` if the folder holds no model or not all of it, and `Failure` if memory is too small.
     """
     needed, device_map = bytes_needed(files, dtype), options.device_map
     if not device_map:
@@ -110,7 +110,7 @@ def read_model(
         unread.collecting_unused() as left,
     ):
         work.report(task)
-        read: Any = AutoModelForCausalLM.from_pretrained(  # its types leave out the pair that is asked for
+        read: Any = AutoModelForCausalLM.from_pretrained(  # the types do not include the pair that it returns here
             folder,
             config=config,
             dtype=dtype or "auto",
@@ -135,12 +135,12 @@ def read_model(
 
 
 def read_tokenizer(folder: Path, config: PreTrainedConfig, options: LoadOptions) -> PreTrainedTokenizerBase | None:
-    """The folder's tokenizer; None where it has none, or one that turns text into nothing."""
+    """The folder's tokenizer; None if it has none, or one that makes no tokens."""
     files = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
     if not any((folder / file).exists() for file in files):
         return None
     with error_boundary(
-        "Tokenizer not loaded", f"The tokenizer in {visible(str(folder))} can't be read", "Fetch it again."
+        "Tokenizer not loaded", f"The tokenizer in {visible(str(folder))} can't be read", "Download it again."
     ):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, config=config, trust_remote_code=options.trust_remote_code, local_files_only=True
@@ -150,7 +150,7 @@ def read_tokenizer(folder: Path, config: PreTrainedConfig, options: LoadOptions)
 
 
 def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Can it turn any text into tokens? Its words need not be English: one of them is tried."""
+    """Can it turn any text into tokens? Its words need not be English, so some of its own are tried."""
     special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
     known = [token_id for token_id in tokenizer.get_vocab().values() if token_id not in special]
     for text in ("a word", *(tokenizer.decode([token_id]) for token_id in known[:_TRIED])):
@@ -162,14 +162,14 @@ def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 @contextmanager
 def _tensors_only(failed: str) -> Iterator[None]:
-    """Raises `BadInput` for a pickle of something else than tensors, which torch refuses with advice for programs."""
+    """Raises `BadInput` for a pickle that holds more than tensors: torch's own message is for programmers."""
     try:
         yield
     except UnpicklingError as problem:
         raise BadInput(
             "Pickled weights",
-            f"{failed}: it holds more than tensors, and other objects could run code.",
-            "Save it again by save_pretrained, which writes safetensors.",
+            f"{failed}: it holds objects other than tensors, which could run code.",
+            "Save it again with save_pretrained, which writes safetensors.",
         ) from problem
 
 
@@ -185,15 +185,15 @@ def _refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool)
 
 
 def _refuse_drops(config: Mapping[str, object], name: str) -> None:
-    """Only the code that comes with such a model obeys these lists."""
+    """Raises `BadInput` if the configuration names drops: only the model's own code obeys these lists."""
     drops = [
         f"drop-{kind}@layers={','.join(map(str, layers))}" for kind, layers in named_drops(config).items() if layers
     ]
     if drops:
         raise BadInput(
             "Dropped by its own code",
-            f"{name} names sublayers as dropped, which only its own code obeys: read plainly, it would drop nothing.",
-            f"Drop them here, from the model it was made of: --prune {'+'.join(drops)}",
+            f"{name} names dropped sublayers, but only its own code drops them: without it, nothing would be dropped.",
+            f"Drop them here from its dense model: --prune {'+'.join(drops)}",
         )
 
 
@@ -207,8 +207,8 @@ def _refuse_pickles(folder: Path, files: Sequence[Path], name: str, allowed: boo
     if files[0].suffix != ".safetensors" and not allowed:
         raise BadInput(
             "Pickled weights",
-            f"{name} has its weights in {visible(files[0].name, 100)}, a format that can run code when it is opened.",
-            "Use safetensors, or allow it with --allow-pickle where you trust the source.",
+            f"The weights of {name} are in {visible(files[0].name, 100)}, a format that can run code when opened.",
+            "Use safetensors, or allow it with --allow-pickle if you trust the source.",
         )
 
 
@@ -219,16 +219,16 @@ def _refuse_too_large(needed: int, device: torch.device, name: str) -> None:
 
 
 def _too_large(name: str, needed: int, free: int | None = None, device: torch.device | None = None) -> Failure:
-    there = f", and {free / 1e9:.1f} GB are free on {device}" if free is not None else ""
+    there = f"; {free / 1e9:.1f} GB are free on {device}" if free is not None else ""
     return Failure("Out of memory", f"{name} needs {needed / 1e9:.1f} GB for its weights{there}.", SMALLER)
 
 
 def _absent(
     report: Mapping[str, object], name: str, dropped: Mapping[str, Sequence[int]], head: Set[str]
 ) -> tuple[str, ...]:
-    """The tensors that are in no file, all of layers that have a dropped sublayer; raises `BadInput` for any other.
+    """The tensors that are in no file. Raises `BadInput` if one is not in a layer with a dropped sublayer.
 
-    A weight that is in no file would be random, and every figure with it. `head` are those of the LM head.
+    A weight that is in no file would be random, and every figure wrong. `head` names the tensors of the LM head.
     """
     missing = sorted(str(key) for key in _several(report.get("missing_keys")))
     layers = {str(layer) for found in dropped.values() for layer in found}
@@ -241,15 +241,15 @@ def _absent(
             )
         raise BadInput(
             "Weights missing",
-            f"{name}'s files lack {len(absent)} of the model's tensors, {absent[0]} among them.",
-            "Fetch the model again.",
+            f"{name}'s files lack {len(absent)} of the model's tensors, for example {absent[0]}.",
+            "Download the model again.",
         )
     for key, stored, expected in sorted(_several(report.get("mismatched_keys")), key=str):
         raise BadInput(
             "Weights don't fit",
             f"{visible(str(key), 200)} is {_shape(stored)} in the files of {name}, but its config.json makes it "
             f"{_shape(expected)}.",
-            "Correct the configuration, or fetch the model again.",
+            "Correct the configuration, or download the model again.",
         )
     for message in _several(report.get("error_msgs")):
         raise BadInput("Weights don't fit", f"{name}'s weights don't fit its config.json: {visible(str(message), 600)}")

@@ -1,12 +1,13 @@
-"""Rotary factors that depend on the length of the whole context: the two sets of longrope, dynamic NTK's.
+"""Computes rotary factors that depend on the length of the whole context: longrope and dynamic NTK.
 
-transformers takes that length from the largest position of each forward pass. So what a cache holds was rotated by
-the factors of the passes that filled it: of a shorter context, or of the first piece of this one. A pass over the whole
-context rotates every key by the factors of its full length, and only that depends on nothing but the context. It is
-what is computed here: every pass is told the full length, and a cache is kept only between lengths of one `scale`.
+transformers takes that length from the largest position of each forward pass. The keys in a cache are therefore rotated
+by the factors of the passes that filled it: those of a shorter context, or of the first piece of this one. A pass over
+the whole context rotates every key by the factors of the full length, so its result depends on the context alone. This
+module gives the same result step by step: every pass gets the full length, and a cache is kept only between lengths of
+one `scale`.
 
-The factors are kept in the modules, and dynamic NTK's don't shrink when a shorter context is read next. They are put
-back before and after, so that no context, no other model and no calibration gets what an earlier one left.
+The factors are stored in the modules, and dynamic NTK's do not shrink when a shorter context follows. They are restored
+before and after, so that no later context, other model or calibration uses the factors of an earlier context.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ _SWITCH = "original_max_position_embeddings"
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One set of factors of one rotary module; some have a set for each type of layer."""
+    """One set of factors of one rotary module; some modules have a set for each type of layer."""
 
     module: Any
     prefix: str
-    """What the names of the module's attributes begin with."""
+    """The beginning of the names of the module's attributes."""
     parameters: dict[str, Any]
-    """The configuration's, which the module looks at."""
+    """The configuration's rotary parameters, which the module reads."""
     dynamic: bool
-    """Other factors at each length beyond the limit; otherwise one other set for all of them."""
+    """True if the factors differ at each length beyond the limit; False if one other set is used for all of them."""
 
     @property
     def limit(self) -> int:
-        """The longest context that is read with the factors that the model starts with."""
+        """The longest context that is read with the model's initial factors."""
         return int(self.module.original_max_seq_len if self.dynamic else self.parameters[_SWITCH])
 
     def scale(self, length: int) -> int:
         return max(length, self.limit) if self.dynamic else int(length > self.limit)
 
     def restore(self) -> None:
-        """Puts back the factors that a model starts with."""
+        """Restores the model's initial factors."""
         name = f"{self.prefix}inv_freq"
         original = getattr(self.module, f"{self.prefix}original_inv_freq")
-        # A copy, because some versions write to it in place; made so that it may be written to anywhere.
+        # A copy, because some versions write to it in place. Outside inference mode, so that any code may write to it.
         with torch.inference_mode(False):
             copied = original.to(getattr(self.module, name).device, copy=True)
         self.module.register_buffer(name, copied, persistent=False)
@@ -59,7 +60,7 @@ class _Rule:
 
     @contextmanager
     def shortened(self, limit: int) -> Iterator[None]:
-        """Changes the limit for a while."""
+        """Changes the limit in its block."""
         config = self.module.config
         places: list[tuple[Any, str]] = [(config, _SWITCH)]
         if self.dynamic:
@@ -82,7 +83,7 @@ class _Rule:
 
 
 class Rotary:
-    """The rules of a model by which its rotary factors follow the context's length; most models have none."""
+    """The rules by which a model's rotary factors depend on the context's length; most models have none."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
@@ -99,17 +100,18 @@ class Rotary:
 
     @property
     def stretch(self) -> float:
-        """How many times its `max_position_embeddings` the model can read: dynamic NTK begins only there."""
+        """How many times its `max_position_embeddings` the model can read: dynamic NTK extends the context beyond
+        that."""
         return max((float(rule.parameters.get("factor") or 1) for rule in self._rules if rule.dynamic), default=1.0)
 
     @property
     def note(self) -> str:
-        """A sentence for people if single steps or all later ones take long for this reason; otherwise ""."""
+        """A sentence about steps that take long for this reason; "" if none do."""
         dynamic = [rule.limit for rule in self._rules if rule.dynamic]
         if dynamic:
             return (
                 f"beyond {min(dynamic):,} tokens its rotary factors change with every token (dynamic NTK), so each "
-                "step there reads the whole context again and takes as long."
+                "step reads the whole context again and takes that long."
             )
         if self._rules:
             return (
@@ -130,20 +132,20 @@ class Rotary:
 
     @contextmanager
     def shortened(self, limit: int) -> Iterator[None]:
-        """Other factors are used from this length on already, so that a few tokens are enough to try them."""
+        """Makes the factors change at this length in its block, so that a few tokens are enough to test them."""
         with ExitStack() as stack:
             for rule in self._rules:
                 stack.enter_context(rule.shortened(limit))
             yield
 
     def restore(self) -> None:
-        """Forgets the longest context that the model has read so far."""
+        """Restores the initial factors of every rule."""
         for rule in self._rules:
             rule.restore()
 
 
 def changing_buffers(model: nn.Module) -> list[Tensor]:
-    """The buffers that a forward pass writes to: of two models that read at once, each needs its own."""
+    """The buffers that a forward pass writes to. Two models that run at the same time each need their own."""
     return [buffer for module in model.modules() if _rules(module) for buffer in module.buffers(recurse=False)]
 
 
@@ -164,7 +166,7 @@ def _rules(module: Any) -> list[_Rule]:
 
 
 def _with_last_position(length: int) -> Callable[[Forward], Forward]:
-    """Adds a context's last position to those that a rotary module is asked for, and takes its angles off again."""
+    """Adds the context's last position to the positions that a rotary module gets, and removes its angles."""
 
     def made_of(forward: Forward) -> Forward:
         signature = inspect.signature(forward)
@@ -182,7 +184,7 @@ def _with_last_position(length: int) -> Callable[[Forward], Forward]:
 
 
 def _without_last_position(output: Any) -> Any:
-    """Takes that position's angles off: cosines and sines, or one complex tensor, of shape (…, positions, angles)."""
+    """Removes the last position's angles: cosines and sines, or one complex tensor, (…, positions, angles)."""
     if isinstance(output, Tensor):
         return output[..., :-1, :]
     return tuple(part[..., :-1, :] for part in output)

@@ -1,4 +1,4 @@
-"""How many tensors and bytes weight files hold, read from the headers of safetensors files."""
+"""Counts the tensors and bytes of weight files from the headers of safetensors files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 
 _STORED = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-"""Bytes of one number, by safetensors' name for its type; all others take one."""
+"""Bytes of one number, by safetensors' name for its type; every other type takes one byte."""
 
 
 def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
-    """Bytes that the weights take in memory in this dtype, from the files' headers; their size on disk for pickles."""
+    """Bytes of the weights in memory in this dtype, from the files' headers; for pickles, their size on disk."""
     total = 0
     for file in files:
         total += _tensor_bytes(file, dtype) if file.suffix == ".safetensors" else file.stat().st_size
@@ -25,7 +25,7 @@ def bytes_needed(files: Sequence[Path], dtype: torch.dtype | None) -> int:
 
 
 def count_tensors(files: Sequence[Path]) -> int:
-    """How many tensors the files hold; of pickles, how many could be in them."""
+    """How many tensors the files hold; for pickles, the most that could be in them."""
     return sum(len(_header(file)) if file.suffix == ".safetensors" else file.stat().st_size // 64 for file in files)
 
 
@@ -43,7 +43,7 @@ def _tensor_bytes(file: Path, dtype: torch.dtype | None) -> int:
 
 
 def _header(file: Path) -> dict[str, Any]:
-    """What a safetensors file says of each of its tensors, by name."""
+    """The entries of a safetensors file's header, by tensor name."""
     try:
         with file.open("rb") as opened:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
@@ -53,4 +53,4 @@ def _header(file: Path) -> dict[str, Any]:
 
 
 def _not_whole(file: Path) -> BadInput:
-    return BadInput("Broken weights", f"{visible(str(file))} is no whole safetensors file.", "Fetch it again.")
+    return BadInput("Broken weights", f"{visible(str(file))} is damaged or incomplete.", "Download it again.")

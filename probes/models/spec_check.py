@@ -1,4 +1,4 @@
-"""What a model's name says before anything is loaded. Free of torch."""
+"""Checks a model's name before anything is loaded. Free of torch."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from probes.system.user_folders import expanded
 
 LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
 LONGEST_SPEC = 300
-"""Characters shown of what was asked for."""
+"""How many characters of the name are shown."""
 
 
 def check_spec(spec: str) -> Path | None:
-    """The file or folder that is named, or None for "demo" and what may be a hub id.
+    """The named file or folder; None for "demo" and for a possible hub id.
 
-    Raises `BadInput` if it is neither: a file that is missing, or one that holds no model.
+    Raises `BadInput` for a missing file and for one without a model.
     """
     if not spec.strip():
         raise BadInput("No model", "The model's name is empty.", LOCAL)
     if spec == "demo":
         return None
     path, shown = expanded(spec), visible(spec, LONGEST_SPEC)
-    if os.path.isdir(path):  # which, unlike pathlib's, is False for a name that is too long
+    if os.path.isdir(path):  # unlike pathlib's, False for a name that is too long
         refuse_adapter_alone(path, visible(path.resolve().name, 100))
         if not (path / "config.json").exists() and not any(path.glob("*.gguf")):
             names = ", ".join(visible(name, 100) for name in sorted(os.listdir(path))[:5]) or "nothing"
@@ -42,12 +42,12 @@ def check_spec(spec: str) -> Path | None:
 
 
 def hub_hint(spec: str) -> str:
-    """What to do if the hub has no model of this name."""
+    """The hint of an error if the hub has no model of this name."""
     return f"{did_you_mean(spec, ['demo']) or nearby(Path(spec))}{LOCAL}"
 
 
 def nearby(path: Path) -> str:
-    """`Did you mean X?` and a space, if a file or folder beside the missing one is called nearly the same; else ""."""
+    """`Did you mean X?` and a space, if a file or folder beside the missing one has a similar name; else ""."""
     while path != path.parent and not os.path.isdir(path.parent):
         path = path.parent
     try:

@@ -1,4 +1,4 @@
-"""From text to token ids and back: single tokens, and texts that grow token by token."""
+"""Converts text to token ids and back: single tokens, and texts that grow token by token."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 _LONGEST_CHARACTER = 4
-"""Bytes of the longest UTF-8 character, hence the most tokens one can be spread over."""
+"""Bytes of the longest UTF-8 character, and so the most tokens of one character."""
 _BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
-"""Byte-level tokenizers write each byte as a printable character of its own."""
+"""Bytes by the printable characters that byte-level tokenizers write for them."""
 _BYTE_NAME = re.compile(r"<0x[0-9A-Fa-f]{2}>")
-"""How sentencepiece names a token that is one byte."""
+"""The name of a one-byte token in sentencepiece."""
 
 
 def token_ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
-    """The text's token ids; `special` adds what the tokenizer puts before and after a text of its own."""
+    """The text's token ids; `special` adds the tokens that the tokenizer puts before and after a text."""
     encoded = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
     return [int(token_id) for token_id in encoded]
 
 
 class TokenDecoder:
-    """A tokenizer, as far as stepping needs it: single tokens, and texts that grow."""
+    """Turns a tokenizer's ids into text: single tokens, and texts that grow."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -33,24 +33,24 @@ class TokenDecoder:
         self._before = token_ids_of(tokenizer, "a", special=False)[-1:]
 
     def piece(self, token_id: int) -> str:
-        """The token alone, with the space it begins with; bytes that are no character as "<0xF0>".
+        """The text of one token, with its leading space; bytes that are no character as "<0xF0>".
 
-        An id that the tokenizer does not know (a padded vocabulary's) reads "<49152>".
+        An id that the tokenizer does not know (padding of the vocabulary) becomes "<49152>".
         """
         known = self._known.get(token_id)
         if known is None:
             raw = self.raw(token_id)
-            # A tokenizer may take the space off a text's beginning, so the token is read behind another one.
+            # A tokenizer may remove the space at a text's beginning, so the token is decoded after another one.
             known = self.grown(self._before, token_id) if raw is None else raw.decode("utf-8", _NAMING)
             self._known[token_id] = known
         return known
 
     def stream(self, ids: Sequence[int] = ()) -> TextStream:
-        """A stream that stands after these ids."""
+        """A stream that continues after these ids."""
         return TextStream(self, ids)
 
     def raw(self, token_id: int) -> bytes | None:
-        """The token's bytes, where it is made of bytes and not of characters."""
+        """The token's bytes; None if it is made of characters and not of bytes."""
         name = self._name(token_id)
         if name is None:
             return f"<{token_id}>".encode()
@@ -63,7 +63,7 @@ class TokenDecoder:
         return name.encode()  # an added token, kept as it is written
 
     def grown(self, before: Sequence[int], token_id: int) -> str:
-        """What the text of these ids grows by with one more token, by decoding both."""
+        """The text that one more token adds to the text of these ids, by decoding both."""
         old, new = _decode(self._tokenizer, before), _decode(self._tokenizer, [*before, token_id])
         same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
         return new[same:]
@@ -74,23 +74,23 @@ class TokenDecoder:
 
 
 class TextStream:
-    """Text that grows by one token at a time, made anew after any ids as if it had been fed them.
+    """Decodes a text token by token, from its beginning or after given ids.
 
-    A character may be spread over several tokens, and comes out with the one that completes it.
+    A character may need several tokens; the last of them adds it to the text.
     """
 
     def __init__(self, tokens: TokenDecoder, ids: Sequence[int]) -> None:
         self._tokens = tokens
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._recent: list[int] = []
-        # UTF-8 finds its place again within one character, so no more than the last few tokens can matter.
+        # UTF-8 is readable again after at most one character, so only the last few tokens matter.
         for token_id in ids[-_LONGEST_CHARACTER:]:
             self.push(token_id)
 
     def push(self, token_id: int) -> str:
-        """What the text grows by: "" while a character is incomplete, the whole character once it is complete.
+        """The text that this token adds: "" while a character is incomplete, then the whole character.
 
-        Bytes that can no longer become a character come out as U+FFFD.
+        Bytes that can't become a character give U+FFFD.
         """
         raw = self._tokens.raw(token_id)
         if raw is None:
@@ -114,7 +114,7 @@ codecs.register_error(_NAMING, _name_bytes)
 
 
 def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """True where token names, read byte for byte, are the text: tried on one that no other kind gets right."""
+    """True if token names spell the text byte for byte, tested on a text that no other kind of tokenizer gets right."""
     text = "aé 🙂"
     names = tokenizer.convert_ids_to_tokens(token_ids_of(tokenizer, text, special=False))
     characters = "".join(names)

@@ -1,7 +1,7 @@
-"""Tensors that a model's files hold and the model does not use: sorted by what they mean for the figures.
+"""Reports tensors in a model's files that the model does not use, by their effect on the figures.
 
-transformers leaves out what it has no place for, and hides part of it. Whatever computes something in the program that
-wrote the files is then in no figure, so all that is left out is collected before any of it is hidden.
+transformers leaves out tensors that it can't place, and hides some of their names. If they compute something in the
+program that wrote the files, the figures lack it. So all names are collected before any is hidden.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 
 _NOTE = "phier-unread.json"
-"""The file beside a converted model that names what of its source was left out."""
+"""The file beside a converted model that names the unused tensors of its source."""
 _NAMED = 3
-"""How many tensors a sentence names, each of another kind."""
+"""How many tensors a sentence names, one of each kind."""
 _RECOMPUTED = re.compile(
     r"(^|[._])(inv_freq|cos_cached|sin_cached|position_ids|masked_bias|num_batches_tracked|_extra_state"
     r"|embed_positions\.(weights|_float_tensor)|(en|de)coder\.version)$"
 )
 """Buffers that the configuration determines, or that only training uses."""
 _MASK = re.compile(r"(^|[._])(attn|attention)\.(bias|mask|causal_mask)$")
-"""Causal masks that were once saved with the weights; a learned bias has the same name, but a single dimension."""
+"""Causal masks that older versions saved with the weights; a learned bias has the same name, but one dimension."""
 _SCALE = re.compile(
     r"(^|[._])(weight_scale(_inv|_2)?|(weight|input)_(global_scale|zero_point)|input_scale|activation_scale|scale_weight"
     r"|proj_scale(_inv)?|weight_scales|qscale_(weight|act)|(?<!layer_)q?scales|qzeros|qweight|g_idx"
     r"|weight_(packed|shape|g_idx)|(nested_)?(absmax|quant_map)|SCB)$"
     r"|\.quant_state\."
 )
-"""What quantised weights are multiplied by, or unpacked with."""
+"""Scales of quantised weights, and tensors that are needed to unpack them."""
 _SENSES = re.compile(
     r"(^|[._])(vision|visual|image|audio|video|speech|multi_?modal|mm|talker|token2wav|code2wav)([._]|$)"
 )
-"""Parts that see, hear or speak: no text passes through them."""
+"""Parts for pictures and sound: text does not run through them."""
 _AHEAD = re.compile(r"(^|\.)(mtp|nextn)(_\w+)?\.")
-"""Multi-token prediction, by its own name."""
+"""Multi-token prediction, by name."""
 _IN_EXTRA_LAYER = re.compile(r"\.(eh_proj|enorm|hnorm|shared_head)\.")
-"""What only an extra layer for multi-token prediction has."""
+"""Modules that only an extra layer for multi-token prediction has."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|blk)\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What transformers left out of the files that it read."""
+    """The tensors that transformers left out of the files that it read."""
 
     unused: set[str] = field(default_factory=set)
-    """Names, as the model would have them, of tensors that it has no use for."""
+    """The model's names of the unused tensors."""
     stored: dict[str, str] = field(default_factory=dict)
-    """Every name in the files that stands for one whole tensor, with the model's name for it."""
+    """The model's name of each tensor by its name in the files, without tensors that are merged from several."""
 
     def twice(self) -> list[list[str]]:
-        """Names in the files that stand for one tensor of the model: it takes the first of them, and drops the rest."""
+        """Groups of names in the files that are one tensor of the model, which takes the first and drops the others."""
         names: dict[str, list[str]] = {}
         for stored, name in self.stored.items():
             names.setdefault(name, []).append(stored)
@@ -70,7 +70,7 @@ class LeftOut:
 
 @contextmanager
 def collecting_unused() -> Iterator[LeftOut]:
-    """While it lasts, gathers the names of all tensors that transformers finds in files and leaves out."""
+    """Collects the names of all tensors that transformers finds in files and leaves out in its block."""
     left = LeftOut()
     owner: Any = PreTrainedModel
     loading: Any = core_model_loading
@@ -83,7 +83,7 @@ def collecting_unused() -> Iterator[LeftOut]:
     def renamed(source: str, *args: Any, **kwargs: Any) -> tuple[str, str | None]:
         name, part = rename(source, *args, **kwargs)
         left.stored.pop(source, None)
-        if part is None:  # others are put together from several
+        if part is None:  # otherwise the tensor is merged from several
             left.stored[source] = name
         return name, part
 
@@ -95,12 +95,12 @@ def collecting_unused() -> Iterator[LeftOut]:
 
 
 def write_unused(folder: Path, names: Iterable[str]) -> None:
-    """Writes beside a converted model which tensors of its source it has no use for, for `read_unused`."""
+    """Writes the names of the unused tensors beside a converted model, for `read_unused`."""
     (folder / _NOTE).write_text(json.dumps(sorted(names)), "utf-8")
 
 
 def read_unused(folder: Path) -> set[str]:
-    """What `write_unused` wrote; nothing of a folder that was not converted here."""
+    """The names that `write_unused` wrote; none for a folder that was not converted here."""
     try:
         found = json.loads((folder / _NOTE).read_text("utf-8"))
     except (OSError, ValueError):
@@ -111,9 +111,9 @@ def read_unused(folder: Path) -> set[str]:
 def notes_on_unused(
     left: LeftOut, model: PreTrainedModel, files: Sequence[Path], name: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Notes and warnings on the tensors that were not used; nothing on those that compute nothing.
+    """Notes and warnings about unused tensors, except those that compute nothing.
 
-    Raises `BadInput` if scales of quantised weights are among them and nothing dequantises: all weights are wrong then.
+    Raises `BadInput` if scales of quantised weights are unused and nothing dequantises: all weights would be wrong.
     """
     computing = sorted(key for key in left.unused if not _RECOMPUTED.search(key))
     masks = _masks(computing, files)
@@ -122,8 +122,8 @@ def notes_on_unused(
         raise BadInput(
             "Scales without a format",
             f"{name}'s files hold {_listed(scales)}, which belong to quantised weights, but its config.json names no "
-            "quantisation that can be read. Without them the weights are wrong.",
-            "Add the quantization_config that it was made with, or name a dequantised copy.",
+            "known quantisation. Without these scales the weights are wrong.",
+            "Add the quantization_config of the model, or name a dequantised copy.",
         )
     senses = [key for key in rest if _SENSES.search(key)]
     rest = [key for key in rest if key not in set(senses)]
@@ -132,37 +132,37 @@ def notes_on_unused(
     notes = []
     if ahead:
         notes.append(
-            f"{name}'s files hold {_listed(ahead)}, for the prediction of tokens after the next one; "
+            f"{name}'s files hold {_listed(ahead)}, for predicting tokens beyond the next one; "
             "the model does not use them."
         )
     if senses:
-        notes.append(f"{name}'s files hold {_listed(senses)}, for pictures or sound; a text does not need them.")
+        notes.append(f"{name}'s files hold {_listed(senses)}, for pictures or sound; text does not need them.")
     warnings = []
     if lost:
         warnings.append(
-            f"{name}'s files hold {_listed(lost)}, which the model does not use: what they compute is in no figure."
+            f"{name}'s files hold {_listed(lost)}, which the model does not use: the figures do not include them."
         )
     if twice := [several for several in (*left.twice(), *_in_several(files)) if _differ(several, files)]:
         one = " and ".join(visible(key, 100) for key in twice[0][:2])
         warnings.append(
-            f"{name}'s files hold {len(twice)} of the model's tensors twice with other numbers, such as {one}: only "
-            "one of the two is in the figures."
+            f"{name}'s files hold {len(twice)} of the model's tensors twice with different numbers, such as {one}: "
+            "the figures are of one of the two."
         )
     return tuple(notes), tuple(warnings)
 
 
 def note_on_unread_files(folder: Path, files: Sequence[Path], name: str) -> tuple[str, ...]:
-    """A note on files of tensors that lie in the folder and are not read at all; nothing if there are none."""
+    """A note on files of tensors in the folder that are not read; nothing if there are none."""
     read = {file.name for file in files}
     others = [visible(path.name, 100) for path in sorted(folder.glob("*.safetensors")) if path.name not in read]
     if not others:
         return ()
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    return (f"Beside {name}'s weights lie files that are not read: {', '.join(others[:_NAMED])}{more}.",)
+    return (f"{name}'s folder holds files of tensors that are not read: {', '.join(others[:_NAMED])}{more}.",)
 
 
 def _listed(keys: Sequence[str]) -> str:
-    """ "4 tensors such as model.layers.0.self_attn.o_proj.bias": one of each kind, up to a few."""
+    """ "4 tensors such as model.layers.0.self_attn.o_proj.bias": names one of each kind, up to `_NAMED`."""
     kinds: dict[str, str] = {}
     for key in keys:
         kinds.setdefault(re.sub(r"\d+", "#", key), visible(key, 100))
@@ -173,7 +173,7 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _ahead(keys: Sequence[str], model: PreTrainedModel) -> list[str]:
-    """Those of multi-token prediction: by name, or in layers beyond the last one that have what only those have."""
+    """The tensors of multi-token prediction: by name, or in layers beyond the last that have modules for it."""
     config = model.config.get_text_config(decoder=True)
     layers = int(getattr(config, "num_hidden_layers", 0))
     layer_of = {key: int(found[1]) for key in keys if (found := _LAYER.search(key))}
@@ -183,7 +183,7 @@ def _ahead(keys: Sequence[str], model: PreTrainedModel) -> list[str]:
 
 
 def _in_several(files: Sequence[Path]) -> list[list[str]]:
-    """Names that are in more than one file: the tensor in the last one is taken."""
+    """Names that are in more than one file; the tensor of the last file is used."""
     counted: Counter[str] = Counter()
     for file in files if len(files) > 1 else ():
         if file.suffix == ".safetensors":
@@ -193,7 +193,7 @@ def _in_several(files: Sequence[Path]) -> list[list[str]]:
 
 
 def _differ(names: Sequence[str], files: Sequence[Path]) -> bool:
-    """Do the tensors of these names differ? Of a pickle they are taken to."""
+    """Do the tensors of these names differ? Tensors in a pickle count as different."""
     found = []
     with ExitStack() as stack:
         for file in files if all(file.suffix == ".safetensors" for file in files) else ():
@@ -203,9 +203,9 @@ def _differ(names: Sequence[str], files: Sequence[Path]) -> bool:
 
 
 def _masks(keys: Iterable[str], files: Sequence[Path]) -> set[str]:
-    """Those that are causal masks: squares whose first row is a one and then zeros. Of a pickle, the name is believed.
+    """The names of causal masks: squares whose first row is a one, then zeros. In a pickle, the name decides.
 
-    The model may know a tensor under a name that has got or lost a prefix.
+    The model's name of a tensor may have a prefix more or less than the name in the file.
     """
     named = {key for key in keys if _MASK.search(key)}
     found = {key for key in named if not any(file.suffix == ".safetensors" for file in files)}
@@ -217,7 +217,7 @@ def _masks(keys: Iterable[str], files: Sequence[Path]) -> set[str]:
                     if same and _is_causal(opened.get_slice(stored)):
                         found |= same
         except (SafetensorError, OSError) as problem:
-            raise BadInput("Broken weights", f"{file} is no whole safetensors file.", "Fetch it again.") from problem
+            raise BadInput("Broken weights", f"{file} is damaged or incomplete.", "Download it again.") from problem
     return found
 
 

@@ -1,4 +1,5 @@
-"""Which ids are tokens: models answer over more ids than their tokenizers name, to fill a round number of rows."""
+"""Tells tokens from padding: models have logits for more ids than their tokenizers name, to get a round number of
+rows."""
 
 from __future__ import annotations
 
@@ -7,11 +8,11 @@ import re
 from transformers import PreTrainedTokenizerBase
 
 _PADDING = re.compile(r"\[PAD\d+\]")
-"""What GGUF files name the rows that fill up a vocabulary."""
+"""The name of a padding row in GGUF files."""
 
 
 def named_ids(*tokenizers: PreTrainedTokenizerBase) -> int:
-    """The ids below this number are tokens; those from it on are padding, to which no tokenizer gives a name."""
+    """The number of ids up to the last one that a tokenizer names; all later ids are padding."""
     known = (
         token_id
         for tokenizer in tokenizers

@@ -30,7 +30,7 @@ class WorkProgressed(_Answer):
     """A slow piece of work (download, loading, calibrating, pruning, prefill) has moved on."""
 
     task: str
-    """As a person reads it: "Fetching SmolLM2-135M-Instruct"."""
+    """As a person reads it: "Downloading SmolLM2-135M-Instruct"."""
     done: float | None = None
     total: float | None = None
     """None if it isn't known."""

@@ -29,7 +29,7 @@ QUESTION = (
     "How many clips did Natalia sell altogether in April and May?"
 )
 LOADING = (
-    WorkProgressed("Fetching SmolLM2-135M-Instruct", 41_000_000, 112_000_000, "bytes"),
+    WorkProgressed("Downloading SmolLM2-135M-Instruct", 41_000_000, 112_000_000, "bytes"),
     WorkProgressed("Loading SmolLM2-135M-Instruct", 18, 30, "layers"),
     WorkProgressed("Calibrating wanda:0.5", 2048, 4096, "tokens"),
 )
@@ -97,7 +97,7 @@ class ToySource:
             case Pause():
                 self.emit(*head.pause(request.id))
             case Cancel():
-                raise Cancelled("Fetching SmolLM2-135M-Instruct")
+                raise Cancelled("Downloading SmolLM2-135M-Instruct")
             case Fork():
                 self._fork(request)
             case Select(branch):

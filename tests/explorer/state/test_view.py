@@ -42,17 +42,17 @@ def test_a_view_without_events_is_starting() -> None:
 
 def test_work_before_a_run_is_told_with_speed_and_time_left() -> None:
     view = View(clock=Clock())
-    view.apply(WorkProgressed("Fetching", 10, 100, "bytes"))
+    view.apply(WorkProgressed("Downloading", 10, 100, "bytes"))
     assert view.phase is Phase.WORKING
     assert view.work is not None
     assert view.work.rate is None
-    view.apply(WorkProgressed("Fetching", 12, 100, "bytes"))
+    view.apply(WorkProgressed("Downloading", 12, 100, "bytes"))
     assert view.work is not None
     assert view.work.rate == pytest.approx(20)
     assert view.work.left is None, "the first moments of a download do not say how long it takes"
     assert "/s" in work_text(view.work)
     for done in range(14, 92, 2):
-        view.apply(WorkProgressed("Fetching", done, 100, "bytes"))
+        view.apply(WorkProgressed("Downloading", done, 100, "bytes"))
     assert view.work.rate == pytest.approx(20)
     assert view.work.left == pytest.approx(0.5)
     assert view.work.share == 0.9
@@ -61,10 +61,10 @@ def test_work_before_a_run_is_told_with_speed_and_time_left() -> None:
 def test_a_slow_beginning_is_forgotten() -> None:
     clock = Clock()
     view = View(clock=clock)
-    view.apply(WorkProgressed("Fetching", 0, 1000, "bytes"))
+    view.apply(WorkProgressed("Downloading", 0, 1000, "bytes"))
     clock.now += 60  # waiting for the first byte
     for done in range(1, 401):
-        view.apply(WorkProgressed("Fetching", done, 1000, "bytes"))
+        view.apply(WorkProgressed("Downloading", done, 1000, "bytes"))
     assert view.work is not None
     assert view.work.left == pytest.approx(60, rel=0.05), "ten bytes a second"
 
@@ -93,8 +93,8 @@ def test_finished_work_has_no_speed_and_no_time_left() -> None:
 
 def test_another_task_starts_its_own_speed() -> None:
     view = View(clock=Clock())
-    view.apply(WorkProgressed("Fetching", 10, 100, "bytes"))
-    view.apply(WorkProgressed("Fetching", 30, 100, "bytes"))
+    view.apply(WorkProgressed("Downloading", 10, 100, "bytes"))
+    view.apply(WorkProgressed("Downloading", 30, 100, "bytes"))
     view.apply(WorkProgressed("Loading", 1, 30, "layers"))
     assert view.work is not None
     assert view.work.rate is None

@@ -126,7 +126,7 @@ def test_a_download(snap_compare: Compare, size: tuple[int, int]) -> None:
     async def do(pilot: Pilot[int]) -> None:
         await settle(pilot)
         for done in (41_000_000, 45_000_000):
-            source.emit(WorkProgressed("Fetching SmolLM2-135M-Instruct", done, 112_000_000, "bytes"))
+            source.emit(WorkProgressed("Downloading SmolLM2-135M-Instruct", done, 112_000_000, "bytes"))
             await settle(pilot)
 
     assert seen(explorer(source), snap_compare, size, do)

@@ -42,10 +42,10 @@ async def test_a_download_tells_bytes_speed_time_left_and_how_to_cancel() -> Non
     source = Waiting()
     async with on_stage(source) as (app, pilot):
         for done in range(5_000_000, 46_000_000, 1_000_000):
-            source.emit(WorkProgressed("Fetching SmolLM2", done, 112_000_000, "bytes"))
+            source.emit(WorkProgressed("Downloading SmolLM2", done, 112_000_000, "bytes"))
             await settle(pilot)
         shown = screen_text(app)
-        for words in ("Fetching SmolLM2", "45.0 MB of 112 MB", "MB/s", "s left", "Esc cancels"):
+        for words in ("Downloading SmolLM2", "45.0 MB of 112 MB", "MB/s", "s left", "Esc cancels"):
             assert words in shown
         await press(pilot, "escape")
         assert source.asked == [Cancel()]

@@ -61,8 +61,8 @@ def test_an_adapter_beside_whole_weights_is_named_and_left_off_whether_peft_is_t
     loaded = load(str(folder))
     assert torch.equal(logits(loaded.model), logits(MODEL))
     assert loaded.warnings == (
-        "Beside made's weights lies an adapter of owner/base (adapter_config.json). It is not applied: "
-        "the figures are those of the weights as they are in the files.",
+        "made's folder also holds an adapter of owner/base (adapter_config.json). It is not applied: "
+        "the figures are those of the weights alone.",
     )
     assert loaded.files == (folder / "model.safetensors",)
 

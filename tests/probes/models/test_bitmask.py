@@ -102,7 +102,7 @@ def test_a_matrix_that_is_not_whole_is_refused(part, tmp_path):
     tensors[key] = tensors[key].flatten()[:-1].clone()
     save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(
-        BadInput, match=r"made can't be unpacked: the sparse matrix model\.layers\.1\.mlp\.up_proj is not"
+        BadInput, match=r"made can't be unpacked: the sparse matrix model\.layers\.1\.mlp\.up_proj is incomplete"
     ):
         load(str(folder))
     assert not list((tmp_path / "cache" / "models").glob("*unpacked*/config.json"))
@@ -129,7 +129,7 @@ def test_a_part_that_is_in_no_file_is_named(part, tmp_path):
     gone = f"model.layers.1.mlp.up_proj.{part}"
     rest = [key for key in held if key != gone]
     split(folder, *({key: held[key] for key in half} for half in (rest[::2], rest[1::2])))
-    with pytest.raises(BadInput, match=f"made can't be unpacked: a sparse matrix is not whole, {gone} is in no file"):
+    with pytest.raises(BadInput, match=f"made can't be unpacked: a sparse matrix is incomplete: {gone} is in no file"):
         load(str(folder))
 
 

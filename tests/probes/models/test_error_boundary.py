@@ -31,13 +31,13 @@ class Panic(BaseException):
 def test_anything_becomes_a_sentence_that_keeps_the_line_that_says_what_is_wrong(
     problem: BaseException, message: str
 ) -> None:
-    with pytest.raises(BadInput) as caught, error_boundary("Not read", "model.bin can't be read", "Fetch it again."):
+    with pytest.raises(BadInput) as caught, error_boundary("Not read", "model.bin can't be read", "Download it again."):
         raise problem
     assert caught.value.title == "Not read"
     assert caught.value.message.startswith("model.bin can't be read: ")
     assert caught.value.message.endswith(message)
     assert len(caught.value.message) < 700
-    assert caught.value.hint == "Fetch it again."
+    assert caught.value.hint == "Download it again."
     assert caught.value.__cause__ is problem
 
 

@@ -33,7 +33,7 @@ for spec in sys.argv[1:]:
         answer = load(spec.removeprefix("cancelled "), work=Work(told.append, cancelled)).info.revision
     except PhierError as problem:
         answer = f"{type(problem).__name__}: {problem}"
-    fetched = [event for event in told if event.task.startswith("Fetching") and event.unit == "bytes"]
+    fetched = [event for event in told if event.task.startswith("Downloading") and event.unit == "bytes"]
     print(json.dumps([answer, max((event.done for event in fetched), default=0)]))
 """
 
@@ -92,7 +92,7 @@ def online(model, home, tmp_path_factory) -> Outcome:
 
 
 def test_fetching_can_be_cancelled(online):
-    assert online.answers[0] == "Cancelled: Cancelled: Fetching some/model was cancelled."
+    assert online.answers[0] == "Cancelled: Cancelled: Downloading some/model was cancelled."
 
 
 def test_a_model_comes_from_the_hub_once(online, model):

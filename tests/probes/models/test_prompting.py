@@ -177,10 +177,10 @@ def test_one_of_several_named_templates_is_chosen_by_name():
 @pytest.mark.parametrize(
     ("templates", "asked", "words"),
     [
-        (NAMED, "", r"none of them is the default: short, tool use\. .*--chat-template"),
+        (NAMED, "", r"no default: short, tool use\. .*--chat-template"),
         (NAMED, "long", r"no chat template 'long'. .*short, tool use"),
         (CHAT_TEMPLATE, "long", r"no chat template 'long'. .*default"),
-        (None, "short", "no chat template to choose"),
+        (None, "short", "has no chat templates"),
     ],
 )
 def test_a_template_that_is_not_named_or_not_there_is_refused_with_the_names(templates, asked, words):
@@ -259,7 +259,7 @@ def test_a_text_without_a_prompt_is_scored_whole_after_what_begins_a_text(raw):
         read = read_prompt(tokenizer, scored("the cat", raw=raw))
         assert read.ids == (tokenizer.bos_token_id,)
         assert read.text_ids == ids_of(tokenizer, "the cat")
-        assert read.notes == ("The text's first token is scored after “<|endoftext|>”; no prompt is before the text.",)
+        assert read.notes == ("There is no prompt: the text's first token is scored after “<|endoftext|>”.",)
 
 
 def test_a_text_that_brings_its_beginning_has_it_once():

@@ -153,7 +153,7 @@ def test_a_method_that_is_not_known_is_said_to_be_left_out_and_not_called_quanti
     pair = load_pair(PairSpec(dense=str(dense), pruned=str(folder)))
     assert pair.every_warning[0] == (
         f"made's config.json says that its weights are quantised by '{found['quant_method']}', which the installed "
-        "transformers does not know. They are read as the plain numbers that its files hold."
+        "transformers does not know. The numbers in its files are used as they are."
     )
     assert not any("It is quantised" in note for note in pair.every_note)
     assert inspect(str(folder)).format == "safetensors"

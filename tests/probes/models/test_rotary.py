@@ -253,7 +253,7 @@ def test_a_note_says_what_is_slow_and_why(tmp_path):
     slow = tiny("llama", rope_parameters=parameters, max_position_embeddings=LIMIT, vocab_size=size)
     assert (
         "dynamic: beyond 16 tokens its rotary factors change with every token (dynamic NTK), so each step there reads "
-        "the whole context again and takes as long."
+        "the whole context again and takes that long."
     ) in told(slow, tmp_path / "dynamic")
     assert any("beyond 16 tokens it uses other" in note for note in told(phi3(vocab_size=size), tmp_path / "longrope"))
     assert not any("rotary" in note for note in told(tiny("llama", vocab_size=size), tmp_path / "plain"))

@@ -62,7 +62,7 @@ def test_a_bias_that_the_configuration_leaves_out_is_in_the_title_the_recording_
     pair = load_pair(PairSpec(dense=str(dense), pruned=str(pruned)))
     warning = (
         "pruned's files hold 3 tensors such as model.layers.0.self_attn.o_proj.bias, which the model does not use: "
-        "what they compute is in no figure."
+        "the figures do not include them."
     )
     assert warning in pair.header(SETTINGS, pair.prompt(SETTINGS)).every_warning
     assert warning in inspect(str(pruned)).report.warnings
@@ -140,7 +140,7 @@ def test_only_layers_that_predict_more_tokens_are_taken_for_such(tmp_path):
 @pytest.mark.parametrize("name", ["layers.0.mlp.up_proj.weight", "model.model.layers.0.mlp.up_proj.weight"])
 def test_a_tensor_that_is_there_under_two_names_is_warned_of_if_the_two_differ(name, tmp_path):
     (warning,) = read(made(tmp_path / "other", change=with_more(**{name: torch.ones(64, 32)}))).warnings
-    assert "hold 1 of the model's tensors twice with other numbers" in warning
+    assert "hold 1 of the model's tensors twice with different numbers" in warning
     assert name in warning
 
     def again(held: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -165,7 +165,7 @@ def in_two_files(folder: Path, again: Tensor) -> Path:
 
 def test_a_tensor_that_is_in_two_files_is_warned_of_if_the_two_differ(tmp_path):
     (warning,) = read(in_two_files(tmp_path / "other", torch.ones(32))).warnings
-    assert "twice with other numbers, such as model.norm.weight:" in warning
+    assert "twice with different numbers, such as model.norm.weight:" in warning
     norm = load_file(made(tmp_path / "made") / "model.safetensors")["model.norm.weight"]
     assert read(in_two_files(tmp_path / "same", norm)).warnings == ()
 
@@ -174,7 +174,7 @@ def test_a_tensor_that_is_in_two_files_is_warned_of_if_the_two_differ(tmp_path):
 def test_files_of_tensors_that_are_not_read_at_all_are_a_note(file, tmp_path):
     folder = made(tmp_path / "made")
     save_file({"model.layers.0.mlp.up_proj.bias": torch.ones(64)}, folder / file)
-    assert read(folder).notes == (f"Beside made's weights lie files that are not read: {file}.",)
+    assert read(folder).notes == (f"made's folder holds files of tensors that are not read: {file}.",)
 
 
 # What makes the weights wrong -----------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def test_layers_that_predict_more_tokens_are_a_note(how, tmp_path):
     assert loaded.warnings == ()
     (note,) = loaded.notes
     assert "hold 2 tensors such as" in note
-    assert "prediction of tokens after the next one" in note
+    assert "for predicting tokens beyond the next one" in note
 
 
 def test_a_picture_tower_is_a_note_unless_text_is_lost_as_well(tmp_path):
