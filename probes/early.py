@@ -1,4 +1,4 @@
-"""Finds mistakes in the options before anything slow begins. Imports no torch."""
+"""Finds mistakes in the options before any slow work. Imports no torch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _check_tables(setting: Setting) -> None:
             raise BadInput(
                 "Table",
                 f"{part.amount.path} can't be read: {reason}.",
-                f"{nearby(path)}A line is a name or a layer and its amount: up_proj 0.6",
+                f"{nearby(path)}Each line has a name or a layer, and its amount: up_proj 0.6",
             )
 
 
@@ -50,13 +50,13 @@ def _check_layers(setting: Setting, dense: str, folder: Path | None) -> None:
         if beyond and count is not None:
             raise BadInput(
                 "No such layer",
-                f"{part} names layer {ranges(beyond)}, and {dense} has {count} layers.",
+                f"{part} names layer {ranges(beyond)}, but {dense} has {count} layers.",
                 f"Layers count from 0 to {count - 1}.",
             )
 
 
 def _layers(folder: Path) -> int | None:
-    """The number of layers that the folder's configuration names; None if it is unclear, which loading reports."""
+    """The number of layers in the folder's configuration; None if it is unclear. Loading then reports the mistake."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

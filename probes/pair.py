@@ -50,9 +50,9 @@ class Pair:
     warnings: tuple[str, ...] = ()
     """Sentences about the comparison that must not be missed."""
     common: Common | None = None
-    """The tokens that both are compared over; None takes every token that both models answer over."""
+    """The tokens that both models are compared over; None takes every token that both have."""
     known: Mapping[str, TwinState] = field(default_factory=dict)
-    """The twin's latest states by setting (`known_as`), so that flipping between them needs no pruning."""
+    """The twin's latest states by setting (`known_as`); returning to one of them needs no pruning."""
 
     @property
     def made_by(self) -> str:
@@ -128,19 +128,19 @@ class Pair:
 
     def _cut_by_context(self, settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
         longest = longest_context(self.dense.model, self.pruned.model)
-        room = longest - len(prompt.ids) + 1
-        if room < 1 or min(len(prompt.text_ids), settings.longest) <= room:
+        scored = longest - len(prompt.ids) + 1
+        if scored < 1 or min(len(prompt.text_ids), settings.longest) <= scored:
             return ()
         return (
-            f"The text has {len(prompt.text_ids):,} tokens, and the models read at most {longest:,}: only the first "
-            f"{room:,} are scored.",
+            f"The text has {len(prompt.text_ids):,} tokens, but the models read at most {longest:,}: only the first "
+            f"{scored:,} are scored.",
         )
 
     def save(self, folder: Path, work: Work = UNWATCHED) -> Saved:
         """Writes the pruned model as a plain folder that others can load. Raises what `checkpoints.save`
         raises."""
         if self.twin is None or self.report is None:
-            raise BadInput("Nothing to save", f"{self.pruned.info.name} was made elsewhere.", "Copy its folder.")
+            raise BadInput("Nothing to save", f"{self.pruned.info.name} was not pruned here.", "Copy its folder.")
         return save(self.dense, self.twin, self.report, folder, work)
 
     def repruned(self, setting: Setting, work: Work = UNWATCHED) -> Pair:
@@ -156,7 +156,7 @@ class Pair:
 def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
     if len(prompt.text_ids) <= settings.longest:
         return ()
-    return (f"The text has {len(prompt.text_ids):,} tokens; the run is set to {settings.longest:,} steps of it.",)
+    return (f"The text has {len(prompt.text_ids):,} tokens; only the first {settings.longest:,} are scored (--steps).",)
 
 
 def load_pair(spec: PairSpec, work: Work = UNWATCHED) -> Pair:
@@ -183,12 +183,12 @@ def _on_lengths(loaded: Loaded) -> str:
 
 
 def _on_padding(*models: Loaded) -> tuple[str, ...]:
-    """A note if the models answer over ids that the tokenizer does not name."""
+    """A note if the models have logits for ids that the tokenizer does not name."""
     first, named = models[0].info, named_ids(*(one.tokenizer for one in models))
     if min(one.info.vocabulary for one in models) <= named:
         return ()
     return (
-        f"{first.name} answers over {first.vocabulary:,} ids, of which the tokenizer names the first {named:,}; "
+        f"{first.name} has logits for {first.vocabulary:,} ids, but its tokenizer names only the first {named:,}; "
         "the others are left out of both distributions.",
     )
 
@@ -196,17 +196,17 @@ def _on_padding(*models: Loaded) -> tuple[str, ...]:
 def pair_with_foreign(
     dense: Loaded, pruned: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work = UNWATCHED
 ) -> Pair:
-    """A dense model and a model made elsewhere. The drops that the second one names are made, and what it lacks is
-    measured.
+    """Pairs a dense model with one made elsewhere: carries out the drops that the second one names, and measures what
+    it lacks.
 
-    `pruned` was loaded with `drops_obeyed`. `calibration` is for twins that may be made of the dense model later.
+    `pruned` was loaded with `drops_obeyed`. `calibration` is for twins that are made of the dense model later.
     """
     common = check_comparable(dense, pruned)
     notes = (*common.notes, *_on_padding(dense, pruned))
     found = with_named_drops(pruned, work)
     check_steppable(found.loaded)
     report = measure_missing(found, dense, work)
-    # The drops change nothing in the weights: their fingerprint is that of the files.
+    # Drops do not change the weights, so the fingerprint is that of the files.
     info = with_fingerprint(found.plain).info
     run = with_notes(replace(found.loaded, info=info), _on_lengths(pruned))
     return Pair(dense, run, report, calibration=calibration, notes=notes, warnings=common.warnings, common=common)
@@ -221,7 +221,7 @@ def pair_with_twin(
     twin: Twin | None = None,
     known: Mapping[str, TwinState] | None = None,
 ) -> Pair:
-    """The dense model and a twin of it that shares every untouched tensor, pruned by a setting.
+    """Pairs the dense model with a twin that shares every untouched tensor, pruned by a setting.
 
     A given `twin` is changed in place; `known` are its states by setting.
     """

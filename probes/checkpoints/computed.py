@@ -1,4 +1,4 @@
-"""How two models of equal weights can still compute otherwise: by their configurations, or by what is in neither."""
+"""Finds out whether two models of equal weights compute differently, by their configurations or otherwise."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _BY_SHAPE = frozenset(
         *("intermediate_size", "moe_intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size"),
     )
 )
-"""What the shapes of tensors tell already."""
+"""Settings that the shapes of the tensors show."""
 _HEADS = frozenset(("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "num_heads", "num_kv_heads"))
-"""Tensors of one shape can be cut into heads in several ways; of another shape, the shape tells."""
+"""Settings that the shapes show only if they differ: tensors of one shape can be cut into heads in several ways."""
 _LONGEST = "max_position_embeddings"
-"""How much a model may read: it changes what is computed only where rotary factors are made from it."""
+"""The longest context. It changes the computation only if rotary factors depend on it."""
 _FIXED_ROTARY: frozenset[object] = frozenset((None, "default", "linear", "llama3"))
-"""Kinds of rotary factors that are not."""
+"""Kinds of rotary factors that do not depend on it."""
 _NAMED = 5
 """How many settings a sentence names."""
 _WIDTH = 40
@@ -36,10 +36,10 @@ _TOKENS = 64
 def differing_settings(
     model: PreTrainedModel, dense: PreTrainedModel, layers: Mapping[int, int] | None, *, reshaped: bool
 ) -> tuple[str, ...]:
-    """What two configurations say otherwise of how to compute: "rms_norm_eps is 0.1 instead of 1e-06".
+    """The differences of two configurations that change the computation: "rms_norm_eps is 0.1 instead of 1e-06".
 
-    `layers` are the dense model's numbers of the second one's layers, None where they can't be told: what is said layer
-    by layer is held against the layer that it was. `reshaped` says that tensors differ in shape.
+    `layers` maps the layers of the second model to those of the dense one, for settings that are lists by layer; None
+    if the mapping is unknown. `reshaped` says that tensors differ in shape.
     """
     ours, theirs = _flat(settings(model)), _flat(settings(dense))
     passed = _BY_SHAPE | _HEADS if reshaped else _BY_SHAPE
@@ -53,7 +53,7 @@ def differing_settings(
         one, other = ours.get(name), theirs.get(name)
         if few != many and isinstance(other, list) and len(other) == many and _is_list(one, few):
             if layers is None or len(layers) != few:
-                continue  # an entry a layer, and it can't be told which layers those are
+                continue  # one entry for each layer, and the mapping of the layers is unknown
             other = [other[layers[layer]] for layer in sorted(layers)]
         if name not in passed and _said(one) != _said(other):
             found.append(f"{visible(name, _WIDTH)} is {_quoted(one)} instead of {_quoted(other)}")
@@ -63,14 +63,14 @@ def differing_settings(
 
 
 def list_settings(differences: Sequence[str]) -> str:
-    """The first of them, and how many there are beyond."""
+    """The first differences, and the number of the others."""
     more = len(differences) - _NAMED
     return "; ".join(differences[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 @torch.inference_mode()
 def largest_difference(model: PreTrainedModel, dense: PreTrainedModel) -> float:
-    """The largest difference of any logit on a few tokens that both models read: 0 of one model held against itself."""
+    """The largest difference of any logit on a few tokens that both models read: 0 for two identical models."""
     configs = [one.config.get_text_config(decoder=True) for one in (model, dense)]
     length = min(_TOKENS, *(int(getattr(config, "max_position_embeddings", 0) or _TOKENS) for config in configs))
     ids = torch.randint(
@@ -87,7 +87,7 @@ def _logits(model: PreTrainedModel, ids: Tensor) -> Tensor:
 
 
 def _only_bounds(model: PreTrainedModel) -> bool:
-    """Does the longest context change nothing but how much may be read? Code from elsewhere may do anything with it."""
+    """Does the longest context only limit the context? Code that comes with a model may use it for anything."""
     kinds = {value for name, value in _flat(settings(model)).items() if name.endswith("rope_type")}
     return type(model).__module__.startswith("transformers.") and kinds <= _FIXED_ROTARY
 
@@ -105,7 +105,8 @@ def _flat(settings: Mapping[str, object], above: str = "") -> dict[str, object]:
 
 
 def _said(value: object) -> object:
-    """Absent, null, false and empty say the same, and so do two numbers that are one in float32, as GGUF keeps them."""
+    """A setting for comparison: absent, null, false and empty are equal, and so are numbers that are equal in float32,
+    which GGUF stores."""
     if isinstance(value, list) and value:
         return [_said(entry) for entry in value]
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Models that were pruned elsewhere: the drops they name are carried out, as the code that came with them would."""
+"""Carries out the drops that a model's configuration names, for models that were pruned elsewhere."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from probes.twin.anatomy import probe_ids
 from probes.twin.twin import Twin
 
 _FOREIGN = "transformers_modules."
-"""Where transformers puts the code that comes with a model, which obeys the model's drop lists itself."""
+"""The package of code that comes with a model; that code obeys the model's drop lists itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForeignModel:
-    """A model that was made elsewhere, as it is to be run."""
+    """A model that was made elsewhere, with its drops carried out."""
 
     loaded: Loaded
     plain: Loaded
-    """The same without its drops: the weights as they lie in the files."""
+    """The same model without its drops: the weights as they are in the files."""
     dropped: tuple[Part, ...] = ()
-    """The sublayers that it names as dropped."""
+    """The sublayers that its configuration names as dropped."""
     silent: tuple[str, ...] = ()
-    """Paths of what therefore never runs."""
+    """Paths of the modules and tensors that are out of use because of the drops."""
     dropped_parameters: int = 0
 
 
 def with_named_drops(loaded: Loaded, work: Work) -> ForeignModel:
-    """The model with the sublayers dropped that its configuration names, as LLM-Drop's own code would drop them.
+    """Drops the sublayers that the model's configuration names, as LLM-Drop's own code does.
 
-    `loaded` was loaded with `drops_obeyed`. Tensors that its files lack must belong to what is dropped: that is
-    tried out, by looking whether anything depends on them. They are zero afterwards.
-    Raises `BadInput` where a list names what the model has not, or a needed tensor is in no file.
+    `loaded` was loaded with `drops_obeyed`. Tensors that its files lack must belong to dropped sublayers; this is
+    tested by checking that the logits do not depend on them. They are zero afterwards. Raises `BadInput` if a list
+    names a sublayer that the model lacks, or if a needed tensor is in no file.
     """
     lists = named_drops(loaded.model.config.to_dict())
     parts = tuple(Part(kind, layer) for kind, layers in lists.items() for layer in layers)
@@ -55,7 +55,7 @@ def with_named_drops(loaded: Loaded, work: Work) -> ForeignModel:
 
 
 def _check_unneeded(loaded: Loaded, twin: Twin) -> None:
-    """Raises `BadInput` where the model's answer depends on a tensor that is in no file."""
+    """Raises `BadInput` if the model's logits depend on a tensor that is in no file."""
     held = tensors(loaded.model)
     absent = [held[name] for name in loaded.absent if name in held and not held[name].is_meta]
     try:
@@ -70,6 +70,6 @@ def _check_unneeded(loaded: Loaded, twin: Twin) -> None:
     if not sound:
         raise BadInput(
             "Weights missing",
-            f"{loaded.info.name}'s files lack {len(absent)} tensors, and its drop lists don't account for all of them.",
+            f"{loaded.info.name}'s files lack {len(absent)} tensors, and some of them are not in dropped sublayers.",
             "Download the model again.",
         )

@@ -1,4 +1,4 @@
-"""What a folder holds, whoever made it: its format, its drops, its zeros, and what it says of itself."""
+"""Inspects a model's folder: its format, drops and zeros, and the provenance in its `phier.json`."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from probes.system.progress import UNWATCHED, Work
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found."""
+    """The result of inspecting a folder."""
 
     model: ModelInfo
     format: str
-    """"safetensors", or how it is quantised."""
+    """"safetensors", or its quantisation."""
     report: PruneReport
-    """What was measured, with what is to be known of the files of both models."""
+    """The measurements, with the notes and warnings about the files of both models."""
     against: ModelInfo | None
     provenance: provenance.Provenance | None
-    """What its `phier.json` says; None where it has none."""
+    """The content of its `phier.json`; None if it has none."""
     unchanged: bool | None
-    """Are the weights those that `phier.json` speaks of? None where that can't be told: no such file, or another dtype
-    than it was written in."""
+    """Are the weights those that `phier.json` describes? None if that is unknown: there is no such file, or the dtype
+    differs from the one that was saved."""
 
 
 def inspect(spec: str, against: str = "", options: LoadOptions = LOAD_DEFAULTS, work: Work = UNWATCHED) -> Inspection:
-    """Loads a model and measures it, against a dense one if `against` names one. Raises what `load` raises."""
+    """Loads and measures a model, and compares it with the dense model that `against` names. Raises what `load`
+    raises."""
     names = names_apart(spec, against) if against else ("", "")
 
     def loaded(spec: str, name: str, *, drops_obeyed: bool) -> Loaded:
@@ -46,7 +47,7 @@ def inspect(spec: str, against: str = "", options: LoadOptions = LOAD_DEFAULTS, 
             options,
             work,
             name=name,
-            tokenizer=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE())),  # nothing is read with it
+            tokenizer=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE())),  # no text is read with it
             drops_obeyed=drops_obeyed,
         )
 

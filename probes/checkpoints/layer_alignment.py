@@ -1,4 +1,4 @@
-"""Which layers of the dense model the layers of a shallower one are."""
+"""Finds the dense layer that each layer of a shallower model was."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from transformers import PreTrainedModel
 from probes.twin.anatomy import Anatomy
 
 _SAMPLE = 1024
-"""Numbers that are looked at in each tensor."""
+"""How many numbers of each tensor are compared."""
 _SURE = 0.5
-"""How much nearer than the next best layer a layer must be to be taken for it."""
+"""The largest distance to the chosen layer, as a share of the distance to the next best one."""
 
 
 def align_layers(
     model: PreTrainedModel, ours: Anatomy, dense: PreTrainedModel, theirs: Anatomy
 ) -> dict[int, int] | None:
-    """For each layer of the second model the dense layer it was; None where the weights don't tell.
+    """The dense layer of each layer of the second model; None if the weights do not show it.
 
-    The order of the layers is kept, the sum of the distances ‖w' - w‖₂ / ‖w‖₂ between a sample of their tensors is
-    the least possible, and every layer must be much nearer to its own than to any other.
+    The assignment keeps the order of the layers and minimises the sum of the distances ‖w' - w‖₂ / ‖w‖₂ between samples
+    of their tensors. Every layer must be much nearer to its dense layer than to any other.
     """
     layers, there = [block.layer for block in ours.blocks], [block.layer for block in theirs.blocks]
     few, many = len(layers), len(there)
@@ -44,7 +44,7 @@ def align_layers(
 
 
 def _sample(model: PreTrainedModel, path: str) -> dict[str, Tensor]:
-    """Numbers from the same places of every matrix of a block, by name within the block."""
+    """Numbers at the same places of every matrix of a block, by the matrix's name within the block."""
     found = {}
     for name, value in model.get_submodule(path).state_dict().items():
         if isinstance(value, Tensor) and value.is_floating_point() and not value.is_meta and value.dim() > 1:
@@ -54,7 +54,7 @@ def _sample(model: PreTrainedModel, path: str) -> dict[str, Tensor]:
 
 
 def _distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """Infinite where no tensor has the same name and shape in both."""
+    """The relative distance of two samples; infinite if no tensor has the same name and shape in both."""
     shared = [(one[name], other[name]) for name in one if name in other]
     if not shared:
         return float("inf")
@@ -63,7 +63,7 @@ def _distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 
 def _in_order(apart: Tensor) -> tuple[int, ...]:
-    """The rows' columns, strictly ascending, whose sum is the least: by dynamic programming."""
+    """A column for each row, strictly ascending, with the least sum, by dynamic programming."""
     rows, columns = apart.shape
     best: list[Sequence[float]] = [[0.0] * (columns + 1)]
     for row in range(rows):

@@ -1,6 +1,6 @@
-"""What a model that was made elsewhere lacks: counted in its weights, and told as of a model made here.
+"""Measures what a model that was made elsewhere lacks, and reports it like the pruning of a model made here.
 
-Layers are numbered as the dense model numbers them wherever the weights tell which is which.
+Layers have the dense model's numbers if the weights show which layer is which.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from probes.twin.anatomy import Anatomy, dissect
 
 
 def measure_missing(found: ForeignModel, dense: Loaded | None, work: Work) -> PruneReport:
-    """Zeros and N:M patterns, dropped sublayers, and against a dense model missing layers and tensors that differ.
+    """Counts zeros, N:M patterns and dropped sublayers, and if `dense` is given, missing layers and differing tensors.
 
-    The report's setting is "": whatever was done, was done elsewhere. Raises `Cancelled`.
+    The report's setting is "", because the model was pruned elsewhere. Raises `Cancelled`.
     """
     anatomy = _anatomy(found.plain)
     layers = _Layers.of(found, anatomy, dense)
@@ -59,10 +59,10 @@ def measure_missing(found: ForeignModel, dense: Loaded | None, work: Work) -> Pr
 
 @dataclass(frozen=True, slots=True)
 class _Layers:
-    """How the second model's layers stand to the dense model's."""
+    """The mapping from the second model's layers to the dense model's."""
 
     numbers: Mapping[int, int] | None
-    """The dense layer that each layer is; None where it can't be told."""
+    """The dense layer of each layer; None if it is unknown."""
     gone: tuple[Part, ...] = ()
     gone_parameters: int = 0
     named: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +70,8 @@ class _Layers:
     shape: str = ""
     notes: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
-    """The dense model's, of which the second one has no counterpart: layers that are gone, and what no text enters."""
+    """Paths of the dense model without a counterpart in the second: removed layers, and modules that text does not
+    enter."""
 
     @classmethod
     def of(cls, found: ForeignModel, anatomy: Anatomy | None, dense: Loaded | None) -> _Layers:
@@ -89,12 +90,12 @@ class _Layers:
             return cls(
                 None,
                 shape=how,
-                notes=(f"It has {how}; its weights don't tell which of the dense layers those are.",),
+                notes=(f"It has {how}; its weights do not show which of the dense layers these are.",),
                 paths=(*aside, *list(names.values())[few:]),
             )
         gone = sorted(names.keys() - set(numbers.values()))
         missing = [p for layer in gone for p in dense.model.get_submodule(names[layer]).parameters()]
-        note = f"It has {few} of the dense model's {many} layers; gone: {ranges(gone)}."
+        note = f"It has {few} of the dense model's {many} layers; missing: {ranges(gone)}."
         return cls(
             numbers,
             tuple(Part(BLOCK, layer) for layer in gone),
@@ -110,7 +111,7 @@ class _Layers:
         )
 
     def number(self, layer: int) -> int:
-        """The dense model's number of a layer; its own where that can't be told."""
+        """The dense model's number of a layer; its own number if that is unknown."""
         return layer if self.numbers is None else self.numbers[layer]
 
     def has(self, name: str) -> bool:
@@ -119,7 +120,7 @@ class _Layers:
 
 
 def _anatomy(loaded: Loaded) -> Anatomy | None:
-    """None where no layer holds a matrix that can be read, as in some quantised formats."""
+    """The model's anatomy; None if no layer holds a readable matrix, as in some quantised formats."""
     try:
         return dissect(loaded.model)
     except BadInput:
@@ -127,17 +128,17 @@ def _anatomy(loaded: Loaded) -> Anatomy | None:
 
 
 def _counted(found: ForeignModel, anatomy: Anatomy | None, layers: _Layers, work: Work) -> PruneReport:
-    """The zeros in all that runs, and notes on what could not be counted."""
+    """Counts the zeros of all matrices that run, with notes on those that could not be counted."""
     notes = [*_of_format(found), *_of_absent(found.plain)]
     if anatomy is None:
-        notes.append("Its layers hold no plain matrices: zeros can't be counted in them.")
+        notes.append("Its layers hold no plain matrices, so their zeros can't be counted.")
         return PruneReport("", 0, 0, notes=tuple(notes))
     running = [matrix for matrix in anatomy.matrices if not within(matrix.name, found.silent)]
     matrices, uncounted = count_matrices(found.plain.model, running, work)
     linear, known = matrices_of(found.plain.model, anatomy)
     if uncounted + linear - known:
         notes.append(
-            f"{uncounted + linear - known} of {linear} matrices hold no plain numbers: zeros can't be counted in them."
+            f"{uncounted + linear - known} of {linear} matrices hold no plain numbers, so their zeros can't be counted."
         )
     notes += anatomy.notes
     known_by_name = {matrix.name for matrix in anatomy.matrices}
@@ -164,7 +165,7 @@ def _counted(found: ForeignModel, anatomy: Anatomy | None, layers: _Layers, work
 
 def _of_format(found: ForeignModel) -> list[str]:
     how = quantised.quantised_format(found.plain.model)
-    return [f"It is quantised ({how}): what is measured are the weights it computes with."] if how else []
+    return [f"It is quantised ({how}); the dequantised weights are measured."] if how else []
 
 
 def _of_absent(loaded: Loaded) -> list[str]:
@@ -186,39 +187,39 @@ def _of_names(held: Compared, ours: Loaded) -> list[str]:
     notes = []
     if held.unreadable:
         one = held.unreadable[0]
-        notes.append(f"No plain numbers to compare are in {len(held.unreadable)} tensors, {one} among them.")
+        notes.append(
+            f"{len(held.unreadable)} tensors can't be compared, because they hold no plain numbers, for example {one}."
+        )
     if quantised.quantised_format(ours.model):
         return notes
     if held.extra:
-        notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, {held.extra[0]} among them.")
+        notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, for example {held.extra[0]}.")
     if held.missing:
-        notes.append(
-            f"{len(held.missing)} of the dense model's tensors have no counterpart in it, {held.missing[0]} among them."
-        )
+        notes.append(f"It lacks {len(held.missing)} of the dense model's tensors, for example {held.missing[0]}.")
     return notes
 
 
 def _of_settings(otherwise: tuple[str, ...]) -> tuple[str, ...]:
-    """The warning that not only the weights differ."""
+    """The warning that the settings of the computation differ, and not only the weights."""
     if not otherwise:
         return ()
     return (
-        f"The second model computes otherwise than the dense one: {list_settings(otherwise)}. "
-        "The figures hold that too.",
+        f"The second model's configuration differs from the dense one's: {list_settings(otherwise)}. "
+        "The figures include the effect of this.",
     )
 
 
 def _of_identity(ours: Loaded, dense: Loaded, report: PruneReport, held: Compared, shape: str) -> tuple[str, ...]:
-    """The warning that nothing at all was removed: only if both models answer alike, too."""
+    """The warning that both models are identical, or that equal weights give different logits."""
     if held.differing or held.unreadable or held.extra or held.missing or report.dropped or shape:
         return ()
     apart = largest_difference(ours.model, dense.model)
     if apart:
         return (
-            f"All {held.count} tensors and the configuration are the dense model's, yet the two answer differently: "
-            f"logits are up to {apart:.3g} apart. What differs is in the code that they run, or in what it keeps.",
+            f"All {held.count} tensors and the configuration are the dense model's, but the logits differ by up to "
+            f"{apart:.3g}. The difference is in the models' code, or in data that their code stores.",
         )
     return (
-        f"The second model is the dense model: all {held.count} tensors are the same to the last bit, "
+        f"The second model is the dense model: all {held.count} tensors are identical, "
         "and no sublayer is dropped. Every figure will be 0.",
     )

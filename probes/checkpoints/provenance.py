@@ -1,4 +1,4 @@
-"""`phier.json`: what a folder that was saved here says of how it was made. Free of torch."""
+"""Reads and writes `phier.json`, the record of how a saved folder was made. Free of torch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from probes.schema.header import Calibration, ModelInfo
 
 FILE = "phier.json"
 _LONGEST = 20_000
-"""Characters kept of a text in such a file."""
+"""How many characters of a text in the file are kept."""
 PROVENANCE_FORMAT = 1
-"""The number of the form that is written; a reader passes over keys it does not know."""
+"""The number of the file format; a reader ignores unknown keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How a pruned folder was made, from what, and what its weights were when it was written."""
+    """How a pruned folder was made: the setting, the dense model, and the weights that were written."""
 
     setting: str
     dense: ModelInfo
-    """The model it was made of, with the fingerprint of its weights."""
+    """The model that was pruned, with the fingerprint of its weights."""
     calibration: Calibration | None
-    """The text the setting was calibrated on; None where it took none."""
+    """The calibration text; None if the setting needed none."""
     mask_hash: str
     """SHA-256 over masks and drops, hex."""
     dropped: tuple[str, ...]
@@ -49,7 +49,7 @@ def write_provenance(folder: Path, provenance: Provenance) -> None:
 
 
 def read_provenance(folder: Path) -> Provenance | None:
-    """What the folder says of itself; None where it was not saved here. Raises `BadInput` where it can't be read."""
+    """The folder's provenance; None if it was not saved by this program. Raises `BadInput` if it can't be read."""
     file = folder / FILE
     try:
         return msgspec.convert(_visible(msgspec.json.decode(file.read_bytes())), Provenance)
@@ -57,11 +57,11 @@ def read_provenance(folder: Path) -> Provenance | None:
         return None
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as problem:
         unread = f"{visible(str(file))} can't be read: {said(problem)}"
-        raise BadInput("Provenance", unread, "Remove it to look at the weights alone.") from problem
+        raise BadInput("Provenance", unread, "Delete it to inspect the weights alone.") from problem
 
 
 def _visible(node: Any) -> Any:
-    """The same data with all text made visible: a folder's file is anybody's."""
+    """The same data with all text made safe to show: anybody can have written the file."""
     if isinstance(node, str):
         return visible(node, _LONGEST)
     if isinstance(node, dict):

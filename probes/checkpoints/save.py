@@ -1,8 +1,8 @@
-"""Saves a twin as a plain folder that anything loads which loads the dense model.
+"""Saves a twin as a plain folder: any program that loads the dense model can load it.
 
-Zeros stay in place. Dropped blocks are left out and the rest moves up. Of a dropped attention or MLP the matrix that
-writes to the residual stream is zero, so that a program which knows nothing of drops computes the same; LLM-Drop's
-lists in config.json say that it need not be computed. What was written is loaded again and must answer the same.
+Zeros stay in place. Dropped blocks are left out, and later blocks move up. If an attention or MLP is dropped, its
+matrix that writes to the residual stream is set to zero, so that a program without drops computes the same. LLM-Drop's
+lists in config.json say that it need not be computed. The folder is loaded again, and must give the same logits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from probes.twin.sharing import sharing_copy
 from probes.twin.twin import Twin
 
 _TOKENS = 16
-"""On how many tokens the folder must answer as the twin does."""
+"""On how many tokens the folder must give the twin's logits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,15 +54,15 @@ class Saved:
     folder: Path
     provenance: provenance.Provenance
     report: PruneReport
-    """What was measured in the folder, against the dense model."""
+    """The folder's measurements, compared with the dense model."""
 
 
 def save(dense: Loaded, twin: Twin, report: PruneReport, folder: Path, work: Work) -> Saved:
     """Writes the twin, its tokenizer and `phier.json` into `folder`, which must be new or empty.
 
-    The folder takes its place in one move, once it has been read again: with the weights that were written, and the
-    twin's own logits. Raises `BadInput` where the folder is taken or the model can't be saved this way, and `Failure`
-    where the disk refuses or the folder does not answer as the twin does.
+    The folder is moved into its place only after it was read again and gave the written weights and the twin's logits.
+    Raises `BadInput` if the folder is not empty or the model can't be saved this way, and `Failure` if the disk can't
+    be written or the logits differ.
     """
     folder = expanded(folder).absolute()
     check_free(folder)
@@ -97,11 +97,13 @@ def save(dense: Loaded, twin: Twin, report: PruneReport, folder: Path, work: Wor
 
 
 def _plain(twin: Twin) -> PreTrainedModel:
-    """The twin as an ordinary model that shares its tensors: nothing stands in another's place, and what is dropped
-    is gone or silent."""
+    """The twin as an ordinary model that shares its tensors: no module is replaced, dropped blocks are removed, and
+    dropped sublayers output zeros."""
     dense, anatomy, state = twin.dense, twin.anatomy, twin.state
     if how := quantised.quantised_format(dense):
-        raise BadInput("Can't save", f"The dense model is quantised ({how}).", "Prune the model it was made of.")
+        raise BadInput(
+            "Can't save", f"The dense model is quantised ({how}).", "Prune the model before it was quantised."
+        )
     if any(parameter.is_meta for parameter in dense.parameters()):
         raise BadInput(
             "Can't save", "A device map keeps weights of the dense model off the device.", "Load without --device-map."
@@ -126,16 +128,16 @@ def _plain(twin: Twin) -> PreTrainedModel:
 
 
 def _silence(plain: PreTrainedModel, twin: Twin, part: Part) -> None:
-    """Makes zero what writes a sublayer's output."""
+    """Sets the matrix that writes a sublayer's output to zero."""
     block = twin.anatomy.block(part.layer)
     sublayer = block.sublayer(part.kind) if block else None
-    assert block is not None, "only what there is has been dropped"
-    assert sublayer is not None, "only what there is has been dropped"
+    assert block is not None, "a dropped sublayer exists"
+    assert sublayer is not None, "a dropped sublayer exists"
     writes = writer(twin.dense, sublayer, [matrix for matrix in block.matrices if matrix.sublayer == part.kind])
     if writes is None:
         raise BadInput(
             "Can't save",
-            f"No single matrix writes the output of {part}, so it can't be made silent in a plain folder.",
+            f"No single matrix writes the output of {part}, so a plain folder can't represent its drop.",
             "Drop the whole block instead.",
         )
     module = plain.get_submodule(writes.name)
@@ -144,9 +146,9 @@ def _silence(plain: PreTrainedModel, twin: Twin, part: Part) -> None:
 
 
 def _leave_out(plain: PreTrainedModel, path: str, kept: list[int]) -> None:
-    """Takes blocks out of the list of blocks, and out of what the configuration says layer by layer."""
+    """Removes blocks from the list of blocks, and from the configuration's lists by layer."""
     if not kept:
-        raise BadInput("Can't save", "Every layer is dropped.", "Keep one of them.")
+        raise BadInput("Can't save", "Every layer is dropped.", "Keep at least one layer.")
     stack = plain.get_submodule(path)
     assert isinstance(stack, nn.ModuleList)
     layers = len(stack)
@@ -162,7 +164,7 @@ def _leave_out(plain: PreTrainedModel, path: str, kept: list[int]) -> None:
 
 
 def _are_layers(key: str, value: list[Any], layers: int) -> bool:
-    """Does a configuration's list name some of so many layers by their numbers, as `moe_layers` does?"""
+    """Does a configuration's list hold layer numbers, as `moe_layers` does?"""
     numbers = all(type(layer) is int and 0 <= layer < layers for layer in value)
     return "layer" in key and numbers and value == sorted(set(value))
 
@@ -173,7 +175,7 @@ def _write(plain: PreTrainedModel, dense: Loaded, part: Path, work: Work) -> Non
     if free < needed:
         raise Failure(
             "Disk full",
-            f"{part.name} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there.",
+            f"{part.name} needs {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free there.",
             "Choose another --out, or a smaller --dtype.",
         )
     work.report("Saving")
@@ -188,10 +190,10 @@ def _write(plain: PreTrainedModel, dense: Loaded, part: Path, work: Work) -> Non
 
 
 def _read_again(part: Path, plain: PreTrainedModel, taken: str, dense: Loaded, work: Work) -> Loaded:
-    """The folder as anybody would read it, without a third copy of the weights beside the dense model and the twin.
+    """Loads the folder as any program would, without keeping a third copy of the weights in memory.
 
-    It is mapped from its files until it is known to hold what was written, and has the twin's tensors from then on.
-    Raises `Failure` where it holds others.
+    Its weights are mapped from the files until they are checked, then replaced by the twin's tensors. Raises `Failure`
+    if they differ from those that were written.
     """
     try:
         again = load(
@@ -205,23 +207,23 @@ def _read_again(part: Path, plain: PreTrainedModel, taken: str, dense: Loaded, w
         raise Failure(
             "Not saved",
             f"The configuration of {type(plain).__name__} can't describe the layers that are left: {problem.message}",
-            "Drop attentions or MLPs instead of blocks, or use --prune where the model is run.",
+            "Drop attentions or MLPs instead of blocks, or do not save the model and use --prune.",
         ) from problem
     if fingerprint(again.model) != taken:
         raise Failure("Not saved", "The folder does not hold the weights that were written.", "Try again.")
     again.model.load_state_dict(plain.state_dict(), assign=True)
-    again.model.to(dense.model.device)  # type: ignore[arg-type]  # what is saved nowhere, such as rotary angles
+    again.model.to(dense.model.device)  # type: ignore[arg-type]  # tensors that are not saved, such as rotary angles
     return again
 
 
 def _check_answers(again: Loaded, twin: Twin) -> None:
-    """Raises `Failure` unless the folder, read as anybody would read it, gives the twin's logits."""
+    """Raises `Failure` unless the loaded folder gives the twin's logits."""
     ids = torch.arange(_TOKENS, device=input_device(twin.model)).unsqueeze(0) % again.info.vocabulary
     if not torch.equal(_logits(again.model, ids), _logits(twin.model, ids)):
         raise Failure(
             "Not saved",
-            f"Loaded plainly, the folder would not compute what {again.info.architecture} computes with these drops.",
-            "Drop whole blocks instead, or use --prune where the model is run.",
+            f"The saved {again.info.architecture} does not give the logits of the pruned model with these drops.",
+            "Drop whole blocks instead, or do not save the model and use --prune.",
         )
 
 
@@ -238,7 +240,7 @@ def _dtype(model: PreTrainedModel) -> str:
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes its place if nothing goes wrong."""
+    """A folder to fill, which is moved into its place if nothing raises."""
     filled = False
     try:
         with replacing(folder) as part:
@@ -246,12 +248,12 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             yield part
             readable = stat.S_IMODE((part / "config.json").stat().st_mode)
             for file in part.iterdir():
-                file.chmod(readable)  # weights are written for their owner alone
+                file.chmod(readable)  # weights are written readable for their owner only
             filled = True
     except OSError as problem:
         if filled:
             raise BadInput(
-                "Folder is taken", f"{folder} can't be written ({problem.strerror}).", "Name a folder that is new."
+                "Folder is taken", f"{folder} can't be written ({problem.strerror}).", "Name a new folder."
             ) from problem
         raise BadInput(
             "Can't write", f"{folder.parent} can't be written to ({problem.strerror}).", "Choose another --out."

@@ -1,6 +1,6 @@
-"""What is really missing from a model: counted in its weights, and held against the dense model's.
+"""Counts zeros and N:M patterns in a model's weights, and compares its tensors with the dense model's.
 
-Nothing a checkpoint says of itself is believed: zeros and N:M groups are counted, and tensors are compared one by one.
+Nothing is taken from a checkpoint's description: everything is counted in the tensors.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from probes.system.progress import Work
 from probes.twin.anatomy import Anatomy, Matrix, weight
 
 KNOWN_PATTERNS = (Pattern(1, 4), Pattern(2, 4), Pattern(4, 8))
-"""What is looked for; hardware multiplies 2:4, the others are common in the literature."""
+"""The N:M patterns that are reported. Hardware supports 2:4; the others are common in the literature."""
 
 _COMPARABLE = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _PIECE = 32_767
-"""Numbers that are computed with at once on a CPU: as many as torch gives to one thread, since whole tensors are shared
-out among threads already."""
+"""Numbers in one operation on a CPU. torch computes so many on one thread; the tensors are already spread over
+threads."""
 _LARGE_PIECE = 1 << 24
-"""The same for what runs on one thread anyway, or elsewhere."""
+"""The same for operations that run on one thread anyway, or on another device."""
 _THREADS = min(8, os.cpu_count() or 1)
-"""Tensors compared at once; torch computes without holding the interpreter."""
+"""Tensors compared at the same time; torch computes without holding Python's lock."""
 _GLANCE = 64
-"""Rows that are looked at first: in a matrix that obeys no pattern they nearly always tell."""
+"""Rows that are checked first: they nearly always show that a matrix has no pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +51,26 @@ class Reshaped:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The second model's tensors against the dense model's."""
+    """The result of comparing the second model's tensors with the dense model's."""
 
     count: int
-    """Tensors of the second model that were compared; those that are tied in both models, once."""
+    """Tensors of the second model that were compared; tensors tied in both models count once."""
     differing: tuple[TensorReport, ...]
-    """Those that are not the dense model's bit for bit, in the model's order."""
+    """Tensors that are not bit-identical to the dense model's, in the model's order."""
     reshaped: tuple[Reshaped, ...]
-    """Those of them that have another shape than the dense model's."""
+    """The differing tensors whose shape is not the dense model's."""
     unreadable: tuple[str, ...]
-    """Those that hold no plain numbers to compare: quantised, or kept off the device."""
+    """Tensors that can't be compared: quantised, or kept off the device."""
     extra: tuple[str, ...]
-    """Those that the dense model has not, such as a quantised matrix's scales."""
+    """Tensors that the dense model does not have, such as a quantised matrix's scales."""
     missing: tuple[str, ...]
-    """The dense model's that the second one has no counterpart of, by the dense model's names."""
+    """Tensors of the dense model without a counterpart in the second, by the dense model's names."""
 
 
 def count_matrices(
     model: PreTrainedModel, matrices: Sequence[Matrix], work: Work
 ) -> tuple[tuple[MatrixReport, ...], int]:
-    """Zeros and N:M patterns of every matrix, and how many matrices hold nothing that could be counted."""
+    """Zeros and N:M patterns of every matrix, and the number of matrices that could not be counted."""
     reports = []
     for done, matrix in enumerate(matrices):
         work.report("Counting zeros", done, len(matrices), "matrices")
@@ -86,9 +86,10 @@ def count_matrices(
 
 
 def count_others(model: PreTrainedModel, anatomy: Anatomy, names: Sequence[str]) -> tuple[MatrixReport, ...]:
-    """Zeros of experts and routers among these tensors of the blocks, as of one matrix each; others are left out.
+    """The zeros of the experts and routers among these tensors, each reported as one matrix; other tensors are left
+    out.
 
-    Stacked experts are counted as their matrices one below another.
+    The matrices of stacked experts are counted as one tall matrix.
     """
     reports = []
     for name in names:
@@ -106,7 +107,8 @@ def count_others(model: PreTrainedModel, anatomy: Anatomy, names: Sequence[str])
 
 
 def zeros_in(model: PreTrainedModel, named: Mapping[str, str], reports: Sequence[MatrixReport]) -> int:
-    """How many zeros another model has in the tensors of these reports that have any, under its own names for them."""
+    """How many zeros another model has in the tensors of those reports that have zeros; `named` gives its names for
+    them."""
     theirs, total = tensors(model), 0
     for report in reports:
         for name in (f"{report.name}.weight", report.name) if report.zeros else ():
@@ -117,9 +119,10 @@ def zeros_in(model: PreTrainedModel, named: Mapping[str, str], reports: Sequence
 
 
 def patterns(nonzero: Tensor) -> tuple[str, ...]:
-    """The N:M patterns, of those looked for, that a matrix obeys: (outputs, inputs), True where it is not zero.
+    """The N:M patterns of `KNOWN_PATTERNS` that a matrix obeys. `nonzero`, (outputs, inputs), is True where it is not
+    zero.
 
-    A matrix obeys N:M where none of its groups of M neighbours along the inputs has more than N that are not zero.
+    A matrix obeys N:M if no group of M neighbours along its inputs has more than N nonzero weights.
     """
     return tuple(
         str(pattern)
@@ -151,11 +154,10 @@ def compare_weights(
     gone: Sequence[str],
     work: Work,
 ) -> Compared:
-    """Holds every tensor of either side against the other's of its name; `named` gives the dense model's names of what
-    it calls otherwise.
+    """Compares the tensors of two models by name; `named` gives the dense model's name of a tensor if it differs.
 
-    What is under one of the paths `skipped` is left out: it does not run. `gone` are the dense model's paths of layers
-    that the second one has not. A tensor that the dense model has in another shape differs without a figure.
+    Tensors under the paths `skipped` are left out, because they do not run. `gone` are the dense model's paths of
+    layers that the second model lacks. A tensor of another shape is reported as differing, without figures.
     """
     theirs, every = tensors(dense), tensors(model)
     ours = {name: value for name, value in every.items() if not within(name, skipped)}
@@ -195,7 +197,8 @@ def compare_weights(
 
 
 def _against(name: str, ours: Tensor, dense: Tensor) -> TensorReport | None:
-    """How a tensor differs from the dense model's; None if it does not. Without figures if its shape is another."""
+    """The difference of a tensor from the dense model's; None if it is identical. Without figures if the shapes
+    differ."""
     if ours.shape != dense.shape:
         return TensorReport(name, None, None)
     return None if _same(ours, dense) else TensorReport(name, *relative_difference(ours, dense))
@@ -207,7 +210,7 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def matrices_of(model: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
-    """How many linear layers the blocks have, and how many of them the anatomy knows as plain matrices."""
+    """How many linear layers the blocks have, and how many of them are plain matrices in the anatomy."""
     known = {matrix.name for matrix in anatomy.matrices} | {
         name.removesuffix(".weight") for name in anatomy.unreachable
         if name.endswith(".weight") and isinstance(model.get_submodule(name.removesuffix(".weight")), nn.Linear)
@@ -222,7 +225,7 @@ def matrices_of(model: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
 
 
 def within(name: str, paths: Sequence[str]) -> bool:
-    """Does a module or tensor of this name stand under one of these paths?"""
+    """Is the module or tensor of this name under one of these paths?"""
     return any(name == path or name.startswith(f"{path}.") for path in paths)
 
 
@@ -231,7 +234,7 @@ def _place(value: Tensor) -> tuple[object, ...]:
 
 
 def _same(ours: Tensor, dense: Tensor) -> bool:
-    """Equal to the bit; if the types differ, equal in value."""
+    """Are two tensors bit-identical, or if the dtypes differ, equal in value?"""
     if ours.dtype == dense.dtype:
         return all(torch.equal(one.to(other.device), other) for one, other in _in_pieces(ours, dense, _LARGE_PIECE))
     pieces = _in_pieces(ours, dense, _PIECE if dense.is_cpu else _LARGE_PIECE)
@@ -239,7 +242,7 @@ def _same(ours: Tensor, dense: Tensor) -> bool:
 
 
 def _in_pieces(ours: Tensor, dense: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Two tensors of one shape, so many of their numbers at a time; nothing of empty ones."""
+    """Two tensors of one shape in pieces of `size` numbers; no piece if they are empty."""
     if not dense.numel():
         return iter(())
     return zip(ours.detach().reshape(-1).split(size), dense.detach().reshape(-1).split(size), strict=True)
@@ -264,7 +267,7 @@ def _nonzero(values: Tensor) -> Tensor:
 
 
 def _countable(values: Tensor) -> bool:
-    """Numbers whose zeros are zeros of what is computed: floats of any width, here and not wrapped."""
+    """Can zeros be counted in it? True for plain floats of any width that are in memory."""
     return type(values.detach()) is Tensor and not values.is_meta and values.is_floating_point()
 
 

@@ -122,7 +122,7 @@ def test_inspecting_a_folder_says_what_it_holds_and_how_it_was_made(dense, tmp_p
         "those that were saved",
         "block 1",
         "6 of 20 tensors differ",
-        "It has 2 of the dense model's 3 layers; gone: 1.",
+        "It has 2 of the dense model's 3 layers; missing: 1.",
     ):
         assert words in answer.stdout
 

@@ -113,7 +113,7 @@ def test_a_text_that_the_steps_cut_short_says_so(pair: Pair) -> None:
     found = run(pair, scored(steps=20))
     header = pair.header(scored(steps=20), pair.prompt(scored(steps=20)))
     assert header.limit == 20
-    assert f"The text has {len(IDS)} tokens; the run is set to 20 steps of it." in header.every_note
+    assert f"The text has {len(IDS)} tokens; only the first 20 are scored (--steps)." in header.every_note
     assert stopped(found).why is Why.STEPS
     assert pause_sentence(stopped(found)) == f"20 steps are done, and {len(IDS) - 20} tokens of the text are left."
 
@@ -123,7 +123,7 @@ def test_a_text_longer_than_the_models_context_is_warned_of(pair: Pair) -> None:
     prompt = pair.prompt(settings)
     header = pair.header(settings, prompt)
     assert header.every_warning == (
-        f"The text has {len(prompt.text_ids)} tokens, and the models read at most {CONTEXT}: only the first "
+        f"The text has {len(prompt.text_ids)} tokens, but the models read at most {CONTEXT}: only the first "
         f"{CONTEXT} are scored.",
     )
     with pair.lockstep(settings, prompt) as lockstep:

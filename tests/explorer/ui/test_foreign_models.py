@@ -12,7 +12,7 @@ DIFFERS = PruneReport(
     setting="",
     zeroed=53_000_000,
     targeted=106_000_000,
-    notes=("It has 24 of the dense model's 30 layers; gone: 20-25.",),
+    notes=("It has 24 of the dense model's 30 layers; missing: 20-25.",),
     compared=272,
     tensors=(TensorReport("model.norm.weight", 0.1, 0.2),),
 )

@@ -141,7 +141,7 @@ def test_a_list_that_names_a_layer_too_many_is_refused(dense, tmp_path):
 def test_the_dense_model_itself_is_warned_of_loudly(dense):
     found = report(dense, dense)
     assert len(found.warnings) == 1
-    assert "is the dense model: all 29 tensors are the same" in found.warnings[0]
+    assert "is the dense model: all 29 tensors are identical" in found.warnings[0]
     assert (found.zeroed, found.tensors, found.dropped) == (0, (), ())
     assert found.summary == "nothing removed"
 
@@ -232,7 +232,7 @@ def test_a_model_with_fewer_layers_says_which_are_gone(dense, tmp_path):
     assert found.dropped == ("block 1",)
     assert found.tensors == ()
     assert sorted({matrix.layer for matrix in found.matrices}) == [0, 2]
-    assert "It has 2 of the dense model's 3 layers; gone: 1." in found.notes
+    assert "It has 2 of the dense model's 3 layers; missing: 1." in found.notes
     here = load_pair(PairSpec(dense=str(dense), prune=parse("drop-block@layers=1")))
     assert found.dropped_parameters == here.report.dropped_parameters
     assert kls(pair(dense, folder)) == kls(here)

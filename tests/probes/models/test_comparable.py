@@ -141,9 +141,7 @@ def test_a_token_that_text_becomes_in_one_only_is_an_obstacle(one, other):
 
 
 def test_an_ordinary_token_that_one_model_does_not_answer_over_is_an_obstacle():
-    with pytest.raises(
-        BadInput, match=f"a has only the first {SIZE - 1:,}, so it lacks token {SIZE - 1}, “er”"
-    ):
+    with pytest.raises(BadInput, match=f"a has only the first {SIZE - 1:,}, so it lacks token {SIZE - 1}, “er”"):
         check_comparable(loaded("a", TOKENIZER, SIZE - 1), loaded("b", TOKENIZER, SIZE))
 
 

@@ -63,7 +63,7 @@ def test_the_figures_are_those_of_the_named_tokens(padded):
 
 def test_a_note_says_how_many_ids_are_left_out(padded, tmp_path):
     settings = RunSettings("Hello")
-    said = f"ids, of which the tokenizer names the first {NAMED}; the others are left out of both distributions."
+    said = f"ids, but its tokenizer names only the first {NAMED}; the others are left out of both distributions."
     for wanted in (
         PairSpec(dense=padded, prune=parse("magnitude:0.6")),
         PairSpec(dense=padded, pruned=loud(padded, tmp_path)),
