@@ -17,12 +17,12 @@ from probes.system.float64 import to_float64
 
 
 class InputStatistics:
-    """InputStatistics over tokens for each matrix; matrices that read the same tensor (q, k and v) share one sum."""
+    """Sums over tokens for each matrix; matrices that read the same tensor (q, k and v) share one sum."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._first: dict[str, Tensor] = {}
-        """The first inputs of each matrix, held so that their place in memory can't become another tensor's."""
+        """The first inputs of each matrix, kept so that no other tensor gets their address."""
         self._read_by: dict[str, str] = {}
         """The matrix whose sum a matrix shares; mostly itself."""
         self._tokens: dict[str, int] = {}
@@ -35,7 +35,7 @@ class InputStatistics:
             self._read_by[name] = reader
             self._first[name] = inputs
         elif name in self._first:
-            self._first.clear()  # the second batch: who reads the same as whom is known
+            self._first.clear()  # at the second batch, the matrices that share inputs are known
         if reader == name:
             self._tokens[name] = self._tokens.get(name, 0) + inputs.shape[0]
             self._sums[name] = self._plus(self._sums.get(name), inputs)
@@ -52,8 +52,8 @@ class InputStatistics:
         if name not in self:
             raise BadInput(
                 "Never ran",
-                f"{name} saw no token of the calibration text: none was sent to it, or its weights are used another "
-                "way than by running it.",
+                f"{name} read no token of the calibration text: no token was routed to it, or its weights are used "
+                "without running it.",
                 "Name other matrices (@name=q_proj,k_proj), use more text, or a method that needs none: magnitude, "
                 "random.",
             )
@@ -79,21 +79,22 @@ class Norms(InputStatistics):
 
 
 class Hessians(InputStatistics):
-    """H = (2/n) Σ x xᵀ over n tokens: of the squared error of a matrix's output (SparseGPT, arXiv 2301.00774)."""
+    """H = (2/n) Σ x xᵀ over n tokens: the Hessian of the squared error of a matrix's output (SparseGPT, arXiv
+    2301.00774)."""
 
     def _plus(self, total: Tensor | None, inputs: Tensor) -> Tensor:
         x = inputs.float()
         return x.T @ x if total is None else total.addmm_(x.T, x)
 
     def take(self, name: str) -> Tensor:
-        """(features, features), float32. Its sum is not kept, as it is as large as the result."""
+        """(features, features), float32. Removes its sum, which is as large as the result."""
         return self._sums.pop(self.readers(name)).mul_(2 / self.tokens(name))
 
 
 class NormCache:
-    """Remembers measured norms by what they depend on: the calibration text and all that is pruned further up.
+    """Caches measured norms by a key of the calibration text and of everything pruned before these matrices.
 
-    One for each dense model, for as long as that model lives.
+    There is one for each dense model, which lives as long as the model.
     """
 
     def __init__(self, blocks: int = 512) -> None:
@@ -106,7 +107,7 @@ class NormCache:
 
     @staticmethod
     def forget(dense: PreTrainedModel) -> None:
-        """Forgets all that was measured on a model, so that the next method measures everything itself."""
+        """Forgets all norms of a model, so that the next method measures them again."""
         _NORM_CACHES.pop(dense, None)
 
     def recall(self, key: str, names: Sequence[str]) -> Mapping[str, Tensor] | None:

@@ -15,14 +15,14 @@ from probes.system.user_folders import expanded
 from probes.twin.anatomy import Matrix
 
 OWL_OUTLIER = 5.0
-"""M: a score above this many times the layer's mean score is an outlier."""
+"""M: a score is an outlier if it is more than M times the layer's mean score."""
 OWL_SPREAD = 0.08
 """λ: the ratios of two layers differ by at most twice this."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixAmount:
-    """The amount that is removed from one matrix, and the part of the setting that says so."""
+    """The amount that is removed from one matrix, and the part of the setting that decides it."""
 
     matrix: Matrix
     part: SettingPart
@@ -33,8 +33,8 @@ class MatrixAmount:
 
 
 def targeted_matrices(part: SettingPart, matrices: Sequence[Matrix], unreachable: Sequence[str] = ()) -> list[Matrix]:
-    """The matrices that a part targets. Raises `BadInput` if there are none; the error names the matrices of the model,
-    and weights that are out of reach, such as experts, if the part means those."""
+    """The matrices that a part targets. Raises `BadInput` if there are none. The error names the model's matrices, and
+    weights that can't be pruned one by one, such as experts, if the part targets those."""
     targets = part.targets
     check_targets(part, matrices, [matrix.layer for matrix in matrices], unreachable)
     found = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
@@ -46,7 +46,7 @@ def targeted_matrices(part: SettingPart, matrices: Sequence[Matrix], unreachable
 def check_targets(
     part: SettingPart, matrices: Sequence[Matrix], layers: Iterable[int], unreachable: Sequence[str] = ()
 ) -> None:
-    """Raises `BadInput` if a part names a layer that is not among these, or a name that none of its matrices has."""
+    """Raises `BadInput` if a part names a layer that is not in `layers`, or a name that no matrix in its layers has."""
     targets, there = part.targets, set(layers)
     beyond = sorted(set(targets.layers or ()) - there)
     if beyond:
@@ -68,13 +68,13 @@ def _no_matrix(part: SettingPart, what: str, matrices: Sequence[Matrix], unreach
         return BadInput("Nothing to prune", f"{part} {what}.", _names(matrices))
     return BadInput(
         "Nothing to prune",
-        f"{part} {what}: single weights of experts and routers ({meant[0]}) are out of reach.",
+        f"{part} {what}: experts and routers ({meant[0]}) can't be pruned weight by weight.",
         f"Drop whole MLPs or blocks (drop-mlp, drop-block), or prune other matrices. {_names(matrices)}",
     )
 
 
 def _has_name(tensor: str, names: Sequence[str]) -> bool:
-    """Does one of these names, or any if there are none, name a tensor or a module that it is in?"""
+    """Is the tensor, or a module that it is in, named in `names`? True if there are no names."""
     return not names or any(f".{name}." in f".{tensor}." for name in names)
 
 
@@ -110,7 +110,7 @@ def table_text(path: str) -> str:
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise BadInput(
-            "Table", f"{path} can't be read: {reason}.", "A line is a name or a layer and its amount: up_proj 0.6"
+            "Table", f"{path} can't be read: {reason}.", "Each line has a name or a layer, and its amount: up_proj 0.6"
         ) from problem
 
 
@@ -122,7 +122,7 @@ def _from_table(part: SettingPart, table: Table, matrices: Sequence[Matrix]) -> 
             continue
         where = f"{table.path}, line {number}"
         if len(words) != 2:
-            raise BadInput("Table", f"{where} has {len(words)} columns.", "Write a name or a layer, and its amount.")
+            raise BadInput("Table", f"{where} has {len(words)} columns.", "Write a name or a layer, then its amount.")
         who, amount = words
         found = [matrix for matrix in matrices if who == str(matrix.layer) or _is_named(matrix, who)]
         if not found:

@@ -42,13 +42,12 @@ def apply(
     all_listed: bool = False,
     work: Work = UNWATCHED,
 ) -> PruneReport:
-    """Prunes the twin by the setting, whatever it was before, and reports what was removed.
+    """Prunes the twin by the setting, from whichever state it is in, and reports what was removed.
 
-    Parts are carried out left to right; neighbouring parts that decide weights for themselves are carried out in one
-    walk through the blocks. Calibration text is read only if a part needs it. `known` holds states by their name of
-    `known_as`: the longest beginning of this setting that is in it is not carried out again. With `keep`, a result of
-    calibration is kept in the cache folder for later starts. With `all_listed` the report lists all matrices, not only
-    the targeted ones.
+    Parts are carried out left to right; neighbouring weight-wise parts are carried out in one walk through the blocks.
+    Calibration text is read only if a part needs it. `known` holds states by name (`known_as`): pruning continues from
+    the longest beginning of this setting that is in `known`. With `keep`, a result of calibration is kept in the cache
+    folder for later starts. With `all_listed` the report lists all matrices, not only the targeted ones.
 
     Raises `BadInput` if a part matches, removes or restores nothing, or if the result is the dense model; `Failure` if
     the architecture, the numbers or the memory don't allow it; `Cancelled`. After any error the twin is what it was
@@ -84,8 +83,8 @@ def apply(
 
 
 def _meant(setting: Setting, twin: Twin) -> set[str]:
-    """The matrices that the parts target, also those that lost no weight or were restored by a later part: the share
-    removed is of all of them. Of a table's matrices only the changed ones count, as it names its own."""
+    """The matrices that the parts target, over which the removed share is taken. Matrices that lost no weight or were
+    restored by a later part are included. A table names its own matrices, so only those that changed count."""
     removing: list[SettingPart] = []
     found: set[str] = set()
     for part in setting.parts:
@@ -102,14 +101,15 @@ def _meant(setting: Setting, twin: Twin) -> set[str]:
 
 
 def _takes_from(part: SettingPart, matrix: Matrix) -> bool:
-    """Neurons are the MLP's and heads the attention's; other methods take from whatever is targeted."""
+    """Does the part remove weights of this matrix? Neurons are in MLPs, heads in attentions; other methods apply to
+    every target."""
     own = part.method.thinned_kind or matrix.sublayer
     return own == matrix.sublayer and part.targets.has(matrix.name, matrix.layer, matrix.sublayer)
 
 
 def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
-    """A name that tells a setting's result from others while one dense model is loaded: its text, and the state of the
-    files that it reads."""
+    """A name for a setting's result, unique while one dense model is loaded: its text, and the state of the files that
+    it reads."""
     names = [part.amount.path for part in setting.parts if isinstance(part.amount, Table)]
     if calibration.source and any(part.calibrated for part in setting.parts):
         names.append(calibration.source)
@@ -120,7 +120,7 @@ def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
 class _Applying:
     def __init__(self, twin: Twin, setting: Setting, dense: Loaded, calibration: CalibrationSpec, work: Work) -> None:
         self.used: CalibrationSamples | None = None
-        """The calibration text, once it has been asked for."""
+        """The calibration text; None until a part needs it."""
         self._twin = twin
         self._setting = setting
         self._dense = dense
@@ -129,7 +129,7 @@ class _Applying:
         self._work = work
 
     def carried_out(self, known: Mapping[str, TwinState], keep: bool) -> list[str]:
-        """Prunes the twin, whatever it is now; returns sentences worth noting."""
+        """Prunes the twin, from whichever state it is in; returns notes."""
         stages = _stages(self._setting.parts)
         done = max((n for n in range(1, len(stages) + 1) if self._known_as(stages[:n]) in known), default=0)
         start = known[self._known_as(stages[:done])] if done else TwinState()
@@ -148,7 +148,7 @@ class _Applying:
             if place is not None:
                 store.store_pruning(place, self._twin, notes, time.perf_counter() - begun, self._work)
         if any(part.calibrated for part in self._setting.parts):
-            self._samples()  # so that the report names the text, also if its result was known already
+            self._samples()  # so that the report names the text, even if the result was known
         if not self._twin.state.changes and not self._twin.state.dropped:
             raise BadInput("Nothing removed", f"The result of {self._setting} is the dense model.", "Remove something.")
         return [*notes, *self._twin.anatomy.notes, *self._out_of_reach()]
@@ -183,8 +183,8 @@ class _Applying:
         ]
         dropped = [one for one in state.dropped if not targets.names and _is_target(part, one)]
         if not matrices and not dropped:
-            sentence = f"{part} restores nothing: all that it names is dense already."
-            raise BadInput("Nothing restored", sentence, "Name what was pruned.")
+            sentence = f"{part} restores nothing: all of its targets are dense."
+            raise BadInput("Nothing restored", sentence, "Name pruned matrices or dropped sublayers.")
         self._twin.restore(*matrices, *dropped)
         # If only one sublayer of a dropped block is restored, the other one stays dropped.
         other = {"attn": "mlp", "mlp": "attn"}.get(targets.sublayer)

@@ -1,9 +1,9 @@
 """Carries calibration activations through a model block by block, holding one block's inputs at a time.
 
-The first few samples go through the model's own forward pass. Each block on the way is called with exactly what the
-model passes it (masks, rotary embeddings, attention type), and the other samples follow through that block with the
-same arguments. So nothing about any architecture has to be known, and a block can be changed after it was watched and
-before the samples pass it.
+The first few samples go through the model's own forward pass. The model calls each block with its own arguments (masks,
+rotary embeddings, attention type), and the other samples go through that block with the same arguments. So the walk
+needs no knowledge of the architecture, and a block can be changed after its inputs were seen and before its outputs are
+computed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from probes.twin.anatomy import Anatomy, Block
 BATCH_TOKENS = 1024
 """Tokens that go through a block at once, unless a single sample is longer."""
 _GLANCE = 16
-"""Tokens of two samples on which a model is tried out before a walk."""
+"""Tokens of each of the two samples on which a model is tested before a walk."""
 IN_MEMORY = 0.03
-"""Share of the model's own size that its blocks' inputs may take in memory; beyond it they wait in a file."""
+"""Share of the model's size that the blocks' inputs may take in memory; larger inputs are kept in a file."""
 
 See = Callable[[str, Tensor], None]
 """Gets a matrix's name and its inputs, (tokens, inputs)."""
@@ -54,9 +54,9 @@ def walk_blocks(
 ) -> None:
     """Visits the blocks up to layer `last` in order with the activations of `ids`, (samples, length) token ids.
 
-    `visit(block, run)` may watch the block by calling `run`, and may change its weights. The outputs that enter the
-    next block are computed afterwards, except those of the last block, which nobody needs.
-    Raises `BadInput` if the model's pass depends on more than one block passes to the next.
+    `visit(block, run)` may watch the block by calling `run`, and may change its weights. The outputs of the block are
+    computed afterwards and enter the next one; those of the last block are not needed. Raises `BadInput` if a block
+    gets more from the model than the previous block's output.
     """
     blocks = [block for block in anatomy.blocks if block.layer <= last]
     _check_followable(model, blocks, ids)
@@ -68,7 +68,7 @@ def walk_blocks(
 
 @torch.no_grad()
 def stream(model: PreTrainedModel, ids: Tensor, *, work: Work, task: str) -> None:
-    """Sends all samples through the present model, for hooks to see; the head is left out."""
+    """Sends all samples through the model as it is now, for hooks; the head is not run."""
     batches = _batches(model, ids)
     for number, batch in enumerate(batches):
         work.report(task, number * batch.shape[0], len(ids), "samples")
@@ -88,7 +88,7 @@ def watched(model: nn.Module, names: Sequence[str], see: See) -> Iterator[None]:
 
 
 class _Walk:
-    """The batches on their way through the blocks; the store holds those that enter the present block."""
+    """One walk: the batches go through the blocks, and the store holds the inputs of the present block."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class _Walk:
         self._visit, self._work, self._task = visit, work, task
         self._stoppable = not _is_moved(model)
         self._seen_once: set[tuple[str, ...]] = set()
-        """Matrices, by their names within a block, that each ran once when the whole block did."""
+        """Sets of matrices, by their names within a block, of which each ran once in a run of the block."""
 
     def carry_out(self) -> None:
         entered = self._enter()
@@ -133,7 +133,7 @@ class _Walk:
         return found[0]
 
     def _in_block(self, block: Block, forward: Forward, call: Call, entered: Arguments) -> object:
-        """Runs in place of a block's forward method while the first batch goes through the model."""
+        """Replaces a block's forward method while the first batch goes through the model."""
         first = block is self._blocks[0]
         if not (_same(entered, call.rest) if first else torch.equal(call.hidden, self._store.load(0))):
             raise _unfollowable(self._model)
@@ -152,7 +152,8 @@ class _Walk:
         return out  # of the first batch, with which the model continues
 
     def _run(self, block: Block, through: Callable[[int], object], names: Sequence[str], see: See) -> None:
-        """Shows the inputs of the named matrices; a batch ends early once all were seen, if each runs once."""
+        """Passes the inputs of the named matrices to `see`. A batch ends early after the last one, if each runs
+        once."""
         local = tuple(name.removeprefix(block.name) for name in names)
         for batch in range(len(self._batches)):
             done = self._blocks.index(block) + batch / len(self._batches)
@@ -172,7 +173,7 @@ class _Walk:
 
 
 class _Store:
-    """The hidden states that enter the present block, batch by batch; in a nameless file if they are many."""
+    """The hidden states that enter the present block, by batch; in a temporary file if they are large."""
 
     def __init__(self, batches: int, budget: float) -> None:
         self._batches = batches
@@ -189,7 +190,7 @@ class _Store:
             self._file.close()
 
     def save(self, batch: int, hidden: Tensor) -> None:
-        """Keeps a batch; all are of one shape, type and device."""
+        """Keeps a batch; all batches have one shape, dtype and device."""
         size = hidden.numel() * hidden.element_size()
         if size * self._batches <= self._budget:
             self._held[batch] = hidden.clone()
@@ -230,7 +231,7 @@ def _check_followable(model: PreTrainedModel, blocks: Sequence[Block], ids: Tens
 
 
 def _batches(model: PreTrainedModel, ids: Tensor) -> Sequence[Tensor]:
-    """Batches of one size, so that what a block is called with fits all of them."""
+    """Batches of one size, so that the arguments of a block's call fit all of them."""
     samples, length = ids.shape
     most = max(1, BATCH_TOKENS // length)
     size = next(size for size in range(min(most, samples), 0, -1) if samples % size == 0)
@@ -238,7 +239,7 @@ def _batches(model: PreTrainedModel, ids: Tensor) -> Sequence[Tensor]:
 
 
 def _pass(model: PreTrainedModel, ids: Tensor) -> None:
-    """Sends all tokens through all blocks; the head, whose output nobody needs, is not run."""
+    """Sends all tokens through all blocks; the head is not run."""
     head = model.get_output_embeddings()
     assert isinstance(head, nn.Module), "a model without a head has no anatomy"
     with stopping_at(head, ""):
@@ -246,7 +247,7 @@ def _pass(model: PreTrainedModel, ids: Tensor) -> None:
 
 
 def _is_moved(model: PreTrainedModel) -> bool:
-    """Does accelerate move weights in and out, which a stopped pass would leave half done?"""
+    """Does accelerate move weights to the device and back? A stopped pass would leave them there."""
     return any("_hf_hook" in module.__dict__ for module in model.modules())
 
 
@@ -268,6 +269,6 @@ def _same(a: object, b: object) -> bool:
 def _unfollowable(model: PreTrainedModel) -> BadInput:
     return BadInput(
         "Can't go block by block",
-        f"The forward pass of {type(model).__name__} depends on more than one block passes to the next.",
+        f"A block of {type(model).__name__} gets more from the model than the previous block's output.",
         "Use a method that needs no walk through the blocks: wanda-onepass, magnitude, random.",
     )

@@ -1,7 +1,7 @@
-"""Masks of one matrix as pure functions of scores, exact in number; ties are broken by position.
+"""Masks of one matrix as pure functions of scores, with an exact number of kept weights; ties are broken by position.
 
 Scores are (outputs, inputs), float32; the lowest ones are removed. A mask is True for kept weights. ⌊ratio · n⌋ weights
-are removed, with the ratio taken as the decimal it was written as, so 0.29 of 100 is 29.
+are removed. The ratio is taken as a decimal, so 0.29 of 100 is 29.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def keep_highest(scores: Tensor, count: int) -> Tensor:
     surplus = count - (scores.shape[-1] - keep.sum(-1, keepdim=True))
     for row in surplus.flatten().nonzero().flatten().tolist():
         tied = (scores[row] == bound[row]).nonzero().flatten()
-        keep[row, tied[int(surplus[row]) :]] = True  # surplus is negative: as many as were taken too many, from the end
+        keep[row, tied[int(surplus[row]) :]] = (
+            True  # surplus is negative: its size is the number of ties to keep, from the end
+        )
     return keep
 
 
@@ -75,7 +77,7 @@ def keep_pattern(scores: Tensor, pattern: Pattern) -> Tensor:
     rows, columns = scores.shape
     check_groups(columns, pattern)
     groups = scores.reshape(rows, -1, pattern.group).unbind(-1)
-    # How many of its group each score beats: far quicker than sorting very many groups of a few.
+    # How many scores of its group each score exceeds: far faster than sorting very many small groups.
     beaten = [torch.zeros_like(group, dtype=torch.int16) for group in groups]
     for right, score in enumerate(groups):
         for left in range(right):
@@ -97,12 +99,12 @@ def check_groups(columns: int, amount: Amount) -> None:
 
 def check_finite(scores: Tensor, name: str) -> None:
     """Raises `Failure` if a score is NaN or infinite: such scores can't be ranked."""
-    low, high = scores.aminmax()  # NaN is both: ten times as fast as asking every score
+    low, high = scores.aminmax()  # NaN is both; ten times as fast as testing every score
     if not bool(low.isfinite() & high.isfinite()):
         raise Failure(
             "Not finite",
-            f"The weights of {name}, or the activations that enter it, are not all finite, so they can't be ranked.",
-            "Load the model in float32, or another copy of it.",
+            f"The weights of {name}, or its inputs, are not all finite, so they can't be ranked.",
+            "Load the model in float32, or load another copy of it.",
         )
 
 

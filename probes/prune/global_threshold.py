@@ -1,4 +1,4 @@
-"""The n-th lowest of very many scores, matrix by matrix: exact, and without ever holding more than one matrix's."""
+"""Finds the n-th lowest of all matrices' scores exactly, with the scores of one matrix in memory at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from probes.prune.criteria import removed
 
 _LOW = 15
-"""Bits of a score that the first count leaves open; 16 are left for it, the sign bit being 0."""
+"""The low bits of a score, which the second count sorts by; the first sorts by the 16 bits above, with sign bit 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Threshold:
     tied: Mapping[str, int]
 
     def keep(self, name: str, scores: Tensor) -> Tensor:
-        """The mask of one matrix; of equal scores, the earlier in the order of rows are removed."""
+        """The mask of one matrix; of equal scores, the first ones in row order are removed."""
         keep = scores > self.score
         ties = (scores == self.score).flatten().nonzero().flatten()[self.tied[name] :]
         keep.view(-1)[ties] = True
@@ -30,10 +30,10 @@ class Threshold:
 
 
 def global_threshold(scores: Mapping[str, Callable[[], Tensor]], ratio: float) -> Threshold:
-    """The threshold that removes ⌊ratio · all⌋ scores. Scores are float32 and not negative; each is computed twice.
+    """The threshold that removes ⌊ratio · number⌋ scores. Scores are float32 and not negative; each is computed twice.
 
-    Not negative floats are ordered as their bits are, so counting them by their upper bits, and then those of one
-    count by their lower bits, finds the threshold without sorting anything.
+    Floats that are not negative sort like their bits. Counting by the upper bits, then by the lower bits within one
+    upper value, finds the threshold without sorting.
     """
     upper, count = torch.zeros(1 << 16, dtype=torch.int64), 0
     for score in scores.values():
@@ -64,7 +64,7 @@ def _bits(scores: Tensor) -> Tensor:
 
 
 def _nth(counts: Tensor, number: int) -> tuple[int, int]:
-    """The class of the `number`-th, counted from 1, and how many are in the classes before."""
+    """The class of the `number`-th score, counted from 1, and the number of scores in earlier classes."""
     running = counts.cumsum(0)
     place = int(torch.searchsorted(running, number))
     return place, int(running[place] - counts[place])

@@ -1,8 +1,8 @@
 """Measures how much each sublayer or block changes the residual stream; the one that changes it least is dropped first.
 
-Of a block: Block Influence, 1 - E[cos(x_in, x_out)] (ShortGPT, arXiv 2403.03853, equation 1). Of a sublayer: the
-same of the stream before its norm and after its output was added (LLM-Drop, arXiv 2406.15786, section 3). The mean
-is taken over all tokens of the calibration text.
+For a block: Block Influence, 1 - E[cos(x_in, x_out)] (ShortGPT, arXiv 2403.03853, equation 1). For a sublayer: the same
+figure of the stream before its norm and after its output is added (LLM-Drop, arXiv 2406.15786, section 3). The mean is
+taken over all tokens of the calibration text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Passed = Callable[[Part, Tensor, Tensor], None]
 def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[Part, float]:
     """1 - mean cosine, in [0, 2], of all "attn", "mlp" or "block" that still run, in layer order.
 
-    One forward pass over `ids`, (samples, length), through the present twin.
+    Takes one forward pass of the twin as it is now over `ids`, (samples, length).
     """
     layers = {part.layer for part in _running(twin, kind)}
     blocks = [block for block in twin.anatomy.blocks if block.layer in layers]
@@ -59,8 +59,8 @@ def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[Part, flo
 def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work) -> tuple[Part, ...]:
     """The sublayers or blocks that a part of a setting drops: those it names, or the least important ones.
 
-    An iterative method chooses one, drops it, and measures again. The twin is left as it was. Raises `BadInput` if
-    there are fewer than the part asks for.
+    An iterative method chooses one, drops it, and measures again. The twin is left as it was. Raises `BadInput` if the
+    part asks for more than there are.
     """
     kind, layers = part.method.dropped_kind, part.targets.layers
     if part.amount is None:
@@ -70,7 +70,7 @@ def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor]
         model = type(twin.dense).__name__
         raise BadInput(
             "Nothing to drop",
-            f"{part} finds no {kind} in use in {model} that adds to the residual stream on its own.",
+            f"{model} has no {kind} in use that {part} could drop on its own.",
             "Drop whole blocks (drop-block)." if kind != BLOCK else "Choose another method.",
         )
     check_targets(part, (), [one.layer for one in running])
@@ -86,7 +86,7 @@ def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor]
     if not 0 < count <= len(there):
         raise BadInput(
             "Nothing to drop" if not count else "Too many to drop",
-            f"{part} asks for {count} of {len(there)} that can be dropped.",
+            f"{part} asks for {count}, and {len(there)} can be dropped.",
             f"Use a number from 1 to {len(there)}." if there else "Choose other layers or another method.",
         )
     if not part.method.iterative:
@@ -110,7 +110,8 @@ def _running(twin: Twin, kind: str) -> list[Part]:
 
 @contextmanager
 def _watched(model: nn.Module, block: Block, running: Sequence[Sublayer], passed: Passed) -> Iterator[None]:
-    """Shows the stream before and after the block and its running sublayers, whenever the block has run."""
+    """Passes the stream before and after the block and its running sublayers to `passed`, each time the block has
+    run."""
     children = [f"{block.name}.{name}" for name, _ in model.get_submodule(block.name).named_children()]
     adding = {sublayer.modules[-1] for sublayer in running}
     entered: dict[str, Tensor] = {}
@@ -119,12 +120,13 @@ def _watched(model: nn.Module, block: Block, running: Sequence[Sublayer], passed
     def see(path: str, call: Call, output: object) -> None:
         out = first_of(output)
         if path != block.name:
-            # A copy, as some blocks add to a sublayer's output in place; a norm's is recognised by its memory.
+            # A copy, because some blocks add to a sublayer's output in place. A norm's output is recognised by its
+            # address.
             entered[path], left[path] = call.hidden, out.clone() if path in adding else out
             return
         passed(block.part, call.hidden, out)
         befores = [_before(entered[sublayer.modules[0]], sublayer, entered, left) for sublayer in running]
-        # The same tensor, not only equal ones: if an attention adds nothing, the MLP's input is equal too.
+        # One tensor, not two equal ones: if the attention adds nothing, the MLP's input is equal but another tensor.
         parallel = len(running) == 2 and _same(*befores)
         for number, (sublayer, before) in enumerate(zip(running, befores, strict=True)):
             if parallel:

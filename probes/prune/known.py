@@ -1,7 +1,7 @@
-"""The states a twin can return to at once: the latest few, but for those whose corrected weights do not fit.
+"""Keeps the latest states of a twin, to which it can return at once, as far as their corrected weights fit.
 
-A mask takes a bit a weight, so most states cost next to nothing. SparseGPT's corrected weights take as much as the
-matrices themselves: those that are not in use are kept in the host's memory, the newest first, as far as they fit.
+A mask takes one bit a weight, so most states are small. SparseGPT's corrected weights are as large as the matrices:
+those not in use are moved to the host's memory, the newest first, as far as they fit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHARE = 0.25
 
 
 def latest(known: Mapping[str, TwinState], name: str, now: TwinState, free: int | None = None) -> dict[str, TwinState]:
-    """The states to keep, with the one in use last; `free` is the host's free memory in bytes (asked if None).
+    """The states to keep, with the one in use last; `free` is the host's free memory in bytes (measured if None).
 
     Of the `MOST_STATES` newest others, those that fit into `SHARE` stay, the newest first, with their weights on the
     host.
@@ -36,7 +36,7 @@ def latest(known: Mapping[str, TwinState], name: str, now: TwinState, free: int 
         new = {id(weight): weight for weight in _weights(waiting) if id(weight) not in in_use | counted}
         taken = sum(weight.numel() * weight.element_size() for weight in new.values())
         if taken > room:
-            continue  # only this one is dropped: older ones may take less, and masks take nothing
+            continue  # only this state is dropped: older ones may be smaller
         room -= taken
         counted |= new.keys()
         kept.append((other, waiting))
@@ -48,7 +48,7 @@ def _weights(state: TwinState) -> list[nn.Parameter]:
 
 
 def _on_host(state: TwinState, in_use: set[int]) -> TwinState:
-    """The same state with its corrected weights in the host's memory, but those that are in use anyway."""
+    """The same state with its corrected weights in the host's memory, except those that are in use."""
 
     def moved(change: MatrixChange) -> MatrixChange:
         weight = change.weight

@@ -1,4 +1,4 @@
-"""Checks that a pruning fits into memory before it begins: a refusal costs a second, a failure later an hour."""
+"""Checks before a pruning that it fits into memory: running out of memory later could waste an hour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probes.twin.twin import Twin, moved_off
 from probes.twin.twin_state import TwinState
 
 _SCORE = 4
-"""Bytes of the float32 score of one weight, of which one matrix at a time has its own."""
+"""Bytes of the float32 score of one weight; one matrix at a time has scores."""
 
 Free = Callable[[torch.device], int]
 
@@ -25,10 +25,10 @@ def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | No
     """Raises `Failure` unless the matrices that a setting changes fit beside the dense model, on each device, and
     `BadInput` if a device map keeps one of them off it.
 
-    `start` is the state it begins with, whose matrices exist already; `free` says how many bytes of a device are free
-    (the device is asked if it is None). It counts the least that any method takes: a copy of each changed
-    matrix, its mask, and the scores of the largest (for SparseGPT the Hessian and its factor as well). Dropping
-    sublayers takes nothing.
+    `start` is the state that pruning begins with, whose matrices already exist. `free` gives the free bytes of a device
+    (measured if it is None). The check counts the least that any method needs: a copy of each changed matrix, its mask,
+    and the scores of the largest matrix (for SparseGPT also the Hessian and its factor). Dropping sublayers needs no
+    memory.
     """
     matrices = [matrix for matrix in _changed(twin, setting) if matrix.name not in start.changes]
     for matrix in matrices:
@@ -51,7 +51,7 @@ def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | No
 
 
 def _changed(twin: Twin, setting: Setting) -> Iterator[Matrix]:
-    """The matrices that get weights of their own, each once."""
+    """The matrices that get their own weights, each once."""
     for matrix in twin.anatomy.matrices:
         for part in setting.parts:
             if _sublayer(part) in ("", matrix.sublayer) and part.targets.has(
@@ -91,7 +91,7 @@ def _freed(twin: Twin, start: TwinState, device: torch.device) -> int:
 
 
 def _what_fits(twin: Twin, matrices: Sequence[Matrix], free: int) -> str:
-    """A hint: how many of the layers, from the first on, would fit."""
+    """The hint of the error: how many of the first layers would fit."""
     by_layer: Counter[int] = Counter()
     for matrix in matrices:
         by_layer[matrix.layer] += _kept(twin, matrix)

@@ -1,9 +1,9 @@
-"""Finds which rows of a sublayer's matrices make which of its features, by disturbing the rows and looking.
+"""Finds which features the rows of a sublayer's matrices compute, by adding noise to the rows.
 
-Projections are laid out in many ways (q, k and v apart, one after another, or interleaved by head; gate and up in
-one matrix). Instead of a table of architectures: noise is added to some of a matrix's outputs, and the features that
-enter the sublayer's last matrix are compared with those of an undisturbed pass. Rows are disturbed in the dense
-model, as rows of a pruned one may reach nothing any more.
+Projections are laid out in many ways (q, k and v apart, one after another, or interleaved by head; gate and up in one
+matrix). There is no table of architectures: noise is added to some of a matrix's outputs, and the features that enter
+the sublayer's last matrix are compared with those of a pass without noise. The dense model is used, because rows of a
+pruned one may no longer have an effect.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class Heads:
     groups: tuple[tuple[int, ...], ...]
     """Heads that read the same keys and values; single heads if all of them do."""
     size: int
-    """Features a head."""
+    """Features of one head."""
     served: Mapping[str, tuple[frozenset[int], ...]]
-    """By matrix: the heads that each run of `size` of its rows serves. A matrix of another layout is missing."""
+    """By matrix: the heads that each group of `size` rows affects. Matrices of another layout are missing."""
 
 
 def writer(model: PreTrainedModel, sublayer: Sublayer, matrices: Sequence[Matrix]) -> Matrix | None:
     """The matrix whose output is the sublayer's output; None if there is none.
 
-    In BLOOM, whose sublayers add the residual themselves, it is the matrix whose output is added to it.
+    BLOOM's sublayers add the residual themselves: the writer is the matrix whose output is added.
     """
     if sublayer.beside:
         return None
@@ -93,7 +93,7 @@ def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | 
             if runs is not None:
                 served[source.name] = runs
     if number > 1 and not any(0 < len(among) < number for runs in served.values() for among in runs):
-        return None  # all rows serve every feature, so there are no heads side by side
+        return None  # all rows affect every feature, so there are no separate heads
     groups = _joined(number, [among for runs in served.values() for among in runs])
     return Heads(groups if len(groups) > 1 else tuple((head,) for head in range(number)), size, served)
 
@@ -110,7 +110,7 @@ def _served(twin: Twin, written_by: Matrix, source: Matrix, size: int) -> tuple[
 
 
 def _joined(number: int, sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:
-    """Heads that are served together by any rows are one group."""
+    """Joins heads that the same rows affect into one group."""
     group = list(range(number))
     for together in sets:
         joined = {group[head] for head in together}
@@ -119,9 +119,10 @@ def _joined(number: int, sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...
 
 
 def _changed(model: PreTrainedModel, written_by: Matrix, source: Matrix, rows: Tensor) -> Tensor | None:
-    """The features entering the writing matrix that change when these outputs of another are disturbed.
+    """The features entering the writing matrix that change if noise is added to these outputs of `source`.
 
-    None if the other does not return one number a row, as when its rows are divided among groups of inputs.
+    None if `source` does not return one number for each row, for example if its rows are divided among groups of
+    inputs.
     """
     plain = _features(model, written_by)
     noise = torch.Generator().manual_seed(1)

@@ -1,9 +1,9 @@
 """SparseGPT: prunes a matrix column by column and corrects what remains for what was removed.
 
-Frantar & Alistarh 2023, arXiv 2301.00774, algorithm 1. With H the Hessian of the squared error of the outputs,
-removing weight w_j costs w_j² / [H⁻¹]_jj (equation 3, over the columns not yet done), and the best correction of
-the weights further right is -w_j / [H⁻¹]_jj · [H⁻¹]_j,: . The rows of the upper Cholesky factor of H⁻¹ are those
-inverses' rows, scaled, for all columns at once.
+Frantar & Alistarh 2023, arXiv 2301.00774, algorithm 1. With H the Hessian of the squared error of the outputs, removing
+weight w_j costs w_j² / [H⁻¹]_jj (equation 3, over the columns not yet done), and the best correction of the weights
+further right is -w_j / [H⁻¹]_jj · [H⁻¹]_j,: . The rows of the upper Cholesky factor of H⁻¹ are the scaled rows of these
+inverses, for all columns at once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from probes.schema.errors import Failure
 from probes.schema.prune_setting import Pattern, Ratio
 
 DAMPING = 0.01
-"""Of the mean of H's diagonal, added to the diagonal."""
+"""The share of the mean of H's diagonal that is added to the diagonal."""
 BLOCK_COLUMNS = 128
-"""Columns among which an unstructured mask is chosen at a time, and after which the rest is corrected at once."""
+"""Columns of one block: an unstructured mask is chosen within a block, and the columns after it are corrected at
+once."""
 LEAF = 1 << 15
-"""Weights whose columns are corrected one by one, the rest of their block in one product: as many as torch computes
-with one thread, as waiting for other threads costs more than so little work."""
+"""Weights of one leaf: its columns are corrected one by one, the rest of the block in one product. torch computes so
+few weights with one thread, because waiting for other threads would cost more."""
 
 
 def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor:
@@ -43,7 +44,8 @@ def sparsegpt(weight: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor
 
 
 def _prune_block(block: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tensor:
-    """Prunes a block of inputs in place, (inputs, outputs), and returns the errors that the others must compensate."""
+    """Prunes a block of inputs in place, (inputs, outputs), and returns the errors that later columns must
+    compensate."""
     errors = torch.empty_like(block)
     chosen = None
     if isinstance(amount, Ratio):
@@ -57,7 +59,7 @@ def _prune_block(block: Tensor, factor: Tensor, amount: Ratio | Pattern) -> Tens
 def _prune_leaf(leaf: Tensor, factor: Tensor, amount: Ratio | Pattern, chosen: Tensor | None, errors: Tensor) -> None:
     """Prunes a few inputs in place, one after another, and fills in their errors: 0 for kept weights.
 
-    `chosen` is the mask if it is already decided; a pattern's is chosen when its groups are reached.
+    `chosen` is the mask if it is decided already; a pattern's mask is chosen group by group.
     """
     diagonal = factor.diagonal()
     keep = torch.empty_like(leaf, dtype=torch.bool) if chosen is None else chosen
@@ -75,7 +77,7 @@ def _prune_leaf(leaf: Tensor, factor: Tensor, amount: Ratio | Pattern, chosen: T
 
 
 def _stretches(inputs: int, most: int, amount: Ratio | Pattern) -> Iterator[slice]:
-    """Stretches of at most so many inputs, that cut no group of a pattern in two."""
+    """Slices of at most `most` inputs that split no group of a pattern."""
     step = most if isinstance(amount, Ratio) else most - most % amount.group or amount.group
     for start in range(0, inputs, step):
         yield slice(start, min(start + step, inputs))
@@ -91,8 +93,8 @@ def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:
         raise Failure(
             "Not finite", f"The activations that enter {name} are not all finite.", "Load the model in float32."
         )
-    # With J reversing the order of inputs, JHJ = LLᵀ gives H⁻¹ = UᵀU with U = JL⁻¹J, so H⁻¹ is never formed.
-    # Of matrices of this size no more than three are held at once.
+    # With J reversing the order of inputs, JHJ = LLᵀ gives H⁻¹ = UᵀU with U = JL⁻¹J, so H⁻¹ is never formed. At most
+    # three matrices of this size exist at a time.
     dead = hessian.diagonal() == 0
     damped = hessian.flip(0, 1)
     del hessian
@@ -117,5 +119,6 @@ def inverse_factor(hessian: Tensor, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _cost(block: Tensor, diagonal: Tensor) -> Tensor:
-    """w² / [H⁻¹]_jj of each weight: the factor's diagonal squared is the inverse's, over the inputs not yet done."""
+    """w² / [H⁻¹]_jj of each weight. The squared diagonal of the factor is the inverse's diagonal, over the inputs not
+    yet done."""
     return block.square() / diagonal.square().unsqueeze(-1)

@@ -1,7 +1,8 @@
-"""Keeps finished calibrated prunings in the cache folder, so that later starts need not calibrate again.
+"""Keeps the results of calibrated pruning in the cache folder, so that later starts need not calibrate again.
 
-A kept state is named after everything it depends on: the dense weights and configuration, the setting, its tables, the
-calibration text, and the version of the methods. It holds mask bits, and of corrected matrices the nonzero weights.
+A kept state is named by a hash of everything that it depends on: the dense weights and configuration, the setting, its
+tables, the calibration text, and the version of the methods. It holds mask bits, and the nonzero weights of corrected
+matrices.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from probes.twin.twin import Twin
 from probes.twin.twin_state import MatrixChange, TwinState, count_kept, unpacked
 
 VERSION = 5
-"""Increased whenever a method would decide differently than before."""
+"""Increased when a change of the program changes a method's result."""
 MOST_BYTES = 4 << 30
-"""Bytes that all kept prunings may take together; those used least lately are removed first."""
+"""Bytes that all kept prunings may take together; the least recently used are removed first."""
 _FILE = "pruned.safetensors"
 
 
@@ -57,7 +58,7 @@ def load_pruning(place: Path, twin: Twin, work: Work) -> tuple[TwinState, list[s
             facts = json.loads(file.metadata()["facts"])
             changes = {name: _change(twin, name, file.get_tensor, kinds) for name, kinds in facts["matrices"].items()}
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
-        return None  # not written by this version: the setting is carried out again, and this overwritten
+        return None  # not written by this version: the setting is carried out again, and the file replaced
     with suppress(OSError):  # on a read-only disk nothing is evicted either
         place.touch()
     notes = [str(note) for note in facts["notes"]]
@@ -68,16 +69,15 @@ def load_pruning(place: Path, twin: Twin, work: Work) -> tuple[TwinState, list[s
 
 
 def store_pruning(place: Path, twin: Twin, notes: list[str], seconds: float, work: Work) -> None:
-    """Keeps the twin's present state, and removes those used least lately if all together take too much space.
+    """Keeps the twin's present state, and removes the least recently used ones if all together are too large.
 
-    A state that would need all of that space is not kept, as it would displace every other one. That is noted, as is
-    any failure of the disk.
+    A state larger than the limit is not kept. That is noted, and so is any failure of the disk.
     """
     needed = _bytes(twin)
     if needed > MOST_BYTES:
         work.note(
-            f"The masks and weights of this setting take {needed / 1e9:.1f} GB and were not kept for later starts, "
-            f"because all that is kept together may take {MOST_BYTES / 1e9:.1f} GB."
+            f"The masks and weights of this setting take {needed / 1e9:.1f} GB and were not kept for later starts: "
+            f"the limit for all settings together is {MOST_BYTES / 1e9:.1f} GB."
         )
         return
     tensors: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Norms of the inputs of matrices, measured in one pass through the twin before this setting removes anything."""
+"""Measures norms of the inputs of matrices in one pass through the twin, before the setting removes anything."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from probes.twin.twin import Twin
 
 
 class StreamedNorms:
-    """‖x_j‖₂ of the inputs of any matrices of the twin as it is when this is made."""
+    """‖x_j‖₂ of the inputs of matrices, for the twin as it is when this object is made."""
 
     def __init__(self, twin: Twin, samples: Callable[[], CalibrationSamples], work: Work) -> None:
         self._twin, self._samples, self._work = twin, samples, work
         self.notes: list[str] = []
 
     def norms(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """By matrix, (inputs,): remembered, or measured now."""
+        """By matrix, (inputs,): from the cache, or measured now."""
         cache, key = NormCache.of(self._twin.dense), f"once {self.depends_on()}"
         known = cache.recall(key, names)
         if known is not None:
-            self.notes.append("The activations were measured before and reused: one pass measures them for any amount.")
+            self.notes.append("The activations were measured before and reused: they do not depend on the amount.")
             return dict(known)
         norms = Norms()
         with watched(self._twin.model, names, norms.see):
@@ -46,8 +46,8 @@ class StreamedNorms:
             yield scores
 
     def depends_on(self) -> str:
-        """Tells the activations from others: the calibration text, and what is removed from the twin now."""
+        """A key of the activations: the calibration text, and the weights that are removed from the twin now."""
         state = self._twin.state
-        # A replaced weight has no name of its own, so activations behind one are not remembered.
+        # A replaced weight has no hash, so activations after one get a random key and are not reused.
         replaced = any(change.weight is not None for change in state.changes.values())
         return f"{self._samples().info.sha256} {state.hash} {token_hex() if replaced else ''}"

@@ -1,9 +1,9 @@
-"""Removes whole MLP neurons and whole attention heads, those that add least to the residual stream.
+"""Removes the MLP neurons and the groups of attention heads that add least to the residual stream.
 
 A neuron adds ‖x_j w_jᵀ‖_F = ‖x_j‖₂ ‖w_j‖₂, with x_j its activation over all calibration tokens and w_j its column of
-the matrix that writes to the stream; a group of heads adds ‖X_g W_gᵀ‖_F over its columns. The rows of the matrices
-before that belong to a neuron or a head are found by disturbing them, so fused projections of any layout are
-understood, and rows that serve others too are kept.
+the matrix that writes to the stream; a group of heads adds ‖X_g W_gᵀ‖_F over its columns. The rows that belong to a
+neuron or a head in the matrices before it are found by adding noise to them (`row_roles`). So fused projections of any
+layout work, and rows that also belong to kept heads are kept.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class _Sublayer:
 def feature_masks(
     twin: Twin, part: SettingPart, samples: Callable[[], Tensor], work: Work
 ) -> tuple[list[FeatureMask], tuple[str, ...]]:
-    """The masks of a structured part on the present twin, and sentences on sublayers it can't reach; one forward pass
-    over the samples.
+    """The masks of a structured part on the twin as it is now, and notes on sublayers that can't be pruned so. Takes
+    one forward pass over the samples.
 
     ⌊ratio · neurons⌋ neurons are removed from every MLP; ⌊ratio · groups⌋ groups of heads from all attentions together,
     ranked by their share of their attention's output, so that one layer may lose several and another none.
@@ -67,11 +67,11 @@ def feature_masks(
     found = _sublayers(twin, part, kind)
     what = "MLP" if kind == "mlp" else "attention"
     if not found:
-        raise BadInput("Nothing to thin", f"{part} finds no {what} whose output one matrix writes.", _instead(twin))
+        raise BadInput("Nothing to prune", f"{part} finds no {what} whose output one matrix writes.", _instead(twin))
     left = sorted(set(meant) - {sublayer.block.layer for sublayer in found})
     notes = (
-        f"{part} thins {len(found)} of {len(meant)} {what}s: no single matrix writes the output of the others, as in a "
-        f"mixture of experts, so those of layers {ranges(left)} stay whole.",
+        f"{part} prunes {len(found)} of {len(meant)} {what}s. In layers {ranges(left)} no single matrix writes the "
+        f"{what}'s output, as in a mixture of experts, so these stay whole.",
     )
     assert isinstance(part.amount, Ratio)
     thin = _neurons if kind == "mlp" else _heads
@@ -80,9 +80,7 @@ def feature_masks(
 
 def _instead(twin: Twin) -> str:
     if experts_in(twin.anatomy.unreachable):
-        return (
-            "Experts can't be thinned: drop whole sublayers or blocks (drop-mlp, drop-block), or choose other layers."
-        )
+        return "Neurons of experts can't be pruned: drop MLPs or blocks (drop-mlp, drop-block), or choose other layers."
     return "Choose other layers, or a method that prunes single weights."
 
 
@@ -159,8 +157,8 @@ def _heads(
 def _layouts(twin: Twin, found: Sequence[_Sublayer]) -> dict[int, Heads]:
     """The heads of each attention, by layer, with matrices by their names within the block.
 
-    They are found once for all attentions of one shape. Raises `BadInput` if one has no heads side by side, or reads
-    keys and values of another attention, whose heads can't be removed alone.
+    They are found once for all attentions of one shape. Raises `BadInput` if an attention has no separate heads, or
+    reads the keys and values of another attention.
     """
     known: dict[tuple[object, ...], Heads] = {}
     result = {}

@@ -1,4 +1,4 @@
-"""Methods that decide each weight for itself, carried out together: one walk through the blocks for all of them."""
+"""Carries out methods that choose single weights, all in one walk through the blocks."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _WALKED = (Method.WANDA, Method.SPARSEGPT)
 def prune_weights(
     twin: Twin, parts: Sequence[SettingPart], samples: Callable[[], CalibrationSamples], seed: int, work: Work
 ) -> list[str]:
-    """Carries out neighbouring weight-wise parts on the twin; returns sentences worth noting.
+    """Carries out neighbouring weight-wise parts on the twin; returns notes.
 
-    Each matrix starts from its dense weights, whatever an earlier part did to it, but without removed neurons and
-    heads. If several of these parts target a matrix, the last one decides. Within a block all activations are measured
+    Each matrix starts from its dense weights, without removed neurons and heads; earlier weight-wise parts do not
+    count. If several of these parts target a matrix, the last one decides. Within a block all activations are measured
     before any of its weights are removed. Raises `BadInput` if a part matches or removes nothing.
     """
     targets = (m for part in parts for m in targeted_matrices(part, twin.in_use, twin.anatomy.unreachable))
@@ -79,7 +79,7 @@ class _Removed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
-    """Which amount is to be removed from each matrix, and all that deciding its weights takes besides its inputs."""
+    """The amount to remove from each matrix, and everything else that choosing its weights needs, except its inputs."""
 
     twin: Twin
     amounts: Mapping[str, MatrixAmount]
@@ -119,7 +119,7 @@ class _Plan:
         return removed
 
     def _mask(self, name: str, keep: Tensor) -> int:
-        """Masks a matrix; returns how many weights were removed that no neuron or head had taken."""
+        """Masks a matrix; returns how many weights were removed, without those of neurons or heads removed before."""
         if bool(keep.all()):
             return 0
         size, before = keep.numel(), self.twin.state.changes.get(name)
@@ -147,9 +147,9 @@ class _Plan:
 
 
 def _walk(plan: _Plan, ids: Tensor, inputs: _Inputs, last: int, begin: str) -> tuple[dict[str, _Removed], list[str]]:
-    """Prunes the blocks up to layer `last`, each on the activations of those before it as they are then.
+    """Prunes the blocks up to layer `last`, each on the activations of the already pruned blocks before it.
 
-    `begin` is what the activations depend on before anything is removed.
+    `begin` is the key of the activations before anything is removed.
     """
     cache = NormCache.of(plan.twin.dense)
     upstream = hashlib.sha256(begin.encode())
@@ -168,8 +168,8 @@ def _walk(plan: _Plan, ids: Tensor, inputs: _Inputs, last: int, begin: str) -> t
             reused.append(block.layer)
         removed.update(plan.prune_layer(block.layer, _Inputs({**inputs.norms, **norms}, factors)))
         for one in here:
-            # The amount and the mask that came of it: a mask may depend on more than its own matrix, and a corrected
-            # weight follows from its mask and all that is further up.
+            # The key includes the amount and the resulting mask: a mask may depend on other matrices, and a corrected
+            # weight depends on its mask and on everything pruned before.
             change = plan.twin.state.changes.get(one.matrix.name)
             upstream.update(f"{one} {one.amount!r} {change is None}".encode())
             upstream.update(b"" if change is None else change.kept.tobytes())
@@ -178,8 +178,8 @@ def _walk(plan: _Plan, ids: Tensor, inputs: _Inputs, last: int, begin: str) -> t
     if not reused:
         return removed, []
     return removed, [
-        f"The activations of {len(reused)} of {last + 1} blocks were measured before and reused; those further "
-        "on depend on how the blocks before them are pruned."
+        f"The activations of {len(reused)} of {last + 1} blocks were measured before and reused; the others "
+        "depend on how the blocks before them are pruned."
     ]
 
 
@@ -199,7 +199,7 @@ def _measured(
 
 
 def _factors(hessians: Hessians, names: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
-    """One inverse for all matrices that read the same."""
+    """The inverse factors by matrix; matrices with the same inputs share one."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for name in names:
         reader = hessians.readers(name)
@@ -250,6 +250,6 @@ def _notes(
             notes.append(
                 f"{part} removes more than its share from {len(beyond)} of {len(mine)} matrices "
                 f"({beyond[0]}{', …' if len(beyond) > 1 else ''}): "
-                "inputs that are 0 throughout the calibration text are removed whole, and zeros stay zeros."
+                "all weights of inputs that are 0 throughout the calibration text are removed."
             )
     return notes

@@ -49,7 +49,7 @@ class Sublayer:
     modules: tuple[str, ...]
     """One module, or the loose layers in order (OPT's fc1, fc2); the last one's output joins the stream."""
     beside: bool = False
-    """True if the modules are several that read the same and whose outputs all join the stream, as of an MLP beside
+    """True if there are several modules that read the same input and all add to the stream, such as an MLP beside
     experts."""
 
 
@@ -82,7 +82,7 @@ class Anatomy:
     """"" if there is none."""
     head: str
     unreachable: tuple[str, ...]
-    """Weights in the blocks that no matrix method reaches, such as the stacked experts of a mixture."""
+    """Weights in the blocks that can't be pruned one by one, such as the stacked experts of a mixture."""
     aside: tuple[str, ...] = ()
     """Modules that text never runs through: towers for pictures or sound, blocks that read from them."""
 
@@ -110,8 +110,8 @@ class Anatomy:
 def dissect(model: PreTrainedModel) -> Anatomy:
     """The anatomy of a causal LM. Raises `BadInput` if its blocks or its head can't be found.
 
-    A model with several lists of modules, one of unlike modules, or blocks of several parts that may be an MLP, reads a
-    few tokens to show which of them run, and on what.
+    The model reads a few tokens, to find the modules that run and their inputs, if it has several lists of modules, a
+    list of different modules, or blocks with several possible MLPs.
     """
     names = {module: name for name, module in model.named_modules()}
     head = model.get_output_embeddings()
@@ -166,7 +166,7 @@ def _is_matrix(module: nn.Module) -> bool:
 
 
 def _is_filter(block: nn.Module, parameter: str) -> bool:
-    """Convolutions and state matrices of state-space models are not matrices between features."""
+    """Is the parameter a convolution or a state matrix of a state-space model, and so no matrix between features?"""
     owner, _, name = parameter.rpartition(".")
     return isinstance(block.get_submodule(owner), nn.Conv1d) or name in ("A_log", "D")
 
@@ -238,6 +238,6 @@ def _final_norm(model: PreTrainedModel, path: str, stack: nn.Module) -> str:
 
 
 def probe_ids(model: PreTrainedModel) -> Tensor:
-    """A few token ids (1, 4) on the model's device, to look at what its modules return."""
+    """A few token ids, (1, 4), on the model's device, for test passes."""
     rows = next(model.get_input_embeddings().parameters()).shape[0]
     return torch.arange(1, 5, device=input_device(model)).unsqueeze(0) % rows

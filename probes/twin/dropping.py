@@ -1,8 +1,8 @@
-"""Drops sublayers and blocks from a module graph, after finding out what that takes in this architecture.
+"""Drops sublayers and blocks from a module graph, after finding the modules that must be replaced in this architecture.
 
-A module that replaces a sublayer must return what the sublayer returns, in shape and in meaning; a norm between the
-sublayer and the residual stream may add a bias of its own; and an architecture may ignore the replacement. So before
-anything is dropped, everything is dropped once on a few tokens, and every block must then return its input.
+The replacement of a sublayer must return the same kind of values as the sublayer. A norm between the sublayer and the
+residual stream may add its own bias, and an architecture may ignore the replacement. So everything is dropped once on a
+few tokens as a test, and every block must then return its input.
 
 Example: the attention of a block of OLMo-2, which has its norms after its sublayers:
 
@@ -42,7 +42,7 @@ class PassThrough(nn.Module):
     """Replaces a sublayer and adds nothing to the stream, or replaces a block and returns its input."""
 
     def __init__(self, replaced: nn.Module, values: int | None, *, passes: bool) -> None:
-        """`values` is how many the replaced module returns, None for a bare tensor."""
+        """`values` is the number of values that the replaced module returns; None if it returns a tensor."""
         super().__init__()
         self._values = values
         self._passes = passes
@@ -50,11 +50,12 @@ class PassThrough(nn.Module):
         names = list(inspect.signature(replaced.forward).parameters)
         self._residual = names.index("residual") if "residual" in names else None
         self._cached = sorted({inner.__dict__["layer_idx"] for inner in replaced.modules() if _is_numbered(inner)})
-        # The model may ask what kind of layer this is. No child of this module: its weights are not in this graph.
+        # The model may read attributes of the layer. It is not a child module, so its weights are not in this graph.
         self.__dict__["_replaced"] = replaced
 
     def __getattr__(self, name: str) -> Any:
-        """Plain attributes are the replaced module's; its tensors and children are not: they are out of use."""
+        """Plain attributes are the replaced module's. Its tensors and children are hidden, because they are out of
+        use."""
         found = None if name.startswith("_") else getattr(self.__dict__["_replaced"], name, None)
         if found is None or isinstance(found, (Tensor, nn.Module)):
             raise AttributeError(f"{type(self).__name__} has no {name}")
@@ -64,7 +65,7 @@ class PassThrough(nn.Module):
         hidden = Call(args, kwargs).hidden
         cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
         if cache is not None:
-            positions = kwargs.get("position_ids")  # several streams' hidden states are laid out in many ways
+            positions = kwargs.get("position_ids")  # models with several streams have hidden states of other shapes
             read = hidden if hidden.dim() == 3 or not isinstance(positions, Tensor) else positions
             for layer in self._cached:
                 count_as_read(cache, layer, read)
@@ -81,7 +82,7 @@ class PassThrough(nn.Module):
 def replacements(model: PreTrainedModel, anatomy: Anatomy) -> Replacements:
     """The modules to replace to drop each sublayer and block; parts that this architecture can't drop are missing.
 
-    Runs the model on four tokens, four times, and leaves it as it was.
+    Runs the model on four tokens, four times, and then restores it.
     """
     values = _values_returned(model, anatomy)
     sublayers = {one.part: _silent(model, one, values) for block in anatomy.blocks for one in _adding(block)}
@@ -110,14 +111,15 @@ def replace_modules(model: nn.Module, modules: Mapping[str, nn.Module]) -> dict[
 
 
 def _adding(block: Block) -> Iterator[Sublayer]:
-    """Everything in a block that adds to the stream; mixers are never dropped, but silent while the rest is tried."""
+    """Everything in a block that adds to the stream. Mixers are never dropped, but output zeros during the test."""
     yield from (sublayer for sublayer in (block.attn, block.mlp) if sublayer is not None)
     if block.mixers:
         yield Sublayer(Part(_MIXER, block.layer), block.mixers, beside=True)
 
 
 def _silent(model: nn.Module, sublayer: Sublayer, values: Mapping[str, int | None]) -> dict[str, nn.Module]:
-    """The replacements of a sublayer's modules: of several in a row, the last one is silent and the others pass."""
+    """The replacements of a sublayer's modules. If they are a sequence, the last outputs zeros and the others do
+    nothing."""
     silent = sublayer.modules if sublayer.beside else sublayer.modules[-1:]
     passing: dict[str, nn.Module] = {path: nn.Identity() for path in sublayer.modules if path not in silent}
     return passing | {path: PassThrough(model.get_submodule(path), values.get(path), passes=False) for path in silent}
@@ -138,7 +140,7 @@ def _values_returned(model: PreTrainedModel, anatomy: Anatomy) -> dict[str, int 
 
 
 def _replace_norms(model: PreTrainedModel, anatomy: Anatomy, made: Mapping[Part, dict[str, nn.Module]]) -> None:
-    """Adds the norms that the zeros of a silent sublayer enter: a norm of zeros may still be a bias."""
+    """Adds replacements of the norms that read a dropped sublayer's zeros: such a norm may still add a bias."""
     owners = {sublayer.modules[-1]: sublayer.part for sublayer in anatomy.sublayers}
     zeros: list[tuple[Tensor, Part]] = []
 
@@ -157,7 +159,7 @@ def _replace_norms(model: PreTrainedModel, anatomy: Anatomy, made: Mapping[Part,
 
 
 def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: Replacements) -> set[int]:
-    """The layers whose blocks return their input, or a norm of it, while all of this is dropped."""
+    """The layers whose blocks return their input, or a norm of it, while these parts are dropped."""
     replaced = {path for modules in dropped.values() for path in modules}
     owner = {
         path: block.name
@@ -190,14 +192,14 @@ def _layers_that_pass(model: PreTrainedModel, anatomy: Anatomy, dropped: Replace
             _read_a_few(model)
     except torch.OutOfMemoryError:
         raise
-    except Exception:  # noqa: BLE001 - whatever an architecture raises without these parts, it can't do without them
+    except Exception:  # noqa: BLE001 - an architecture may raise anything if it needs these parts
         return set()
     ignored = {part.layer for part, modules in dropped.items() if not modules.keys() <= ran}
     return passed - ignored
 
 
 def _norms(model: nn.Module, anatomy: Anatomy, layer: int | None = None) -> list[str]:
-    """The modules of the blocks beside their sublayers."""
+    """The child modules of the blocks that are in no sublayer."""
     blocks = [block for block in anatomy.blocks if layer in (None, block.layer)]
     taken = {path for sublayer in anatomy.sublayers for path in sublayer.modules}
     children = (
@@ -208,7 +210,7 @@ def _norms(model: nn.Module, anatomy: Anatomy, layer: int | None = None) -> list
 
 @contextmanager
 def _dropped(model: nn.Module, modules: Replacements) -> Iterator[None]:
-    """Drops all of this while the block lasts."""
+    """Drops these parts in its block."""
     before = replace_modules(model, {path: module for part in modules.values() for path, module in part.items()})
     try:
         yield
@@ -226,5 +228,5 @@ def _is_numbered(module: nn.Module) -> bool:
 
 
 def _is_one_of(state: Tensor, known: Sequence[Tensor]) -> bool:
-    """Does the state equal one of these, however they are folded (OPT flattens its tokens)?"""
+    """Does the state equal one of these in another shape (OPT flattens its tokens)?"""
     return any(state.numel() == other.numel() and torch.equal(state.flatten(), other.flatten()) for other in known)

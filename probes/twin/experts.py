@@ -1,4 +1,4 @@
-"""Finds the experts of a mixture in a block, and the layers that choose among them, by structure."""
+"""Finds the experts of a mixture in a block and the layers that route to them, by structure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def routing(block: nn.Module, linear: Sequence[str], attention: Sequence[str]) -> set[str]:
-    """Which of a block's linear layers, by path within it, choose among experts or weigh a shared one.
+    """The linear layers of a block, by path within it, that route to experts or weight a shared expert.
 
-    They are beside the experts and return one number for each of them, or a single one. No experts are looked for in
-    the paths of `attention` within the block.
+    They are beside the experts and return one number for each expert, or a single number. The paths of `attention` in
+    the block are not searched.
     """
     found: set[str] = set()
     for path, number in _experts(block, attention):
@@ -29,7 +29,7 @@ def routing(block: nn.Module, linear: Sequence[str], attention: Sequence[str]) -
 
 
 def experts_in(unreachable: Sequence[str]) -> bool:
-    """Are there experts among the weights, by name, that no matrix method reaches?"""
+    """Do the names of weights that can't be pruned one by one include experts?"""
     return any("expert" in name for name in unreachable)
 
 

@@ -1,4 +1,4 @@
-"""Copies a model's graph of modules without copying its tensors."""
+"""Copies a model's module graph without copying its tensors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from transformers import PreTrainedModel
 from probes.models.rotary import changing_buffers
 
 _HELD_BY_HOOKS = ("weights_map", "tied_params_map")
-"""Tensors that accelerate's hooks hold, if weights move in and out of the device."""
+"""Attributes of accelerate's hooks that hold tensors, if weights move to the device and back."""
 
 
 def sharing_copy(model: PreTrainedModel) -> PreTrainedModel:
     """A second module graph whose parameters and buffers are the first one's own tensors, tying included.
 
-    Buffers that a forward pass writes to are copied: both models may be reading at once.
+    Buffers that a forward pass writes to are copied, because both models may run at the same time.
     """
     own = {id(buffer) for buffer in changing_buffers(model)}
     kept: list[object] = [*model.parameters(), *(buffer for buffer in model.buffers() if id(buffer) not in own)]

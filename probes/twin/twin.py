@@ -1,7 +1,7 @@
-"""A pruned model that is the dense one with some submodules replaced: every untouched tensor is the dense tensor.
+"""A pruned model that shares every untouched tensor with the dense one.
 
-Dropping a sublayer costs no memory, masking costs the masked matrices only, and restoring is pointing at the dense
-tensor or module again, so it is exact to the bit.
+Dropping a sublayer needs no memory, and masking only that of the masked matrices. Restoring uses the dense tensor or
+module itself, so it is bit-exact.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from probes.twin.twin_state import Bits, MatrixChange, TwinState, packed, unpack
 
 
 def moved_off(name: str) -> BadInput:
-    """The error for a matrix whose weights are on the device only while they are used."""
+    """The error for a matrix whose weights are on the device only while it runs."""
     return BadInput(
         "Weights elsewhere",
         f"A device map keeps the weights of {name} off the device, so they can't be pruned in place.",
-        "Load the model without --device-map, or prune it and save the folder first.",
+        "Load the model without --device-map, or prune and save it without a device map first.",
     )
 
 
@@ -44,12 +44,12 @@ class Twin:
         self._matrices = {matrix.name: matrix for matrix in self.anatomy.matrices}
         self._dense_modules = dict(dense.named_modules())
         self._own = dict(self.model.named_modules())
-        """The twin's own modules by path, whatever replaces them now."""
+        """The twin's own modules by path, even if they are replaced now."""
         self._replaced: dict[str, nn.Module] = {}
         """The modules that dropping took out of the graph, by path."""
         self._known_replacements: Replacements | None = None
         self._dense_zeros: dict[str, int] = {}
-        """By dense matrix, once they were counted."""
+        """Zeros by dense matrix, counted on first use."""
         self._state = TwinState()
 
     # Matrices -------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ class Twin:
 
     @property
     def dropped_parameters(self) -> int:
-        """How many of the dense model's parameters the twin does not use because what holds them is dropped."""
+        """How many parameters of the dense model are in dropped parts of the twin."""
         used = {id(parameter) for parameter in self.dense.parameters()}
         paths = {path for part in self._state.dropped for path in self._replacements[part]}
         gone = {id(p): p.numel() for path in paths for p in self.dense.get_submodule(path).parameters()}
@@ -150,11 +150,11 @@ class Twin:
 
     @property
     def state(self) -> TwinState:
-        """The difference from the dense model now; `set_state` comes back to it."""
+        """The present difference from the dense model; `set_state` returns to it."""
         return self._state
 
     def set_state(self, state: TwinState) -> None:
-        """Makes the twin exactly what it was when it had this state."""
+        """Brings the twin exactly into this state."""
         self._restore_dense(*self._state.changes.keys() - state.changes.keys())
         for name, change in state.changes.items():
             if change is not self._state.changes.get(name):
@@ -168,7 +168,9 @@ class Twin:
         """
         same = [name for name in what if name not in self._state.changes and name not in self._state.dropped]
         if same:
-            raise BadInput("Nothing to restore", f"{same[0]} is already dense.", "Choose what was pruned.")
+            raise BadInput(
+                "Nothing to restore", f"{same[0]} is already dense.", "Name pruned matrices or dropped sublayers."
+            )
         changes = {name: change for name, change in self._state.changes.items() if what and name not in what}
         self.set_state(TwinState(changes, self._state.dropped - set(what) if what else frozenset()))
 
@@ -228,7 +230,7 @@ class Twin:
 
     @property
     def _replacements(self) -> Replacements:
-        """Found out at the first drop, on the twin as the dense model is: no mask changes what a sublayer returns."""
+        """Found at the first drop. Masks do not change the kind of values that a sublayer returns."""
         if self._known_replacements is None:
             self._known_replacements = replacements(self.model, self.anatomy)
         return self._known_replacements
@@ -268,7 +270,7 @@ class Twin:
         if dropped == self._state.dropped:
             return
         replace_modules(self.model, dict(reversed(self._replaced.items())))
-        # Blocks go last and come back first: sublayers within a dropped block are out of the graph.
+        # Blocks are dropped last and restored first: sublayers of a dropped block are not in the graph.
         self._replaced = {}
         for part in sorted(dropped, key=lambda part: part.kind == BLOCK):
             self._replaced |= replace_modules(self.model, self._replacements[part])

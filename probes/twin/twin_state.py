@@ -1,4 +1,5 @@
-"""The difference between a pruned twin and the dense model, as bits and references: a history of them costs little."""
+"""The difference between a pruned twin and the dense model, as bits and references, so that a history of states is
+small."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from probes.schema.part import Part
 
 Bits = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-"""A mask, eight weights a byte, in the order of (outputs, inputs)."""
+"""A mask with one bit for each weight, in the order of (outputs, inputs)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,9 +22,9 @@ class MatrixChange:
     """The change of one matrix: the dense weights with zeros, or other weights."""
 
     kept: Bits
-    """A bit a weight: 0 if the weight was made zero."""
+    """One bit for each weight: 0 if the weight was set to zero."""
     weight: nn.Parameter | None = None
-    """As stored; None if it is the dense weight with zeros."""
+    """The stored weight; None if it is the dense weight with zeros."""
     feature_mask: Bits | None = None
     """The part of the mask that structured pruning set; later methods keep these zeros."""
 
@@ -58,7 +59,7 @@ def count_kept(bits: Bits, size: int) -> int:
     """How many weights of so many a mask keeps."""
     spare = len(bits) * 8 - size
     assert spare < 8, "a mask is as long as its matrix"
-    return int(np.bitwise_count(bits).sum())  # what fills up the last byte is 0
+    return int(np.bitwise_count(bits).sum())  # the spare bits of the last byte are 0
 
 
 def unpacked(bits: Bits, shape: torch.Size) -> Tensor:

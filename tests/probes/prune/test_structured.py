@@ -201,7 +201,7 @@ def test_a_ratio_that_removes_nothing_is_refused_and_the_one_that_is_advised_rem
 def test_where_nothing_can_be_thinned_a_sentence_says_so(architecture: str, setting: str, reason: str) -> None:
     with pytest.raises(BadInput, match=reason) as caught:
         pruned(loaded(architecture), setting)
-    assert caught.value.title == "Nothing to thin"
+    assert caught.value.title == "Nothing to prune"
 
 
 def test_attentions_that_do_not_divide_into_like_heads_are_refused() -> None:

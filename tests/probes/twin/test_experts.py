@@ -52,7 +52,9 @@ def test_neurons_says_which_mlps_stay_whole(architecture: str, thinned: str, lef
 @pytest.mark.parametrize("architecture", ["phimoe", "mixtral", "olmoe"])
 def test_neurons_of_experts_alone_are_refused_with_what_works_instead(architecture: str) -> None:
     twin = Twin(mixed(architecture))
-    with pytest.raises(BadInput, match=r"no MLP whose output one matrix writes\. Experts can't be thinned: drop"):
+    with pytest.raises(
+        BadInput, match=r"no MLP whose output one matrix writes\. Neurons of experts can't be pruned: drop"
+    ):
         feature_masks(twin, parse("neurons:0.5").parts[0], lambda: IDS, Work())
 
 
@@ -97,7 +99,9 @@ def test_a_share_is_told_of_what_was_meant_and_of_all_weights(architecture: str)
 @pytest.mark.parametrize("setting", ["magnitude:0.5@mlp", "wanda:0.5@name=gate_up_proj", "random:0.5@name=experts"])
 def test_what_means_experts_alone_says_that_they_are_out_of_reach(setting: str) -> None:
     dense = loaded(mixed("mixtral"))
-    with pytest.raises(BadInput, match=r"experts and routers \(model.layers.0.mlp.*\) are out of reach.*drop-mlp"):
+    with pytest.raises(
+        BadInput, match=r"experts and routers \(model.layers.0.mlp.*\) can't be pruned weight by weight.*drop-mlp"
+    ):
         apply(Twin(dense.model), parse(setting), dense)
     with pytest.raises(BadInput, match=r"'nose', which is no matrix here\. Names of matrices: k_proj"):
         apply(Twin(dense.model), parse("magnitude:0.5@name=nose"), dense)
