@@ -1,7 +1,8 @@
 """Calibration text that a model writes itself (Williams et al. 2024, arXiv 2410.17170).
 
-No text has to be found or downloaded, and the samples follow the model's own distribution. Each starts from the token
-that begins a text; its first few tokens are sampled at a higher temperature than the rest, so that the samples differ.
+No text has to be found or downloaded, and the samples follow the model's own distribution. Each sample starts with the
+token that begins a text. Its first few tokens are sampled at a higher temperature than the rest, so that the samples
+differ.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from probes.system.progress import Work
 
 WRITING = "Writing text to calibrate on"
 BATCH = 32
-"""Samples that are written side by side."""
+"""Samples in one batch."""
 HOT, COOL_AFTER = 2.0, 10
 """The temperature of the first token; it falls evenly to 1 over this many tokens."""
 SHIPPED = "own_text.npz"
-"""The demo model's text as token ids, a file beside this module."""
+"""The file beside this module with the demo model's text as token ids."""
 
 
 @torch.inference_mode()
 def write_own_text(model: PreTrainedModel, begin: int, samples: int, length: int, seed: int, work: Work) -> Tensor:
     """(samples, length) token ids that the model writes after the token `begin`, which each sample starts with.
 
-    The same seed gives the same samples, and the first ones do not depend on how many follow. Raises `Failure` if
-    the model's logits are not finite.
+    The same seed gives the same samples, and a sample does not depend on how many follow it. Raises `Failure` if the
+    model's logits are not finite.
     """
     batches = []
     for first in range(0, samples, BATCH):
@@ -45,13 +46,13 @@ def write_own_text(model: PreTrainedModel, begin: int, samples: int, length: int
 
 
 def begin_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that begins a text, or the one that ends the text before. Raises `BadInput` if there is neither."""
+    """The token that begins a text, or else the one that ends a text. Raises `BadInput` if there is neither."""
     for token_id in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if isinstance(token_id, int):
             return token_id
     raise BadInput(
         "No calibration text",
-        "The tokenizer has no token that begins or ends a text, so the model can't write one of its own.",
+        "The tokenizer has no token that begins or ends a text, so the model can't write its own text.",
         "Give a text with --calibration FILE.",
     )
 
@@ -83,7 +84,7 @@ def recipe() -> str:
 def _write_batch(
     model: PreTrainedModel, begin: int, length: int, generator: torch.Generator, work: Work, first: int, samples: int
 ) -> Tensor:
-    """Always `BATCH` samples, so that a sample is the same however many are asked for."""
+    """Writes one batch of always `BATCH` samples, so that a sample does not depend on the number of samples."""
     accepted = inspect.signature(model.forward).parameters
     name = cache_name(model)
     device = input_device(model)

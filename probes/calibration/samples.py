@@ -1,4 +1,4 @@
-"""The token ids that a setting is calibrated on: text the model writes itself, a text file, JSON Lines, or a data set.
+"""Gets the calibration data as token ids: text that the model writes, a text file, JSON Lines, or a data set.
 
 `python -m probes.calibration.samples` writes the ids that ship for the demo model.
 """
@@ -27,27 +27,27 @@ from probes.system.progress import Work
 from probes.system.user_folders import cache_folder
 
 SAMPLES, LENGTH = 32, 128
-"""The defaults."""
+"""The default number of samples, and tokens of each."""
 _IDS = "ids.npy"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationSamples:
-    """Text to calibrate on."""
+    """The calibration data of a setting."""
 
     ids: Tensor
     """(samples, length) token ids, int64, on the CPU."""
     info: Calibration
-    """Its description in a recording."""
+    """The description of these samples in a recording."""
 
 
 def samples(wanted: CalibrationSpec, dense: Loaded, work: Work | None = None) -> CalibrationSamples:
     """Reads or writes the calibration text, as ids of the dense model's tokenizer.
 
-    The model's own text is written once for a model, number, length and seed, and then kept; the demo model's ships.
-    A text is cut into consecutive windows from its beginning; with a seed, into windows at random. If there is less
-    text or context than the defaults need, less is taken, and noted in `work`. Raises `BadInput` if the text can't be
-    read, or if it or the context is too short for what is asked for.
+    The model's own text is written once for a model, number, length and seed, and then kept; the demo model's is
+    included. A given text is cut into consecutive windows from its beginning, or with a seed, into windows at random
+    places. If there is less text or context than the defaults need, less is taken, with a note in `work`. Raises
+    `BadInput` if the text can't be read, or if the text or the context is too short for the requested samples.
     """
     work = work or Work()
     number, length = wanted.samples or SAMPLES, _length(wanted.length, dense, work)
@@ -58,25 +58,25 @@ def samples(wanted: CalibrationSpec, dense: Loaded, work: Work | None = None) ->
     ids = windows(texts, dense.tokenizer, number, length, wanted.seed, fewer=not wanted.samples)
     if len(ids) < number:
         work.note(
-            f"The calibration text is short: it gives {len(ids):,} samples of {length:,} tokens; {number:,} are the "
-            "default."
+            f"The calibration text is short: it gives {len(ids):,} samples of {length:,} tokens; the default is "
+            f"{number:,}."
         )
     return _described(ids, wanted.source, wanted.seed)
 
 
 def _length(asked: int, dense: Loaded, work: Work) -> int:
-    """Tokens a sample: those asked for, or the default, which a short context shortens."""
+    """Tokens of a sample: the requested number, or the default, limited by the model's context."""
     longest = getattr(dense.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     if not isinstance(longest, int) or longest < 1:
         return asked or LENGTH
     if asked > longest:
         raise BadInput(
             "Calibration",
-            f"{asked:,} tokens are more than the {longest:,} of the model's context.",
+            f"{asked:,} tokens are more than the model's context of {longest:,}.",
             f"Use a --length of at most {longest:,}.",
         )
     if not asked and longest < LENGTH:
-        work.note(f"Calibration samples have {longest:,} tokens, the model's whole context; {LENGTH} are the default.")
+        work.note(f"Calibration samples have {longest:,} tokens, the model's whole context; the default is {LENGTH}.")
     return asked or min(LENGTH, longest)
 
 
@@ -114,7 +114,7 @@ def _own(dense: Loaded, number: int, length: int, seed: int, work: Work) -> tupl
 
 
 def _ship(number: int = 64, length: int = 256, seed: int = 0) -> Path:
-    """Writes the demo model's text that ships with the package."""
+    """Writes the demo model's text, a file of the package."""
     demo = load("demo")
     ids = own_text.write_own_text(demo.model, own_text.begin_id(demo.tokenizer), number, length, seed, Work())
     path = Path(__file__).with_name(own_text.SHIPPED)

@@ -16,9 +16,9 @@ from probes.system.progress import Work
 from probes.system.user_folders import expanded
 
 FIELD = "text"
-"""The field of a JSON object or a data set's row that holds the text."""
+"""The field of a JSON object or of a data set's row that holds the text."""
 _JSON_NAMES = (".json", ".jsonl", ".ndjson")
-"""How files end whose content has to be JSON; others are read as JSON only if they are."""
+"""Endings of files that must be JSON. Other files are read as JSON only if they are valid JSON."""
 _DATASET = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 _HINT = "Name a text file, a JSON or JSON Lines file, or a data set as owner/name or owner/name:configuration."
 
@@ -26,10 +26,10 @@ _HINT = "Name a text file, a JSON or JSON Lines file, or a data set as owner/nam
 def read_texts(source: str, work: Work) -> Iterator[str]:
     """The texts of a source, one after another, read as they are needed.
 
-    A file of JSON Lines holds an object a line with its text in the field "text"; a file that is JSON as a whole holds
-    one such object, or a list of them or of texts. The content decides, not the file's name; any other file is one
-    text. A source that is no file is the id of a data set on the hub, read from its "train" split with the package
-    `datasets`. Raises `BadInput` if there is no such source, and `Failure` if it can't be downloaded.
+    A JSON Lines file holds one object a line, with its text in the field "text". A JSON file holds one such object, or
+    a list of them or of texts. The content decides, not the file's name; any other file is one text. A source that is
+    not a file is the id of a data set on the hub; its "train" split is read with the package `datasets`. Raises
+    `BadInput` if there is no such source, and `Failure` if it can't be downloaded.
     """
     path = check_source(source)
     return _read_dataset(source, work) if path is None else _read_file(path, work)
@@ -65,7 +65,7 @@ def _read_file(path: Path, work: Work) -> Iterator[str]:
         yield from _entries(whole, path.name)
     elif path.suffix.lower() in _JSON_NAMES and text.strip():
         raise BadInput(
-            "Calibration text", f"{path.name} is neither JSON nor JSON Lines: it begins with no object.", _HINT
+            "Calibration text", f"{path.name} is not JSON or JSON Lines: it does not begin with an object.", _HINT
         )
     else:
         yield text
@@ -109,7 +109,7 @@ def _read_dataset(source: str, work: Work) -> Iterator[str]:
     except ModuleNotFoundError as problem:
         raise BadInput(
             "Calibration text",
-            f"There is no file {source}, and reading a data set needs the package `datasets`.",
+            f"There is no file {source}. If it is a data set, reading it needs the package `datasets`.",
             "Install it with `pip install datasets`, or name a text file.",
         ) from problem
     work.report(f"Downloading {source}")

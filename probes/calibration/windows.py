@@ -1,4 +1,4 @@
-"""A text cut into calibration samples of equal length."""
+"""Cuts texts into calibration samples of equal length."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from probes.schema.errors import BadInput
 
 _PIECE = 1 << 20
-"""Characters that are tokenised at once."""
+"""The most characters that are tokenised at once."""
 
 
 def windows(
@@ -24,11 +24,11 @@ def windows(
     *,
     fewer: bool = False,
 ) -> Tensor:
-    """(number, length) token ids of the texts, laid end to end with the end-of-text token between them.
+    """(number, length) token ids of the texts, joined with the end-of-text token between them.
 
-    Without a seed, consecutive windows from the beginning; with one, windows that start at random, no two at the same
-    token. With `fewer`, a text that is too short gives fewer windows, at least one. Raises `BadInput` if it is
-    shorter still.
+    Without a seed, the windows are consecutive from the beginning. With a seed, they start at random, no two at the
+    same token. With `fewer`, a short text gives fewer windows, at least one. Raises `BadInput` if it is too short for
+    that.
     """
     need = None if seed is not None else number * length
     ids = _tokens(texts, tokenizer, need)
@@ -36,7 +36,7 @@ def windows(
     if most < (1 if fewer else number):
         raise BadInput(
             "Calibration text is short",
-            f"It has {len(ids):,} tokens, which is {most:,} windows of {length}; {number:,} are wanted.",
+            f"It has {len(ids):,} tokens, which give {most:,} windows of {length}; {number:,} are needed.",
             "Give a longer text, or fewer or shorter samples (--samples, --length).",
         )
     number = min(number, most)
@@ -65,7 +65,7 @@ def _tokens(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, need: int 
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text in stretches that end before a line break, because a tokenizer begins a new word there anyway."""
+    """The text in pieces that end before a line break, because tokenizers begin a new word there anyway."""
     while len(text) > _PIECE:
         cut = text.rfind("\n", 1, _PIECE)
         cut = cut if cut > 0 else _PIECE

@@ -1,4 +1,4 @@
-"""Can a model be read token by token? Its logits must then be those of reading all at once."""
+"""Refuses models whose cached decoding, token by token, gives other logits than a full forward pass."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ TESTED = frozenset(
         *("olmo2", "opt", "phi", "phi3", "qwen2", "qwen3"),
     )
 )
-"""Architectures that tests of this project step, by transformers' name: their models are not tried again, unless their
-rotary factors change with the context's length."""
+"""Architectures, by transformers' name, that this project's tests step. They are not checked here, unless their rotary
+factors change with the context's length."""
 _READ = 6
 _SHORT = 4
-"""A sliding window, and the length at which rotary factors change, while a model is tried: reading past the model's own
-ones could take minutes."""
+"""The sliding window during the check, and the length at which rotary factors change: reading past the model's own
+limits could take minutes."""
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _COARSE = 0.2
-"""Largest difference in parts of the largest logit: what rounding can do, of a dtype of full and of half precision."""
-_HINT = "Use a causal model with a cache that transformers can crop, copy or start anew."
+"""The allowed error of a logit relative to the largest: 1e-3 in full precision, 0.2 in half precision."""
+_HINT = "Use a causal model with a KV cache that transformers can crop, copy or empty."
 
 
 @torch.inference_mode()
 def check_steppable(loaded: Loaded) -> None:
-    """Reads a few tokens step by step, with its cache, in one row and in two, and at once.
+    """Compares cached decoding of a few tokens, in one row and in two, with full forward passes.
 
-    They go past a sliding window, and past the length at which rotary factors change, both made short for this.
-
-    Raises `BadInput` where the two differ, as of a model that sees tokens to come, counts its positions from elsewhere,
-    or keeps what it has read where no other context can be read, and where it fails.
+    The tokens go past the sliding window and the length at which rotary factors change, which are both shortened for
+    the check. Raises `BadInput` if reading fails or the logits differ: for example if the model sees later tokens,
+    counts its positions in another way, or stores the context outside its cache.
     """
     model = loaded.model
     config = model.config.get_text_config(decoder=True)
@@ -47,12 +46,12 @@ def check_steppable(loaded: Loaded) -> None:
     failed = f"{loaded.info.name} is a {type(model).__name__}, and reading it token by token failed"
     if config.model_type in TESTED and type(model).__module__.startswith("transformers.") and not rotary:
         with error_boundary("Can't be stepped", failed, _HINT):
-            CachedModel(model).read([[0]])  # its configuration may still not fit its weights
+            CachedModel(model).read([[0]])  # fails if the configuration does not fit the weights
         return
     with error_boundary("Can't be stepped", failed, _HINT), _short_window(config), rotary.shortened(_SHORT):
         worst = _difference(model, rotary)
     if worst > _TOLERANCE.get(model.dtype, _COARSE):
-        raise _refusal(loaded, "its logits token by token are others than those of reading all at once")
+        raise _refusal(loaded, "its cached decoding gives other logits than a full forward pass")
 
 
 def _difference(model: PreTrainedModel, rotary: Rotary) -> float:
@@ -82,7 +81,7 @@ def _at_once(model: PreTrainedModel, ids: list[int], cached: CachedModel, rotary
 
 @contextmanager
 def _short_window(config: PreTrainedConfig) -> Iterator[None]:
-    """Gives the layers that look back a limited number of tokens a smaller one for a while."""
+    """Shortens the sliding window in its block."""
     own = getattr(config, "sliding_window", None)
     if not isinstance(own, int) or own <= _SHORT:
         yield

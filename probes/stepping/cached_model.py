@@ -29,12 +29,13 @@ from probes.system.progress import READING_PROMPT, UNWATCHED, Work
 
 Context = Sequence[int]
 FILL = 512
-"""Tokens a prefill feeds at once, so that it can be cancelled and needs bounded memory; a recurrent model reads all."""
+"""Tokens that a prefill feeds at once, so that it can be cancelled and needs bounded memory; recurrent models get
+all."""
 
 
 @dataclass(frozen=True)
 class NextTokenOutput:
-    """What a model says about the next token, one row a context."""
+    """A model's output for the next token, with one row for each context."""
 
     hidden: Tensor
     """(rows, d): the state that enters the LM head."""
@@ -43,7 +44,7 @@ class NextTokenOutput:
 
     @cached_property
     def finite(self) -> bool:
-        ends = [end for values in (self.logits, self.hidden) for end in values.aminmax()]  # a nan is both
+        ends = [end for values in (self.logits, self.hidden) for end in values.aminmax()]  # a NaN is both
         return bool(torch.isfinite(torch.stack(ends)).all())
 
 
@@ -89,7 +90,7 @@ class CachedModel:
         before: int = 0,
         total: int | None = None,
     ) -> NextTokenOutput:
-        """What the model says after each context; they are of one length, and of at least one token.
+        """The output after each context. The contexts have one length, of at least one token.
 
         On a GPU it may still be computing: `join` before anything is done with the output. `work` hears
         of a prefill's progress, in tokens: those read here after `before` others, of `total`.
@@ -108,7 +109,7 @@ class CachedModel:
                     work.report(READING_PROMPT, before + min(start + fill, length - 1), total or length, "tokens")
                 logits = self._feed(contexts, length - 1, length)
                 assert self._hidden is not None
-                # Of a model on several devices, the logits may have been brought to another one than the last block's.
+                # In a model on several devices, the logits may be on another device than the last block's output.
                 return NextTokenOutput(self._hidden[:, -1].to(logits.device), logits[:, -1])
         except torch.OutOfMemoryError as problem:
             self.forget()
@@ -128,7 +129,7 @@ class CachedModel:
             torch.cuda.current_stream(self.device).wait_stream(self._stream)
 
     def first_nonfinite(self, contexts: Sequence[Context]) -> str:
-        """The first module, in the order of the forward pass, whose output is not finite; "" where all are."""
+        """The first module, in the order of the forward pass, whose output is not finite; "" if all are finite."""
         found: list[str] = []
 
         def look(path: str, _call: Call, output: object) -> None:
@@ -142,16 +143,16 @@ class CachedModel:
         return found[0] if found else ""
 
     def _hold(self, contexts: Sequence[Context]) -> int:
-        """Brings the cache to the longest part of the contexts that it can keep; its length."""
+        """Crops the cache to the longest beginning of the contexts that it can keep, and returns its length."""
         scale, self._scale = self._scale, self._rotary.scale(len(contexts[0]))
         if scale != self._scale:
-            self.forget()  # its keys are rotated by other factors than those of a context of this length
+            self.forget()  # its keys have the rotary factors of another length
         want = [list(context[:-1]) for context in contexts]
         same_rows = len(self._rows) == len(want)
         keep = min(_shared(self._rows[i if same_rows else 0], row) for i, row in enumerate(want))
         surplus = len(self._rows[0]) - keep
         if self._recurrent and (surplus or not same_rows or keep < len(want[0])):
-            keep = 0  # such a state is neither taken back nor copied, and some take in no more than a token at a time
+            keep = 0  # such a state can't be cropped or copied, and some models update it only one token at a time
         elif surplus:
             self._cache.crop(-surplus)
         if keep == 0:
@@ -194,7 +195,8 @@ class CachedModel:
 
 @cache
 def _streams(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
-    """One a lane, made once: memory freed on a stream is used again on that stream alone, and each has a workspace."""
+    """One stream for each lane, made once: each has a workspace, and memory freed on a stream is reused on that stream
+    only."""
     return torch.cuda.Stream(device), torch.cuda.Stream(device)
 
 

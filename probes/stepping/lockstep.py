@@ -1,13 +1,13 @@
 """Steps a dense and a pruned model in lockstep and records what differs.
 
-Each step reads both models at their contexts, compares them in the three spaces, lets both choose with shared
-randomness, and appends what the followed context takes. In `free`, once the contexts have diverged, the pruned model
-reads both in one batch of two, so that what pruning does on the shared (dense) context is told apart from what comes of
-the contexts having diverged.
+Each step runs both models on their contexts, compares them in the three spaces, lets both choose a token with shared
+randomness, and appends the token of the followed context. In `free`, once the contexts have diverged, the pruned model
+reads both in a batch of two. This separates the effect of pruning on the shared (dense) context from the effect of the
+diverged contexts.
 
-The two passes are independent until the tokens are chosen. On GPUs they run at once, each on its own stream. On a CPU
-one follows the other with all threads: two at once on half of them each were not faster, because the many short
-operations of a single token's pass make the two Python threads wait for one another.
+The two passes are independent until the tokens are chosen. On GPUs they run at the same time, each on its own stream.
+On a CPU they run one after the other with all threads. Running both at the same time on half the threads each was not
+faster: the many short operations of a single token's pass make the two Python threads wait for each other.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from probes.stepping.sums import new_scratch
 from probes.system.progress import UNWATCHED, Work
 
 SHARED_TOP = 5
-"""Likeliest tokens of each model that the shared context keeps beside the full table, so that a step stays small."""
+"""How many of each model's likeliest tokens are kept for the shared context; few, so that a step stays small."""
 
 
 class Stream(Protocol):
-    """Turns token ids into the text they add, one by one."""
+    """Decodes token ids one by one."""
 
     def push(self, token_id: int) -> str:
-        """What the text grows by; "" while a character is incomplete."""
+        """The text that this token adds; "" while a character is incomplete."""
 
 
 class Tokens(Protocol):
@@ -50,16 +50,15 @@ class Tokens(Protocol):
         """The token alone, as text."""
 
     def stream(self, ids: Sequence[int]) -> Stream:
-        """A stream that stands after these ids."""
+        """A stream that continues after these ids."""
 
 
 class Lockstep:
-    """Both models on one prompt: `step()` measures the next step, `seek()` goes anywhere a path has been.
+    """Both models on one prompt: `step()` measures the next step, `seek()` goes to the end of any path.
 
-    `ends_dense` and `ends_pruned` are the token ids that end each model's text. `text_ids` is what both read in
-    `text`. Both distributions are over the ids below `vocabulary` that both models have; `foreign` are those among them
-    that no context may hold, because they are other tokens to the second model. Not safe to be used from several
-    threads at once.
+    `ends_dense` and `ends_pruned` are the token ids that end each model's text. `text_ids` is the text that both read
+    in `text`. Both distributions are over the ids below `vocabulary`. No context may contain the ids in `foreign`,
+    because they are other tokens in the second model. Not safe for use from several threads at the same time.
     """
 
     def __init__(
@@ -98,15 +97,15 @@ class Lockstep:
         if room < 1:
             raise BadInput(
                 "Prompt too long",
-                f"The prompt has {len(self.prompt_ids):,} tokens and the models read at most {longest:,}.",
+                f"The prompt has {len(self.prompt_ids):,} tokens, but the models read at most {longest:,}.",
                 "Shorten the prompt.",
             )
         self.limit = min(room + 1, len(self._text_ids)) if self._text_ids else room + 1
-        """How many steps there can be: the models' longest context, or the text's length."""
+        """The most steps, by the models' longest context and the text's length."""
         self.seek(())
 
     def close(self) -> None:
-        """Lets the caches go."""
+        """Frees the caches."""
         self._dense.forget()
         self._pruned.forget()
 
@@ -156,7 +155,7 @@ class Lockstep:
 
     @property
     def finished(self) -> bool:
-        """True where no further step can be measured on this path."""
+        """True if no further step can be measured on this path."""
         return len(self._path) >= self.limit or self.ended
 
     @property
@@ -166,18 +165,18 @@ class Lockstep:
 
     @property
     def ended(self) -> bool:
-        """True where the text has ended, or a model that should have chosen could not (`stuck`)."""
+        """True if the text has ended, or a model could not choose a token (`stuck`)."""
         if self.stuck:
             return True
         return self._dense_ended and (self._pruned_ended or self.settings.follow is not Follow.FREE)
 
     def seek(self, path: Sequence[StepRecord]) -> None:
-        """Stands after these steps, wherever they lead: the next `step()` measures the one that follows them.
+        """Goes to the end of these steps: the next `step()` measures the step after them.
 
-        The records are taken as they are; only their tokens are read again, and only where the caches don't hold
-        them. Stepping on after the first n steps of the path it is on gives its step n + 1 again, bit for bit; on
-        another branch, of a recurrent model, and back over a length at which rotary factors change, the last bits
-        can move: see `CachedModel` on tokens that are read in one piece.
+        The records are not measured again; only their tokens are read, if the caches do not hold them. After going back
+        to the first n steps of the present path, step n + 1 is bit-identical. The last bits can change on another
+        branch, with a recurrent model, and when going back over a length at which rotary factors change: see
+        `CachedModel` on tokens that are read in one piece.
         """
         self._path = list(path)
         self._sums = Accumulator.after(self._path)
@@ -190,17 +189,17 @@ class Lockstep:
         self._stream_pruned = self._tokens.stream(self._pruned_ids)
 
     def prefill(self, work: Work = UNWATCHED) -> None:
-        """Reads what the contexts hold so far, so that the next step is a single token's.
+        """Reads the contexts, so that the next step feeds a single token.
 
-        Its progress is in tokens, each counted once a model.
+        Its progress is in tokens, counted for each model.
         """
         self._read(work)
 
     def step(self, *, dense: int | None = None, pruned: int | None = None) -> StepRecord:
         """Measures the next step. `dense` and `pruned` force a token on the dense and the pruned context.
 
-        Where both models share one context, one token is forced on it, whichever is given; `free` takes either or
-        both. Raises ValueError once `finished`, `BadInput` where a model lacks the token.
+        If both models share one context, the given token is forced on it; `free` takes either or both. Raises
+        ValueError if `finished`, and `BadInput` if a model lacks the token.
         """
         self._check_known([token for token in (dense, pruned) if token is not None], "The fork asks for")
         if self.finished:
@@ -212,16 +211,17 @@ class Lockstep:
         return record
 
     def _check_known(self, ids: Sequence[int], where: str) -> None:
-        """Special tokens may be one model's alone, and a template may use them though no text contains them."""
+        """Raises `BadInput` for a token that one model lacks. Special tokens may differ between models, and a template
+        may use them."""
         lacking = next((token for token in ids if not 0 <= token < self._vocabulary or token in self._foreign), None)
         if lacking is not None:
-            why = f"and the models and the tokenizer share the first {self._vocabulary:,} tokens only"
+            why = f"but only the first {self._vocabulary:,} tokens are in both models and the tokenizer"
             if lacking in self._foreign:
-                why = "which is another token to the second model"
+                why = "which is another token in the second model"
             raise BadInput(
                 "Unknown token",
                 f"{where} {self._tokens.piece(lacking) if lacking >= 0 else ''!r} (token {lacking:,}), {why}.",
-                "Choose another one; where the chat template brings it, send the prompt without that (--raw).",
+                "Choose another token. If the chat template adds it, send the prompt with --raw.",
             )
 
     # Reading --------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class Lockstep:
         dense: int | None,
         pruned: int | None,
     ) -> StepRecord:
-        # Of equal contexts one can have ended alone, by a token that ends one model's text only.
+        # With equal contexts, one text can still have ended alone, by a token that ends one model's text only.
         same = self._dense_ids == self._pruned_ids and self._dense_ended == self._pruned_ended
         output, output_pruned = _alike(output, output_pruned, self._vocabulary)
         invalid = self._invalid(output, output_pruned)
@@ -296,7 +296,7 @@ class Lockstep:
     def _next_tokens(
         self, step: int, chosen: int | None, chosen_pruned: int | None, dense: int | None, pruned: int | None
     ) -> tuple[int | None, int | None]:
-        """What the dense (or the shared) context takes, and what the pruned model's own context takes (`free`)."""
+        """The next tokens of the dense (or shared) context and of the pruned model's own context (`free`)."""
         if self.settings.follow is Follow.FREE:
             y = chosen if dense is None or self._dense_ended else dense
             y_pruned = chosen_pruned if pruned is None or self._pruned_ended else pruned
@@ -309,7 +309,7 @@ class Lockstep:
         return (chosen if self.settings.follow is Follow.DENSE else chosen_pruned), None
 
     def _append(self, record: StepRecord) -> None:
-        """Lets the contexts grow by what a step took, and notes what has ended."""
+        """Appends a step's tokens to the contexts, and notes whether a text has ended."""
         free = self.settings.follow is Follow.FREE
         if not self._dense_ended:
             if record.taken is None:

@@ -1,8 +1,8 @@
-"""Measures recorded steps again, along the tokens they took, and says how far the figures are from the recorded ones.
+"""Measures recorded steps again, along their tokens, and compares the figures with the recorded ones.
 
-Whoever goes on from a recording has to know that the models in memory are the ones that were recorded: weights can
-have changed, a library can compute differently. Names and hashes tell that the models are the same, `retrace` that
-they still give the same figures.
+A recording can be continued only if the models in memory are the recorded ones: weights can have changed, and a library
+can compute differently. Names and hashes show that the models are the same; `retrace` shows that they still give the
+same figures.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ if TYPE_CHECKING:
     from probes.stepping.lockstep import Lockstep
 
 TOLERANCE = 1e-4
-"""Two figures agree within this much, times the recorded one where that is above 1. On one machine they are equal to
-the last bit; other shapes or threads move logits by some 5e-5."""
+"""The allowed difference of two figures, relative to the recorded one if that is above 1. On one machine they are
+bit-identical; other shapes or threads change logits by about 5e-5."""
 
 TASK = "Measuring the recorded steps again"
 
 _DERIVED = frozenset({"angle", "rank_dense_in_pruned", "rank_pruned_in_dense", "topk_overlap"})
-"""Not compared: the angle is the cosine's and as good as undefined near 0°, the others jump at near-ties."""
+"""Figures that are not compared: the angle follows from the cosine and is ill-conditioned near 0°, the others jump at
+near-ties."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure that is not what was recorded."""
+    """A figure that differs from the recorded one."""
 
     step: int
     figure: str
     """Its dotted name: "p.kl", "shared.z.rms"; "dense.token_id" and "pruned.token_id" for a choice."""
     recorded: float | None
     here: float | None
-    """None where the step has no such figure."""
+    """None if the step has no such figure."""
 
     @property
     def size(self) -> float:
-        """As a share of the recorded figure where that is above 1; infinite between a figure and none."""
+        """The difference, relative to the recorded figure if that is above 1; infinite if one of the two is missing."""
         if self.figure.endswith("token_id") or self.recorded is None or self.here is None:
             return math.inf
         if not (math.isfinite(self.recorded) and math.isfinite(self.here)):
@@ -52,21 +53,21 @@ class Difference:
         return abs(self.here - self.recorded) / max(1.0, abs(self.recorded))
 
     def __str__(self) -> str:
-        return f"{self.figure} of step {self.step} was {_shown(self.recorded)} and is {_shown(self.here)} here"
+        return f"{self.figure} of step {self.step} was {_shown(self.recorded)} and is {_shown(self.here)} now"
 
 
 @dataclass(frozen=True, slots=True)
 class Retraced:
-    """Recorded steps, measured again."""
+    """The result of measuring recorded steps again."""
 
     path: tuple[StepRecord, ...]
-    """What was measured here, along the recorded tokens."""
+    """The new measurements, along the recorded tokens."""
     differences: tuple[Difference, ...]
-    """Of each step the largest, where there is one."""
+    """The largest difference of each step that has one."""
 
     @property
     def beyond(self) -> tuple[Difference, ...]:
-        """Those that are more than `TOLERANCE`."""
+        """The differences above `TOLERANCE`."""
         return tuple(found for found in self.differences if found.size > TOLERANCE)
 
     @property
@@ -77,11 +78,11 @@ class Retraced:
         """The outcome in a sentence or two."""
         steps, largest = _steps(len(self.path)), self.largest
         if largest is None:
-            return f"{steps} measured again: every figure is the recorded one, to the last bit."
+            return f"{steps} measured again: all figures are identical to the recorded ones."
         if not self.beyond:
-            return f"{steps} measured again: all figures as recorded within {TOLERANCE:g}; at most, {largest}."
+            return f"{steps} measured again: all figures agree within {TOLERANCE:g}. The largest difference: {largest}."
         first = self.beyond[0]
-        more = "" if largest == first else f" The furthest: {largest}."
+        more = "" if largest == first else f" The largest: {largest}."
         return f"{len(self.beyond)} of {steps} differ from the recording by more than {TOLERANCE:g}. {first}.{more}"
 
 
@@ -90,9 +91,9 @@ def retrace(
     recorded: Sequence[StepRecord],
     work: Work = UNWATCHED,
 ) -> Retraced:
-    """Measures the recorded steps on a lockstep that stands before its first step, and stands after them.
+    """Measures the recorded steps on a lockstep at its beginning, and leaves it at their end.
 
-    Raises `BadInput` where a step's token is unknown because its line is lost, or where the models read no further;
+    Raises `BadInput` if a step's token is unknown because its line is lost, or if the models can't read further, and
     `Cancelled`.
     """
     path: list[StepRecord] = []
@@ -103,13 +104,13 @@ def retrace(
             raise BadInput(
                 "A step is missing",
                 f"The recording's line of step {record.step} can't be read, so its token is unknown.",
-                f"Put the cursor before step {record.step}, and go on from there.",
+                f"Put the cursor before step {record.step}, and continue from there.",
             )
         if lockstep.finished:
             raise BadInput(
                 "Not the recorded path",
-                f"The models end before step {record.step} on the recorded tokens.",
-                f"Put the cursor before step {record.step}, and go on from there.",
+                f"On the recorded tokens, the models end before step {record.step}.",
+                f"Put the cursor before step {record.step}, and continue from there.",
             )
         here = _named(lockstep.step(dense=_token(record.taken), pruned=_token(record.taken_pruned)), record, lockstep)
         path.append(here)
@@ -120,10 +121,10 @@ def retrace(
 
 
 def check_same_models(recorded: RunHeader, here: RunHeader) -> tuple[str, ...]:
-    """Raises `BadInput` where the models are not the recorded ones, as far as hashes tell.
+    """Raises `BadInput` if hashes or sizes show that the models are not the recorded ones.
 
-    Returns sentences on what is another and may be so: on another processor, calibrated masks differ in some weights
-    of a thousand, block after block a little more, which moves figures of single steps by a tenth.
+    Returns sentences about differences that are allowed. On another processor, calibrated masks differ in a few weights
+    of a thousand, with more differences in later blocks, which changes figures of single steps by a tenth.
     """
     for role, was, found in (("dense", recorded.dense, here.dense), ("pruned", recorded.pruned, here.pruned)):
         same_kind = (was.dtype, was.architecture) == (found.dtype, found.architecture)
@@ -132,14 +133,14 @@ def check_same_models(recorded: RunHeader, here: RunHeader) -> tuple[str, ...]:
                 "Another model",
                 f"The weights of {found.spec} are not those of the recorded {role} model: their SHA-256 begins with "
                 f"{found.fingerprint[:8]}, the recorded one with {was.fingerprint[:8]}.",
-                "Put the recorded weights back, or begin a new run on these.",
+                "Restore the recorded weights, or begin a new run with these.",
             )
         if was.vocabulary != found.vocabulary or was.layers != found.layers:
             raise BadInput(
                 "Another model",
                 f"{found.spec} has {found.layers} layers and {found.vocabulary:,} tokens; the recorded {role} model "
                 f"had {was.layers} and {was.vocabulary:,}.",
-                "Put the recorded model back, or begin a new run on this one.",
+                "Restore the recorded model, or begin a new run with this one.",
             )
     return tuple(_notes(recorded, here))
 
@@ -147,25 +148,25 @@ def check_same_models(recorded: RunHeader, here: RunHeader) -> tuple[str, ...]:
 def _notes(recorded: RunHeader, here: RunHeader) -> Iterator[str]:
     for role, was, found in (("dense", recorded.dense, here.dense), ("pruned", recorded.pruned, here.pruned)):
         if was.dtype != found.dtype:
-            yield f"The {role} model is in {found.dtype} here and was recorded in {was.dtype}."
+            yield f"The {role} model is now in {found.dtype} and was recorded in {was.dtype}."
         if was.device != found.device:
-            yield f"The {role} model is on {found.device} here and was recorded on {was.device}."
+            yield f"The {role} model is now on {found.device} and was recorded on {was.device}."
     was_pruned, is_pruned = recorded.prune, here.prune
     if was_pruned and is_pruned and was_pruned.mask_hash and was_pruned.mask_hash != is_pruned.mask_hash:
         if was_pruned.calibration and is_pruned.calibration:
             if was_pruned.calibration.sha256 != is_pruned.calibration.sha256:
-                yield "The setting is calibrated on another text here than when it was recorded."
+                yield "The setting is now calibrated on another text than in the recording."
                 return
             yield (
-                "The setting removes other weights here than when it was recorded: a calibrated method decides close "
-                "calls by the last digits of what it measured, which differ between processors."
+                "The setting now removes other weights than in the recording: calibrated methods decide near-ties by "
+                "the last digits of their measurements, which differ between processors."
             )
             return
-        yield "The setting removes other weights here than when it was recorded."
+        yield "The setting now removes other weights than in the recording."
 
 
 def _named(here: StepRecord, recorded: StepRecord, lockstep: Lockstep) -> StepRecord:
-    """The step with only those tokens named as forced that a person forced, or that no model would take here."""
+    """The step in which a token counts as forced only if a person forced it, or if the model now chooses another."""
     follow = lockstep.settings.follow
     own = here.pruned if follow is Follow.PRUNED else here.dense
     taken, taken_pruned = here.taken, here.taken_pruned

@@ -1,7 +1,8 @@
-"""Shared randomness: both models choose by the same noise, so that they differ only where their distributions do.
+"""Samples tokens with shared randomness: both models use the same noise, so their choices differ only if their
+distributions do.
 
-The token is argmax(log-probability + Gumbel noise), the noise drawn from a counter-based generator (Philox) keyed
-by (seed, step). Equal distributions give equal tokens, and stepping back and forward gives the same tokens again.
+The token is argmax(log-probability + Gumbel noise). A counter-based generator (Philox) keyed by (seed, step) draws the
+noise. Equal distributions give equal tokens, and stepping back and forward gives the same tokens again.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ class Sampler:
     def choose(self, logits: Tensor, step: int) -> int:
         """The token id for logits (V,) at a step (1 and up); the same for equal logits, seed and step."""
         if self.sampling.greedy:
-            return int(logits.max(0).indices)  # the first of equals, as argmax, in half the time
+            return int(logits.max(0).indices)  # the first of equal logits, like argmax, in half the time
         scores = logits.float().unsqueeze(0)
         for warper in self._warpers:
-            scores = warper(None, scores)  # none of the three looks at the tokens so far
+            scores = warper(None, scores)  # none of the three uses the previous tokens
         warped = scores[0]
         return int((warped.log_softmax(0) + self._noise(step, warped.numel()).to(warped.device)).argmax())
 

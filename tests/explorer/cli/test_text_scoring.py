@@ -142,7 +142,7 @@ def test_a_prompt_of_a_megabyte_is_refused_in_a_sentence(pair: Pair) -> None:
         prompt = pair.prompt(settings)
         assert TOKENIZER.decode(prompt.ids[1:-2]) == settings.prompt
         assert pair.header(settings, prompt).every_warning == ()
-        with pytest.raises(BadInput, match=rf"{len(prompt.ids):,} tokens and the models read at most {CONTEXT}\."):
+        with pytest.raises(BadInput, match=rf"{len(prompt.ids):,} tokens, but the models read at most {CONTEXT}\."):
             pair.lockstep(settings, prompt)
 
 

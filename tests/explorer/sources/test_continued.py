@@ -51,7 +51,7 @@ def test_the_recorded_steps_are_measured_again_and_the_next_ones_follow() -> Non
     source, heard = continued(expected(5))
     paused = heard.wait(RunPaused)
     assert paused.why is Why.CONTINUED
-    assert pause_sentence(paused) == "5 steps measured again: every figure is the recorded one, to the last bit."
+    assert pause_sentence(paused) == "5 steps measured again: all figures are identical to the recorded ones."
     assert heard.steps() == expected(5)
     source.ask(Step())
     heard.wait(StepMeasured, 6)

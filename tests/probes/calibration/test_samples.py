@@ -93,7 +93,7 @@ def test_a_text_that_is_too_short_is_refused_with_how_much_it_has(
     seed: int | None, dense: Loaded, tmp_path: Path
 ) -> None:
     short = written(tmp_path / "short.txt", "0123456789" * 3)
-    with pytest.raises(BadInput, match=r"30 tokens, which is (3|21) windows of 10; 40 are wanted.*--samples"):
+    with pytest.raises(BadInput, match=r"30 tokens, which give (3|21) windows of 10; 40 are needed.*--samples"):
         taken(short, dense, 40, 10, seed)
     assert taken(short, dense, 0, 10, seed).info.samples == (3 if seed is None else 21) < SAMPLES
     with pytest.raises(BadInput, match="0 windows of 31"):
@@ -116,7 +116,7 @@ def test_a_long_text_is_tokenised_in_pieces_that_change_nothing(
 
 def test_samples_longer_than_the_context_are_refused(dense: Loaded, text: Path) -> None:
     for source in (str(text), ""):
-        with pytest.raises(BadInput, match="257 tokens are more than the 256"):
+        with pytest.raises(BadInput, match="257 tokens are more than the model's context of 256"):
             taken(source, dense, 1, 257)
     assert taken(text, dense, 1, 256).info.length == 256
 
@@ -143,7 +143,7 @@ def test_less_text_than_the_default_needs_is_noted_with_the_true_numbers(dense: 
     short = str(written(tmp_path / "short.txt", "0123456789" * 3))
     found, notes = noted(CalibrationSpec(short, 0, 10), dense)
     assert (found.info.samples, found.ids.shape) == (3, (3, 10))
-    assert notes == ["The calibration text is short: it gives 3 samples of 10 tokens; 32 are the default."]
+    assert notes == ["The calibration text is short: it gives 3 samples of 10 tokens; the default is 32."]
     assert noted(CalibrationSpec(short, 3, 10), dense)[1] == []
 
 
@@ -154,8 +154,8 @@ def test_the_default_length_is_no_longer_than_the_context_and_says_so(own: bool,
     found, notes = noted(CalibrationSpec(source, 4), small)
     assert found.ids.shape == (4, 20)
     assert found.info.length == 20
-    assert notes == ["Calibration samples have 20 tokens, the model's whole context; 128 are the default."]
-    with pytest.raises(BadInput, match=r"21 tokens are more than the 20 .* --length of at most 20"):
+    assert notes == ["Calibration samples have 20 tokens, the model's whole context; the default is 128."]
+    with pytest.raises(BadInput, match=r"21 tokens are more than the model's context of 20.* --length of at most 20"):
         noted(CalibrationSpec(source, 4, 21), small)
 
 
@@ -167,7 +167,7 @@ def test_what_a_setting_was_calibrated_on_is_told_where_it_was_less_than_the_def
         assert report.calibration is not None
         count = report.calibration.samples
         assert 0 < count < SAMPLES
-        note = f"The calibration text is short: it gives {count} samples of 128 tokens; 32 are the default."
+        note = f"The calibration text is short: it gives {count} samples of 128 tokens; the default is 32."
         assert note in report.notes
 
 
@@ -238,7 +238,7 @@ def test_a_text_that_only_begins_like_json_is_a_text(content: str, dense: Loaded
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("just words", "neither JSON nor JSON Lines"),
+        ("just words", "is not JSON or JSON Lines"),
         ("[1, 2]", "Entry 1 of a.* has no field 'text'"),
         ('[{"words": "a"}]', "Entry 1 of a.* has no field 'text'"),
         ('{"words": ["a"]}', "Line 1 of a.* has no field 'text'"),

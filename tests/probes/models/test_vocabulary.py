@@ -80,7 +80,7 @@ def test_a_padding_row_cannot_be_forced(padded):
     pair = load_pair(PairSpec(dense=padded, prune=parse("magnitude:0.6")))
     with pair.lockstep(RunSettings("Hello")) as lockstep:
         lockstep.step(dense=NAMED - 1)
-        with pytest.raises(BadInput, match=f"the tokenizer share the first {NAMED} tokens only"):
+        with pytest.raises(BadInput, match=f"only the first {NAMED} tokens are in both models"):
             lockstep.step(dense=NAMED)
 
 

@@ -139,9 +139,9 @@ def test_what_only_may_be_another_is_noted() -> None:
         prune=PruneReport("wanda:0.5", 5, 10, mask_hash="n"),
     )
     assert check_same_models(HEADER, here) == (
-        "The dense model is in bfloat16 here and was recorded in float32.",
-        "The dense model is on cuda:0 here and was recorded on cpu.",
-        "The setting removes other weights here than when it was recorded.",
+        "The dense model is now in bfloat16 and was recorded in float32.",
+        "The dense model is now on cuda:0 and was recorded on cpu.",
+        "The setting now removes other weights than in the recording.",
     )
 
 
