@@ -1,6 +1,6 @@
-"""Recording files: a run recorded while it happens, and read again without torch and without the models.
+"""Recording files: written while a run is measured, and read without torch and without the models.
 
-`lines` says what is in a file, `writer` and `folder` make one, `reader` and `runs` give back what one holds.
+`lines` defines the format, `writer` and `folder` make a file, `reader` and `runs` read one.
 """
 
 from probes.recording.reader import Recording, read

@@ -1,4 +1,4 @@
-"""What was recorded, kept in memory besides: a file is not its writer's own, and can be cut or replaced meanwhile."""
+"""A copy of the recorded lines in memory, because another program may cut or replace the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PART = 2**20
 
 
 class Copy:
-    """All lines of a recording, compressed as they come: about a tenth of their size, and 50 µs a step."""
+    """All lines of a recording, compressed as they are added to about a tenth of their size, in 50 µs a step."""
 
     def __init__(self) -> None:
         self._packing = zlib.compressobj(level=1)
@@ -19,7 +19,7 @@ class Copy:
         self._packed.append(self._packing.compress(lines))
 
     def lines(self) -> Iterator[bytes]:
-        """All of them, in parts that do not end with a line's end."""
+        """All lines, in parts that may end within a line."""
         reading = zlib.decompressobj()
         for packed in (*self._packed, self._packing.copy().flush()):
             while packed:

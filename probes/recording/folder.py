@@ -1,4 +1,4 @@
-"""Where recordings are kept, and what they are called."""
+"""Names new recordings in the folder of recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUFFIX = ".jsonl"
 
 
 def new_path(folder: Path, header: RunHeader, now: datetime) -> Path:
-    """A name that is not taken: date and time, model, setting and context."""
+    """An unused name: date and time, model, setting and context."""
     words = (f"{now:%Y-%m-%d_%H-%M-%S}", header.dense.name, header.title, header.settings.follow.value)
     stem = "_".join(filter(None, map(_plain, words)))
     path = folder / f"{stem}{SUFFIX}"
@@ -21,7 +21,7 @@ def new_path(folder: Path, header: RunHeader, now: datetime) -> Path:
 
 
 def beside(path: Path) -> Path:
-    """A name that is not taken, beside a file: with a number."""
+    """An unused name in a file's folder: the file's name with a number."""
     copies = (path.with_name(f"{path.stem}_{copy}{path.suffix}") for copy in count(2))
     return next(copy for copy in copies if not copy.exists())
 

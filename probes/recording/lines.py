@@ -1,7 +1,7 @@
-"""The lines of a recording: how each event is written, and how a line is read again.
+"""Writes each event of a recording as a line, and reads such a line.
 
-A file is JSON Lines: one object a line, in the order in which things happened, each with a `kind`. A new kind, or a
-new key in a known one, does not change the format's number; a reader passes over what it doesn't know.
+A file is JSON Lines: one object a line, in the order of the events, each with a `kind`. A new kind, or a new key of a
+known kind, does not change the format's number; a reader ignores unknown kinds and keys.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from probes.schema.record import Invalid, StepRecord
 from probes.schema.until import Met, parse_until
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""What some programs put before the first line of a text file; where files are joined it may stand before others."""
+"""Some programs put it before the first line of a text file; in joined files it may be before other lines too."""
 
 MOST_ROWS, MOST_COLUMNS = 10_000, 100
 """Rows of one explanation, and values of one of its rows."""
 _MOST_MADE_UP = 4_000_000
-"""Layers of a model times the matrices that are reported: a layer view has as many rows at most."""
+"""The most rows of a layer view: layers of the model times reported matrices."""
 
 Recorded = RunStarted | BranchOpened | BranchSelected | StepMeasured | Explained | RunResumed | RunPaused | Failed
-"""The events that a file holds: all but the progress of slow work."""
+"""The events that a file holds: all except progress, notices and playback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +70,24 @@ class Unknown:
 
 
 class Unreadable(ValueError):
-    """A line that is damaged, or that no version of the program wrote; says what is wrong with it."""
+    """A line that is damaged, or that no version of the program writes. Its message says what is wrong."""
 
 
 def encode(event: Event, at: float) -> bytes:
-    """The event's line with its end of line; b"" for progress and notices, which are not recorded."""
+    """The event's line with its line break; b"" for events that are not recorded, such as progress."""
     body = _body(event)
     if body is None:
         return b""
     kind, *rest = body.items()
     line = dict([kind, ("at", round(at, 3)), *rest])
-    return json_of(line) + b"\n"  # a token that is half a surrogate pair still has its id beside it
+    return json_of(line) + b"\n"  # half a surrogate pair is replaced, but the token's id is in the line
 
 
 def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
-    """What a line says, and the format that it and the lines after it are in. Raises `Unreadable`.
+    """The event of a line, and the format of this line and the next ones. Raises `Unreadable`.
 
-    `version` is the format of the header before it; a header brings its own. A line of a newer format is read as far
-    as it can be understood.
+    `version` is the format of the last header; a header line has its own. Of a line in a newer format, the known keys
+    are read.
     """
     raw = raw.removeprefix(BYTE_ORDER_MARK)
     try:
@@ -145,7 +145,7 @@ def _body(event: Event) -> dict[str, Any] | None:
 
 
 def _pause_data(event: RunPaused) -> dict[str, Any]:
-    """The data of a pause, without the fields that have their default."""
+    """The data of a pause, without fields that have their default value."""
     plain = to_jsonable(event)
     names = ("step", "more", "left", "met", "invalid", "said", "nonfinite")
     return {name: plain[name] for name in names if plain.get(name)}
@@ -163,10 +163,10 @@ def _step(raw: bytes) -> StepRecord:
 
 
 def _shown(plain: dict[str, Any], depth: int = 2) -> dict[str, Any]:
-    """The same line with all text made visible and cut to a length.
+    """The same line with all text made safe to show and limited in length.
 
-    Looking at every name of every matrix takes several times as long as reading the line, so a part of it is left as it
-    is where its JSON has nothing that would be changed.
+    Checking every name of every matrix takes several times as long as reading the line, so a part whose JSON shows that
+    nothing would change is left as it is.
     """
     return {
         visible(key, LONGEST_TEXT): _shown(value, depth - 1)
@@ -179,13 +179,13 @@ def _shown(plain: dict[str, Any], depth: int = 2) -> dict[str, Any]:
 
 
 def _is_plain(node: Any) -> bool:
-    """Does its JSON show that all of its text is short and printable ASCII?"""
+    """Does the JSON of this data show that all text is short, printable ASCII?"""
     raw = msgspec.json.encode(node)
     return raw.isascii() and not (b"\\" in raw or b"\x7f" in raw or _LONG.search(raw))
 
 
 def _visible(node: Any) -> Any:
-    """The same data with all text made visible and cut to a length."""
+    """The same data with all text made safe to show and limited in length."""
     if isinstance(node, str):
         return visible(node, LONGEST_TEXT)
     if isinstance(node, dict):
@@ -194,14 +194,15 @@ def _visible(node: Any) -> Any:
 
 
 def _as_read(header: RunHeader, plain: dict[str, Any]) -> RunHeader:
-    """The header with its prompt and text as the models read them: they are data, shown by the rules for tokens."""
+    """The header with the prompt and text exactly as the models read them: they are data, shown by the rules for
+    tokens."""
     written = plain["settings"]
     settings = replace(header.settings, prompt=written["prompt"], text=written.get("text", ""))
     return replace(header, settings=settings, prompt_text=plain["prompt_text"])
 
 
 class _Envelope(msgspec.Struct):
-    """What every line may have; the rest of the line is skipped, not built."""
+    """The keys that any line may have; other keys are skipped."""
 
     kind: str
     run: Natural = 0
@@ -315,4 +316,4 @@ _KINDS: Mapping[str, type[Any]] = {
 }
 _LONG = re.compile(rb'"[^"]{%d}' % (LONGEST_TEXT + 1))
 _LONGEST_REASON = 200
-"""Characters of what is said to be wrong with a line."""
+"""How many characters of an error's message are kept."""

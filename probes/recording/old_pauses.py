@@ -1,4 +1,4 @@
-"""Reads why a run was paused from the sentence that recordings of format 1 have in its place."""
+"""Reads the reason of a pause from the sentence that recordings of format 1 have instead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SENTENCES: tuple[tuple[Why, re.Pattern[str]], ...] = tuple(
         (Why.KNOWN, r"(?P<step>\d+) steps? (?:are|is) measured under this setting before\."),
     )
 )
-"""The sentences of format 1 that say more than their kind of pause; any other is kept as it is."""
+"""The sentences of format 1 that hold data; any other sentence is kept as it is."""
 
 
 def pause_of(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,4 +50,4 @@ def pause_of(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _DIGITS = 16
-"""A number of more digits is none that the program wrote."""
+"""The program never wrote a number with so many digits."""

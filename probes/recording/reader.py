@@ -1,4 +1,4 @@
-"""Reads recordings of any condition: what can be read is given, what can't is counted and said."""
+"""Reads recordings, also damaged ones: readable lines are returned, unreadable ones counted and reported."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from probes.schema.events import Failed, RunStarted
 from probes.schema.foreign_text import visible
 
 LONGEST_LINE = 16 * 2**20
-"""Bytes; a longer line is passed over without being held in memory. A step takes some 5,000."""
+"""In bytes; a longer line is skipped without being held in memory. A step takes about 5,000."""
 NONSENSE = 64 * 2**20
-"""Bytes; after so many without one readable line, or within one line, the rest of a file is left alone."""
+"""In bytes; after so many without a readable line, or within one line, the rest of the file is not read."""
 
 _OPENING = b'{"kind":'
-"""What every line that is written begins with."""
+"""The beginning of every written line."""
 NAMED = 8
-"""Lines that can't be read of which the numbers are said."""
+"""How many unreadable lines are reported by number."""
 WATCHED_EVERY = 500
 """Lines between two calls of `watch`."""
 
 
 @dataclass(slots=True)
 class Recording:
-    """What a file holds, and what of it could not be read."""
+    """The content of a file, and the lines that could not be read."""
 
     path: Path
     runs: list[RecordedRun] = field(default_factory=list)
-    """One for each prompt, context or prune setting of the sitting, in order; at least one."""
+    """The runs in order, at least one: each prompt, context or prune setting begins a new one."""
     format: int = 0
-    """The newest format that a header in it names; 0 if none can be read."""
+    """The newest format of its headers; 0 if no header can be read."""
     damaged: int = 0
-    """Lines that could not be read, or that have no place because what they follow is lost."""
+    """Lines that could not be read, or that do not follow the lines before them because one is lost."""
     faults: list[tuple[int, str]] = field(default_factory=list)
-    """The number of each of the first such lines, from 1, and what is wrong with it."""
+    """The first such lines: the number of each, from 1, and what is wrong with it."""
     cut: bool = False
-    """True where the last line is incomplete: the recording was interrupted while it was written."""
+    """True if the last line is incomplete: the program was interrupted while writing it."""
     headless: int = 0
     """Runs whose header could not be read."""
     unknown: Counter[str] = field(default_factory=Counter)
     """Lines of kinds that this version does not know, by kind."""
     chosen: int | None = None
-    """The place of the run that is meant, from 1; None for the last one."""
+    """The place of the chosen run, from 1; None chooses the last one."""
 
     @property
     def run(self) -> RecordedRun:
-        """The run that is meant: the chosen one, or the last."""
+        """The chosen run, or else the last one."""
         return self.last if self.chosen is None else self.runs[self.chosen - 1]
 
     def choose(self, place: int) -> None:
-        """Means the run at that place, from 1. Raises `BadInput` where there is none."""
+        """Chooses the run at that place, from 1. Raises `BadInput` if there is none."""
         if not 1 <= place <= len(self.runs):
             name = _name(self.path)
             held = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
@@ -72,50 +72,49 @@ class Recording:
 
     @property
     def last(self) -> RecordedRun:
-        """The last run that has steps, or the last one where none has."""
+        """The last run with steps, or the last one if none has steps."""
         return next((run for run in reversed(self.runs) if run.steps), self.runs[-1])
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know about the file's condition, in sentences; empty for a sound file."""
+        """Sentences about the file's condition; empty for an undamaged file."""
         found = []
         if self.format > FORMAT:
             found.append(
-                f"The recording is in format {self.format}, of a newer phier; this one reads format {FORMAT} and shows "
-                "what it knows."
+                f"The recording is in format {self.format}, of a newer version of phier. This version reads format "
+                f"{FORMAT} and shows what it knows."
             )
         if self.headless:
-            found.append("The header can't be read: which models these were is not known.")
+            found.append("The header can't be read, so the models are unknown.")
         if self.damaged:
             found.append(self._passed_over())
         if missing := [step for run in self.runs for step in run.missing]:
-            found.append(f"Nothing is known of {_steps(missing)}.")
+            found.append(f"{_steps(missing)} missing.")
         if self.cut:
             found.append("The last line is incomplete: the recording was cut off there.")
         if self.unknown:
             kinds = ", ".join(sorted(self.unknown)[:5])
-            found.append(f"{_lines(self.unknown.total())} of a kind this version does not know ({kinds}).")
+            found.append(f"{_lines(self.unknown.total())} of a kind that this version does not know ({kinds}).")
         return found
 
     def _passed_over(self) -> str:
-        """Which lines could not be read, with what is wrong with the first."""
+        """A sentence on the unreadable lines, with the fault of the first."""
         listed = ", ".join(f"{number:,}" for number, _ in self.faults[:NAMED])
         number, reason = self.faults[0]
         if self.damaged == 1:
-            return f"Line {listed} can't be read and is passed over: {reason}."
+            return f"Line {listed} can't be read and is skipped: {reason}."
         more = ", …" if self.damaged > NAMED else ""
-        return f"{_lines(self.damaged)} can't be read and are passed over ({listed}{more}). Line {number:,}: {reason}."
+        return f"{_lines(self.damaged)} can't be read and are skipped ({listed}{more}). Line {number:,}: {reason}."
 
 
 def read(path: Path, watch: Callable[[int], None] | None = None) -> Recording:
-    """Reads a recording whole, whatever its condition.
+    """Reads a whole recording, also a damaged one.
 
-    `watch` is told now and then how many bytes are read, and may raise `Cancelled`.
+    `watch` is called from time to time with the number of bytes read, and may raise `Cancelled`.
 
-    Raises `BadInput` where there is no such file, where it can't be opened, and where nothing in it is a recording's,
-    and `Failure` where its disk gives no more.
-    A damaged line is passed over; a line lost between two steps leaves an empty step. Memory grows with the readable
-    steps, never with a single line.
+    Raises `BadInput` if there is no such file, if it can't be opened, or if nothing in it is a recording's, and
+    `Failure` if its disk can't be read. A damaged line is skipped; a line lost between two steps leaves an empty step.
+    Memory grows with the readable steps, never with a single line.
     """
     recording = Recording(path)
     reading = _Reading(recording)
@@ -131,7 +130,7 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Recording:
                 if nonsense > NONSENSE:
                     break
     if not recording.runs:
-        what = "is not a recording: it has no line of a recorded run"
+        what = "is not a recording: no line is part of a recorded run"
         if recording.cut and _begins(opening):
             what = "was cut off within its first line"
         raise BadInput("Not a recording", f"{_name(path)} {what}.", "Choose another file.")
@@ -145,13 +144,13 @@ class _Reading:
         self._recording = recording
         self._version = OLDEST
         self._line = 0
-        """The number of the line that is taken, from 1."""
+        """The number of the present line, from 1."""
         self._by_number: dict[int, RecordedRun] = {}
         self._lost = 0
-        """Lines lost since the last header that was read."""
+        """Lines lost since the last readable header."""
 
     def take(self, raw: bytes | None) -> None:
-        """Takes a raw line; None stands for one that was too long."""
+        """Takes a raw line; None is a line that was too long."""
         recording = self._recording
         self._line += 1
         if raw is not None and not raw.strip():
@@ -203,7 +202,7 @@ class _Reading:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, once it is known to be a plain one: opening a pipe would wait for ever."""
+    """Opens the file after checking that it is a plain file: opening a pipe could wait forever."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise BadInput("Not a file", f"{_name(path)} is not a file that can be read.", "Choose a recording.")
@@ -212,7 +211,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise BadInput("No such file", f"There is no {_name(path)}.", "Check its name.") from problem
     except OSError as problem:
         raise BadInput(
-            "Can't open", f"{_name(path)} can't be opened: {problem.strerror}.", "Check who may read it."
+            "Can't open", f"{_name(path)} can't be opened: {problem.strerror}.", "Check its permissions."
         ) from problem
     with file:
         try:
@@ -228,7 +227,7 @@ def _name(path: Path) -> str:
 
 
 def _lines_of(file: BinaryIO) -> Iterator[bytes | None]:
-    """The lines, None in place of one that is too long."""
+    """The lines; None for a line that is too long."""
     while raw := file.readline(LONGEST_LINE):
         if len(raw) < LONGEST_LINE or raw.endswith(b"\n"):
             yield raw
@@ -243,14 +242,15 @@ def _lines_of(file: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _begins(raw: bytes) -> bool:
-    """Is this how a recording begins, as far as it goes?"""
+    """Is this the beginning of a recording, or a part of it?"""
     start = raw.removeprefix(BYTE_ORDER_MARK).lstrip()[: len(_OPENING)]
     return bool(start) and _OPENING.startswith(start)
 
 
 @contextmanager
 def _collector_at_rest() -> Iterator[None]:
-    """Nothing that is read can be garbage yet; looking for it would take twice as long as reading."""
+    """Pauses garbage collection in its block: nothing that is read is garbage yet, and searching would double the
+    time."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -266,6 +266,6 @@ def _lines(count: int) -> str:
 
 def _steps(numbers: list[int]) -> str:
     if len(numbers) == 1:
-        return f"step {numbers[0]}"
+        return f"Step {numbers[0]} is"
     shown = ", ".join(map(str, numbers[:8]))
-    return f"steps {shown}{', …' if len(numbers) > 8 else ''}"
+    return f"Steps {shown}{', …' if len(numbers) > 8 else ''} are"

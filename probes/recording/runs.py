@@ -1,4 +1,4 @@
-"""The runs that a recording holds, built from its lines; lines that are lost leave a gap and nothing worse."""
+"""Builds the runs of a recording from its lines; a lost line leaves only a gap."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from probes.schema.record import StepRecord, Sums
 from probes.schema.settings import RunSettings
 
 MOST_SHARED = 10_000_000
-"""Steps that the lines of one run may repeat: a short one can ask for a copy of a long path, or to see it again."""
+"""Steps that the lines of one run may repeat: a short line can copy a long path, or show it again."""
 MOST_BRANCHES, DEEPEST = 1_000, 200
-"""Branches of one run, and of these such as lead one to the next."""
+"""The most branches of one run, and the deepest nesting of branches."""
 MOST_KINDS, MOST_COLUMNS = 50, 200
-"""Kinds of explanations in one run, each a table of its own, and the columns of each."""
+"""The most kinds of explanations in one run, and the most columns of each."""
 
 
 @dataclass(slots=True)
 class RecordedRun:
-    """One run of a recording: from its header to the next one's."""
+    """One run of a recording: the lines from its header to the next one."""
 
     number: int
-    """As the file numbers it."""
+    """The run's number in the file."""
     header: RunHeader
     lines: list[Line]
-    """Everything that happened, in order; the first is the `RunStarted`."""
+    """All events in order; the first is the `RunStarted`."""
     place: int = 1
     """Its place among the runs of the file, from 1."""
     branches: Branches = field(default_factory=Branches)
-    """All paths; the current one is the one that was shown last."""
+    """All paths; the current one was shown last."""
     seconds: dict[tuple[int, int], float] = field(default_factory=dict)
     """How long measuring a step took, by branch and step."""
     explanations: list[Explained] = field(default_factory=list)
     lost: int = 0
-    """Lines of this run that could not be read and may have been steps."""
+    """Unreadable lines of this run that may have been steps."""
     missing: list[int] = field(default_factory=list)
-    """Numbers of the steps that such a line leaves empty."""
+    """The steps that such lines leave empty."""
     shared: int = 0
-    """Steps that the branches repeat of their parents, and those shown again where an earlier branch is."""
+    """Steps that branches repeat from their parents, and steps shown again when an earlier branch is selected."""
     _depths: dict[int, int] = field(default_factory=lambda: {0: 0})
-    """How many branches each branch has before it."""
+    """The depth of each branch."""
     _kinds: dict[str, set[str]] = field(default_factory=dict)
     """The columns of the explanations of each kind."""
 
     @property
     def headless(self) -> bool:
-        """True where the header is lost: which models, prompt and settings these were is then not known."""
+        """True if the header is lost; the models, prompt and settings are then unknown."""
         return self.header == unknown_header()
 
     @property
@@ -71,7 +71,7 @@ class RecordedRun:
         return self.branches.path()
 
     def add(self, line: Line) -> str:
-        """Takes a line of this run; says why where it has no place in it, else ""."""
+        """Takes a line of this run. Returns the reason if the line does not fit, else ""."""
         event = line.event
         match event:
             case StepMeasured():
@@ -86,12 +86,12 @@ class RecordedRun:
                 if event.branch not in self.branches:
                     return f"there is no branch {event.branch}"
                 if not self._repeats(len(self.branches.path(event.branch))):
-                    return f"branches are shown again for more than {MOST_SHARED:,} steps"
+                    return f"selected branches repeat more than {MOST_SHARED:,} steps"
                 self.branches.current = event.branch
             case Explained():
                 columns = self._kinds.get(event.what, set()).union(*event.rows)
                 if len(columns) > MOST_COLUMNS or (len(self._kinds) >= MOST_KINDS and event.what not in self._kinds):
-                    return f"it explains more than {MOST_KINDS} things, or has more than {MOST_COLUMNS} columns"
+                    return f"more than {MOST_KINDS} kinds of explanations, or {MOST_COLUMNS} columns in one"
                 self._kinds[event.what] = columns
                 self.explanations.append(event)
             case RunStarted() | RunResumed() | RunPaused() | Failed():
@@ -100,9 +100,9 @@ class RecordedRun:
         return ""
 
     def _open(self, branch: Branch) -> str:
-        """Opens a branch; says why where there can be none such, else ""."""
+        """Opens a branch. Returns the reason if it can't be opened, else ""."""
         if branch.parent is None or branch.id in self.branches:
-            return f"there is a branch {branch.id} already"
+            return f"branch {branch.id} exists already"
         if not self._reach(branch.parent, branch.step, beyond=True):
             return f"branch {branch.id} leaves at a step that its parent never reached"
         depth = self._depths[branch.parent] + 1
@@ -113,12 +113,12 @@ class RecordedRun:
         return ""
 
     def _repeats(self, steps: int) -> bool:
-        """Counts steps that are repeated; False where these are too many."""
+        """Counts repeated steps; False if there are too many."""
         self.shared += steps
         return self.shared <= MOST_SHARED
 
     def _reach(self, branch: int, step: int, *, beyond: bool = False) -> bool:
-        """Makes `step` the branch's next one, with an empty step for each lost line that may have been one.
+        """Makes `step` the branch's next step, adding an empty step for each lost line that may have been a step.
 
         `beyond` allows a step that the branch already has.
         """
@@ -140,7 +140,7 @@ class RecordedRun:
 
 
 def empty_step(path: list[StepRecord]) -> StepRecord:
-    """What stands for the step after a path when its line can't be read: no figures, the sums as they were."""
+    """The record for a step whose line can't be read: no figures, and the sums of the step before."""
     before = path[-1] if path else None
     return StepRecord(
         step=len(path) + 1,
@@ -157,7 +157,7 @@ def empty_step(path: list[StepRecord]) -> StepRecord:
 
 
 def unknown_header() -> RunHeader:
-    """What stands for a header that can't be read."""
+    """The header that replaces one that can't be read."""
     model = ModelInfo(
         name="unknown",
         spec="",

@@ -1,4 +1,4 @@
-"""Turns a line of an older recording into a line of the next format: plain data in, plain data out.
+"""Converts a line of an older recording to the next format, as plain data.
 
 A file is upgraded line by line while it is read, so its size does not matter. The figures stay as they are.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from probes.recording.old_pauses import pause_of
 
 FORMAT = 2
-"""The number of the format that is written. It grows only when an older reader would misread a line it knows."""
+"""The number of the written format. It grows only if older versions would misread a line."""
 
 _RENAMED = {"local": "shared", "kl_local": "kl_shared"}
 _SUM = re.compile(r"\A\s*sum\.kl(?=\s*[<>])")
@@ -46,7 +46,7 @@ def _renamed(node: dict[str, Any]) -> dict[str, Any]:
 
 
 UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _second}
-"""From an older format's number to what turns one of its lines into one of the next format."""
+"""By the number of an older format: the function that converts one of its lines to the next format."""
 
 OLDEST = min(UPGRADES)
 """The format of lines whose header is lost. They leave a newer line as it is, except a condition on `sum.kl`."""

@@ -1,10 +1,9 @@
-"""Writes a recording: every event is a line, and every line is on the disk before the call returns.
+"""Writes a recording: each event is a line, and the line is on the disk before the call returns.
 
-Each line is one `write` and one `fdatasync`, so that a killed program loses nothing and a power cut at most the line
-it interrupts. Measured on ext4 on a virtual disk, a step of 4 kB: 0.01 ms to write, 0.25 ms with the sync (4 ms once
-in a hundred); a decoding step of two small models on a CPU takes 100 ms and more. Where the sync costs too much
-(network folders), `sync_every` lets lines wait for it; the operating system has them all the same, and they outlive
-the program.
+Each line is one `write` and one `fdatasync`, so that a killed program loses nothing, and a power cut at most the
+present line. Measured on ext4 on a virtual disk, a step of 4 kB takes 0.01 ms to write and 0.25 ms with the sync (4 ms
+once in a hundred); a decoding step of two small models on a CPU takes 100 ms or more. If the sync is too slow (network
+folders), `sync_every` delays it; the operating system still has the lines, even after the program has ended.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from probes.schema.events import Event
 from probes.schema.foreign_text import visible
 
 REFUSED = "Recording paused"
-"""The title of the failure when the disk takes no more."""
+"""The title of the failure if the file can't be written."""
 
 
 class Spoiled(Failure):
-    """The file is not what was written any more: another program has cut, overwritten, replaced or deleted it."""
+    """Another program has cut, overwritten, replaced or deleted the file."""
 
     def __init__(self, path: Path, what: str) -> None:
         """`what` was done to the file: "was cut"."""
@@ -37,14 +36,14 @@ class Spoiled(Failure):
 
 _to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 _LOOKED_AT = 256
-"""Bytes at the beginning of a file in which another program's are noticed."""
+"""How many bytes at the beginning of a file are compared, to notice changes by another program."""
 
 
 class RecordingWriter:
     """Appends to a new file; never overwrites one.
 
-    Raises `BadInput` where the file exists and `Failure` where it can't be made. `sync_every` is the longest time in
-    seconds that a line may wait for the disk; 0 lets none wait.
+    Raises `BadInput` if the file exists, and `Failure` if it can't be created. `sync_every` is the longest time in
+    seconds that a line may wait for its sync; 0 syncs every line.
     """
 
     def __init__(self, path: Path, *, sync_every: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,13 +68,13 @@ class RecordingWriter:
         self._good = 0
         """Bytes that are whole lines."""
         self._torn = False
-        """True while a part of a line that failed may stand behind them."""
+        """True while part of a failed line may follow them."""
         self._begins = b""
         """The first bytes of the file."""
         _sync_folder(path.parent)
 
     def write(self, event: Event) -> None:
-        """Appends an event. Raises `Failure` where it can't be kept; the file then ends with the line before it."""
+        """Appends an event. Raises `Failure` if it can't be written; the file then ends with the line before it."""
         self.append(encode(event, self._clock() - self._began))
 
     def append(self, lines: bytes) -> None:
@@ -95,14 +94,14 @@ class RecordingWriter:
                 self._synced = now
         except OSError as problem:
             self._torn = True
-            with suppress(OSError):  # a disk that refuses this as well is asked again before the next line
+            with suppress(OSError):  # if this fails too, it is tried again before the next line
                 self._cut_back()
             raise _failure(self.path, problem) from problem
         self._good += len(lines)
         self._begins = self._begins or lines[:_LOOKED_AT]
 
     def check(self) -> None:
-        """Raises `Spoiled` where the file is no longer the one that was written, or no longer as it was written."""
+        """Raises `Spoiled` if another program has replaced or changed the file."""
         if self._file < 0:
             return
         try:
@@ -120,7 +119,7 @@ class RecordingWriter:
             raise Spoiled(self.path, "was written to")
 
     def close(self) -> None:
-        """Brings what is left to the disk; may be called twice. Raises `Failure` where the disk refuses it."""
+        """Syncs the last lines and closes the file; may be called twice. Raises `Failure` if the sync fails."""
         file, self._file = self._file, -1
         if file < 0:
             return
@@ -140,8 +139,8 @@ class RecordingWriter:
         self.close()
 
     def _cut_back(self) -> None:
-        """Takes away the torn end of a write that failed; a reader would pass over it all the same."""
-        if os.fstat(self._file).st_size > self._good:  # never longer: another program may have cut it
+        """Removes the incomplete line of a failed write; a reader would skip it anyway."""
+        if os.fstat(self._file).st_size > self._good:  # never lengthens it: another program may have cut the file
             os.ftruncate(self._file, self._good)
         self._torn = False
 
@@ -150,13 +149,13 @@ def _failure(path: Path, problem: OSError) -> Failure:
     reason = problem.strerror or str(problem)
     return Failure(
         REFUSED,
-        f"{visible(str(path))} can't be written: {reason}. What is measured stays in memory.",
-        "Make room there, or save it elsewhere.",
+        f"{visible(str(path))} can't be written: {reason}. Unsaved steps stay in memory.",
+        "Free some space there, or save in another file.",
     )
 
 
 def _sync_folder(folder: Path) -> None:
-    """Brings the new file's name to the disk, on systems that open folders."""
+    """Syncs the new file's entry in its folder, on systems that can open folders."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

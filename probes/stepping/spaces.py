@@ -72,8 +72,8 @@ def compare(
     `scratch` (`new_scratch`) is overwritten; as many positions as it is for are measured at once. Raises ValueError if
     shapes or temperatures differ.
 
-    A second wait is needed only to count the rank of a token that is likely to one model and far down in the other, and
-    to order more equal logits than are looked up.
+    It waits again only to count the rank of a token that one model finds likely and the other very unlikely, or to
+    order more equal logits than are looked up.
     """
     count, vocabulary = pruned.z.shape
     _check(hidden, hidden_pruned, count)
@@ -129,7 +129,8 @@ class _Position:
     dense: list[_Token]
     pruned: list[_Token]
     ranks_dense: dict[int, int]
-    """By token, 1 + how many logits are larger than its own, or equal and of a smaller id. Those that are known."""
+    """By token, 1 + the number of logits that are larger than its own, or equal with a smaller id. Those that are
+    known."""
     ranks_pruned: dict[int, int]
 
     @classmethod

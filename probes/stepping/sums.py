@@ -18,7 +18,8 @@ from probes.stepping.distribution import Distribution
 from probes.system.float64 import to_float64
 
 LOOKED_UP = 128
-"""Largest logits of each model that are sorted: a token among them needs no walk over the vocabulary for its rank."""
+"""How many of each model's largest logits are sorted: a token among them needs no pass over the vocabulary for its
+rank."""
 
 Sums = dict[str, Tensor]
 
@@ -44,7 +45,7 @@ def likeliest(dense: Distribution, pruned: Distribution, exact: int, *, in_order
 
     Each position's row holds their ids, those of the dense model first, and their z, z', p and q: (n, 5 · 2 · tokens).
 
-    With `in_order`, of equal logits those with the smallest ids, which takes sorting all of them.
+    With `in_order`, equal logits are ordered by id, which needs a sort of all logits.
     """
     size = min(max(exact + 1, LOOKED_UP), pruned.z.shape[1])
     pair = (dense.z, pruned.z)
@@ -106,11 +107,11 @@ def _probabilities(dense: Distribution, pruned: Distribution, scratch: Tensor) -
     apart = _apart("p", p, q, rest)
     distance = torch.sub(q, p, out=change).abs_().sum(-1, keepdim=True)
 
-    # Each model's logits against its own largest one first: beside a huge one, the difference of the two would lose all
-    # the others.
+    # Each model's largest logit is subtracted first: with a huge logit, subtracting the models' logits would lose all
+    # other digits.
     below2, below = pruned.below_largest(out=change), dense.below_largest(out=room)
     p_below, q_below2 = _dot(p, below), _dot(q, below2)
-    # log q - log p, which is Δz/T but for a constant: the estimates are half its variance (Theorems 2 and 3).
+    # log q - log p, which is Δz/T plus a constant; the estimates are half its variance (Theorems 2 and 3).
     ratio = below2.sub_(below).sub_(pruned.log_total - dense.log_total)
     p_ratio, q_ratio = _dot(p, ratio), _dot(q, ratio)
     squares = torch.mul(p, p, out=room)

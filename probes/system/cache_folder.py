@@ -1,6 +1,6 @@
-"""Locks on the cache folder, and digests that are remembered there.
+"""Locks paths in the cache folder, and stores digests of files there.
 
-The cache is a convenience: if the disk refuses, `Unkept` is raised, which callers turn into a note.
+The cache is optional: if it can't be written, `Unkept` is raised, which callers turn into a note.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from probes.system.progress import Work
 from probes.system.user_folders import cache_folder
 
 CHUNK = 1 << 22
-"""Bytes hashed between two looks at whether to stop."""
+"""Bytes hashed between two checks for cancellation."""
 
 
 class Unkept(Failure):
-    """The cache folder can't be written: it is full, read-only, or no folder."""
+    """The cache folder can't be written: it is full, read-only, or not a folder."""
 
     def __init__(self, problem: Exception) -> None:
         self.reason = getattr(problem, "strerror", None) or str(problem).splitlines()[0]
@@ -37,16 +37,16 @@ class Unkept(Failure):
 
 @contextmanager
 def keeping() -> Iterator[None]:
-    """Turns a disk's refusal into `Unkept`."""
+    """Turns write errors in its block into `Unkept`."""
     try:
         yield
-    except (OSError, SafetensorError) as problem:  # the second is how safetensors passes on the first
+    except (OSError, SafetensorError) as problem:  # safetensors raises its own error for an OSError
         raise Unkept(problem) from problem
 
 
 @contextmanager
 def locked(path: Path, work: Work, waiting: str) -> Iterator[None]:
-    """Holds the lock of `path` for one process at a time; `waiting` is shown meanwhile.
+    """Holds the lock of `path`, which one process has at a time; `waiting` is reported while it waits.
 
     The system releases the lock when its process ends, however it ends. Raises OSError if the disk supports no locks.
     """
@@ -72,7 +72,7 @@ def lock_of(path: Path) -> FileLock:
 
 
 def sha256(path: Path, work: Work, task: str) -> str:
-    """SHA-256 of a file's bytes, hex; computed once for a path, size and time of change, and remembered."""
+    """SHA-256 of a file's bytes, hex; stored for its path, size and time of change."""
     signature = signature_of([path])
     known = recall("sha256", signature)
     if known:
@@ -86,7 +86,7 @@ def sha256(path: Path, work: Work, task: str) -> str:
 
 
 def hash_file(path: Path, work: Work, task: str) -> str:
-    """SHA-256 of a file's bytes, hex, read now."""
+    """SHA-256 of a file's bytes, hex, computed now."""
     digest = hashlib.sha256()
     total = path.stat().st_size
     done = 0
@@ -99,7 +99,7 @@ def hash_file(path: Path, work: Work, task: str) -> str:
 
 
 def signature_of(paths: Sequence[Path], *more: str) -> str:
-    """Tells files apart without reading them: where they are, how long they are, when they last changed."""
+    """A hash that identifies files without reading them, from their paths, sizes and times of change."""
     parts = []
     for path in sorted(path.resolve() for path in paths):
         found = path.stat()
@@ -112,10 +112,10 @@ def recall(kind: str, signature: str) -> str:
     try:
         return (cache_folder() / "digests" / f"{kind}-{signature}").read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
-        return ""  # not remembered, or no longer readable: the caller computes it again
+        return ""  # not stored, or unreadable: the caller computes it again
 
 
 def remember(kind: str, signature: str, digest: str) -> None:
-    """Keeps a digest for later starts. Raises `Unkept` if the disk refuses."""
+    """Stores a digest for later starts. Raises `Unkept` if it can't be written."""
     with keeping():
         replace_file(cache_folder() / "digests" / f"{kind}-{signature}", digest)

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all: written beside their place, and moved into it once complete."""
+"""Writes files and folders as a whole or not at all: beside their place first, then moved into it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 
 _PART = ".part-"
 _LONGEST = 100
-"""Characters of a place's name in that of the folder beside it."""
+"""How many characters of a place's name are in the name of the folder beside it."""
 
 
 @contextmanager
 def replacing(place: Path) -> Iterator[Path]:
-    """Yields a path of the same name to write a file or a folder at, which takes its place when the block ends.
+    """Yields a path for a file or folder, which is moved to `place` when the block ends.
 
-    Until then, a reader finds what was there before. If the block raises, that stays, and what was written is removed.
-    The content reaches the disk before it is moved, so that a power cut leaves the old or the new one, never half.
-    Raises OSError if the disk refuses.
+    Until then, readers find the old content. If the block raises, the old content stays and the new one is removed. The
+    content is synced before the move, so that a power cut leaves the old or the new one, never a part. Raises OSError
+    if it can't be written.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=_prefix(place), dir=place.parent))
@@ -36,20 +36,20 @@ def replacing(place: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Writes a small file that only its user reads, as a whole. Raises OSError if the disk refuses."""
+    """Writes a small file, readable by its user only, as a whole. Raises OSError if it can't be written."""
     with replacing(path) as part:
         part.touch(0o600)
         part.write_text(text, "utf-8")
 
 
 def remove_leftovers(place: Path) -> None:
-    """Removes what killed programs left beside a place. Only the holder of the place's lock may call this."""
+    """Removes files that killed programs left beside a place. Only the holder of the place's lock may call this."""
     for left in place.parent.glob(f"{glob.escape(_prefix(place))}*"):
         shutil.rmtree(left)
 
 
 def place_of(path: Path) -> Path:
-    """The place that a path is beside, if it is one of these; otherwise the path itself. Long names are cut."""
+    """The place of a path that `replacing` yielded, with long names cut; any other path unchanged."""
     hidden, part, _ = path.name.rpartition(_PART)
     return path.with_name(hidden[1:]) if part and hidden.startswith(".") else path
 

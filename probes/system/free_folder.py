@@ -1,4 +1,4 @@
-"""Says whether a folder can be written as a new one."""
+"""Checks that a folder can be written as a new one."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def check_free(folder: Path) -> None:
     except OSError as problem:
         raise BadInput("Folder", f"{folder} can't be used: {said(problem)}", "Name another folder.") from problem
     if taken:
-        raise BadInput("Folder is taken", f"{folder} holds something already.", "Name a folder that is new or empty.")
+        raise BadInput("Folder is taken", f"{folder} is not empty.", "Name a new or empty folder.")

@@ -1,4 +1,4 @@
-"""Folders that are written once, as a whole or not at all, and checked before every use."""
+"""Keeps folders that are written once, as a whole or not at all, and checked before every use."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MANIFEST = "manifest.json"
 
 
 def keep(folder: Path, build: Callable[[Path], None], work: Work, task: str, *, thorough: bool = False) -> Path:
-    """Builds `folder` if it is missing or damaged, in one process only, and returns it.
+    """Builds `folder` if it is missing or damaged, in one process at a time, and returns it.
 
-    `build` fills an empty folder beside it, which takes its place in one move once it is complete. A folder is
-    complete if every file has the size and the time of change it was written with; a file whose time differs is
-    hashed, and with `thorough` all are. Raises `Unkept` if the disk refuses.
+    `build` fills an empty folder beside it, which is then moved into its place. A folder is complete if every file has
+    the size and the time of change that it was written with; if the time differs, or with `thorough`, the file is
+    hashed. Raises `Unkept` if it can't be written.
     """
     if intact(folder, work, thorough=thorough):
         return folder
@@ -43,10 +43,10 @@ def keep(folder: Path, build: Callable[[Path], None], work: Work, task: str, *, 
 
 
 def evict(parent: Path, most: int, newest: Path, work: Work) -> None:
-    """Removes the folders kept in `parent` that were used least lately until all take at most `most` bytes.
+    """Removes the least recently used folders in `parent` until all together take at most `most` bytes.
 
-    `newest` stays, and so does any folder that another process is filling or removing. One process at a time evicts,
-    so that two of them do not both make room. Raises OSError if the disk takes no lock.
+    `newest` stays, and so does any folder that another process is writing or removing. One process at a time evicts, so
+    that two do not remove too much. Raises OSError if the disk supports no locks.
     """
     with locked(parent, work, "Waiting for another phier: removing kept folders"):
         kept = {place_of(path) for path in parent.iterdir() if path.is_dir()}
@@ -60,7 +60,7 @@ def evict(parent: Path, most: int, newest: Path, work: Work) -> None:
 
 
 def _removed(folder: Path) -> bool:
-    """Removes a kept folder and what killed programs left beside it, unless another process holds its lock."""
+    """Removes a folder and the files that killed programs left beside it, unless another process holds its lock."""
     lock = lock_of(folder)
     try:
         lock.acquire(blocking=False)
@@ -83,9 +83,9 @@ def _size_and_time(folder: Path) -> tuple[int, float]:
 
 
 def kept_or_temporary(place: Path, make: Callable[[Path], Path], work: Work) -> Path:
-    """Calls `make(place)`, or if the cache folder can't be written, makes it in a folder that is removed at the end.
+    """Calls `make(place)`; if the cache folder can't be written, calls it with a place in a temporary folder.
 
-    For files that are really needed. A note says where they are. Raises `Failure` if that folder can't be written
+    It is for files that the program needs. A note names the temporary folder. Raises `Failure` if that can't be written
     either.
     """
     try:
@@ -96,10 +96,10 @@ def kept_or_temporary(place: Path, make: Callable[[Path], Path], work: Work) -> 
         made = make(_temporary() / place.name)
     except (Unkept, OSError) as problem:
         raise Failure(
-            "No room for a copy",
-            f"{place.name} is needed as a copy, and neither {cache_folder()} ({refused.reason}) nor "
-            f"{tempfile.gettempdir()} ({_reason(problem)}) takes it.",
-            "Free some space, or name folders with room in PHIER_CACHE or TMPDIR.",
+            "No space for a copy",
+            f"A copy of {place.name} can be written neither to {cache_folder()} ({refused.reason}) nor to "
+            f"{tempfile.gettempdir()} ({_reason(problem)}).",
+            "Free some space, or name other folders in PHIER_CACHE or TMPDIR.",
         ) from problem
     work.note(f"{refused.message} {place.name} is in {made.parent} until the program ends.")
     return made
@@ -123,7 +123,7 @@ def intact(folder: Path, work: Work, *, thorough: bool = False) -> bool:
     try:
         return _intact(folder, work, thorough)
     except OSError:
-        return False  # missing, unreadable, or just being removed by another program
+        return False  # missing, unreadable, or being removed by another program
 
 
 def _intact(folder: Path, work: Work, thorough: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Frees memory beside other work, and returns freed memory to the system."""
+"""Returns freed memory to the system, and frees large objects in the background."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from probes.schema.foreign_text import said
 def release() -> None:
     """Makes the C library return its empty pages to the system; without glibc nothing happens.
 
-    glibc keeps memory that is freed between two tensors that stay, and later requests rarely fit into it: while a model
-    was pruned matrix by matrix, that came to half the size of its weights.
+    glibc keeps memory that is freed between two other tensors, and later requests rarely fit into it. While a model was
+    pruned matrix by matrix, this memory grew to half the size of its weights.
     """
     if (trim := _trim()) is not None:
         trim(0)
 
 
 def ran_out(problem: BaseException) -> str:
-    """The message of an error of memory that ran out, without torch's advice for programmers.
+    """The message of an out-of-memory error, without torch's advice for programmers.
 
-    Frees what the failed work had computed so far, which the error's traceback would keep as long as the error.
+    Also frees the variables of the failed work, which the error's traceback would keep alive.
     """
     traceback.clear_frames(problem.__traceback__)
     message = said(problem)
@@ -33,8 +33,7 @@ def ran_out(problem: BaseException) -> str:
 
 
 def free_in_background(things: list[object]) -> None:
-    """Empties a list on another thread: freeing the pages of large tensors takes far longer than pointing away from
-    them."""
+    """Empties a list on another thread, because freeing the pages of large tensors takes long."""
     threading.Thread(target=things.clear, name="freeing memory").start()
 
 

@@ -1,4 +1,4 @@
-"""Notices if steps take far longer than the first ones did; torch-free."""
+"""Notices if steps become far slower than the first ones. Free of torch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import deque
 from statistics import median
 
 _FEW = 5
-"""Steps whose median is compared: the first few, without the very first, and the latest few."""
+"""How many steps each median is of: the first ones, without the very first, and the latest ones."""
 _FAR = 4.0
-"""How many times slower is far slower; a longer context alone takes many more steps to get there."""
+"""The factor that counts as far slower; a longer context alone reaches it only after many more steps."""
 _SHORT = 1.0
-"""Seconds that no step is called slow for."""
+"""Steps below so many seconds are never called slow."""
 
 
 class SlowdownWatch:

@@ -1,4 +1,4 @@
-"""A slow piece of work, as its caller sees it: it reports how far it is, and it can be stopped."""
+"""Reports the progress of slow work, and stops the work if the person asks for it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from probes.schema.errors import Cancelled
 from probes.schema.events import WorkProgressed
 
 READING_PROMPT = "Reading the prompt"
-"""The name of this piece of work, which the interface shows before the models begin it."""
+"""The name of the prefill's work, which the interface shows before the models begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Who hears of the progress, who can stop the work, and the notes on it. Made once at the top and passed down."""
+    """The listener to the progress of slow work, its stop signal, and its notes. Made once at the top and passed
+    down."""
 
     progress: Callable[[WorkProgressed], None] | None = None
     cancelled: Callable[[], bool] | None = None
     """Has somebody stopped the work?"""
     notes: list[str] = field(default_factory=list)
-    """Sentences about how it was done, for the notes on what it made."""
+    """Sentences about how the work was done, for the notes of its result."""
 
     def apart(self) -> Work:
-        """The same listener and the same stop, with notes of its own."""
+        """The same listener and stop signal, with separate notes."""
         return Work(self.progress, self.cancelled)
 
     def note(self, sentence: str) -> None:
-        """Keeps a sentence that a reader of the result must know, once."""
+        """Adds a sentence that a reader of the result must know, unless it is already there."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     def report(self, task: str, done: float | None = None, total: float | None = None, unit: str = "") -> None:
-        """Reports how far the task is, and stops it if that was asked for."""
+        """Reports how far the task is. Raises `Cancelled` if the person has stopped it."""
         self.check(task)
         if self.progress is not None:
             self.progress(WorkProgressed(task, done, total, unit))
@@ -44,4 +45,4 @@ class Work:
 
 
 UNWATCHED = Work()
-"""Nobody hears of it and nobody stops it. Take it `apart` before notes are made."""
+"""Work without a listener or a stop signal. Call `apart` before adding notes."""

@@ -1,4 +1,4 @@
-"""Another program, run so that it can be watched and stopped at any moment."""
+"""Runs another program so that it can be watched and stopped at any time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from probes.system.progress import Work
 
 PATIENCE = 2.0
-"""Seconds that a program which is asked to end gets for it."""
+"""Seconds that a program has to end before it is killed."""
 UNWRITTEN = 74
-"""The code by which a program of this package says that the disk did not take what it wrote."""
+"""The exit code by which a program of this package reports that its output could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class Ended:
 
     code: int
     log: str
-    """All it said, on both streams."""
+    """Its whole output, on both streams."""
 
     @property
     def last_words(self) -> str:
-        """The last line that begins with "error", or else the last one; of a killed program, that it was killed."""
+        """The last line that begins with "error", or else the last line; for a killed program, the signal."""
         if self.code < 0:
-            return f"it was ended by signal {-self.code}, as happens when memory runs out"
+            return f"it was ended by signal {-self.code}, which happens if memory runs out"
         lines = [line.strip() for line in self.log.replace("\r", "\n").splitlines() if line.strip()]
         if not lines:
-            return f"it ended with code {self.code} and said nothing"
+            return f"it ended with code {self.code} and no output"
         return next((line for line in reversed(lines) if line.lower().startswith("error")), lines[-1])
 
 
@@ -46,9 +46,9 @@ def run(
     watch: Callable[[], None] | None = None,
     every: float = 0.1,
 ) -> Ended:
-    """Runs `command` to its end, calling `watch` every so many seconds. Cancelled work ends the program.
+    """Runs `command` to its end, and calls `watch` every `every` seconds. Cancelled work ends the program.
 
-    Its output is written to the file `log` and never to the terminal, which may show a screen.
+    Its output goes to the file `log`, never to the terminal, which may show a screen.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(

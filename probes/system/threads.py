@@ -1,7 +1,7 @@
-"""How many threads a CPU computes with: the number asked for, or the faster one when a model is loaded.
+"""Sets how many threads a CPU computes with: the requested number, or the fastest when a model is loaded.
 
-A step is hundreds of short operations, and all threads wait for the slowest of them at the end of each. While other
-programs use the processor, the default of one thread a core can therefore be several times slower than one thread.
+A step is hundreds of short operations, and at the end of each all threads wait for the slowest one. While other
+programs use the processor, the default of one thread for each core can be several times slower than one thread.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 GAIN = 1.25
-"""The default is kept unless another number is this many times faster: figures' last digits depend on the number."""
+"""The default is kept unless another number is this many times faster, because the last digits of figures depend on
+it."""
 _ROUNDS = 7
 _WEIGHTS = 32_000_000
-"""Most weights that one trial multiplies by: a tenth of a second at worst."""
+"""The most weights that one trial multiplies by: at most a tenth of a second."""
 _SPLIT = 32_768
-"""Smaller matrices are multiplied by one thread in any case."""
+"""torch multiplies smaller matrices with one thread anyway."""
 _settled: dict[str, str] = {}
-"""The sentence on what was measured. Once a process is enough: equal runs must use equal numbers."""
+"""The sentence about the measurement, made once for the process: equal runs must use the same number."""
 
 
 def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
-    """Sets the number of threads for this thread and those that it starts: `asked`, or the faster one if that is 0.
+    """Sets the number of threads for this thread and those that it starts: `asked`, or the fastest one if that is 0.
 
-    Returns a sentence if the number is not torch's default, otherwise "". The variable OMP_NUM_THREADS counts as
-    asked for. Nothing is measured on other devices, or if the matrices are too small to be shared between threads.
+    Returns a sentence if the number is not torch's default, otherwise "". The variable OMP_NUM_THREADS counts as a
+    request. Nothing is measured on other devices, or if the matrices are too small for several threads.
     """
     default = torch.get_num_threads()
     if asked:
@@ -71,7 +72,7 @@ def median_seconds(numbers: Sequence[int], work: Callable[[], object]) -> dict[i
 
 
 def fastest(seconds: dict[int, float], default: int) -> int:
-    """The number that took least, or the default if that is not much slower."""
+    """The number that took the least time, or the default if it is not much slower."""
     best = min(seconds, key=lambda number: seconds[number])
     return best if seconds[default] > GAIN * seconds[best] else default
 

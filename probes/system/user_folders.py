@@ -1,6 +1,6 @@
 """The folders of the program's user: downloads, recordings, saved settings. An environment variable moves each of them.
 
-None of them need exist.
+They need not exist.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ EARLIER_VARIABLE = "PHIER_SESSIONS"
 
 
 def cache_folder() -> Path:
-    """Downloads, conversions and kept prunings: all that can be made again."""
+    """The cache: downloads, conversions and kept prunings, all of which can be made again."""
     return _folder(CACHE_VARIABLE, lambda: platformdirs.user_cache_path("phier", appauthor=False))
 
 
 def recordings_folder() -> Path:
-    """Recordings."""
+    """The user's recordings."""
     variable = RECORDINGS_VARIABLE if os.environ.get(RECORDINGS_VARIABLE) else EARLIER_VARIABLE
     return _folder(variable, lambda: platformdirs.user_data_path("phier", appauthor=False) / "sessions")
 

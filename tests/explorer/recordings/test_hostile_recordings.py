@@ -181,7 +181,7 @@ def test_a_step_out_of_range_is_said_with_its_line_and_all_others_stay(
     session = read(written(tmp_path, lines))
     assert len(session.last.path) == 6
     assert session.last.missing == [3]
-    assert session.notes[0].startswith(f"Line {at + 1} can't be read and is passed over: ")
+    assert session.notes[0].startswith(f"Line {at + 1} can't be read and is skipped: ")
     assert where.rsplit(".", 1)[1] in session.notes[0]
 
 

@@ -146,7 +146,7 @@ def test_a_cache_that_takes_nothing_has_the_file_brought_into_a_temporary_folder
 
 def test_an_installer_that_fills_the_disk_is_a_full_disk(index, cache, monkeypatch):
     index.script = f"print('ERROR: [Errno 28] {os.strerror(errno.ENOSPC)}'); exit(1)"
-    with pytest.raises(Failure, match=r"No room for a copy: .*No space left on device"):
+    with pytest.raises(Failure, match=r"No space for a copy: .*No space left on device"):
         demo_model.demo_gguf(Work())
 
 

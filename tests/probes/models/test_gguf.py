@@ -102,7 +102,7 @@ def test_writing_the_copy_is_told_in_bytes(gguf, tmp_path, monkeypatch):
         raise OSError("enough")
 
     monkeypatch.setattr(child, "run", write)
-    with pytest.raises(Failure, match="No room for a copy"):
+    with pytest.raises(Failure, match="No space for a copy"):
         load(str(gguf), work=Work(told.append))
     size = 4 * sum(weight.numel() for weight in MODEL.parameters())
     converting = [event for event in told if event.task.startswith("Converting")]

@@ -117,8 +117,8 @@ def test_a_damaged_line_leaves_an_empty_step_and_all_others_as_they_were(tmp_pat
     assert run.path[6].sum == intact[5].sum
     assert run.missing == [7]
     assert session.notes == [
-        "Line 9 can't be read and is passed over: JSON is malformed: expected ':' (byte 159).",
-        "Nothing is known of step 7.",
+        "Line 9 can't be read and is skipped: JSON is malformed: expected ':' (byte 159).",
+        "Step 7 is missing.",
     ]
     assert summarise(run.path).compared == summarise(intact).compared - 1
 
@@ -141,7 +141,7 @@ def test_without_its_header_a_run_still_has_its_steps(tmp_path: Path, events: li
     session = read(written(tmp_path, b'{"kind":"header","fo\n' + b"".join(lines_of(events)[1:])))
     assert session.last.path == records(events)[:24]
     assert session.last.header.dense.name == "unknown"
-    assert session.notes[0] == "The header can't be read: which models these were is not known."
+    assert session.notes[0] == "The header can't be read, so the models are unknown."
 
 
 def test_a_run_whose_header_is_lost_knows_it(tmp_path: Path, events: list[Event]) -> None:
@@ -170,7 +170,7 @@ def test_a_run_of_the_next_format_is_read_as_far_as_it_is_understood(tmp_path: P
     assert session.notes == [
         f"The recording is in format {FORMAT + 1}, of a newer phier; this one reads format {FORMAT} and shows what it "
         "knows.",
-        "1 line of a kind this version does not know (hologram).",
+        "1 line of a kind that this version does not know (hologram).",
     ]
 
 
@@ -299,7 +299,7 @@ def test_a_recording_that_was_cut_off_within_its_first_line_is_told_so(tmp_path:
     ids=["program", "garbage", "UTF-16", "mark alone", "text", "other JSON", "text before"],
 )
 def test_what_never_was_a_recording_is_not_called_cut_off(tmp_path: Path, raw: bytes) -> None:
-    with pytest.raises(BadInput, match="is not a recording: it has no line of a recorded run"):
+    with pytest.raises(BadInput, match="is not a recording: no line is part of a recorded run"):
         read(written(tmp_path, raw))
 
 

@@ -67,7 +67,7 @@ def test_other_weights_are_told_with_the_step_and_the_figure(llama: PreTrainedMo
     assert [r.taken.token_id for r in again.path if r.taken] == [r.taken.token_id for r in recorded if r.taken]
     assert again.beyond[0].step == 1
     assert "5 of 5 steps differ from the recording by more than 0.0001" in str(again)
-    assert f"of step 1 was {again.beyond[0].recorded:.6g} and is {again.beyond[0].here:.6g} here" in str(again)
+    assert f"of step 1 was {again.beyond[0].recorded:.6g} and is {again.beyond[0].here:.6g} now" in str(again)
 
 
 def test_a_last_digit_is_told_but_is_not_a_disagreement(llama: PreTrainedModel, other: PreTrainedModel) -> None:
@@ -81,7 +81,7 @@ def test_a_last_digit_is_told_but_is_not_a_disagreement(llama: PreTrainedModel, 
     assert again.beyond == ()
     assert again.largest is not None
     assert (again.largest.step, again.largest.figure) == (1, "p.kl")
-    assert "as recorded within 0.0001" in str(again)
+    assert "all figures agree within 0.0001" in str(again)
 
 
 def test_another_choice_is_a_difference_however_close_the_figures(

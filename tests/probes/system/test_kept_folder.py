@@ -297,14 +297,14 @@ def test_a_program_is_watched_while_it_runs_and_its_words_are_kept(tmp_path):
 
 def test_a_program_that_said_nothing_still_gives_a_reason(tmp_path):
     ended = run([sys.executable, "-c", "exit(4)"], WORK, "running", log=tmp_path / "log")
-    assert ended.last_words == "it ended with code 4 and said nothing"
+    assert ended.last_words == "it ended with code 4 and no output"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals end programs elsewhere")
 def test_a_program_that_was_killed_says_so_instead_of_its_last_words(tmp_path):
     code = "import os; print('half way', flush=True); os.kill(os.getpid(), 9)"
     ended = run([sys.executable, "-c", code], WORK, "running", log=tmp_path / "log")
-    assert ended.last_words == "it was ended by signal 9, as happens when memory runs out"
+    assert ended.last_words == "it was ended by signal 9, which happens if memory runs out"
 
 
 def test_a_cancelled_program_is_gone(tmp_path):

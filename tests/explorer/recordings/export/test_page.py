@@ -153,7 +153,7 @@ def test_a_step_that_can_not_be_read_is_marked_in_the_texts(tmp_path: Path) -> N
     path.write_bytes(b"\n".join(raw))
     text = page([read(path)]).decode()
     assert text.count("▢</span>") == 2
-    assert "Nothing is known of step 3." in text
+    assert "Step 3 is missing." in text
 
 
 # The page in a browser ----------------------------------------------------------------------------------------
