@@ -1,4 +1,4 @@
-"""Measures in a process of its own: in one that has run something else, freed memory is used again."""
+"""Measures in a new process: a process that has run other work would reuse its freed memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def alone(module: str, *arguments: object) -> dict[str, Any]:
     if run.returncode:
         said = Ended(run.returncode, run.stderr).last_words
         raise Failure(
-            "Not measured", f"{' '.join(command[1:])} failed: {said}", "Run that by itself to see all it says."
+            "Not measured",
+            f"{' '.join(command[1:])} failed: {said}",
+            "Run this command yourself to see its whole output.",
         )
     measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return measured

@@ -1,4 +1,4 @@
-"""Measures the memory that pruning and a pruned twin take, in a process of its own.
+"""Measures the memory of pruning and of a pruned twin, in a new process.
 
 `python -m probes.bench.memory SETTING SAMPLES MODEL` measures one setting and prints it as JSON.
 """
@@ -18,12 +18,12 @@ from probes.bench.resident import kept, resident
 SPARE = 0.2
 """The share of the dense weights that pruning may take at its peak, beyond them and the pruned matrices."""
 _EVERY = 0.002
-"""Seconds between looks at the memory."""
+"""Seconds between two measurements of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneMemory:
-    """Bytes, beyond those of a process that has loaded the dense model and run it on the calibration text."""
+    """The memory of one pruning, in bytes beyond those of a process that has loaded and run the dense model."""
 
     setting: str
     samples: int
@@ -73,9 +73,9 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
 
     dense = load(spec)
     on_gpu = dense.model.device.type == "cuda"
-    # Weights are read from their file as they are first touched, and libraries take their own share at first use.
+    # Weights are read from their file at first use, and libraries allocate memory at first use.
     stream(dense.model, samples(CalibrationSpec(samples=1), dense).ids, work=UNWATCHED, task="")
-    before = taken()  # freed memory is returned to the system: used again, it would hide what pruning takes
+    before = taken()  # returns freed memory to the system: if pruning reused it, it would not be counted
     twin = Twin(dense.model)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -97,7 +97,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
 
 @contextmanager
 def _highest() -> Iterator[list[int]]:
-    """Watches the resident memory while it is entered; the highest is in the list afterwards."""
+    """Measures the highest resident memory in its block; it is in the list afterwards."""
     done = threading.Event()
     seen = [resident()]
 
@@ -115,4 +115,4 @@ def _highest() -> Iterator[list[int]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(_here(sys.argv[1], int(sys.argv[2]), sys.argv[3]))))  # noqa: T201 - what the process is started for
+    print(json.dumps(asdict(_here(sys.argv[1], int(sys.argv[2]), sys.argv[3]))))  # noqa: T201 - the process's output

@@ -1,4 +1,4 @@
-"""Compares the methods at a few amounts, on one model and one text: the share removed, the time, the effect.
+"""Compares the methods at a few amounts, on one model and one text: the removed share, the time, the figures.
 
 All are measured on the text that the dense model writes after the prompt, so every setting sees the same tokens.
 """
@@ -32,9 +32,9 @@ class Surveyed:
 
     setting: str
     gone: float
-    """Share of the weights in the blocks' matrices that are zero or in a dropped sublayer, in [0, 1]."""
+    """The share of the weights in the blocks' matrices that is zero or in a dropped sublayer, in [0, 1]."""
     seconds: float
-    """The time to carry it out, without anything that an earlier setting has measured."""
+    """The time of pruning, without reusing measurements of an earlier setting."""
     summary: Summary | None
     """The figures of the steps; None if it could not be carried out."""
     problem: str = ""
@@ -48,7 +48,7 @@ def every_setting() -> list[str]:
         if method is Method.DENSE:
             continue
         found += [f"{method}:{ratio:g}" for ratio in RATIOS]
-        # Within a group of four nothing is ranked globally: magnitude-global:2:4 would be magnitude:2:4 again.
+        # A pattern ranks within groups of four, so magnitude-global:2:4 is the same as magnitude:2:4.
         if method.unstructured and method is not Method.MAGNITUDE_GLOBAL:
             found.append(f"{method}:{PATTERN}")
         if method is Method.WANDA:
@@ -67,8 +67,8 @@ def survey(
 ) -> list[Surveyed]:
     """Carries out each setting on the dense model, and compares `steps` tokens of the dense model's own text.
 
-    A setting that this architecture does not allow is listed with the reason. Raises `BadInput` if one can't be
-    read, before anything is done.
+    A setting that this architecture does not allow is listed with the reason. Raises `BadInput` before any work if a
+    setting can't be read.
     """
     parsed = [parse(text) for text in settings]
     twin = Twin(dense.model)

@@ -27,23 +27,24 @@ STEP, PASS = "decoding step", "forward pass"
 QUICK = 0.1
 """The share of a decoding step that dropping and restoring may take."""
 LIMITS = {"magnitude:0.5": 60.0, "wanda:0.5": 3.0, "sparsegpt:0.5": 12.0, "sparsegpt:2:4": 12.0}
-"""The first in decoding steps, the others in forward passes over their calibration tokens."""
+"""The limit of each setting: magnitude's in decoding steps, the others' in forward passes over the calibration
+tokens."""
 CHANGED = (("wanda:0.5", "wanda:0.4"), ("wanda-onepass:0.5", "wanda-onepass:0.4"))
-"""Settings, each with the one that it is changed to."""
+"""Pairs of settings: the first is changed to the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The seconds of one change of the twin, and of its unit, which is timed before and after it."""
+    """The seconds of one change of the twin, and of its unit, which is timed before and after the change."""
 
     what: str
     seconds: float
     per: str
     """`STEP` or `PASS`."""
     unit: float
-    """Seconds of one of these, in the same process."""
+    """The seconds of one such unit, in the same process."""
     limit: float | None = None
-    """The most that it may take, in units; None if there is no limit."""
+    """The most units that the change may take; None if there is no limit."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -52,9 +53,9 @@ class Timing:
 
 
 def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work = UNWATCHED) -> list[Timing]:
-    """Times dropping, restoring, magnitude, Wanda, SparseGPT, and a changed amount of both Wandas, each on its own.
+    """Times each of dropping, restoring, magnitude, Wanda, SparseGPT, and changing the amount of both Wanda methods.
 
-    Nothing from an earlier start or an earlier method is reused, except if only the amount changes.
+    Nothing is reused from an earlier start or method, except when only the amount changes.
     """
     work = work.apart()
     ids = samples(calibration, dense, work).ids
@@ -94,14 +95,14 @@ def timings(dense: Loaded, calibration: CalibrationSpec = OWN_TEXT, work: Work =
 
 
 class _Clock:
-    """Times changes, and their unit beside each."""
+    """Times changes, and the unit before and after each."""
 
     def __init__(self, dense: Loaded, ids: Tensor) -> None:
         self._model = dense.model
         self._ids = ids
         self._units = {STEP: self._step, PASS: self._pass}
         for unit in self._units.values():
-            unit()  # the first is for warming up
+            unit()  # a warm-up
 
     def timed(
         self, what: str, change: Callable[[], tuple[str, ...] | None], per: str, limit: float | None = None

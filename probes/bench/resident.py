@@ -1,4 +1,4 @@
-"""Measures the memory of this process: at any moment, and after everything that can be freed is freed."""
+"""Measures the memory of this process, at any moment or after all freed memory is returned."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from probes.system.memory import release
 
 
 def resident() -> int:
-    """Bytes in memory that no file backs, with those that the C library keeps for later.
+    """Bytes of resident memory that no file backs, including freed memory that the C library keeps.
 
-    Pages of mapped files, the dense weights' too, come and go as the system likes.
+    Pages of mapped files, such as the dense weights, are not counted: the system loads and evicts them at any time.
     """
     info = psutil.Process().memory_info()
     return int(info.rss - getattr(info, "shared", 0))

@@ -1,4 +1,5 @@
-"""Measures the cost of stepping: seconds against a bare loop of the two models, and the bytes that a step keeps."""
+"""Measures the cost of stepping: its time compared with a bare loop of the two models, and the bytes that a step
+keeps."""
 
 from __future__ import annotations
 
@@ -91,7 +92,7 @@ def step_cost(
 
     times: dict[Callable[[], float], list[float]] = {bare: [], measured: []}
     for number in range(rounds + 1):
-        # They take turns in going first, so that neither always runs after the other.
+        # The order alternates, so that neither way always runs after the other.
         for way in (bare, measured) if number % 2 else (measured, bare):
             times[way].append(way() / steps)
         work.report(f"Timing steps in {follow}", number + 1, rounds + 1, "rounds")
@@ -115,7 +116,7 @@ def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
         for _ in islice(stepping, steps):
             pass
         after = kept()
-    # Three contexts hold keys and values once they have diverged: one of the dense model's, two of the pruned one's.
+    # After the contexts diverge, three are cached: one of the dense model, two of the pruned one.
     values = 2 * dense.config.num_hidden_layers * dense.config.hidden_size
     return Growth(vocabulary, steps, (after - before) / steps, 3.0 * values * dense.dtype.itemsize)
 
@@ -177,7 +178,7 @@ class _Numbers:
     def piece(self, token_id: int) -> str:
         return f"{token_id} "
 
-    def stream(self, ids: Sequence[int]) -> _Numbers:  # noqa: ARG002 - a number looks the same after any other
+    def stream(self, ids: Sequence[int]) -> _Numbers:  # noqa: ARG002 - a number's text does not depend on the ones before
         return self
 
     def push(self, token_id: int) -> str:
@@ -185,4 +186,4 @@ class _Numbers:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(growth(int(sys.argv[1]), steps=int(sys.argv[2])))))  # noqa: T201 - what it is started for
+    print(json.dumps(asdict(growth(int(sys.argv[1]), steps=int(sys.argv[2])))))  # noqa: T201 - the process's output

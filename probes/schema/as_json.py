@@ -1,4 +1,4 @@
-"""Plain data as JSON that any text can stand in: half a character, and what a terminal would act upon."""
+"""Writes plain data as JSON, whatever text it holds: half a surrogate pair, or control characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_PLAIN = re.compile("[^ -~]")
 
 
 def json_of(value: Any) -> bytes:
-    """Plain data as JSON. Half a surrogate pair, which has no UTF-8, becomes a replacement character."""
+    """Plain data as JSON. Half a surrogate pair can't be written in UTF-8, so it becomes a replacement character."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -22,13 +22,13 @@ def json_of(value: Any) -> bytes:
 
 
 def json_to_print(value: Any) -> bytes:
-    """The same, with every character that acts or can't be seen written as its number: `\\u009b`."""
+    """Plain data as JSON, with every control or invisible character written as its number: `\\u009b`."""
     text = json_of(value).decode()
     return _NOT_PLAIN.sub(lambda at: at[0] if mark(at[0]) == at[0] else json.dumps(at[0])[1:-1], text).encode()
 
 
 def _sound(node: Any) -> Any:
-    """The same data with every half of a surrogate pair as a replacement character."""
+    """The same data with a replacement character for each half of a surrogate pair."""
     if isinstance(node, str):
         return node.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(node, dict):

@@ -1,7 +1,7 @@
-"""How large what a recording holds may be, as types that msgspec checks where a line is read.
+"""Bounds of the numbers and texts in a recording, as types that msgspec checks when a line is read.
 
-They are wide enough for whatever a run can measure, rounding included, and narrow enough that no sum, square or
-exponential of what is read overflows, and that no count or length makes a program that shows it wait.
+They are wide enough for everything that a run can measure, rounding included. They are narrow enough that no sum,
+square or exponential of a number overflows, and that no count or length makes the program wait.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from typing import Annotated
 from msgspec import Meta
 
 HUGE = 1e100
-"""No figure is larger, unless it is infinite: a float32 is below 4e38, and the squares of these still are numbers."""
+"""The largest finite figure: a float32 is below 4e38, and its square must be possible."""
 SLACK = 1e-3
-"""What rounding may take a share or a cosine beyond its range."""
+"""How far rounding may take a share or a cosine beyond its range."""
 LONGEST_TOKEN = 4096
-"""Characters of one token, or of what one adds to a text."""
+"""Characters of one token, or of the text that one token adds."""
 LONGEST_TEXT = 2000
-"""Characters of any other text but a prompt: a name, a path, a setting, a sentence. More is cut."""
+"""Characters of any other text except a prompt: a name, a path, a setting, a sentence. Longer texts are cut."""
 MOST = 2**53
-"""The largest whole number that every reader of JSON takes for the same one."""
+"""The largest whole number that every JSON reader reads exactly."""
 MOST_LAYERS = 10_000
 MOST_NAMES = 100_000
 """Entries of a list in a header: tensors, notes, drops."""
 MOST_MATRICES = 20_000
-"""Matrices in a header: a layer view looks through all of them for each of its cells."""
+"""Matrices in a header: a layer view searches all of them for each of its cells."""
 
 Bounded = Annotated[float, Meta(ge=-HUGE, le=HUGE)]
 NonNegative = Annotated[float, Meta(ge=-SLACK, le=HUGE)]
-"""A figure that is not negative, rounding aside: a divergence, an entropy, a distance."""
+"""A figure that is not negative, except by rounding: a divergence, an entropy, a distance."""
 Share = Annotated[float, Meta(ge=0.0, le=1.0 + SLACK)]
 Cosine = Annotated[float, Meta(ge=-1.0 - SLACK, le=1.0 + SLACK)]
 Angle = Annotated[float, Meta(ge=0.0, le=180.0 + SLACK)]
@@ -38,6 +38,6 @@ Place = Annotated[int, Meta(ge=1, le=MOST)]
 Layers = Annotated[int, Meta(ge=0, le=MOST_LAYERS)]
 TokenString = Annotated[str, Meta(max_length=LONGEST_TOKEN)]
 Names = Annotated[tuple[Annotated[str, Meta(pattern=r"\S")], ...], Meta(max_length=MOST_NAMES)]
-"""Names of a word or more."""
+"""Names that are not blank."""
 BoundedCell = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Bounded | str | bool | None
 """One value of a row of an explanation."""

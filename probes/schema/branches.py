@@ -1,4 +1,4 @@
-"""The tree of paths a run has taken: forking opens a branch, and earlier branches stay whole."""
+"""The tree of a run's paths: forking opens a branch, and earlier branches stay unchanged."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from probes.schema.record import StepRecord
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Where a path left its parent, and what was forced there."""
+    """The step at which a path left its parent, and the tokens forced there."""
 
     id: Natural
     parent: Natural | None
     """None for the first path of a run."""
     step: Place
-    """The first step that is this branch's own; those before it are the parent's."""
+    """The branch's first own step; the steps before it are the parent's."""
     dense: Natural | None = None
-    """Token id forced on the dense model (on both, where they share one context) at that step."""
+    """Token id forced on the dense model at that step; on both models if they share one context."""
     pruned: Natural | None = None
     """Token id forced on the pruned model's own context (`free`)."""
     label: str = ""
-    """What a person reads in the list of branches: "“ half” forced at 3"."""
+    """The text in the list of branches: "“ half” forced at 3"."""
 
 
 class Branches:
-    """All branches of one run with their records; knows which one is current."""
+    """All branches of one run, their records, and the current branch."""
 
     def __init__(self) -> None:
         self._branches: dict[int, Branch] = {0: Branch(0, None, 1)}
@@ -53,10 +53,10 @@ class Branches:
         return max(self._branches) + 1
 
     def that_takes(self, step: int, dense: object, pruned: object) -> int | None:
-        """The branch that goes along with the current path up to this step and has taken these tokens there.
+        """The branch that equals the current path before this step and took these tokens at it.
 
-        `dense` and `pruned` are what a fork would force: a token's id on one text or both. Where both models share one
-        context either stands for it. None if no branch has taken them, or a token is given by its text.
+        `dense` and `pruned` are the token ids that a fork would force. If both models share one context, either of the
+        two is its token. None if no branch took these tokens, or if a token is given by its text.
         """
         before = self._paths[self.current][: step - 1]
         for branch in sorted(self._paths, key=lambda one: one != self.current):
@@ -66,7 +66,7 @@ class Branches:
         return None
 
     def open(self, branch: Branch) -> None:
-        """Adds a branch and makes it current. Raises ValueError where its id is taken or its parent unknown."""
+        """Adds a branch and makes it current. Raises ValueError if its id exists or its parent does not."""
         if branch.id in self._branches or branch.parent not in self._branches:
             raise ValueError(f"branch {branch.id} can't be opened from {branch.parent}")
         prefix = self._paths[branch.parent][: branch.step - 1]
@@ -78,7 +78,7 @@ class Branches:
         self.current = branch.id
 
     def add(self, branch: int, record: StepRecord) -> None:
-        """Appends a step. Raises ValueError where it isn't the branch's next one."""
+        """Appends a step. Raises ValueError if it is not the branch's next one."""
         path = self._paths[branch]
         if record.step != len(path) + 1:
             raise ValueError(f"step {record.step} does not follow {len(path)} on branch {branch}")
@@ -95,9 +95,9 @@ class Branches:
 
 
 def _takes(record: StepRecord, dense: object, pruned: object) -> bool:
-    """Has the step taken these tokens, and chosen freely where None is given?"""
+    """Did the step take these tokens, and was a token that is None not forced?"""
     if record.invalid is not None:
-        return False  # a model that computed no token has taken none, on whichever text
+        return False  # a model that computed no token took none
     if record.taken_pruned is None:
         return record.taken is not None and record.taken.token_id in (dense, pruned)
     if record.taken is None:

@@ -1,8 +1,7 @@
-"""The events of loading and stepping, as plain data: past-tense nouns, free of torch and of any interface.
+"""The events of loading and stepping, as plain data. Free of torch and of any interface.
 
-The interface and the recorder are functions of these events and of nothing else, so a live run, a recording and a run
-of toy models look the same to them. An event that answers a request carries the request's id (`requests`); 0 if nobody
-asked for it, or if it was read from a file.
+The interface and the recorder depend on these events alone, so a live run, a recording and a run of toy models look the
+same to them. An event that answers a request carries the request's id (`requests`), any other event 0.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ class _Answer:
     """An event that may answer a request."""
 
     request: int = field(default=0, compare=False)
-    """The id of the request that it answers; it is not recorded, and two events that differ in it alone are equal."""
+    """The id of the answered request. It is not recorded, and two events that differ only in it are equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkProgressed(_Answer):
-    """A slow piece of work (download, loading, calibrating, pruning, prefill) has moved on."""
+    """Slow work (download, loading, calibrating, pruning, prefill) has made progress."""
 
     task: str
-    """As a person reads it: "Downloading SmolLM2-135M-Instruct"."""
+    """The name shown to people: "Downloading SmolLM2-135M-Instruct"."""
     done: float | None = None
     total: float | None = None
     """None if it isn't known."""
@@ -40,10 +39,11 @@ class WorkProgressed(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(_Answer):
-    """Both models are ready on a prompt; steps may follow. Replaces any earlier run."""
+    """Both models are ready on a prompt, and steps may follow. This run replaces the earlier one."""
 
     run: int
-    """Grows by one with each run of a sitting, so that late events of an older run can be recognised."""
+    """The run's number, increased by one for each run of a session, so that late events of an older run can be
+    recognised."""
     header: RunHeader
 
 
@@ -77,7 +77,7 @@ class Why(StrEnum):
 
     ASKED = "asked"
     FAILED = "failed"
-    """Something that was asked for has failed; a `Failed` says what."""
+    """A request has failed; a `Failed` event has the error."""
     UNTIL = "until"
     """A condition is met."""
     STEPS = "steps"
@@ -89,7 +89,7 @@ class Why(StrEnum):
     TEXT = "text"
     """The given text is scored to its end."""
     INVALID = "invalid"
-    """A model computed NaN or infinity and has no token to offer."""
+    """A model computed NaN or infinity and can't choose a token."""
     MEASURED = "measured"
     """As many steps as before are measured under a new prune setting."""
     KNOWN = "known"
@@ -97,11 +97,11 @@ class Why(StrEnum):
     CONTINUED = "continued"
     """The steps of a recording are measured again; the run goes on from there."""
     RECORDED = "recorded"
-    """The recording ends here. Like the two below, never written to a file."""
+    """The recording ends here. This value and the two below are never written to a file."""
     CUT = "cut"
     """The recording is cut off within a line."""
     OPEN = "open"
-    """Not known: the recording says no more. Its run may still be going on, or was cut off."""
+    """Unknown: the recording ends without a pause. Its run may still be going on, or was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,8 @@ class RunPaused(_Answer):
     step: int = 0
     """The number of steps on the path that is shown."""
     more: int = 0
-    """If the settings' number of steps is done: how many more it would run if asked to; 0 if it can't be asked."""
+    """If the settings' number of steps is done: how many more steps it runs if it is resumed; 0 if it can't be
+    resumed."""
     left: int = 0
     """Tokens of a given text that are not scored."""
     met: Met | None = None
@@ -137,7 +138,7 @@ Cell = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Explained(_Answer):
-    """Something computed about a step besides its record: rows of a table."""
+    """A table of figures about a step that are not in its record."""
 
     run: int
     branch: int
@@ -151,7 +152,7 @@ class Explained(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Failed(_Answer):
-    """Something asked for could not be done; what was there before is still there."""
+    """A request failed; everything from before is unchanged."""
 
     title: str
     message: str
@@ -161,7 +162,7 @@ class Failed(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Something worth a short notice that concerns this machine and this moment; it is not recorded."""
+    """A short notice about this machine at this moment; it is not recorded."""
 
     title: str
     message: str
@@ -169,14 +170,14 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackChanged(_Answer):
-    """A recording is read, or is played in another way, or another of its runs is shown; it is not recorded."""
+    """A recording was read, its playback changed, or another of its runs is shown; it is not recorded."""
 
     speed: float | None
-    """Steps a second; None is as fast as they were measured."""
+    """In steps a second; None plays at the measured speed."""
     measured: float
     """The recording's median rate in steps a second; infinite if no step was timed."""
     loop: bool
-    """True begins again at the end."""
+    """True if playback begins again at the end."""
     runs: tuple[tuple[int, str], ...]
     """The runs of the file that have steps: the place of each, from 1, and a line about it."""
     shown: int

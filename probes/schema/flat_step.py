@@ -1,7 +1,7 @@
-"""A step as it is written: the keys of its JSON, and every figure by its full name.
+"""Converts a step to and from JSON, and finds every figure of a step by its full name.
 
-A figure may be infinite or undefined (nan). JSON has neither, so such a figure is written as null and named in
-the step's `nonfinite` object, for example `{"p.kl": "inf"}`; reading puts it back.
+A figure may be infinite or undefined (nan). JSON has neither, so such a figure is written as null and named in the
+step's `nonfinite` object, for example `{"p.kl": "inf"}`; reading restores it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from probes.schema.record import (
 
 @dataclass(frozen=True, slots=True)
 class FlatStep:
-    """A step as it is written: its own comparison as four keys beside the others, `shared` only if it differs."""
+    """The JSON form of a step: the own comparison is four keys of the step, and `shared` is there only if it
+    differs."""
 
     step: Place
     dense: Choice | None
@@ -99,7 +100,7 @@ def figures() -> dict[str, tuple[float, float]]:
 def figure_named(record: StepRecord, name: str) -> float | None:
     """A figure of a step by its full name; None if the step has no such figure.
 
-    `shared` is left out of the JSON while both models have read the same tokens: its figures then are the own ones.
+    `shared` is not in the JSON while both models have read the same tokens; its figures are then the own ones.
     """
     node: object = record.own if name.partition(".")[0] in ("h", "z", "p") else record
     for key in name.split("."):
@@ -118,7 +119,7 @@ def _figures(shape: type, before: str) -> Iterator[tuple[str, tuple[float, float
 
 
 def to_jsonable(value: object) -> dict[str, Any]:
-    """A step or other data as plain dicts; a figure that is not finite is None, and `nonfinite` names its path."""
+    """A step or other data as plain dicts. A figure that is not finite is None, and its path is in `nonfinite`."""
     plain: dict[str, Any] = msgspec.to_builtins(FlatStep.of(value) if isinstance(value, StepRecord) else value)
     nonfinite: dict[str, str] = {}
     for path, holder, key, number in list(_floats(plain, "")):
@@ -131,9 +132,9 @@ def to_jsonable(value: object) -> dict[str, Any]:
 
 
 def from_jsonable(plain: dict[str, Any]) -> StepRecord:
-    """The step that `to_jsonable` wrote. Raises `msgspec.ValidationError` where it is not one.
+    """The step that `to_jsonable` wrote. Raises `msgspec.ValidationError` for other data.
 
-    Keys it doesn't know are passed over, so a newer file can still be read; `plain` may be changed.
+    Unknown keys are ignored, so a newer file can be read. `plain` may be changed.
     """
     named = plain.pop("nonfinite", {})
     if not isinstance(named, dict):
@@ -157,7 +158,7 @@ def _floats(node: Any, path: str) -> Iterator[tuple[str, Any, Any, float]]:
 
 
 _STAND_IN = 1.0
-"""Within the bounds of every figure: it holds the place of one that is not finite while the others are checked."""
+"""Replaces a figure that is not finite while the others are checked; it is within the bounds of every figure."""
 
 
 def _stand_in(node: Any, path: str) -> None:
@@ -171,7 +172,7 @@ def _stand_in(node: Any, path: str) -> None:
 
 
 def _put(node: Any, path: str, text: object) -> None:
-    """Puts what is not finite into a record that nobody has seen yet; a figure it doesn't know is passed over."""
+    """Sets a nonfinite figure in a record that is not yet shared; unknown figures are ignored."""
     *walk, last = path.split(".")
     for part in walk:
         if not isinstance(node, tuple) and part not in getattr(node, "__dataclass_fields__", ()):

@@ -1,4 +1,4 @@
-"""Text that others wrote (configurations, file names, recordings, messages of libraries), made safe to show."""
+"""Makes foreign text (configurations, file names, recordings, messages of libraries) safe to show."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import unicodedata
 
 _PICTURES = {"\n": "↵", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
 _ACTING = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-"""Unicode's kinds that steer a terminal, turn the direction of text, or have no glyph of their own."""
+"""Unicode categories of characters that control a terminal, change the direction of text, or have no glyph."""
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 """Variation selectors: each chooses a glyph of the character before it."""
 _BLANK = re.compile(rf"[{_SELECTORS}\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0]")
-"""Characters of other kinds that show nothing: letters that fill, joiners, selectors."""
+"""Invisible characters of other categories: fillers, joiners, selectors."""
 _SELECTOR = re.compile(f"[{_SELECTORS}]")
 _JOINER = "\u200d"
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 """Colours that libraries write into their messages."""
 _WELL_SAID = (OSError, ValueError, RuntimeError)
-"""Exceptions whose messages are sentences; of others, such as KeyError, the name says more than the message."""
+"""Exceptions whose messages are sentences. For others, such as KeyError, the name is shown too."""
 
 
 def visible(text: str, limit: int | None = None) -> str:
-    """The text in one line, with every character that acts on a terminal or can't be seen shown as a mark.
+    """The text in one line, with a mark for every control or invisible character.
 
-    Accents, CJK and emoji stay as they are. More than `limit` characters are cut, and an ellipsis says so. Apply it
-    where such text enters, so that it can be shown, written and exported without another thought.
+    Accents, CJK and emoji do not change. Text longer than `limit` characters is cut and ends with an ellipsis. Call it
+    where foreign text enters the program, so that no later code needs to.
     """
     if text.isascii() and text.isprintable():
         return text if limit is None or len(text) <= limit else f"{text[: max(0, limit - 1)]}…"
@@ -40,9 +40,9 @@ def visible(text: str, limit: int | None = None) -> str:
 
 
 def said(problem: BaseException, limit: int = 600) -> str:
-    """What a library's exception says, as one sentence: whole if it is short, else its beginning and its end.
+    """The message of a library's exception as one sentence; of a long message, its beginning and its end.
 
-    The line that says what is wrong may be the first or the last, so both stay.
+    The important line may be the first or the last, so both are kept.
     """
     lines = _STYLE.sub("", str(problem)).splitlines()
     text = visible(" ".join(filter(None, map(str.strip, lines))))
@@ -56,7 +56,7 @@ def said(problem: BaseException, limit: int = 600) -> str:
 
 
 def mark(character: str) -> str:
-    """What stands for a single character: itself, or a mark if it acts or can't be seen."""
+    """The character itself, or a mark if it is a control or invisible character."""
     if character in _PICTURES:
         return _PICTURES[character]
     code = ord(character)
@@ -69,7 +69,7 @@ def mark(character: str) -> str:
 
 
 def _pieces(text: str) -> list[str]:
-    """Marks character by character, but for selectors and joiners where emoji and CJK have them."""
+    """The text with marks, character by character; selectors and joiners stay if they are part of emoji or CJK."""
     return [
         character if " " <= character <= "~" or _belongs(text, at) else mark(character)
         for at, character in enumerate(text)
@@ -77,7 +77,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _belongs(text: str, at: int) -> bool:
-    """Is this a selector or a joiner where it has a use?"""
+    """Is this a selector or a joiner that belongs to the characters beside it?"""
     if _SELECTOR.match(text[at]):
         return _has_glyph(text, at - 1)
     return text[at] == _JOINER and _is_pictured(text, at - 1) and _is_pictured(text, at + 1)
@@ -88,5 +88,5 @@ def _has_glyph(text: str, at: int) -> bool:
 
 
 def _is_pictured(text: str, at: int) -> bool:
-    """A picture, or what is allowed between a picture and a joiner."""
+    """Is it a pictograph, or a character that may be between a pictograph and a joiner?"""
     return 0 <= at < len(text) and (unicodedata.category(text[at]) in ("So", "Sk") or text[at] == "\ufe0f")

@@ -1,4 +1,4 @@
-"""What a run was: both models, the prune setting and what it really removed, and how the run was set up."""
+"""The header of a run: both models, the prune setting and the measured removal, and the run's settings."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from probes.schema.settings import RunSettings
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One model, as far as a reader of a recording needs to know it."""
+    """The description of one model in a recording."""
 
     name: str
     """Short, for titles: "SmolLM2-135M-Instruct"."""
     spec: str
-    """As the person named it: "demo", a hub id, a folder, a .gguf file."""
+    """The name that the person gave: "demo", a hub id, a folder, a .gguf file."""
     revision: str
-    """The hub commit, or "" where there is none."""
+    """The hub commit, or "" if there is none."""
     fingerprint: str
-    """SHA-256 over the names, shapes, dtypes and bytes of the weights, hex; "" where it was not taken."""
+    """SHA-256 over the names, shapes, dtypes and bytes of the weights, hex; "" if it was not computed."""
     architecture: str
     """The transformers class: "LlamaForCausalLM"."""
     layers: Layers
@@ -43,7 +43,7 @@ class Calibration:
     """Tokens a sample."""
     seed: int | None
     sha256: str
-    """Of the token ids, so that two calibrations can be told apart."""
+    """SHA-256 of the token ids, hex; it identifies the calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class MatrixReport:
     """Its module path: "model.layers.3.mlp.up_proj"."""
     layer: Layers
     sublayer: str
-    """"attn", "mlp", or "" for one that belongs to neither."""
+    """"attn", "mlp", or "" if it belongs to neither."""
     rows: Natural
     columns: Natural
     zeros: Natural
     patterns: tuple[str, ...] = ()
-    """The N:M patterns that every group of neighbours along its inputs obeys: "2:4", "4:8", "1:4"; measured where
-    the model was made elsewhere."""
+    """The N:M patterns that every group of neighbours along its inputs obeys: "2:4", "4:8", "1:4"; measured for models
+    made elsewhere."""
 
     @property
     def part(self) -> Part:
@@ -79,22 +79,22 @@ class MatrixReport:
 
 @dataclass(frozen=True, slots=True)
 class TensorReport:
-    """One tensor of the second model that is not the dense model's, measured where the model was made elsewhere."""
+    """One tensor that differs from the dense model's; measured for models made elsewhere."""
 
     name: str
     """Its name in the second model."""
     relative: Bounded | None
-    """‖w' - w‖₂ / ‖w‖₂ against the dense tensor; None where there is none of this shape, or it can't be read."""
+    """‖w' - w‖₂ / ‖w‖₂ against the dense tensor; None if there is none of this shape, or it can't be read."""
     largest: Bounded | None
     """max |w' - w|."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneReport:
-    """What was really removed, counted in the weights and not taken from the setting."""
+    """The measured removal, counted in the weights and not taken from the setting."""
 
     setting: str
-    """"" where the second model was made elsewhere."""
+    """"" if the second model was made elsewhere."""
     zeroed: Natural
     """Zeros in the targeted matrices now."""
     targeted: Natural
@@ -108,23 +108,23 @@ class PruneReport:
     calibration: Calibration | None = None
     matrices: tuple[MatrixReport, ...] = ()
     notes: tuple[str, ...] = ()
-    """Facts in sentences: a reused calibration, a matrix that could not be reached."""
+    """Sentences about facts: a reused calibration, a matrix that could not be pruned."""
     warnings: tuple[str, ...] = ()
-    """Sentences that nobody may miss: the second model is the dense one."""
+    """Sentences that must be shown, for example that both models are identical."""
     compared: Natural | None = None
-    """Tensors of the second model that were held against the dense model's; None where it was made here."""
+    """Tensors of the second model that were compared with the dense model's; None if it was made here."""
     tensors: tuple[TensorReport, ...] = ()
-    """Those of them that differ; all others are identical."""
+    """The compared tensors that differ; all others are identical."""
     shape: str = ""
-    """How the second model is smaller: "24 of 30 layers", "narrower"; "" where it is not."""
+    """How the second model is smaller: "24 of 30 layers", "narrower"; "" if it is not."""
     zeroed_before: Natural = 0
-    """Of the zeros, those that stand in the dense model too: nobody removed them."""
+    """The zeros that are in the dense model too, so pruning did not make them."""
     in_layers: Natural = 0
-    """All weights of the layers, experts and routers included; 0 if pruning here reaches all of them."""
+    """All weights of the layers, including experts and routers; 0 if all of them can be pruned one by one."""
 
     @property
     def dropped_parts(self) -> tuple[Part, ...]:
-        """`dropped` as values, without any that this version does not know."""
+        """`dropped` as values, without those that this version does not know."""
         parts = []
         for text in self.dropped:
             with suppress(ValueError):
@@ -135,7 +135,7 @@ class PruneReport:
     def summary(self) -> str:
         """One line for a title: "50.0 % of 106.2 M zeroed, 4 attn dropped"."""
         parts = [self.shape] if self.shape else []
-        # A dense model has a few zeros too: beside a comparison, less than what would be shown is left out.
+        # Dense models have a few zeros too: after a comparison, a share that would be shown as 0.0 % is left out.
         if self.targeted and (self.compared is None or self.zeroed / self.targeted >= 0.0005):
             parts.append(f"{100 * self.zeroed / self.targeted:.1f} % of {self.targeted / 1e6:.1f} M zeroed")
             if self.zeroed_before / self.targeted >= 0.0005:
@@ -155,7 +155,7 @@ class PruneReport:
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """Everything that is known before the first step."""
+    """Everything about a run that is known before its first step."""
 
     dense: ModelInfo
     pruned: ModelInfo
@@ -163,7 +163,7 @@ class RunHeader:
     """None in recordings of models made elsewhere by versions that did not measure them."""
     settings: RunSettings
     prompt_text: str
-    """What the models really read: the prompt after the chat template."""
+    """The text that the models read: the prompt after the chat template."""
     prompt_ids: tuple[int, ...] = ()
     text_ids: tuple[int, ...] = ()
     """The tokens of the text to score, as they follow the prompt; empty unless a text is followed."""
@@ -172,19 +172,19 @@ class RunHeader:
     started: str = ""
     """ISO 8601, UTC."""
     notes: tuple[str, ...] = ()
-    """Facts about this run in sentences: how the two models are compared, what the prompt's template holds."""
+    """Sentences about this run: how the models are compared, and properties of the chat template."""
     warnings: tuple[str, ...] = ()
-    """Sentences that nobody may miss, because the figures mean something else without them."""
+    """Sentences that must be shown, because the figures are misleading without them."""
 
     @property
     def limit(self) -> int:
-        """How many steps the run takes unless it ends before: those asked for, of a text no more than it has tokens."""
+        """The most steps of the run: the number in the settings, and for a text at most its tokens."""
         longest = self.settings.longest
         return min(longest, len(self.text_ids)) if self.text_ids else longest
 
     @property
     def title(self) -> str:
-        """What stands between the two names on the screen: the setting, or the second model's name."""
+        """The second model's name in titles: its setting, or its own name if it was made elsewhere."""
         return self.prune.setting if self.prune and self.prune.setting else self.pruned.name
 
     @property

@@ -1,4 +1,4 @@
-"""The known name that a person may have meant."""
+"""Suggests the known name that a person may have meant."""
 
 from __future__ import annotations
 

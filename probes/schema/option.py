@@ -1,4 +1,4 @@
-"""The sentence that explains a field which people set, kept beside the field: the command line shows it."""
+"""Describes a field as a command-line option, in the field's metadata."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ class Option:
 
     help: str
     shown_default: str = ""
-    """The default in words; "" shows the field's own if it says something."""
+    """The default in words; "" shows the field's own default, if that is useful."""
     name: str = ""
-    """Another name than the field's."""
+    """The option's name, if it is not the field's."""
     aliases: tuple[str, ...] = ()
     """Older names, which still work and which the help leaves out."""
     least: int | None = None
     may_be_empty: bool = False
-    """Has an empty text a meaning here? Elsewhere it comes from a variable of the shell that is not set."""
+    """Does an empty text have a meaning? For other options it usually comes from an unset shell variable."""
 
 
 def described(
-    help: str,  # noqa: A002 - what it is called everywhere
+    help: str,  # noqa: A002 - its usual name
     *,
     shown_default: str = "",
     name: str = "",
@@ -32,11 +32,11 @@ def described(
     least: int | None = None,
     may_be_empty: bool = False,
 ) -> dict[str, Option]:
-    """The metadata of a field that people set."""
+    """The metadata of a field that is an option."""
     return {_KEY: Option(help, shown_default, name, aliases, least, may_be_empty)}
 
 
 def option_of(field: Field[object]) -> Option | None:
-    """How this field is set; None if people do not set it by itself."""
+    """The option of this field; None if it is not an option."""
     found = field.metadata.get(_KEY)
     return found if isinstance(found, Option) else None

@@ -1,4 +1,4 @@
-"""A sublayer or a whole block as a value. Its text, "attn 20", is only for people and files."""
+"""A sublayer or a whole block as a value. Its text, such as "attn 20", is for people and files only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Part:
     """One attention, one MLP, or one whole block. Parts sort by kind, then by layer."""
 
     kind: str
-    """"attn", "mlp" or "block"; "mixer" or "" for what is neither and is never dropped."""
+    """"attn", "mlp" or "block"; "mixer" or "" for modules that are never dropped."""
     layer: int
     """Counted from 0."""
 

@@ -1,7 +1,7 @@
 """Prune settings as text: `METHOD:AMOUNT[@TARGETS]`, joined by `+`, read left to right. Free of torch.
 
-The same text is the command-line option, the screen's title and the recording's header. A file name that holds one of
-the grammar's own characters is quoted: `magnitude:table="a+b.txt"`.
+The same text is the command-line option, the screen's title and the recording's header. A file name with a character of
+the grammar is quoted: `magnitude:table="a+b.txt"`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SETTING_EXAMPLES = "wanda:0.5, magnitude:2:4@mlp, sparsegpt:0.5@layers=8-21, dro
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The matrices or layers that a part applies to. Whatever is not named is not limited."""
+    """The matrices or layers that a part applies to. An empty field does not limit them."""
 
     sublayer: str = ""
     """"attn", "mlp", or "" for both."""
@@ -65,7 +65,7 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class SettingPart:
-    """One method, how much of it, and where."""
+    """One method, its amount, and its targets."""
 
     method: Method
     amount: Amount | None
@@ -87,7 +87,7 @@ class SettingPart:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Parts, read left to right. If two apply to the same matrix, the later one counts."""
+    """A prune setting: its parts, read left to right. If two parts apply to one matrix, the later one counts."""
 
     parts: tuple[SettingPart, ...]
 

@@ -38,7 +38,7 @@ class LogitFigures:
     cos: Cosine
     """The raw cosine, as the paper has it; a constant added to all logits changes it."""
     cos_centred: Cosine
-    """Cosine after each vector's mean is taken away; softmax sees this one."""
+    """Cosine after each vector's mean is subtracted; only this one affects the softmax."""
     l2: NonNegative
     rms: NonNegative
     rms_centred: NonNegative
@@ -70,10 +70,10 @@ class ProbabilityFigures:
     cos_estimate: NonNegative
     """Theorem 2's local estimate of 1 - cos."""
     rank_dense_in_pruned: Place
-    """Rank of the dense model's most likely token in `q`; 1 is first, and of equals the smaller id is."""
+    """Rank of the dense model's most likely token in `q`, from 1; of equal ones, the smaller id comes first."""
     rank_pruned_in_dense: Place
     topk_overlap: Share
-    """Share of the dense model's top k that is in the pruned model's, in [0, 1]."""
+    """Share of the dense model's top k that is in the pruned model's top k, in [0, 1]."""
 
 
 Side = Literal["dense", "pruned"]
@@ -82,29 +82,29 @@ Side = Literal["dense", "pruned"]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One token and how likely each model finds it."""
+    """One token and its probability in each model."""
 
     token_id: Natural
     token: TokenString
-    """The token alone, as text; may be half a character or hold control characters."""
+    """The token alone, as text; it may be half a character or contain control characters."""
     p: Share
     q: Share
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The token that was appended to a context, and what it added to the text."""
+    """The token that was appended to a context, and the text that it added."""
 
     token_id: Natural
     token: TokenString
     p: Share
     q: Share
     text: TokenString
-    """What the text grew by; empty while a character is incomplete, the whole character once it is."""
+    """The added text; empty while a character is incomplete, then the whole character."""
     forced: bool = False
-    """True where a person forced the token instead of letting a model choose."""
+    """True if a person forced the token instead of letting a model choose."""
     end: bool = False
-    """True where this token ends the text."""
+    """True if this token ends the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class TopToken:
     rank_dense: Place
     rank_pruned: Place
     kl_share: Bounded
-    """This token's summand of KL(p‖q) divided by the KL; summands can be negative. 0 where the KL is 0."""
+    """This token's summand of KL(p‖q) divided by the KL; summands can be negative. 0 if the KL is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What has accumulated up to and including this step.
+    """The accumulated figures up to and including this step.
 
-    Survival and the log ratio are of one text under two models, so in `free` they are taken on the shared
-    (dense) context; `kl` is of each model on its own context and `kl_shared` of the shared one. Elsewhere both agree.
+    Survival and the log ratio compare two models on one text, so in `free` they are taken on the shared (dense)
+    context. `kl` is of each model on its own context, `kl_shared` of both on the shared one; outside `free` they are
+    equal.
     """
 
     kl: NonNegative
@@ -150,9 +151,9 @@ class Sums:
     agree_rate: Share
     """Share of the compared steps so far with the same most likely token."""
     first_split: Place | None
-    """The first step at which the two choices differed; None while they never did."""
+    """The first step at which the two choices differed; None if they never did."""
     nll_dense: NonNegative | None = None
-    """Σ -log p(y) of the tokens taken on the shared context, in nats; None in recordings that did not keep it."""
+    """Σ -log p(y) of the tokens taken on the shared context, in nats; None in recordings without it."""
     nll_pruned: NonNegative | None = None
     """Σ -log q(y) of the same tokens."""
 
@@ -173,25 +174,25 @@ class StepRecord:
 
     step: Place
     dense: Choice | None
-    """The dense model's own choice; None once it has ended (`free`) or where it is invalid."""
+    """The dense model's own choice; None if its text has ended (`free`) or it is invalid."""
     pruned: Choice | None
     taken: Taken | None
-    """What was appended to the dense context (the shared one, except in `free`); None once that has ended."""
+    """The token appended to the dense context (the shared one, except in `free`); None if its text has ended."""
     taken_pruned: Taken | None
-    """What was appended to the pruned model's own context (`free`); None elsewhere or when ended."""
+    """The token appended to the pruned model's own context (`free`); None in other modes, or if its text has ended."""
     same_context: bool
     """True while both models saw the same tokens before this step."""
     agree: bool | None
-    """Would greedy decoding take the same token of both? None where there is nothing to compare."""
+    """Do both models have the same most likely token? None if there is nothing to compare."""
     own: Comparison | None
-    """Each model on its own context. None unless both were writing."""
+    """Each model on its own context. None unless both were generating."""
     shared: Comparison | None
-    """Both models on the shared context, which is the dense model's. While both have read the same tokens, it is `own`
-    whatever is given here."""
+    """Both models on the shared context, which is the dense model's. While both have read the same tokens it is always
+    `own`, even if another value is given."""
     sum: Sums
     invalid: Invalid | None = None
     tied: tuple[Side, ...] = ()
-    """The models ("dense", "pruned") of which several tokens have the largest logit: the first of them counts as the
+    """The models ("dense", "pruned") in which several tokens have the largest logit. The first of these counts as the
     likeliest, so `agree` and the choices depend on their ids."""
 
     def __post_init__(self) -> None:
@@ -205,7 +206,7 @@ class StepRecord:
 
     @property
     def diverges(self) -> bool:
-        """True if the texts differ from this step on: the same tokens before it, and different ones taken."""
+        """True if the texts differ from this step on: the same tokens before it, and different tokens at it."""
         taken, other = self.taken, self.taken_pruned
         return self.same_context and taken is not None and other is not None and taken.token_id != other.token_id
 

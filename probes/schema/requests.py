@@ -1,4 +1,4 @@
-"""The requests to a source of steps, as plain data: each has an id, which the events that answer it carry."""
+"""The requests to a source of steps, as plain data. Each has an id, which the events that answer it carry."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _next_id = count(1).__next__
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """Something that is asked of a source."""
+    """A request to a source."""
 
     id: int = field(default_factory=_next_id, compare=False)
-    """Its number; a request that is made later has a larger one. Two that ask for the same are equal."""
+    """Its number; later requests have larger ones. Requests that differ only in it are equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step(_Asked):
-    """Releases one step of the current branch, from read-ahead if it is there already."""
+    """Releases one step of the current branch, at once if it was read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Run(_Asked):
 
 @dataclass(frozen=True, slots=True)
 class Pause(_Asked):
-    """Pauses the run, and drops a `Run` that was asked for before and has not begun."""
+    """Pauses the run, and cancels an earlier `Run` that has not begun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel(_Asked):
-    """Stops slow work; what was there before stays."""
+    """Stops slow work; everything from before stays."""
 
     request: int = 0
     """The id of the request to stop; 0 stops the download, load or calibration that the run waits for."""
@@ -53,7 +53,7 @@ class Cancel(_Asked):
 class Fork(_Asked):
     """Opens a branch at a step with a token forced on the dense context, the pruned one, or both.
 
-    If both share a context a single token is forced on it, whichever of the two is given.
+    If both models share a context, the given token is forced on it.
     """
 
     step: int
@@ -84,7 +84,7 @@ class Prune(_Asked):
 
 @dataclass(frozen=True, slots=True)
 class Rank(_Asked):
-    """Ranks what can be dropped by how much it changes the residual stream, beside stepping.
+    """Ranks the droppable parts by how much they change the residual stream, while stepping goes on.
 
     Answered by `WorkProgressed` and one `Explained` whose rows are called "importance", least important first.
     """
@@ -97,21 +97,21 @@ class Rank(_Asked):
 
 @dataclass(frozen=True, slots=True)
 class PlayAt(_Asked):
-    """Plays at another speed, in steps a second; None is as fast as they were measured."""
+    """Plays at another speed, in steps a second; None is the measured speed."""
 
     speed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat(_Asked):
-    """Begins again at the end of the recording, or stops there."""
+    """Sets whether playback begins again at the end of the recording."""
 
     on: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ToEnd(_Asked):
-    """Shows all that is left of the recorded run at once."""
+    """Shows the rest of the recorded run at once."""
 
 
 @dataclass(frozen=True, slots=True)

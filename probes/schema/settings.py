@@ -29,10 +29,10 @@ STEPS = 128
 """The default length of the longest run, in steps."""
 
 _HALF = re.compile("[\ud800-\udfff]")
-"""Half a surrogate pair. Python makes one of a byte that is not UTF-8, and no tokenizer reads it."""
+"""Half a surrogate pair: Python decodes a byte that is not UTF-8 to one, and no tokenizer accepts it."""
 
 LEAST_TEMPERATURE = 1e-6
-"""Below it, logits divided by the temperature have no digits left for their differences."""
+"""Below it, logits divided by the temperature are too large to keep their differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Everything that decides the figures of a run, apart from the two models."""
+    """Everything that determines the figures of a run, except the two models."""
 
     prompt: str = field(
         metadata=described(
@@ -89,7 +89,7 @@ class RunSettings:
             may_be_empty=True,
         )
     )
-    """May be empty if a text is scored: then nothing but the text is read."""
+    """May be empty if a text is scored: then only the text is read."""
     raw: bool = field(default=False, metadata=described("Send the prompt as it is, without a chat template."))
     follow: Follow = field(
         default=Follow.DENSE,
@@ -125,7 +125,7 @@ class RunSettings:
         for name, text in (("prompt", self.prompt), ("text", self.text)):
             if not text.isascii() and _HALF.search(text):
                 raise BadInput(
-                    f"{name.capitalize()} is no text",
+                    f"{name.capitalize()} is not text",
                     f"The {name} holds bytes that are not UTF-8.",
                     "Convert it to UTF-8, or leave those bytes out.",
                 )
@@ -141,12 +141,12 @@ class RunSettings:
             raise BadInput("Top", f"{self.top} tokens can't be kept.", "Use 1 or more.")
         if self.follow is Follow.TEXT and not self.text:
             raise BadInput(
-                "No text", "Following a text needs the text.", "Give it (--text), or choose another context."
+                "No text", "--follow text needs a text to score.", "Give it with --text, or choose another context."
             )
 
     @property
     def longest(self) -> int:
-        """The length of the longest run, in steps; a text has its own end."""
+        """The most steps of a run; for a text, unlimited unless `steps` is set."""
         return self.steps or (sys.maxsize if self.follow is Follow.TEXT else STEPS)
 
     @property

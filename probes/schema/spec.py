@@ -1,4 +1,4 @@
-"""Which two models a person asks for and how they are loaded, as plain data; torch-free, so that bad options are
+"""The two models that a person asks for and how they are loaded, as plain data. Free of torch, so that bad options are
 refused at once."""
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LOAD_DEFAULTS = LoadOptions()
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSpec:
-    """The calibration text. "" is the dense model's own writing; 0 and None take the defaults."""
+    """The calibration data. The source "" is text that the dense model writes; 0 and None mean the defaults."""
 
     source: str = field(
         default="",
@@ -79,12 +79,12 @@ class CalibrationSpec:
 
 
 OWN_TEXT = CalibrationSpec()
-"""The default: what the dense model writes itself."""
+"""The default: text that the dense model writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairSpec:
-    """The two models. The second is `pruned` (made elsewhere) or made here from the dense one by `prune`."""
+    """The two models. The second is `pruned`, made elsewhere, or the dense model pruned here by `prune`."""
 
     dense: str = field(default="demo", metadata=described("The dense model: demo, a hub id, a folder or a .gguf file."))
     pruned: str = field(default="", metadata=described("A second model, which was pruned elsewhere."))

@@ -1,7 +1,7 @@
 """The figures that accumulate over steps: the running sums of a record, and the summary of a stretch of records.
 
-Survival and likelihood are of one text under two models, so they are taken on the shared context (the dense
-model's, in `free`); agreement and the split are of the two models' choices as a person sees them.
+Survival and likelihood compare two models on one text, so they are taken on the shared context (the dense model's, in
+`free`). Agreement and the split compare the two models' own choices.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Accumulator:
         self.nll_dense = 0.0
         self.nll_pruned = 0.0
         self.log_survival = 0.0
-        """Σ ln(1 - TV); -inf once the two distributions shared nothing."""
+        """Σ ln(1 - TV); -inf after a step at which no token was possible for both models."""
         self.compared = 0
         self.agreed = 0
         self.first_split: int | None = None
         self._last = 0
-        """The latest record's step, while the records are a path from its first step on; then -1."""
+        """The latest record's step while the records are a path from step 1; -1 if they are not."""
 
     @property
     def sums(self) -> Sums:
@@ -56,8 +56,8 @@ class Accumulator:
     def add(self, record: StepRecord, exact: tuple[float, float] | None = None) -> Sums:
         """The sums up to and including this step.
 
-        `exact` is -log p(y) and -log q(y) as the logits give them. Without it, a path's own sums say what they had come
-        to; of other records they are formed from the two probabilities, which may be too small for numbers.
+        `exact` is -log p(y) and -log q(y), computed from logits. Without it, a path's recorded sums are used; for other
+        records they are computed from the two probabilities, which may underflow to 0.
         """
         own, shared, taken = record.own, record.shared, record.taken
         follows = record.step == self._last + 1 and not record.missing
@@ -119,7 +119,7 @@ class Summary:
 
     steps: int
     compared: int
-    """Steps at which both models were writing and valid."""
+    """Steps at which both models were generating and valid."""
     invalid: int
     """Steps at which a model computed NaN or infinity; they are in no sum."""
     kl_sum: float
@@ -129,9 +129,9 @@ class Summary:
     kl_shared: Spread | None
     log_ratio: float
     perplexity_ratio: float
-    """exp of the mean of log p(y) - log q(y): above 1 the pruned model finds the text less likely."""
+    """exp of the mean of log p(y) - log q(y): above 1, the text is less likely under the pruned model."""
     scored: int
-    """Tokens taken on the shared context that both models gave a probability; the perplexities are means over them."""
+    """Tokens taken on the shared context with a probability in both models; the perplexities are means over them."""
     nll_dense: float
     """Σ -log p(y) of those tokens, in nats."""
     nll_pruned: float
@@ -142,7 +142,7 @@ class Summary:
     survival: float
     log_survival: float
     half_life: float | None
-    """Tokens in which survival halves, at the mean rate so far; None while it has not fallen."""
+    """Tokens in which survival halves, at the mean rate so far; None if it has not fallen."""
     agree_rate: float
     longest_agreement: int
     """Longest run of steps with the same most likely token."""
@@ -150,14 +150,14 @@ class Summary:
     rms_p_minus_q: float
     """Root mean square of p(y) - q(y) of the tokens taken on the shared context."""
     kl_shared_both: float
-    """Σ KL on the shared context over the steps at which both models write, which are those of `kl_sum`; that of
-    `kl_shared_sum` goes on to the end of the dense text."""
+    """Σ KL on the shared context over the steps of `kl_sum`, at which both models are generating; `kl_shared_sum`
+    continues to the end of the dense text."""
     drift: float
     """`kl_sum` less `kl_shared_both`, in nats: the effect of the contexts having diverged."""
 
 
 class Tally:
-    """The summary of a growing path, kept up step by step so that ten thousand steps cost no more than ten."""
+    """The summary of a growing path, updated with each step, so that its cost does not grow with the path."""
 
     def __init__(self) -> None:
         self._state = Accumulator()
@@ -190,7 +190,7 @@ class Tally:
             self._longest = max(self._longest, self._run)
 
     def summary(self) -> Summary:
-        """The steps so far."""
+        """The summary of the steps so far."""
         state = self._state
         half_life = None
         if state.log_survival < 0:
@@ -232,7 +232,7 @@ def summarise(records: Sequence[StepRecord]) -> Summary:
 
 
 def _spread(ordered: Sequence[float], total: float) -> Spread | None:
-    """Mean, quantiles and maximum of sorted values that add up to `total`; None of no values."""
+    """Mean, quantiles and maximum of sorted values with the sum `total`; None if there are no values."""
     if not ordered:
         return None
     return Spread(

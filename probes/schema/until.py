@@ -1,8 +1,7 @@
 """Run-until conditions: read from text, and tested after each step.
 
-A figure's name means that figure: `sum.kl>20` tests `sum.kl` of the JSON, each model on its own context, and
-`sum.kl_shared>20` the sum on the shared one. `kl` is short for `shared.p.kl`, `ΣKL` for `sum.kl_shared` and
-`survival` for `sum.survival`.
+A full name is that of the JSON: `sum.kl>20` tests the sum with each model on its own context, and `sum.kl_shared>20`
+the sum on the shared one. `kl` is short for `shared.p.kl`, `ΣKL` for `sum.kl_shared` and `survival` for `sum.survival`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from probes.schema.nearest import did_you_mean
 from probes.schema.record import StepRecord
 
 UNTIL_GRAMMAR = "split, diverge, kl>2, sum.kl>10, h.cos<0.9, survival<0.01, loop, eos, token=TEXT, steps=20"
-"""One of each, for help texts; a bound takes any figure of a step by its full name."""
+"""An example of each condition, for help texts; a bound takes any figure of a step by its full name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +28,15 @@ class Met:
     condition: str
     """As `UNTIL_GRAMMAR` writes it."""
     step: Natural
-    """After which step."""
+    """The step after which it is met."""
     value: Bounded | None = None
     """The figure that passed the bound."""
     tokens: tuple[str, ...] = ()
     """The two choices that differ, or the token that was taken."""
     side: str = ""
-    """The model whose own text repeats itself: "dense" or "pruned"; "" if they read one text."""
+    """The model whose own text repeats itself: "dense" or "pruned"; "" if both read one text."""
     period: Natural = 0
-    """How many of its last tokens a text repeats."""
+    """The length of the repeated sequence in tokens."""
 
 
 class Until(Protocol):
@@ -98,7 +97,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Either text repeats itself: the same tokens, at least `least` in all, three times or more in a row."""
+    """Either text repeats itself: a sequence occurs three times or more in a row, with at least `least` tokens in
+    all."""
 
     least: int = 12
 
@@ -161,7 +161,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A number of further steps; `start` is how many there were when the run was resumed."""
+    """A number of further steps; `start` is the number of steps when the run was resumed."""
 
     count: int
     start: int = 0
@@ -175,7 +175,7 @@ class Steps:
 
 _BOUND = re.compile(r"(\S+?)\s*([<>])\s*(\S+)$")
 _SHORT = {"kl": ("shared.p.kl", ">"), "ΣKL": ("sum.kl_shared", ">"), "survival": ("sum.survival", "<")}
-"""Short names with their figures, and the one sign that makes sense."""
+"""Short names with their figures, and the only sign that each takes."""
 _EVENTS: dict[str, Until] = {str(one): one for one in (Split(), Diverge(), Loop(), End())}
 
 
@@ -210,7 +210,7 @@ def parse_until(text: str, start: int = 0) -> Until:
 
 
 def unescaped(text: str) -> str:
-    """Text in which a line break and a tab may have been typed as \\n and \\t, and a backslash as two."""
+    """Text with \\n, \\t and two backslashes replaced by a line break, a tab and one backslash."""
     return _ESCAPE.sub(lambda found: {"n": "\n", "t": "\t", "\\": "\\"}[found[1]], text)
 
 
@@ -218,7 +218,7 @@ _ESCAPE = re.compile(r"\\([nt\\])")
 
 
 def escape(text: str) -> str:
-    """Text as `unescaped` reads it."""
+    """The text with escapes that `unescaped` reads."""
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
 
 

@@ -98,7 +98,7 @@ def test_a_byte_order_mark_hides_no_header(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"", "empty"), (b"Dear diary\n", "no line is part of a recorded run"), (b"\n" * 99, "no line is part of a recorded run")],
+    [(b"", "empty"), (b"Dear diary\n", "no line of a recorded run"), (b"\n" * 99, "no line of a recorded run")],
 )
 def test_what_is_no_recording_is_listed_as_such(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "other.jsonl"

@@ -168,8 +168,8 @@ def test_a_run_of_the_next_format_is_read_as_far_as_it_is_understood(tmp_path: P
     session = read(written(tmp_path, b"".join(raw)))
     assert session.last.path == records(events)[:4]
     assert session.notes == [
-        f"The recording is in format {FORMAT + 1}, of a newer phier; this one reads format {FORMAT} and shows what it "
-        "knows.",
+        f"The recording is in format {FORMAT + 1}, of a newer version of phier. This version reads format "
+        f"{FORMAT} and shows what it knows.",
         "1 line of a kind that this version does not know (hologram).",
     ]
 
