@@ -101,9 +101,7 @@ def _plain(twin: Twin) -> PreTrainedModel:
     dropped sublayers output zeros."""
     dense, anatomy, state = twin.dense, twin.anatomy, twin.state
     if how := quantised.quantised_format(dense):
-        raise BadInput(
-            "Can't save", f"The dense model is quantised ({how}).", "Prune the model before it was quantised."
-        )
+        raise BadInput("Can't save", f"The dense model is quantised ({how}).", "Prune the unquantised model.")
     if any(parameter.is_meta for parameter in dense.parameters()):
         raise BadInput(
             "Can't save", "A device map keeps weights of the dense model off the device.", "Load without --device-map."

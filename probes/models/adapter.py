@@ -37,7 +37,7 @@ def refuse_adapter_alone(folder: Path, name: str) -> None:
     weights = [path for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)]
     if (folder / _CONFIG).exists() and not any(is_weights(path) for path in weights):
         raise BadInput(
-            "An adapter alone",
+            "Adapter without a model",
             f"{name} is an adapter of {_base(folder)} and has no weights of its own.",
             "Merge it into that model first (merge_and_unload in peft), save the result, and name that folder.",
         )

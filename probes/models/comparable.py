@@ -44,8 +44,8 @@ def check_comparable(dense: Loaded, pruned: Loaded) -> Common:
     if a.hidden != b.hidden:
         raise BadInput(
             "Widths differ",
-            f"The hidden states of {a.name} and {b.name} are {a.hidden:,} and {b.hidden:,} wide, so there is no angle "
-            "between them.",
+            f"The hidden states of {a.name} and {b.name} are {a.hidden:,} and {b.hidden:,} wide, so the angle "
+            "between them is undefined.",
             "Choose a pruned model with the same hidden size; it may have fewer layers, heads or neurons.",
         )
     answered = min(a.vocabulary, b.vocabulary)

@@ -25,9 +25,9 @@ _COUNTED = re.compile(
 _REPEATED = re.compile(r"\w*(layers?|blocks?|experts?|depth)")
 """Keys that count modules which are built one by one, each with its own tensors."""
 _FEW = 1024
-"""So many modules are built at once, so the number is not checked against the files."""
+"""Counts up to this are not checked against the files, because so few modules are built fast."""
 _SMALL = 10_000_000
-"""So many parameters fit into any memory, so the number is not checked against the files."""
+"""Models of up to so many parameters are not checked against the files, because they fit into any memory."""
 
 
 def read_configuration(
@@ -67,7 +67,7 @@ def _check_numbers(found: Mapping[str, object], file: str, tensors: int, size: i
         if value > most:
             raise BadInput(
                 "Wrong configuration",
-                f"{file} says {key}: {visible(str(value), 40)}, and the weights are {held or f'{size:,} bytes'}.",
+                f"{file} says {key}: {visible(str(value), 40)}, but the weights are {held or f'{size:,} bytes'}.",
                 "Correct the file, or download it again.",
             )
 
@@ -85,7 +85,7 @@ def _check_whole(config: PreTrainedConfig, file: str, size: int, remote_code: bo
     if parameters > max(_SMALL, 8 * size):
         raise BadInput(
             "Wrong configuration",
-            f"{file} describes a model of {parameters:,} parameters, and the weights are {size:,} bytes.",
+            f"{file} describes a model of {parameters:,} parameters, but the weights are {size:,} bytes.",
             "Correct the file, or download it again.",
         )
 

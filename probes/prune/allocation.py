@@ -58,7 +58,7 @@ def check_targets(
     meant = [matrix for matrix in matrices if targets.has(matrix.name, matrix.layer, matrix.sublayer)]
     missing = [name for name in targets.names if not any(_is_named(matrix, name) for matrix in meant)]
     if missing:
-        raise _no_matrix(part, f"names {missing[0]!r}, which is no matrix here", matrices, unreachable)
+        raise _no_matrix(part, f"names {missing[0]!r}, which is not a matrix of the model", matrices, unreachable)
 
 
 def _no_matrix(part: SettingPart, what: str, matrices: Sequence[Matrix], unreachable: Sequence[str]) -> BadInput:

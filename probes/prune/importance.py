@@ -86,7 +86,7 @@ def least_important(twin: Twin, part: SettingPart, samples: Callable[[], Tensor]
     if not 0 < count <= len(there):
         raise BadInput(
             "Nothing to drop" if not count else "Too many to drop",
-            f"{part} asks for {count}, and {len(there)} can be dropped.",
+            f"{part} asks for {count} of {len(there)} that can be dropped.",
             f"Use a number from 1 to {len(there)}." if there else "Choose other layers or another method.",
         )
     if not part.method.iterative:

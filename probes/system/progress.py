@@ -19,7 +19,7 @@ class Work:
 
     progress: Callable[[WorkProgressed], None] | None = None
     cancelled: Callable[[], bool] | None = None
-    """Has somebody stopped the work?"""
+    """Has the person stopped the work?"""
     notes: list[str] = field(default_factory=list)
     """Sentences about how the work was done, for the notes of its result."""
 

@@ -51,7 +51,7 @@ CHEAP = {
     "bench step": "Unknown benchmark 'step'. Did you mean steps?",
     "bench methods --prune magnitude:0.5 --prune wnda:0.5": "Did you mean wanda?",
     "bench --dense models/tny": "Did you mean models/tiny?",
-    "prune --prune wanda:0.5 --out models": "models holds something already",
+    "prune --prune wanda:0.5 --out models": "models is not empty",
     "prune --prune wanda:0.5 --out new --dense models/tny": "Did you mean models/tiny?",
     "inspect ./models/tny": "Did you mean models/tiny?",
     "inspect models/tiny --against models/tny": "Did you mean models/tiny?",

@@ -56,7 +56,7 @@ def test_help_of_run_names_every_option_of_a_run() -> None:
         (["--prune", "wanda"], "needs an amount"),
         (["--prune", "wnda:0.5"], "not a method"),
         (["--pruned", "x", "--prune", "wanda:0.5"], "Give one of the two"),
-        (["--follow", "text"], "needs the text"),
+        (["--follow", "text"], "needs a text to score"),
         (["--text", "x"], "--follow text"),
         (["--follow", "nobody"], "nobody"),
         (["--steps", "0"], "steps"),

@@ -122,7 +122,7 @@ async def test_following_a_text_asks_for_the_text() -> None:
         await press(pilot, "f", "t")
         assert app.focused is not None
         assert app.focused.id == "text"
-        assert "needs the text" in screen_text(app)
+        assert "needs a text to score" in screen_text(app)
         app.screen.query_one("#text", Input).value = "She sold 72."
         await press(pilot, "enter")
         assert (source.settings.follow, source.settings.text) == (Follow.TEXT, "She sold 72.")

@@ -253,7 +253,7 @@ def test_layers_that_resemble_none_of_the_dense_ones_are_not_guessed_at(dense, t
     found = report(dense, save(tmp_path / "made", other, TOKENIZER))
     assert found.dropped == ()
     assert found.shape == "2 of 3 layers"
-    assert any("don't tell which" in note for note in found.notes)
+    assert any("do not show which" in note for note in found.notes)
 
 
 def test_a_narrower_model_is_measured_and_its_shapes_are_told(dense, tmp_path):

