@@ -26,7 +26,7 @@ class Distribution:
         total = self.p.sum(-1, keepdim=True)
         self.p.mul_(1 / total)
         self.log_total = total.log()
-        """log Σ exp((z - largest)/T), (n, 1): what log p lies below (z - largest)/T."""
+        """log Σ exp((z - largest)/T), (n, 1), so that log p = (z - largest)/T - log_total."""
 
     def __len__(self) -> int:
         return len(self.z)

@@ -1,4 +1,4 @@
-"""What the device does of a comparison: sums over the two models' vectors, at all positions together.
+"""Sums of a comparison over the two models' vectors, computed on the device for all positions together.
 
 The figures that are made of these sums are in `spaces`, with the notation. Every sum is (n, 1), in float64.
 
