@@ -50,10 +50,12 @@ def measure_layers(
     sources = (here.own, there.own, here.alone, here.beside_alone)
     readers = (dense, pruned, dense, dense)  # on the same input, nothing differs but the sublayer
     hidden = {kind: torch.stack([source[part] for part in parts]) for kind, source in zip(kinds, sources, strict=True)}
-    logits = {
-        kind: read_out(sublayers, reader.model, hidden[kind])[:, :vocabulary]
-        for kind, reader in zip(kinds, readers, strict=True)
-    }
+    logits: dict[str, Tensor] = {}
+    for kind, reader in zip(kinds, readers, strict=True):
+        if kind == "dense alone" and torch.equal(hidden[kind], hidden["dense"]):  # but where sublayers are parallel
+            logits[kind] = logits["dense"].clone()
+        else:
+            logits[kind] = read_out(sublayers, reader.model, hidden[kind])[:, :vocabulary]
     for kind, output in (("dense", answer), ("pruned", answer_pruned)):
         logits[kind][-1] = output.logits[0, :vocabulary]
 
