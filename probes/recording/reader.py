@@ -85,7 +85,7 @@ class Recording:
                 f"{FORMAT} and shows what it knows."
             )
         if self.headless:
-            found.append("The header can't be read, so the models are unknown.")
+            found.append("The header can't be read, so the models are not known.")
         if self.damaged:
             found.append(self._passed_over())
         if missing := [step for run in self.runs for step in run.missing]:

@@ -222,7 +222,7 @@ def test_nothing_is_compared_with_a_header_that_is_lost(tmp_path: Path) -> None:
         assert found.entries[place].label == "lost"
         assert found.warnings == ()
         assert [note for note in found.notes if "lost" in note] == [
-            "lost.jsonl: The header can't be read, so the models are unknown."
+            "lost.jsonl: The header can't be read, so the models are not known."
         ]
         assert not any("unknown" in note for note in found.notes)
         assert any(note.startswith("Contexts differ: free in") for note in found.notes), "of those that are known"

@@ -406,7 +406,7 @@ def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> N
     assert player.of(Failed) == [
         Failed(
             "Some lines can't be read",
-            f"Line 5 can't be read and is passed over: {damage.value}. Nothing is known of step 3.",
+            f"Line 5 can't be read and is skipped: {damage.value}. Step 3 is missing.",
             "The rest is shown.",
             FailureKind.PARTLY_READ,
         )

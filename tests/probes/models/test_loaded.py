@@ -271,7 +271,7 @@ def test_a_folder_without_weights_is_refused(folder):
         ({"device": "tpu"}, "'tpu' is not a device"),
         ({"device": "cuda:99"}, "no cuda:99"),
         ({"dtype": "int3"}, "'int3' is not a supported dtype"),
-        ({"device": "cpu", "device_map": "auto"}, "not both"),
+        ({"device": "cpu", "device_map": "auto"}, "exclude each other"),
         ({"device_map": "sideways"}, "'sideways' is not a device map"),
     ],
 )

@@ -252,7 +252,7 @@ def test_a_note_says_what_is_slow_and_why(tmp_path):
     parameters = dict(DYNAMIC)
     slow = tiny("llama", rope_parameters=parameters, max_position_embeddings=LIMIT, vocab_size=size)
     assert (
-        "dynamic: beyond 16 tokens its rotary factors change with every token (dynamic NTK), so each step there reads "
+        "dynamic: beyond 16 tokens its rotary factors change with every token (dynamic NTK), so each step reads "
         "the whole context again and takes that long."
     ) in told(slow, tmp_path / "dynamic")
     assert any("beyond 16 tokens it uses other" in note for note in told(phi3(vocab_size=size), tmp_path / "longrope"))

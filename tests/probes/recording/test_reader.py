@@ -141,7 +141,7 @@ def test_without_its_header_a_run_still_has_its_steps(tmp_path: Path, events: li
     session = read(written(tmp_path, b'{"kind":"header","fo\n' + b"".join(lines_of(events)[1:])))
     assert session.last.path == records(events)[:24]
     assert session.last.header.dense.name == "unknown"
-    assert session.notes[0] == "The header can't be read, so the models are unknown."
+    assert session.notes[0] == "The header can't be read, so the models are not known."
 
 
 def test_a_run_whose_header_is_lost_knows_it(tmp_path: Path, events: list[Event]) -> None:

@@ -83,7 +83,7 @@ def test_lines_whose_header_is_lost_are_read_in_either_format(tmp_path: Path) ->
         path = tmp_path / f"{name}.jsonl"
         path.write_bytes(b"\n".join(line.strip() for line in lines[1:]) + b"\n")
         found = read(path)
-        assert found.notes == ["The header can't be read, so the models are unknown."]
+        assert found.notes == ["The header can't be read, so the models are not known."]
         assert found.last.path[-1].sum.kl_shared > 0
 
 
