@@ -50,7 +50,7 @@ def _check_layers(setting: Setting, dense: str, folder: Path | None) -> None:
         if beyond and count is not None:
             raise BadInput(
                 "No such layer",
-                f"{part} names layer {ranges(beyond)}, but {dense} has {count} layers.",
+                f"{part} names layer {ranges(beyond)}, and {dense} has {count} layers.",
                 f"Layers count from 0 to {count - 1}.",
             )
 

@@ -97,7 +97,7 @@ def test_an_upgrade_leaves_a_newer_line_as_it_is() -> None:
 def test_a_format_that_never_was_is_named(version: int, tmp_path: Path) -> None:
     path = tmp_path / "odd.jsonl"
     path.write_bytes(FIRST[0].read_bytes().replace(b'"format":1', b'"format":%d' % version, 1))
-    assert f"Line 1 can't be read and is passed over: its format, {version}, is unknown." in read(path).notes
+    assert f"Line 1 can't be read and is skipped: its format, {version}, is unknown." in read(path).notes
 
 
 def test_a_newer_format_is_named_and_read_as_far_as_it_is_known(tmp_path: Path) -> None:
@@ -105,7 +105,8 @@ def test_a_newer_format_is_named_and_read_as_far_as_it_is_known(tmp_path: Path) 
     path.write_bytes((SHIPPED / "collapse.jsonl").read_bytes().replace(b'"format":2', b'"format":3', 1))
     found = read(path)
     assert found.notes == [
-        "The recording is in format 3, of a newer phier; this one reads format 2 and shows what it knows."
+        "The recording is in format 3, of a newer version of phier. "
+        "This version reads format 2 and shows what it knows."
     ]
     assert found.last.path == read(SHIPPED / "collapse.jsonl").last.path
 
@@ -116,4 +117,4 @@ def test_conditions_that_are_no_text_are_damage(tmp_path: Path) -> None:
     assert resumed["kind"] == "resumed"
     path = tmp_path / "odd.jsonl"
     path.write_bytes(lines[0] + json.dumps({**resumed, "until": [5]}).encode() + b"\n" + b"".join(lines[2:]))
-    assert read(path).notes == ["Line 2 can't be read and is passed over: Expected `str`, got `int` - at `$.until[0]`."]
+    assert read(path).notes == ["Line 2 can't be read and is skipped: Expected `str`, got `int` - at `$.until[0]`."]
