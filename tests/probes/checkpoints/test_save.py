@@ -210,5 +210,5 @@ def test_a_folder_that_would_answer_otherwise_is_not_kept(tmp_path, monkeypatch)
 
 def test_what_was_made_elsewhere_is_not_saved_again(tmp_path):
     dense = save(tmp_path / "dense", tiny("llama", vocab_size=SIZE), TOKENIZER)
-    with pytest.raises(BadInput, match="made elsewhere"):
+    with pytest.raises(BadInput, match="was not pruned here"):
         load_pair(PairSpec(dense=str(dense), pruned=str(dense))).save(tmp_path / "out")

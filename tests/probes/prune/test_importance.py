@@ -194,7 +194,7 @@ def test_named_layers_are_dropped_without_measuring() -> None:
 
 
 def test_what_a_recurrent_model_does_not_have_is_not_there_to_drop() -> None:
-    with pytest.raises(BadInput, match=r"no attn in use in MambaForCausalLM .*Drop whole blocks"):
+    with pytest.raises(BadInput, match=r"MambaForCausalLM has no attn in use .*Drop whole blocks"):
         least_important(Twin(tiny("mamba")), part("drop-attn:1"), never, Work())
 
 

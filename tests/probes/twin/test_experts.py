@@ -125,7 +125,7 @@ def test_zeros_of_experts_and_routers_made_elsewhere_are_counted() -> None:
 def test_a_matrix_that_is_never_run_itself_is_refused_with_what_works() -> None:
     """Jamba's mixers use the weights of dt_proj without a call to it, so no text would reach it."""
     dense, few = loaded(mixed("jamba")), CalibrationSpec(samples=2, length=16)
-    with pytest.raises(BadInput, match=r"mamba\.dt_proj saw no token") as refused:
+    with pytest.raises(BadInput, match=r"mamba\.dt_proj read no token") as refused:
         apply(Twin(dense.model), parse("wanda:0.5"), dense, few, keep=False)
     assert "@name=" in refused.value.hint
     for setting in ("wanda:0.5@name=q_proj,k_proj", "magnitude:0.5"):
