@@ -73,7 +73,9 @@ def test_others_that_are_read_rightly_are_let_through(model) -> None:
     ids=["sees tokens to come", "counts positions from elsewhere"],
 )
 def test_models_that_would_be_read_wrongly_are_refused(model) -> None:
-    with pytest.raises(BadInput, match=r"^Can't be stepped: m is a .*cached decoding gives other logits than a full forward pass"):
+    with pytest.raises(
+        BadInput, match=r"^Can't be stepped: m is a .*cached decoding gives other logits than a full forward pass"
+    ):
         check_steppable(loaded(spread(model())))
 
 
