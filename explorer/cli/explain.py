@@ -27,7 +27,7 @@ _SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 @option("--span", default="", metavar="A:B", section="Run", help="Explain steps A to B together.")
 @option("--json", is_flag=True, help="Print one JSON object instead of tables.")
 def explain_command(typed: Typed, at: int | None, span: str, json: bool) -> None:
-    """Show which layers pruning broke a token in, and what each would heal."""
+    """Show which layers changed a token, and what heals it."""
     settings, steps = run_settings(typed), _asked(at, span)
     if steps:
         typed.refuse(("steps",), "with --at or --span, which say how far to step", "Leave it out.")
