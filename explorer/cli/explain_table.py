@@ -16,10 +16,10 @@ from probes.schema.header import RunHeader
 from probes.schema.record import Choice, StepRecord
 
 if TYPE_CHECKING:
-    from probes.explain.step import Explained
+    from probes.explain.step import Explanation
 
 
-def explained_object(found: Explained, path: Sequence[StepRecord], header: RunHeader) -> dict[str, Any]:
+def explained_object(found: Explanation, path: Sequence[StepRecord], header: RunHeader) -> dict[str, Any]:
     """For `phier explain --json`."""
     first, last = found.steps
     made: dict[str, Any] = {"at": first} if first == last else {"span": [first, last]}
@@ -40,7 +40,7 @@ def explained_object(found: Explained, path: Sequence[StepRecord], header: RunHe
     }
 
 
-def print_explained(found: Explained, path: Sequence[StepRecord], header: RunHeader, console: Console) -> None:
+def print_explained(found: Explanation, path: Sequence[StepRecord], header: RunHeader, console: Console) -> None:
     """Layers at the step in the order of the stream, then heal and damage, the largest first."""
     first, last = found.steps
     console.print(Text.assemble((header.dense.name, "bold blue"), "  ⇄  ", (header.title, "bold dark_orange")))

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.explain.graphs import Instead, cache_in, graph_with, output_of
-from probes.explain.sublayers import HalfBlock, Side, Sublayers
+from probes.explain.sublayers import HalfBlock, ModelSide, Sublayers
 from probes.models.hooks import Call, Forward, first_of, replacing_forward
 from probes.schema.errors import Failure
 from probes.schema.explanation import LayerFigures, Layers, LensToken, SpaceFigures
@@ -103,8 +103,8 @@ class _Streams:
     """The residual stream after every sublayer at the last token of one model's run, (d,) each."""
 
     sublayers: Sublayers
-    side: Side
-    beside: Side | None = None
+    side: ModelSide
+    beside: ModelSide | None = None
     """The other model, whose sublayers read the same input."""
     own: dict[Part, Tensor] = field(default_factory=dict)
     """As the run computes it."""
@@ -152,7 +152,7 @@ class _Streams:
     def _alone(self, part: Part, call: Call, hidden: Tensor | None = None) -> Tensor:
         """The stream after a sublayer, here and beside, on one input."""
 
-        def half(side: Side) -> HalfBlock:
+        def half(side: ModelSide) -> HalfBlock:
             return (side.attn if part.kind == SUBLAYERS[0] else side.mlp)[part.layer]
 
         with _unchanged(call):

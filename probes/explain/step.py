@@ -14,7 +14,7 @@ from probes.system.progress import UNWATCHED, Work
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explanation:
     """Steps of a run, explained on the context that both models share there."""
 
     steps: tuple[int, int]
@@ -26,7 +26,7 @@ class Explained:
     """Sentences that a reader of the figures must know."""
 
 
-def explain(lockstep: Lockstep, steps: range, *, work: Work = UNWATCHED) -> Explained:
+def explain(lockstep: Lockstep, steps: range, *, work: Work = UNWATCHED) -> Explanation:
     """Explains steps that the run has taken. Raises `BadInput` for steps that are not there and for models whose
     sublayers can't be told apart, `Failure` for NaN or infinity, `Cancelled`."""
     dense, pruned = lockstep.models
@@ -43,4 +43,4 @@ def explain(lockstep: Lockstep, steps: range, *, work: Work = UNWATCHED) -> Expl
     estimate = estimate_heals(sublayers, context, len(steps), vocabulary=vocabulary, temperature=temperature)
     swaps = measure_swaps(sublayers, context, len(steps), vocabulary=vocabulary, temperature=temperature, work=work)
     notes = (*sublayers.notes, *filter(None, [estimate.note]))
-    return Explained((steps[0], steps[-1]), layers, with_estimates(swaps, estimate), notes)
+    return Explanation((steps[0], steps[-1]), layers, with_estimates(swaps, estimate), notes)

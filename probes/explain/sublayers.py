@@ -46,7 +46,7 @@ class HalfBlock:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class ModelSide:
     """One of the two models, with its blocks taken apart."""
 
     model: PreTrainedModel
@@ -60,8 +60,8 @@ class Side:
 class Sublayers:
     """Two models of one shape, taken apart in the same way."""
 
-    dense: Side
-    pruned: Side
+    dense: ModelSide
+    pruned: ModelSide
     anatomy: Anatomy
     """The dense model's."""
     members: Mapping[Part, tuple[str, ...]]
@@ -128,7 +128,7 @@ def is_dropped(module: nn.Module) -> bool:
     return isinstance(module, PassThrough)
 
 
-def _side(model: PreTrainedModel, dense: PreTrainedModel, anatomy: Anatomy, dropped: Replacements) -> Side:
+def _side(model: PreTrainedModel, dense: PreTrainedModel, anatomy: Anatomy, dropped: Replacements) -> ModelSide:
     blocks, attn, mlp = {}, {}, {}
     for block in anatomy.blocks:
         without = {
@@ -144,12 +144,12 @@ def _side(model: PreTrainedModel, dense: PreTrainedModel, anatomy: Anatomy, drop
         blocks[block.layer] = whole
         attn[block.layer] = HalfBlock(graph_with(whole, without["mlp"]), reads_cache=not is_dropped(attention))
         mlp[block.layer] = HalfBlock(graph_with(whole, without["attn"]), reads_cache=False)
-    return Side(model, blocks, attn, mlp)
+    return ModelSide(model, blocks, attn, mlp)
 
 
 @torch.no_grad()
 def _trace(
-    scratch: PreTrainedModel, side: Side, anatomy: Anatomy, dropped: Replacements
+    scratch: PreTrainedModel, side: ModelSide, anatomy: Anatomy, dropped: Replacements
 ) -> tuple[dict[Part, tuple[str, ...]], frozenset[int], dict[int, int | None]]:
     """What goes with each sublayer, which blocks are parallel, and how many values each returns, on a few tokens."""
     members = {
@@ -192,7 +192,7 @@ def _trace(
     return {part: tuple(sorted(found)) for part, found in members.items()}, frozenset(parallel), values
 
 
-def _is_parallel(model: PreTrainedModel, side: Side, block: Block, call: Call, output: Tensor) -> bool:
+def _is_parallel(model: PreTrainedModel, side: ModelSide, block: Block, call: Call, output: Tensor) -> bool:
     """Raises `BadInput` if the block is neither parallel nor one sublayer after the other."""
     after_attention = side.attn[block.layer](call)
     if torch.equal(side.mlp[block.layer](call, after_attention), output):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.explain.graphs import Instead, graph_with, output_of
-from probes.explain.sublayers import Side, Sublayers
+from probes.explain.sublayers import ModelSide, Sublayers
 from probes.models.devices import input_device
 from probes.models.hooks import Call, entering, leaving
 from probes.models.rotary import Rotary
@@ -32,7 +32,9 @@ TASK = "Exchanging sublayers"
 class Exchanges:
     """One model's pass over a context, and the same pass with sublayers of the other model in it."""
 
-    def __init__(self, sublayers: Sublayers, base: Side, other: Side, context: Sequence[int], positions: int) -> None:
+    def __init__(
+        self, sublayers: Sublayers, base: ModelSide, other: ModelSide, context: Sequence[int], positions: int
+    ) -> None:
         """Reads the context. `positions` is how many of its last positions are answered."""
         self._sublayers, self._base, self._other = sublayers, base, other
         self._ids = torch.tensor([list(context)], device=input_device(base.model))

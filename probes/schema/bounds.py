@@ -35,7 +35,7 @@ Angle = Annotated[float, Meta(ge=0.0, le=180.0 + SLACK)]
 Natural = Annotated[int, Meta(ge=0, le=MOST)]
 Place = Annotated[int, Meta(ge=1, le=MOST)]
 """A step or a rank, from 1."""
-Layers = Annotated[int, Meta(ge=0, le=MOST_LAYERS)]
+LayerCount = Annotated[int, Meta(ge=0, le=MOST_LAYERS)]
 TokenString = Annotated[str, Meta(max_length=LONGEST_TOKEN)]
 Names = Annotated[tuple[Annotated[str, Meta(pattern=r"\S")], ...], Meta(max_length=MOST_NAMES)]
 """Names that are not blank."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from probes.schema.bounds import Bounded, Layers, Names, Natural
+from probes.schema.bounds import Bounded, LayerCount, Names, Natural
 from probes.schema.part import Part
 from probes.schema.settings import RunSettings
 
@@ -24,7 +24,7 @@ class ModelInfo:
     """SHA-256 over the names, shapes, dtypes and bytes of the weights, hex; "" if it was not computed."""
     architecture: str
     """The transformers class: "LlamaForCausalLM"."""
-    layers: Layers
+    layers: LayerCount
     hidden: Natural
     vocabulary: Natural
     parameters: Natural
@@ -52,7 +52,7 @@ class MatrixReport:
 
     name: str
     """Its module path: "model.layers.3.mlp.up_proj"."""
-    layer: Layers
+    layer: LayerCount
     sublayer: str
     """"attn", "mlp", or "" if it belongs to neither."""
     rows: Natural

@@ -26,7 +26,7 @@ def test_everything_that_has_a_limit_is_timed_in_what_its_limit_is_said_in() -> 
         assert found[setting].per == (STEP if setting.startswith("magnitude") else PASS)
         assert found[setting].ratio == found[setting].seconds / found[setting].unit > 0
     quick = [one for one in found.values() if one.limit == prunecost.QUICK]
-    assert {one.what.split(" ")[0] for one in quick} == {"drop-attn,", "drop-block,", "giving"}
+    assert {one.what.split(" ")[0] for one in quick} == {"drop-attn,", "drop-block,", "restoring"}
     assert all(one.per == STEP for one in quick)
 
 

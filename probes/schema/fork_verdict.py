@@ -1,0 +1,48 @@
+"""What becomes of the pruned model if the dense model's token is forced into it, and the reverse. Frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from probes.schema.bounds import Natural, NonNegative, Share, TokenString
+
+
+class Recovery(StrEnum):
+    """What a model does after another one's token was forced into it."""
+
+    RECOVERS = "recovers"
+    DRIFTS = "drifts"
+    COLLAPSES = "collapses"
+
+
+@dataclass(frozen=True, slots=True)
+class ForkedRun:
+    """One model, with the other one's token forced at the step, some steps on, against the other model on that text."""
+
+    forced: TokenString
+    """The forced token."""
+    steps: Natural
+    """Steps after the forced token that were taken."""
+    agree_rate: Share
+    """Of these steps, those at which both models' most likely token is the same."""
+    kl: NonNegative
+    """Mean KL(dense ‖ pruned) of these steps on the shared context."""
+    kl_last: NonNegative
+    """Mean KL of their last quarter."""
+    repeats: bool
+    """True if the text ends in a loop: the same few tokens again and again."""
+    text: TokenString
+    verdict: Recovery
+
+
+@dataclass(frozen=True, slots=True)
+class ForkVerdict:
+    """Both directions of a fork at one step."""
+
+    dense_into_pruned: ForkedRun
+    pruned_into_dense: ForkedRun
+    agree_recovers: Share
+    """The agreement from which a run counts as recovering."""
+    agree_collapses: Share
+    """The agreement below which it counts as collapsing, as a loop does."""

@@ -1,0 +1,55 @@
+"""Compute or memory: the KL of a step with either model's weights on either model's cache. Frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from probes.schema.bounds import Natural, NonNegative, TokenString
+
+
+class Blame(StrEnum):
+    """Where the damage of a step comes from."""
+
+    COMPUTE = "compute"
+    """What is computed now: pruned weights on the dense cache do most of it."""
+    MEMORY = "memory"
+    """What pruned layers wrote into the cache: dense weights that read it do most of it."""
+    EITHER = "either"
+    """Each does most of it alone."""
+    BOTH = "both"
+    """Neither does most of it alone, only the two together."""
+    NONE = "none"
+    """There is no damage at this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachePosition:
+    """One earlier position whose cache is the dense model's again, in all layers; all other positions stay pruned."""
+
+    position: Natural
+    """In the context, from 0."""
+    token_id: Natural
+    token: TokenString
+    kl_after: NonNegative
+    kl_drop: float
+    """What restoring this position takes away from the KL of the pruned model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quadrants:
+    """KL(dense ‖ mixture) in nats at one step; with dense weights on the dense cache it is 0."""
+
+    pruned_weights: NonNegative
+    """Pruned weights on the dense cache: only what is computed now."""
+    pruned_cache: NonNegative
+    """Dense weights on the pruned cache: only what is remembered."""
+    both: NonNegative
+    """Pruned weights on the pruned cache: the pruned model as it runs."""
+    blame: Blame
+    positions: tuple[CachePosition, ...]
+    """The largest drop first."""
+    cached: Natural
+    """Positions in the cache."""
+    tried: Natural
+    """How many of them were restored, one after another."""

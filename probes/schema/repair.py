@@ -1,0 +1,68 @@
+"""What to give back: the sublayers, matrices or weights whose restoration brings the KL down. Frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from probes.schema.bounds import Natural, NonNegative
+
+RepairLevel = Literal["sublayer", "matrix", "weight"]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """One sublayer or matrix that is restored, or a share of all pruned weights."""
+
+    layer: Natural | None
+    """None for single weights, which are chosen over the whole model."""
+    sublayer: str
+    """"attn", "mlp" or ""."""
+    matrix: str
+    """The name of the matrix within its sublayer, such as "q_proj"; "" for the whole sublayer or for single weights."""
+    parameters: Natural
+    """Pruned parameters that come back with it."""
+    kl_after: NonNegative
+    """The mean KL over the span once this and everything before it is given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """The figures of some text, before and after a repair."""
+
+    steps: Natural
+    kl_before: NonNegative
+    kl_after: NonNegative
+    agree_before: float
+    """The share of steps at which both models' most likely token is the same."""
+    agree_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The smallest set that was found, as a setting, and what it gains."""
+
+    level: RepairLevel
+    target_kl: float | None
+    budget: Natural | None
+    """The most parameters that may be given back."""
+    reached: bool
+    """True if the target is met within the budget."""
+    setting: str
+    """The setting to apply: the one that was there, and what it restores."""
+    given_back: tuple[GivenBack, ...]
+    """In the order in which they were chosen; what turned out not to be needed is not among them."""
+    not_needed: Natural
+    """How many were chosen and taken out again."""
+    parameters: Natural
+    """Pruned parameters that come back in all."""
+    of: Natural
+    """Pruned parameters before."""
+    span: Gain
+    """On the steps that it was fitted to."""
+    held_out: Gain | None
+    """On text that it was not fitted to: the steps after the span, or a second prompt; None if there is none."""
+    held_out_text: str
+    """Where that text is from, in a phrase: "the 32 steps after the span"."""
+    tried: Natural
+    """How many sets were measured."""

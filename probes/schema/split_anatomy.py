@@ -1,0 +1,72 @@
+"""Margins of the two tokens at a split, and which sublayers moved them. Frozen data without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from probes.schema.bounds import Bounded, Natural, NonNegative, Place, Share, TokenString
+
+
+class SplitVerdict(StrEnum):
+    """What kind of split it is."""
+
+    NEAR_TIE = "near-tie"
+    """The dense model itself hardly prefers its token."""
+    CONFIDENT_FLIP = "confident flip"
+    """The dense model clearly prefers its token, and the pruned model another one."""
+    NUMERICAL = "numerical"
+    """Below the noise floor: an identical model in another number format or batch would differ as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """One of the two tokens, in both models."""
+
+    token_id: Natural
+    token: TokenString
+    p: Share
+    """Of the dense model."""
+    q: Share
+    """Of the pruned model."""
+    z_dense: Bounded
+    z_pruned: Bounded
+    rank_dense: Place
+    rank_pruned: Place
+
+
+@dataclass(frozen=True, slots=True)
+class MarginPart:
+    """What one part of the stream adds to z(a) - z(b), through the final norm with its scale held, and the head."""
+
+    layer: Natural | None
+    """None for the embedding."""
+    sublayer: str
+    """"attn", "mlp", or "embedding"; "head" is what head and final norm add by themselves (a bias, a soft-cap)."""
+    dense: Bounded
+    pruned: Bounded
+
+    @property
+    def change(self) -> float:
+        """How far pruning moved the margin here; negative is towards the pruned model's token."""
+        return self.pruned - self.dense
+
+
+@dataclass(frozen=True, slots=True)
+class SplitAnatomy:
+    """A split, or any step: the dense model's token a against the pruned model's token b."""
+
+    a: Rival
+    """The dense model's token."""
+    b: Rival
+    """The pruned model's token; where both choose the same, the pruned model's second."""
+    margin_dense: Bounded
+    """ln p(a) - ln p(b) at the analysis temperature; not negative at a split of greedy runs."""
+    margin_pruned: Bounded
+    """ln q(a) - ln q(b); negative if the pruned model prefers b."""
+    entropy_dense: NonNegative
+    entropy_pruned: NonNegative
+    parts: tuple[MarginPart, ...]
+    """In the order of the stream. Their sums are z(a) - z(b) of each model."""
+    verdict: SplitVerdict | None
+    """None where both models choose the same token."""
