@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from probes.schema.bounds import Natural, NonNegative
+
+MARGIN = "margin"
+"""The name of the change of ln p(a) - ln p(b), where a and b are the two likeliest tokens."""
+NUMBER_FORMATS = ("bfloat16", "float32")
+"""The causes that change the number format. They are no part of the floor, because a pair runs in one format."""
+
 
 @dataclass(frozen=True, slots=True)
 class Noise:
@@ -12,15 +19,17 @@ class Noise:
 
     cause: str
     """"bfloat16", "1 thread", "batch of 2", "eager attention"."""
-    largest: Mapping[str, float]
-    """The largest value of each figure over the steps, by its name in a record, such as "p.kl" or "h.1-cos"."""
+    largest: Mapping[str, NonNegative]
+    """The largest distance of each figure from its value for an exact copy, over the steps. By the figure's name in a
+    record: of "p.kl" or "h.angle" from 0, of "h.cos" or "p.topk_overlap" from 1. "h.gap", "z.gap" and "p.gap" are
+    1 - cosine (of z the centred one), as charts have it, "p.entropy" the change of the entropy, "margin" `MARGIN`."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
     """The floor of each figure for this pair."""
 
-    steps: int
+    steps: Natural
     """Steps that were measured."""
     rows: tuple[Noise, ...]
     """The causes that this machine and these models allow."""
@@ -31,4 +40,5 @@ class NoiseFloor:
 
     def floor(self, figure: str) -> float:
         """The largest value among the causes that keep the pair's number format; 0 if none of them has the figure."""
-        return max((row.largest.get(figure, 0.0) for row in self.rows if row.cause != "bfloat16"), default=0.0)
+        kept = (row.largest for row in self.rows if row.cause not in NUMBER_FORMATS)
+        return max((largest.get(figure, 0.0) for largest in kept), default=0.0)

@@ -16,7 +16,8 @@ class SplitVerdict(StrEnum):
     CONFIDENT_FLIP = "confident flip"
     """The dense model clearly prefers its token, and the pruned model another one."""
     NUMERICAL = "numerical"
-    """Below the noise floor: an identical model in another number format or batch would differ as much."""
+    """Below the noise floor: an identical model would differ as much with other threads, another batch width or another
+    attention kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,15 @@ class SplitAnatomy:
     entropy_dense: NonNegative
     entropy_pruned: NonNegative
     parts: tuple[MarginPart, ...]
-    """In the order of the stream. Their sums are z(a) - z(b) of each model."""
+    """In the order of the stream. Their sums are z(a) - z(b) of each model. Empty if the logits can't be split."""
     verdict: SplitVerdict | None
     """None where both models choose the same token."""
+    floor: NonNegative = 0.0
+    """The noise floor of the margin that the verdict was judged by; 0 if it was not measured."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the parts: what "head" holds, or why there are none."""
+
+    @property
+    def change(self) -> float:
+        """How far pruning moved the margin, in nats; negative is towards the pruned model's token."""
+        return self.margin_pruned - self.margin_dense
