@@ -11,7 +11,7 @@ from rich.text import Text
 
 from explorer.cli.live_table import padded, printable
 from explorer.words.token_text import fit
-from probes.schema.explanation import LayerFigures, LensToken, Swap
+from probes.schema.explanation import LayerFigures, LensToken, Swap, Swaps
 from probes.schema.header import RunHeader
 from probes.schema.record import Choice, StepRecord
 
@@ -28,9 +28,11 @@ def explained_object(found: Explanation, path: Sequence[StepRecord], header: Run
         made["dense_token"], made["pruned_token"] = (_choice(one) for one in (path[-1].dense, path[-1].pruned))
         made["layers"] = [asdict(row) for row in found.layers.rows]
         made["parting"] = {"layer": parting.layer, "sublayer": parting.sublayer} if parting else None
+    for kind, finding in found.found.items():
+        if kind != "layers":
+            made |= asdict(finding) if kind == "swaps" else {kind: asdict(finding)}
     return {
         **made,
-        **asdict(found.swaps),
         "models": {"dense": asdict(header.dense), "pruned": asdict(header.pruned)},
         "prune": asdict(header.prune) if header.prune else None,
         "settings": asdict(header.settings),
@@ -44,11 +46,12 @@ def print_explained(found: Explanation, path: Sequence[StepRecord], header: RunH
     """Layers at the step in the order of the stream, then heal and damage, the largest first."""
     first, last = found.steps
     console.print(Text.assemble((header.dense.name, "bold blue"), "  ⇄  ", (header.title, "bold dark_orange")))
-    swaps = found.swaps
     where = f"Step {first}" if first == last else f"Steps {first} to {last}"
     names = [f"{name} {printable(c.token)}" for name, c in zip(_NAMES, _choices(path[-1]), strict=True) if c]
     chosen = f" · {' · '.join(names)}" if first == last else ""
-    _line(console, f"{where}{chosen} · KL {swaps.kl:.4g}{'' if first == last else ' in the mean'}\n")
+    swaps = found.swaps
+    kl = f" · KL {swaps.kl:.4g}{'' if first == last else ' in the mean'}" if swaps else ""
+    _line(console, f"{where}{chosen}{kl}\n")
     if found.layers is not None:
         _line(
             console,
@@ -61,6 +64,11 @@ def print_explained(found: Explanation, path: Sequence[StepRecord], header: RunH
         if found.layers.parting is not None:
             _line(console, "┆ From here on the likeliest tokens of the two lenses differ.", "dim")
         console.print()
+    if swaps is not None:
+        _print_swaps(swaps, console)
+
+
+def _print_swaps(swaps: Swaps, console: Console) -> None:
     for title, swaps_of in (("heal", swaps.heal), ("damage", swaps.damage)):
         estimate = f" {'estimate':>9}" if any(one.estimate is not None for one in swaps_of) else ""
         change = "KL drop" if title == "heal" else "KL rise"

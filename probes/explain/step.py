@@ -1,16 +1,22 @@
-"""Explains steps of a run: figures by layer at one step, heal and damage over all of them."""
+"""Explains steps of a run, one kind of finding after another."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from probes.explain.estimate import estimate_heals, with_estimates
 from probes.explain.layers import measure_layers
-from probes.explain.sublayers import take_apart
+from probes.explain.sublayers import Sublayers, take_apart
 from probes.explain.swaps import measure_swaps
 from probes.schema.explanation import Layers, Swaps
+from probes.schema.findings import Finding
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
+
+KINDS_FOUND = ("layers", "swaps")
+"""The kinds that `Explainer` finds, the quick ones first. By their names in `probes.schema.findings`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,28 +25,82 @@ class Explanation:
 
     steps: tuple[int, int]
     """The first and the last one."""
-    layers: Layers | None
-    """At the step; None for a span of several."""
-    swaps: Swaps
+    found: Mapping[str, Finding]
+    """By kind. Those that are about one step are missing for a span of several."""
     notes: tuple[str, ...]
     """Sentences that a reader of the figures must know."""
 
+    @property
+    def layers(self) -> Layers | None:
+        found = self.found.get("layers")
+        return found if isinstance(found, Layers) else None
 
-def explain(lockstep: Lockstep, steps: range, *, work: Work = UNWATCHED) -> Explanation:
+    @property
+    def swaps(self) -> Swaps | None:
+        found = self.found.get("swaps")
+        return found if isinstance(found, Swaps) else None
+
+
+def explain(
+    lockstep: Lockstep, steps: range, kinds: Collection[str] = KINDS_FOUND, *, work: Work = UNWATCHED
+) -> Explanation:
     """Explains steps that the run has taken. Raises `BadInput` for steps that are not there and for models whose
     sublayers can't be told apart, `Failure` for NaN or infinity, `Cancelled`."""
-    dense, pruned = lockstep.models
-    context = lockstep.shared_context(steps[-1])
-    lockstep.shared_context(steps[0])
-    work.check("Explaining")
-    sublayers = take_apart(dense.model, pruned.model)
-    vocabulary, temperature = lockstep.vocabulary, lockstep.settings.analysis_t
-    layers = None
-    if len(steps) == 1:
-        layers = measure_layers(
-            dense, pruned, context, sublayers, vocabulary=vocabulary, temperature=temperature, piece=lockstep.piece
+    explainer = Explainer(lockstep, steps, work=work)
+    found = {kind: finding for kind in kinds if (finding := explainer.find(kind)) is not None}
+    return Explanation((steps[0], steps[-1]), found, tuple(explainer.notes))
+
+
+class Explainer:
+    """Finds one kind after another about the same steps. What several kinds need is computed once."""
+
+    def __init__(self, lockstep: Lockstep, steps: range, *, work: Work = UNWATCHED) -> None:
+        """Raises `BadInput` for steps that are not there."""
+        self._lockstep, self._steps, self._work = lockstep, steps, work
+        self._context = lockstep.shared_context(steps[-1])
+        lockstep.shared_context(steps[0])
+        self.notes: list[str] = []
+        """Sentences that a reader of what has been found must know."""
+
+    def find(self, kind: str) -> Finding | None:
+        """A finding of this kind; None if it is about one step, and the steps are several.
+
+        Raises `BadInput` for models whose sublayers can't be told apart, `Failure` for NaN or infinity, `Cancelled`.
+        """
+        self._work.check("Explaining")
+        single = len(self._steps) == 1
+        match kind:
+            case "layers":
+                return self._layers() if single else None
+            case "swaps":
+                return self._swaps()
+            case _:
+                raise ValueError(f"steps are not explained by {kind!r}")
+
+    @cached_property
+    def _sublayers(self) -> Sublayers:
+        dense, pruned = self._lockstep.models
+        sublayers = take_apart(dense.model, pruned.model)
+        self.notes += sublayers.notes
+        return sublayers
+
+    def _layers(self) -> Layers:
+        lockstep = self._lockstep
+        return measure_layers(
+            *lockstep.models,
+            self._context,
+            self._sublayers,
+            vocabulary=lockstep.vocabulary,
+            temperature=lockstep.settings.analysis_t,
+            piece=lockstep.piece,
         )
-    estimate = estimate_heals(sublayers, context, len(steps), vocabulary=vocabulary, temperature=temperature)
-    swaps = measure_swaps(sublayers, context, len(steps), vocabulary=vocabulary, temperature=temperature, work=work)
-    notes = (*sublayers.notes, *filter(None, [estimate.note]))
-    return Explanation((steps[0], steps[-1]), layers, with_estimates(swaps, estimate), notes)
+
+    def _swaps(self) -> Swaps:
+        sublayers, context, count = self._sublayers, self._context, len(self._steps)
+        vocabulary, temperature = self._lockstep.vocabulary, self._lockstep.settings.analysis_t
+        estimate = estimate_heals(sublayers, context, count, vocabulary=vocabulary, temperature=temperature)
+        self.notes += filter(None, [estimate.note])
+        swaps = measure_swaps(
+            sublayers, context, count, vocabulary=vocabulary, temperature=temperature, work=self._work
+        )
+        return with_estimates(swaps, estimate)
