@@ -377,9 +377,6 @@ class LiveSource:
     def _rank(self, request: Rank, work: Work) -> None:
         from explorer.sources.ranking import ranked
 
-        rows = ranked(self._loaded, request.kind, self._models, work)
+        found = ranked(self._loaded, request.kind, self._models, work)
         with self._lock:
-            head = self._head
-            step = max(1, len(head.path))
-            event = Explained(head.run, head.branches.current, step, "importance", rows, request=request.id)
-            self._tell(event)
+            self._tell(Explained(self._head.run, 0, 0, found, request=request.id))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from explorer.sources.lane import Turns
 from probes.schema.errors import BadInput
-from probes.schema.events import Cell, WorkProgressed
+from probes.schema.events import WorkProgressed
 from probes.schema.part import Part
+from probes.schema.part_ranking import RankedPart, Ranking
 from probes.system.progress import Work
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ def ranked(
     kind: Literal["attn", "mlp", "block"],
     models: Turns,
     work: Work,
-) -> tuple[dict[str, Cell], ...]:
-    """A row for each part that still runs, with its `name`, its `layer` and its `influence`, the smallest first.
+) -> Ranking:
+    """Every part that still runs with its influence.
 
     The influence is the mean over the calibration text of `probes.prune.importance`. Each text is read in a turn of its
     own. Raises `BadInput` if the second model was made elsewhere, or if it is pruned by another setting meanwhile.
@@ -56,4 +57,4 @@ def ranked(
                 sums[name] = sums.get(name, 0.0) + influence / len(texts)
     work.report(task, len(texts), len(texts), "texts")
     least_first = sorted(sums, key=lambda part: sums[part])
-    return tuple({"name": str(part), "layer": part.layer, "influence": sums[part]} for part in least_first)
+    return Ranking(tuple(RankedPart(part.kind, part.layer, sums[part]) for part in least_first))

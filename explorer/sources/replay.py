@@ -33,6 +33,8 @@ from probes.schema.events import (
 from probes.schema.foreign_text import visible
 from probes.schema.requests import (
     Cancel,
+    Explain,
+    FindRepair,
     Fork,
     Pause,
     PlayAt,
@@ -170,6 +172,10 @@ class ReplaySource:
                 self._refuse(request, f"Pruning by {setting} needs the models.")
             case Rank():
                 self._refuse(request, "Ranking the layers needs the models.")
+            case Explain():
+                self._refuse(request, f"Explaining step {request.step} needs the models.")
+            case FindRepair():
+                self._refuse(request, "Searching for a repair needs the models.")
 
     def _refuse(self, request: Request, sentence: str) -> None:
         command = command_line(self._runs[self._at].header)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
@@ -25,12 +26,16 @@ from probes.schema.events import (
     StepMeasured,
     WorkProgressed,
 )
+from probes.schema.findings import KINDS, Finding, kind_of
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
 from probes.schema.summary import Summary, Tally, summarise
 
 Clock = Callable[[], float]
+F = TypeVar("F", bound=Finding)
+_Place = tuple[int, int, int | None, str, str]
+"""Branch, step, last step, kind and level of a finding."""
 
 PACE_WINDOW, PACE_STEADY = 20.0, 3.0
 """Seconds over which the rate of slow work is measured, and seconds after which its time left is shown: a download
@@ -107,8 +112,9 @@ class View:
         """Why the run is paused."""
         self.failure: Failed | None = None
         """The latest failure, until something arrives that shows it is over."""
-        self.explained: dict[tuple[int, int, str], Explained] = {}
-        """Explanations of steps, computed beside their records, by branch, step and name."""
+        self._found: dict[_Place, Explained] = {}
+        self.found = 0
+        """How many findings have arrived in this run, so that widgets know to draw them again."""
         self.following = True
         self._played = False
         """True once this run was running here. A recording that was opened but not played never was."""
@@ -167,7 +173,8 @@ class View:
                 if not self.live and not self._played and self.following:
                     self.move_to(self.last_compared() or self.newest)
             case Explained():
-                self.explained[event.branch, event.step, event.what] = event
+                self._found[event.branch, event.step, event.through, kind_of(event.found), event.level] = event
+                self.found += 1
 
     def _work(self, event: WorkProgressed) -> None:
         now = self._clock()
@@ -194,7 +201,8 @@ class View:
         self.branches = Branches()
         self.running, self.pause, self._played = False, None, False
         self.work = self.failure = None
-        self.explained.clear()
+        self._found.clear()
+        self.found = 0
         self._arrivals.clear()
         self._show_path()
         self.following = True
@@ -289,6 +297,28 @@ class View:
             return whole
         first = max(1, min(self.cursor - self.window // 2, self.newest - self.window + 1))
         return Axis(first, first + self.window - 1)
+
+    # What explains it.
+
+    def explained(
+        self, kind: type[F], step: int = 0, through: int | None = None, level: str = "sublayer"
+    ) -> Explained | None:
+        """The event of a finding, which says whether it is final; None if there is none."""
+        branch = self.branches.owner(step) if step else 0
+        name = next((name for name, one in KINDS.items() if one is kind), "")
+        return self._found.get((branch, step, through, name, level))
+
+    def finding(self, kind: type[F], step: int = 0, through: int | None = None, level: str = "sublayer") -> F | None:
+        """What explains a step of the path that is shown: `finding(Layers, 3)`; None if it has not arrived.
+
+        `through` is the last step of a span. Without a step it is about the whole run, as a `NoiseFloor` is.
+        """
+        event = self.explained(kind, step, through, level)
+        return event.found if event is not None and isinstance(event.found, kind) else None
+
+    def findings(self) -> Iterator[Explained]:
+        """All findings of this run, of any branch."""
+        return iter(self._found.values())
 
     def widen(self, factor: float) -> None:
         """Shows more steps in the charts, or fewer; from eight up to all."""

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from probes.recording.finding_lines import finding_data, finding_from
 from probes.recording.upgrade import FORMAT, upgraded
 from probes.schema.as_json import json_of
 from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Bounded, BoundedCell, Natural, Place
@@ -35,10 +36,12 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.findings import kind_of
 from probes.schema.flat_step import FlatStep, from_jsonable, to_jsonable
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
 from probes.schema.record import Invalid, StepRecord
+from probes.schema.recorded_table import RecordedTable
 from probes.schema.until import Met, parse_until
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -134,14 +137,22 @@ def _body(event: Event) -> dict[str, Any] | None:
         case RunPaused():
             return {"kind": "paused", "run": event.run, "why": event.why.value, **_pause_data(event)}
         case Explained():
-            plain = to_jsonable(event)
-            del plain["request"]
-            return {"kind": "explained", **plain}
+            return _explanation(event)
         case Failed():
             said = {"title": event.title, "message": event.message, "hint": event.hint}
             return {"kind": "failed", "failure": event.kind.value, **said}
         case WorkProgressed() | Noticed() | PlaybackChanged():
             return None
+
+
+def _explanation(event: Explained) -> dict[str, Any] | None:
+    """A final finding. Tables of older recordings keep their form; all others are of a kind that those do not know."""
+    place: dict[str, Any] = {"run": event.run, "branch": event.branch, "step": event.step, "through": event.through}
+    if not event.final:
+        return None
+    if isinstance(event.found, RecordedTable):
+        return {"kind": "explained", **place, **to_jsonable(event.found)}
+    return {"kind": "finding", **place, "what": kind_of(event.found), "level": event.level, **finding_data(event.found)}
 
 
 def _pause_data(event: RunPaused) -> dict[str, Any]:
@@ -300,7 +311,22 @@ class _Explained(msgspec.Struct):
             if math.isfinite(number) or row[column] is not None:
                 raise ValueError(f"`nonfinite` names {path!r}, which can't be put back")
             row[column] = number
-        return Explained(self.run, self.branch, self.step, self.what, tuple(rows), self.through)
+        return Explained(self.run, self.branch, self.step, RecordedTable(self.what, tuple(rows)), self.through)
+
+
+class _Found(msgspec.Struct):
+    run: Natural
+    branch: Natural
+    step: Natural
+    what: str
+    found: dict[str, Any]
+    through: Place | None = None
+    level: str = "sublayer"
+    nonfinite: dict[str, str] = {}
+
+    def event(self) -> Recorded:
+        found = finding_from(self.what, self.found, self.nonfinite)
+        return Explained(self.run, self.branch, self.step, found, self.through, self.level)
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -313,6 +339,7 @@ _KINDS: Mapping[str, type[Any]] = {
     "paused": _Paused,
     "failed": _Failed,
     "explained": _Explained,
+    "finding": _Found,
 }
 _LONG = re.compile(rb'"[^"]{%d}' % (LONGEST_TEXT + 1))
 _LONGEST_REASON = 200

@@ -18,6 +18,7 @@ from probes.schema.events import (
 )
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.record import StepRecord, Sums
+from probes.schema.recorded_table import RecordedTable
 from probes.schema.settings import RunSettings
 
 MOST_SHARED = 10_000_000
@@ -53,7 +54,7 @@ class RecordedRun:
     _depths: dict[int, int] = field(default_factory=lambda: {0: 0})
     """The depth of each branch."""
     _kinds: dict[str, set[str]] = field(default_factory=dict)
-    """The columns of the explanations of each kind."""
+    """The columns of the tables of each kind."""
 
     @property
     def headless(self) -> bool:
@@ -89,10 +90,13 @@ class RecordedRun:
                     return f"selected branches repeat more than {MOST_SHARED:,} steps"
                 self.branches.current = event.branch
             case Explained():
-                columns = self._kinds.get(event.what, set()).union(*event.rows)
-                if len(columns) > MOST_COLUMNS or (len(self._kinds) >= MOST_KINDS and event.what not in self._kinds):
-                    return f"more than {MOST_KINDS} kinds of explanations, or {MOST_COLUMNS} columns in one"
-                self._kinds[event.what] = columns
+                table = event.found
+                if isinstance(table, RecordedTable):
+                    columns = self._kinds.get(table.what, set()).union(*table.rows)
+                    known = table.what in self._kinds
+                    if len(columns) > MOST_COLUMNS or (len(self._kinds) >= MOST_KINDS and not known):
+                        return f"more than {MOST_KINDS} kinds of explanations, or {MOST_COLUMNS} columns in one"
+                    self._kinds[table.what] = columns
                 self.explanations.append(event)
             case RunStarted() | RunResumed() | RunPaused() | Failed():
                 pass

@@ -89,6 +89,13 @@ class Branches:
         """The steps that only this branch has."""
         return self._own[branch]
 
+    def owner(self, step: int, branch: int | None = None) -> int:
+        """The branch that a step along a branch (the current one by default) was measured on."""
+        one = self._branches[self.current if branch is None else branch]
+        while one.parent is not None and step < one.step:
+            one = self._branches[one.parent]
+        return one.id
+
     def path(self, branch: int | None = None) -> list[StepRecord]:
         """All steps from the start along a branch (the current one by default); not to be changed."""
         return self._paths[self.current if branch is None else branch]

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from probes.schema.branches import Branch
 from probes.schema.errors import FailureKind
+from probes.schema.findings import Finding
 from probes.schema.header import RunHeader
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.until import Met
@@ -132,22 +133,22 @@ class RunPaused(_Answer):
     """The outcome of measuring recorded steps again, or the sentence of an older recording."""
 
 
-Cell = str | int | float | bool | None
-"""One value of an explanation's row."""
-
-
 @dataclass(frozen=True, slots=True)
 class Explained(_Answer):
-    """A table of figures about a step that are not in its record."""
+    """Something that explains a step, a span or the whole run was found. It may arrive long after the steps."""
 
     run: int
     branch: int
+    """The branch that owns the step, not a later one that passes through it; 0 for the whole run."""
     step: int
-    what: str
-    """The kind of rows: "layers" (one row a layer, with a `layer` column), "heal", or another name."""
-    rows: tuple[dict[str, Cell], ...]
+    """The step, or the first one of a span; 0 if it is about the whole run."""
+    found: Finding
     through: int | None = None
-    """The last step, if the rows are about a span that begins at `step`."""
+    """The last step of a span of several."""
+    level: str = "sublayer"
+    """How finely swaps and repairs are divided: the `level` of `Explain` and `FindRepair`."""
+    final: bool = True
+    """False while values still arrive, such as estimates before exact heals. Only final findings are recorded."""
 
 
 @dataclass(frozen=True, slots=True)

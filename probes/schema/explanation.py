@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from probes.schema.bounds import Bounded, Natural, NonNegative, Place, Share, TokenString
 from probes.schema.record import HiddenFigures, LogitFigures, ProbabilityFigures
 
 
@@ -25,16 +26,16 @@ class SpaceFigures:
 class LensToken:
     """The likeliest token of a state of the residual stream, read through the model's final norm and head."""
 
-    token_id: int
-    token: str
-    p: float
+    token_id: Natural
+    token: TokenString
+    p: Share
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFigures:
     """One sublayer at one step."""
 
-    layer: int
+    layer: Natural
     sublayer: str
     """"attn" or "mlp"."""
     same_input: SpaceFigures
@@ -66,17 +67,17 @@ class Layers:
 class Swap:
     """One sublayer exchanged: a dense one in the pruned model (heal), or a pruned one in the dense model (damage)."""
 
-    layer: int
+    layer: Natural
     sublayer: str
     """"attn" or "mlp"."""
-    kl_before: float
+    kl_before: NonNegative
     """The mean KL over the span without the exchange; 0 in the dense model."""
-    kl_after: float
-    kl_drop: float
+    kl_after: NonNegative
+    kl_drop: Bounded
     """What the exchange takes away from the KL: the heal; of damage, negative."""
     top_token_returns: bool
     """True if at every step of the span, after the exchange, the top token is the dense model's."""
-    estimate: float | None = None
+    estimate: Bounded | None = None
     """The first-order estimate of the heal: an order to look in, not a figure to quote."""
 
 
@@ -84,19 +85,19 @@ class Swap:
 class Swaps:
     """Heal and damage of every sublayer over a span."""
 
-    steps: int
+    steps: Place
     """In the span."""
-    kl: float
+    kl: NonNegative
     """The mean KL over the span, of one pass over the whole context."""
-    kl_all_healed: float
+    kl_all_healed: NonNegative
     """With every dense sublayer in the pruned model: 0 if the models differ in nothing else."""
     heal: tuple[Swap, ...]
     """The largest first."""
     damage: tuple[Swap, ...]
     """The largest first."""
-    additivity: float | None
+    additivity: Bounded | None
     """The sum of all heals by the KL: 1 if they add up. None if the KL is 0."""
-    control: float
+    control: Bounded
     """What the KL changes by if nothing is exchanged; anything but 0 is an error."""
-    rank_correlation: float | None = None
+    rank_correlation: Bounded | None = None
     """Spearman's, of the heals and their estimates; None without estimates, or if one of the two is constant."""

@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
+from probes.schema.findings import Kind
 from probes.schema.prune_setting import Setting
+from probes.schema.repair import RepairLevel
 from probes.schema.settings import RunSettings
 
 Token = int | str
 """A token's id, or its text as the tokenizer reads it."""
+
+SwapLevel = Literal["sublayer", "matrix", "head"]
+"""What is exchanged one by one: sublayers, their matrices, or attention heads and key/value groups."""
 
 _next_id = count(1).__next__
 
@@ -86,10 +91,50 @@ class Prune(_Asked):
 class Rank(_Asked):
     """Ranks the droppable parts by how much they change the residual stream, while stepping goes on.
 
-    Answered by `WorkProgressed` and one `Explained` whose rows are called "importance", least important first.
+    Answered by `WorkProgressed` and one `Explained` with a `Ranking`.
     """
 
     kind: Literal["attn", "mlp", "block"] = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class Explain(_Asked):
+    """Explains a step of the current branch, or a span of steps, while stepping goes on.
+
+    Answered by `WorkProgressed` and an `Explained` for each kind as it is found; some kinds come more than once, and
+    only the last is final. What was found before is sent again at once. `Cancel` with this id stops it, and what has
+    arrived stays.
+    """
+
+    step: int
+    through: int | None = None
+    """The last step of a span, which is explained as a whole. Kinds that are about one step are then left out."""
+    kinds: tuple[Kind, ...] = ("layers", "split", "quadrants", "swaps")
+    """In this order. Asking only for kinds that can't be about the span is an error."""
+    level: SwapLevel = "sublayer"
+    """What is exchanged: whole sublayers, or what they are made of."""
+    near: int | None = None
+    """If given, each step of the span is explained alone and gets its own `Explained`; the steps nearest to this one
+    come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindRepair(_Asked):
+    """Searches for the smallest set of sublayers, matrices or weights to give back, while stepping goes on.
+
+    Answered by `WorkProgressed` and `Explained` with a `Repair`, final once the search is done.
+    """
+
+    step: int
+    through: int | None = None
+    """The last step of the span that the repair is fitted to."""
+    target_kl: float | None = None
+    """The mean KL over the span to get below, in nats."""
+    budget: int | None = None
+    """The most parameters to give back."""
+    level: RepairLevel = "sublayer"
+    held_out: str = ""
+    """A second prompt to measure the repair on; "" takes the steps after the span."""
 
 
 # Of a recording only.
@@ -122,4 +167,20 @@ class ShowRun(_Asked):
     """Among the runs of the file, from 1."""
 
 
-Request = Step | Run | Pause | Cancel | Fork | Select | Restart | Prune | Rank | PlayAt | Repeat | ToEnd | ShowRun
+Request = (
+    Step
+    | Run
+    | Pause
+    | Cancel
+    | Fork
+    | Select
+    | Restart
+    | Prune
+    | Rank
+    | Explain
+    | FindRepair
+    | PlayAt
+    | Repeat
+    | ToEnd
+    | ShowRun
+)

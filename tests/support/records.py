@@ -28,6 +28,7 @@ from probes.schema.record import (
     Taken,
     TopToken,
 )
+from probes.schema.recorded_table import RecordedTable
 from probes.schema.requests import Fork, Run, Select
 from probes.schema.settings import Follow, RunSettings, Sampling
 
@@ -79,7 +80,7 @@ def recorded_events(
 def layers(run: int, step: int, count: int = 3) -> Explained:
     """Rows as a layer view computes them."""
     figures: list[dict[str, Any]] = [{"layer": n, "h.cos": 1 - n / 10, "p.kl": n * 0.1} for n in range(count)]
-    return Explained(run, 0, step, "layers", tuple(figures))
+    return Explained(run, 0, step, RecordedTable("layers", tuple(figures)))
 
 
 def records(events: Sequence[Event]) -> list[StepRecord]:

@@ -10,10 +10,12 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
+from explorer.recordings.export.finding_rows import finding_rows
 from explorer.recordings.export.several import names_of
 from explorer.sources.chosen import Chosen
 from probes.recording import RecordedRun, Recording
-from probes.schema.events import Cell, Explained
+from probes.schema.events import Explained
+from probes.schema.findings import kind_of
 from probes.schema.header import RunHeader
 from probes.schema.record import (
     Choice,
@@ -26,6 +28,7 @@ from probes.schema.record import (
     Taken,
     TopToken,
 )
+from probes.schema.recorded_table import Cell
 
 Value = str | int | float | bool | None
 
@@ -94,9 +97,9 @@ def tables(recordings: Sequence[Recording], *, every: bool = False) -> list[Expo
         for explained in run.explanations
         if every or _on_path(run, explained)
     ]
-    kinds = dict.fromkeys(explained.what for _, _, explained in explanations)
+    kinds = dict.fromkeys(kind_of(explained.found) for _, _, explained in explanations)
     found += [
-        _explained(_file_name(what, place), [one for one in explanations if one[2].what == what])
+        _explained(_file_name(what, place), [one for one in explanations if kind_of(one[2].found) == what])
         for place, what in enumerate(kinds, 1)
     ]
     return [table for table in found if len(table)]
@@ -123,27 +126,16 @@ def _every_step(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
 
 def _shown_path(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
     for record in run.path:
-        yield _owner(run, record.step), record
-
-
-def _owner(run: RecordedRun, step: int) -> int:
-    """The branch on which a step of the shown path was measured."""
-    branch = run.branches[run.branches.current]
-    while branch.parent is not None and step < branch.step:
-        branch = run.branches[branch.parent]
-    return branch.id
+        yield run.branches.owner(record.step), record
 
 
 def _on_path(run: RecordedRun, explained: Explained) -> bool:
-    return 1 <= explained.step <= len(run.path) and _owner(run, explained.step) == _at(run, explained)
-
-
-def _at(run: RecordedRun, explained: Explained) -> int | None:
-    """The branch that owns the step of an explanation."""
-    branch = next((known for known in run.branches if known.id == explained.branch), None)
-    while branch is not None and branch.parent is not None and explained.step < branch.step:
-        branch = run.branches[branch.parent]
-    return branch.id if branch else None
+    """Is it about the run, or about a step of the path that was shown last?"""
+    if explained.branch not in run.branches or explained.step > len(run.path):
+        return False
+    return not explained.step or run.branches.owner(explained.step) == run.branches.owner(
+        explained.step, explained.branch
+    )
 
 
 # One row a step.
@@ -270,13 +262,13 @@ _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 def _explained(table: str, found: Sequence[tuple[str, RecordedRun, Explained]]) -> ExportTable:
-    rows = [(name, run, explained, row) for name, run, explained in found for row in explained.rows]
+    rows = [(name, run, explained, row) for name, run, explained in found for row in finding_rows(explained.found)]
     columns = _places((name, run.header.title, run.number, explained.branch) for name, run, explained, _ in rows)
     columns.append(TableColumn("step", ColumnKind.WHOLE, [explained.step for _, _, explained, _ in rows]))
     if any(explained.through is not None for _, _, explained, _ in rows):
         columns.append(TableColumn("through", ColumnKind.WHOLE, [explained.through for _, _, explained, _ in rows]))
-    if any(explained.what != table for _, _, explained, _ in rows):
-        columns.append(TableColumn("what", ColumnKind.TEXT, [explained.what for _, _, explained, _ in rows]))
+    if any(kind_of(explained.found) != table for _, _, explained, _ in rows):
+        columns.append(TableColumn("what", ColumnKind.TEXT, [kind_of(explained.found) for _, _, explained, _ in rows]))
     taken = {column.name for column in columns}
     for key in dict.fromkeys(key for *_, row in rows for key in row):
         values = [row.get(key) for *_, row in rows]

@@ -27,6 +27,7 @@ from probes.recording.runs import DEEPEST, MOST_COLUMNS, MOST_KINDS
 from probes.schema.bounds import LONGEST_TEXT, LONGEST_TOKEN, MOST_MATRICES
 from probes.schema.errors import PhierError
 from probes.schema.header import MatrixReport
+from probes.schema.recorded_table import RecordedTable
 from tests.support.hostile import chain, hostile
 from tests.support.records import recorded_events, write_events
 from tests.support.shell import phier
@@ -248,8 +249,9 @@ def test_explanations_become_no_endless_number_of_tables_or_columns(tmp_path: Pa
     kinds = [line | {"what": f"kind{n}", "rows": [{"a": 1}]} for n in range(MOST_KINDS + 9)]
     columns = [line | {"what": "kind1", "rows": [{f"c{n}": 1, f"d{n}": 2}]} for n in range(MOST_COLUMNS)]
     session = read(written(tmp_path, [*plain(), *kinds, *columns]))
-    assert {one.what for one in session.last.explanations} == {f"kind{n}" for n in range(MOST_KINDS)}
-    assert len({key for one in session.last.explanations for row in one.rows for key in row}) <= MOST_COLUMNS
+    found = [one.found for one in session.last.explanations if isinstance(one.found, RecordedTable)]
+    assert {table.what for table in found} == {f"kind{n}" for n in range(MOST_KINDS)}
+    assert len({key for table in found for row in table.rows for key in row}) <= MOST_COLUMNS
 
 
 def test_the_name_of_a_file_is_data_too(tmp_path: Path) -> None:

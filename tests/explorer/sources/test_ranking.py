@@ -15,6 +15,7 @@ from probes.pair import Pair, pair_with_twin
 from probes.prune.importance import importance
 from probes.schema.errors import FailureKind
 from probes.schema.events import Event, Explained, Failed, RunStarted, StepMeasured, WorkProgressed
+from probes.schema.part_ranking import Ranking
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.requests import Cancel, Prune, Rank, Step
@@ -81,15 +82,14 @@ def test_steps_are_measured_while_it_runs_and_are_the_same(source: LiveSource, h
     heard.go_on.set()
     found = heard.wait(Explained)
     assert heard.steps() == expected(12)
-    assert (found.what, found.request) == ("importance", rank.id)
+    assert isinstance(found.found, Ranking)
+    assert (found.step, found.request) == (0, rank.id)
     assert {event.request for event in heard.of(WorkProgressed) if event.unit == "texts"} == {rank.id}
     whole = pair()
     assert whole.twin is not None
     at_once = importance(whole.twin, "mlp", samples(FEW, whole.dense).ids, Work())
-    assert {row["name"]: row["influence"] for row in found.rows} == pytest.approx(
-        {str(part): value for part, value in at_once.items()}, abs=1e-6
-    )
-    influences = [float(str(row["influence"])) for row in found.rows]
+    assert {one.part: one.influence for one in found.found.parts} == pytest.approx(dict(at_once), abs=1e-6)
+    influences = [one.influence for one in found.found.parts]
     assert influences == sorted(influences)
 
 
@@ -113,7 +113,9 @@ def test_the_cancel_of_a_run_leaves_it_alone(source: LiveSource, heard: Interrup
     assert heard.reached.wait(20)
     source.ask(Cancel())
     heard.go_on.set()
-    assert heard.wait(Explained).rows
+    found = heard.wait(Explained).found
+    assert isinstance(found, Ranking)
+    assert found.parts
     assert not heard.of(Failed)
 
 

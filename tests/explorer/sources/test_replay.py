@@ -35,6 +35,7 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.findings import kind_of
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Fork, Pause, PlayAt, Prune, Restart, Run, Select, ShowRun, Step, ToEnd
 from probes.schema.settings import Follow, RunSettings, Sampling
@@ -119,7 +120,7 @@ def test_the_view_shows_a_replay_as_it_showed_the_run(play: Play) -> None:
     assert [branch.id for branch in replayed.branches] == [branch.id for branch in live.branches]
     assert replayed.branches.current == live.branches.current
     assert replayed.summary == live.summary
-    assert replayed.explained == live.explained
+    assert list(replayed.findings()) == list(live.findings())
     assert replayed.phase is Phase.PAUSED
 
 
@@ -214,7 +215,7 @@ def test_what_was_told_after_the_last_step_is_told_when_it_has_played(play: Play
     player = play(play=True, pace=1000.0)
     player.source.ask(Run())
     player.rest()
-    assert [event.what for event in player.of(Explained)] == ["layers"]
+    assert [kind_of(event.found) for event in player.of(Explained)] == ["layers"]
     assert player.of(BranchSelected)[-1] == BranchSelected(1, 0)
 
 
@@ -391,7 +392,7 @@ def test_the_command_says_all_that_differs_from_the_defaults() -> None:
 def test_explanations_are_told_where_they_were_computed(play: Play) -> None:
     player = play()
     player.rest()
-    assert [(event.run, event.step, event.what) for event in player.of(Explained)] == [(1, 6, "layers")]
+    assert [(event.run, event.step, kind_of(event.found)) for event in player.of(Explained)] == [(1, 6, "layers")]
 
 
 def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.explanation import Layers, Swaps
 from probes.schema.requests import Fork, Pause, Restart, Run, Select
 from probes.schema.settings import Follow
 from probes.schema.summary import Summary, summarise
@@ -269,9 +270,12 @@ def test_the_split_is_that_of_the_path_that_is_shown() -> None:
 def test_explanations_are_kept_by_step_and_forgotten_with_the_run() -> None:
     source = scripted()
     view = viewed(source, 2)
-    told = Explained(1, 0, 2, "layers", ({"layer": 0, "kl": 0.1},))
+    told = Explained(1, 0, 2, Layers(()))
     view.apply(told)
-    assert view.explained[0, 2, "layers"] is told
+    assert view.explained(Layers, 2) is told
+    assert view.finding(Layers, 2) is told.found
+    assert view.finding(Layers, 1) is None
+    assert view.finding(Swaps, 2) is None
     assert view.header is not None
     view.apply(RunStarted(2, view.header))
-    assert not view.explained
+    assert not list(view.findings())

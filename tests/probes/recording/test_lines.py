@@ -19,7 +19,6 @@ from probes.schema.errors import FailureKind
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
-    Cell,
     Event,
     Explained,
     Failed,
@@ -31,6 +30,7 @@ from probes.schema.events import (
 )
 from probes.schema.foreign_text import visible
 from probes.schema.record import Invalid, StepRecord
+from probes.schema.recorded_table import Cell, RecordedTable
 from probes.schema.until import Met
 from tests.support.records import FIGURES, RECORDS, TEXTS, recorded_events, records, with_own
 
@@ -58,7 +58,7 @@ def test_any_record_comes_back_as_it_was(record: StepRecord) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(SHOWN, st.none() | st.booleans() | FIGURES | st.integers(-(2**63), 2**63 - 1) | SHOWN))
 def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
-    event = Explained(1, 2, 3, "heal", ({"layer": 0}, row), through=9)
+    event = Explained(1, 2, 3, RecordedTable("heal", ({"layer": 0}, row)), through=9)
     assert repr(through(event)) == repr(event)
 
 

@@ -23,6 +23,7 @@ from probes.schema.branches import Branch
 from probes.schema.errors import BadInput
 from probes.schema.events import BranchOpened, Event, RunPaused, RunStarted, StepMeasured
 from probes.schema.record import StepRecord
+from probes.schema.recorded_table import RecordedTable
 from probes.schema.summary import summarise
 from tests.support.records import RECORDS, layers, lines_of, of_run, recorded_events, records, write_events
 
@@ -195,7 +196,9 @@ def test_the_format_that_is_frozen_here_still_reads() -> None:
     assert run.path[4].own is not None
     assert run.path[4].own.p.kl == float("inf")
     assert run.path[-1].sum.survival == 0.2576890959922883
-    assert [row["layer"] for row in run.explanations[0].rows] == [0, 1, 2]
+    table = run.explanations[0].found
+    assert isinstance(table, RecordedTable)
+    assert [row["layer"] for row in table.rows] == [0, 1, 2]
     assert isinstance(run.lines[-1].event, RunPaused)
 
 

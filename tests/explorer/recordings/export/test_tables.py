@@ -21,6 +21,7 @@ from explorer.sources.toy.step import Accidents
 from probes.recording import read
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Explained, StepMeasured
+from probes.schema.recorded_table import RecordedTable
 from probes.schema.settings import Follow
 from tests.support.records import HOSTILE, layers, recorded_events, records, write_events
 
@@ -70,7 +71,9 @@ def test_one_row_a_step_and_token_for_each_context(recording: Path, tmp_path: Pa
 def test_one_row_a_step_and_layer(recording: Path, tmp_path: Path) -> None:
     export_recordings([recording], "csv", tmp_path / "x")
     rows = lines(tmp_path / "x.layers.csv")
-    given = layers(1, 5).rows
+    table = layers(1, 5).found
+    assert isinstance(table, RecordedTable)
+    given = table.rows
     assert [int(row["layer"]) for row in rows] == [row["layer"] for row in given]
     assert [float(row["h.cos"]) for row in rows] == [row["h.cos"] for row in given]
     assert {row["step"] for row in rows} == {"5"}
@@ -221,7 +224,7 @@ def test_a_number_that_parquet_can_not_hold_is_named() -> None:
 
 @pytest.mark.parametrize("what", ["a/b", "../x", "", "steps", "tokens", "x" * 5000, "CON", "nul\x00", ".x", "heal.csv"])
 def test_a_kind_of_rows_is_no_file_name_unless_it_can_be_one(tmp_path: Path, what: str) -> None:
-    rows = [Explained(1, 0, 1, kind, ({"layer": 0, "what": 7},)) for kind in (what, "heal")]
+    rows = [Explained(1, 0, 1, RecordedTable(kind, ({"layer": 0, "what": 7},))) for kind in (what, "heal")]
     path = write_events(tmp_path / "run.jsonl", [*recorded_events(4), *rows])
     found = export_recordings([path], "csv", tmp_path / "out" / "x").paths
     assert [path.name for path in found] == ["x.steps.csv", "x.tokens.csv", "x.explained-1.csv", "x.heal.csv"]
