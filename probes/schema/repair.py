@@ -5,9 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from probes.schema.bounds import Natural, NonNegative
+from probes.schema.bounds import Natural, NonNegative, Share
+from probes.schema.errors import BadInput
 
 RepairLevel = Literal["sublayer", "matrix", "weight"]
+
+
+@dataclass(frozen=True, slots=True)
+class RepairGoal:
+    """When enough is given back. Without any of these, the goal is that no step of the span splits."""
+
+    kl: float | None = None
+    """The mean KL over the span is at most this."""
+    agreement: float | None = None
+    """At least this share of the steps have the same top token in both models."""
+    no_split: bool = False
+    """The first step of the span at which the top tokens differ, and all steps before it, have the same."""
+    budget: int | None = None
+    """The most pruned parameters that may be given back. Alone, it asks for the lowest KL within it."""
+
+    def __post_init__(self) -> None:
+        if self.kl is not None and not 0 <= self.kl < float("inf"):
+            raise BadInput("Target", f"{self.kl} is not a KL.", "Give a number of nats, 0 or above.")
+        if self.agreement is not None and not 0 < self.agreement <= 1:
+            raise BadInput("Target", f"{self.agreement} is not a share of steps.", "Use a number above 0, up to 1.")
+        if self.budget is not None and self.budget < 1:
+            raise BadInput("Budget", f"A budget of {self.budget} gives nothing back.", "Give a number of parameters.")
+
+    @property
+    def only_budget(self) -> bool:
+        """Is the budget all that was asked for?"""
+        return self.budget is not None and self.kl is None and self.agreement is None and not self.no_split
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +61,9 @@ class Gain:
     steps: Natural
     kl_before: NonNegative
     kl_after: NonNegative
-    agree_before: float
+    agree_before: Share
     """The share of steps at which both models' most likely token is the same."""
-    agree_after: float
+    agree_after: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +94,7 @@ class Repair:
     """Where that text is from, in a phrase: "the 32 steps after the span"."""
     tried: Natural
     """How many sets were measured."""
+    target_agreement: float | None = None
+    target_no_split: bool = False
+    notes: tuple[str, ...] = ()
+    """Sentences that a reader of the figures must know."""
