@@ -10,8 +10,9 @@ from pathlib import Path
 from probes.calibration.texts import check_source
 from probes.models.placing import check_placing
 from probes.models.spec_check import check_spec, nearby
+from probes.prune.fitted_text import read_fitted
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import Setting, Table, ranges
+from probes.schema.prune_setting import FittedShare, Setting, Table, ranges
 from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded
 
@@ -28,12 +29,14 @@ def check_early(spec: PairSpec) -> None:
     if spec.calibration.source not in ("", "self"):
         check_source(spec.calibration.source)
     if spec.prune:
-        _check_tables(spec.prune)
+        _check_files(spec.prune)
         _check_layers(spec.prune, spec.dense, folder)
 
 
-def _check_tables(setting: Setting) -> None:
+def _check_files(setting: Setting) -> None:
     for part in setting.parts:
+        if isinstance(part.amount, FittedShare):
+            read_fitted(part.amount.path)
         if isinstance(part.amount, Table) and not os.path.isfile(path := expanded(part.amount.path)):
             reason = "it is a folder" if os.path.isdir(path) else "there is no such file"
             raise BadInput(

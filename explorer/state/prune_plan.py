@@ -76,7 +76,7 @@ class Plan:
                 chosen = self.layout.layers if part.targets.layers is None else part.targets.layers
                 treatment = Treatment(part.method, part.amount)
                 treatments.update((Part(part.method.thinned_kind, layer), treatment) for layer in chosen)
-            elif part.amount is not None and not part.method.drops:
+            elif part.amount is not None and part.method.unstructured:
                 treatment = Treatment(part.method, part.amount)
                 treatments.update((m.name, treatment) for m in named)
         return replace(self, treatments=treatments)
@@ -162,10 +162,12 @@ class Draft:
 def _divided(parts: Sequence[SettingPart]) -> tuple[tuple[SettingPart, ...], tuple[SettingPart, ...]]:
     """The beginning that changes are written behind, and the rest.
 
-    The rest begins at the first part that restores something; drops by name directly before that belong to it too.
+    The rest begins at the first part that restores matrices or sublayers; drops by name directly before that belong to
+    it too. Single weights that were restored are always in the beginning: a plan of matrices can't write them.
     """
-    end = next((place for place, part in enumerate(parts) if part.method is Method.DENSE), len(parts))
-    while end and parts[end - 1].method.drops and parts[end - 1].amount is None:
+    fitted = max((place + 1 for place, part in enumerate(parts) if part.method is Method.RESTORE), default=0)
+    end = next((n for n, part in enumerate(parts) if part.method is Method.DENSE and n >= fitted), len(parts))
+    while end > fitted and parts[end - 1].method.drops and parts[end - 1].amount is None:
         end -= 1
     return tuple(parts[:end]), tuple(parts[end:])
 

@@ -45,7 +45,7 @@ def every_setting() -> list[str]:
     """Each method at 0.3 and 0.5, and at 2:4 if it takes a pattern."""
     found = []
     for method in Method:
-        if method is Method.DENSE:
+        if method.restores:
             continue
         found += [f"{method}:{ratio:g}" for ratio in RATIOS]
         # A pattern ranks within groups of four, so magnitude-global:2:4 is the same as magnitude:2:4.

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from probes.calibration.samples import CalibrationSamples, samples
-from probes.models.loaded import Loaded
+from probes.models.loaded import Loaded, with_fingerprint
 from probes.prune import store
 from probes.prune.allocation import check_targets
+from probes.prune.fitted_text import read_fitted
 from probes.prune.importance import least_important
 from probes.prune.memory_check import check_memory
+from probes.prune.single_weights import restore_weights
 from probes.prune.structured import feature_masks
 from probes.prune.weightwise import prune_weights
 from probes.schema.errors import BadInput, Failure
@@ -88,7 +90,7 @@ def _meant(setting: Setting, twin: Twin) -> set[str]:
     removing: list[SettingPart] = []
     found: set[str] = set()
     for part in setting.parts:
-        if part.method.drops:
+        if part.method.drops or part.method is Method.RESTORE:
             continue
         if part.method is Method.DENSE:
             given = [m for m in twin.anatomy.matrices if part.targets.has(m.name, m.layer, m.sublayer)]
@@ -110,7 +112,7 @@ def _takes_from(part: SettingPart, matrix: Matrix) -> bool:
 def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
     """A name for a setting's result, unique while one dense model is loaded: its text, and the state of the files that
     it reads."""
-    names = [part.amount.path for part in setting.parts if isinstance(part.amount, Table)]
+    names = [part.file for part in setting.parts if part.file]
     if calibration.source and any(part.calibrated for part in setting.parts):
         names.append(calibration.source)
     files = [path for path in map(expanded, names) if path.is_file()]
@@ -170,6 +172,10 @@ class _Applying:
                 sentence = f"{first} removes nothing: those {first.method} are already pruned."
                 raise BadInput("Nothing removed", sentence, "Use a larger ratio.")
             return list(notes)
+        if first.method is Method.RESTORE:
+            check_targets(first, twin.anatomy.matrices, [block.layer for block in twin.anatomy.blocks])
+            fingerprint = with_fingerprint(self._dense).info.fingerprint
+            return restore_weights(twin, first, read_fitted(first.file), fingerprint, self._work)
         self._restore(first)
         return []
 

@@ -24,7 +24,7 @@ from probes.models.loaded import Loaded, with_fingerprint
 from probes.prune.allocation import table_text
 from probes.schema.header import Calibration
 from probes.schema.part import Part
-from probes.schema.prune_setting import Setting, Table
+from probes.schema.prune_setting import Setting
 from probes.system.cache_folder import Unkept
 from probes.system.kept_folder import evict, intact, keep
 from probes.system.progress import Work
@@ -44,7 +44,7 @@ def folder_of(dense: Loaded, setting: Setting, calibration: Calibration, seed: i
     mark = with_fingerprint(dense).info.fingerprint
     if not mark:
         return None
-    tables = [table_text(part.amount.path) for part in setting.parts if isinstance(part.amount, Table)]
+    tables = [table_text(part.file) for part in setting.parts if part.file]
     depends = [VERSION, mark, configuration(dense.model), str(setting), tables, calibration.sha256, seed]
     return cache_folder() / "pruned" / hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 

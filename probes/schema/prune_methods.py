@@ -27,6 +27,8 @@ class Method(StrEnum):
     """Whole key/value groups of each attention, with the query heads that read them."""
     DENSE = "dense"
     """Restores the dense weights and sublayers."""
+    RESTORE = "restore"
+    """Restores single weights: the pruned ones whose return lowers the KL most on a span of text, by first order."""
     DROP_ATTN = "drop-attn"
     """Whole attention sublayers."""
     DROP_MLP = "drop-mlp"
@@ -63,7 +65,12 @@ class Method(StrEnum):
     @property
     def unstructured(self) -> bool:
         """Does it choose weights one by one, so that N:M patterns make sense?"""
-        return not self.drops and not self.structured and self is not Method.DENSE
+        return not self.drops and not self.structured and not self.restores
+
+    @property
+    def restores(self) -> bool:
+        """Does it restore what an earlier part removed, and remove nothing?"""
+        return self in (Method.DENSE, Method.RESTORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class Count:
         return str(self.value)
 
 
-TABLE = "table="
+TABLE, FILE = "table=", "file="
 QUOTED = r'"(?:[^"]|"")*"'
 """A quoted file name, as a regular expression; a quote within is written twice."""
 
@@ -109,9 +116,18 @@ class Table:
     path: str
 
     def __str__(self) -> str:
-        plain = not set('+@"') & set(self.path) and self.path == self.path.strip()
-        quoted = self.path if plain else '"' + self.path.replace('"', '""') + '"'
-        return f"{TABLE}{quoted}"
+        return f"{TABLE}{_quoted(self.path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class FittedShare:
+    """A share of the pruned weights, in (0, 1], and the file that names the text on which they are chosen."""
+
+    value: float
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.value:g}@{FILE}{_quoted(self.path)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +140,10 @@ class Owl:
         return f"owl={self.ratio:g}"
 
 
-Amount = Ratio | Pattern | Count | Table | Owl
+Amount = Ratio | Pattern | Count | Table | Owl | FittedShare
+
+
+def _quoted(path: str) -> str:
+    """A file name in quotes, if it has a character of the grammar."""
+    plain = not set('+@"') & set(path) and path == path.strip()
+    return path if plain else '"' + path.replace('"', '""') + '"'

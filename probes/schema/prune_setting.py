@@ -1,7 +1,7 @@
 """Prune settings as text: `METHOD:AMOUNT[@TARGETS]`, joined by `+`, read left to right. Free of torch.
 
 The same text is the command-line option, the screen's title and the recording's header. A file name with a character of
-the grammar is quoted: `magnitude:table="a+b.txt"`.
+the grammar is quoted: `magnitude:table="a+b.txt"`. In `restore:0.01@file=FILE` the file comes before all targets.
 """
 
 from __future__ import annotations
@@ -13,12 +13,25 @@ from typing import NoReturn
 
 from probes.schema.errors import BadInput
 from probes.schema.nearest import did_you_mean
-from probes.schema.prune_methods import QUOTED, TABLE, Amount, Count, Method, Owl, Pattern, Ratio, Table
+from probes.schema.prune_methods import (
+    FILE,
+    QUOTED,
+    TABLE,
+    Amount,
+    Count,
+    FittedShare,
+    Method,
+    Owl,
+    Pattern,
+    Ratio,
+    Table,
+)
 
 __all__ = [
     "Amount",
     "BadSetting",
     "Count",
+    "FittedShare",
     "Method",
     "Owl",
     "Pattern",
@@ -79,6 +92,11 @@ class SettingPart:
             return self.amount is not None
         measured = (Method.WANDA, Method.WANDA_ONEPASS, Method.SPARSEGPT, Method.NEURONS, Method.HEADS)
         return self.method in measured or isinstance(self.amount, Owl)
+
+    @property
+    def file(self) -> str:
+        """The path of the file that it reads; "" if it reads none."""
+        return self.amount.path if isinstance(self.amount, (Table, FittedShare)) else ""
 
     def __str__(self) -> str:
         amount = "" if self.amount is None else f":{self.amount}"
@@ -148,7 +166,7 @@ def _split(text: str, separator: str) -> list[str]:
     return pieces
 
 
-_ATOM = re.compile(rf"{TABLE}{QUOTED}|.", re.DOTALL)
+_ATOM = re.compile(rf"(?:{TABLE}|{FILE}){QUOTED}|.", re.DOTALL)
 _PATTERN = re.compile(r"(\d{1,9}):(\d{1,9})")
 _RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _WHOLE = re.compile(r"\d{1,9}")
@@ -157,6 +175,7 @@ _AMOUNTS = {
     "weights": "Use a ratio such as 0.5, a pattern such as 2:4, owl=0.5 or table=FILE.",
     "whole": "Use a ratio such as 0.25.",
     "drops": "Use a number of layers such as 4, or name them: @layers=20,22.",
+    "restore": "Use a share of the pruned weights, and the file that phier repair wrote: restore:0.01@file=FILE.",
 }
 
 
@@ -172,6 +191,8 @@ class _Piece:
         what, *targets = _split(self._piece, "@")
         name, colon, amount = what.partition(":")
         method = self._method(name)
+        if method is Method.RESTORE:
+            return self._restoring(len(name), len(what), amount, targets)
         chosen = self._targets(method, len(what), targets)
         if method is Method.DENSE:
             if colon:
@@ -181,6 +202,16 @@ class _Piece:
         elif not (method.drops and chosen.layers is not None):
             self._fault(len(what), len(what), f"{method} needs an amount.", _hint(method))
         return SettingPart(method, None, chosen)
+
+    def _restoring(self, named: int, what: int, amount: str, targets: list[str]) -> SettingPart:
+        if what == named or not amount.strip():
+            self._fault(named, what, "restore needs a share.", _AMOUNTS["restore"])
+        share = self._ratio(Method.RESTORE, amount.strip(), named + 1, what)
+        if not (targets and targets[0].strip().startswith(FILE)):
+            self._fault(what, what, "restore needs the file that it was fitted with.", _AMOUNTS["restore"])
+        end = what + 1 + len(targets[0])
+        path = self._path(FILE, targets[0].strip().removeprefix(FILE), what + 1, end)
+        return SettingPart(Method.RESTORE, FittedShare(share, path), self._targets(Method.RESTORE, end, targets[1:]))
 
     def _method(self, name: str) -> Method:
         try:
@@ -216,16 +247,21 @@ class _Piece:
         return Ratio(self._ratio(method, amount, at, end))
 
     def _table(self, method: Method, path: str, at: int, end: int) -> Table:
+        found = Table(self._path(TABLE, path, at, end))
+        if method is Method.MAGNITUDE_GLOBAL:
+            self._fault(at, end, "magnitude-global ranks all targets together.", "Use magnitude with a table.")
+        return found
+
+    def _path(self, key: str, path: str, at: int, end: int) -> str:
         if path.startswith('"'):
             if not re.fullmatch(QUOTED, path):
-                hint = f'Write {TABLE}"FILE", and a quote in its name twice.'
+                hint = f'Write {key}"FILE", and a quote in its name twice.'
                 self._fault(at, end, "The quotes round the file name don't match.", hint)
             path = path[1:-1].replace('""', '"')
         if not path:
-            self._fault(at, end, "The table has no file name.", f"Use {TABLE}FILE.")
-        if method is Method.MAGNITUDE_GLOBAL:
-            self._fault(at, end, "magnitude-global ranks all targets together.", "Use magnitude with a table.")
-        return Table(path)
+            what = "The table has no file name." if key == TABLE else "The file has no name."
+            self._fault(at, end, what, f"Use {key}FILE.")
+        return path
 
     def _ratio(self, method: Method, text: str, at: int, end: int) -> float:
         try:
@@ -252,12 +288,12 @@ class _Piece:
             if text.strip() in ("attn", "mlp"):
                 if sublayer:
                     self._fault(at, end, "The sublayer is named twice.", "Without @attn or @mlp both are targets.")
-                if not (method.unstructured or method is Method.DENSE):
+                if not (method.unstructured or method.restores):
                     self._fault(at, end, f"{method} names its sublayer already.", f"Leave @{text.strip()} out.")
                 sublayer = text.strip()
             elif key == "layers" and layers is None:
                 layers = self._layers(value, end - len(value))
-            elif key == "name" and not names and (method.unstructured or method is Method.DENSE):
+            elif key == "name" and not names and (method.unstructured or method.restores):
                 names = tuple(sorted({name.strip() for name in value.split(",") if name.strip()}))
                 if not names:
                     self._fault(at, end, "No name is given.", "Use @name=up_proj, or several with commas between.")
@@ -286,4 +322,6 @@ class _Piece:
 
 
 def _hint(method: Method) -> str:
+    if method is Method.RESTORE:
+        return _AMOUNTS["restore"]
     return _AMOUNTS["drops" if method.drops else "whole" if method.structured else "weights"]

@@ -233,7 +233,7 @@ LAYERS = 30
 
 def _report(setting: str) -> PruneReport:
     """An invented report on a setting, matrix by matrix: toy models have no such matrices."""
-    from probes.schema.prune_setting import Method, Ratio, parse
+    from probes.schema.prune_setting import FittedShare, Method, Ratio, parse
 
     zeros: dict[str, float] = {}
     targeted: set[str] = set()
@@ -255,6 +255,8 @@ def _report(setting: str) -> PruneReport:
         elif part.method is Method.DENSE:
             zeros = {name: share for name, share in zeros.items() if name not in named}
             dropped = [gone for gone in dropped if gone not in {Part(kind, layer) for layer, kind in named.values()}]
+        elif isinstance(part.amount, FittedShare):
+            zeros |= {name: zeros[name] * (1 - part.amount.value) for name in named if name in zeros}
         elif not part.method.structured:
             targeted |= named.keys()
             zeros |= dict.fromkeys(named, part.amount.value if isinstance(part.amount, Ratio) else 0.5)

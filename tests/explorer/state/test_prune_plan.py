@@ -44,6 +44,7 @@ def written(plan: Plan) -> str:
         "wanda:0.5+dense@layers=2-3+drop-attn@layers=20",
         "wanda:owl=0.5",
         "heads:0.25@layers=4+wanda:0.5@mlp",
+        "wanda:0.5+dense@layers=3+restore:0.01@file=a.json",
     ],
 )
 def test_a_setting_that_is_left_alone_is_written_as_it_was(setting: str) -> None:
@@ -61,6 +62,13 @@ def test_giving_back_is_written_behind_so_that_all_else_stays() -> None:
 def test_what_is_given_back_later_joins_what_was_before() -> None:
     plan = plan_of("wanda:0.5+dense@attn@layers=2")
     assert written(plan.restored(names(plan, "attn", 3))) == "wanda:0.5+dense@attn@layers=2-3"
+
+
+def test_single_weights_that_were_restored_stay_in_the_beginning() -> None:
+    plan = plan_of("wanda:0.5+dense@attn@layers=2+restore:0.01@file=a.json+dense@attn@layers=5")
+    plan = plan.restored(names(plan, "attn", 6))
+    beginning = "wanda:0.5+dense@attn@layers=2+restore:0.01@file=a.json"
+    assert written(plan) == f"{beginning}+dense@attn@layers=5-6"
 
 
 def test_another_treatment_starts_from_the_dense_weights() -> None:

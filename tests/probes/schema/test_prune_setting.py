@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from probes.schema.prune_setting import (
     BadSetting,
     Count,
+    FittedShare,
     Method,
     Owl,
     Pattern,
@@ -37,6 +38,9 @@ def parts(draw: st.DrawFn) -> SettingPart:
     method = draw(st.sampled_from(Method))
     if method is Method.DENSE:
         return SettingPart(method, None, Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names)))
+    if method is Method.RESTORE:
+        targets = Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names))
+        return SettingPart(method, FittedShare(draw(ratios).value, draw(paths)), targets)
     if method.unstructured:
         targets = Targets(draw(st.sampled_from(["", "attn", "mlp"])), draw(layers), draw(names))
         amounts = ratios | patterns if method is Method.MAGNITUDE_GLOBAL else ratios | patterns | tables
@@ -74,6 +78,8 @@ def test_a_setting_reads_back_from_its_own_text(found: list[SettingPart]) -> Non
         ('wanda:table=" a "', 'wanda:table=" a "'),
         ("drop-block:3", "drop-block:3"),
         ("wanda:0.5+dense@attn@layers=3", "wanda:0.5+dense@attn@layers=3"),
+        ("wanda:0.5+restore:1%@file=a.json", "wanda:0.5+restore:0.01@file=a.json"),
+        ('wanda:0.5 + restore:0.01@file="a+b"@layers=1@mlp', 'wanda:0.5+restore:0.01@file="a+b"@mlp@layers=1'),
     ],
 )
 def test_the_canonical_text_is_short_and_sorted(text: str, canonical: str) -> None:
@@ -120,6 +126,14 @@ def test_amounts_are_what_they_look_like() -> None:
         ('wanda:table="a@mlp', 'table="a', "don't match"),
         ('wanda:table="a"b@mlp', 'table="a"b', "don't match"),
         ("magnitude:0.5+dense:0.5", ":0.5", "takes no amount"),
+        ("wanda:0.5+restore", "", "needs a share"),
+        ("wanda:0.5+restore@file=a", "", "needs a share"),
+        ("wanda:0.5+restore:0.01", "", "needs the file"),
+        ("wanda:0.5+restore:0.01@mlp@file=a", "", "needs the file"),
+        ("wanda:0.5+restore:2@file=a", "2", "between 0 and 1"),
+        ("wanda:0.5+restore:2:4@file=a", "2:4", "not an amount"),
+        ("wanda:0.5+restore:0.1@file=", "file=", "has no name"),
+        ("wanda:0.5+restore:0.1@file=a@file=b", "file=b", "not a target"),
     ],
 )
 def test_a_fault_is_pointed_at(text: str, fault: str, reason: str) -> None:
