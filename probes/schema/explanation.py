@@ -79,6 +79,10 @@ class Swap:
     """True if at every step of the span, after the exchange, the top token is the dense model's."""
     estimate: Bounded | None = None
     """The first-order estimate of the heal: an order to look in, not a figure to quote."""
+    exact: bool = True
+    """False while only the estimate is known: `kl_drop` and `kl_after` are then the estimate's."""
+    piece: str = ""
+    """What of the sublayer was exchanged, one level down: a matrix ("q_proj"), "head 3" or "group 1"; "" for all."""
 
 
 @dataclass(frozen=True, slots=True)
