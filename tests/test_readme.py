@@ -60,7 +60,7 @@ for arguments in json.loads(sys.argv[1]):
     except SystemExit as end:
         print("ended", end.code or 0, *arguments, file=sys.stderr, flush=True)
 """
-LOADING = {"run", "prune"}
+LOADING = {name for name, command in phier.commands.items() if any(option.name == "dense" for option in command.params)}
 """Commands that load the demo model if no other is named."""
 
 
