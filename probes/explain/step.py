@@ -1,4 +1,4 @@
-"""Explains steps of a run, one kind of finding after another."""
+"""Explains steps of a run, one kind of finding after another, on caches of its own: the run goes on undisturbed."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class Explainer:
         self._lockstep, self._steps, self._work = lockstep, steps, work
         self._context = lockstep.shared_context(steps[-1])
         lockstep.shared_context(steps[0])
+        self._dense, self._pruned = (model.apart() for model in lockstep.models)
         self.notes: list[str] = []
         """Sentences that a reader of what has been found must know."""
 
@@ -79,15 +80,15 @@ class Explainer:
 
     @cached_property
     def _sublayers(self) -> Sublayers:
-        dense, pruned = self._lockstep.models
-        sublayers = take_apart(dense.model, pruned.model)
+        sublayers = take_apart(self._dense.model, self._pruned.model)
         self.notes += sublayers.notes
         return sublayers
 
     def _layers(self) -> Layers:
         lockstep = self._lockstep
         return measure_layers(
-            *lockstep.models,
+            self._dense,
+            self._pruned,
             self._context,
             self._sublayers,
             vocabulary=lockstep.vocabulary,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel
-from transformers.cache_utils import CacheLayerMixin
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 from probes.schema.errors import BadInput
 
@@ -44,6 +45,16 @@ def new_cache(model: PreTrainedModel) -> DynamicCache:
     """An empty cache. For transformers it is made without the configuration, so it keeps all positions despite a
     sliding window, and cropping is exact. The mask still applies the window."""
     return DynamicCache(config=model.config) if is_recurrent(model) else DynamicCache()
+
+
+def same_cache(cache: DynamicCache) -> DynamicCache:
+    """Another cache with the same content, to go on from: nothing that is read with one of them changes the other.
+
+    Layers that keep all positions share their tensors, because they never write into one.
+    """
+    other = copy.copy(cache)
+    other.layers = [copy.copy(one) if type(one) is DynamicLayer else copy.deepcopy(one) for one in cache.layers]
+    return other
 
 
 def count_as_read(cache: Cache, layer: int, read: Tensor) -> None:

@@ -9,6 +9,7 @@ missing, as on another branch, they are read in one piece: other shapes, which c
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +22,7 @@ from transformers import PreTrainedModel
 
 from probes.models.devices import input_device
 from probes.models.hooks import Call, entering, leaving
-from probes.models.kv_cache import cache_name, is_recurrent, new_cache
+from probes.models.kv_cache import cache_name, is_recurrent, new_cache, same_cache
 from probes.models.rotary import Rotary
 from probes.schema.errors import Failure
 from probes.system.memory import ran_out
@@ -80,6 +81,13 @@ class CachedModel:
         """Empties the cache."""
         self._rows: list[list[int]] = [[]]
         self._cache = new_cache(self.model)
+
+    def apart(self) -> CachedModel:
+        """Another one of the same model, which has read the same; what either of them reads, the other has not."""
+        other = copy.copy(self)
+        other._rows = [list(row) for row in self._rows]
+        other._cache = same_cache(self._cache)
+        return other
 
     @torch.inference_mode()
     def read(
