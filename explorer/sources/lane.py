@@ -142,14 +142,15 @@ class Turns:
                 self._waiting.popleft()
                 self._changed.notify_all()
 
-    def pass_on(self) -> None:
+    def pass_on(self, *, everybody: bool = False) -> None:
         """Lets every waiting thread have its turn, then takes the lock again. The caller must hold the lock.
 
         Nobody is let in unless all waiting turns are brief: another one might wait for a lock that the caller holds.
+        A caller that holds none lets `everybody` in.
         """
         with self._changed:
             mine = self._waiting[0]
-            if all(other.brief for other in self._waiting if other is not mine):
+            if everybody or all(other.brief for other in self._waiting if other is not mine):
                 self._waiting.rotate(-1)
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting[0] is mine)

@@ -3,9 +3,9 @@
 While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. A step that
 is measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
 
-Long work (`Rank`) has a thread of its own, so that steps can run beside it. The models belong to one thread at a
-time: both take turns, a step or a text at a time, and nothing that one changes on a model (a hook, a weight) outlives
-its turn unless the other may see it.
+Long work (`Rank`, `Explain`) has a thread of its own, so that steps can run beside it. The models belong to one thread
+at a time: both take turns, a step, a text or a pass at a time, and nothing that one changes on a model (a hook, a
+weight) outlives its turn unless the other may see it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from explorer.sources.ending import why_ended
+from explorer.sources.explaining import Explaining, ShownRun
 from explorer.sources.lane import Lane, Stopping, Turns
 from explorer.sources.measured import FREELY, Forced, MeasuredPaths, forced_at
 from explorer.sources.playhead import Playhead
@@ -29,6 +30,7 @@ from probes.schema.events import Event, Explained, Noticed, Why, WorkProgressed
 from probes.schema.record import StepRecord
 from probes.schema.requests import (
     Cancel,
+    Explain,
     Fork,
     Pause,
     Prune,
@@ -95,6 +97,7 @@ class LiveSource:
         self._forced: dict[int, Forced] = {}
         """The forced tokens of this run, by step."""
         self._measured = MeasuredPaths()
+        self._explaining = Explaining(self._models, self._lock, self._shown, self._tell)
         self._pace, self._on_cpu = SlowdownWatch(), False
         self._healthy = True
         """False from a failure until the next request: a step that failed is not tried again unasked."""
@@ -131,6 +134,11 @@ class LiveSource:
             case Rank():
                 self._beside.put(
                     lambda cancelled: self._rank(request, self._watched(request.id, cancelled)), request.id
+                )
+            case Explain():
+                self._beside.put(
+                    lambda cancelled: self._explaining.explain(request, self._watched(request.id, cancelled)),
+                    request.id,
                 )
             case _:
                 self._tell(failure_of(BadInput("Not a recording", "Only a recording can be played."), request.id))
@@ -235,6 +243,7 @@ class LiveSource:
         """Makes this lockstep, which has not stepped yet, the one of the run."""
         header = self._loaded().header(settings, prompt)
         with self._lock:
+            self._explaining.forget()
             if self._lockstep is not None:
                 self._lockstep.close()
             if settings == self._settings and self._prompt is not None and self._prompt.ids != prompt.ids:
@@ -257,6 +266,7 @@ class LiveSource:
         self._measured.keep(pair.made_by, self._settings, path)
         again = max(len(path), head.again)
         forced = self._forced | {record.step: forced_at(record) for record in path}
+        self._explaining.forget()
         before = pair.twin.state if pair.twin is not None else None
         self._pair = pair.repruned(request.setting, work)
         try:
@@ -371,6 +381,9 @@ class LiveSource:
         if self._lockstep is None:
             raise BadInput("No run", "There is no run yet.", "Wait until both models are ready.")
         return self._lockstep
+
+    def _shown(self) -> ShownRun:
+        return ShownRun(self._head.run, self._loaded(), self._stepping(), self._head.branches)
 
     # The thread for long work ---------------------------------------------------------------------------------
 

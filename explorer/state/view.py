@@ -175,6 +175,8 @@ class View:
             case Explained():
                 self._found[event.branch, event.step, event.through, kind_of(event.found), event.level] = event
                 self.found += 1
+                if event.final and self.work is not None and self.work.progress.request == event.request:
+                    self.work = None
 
     def _work(self, event: WorkProgressed) -> None:
         now = self._clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from probes.explain.sublayers import Sublayers, take_apart
 from probes.explain.swaps import measure_swaps
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding
+from probes.schema.requests import SwapLevel
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
 
@@ -52,11 +53,27 @@ def explain(
 
 
 class Explainer:
-    """Finds one kind after another about the same steps. What several kinds need is computed once."""
+    """Finds one kind after another about the same steps. What several kinds need is computed once.
 
-    def __init__(self, lockstep: Lockstep, steps: range, *, work: Work = UNWATCHED) -> None:
-        """Raises `BadInput` for steps that are not there."""
+    The run may go on, fork or be sought elsewhere meanwhile: everything that depends on its path is read when this is
+    made. `work` is checked only between two passes, when nothing is changed in a model, so a source can let another
+    thread use the models there.
+    """
+
+    def __init__(
+        self,
+        lockstep: Lockstep,
+        steps: range,
+        *,
+        level: SwapLevel = "sublayer",
+        sublayers: Callable[[], Sublayers] | None = None,
+        told: Callable[[Finding], None] = lambda _finding: None,
+        work: Work = UNWATCHED,
+    ) -> None:
+        """`level` says what is exchanged. `sublayers` are the models taken apart, if that was done before. `told` gets
+        findings that are not final yet. Raises `BadInput` for steps that are not there."""
         self._lockstep, self._steps, self._work = lockstep, steps, work
+        self._level, self._take_apart, self._told = level, sublayers, told
         self._context = lockstep.shared_context(steps[-1])
         lockstep.shared_context(steps[0])
         self._dense, self._pruned = (model.apart() for model in lockstep.models)
@@ -80,7 +97,7 @@ class Explainer:
 
     @cached_property
     def _sublayers(self) -> Sublayers:
-        sublayers = take_apart(self._dense.model, self._pruned.model)
+        sublayers = self._take_apart() if self._take_apart else take_apart(self._dense.model, self._pruned.model)
         self.notes += sublayers.notes
         return sublayers
 

@@ -49,6 +49,8 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 MOST_ROWS, MOST_COLUMNS = 10_000, 100
 """Rows of one explanation, and values of one of its rows."""
+MOST_FOUND_NOTES = 100
+"""Notes of one finding."""
 _MOST_MADE_UP = 4_000_000
 """The most rows of a layer view: layers of the model times reported matrices."""
 
@@ -104,7 +106,10 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
             event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
         elif envelope.kind in _KINDS:
             plain = msgspec.json.decode(raw)
-            event = msgspec.convert(_shown(plain), _KINDS[envelope.kind]).event()
+            # The text of a finding may be that of tokens, which are made safe only when they are shown.
+            event = msgspec.convert(
+                plain if envelope.kind == "finding" else _shown(plain), _KINDS[envelope.kind]
+            ).event()
             if isinstance(event, RunStarted):
                 event = replace(event, header=_as_read(event.header, plain["header"]))
         else:
@@ -152,7 +157,8 @@ def _explanation(event: Explained) -> dict[str, Any] | None:
         return None
     if isinstance(event.found, RecordedTable):
         return {"kind": "explained", **place, **to_jsonable(event.found)}
-    return {"kind": "finding", **place, "what": kind_of(event.found), "level": event.level, **finding_data(event.found)}
+    what = {"what": kind_of(event.found), "level": event.level, "notes": event.notes}
+    return {"kind": "finding", **place, **what, **finding_data(event.found)}
 
 
 def _pause_data(event: RunPaused) -> dict[str, Any]:
@@ -322,11 +328,13 @@ class _Found(msgspec.Struct):
     found: dict[str, Any]
     through: Place | None = None
     level: str = "sublayer"
+    notes: Annotated[tuple[str, ...], Meta(max_length=MOST_FOUND_NOTES)] = ()
     nonfinite: dict[str, str] = {}
 
     def event(self) -> Recorded:
         found = finding_from(self.what, self.found, self.nonfinite)
-        return Explained(self.run, self.branch, self.step, found, self.through, self.level)
+        level, *notes = (visible(text, LONGEST_TEXT) for text in (self.level, *self.notes))
+        return Explained(self.run, self.branch, self.step, found, self.through, level, notes=tuple(notes))
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)

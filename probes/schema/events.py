@@ -149,6 +149,8 @@ class Explained(_Answer):
     """How finely swaps and repairs are divided: the `level` of `Explain` and `FindRepair`."""
     final: bool = True
     """False while values still arrive, such as estimates before exact heals. Only final findings are recorded."""
+    notes: tuple[str, ...] = ()
+    """Sentences that a reader of the figures must know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,257 @@
+"""Explanations are found beside stepping: they change no step, can be cancelled, and never outlive their run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from explorer.sources.live import LiveSource
+from probes.explain.step import explain
+from probes.pair import Pair, pair_with_twin
+from probes.schema.errors import FailureKind
+from probes.schema.events import BranchOpened, Event, Explained, Failed, RunStarted, StepMeasured, WorkProgressed
+from probes.schema.explanation import Layers, Swaps
+from probes.schema.findings import Finding, kind_of
+from probes.schema.prune_setting import parse
+from probes.schema.record import StepRecord
+from probes.schema.requests import Cancel, Explain, Fork, Prune, Request, Restart, Select, Step
+from probes.schema.settings import Follow, RunSettings
+from tests.support.live import Listener
+from tests.support.prune_models import FEW, loaded
+
+SETTINGS = RunSettings("abcdef", follow=Follow.FREE, steps=40)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
+
+
+def pair() -> Pair:
+    return pair_with_twin(loaded("llama"), parse("magnitude:0.6"), FEW)
+
+
+def path(count: int) -> list[StepRecord]:
+    with pair().lockstep(SETTINGS) as lockstep:
+        return [lockstep.step() for _ in range(count)]
+
+
+def found_alone(steps: Sequence[int], kinds: tuple[str, ...], length: int) -> list[Finding]:
+    """What is found about each of these steps of a run of that length, without a source."""
+    with pair().lockstep(SETTINGS) as lockstep:
+        for _ in range(length):
+            lockstep.step()
+        return [one for step in steps for one in explain(lockstep, range(step, step + 1), kinds).found.values()]
+
+
+class Acting(Listener):
+    """Does something whenever the explanation that it listens for reports progress, which is between two passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source: LiveSource
+        self.request = 0
+        self.act: Callable[[int], None] = lambda _time: None
+        self.times = 0
+
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        if isinstance(event, WorkProgressed) and event.request == self.request != 0:
+            self.times += 1
+            self.act(self.times)
+
+    def ask(self, request: Request) -> Request:
+        """Asks, and acts on the request's progress if it explains something."""
+        if isinstance(request, Explain):
+            self.request = request.id
+        self.source.ask(request)
+        return request
+
+    def until_waiting(self) -> None:
+        """Waits until another thread waits for the models."""
+        while len(self.source._models._waiting) < 2:
+            threading.Event().wait(0.001)
+
+    def explained(self) -> list[Explained]:
+        return [event for event in self.of(Explained) if event.final]
+
+
+@pytest.fixture
+def heard() -> Iterator[Acting]:
+    acting = Acting()
+    acting.source = LiveSource(lambda _work: pair(), SETTINGS)
+    acting.source.open(acting)
+    acting.wait(RunStarted)
+    yield acting
+    acting.source.close()
+
+
+def stepped(heard: Acting, count: int) -> None:
+    """Steps until so many have been shown in all."""
+    for _ in range(len(heard.steps()), count):
+        heard.ask(Step())
+    heard.wait(StepMeasured, count)
+
+
+def test_steps_are_taken_meanwhile_and_both_are_as_they_are_alone(heard: Acting) -> None:
+    stepped(heard, 5)
+    taken: list[int] = []
+
+    def step_on(_time: int) -> None:
+        heard.ask(Step())
+        if len(heard.steps()) < 16:  # more than were read ahead
+            heard.until_waiting()
+        taken.append(len(heard.steps()))
+
+    heard.act = step_on
+    request = heard.ask(Explain(4, kinds=("layers", "swaps")))
+    assert heard.source.wait_idle(60)
+    assert taken[-1] > 5 + 8, "more steps than had been read ahead were taken before it was done"
+    assert heard.steps() == path(len(heard.steps()))
+    events = heard.explained()
+    assert [(event.run, event.branch, event.step, event.through, event.request) for event in events] == [
+        (1, 0, 4, None, request.id)
+    ] * 2
+    assert [event.found for event in events] == found_alone([4], ("layers", "swaps"), 5)
+
+
+def test_asked_twice_it_is_answered_from_what_is_there(heard: Acting) -> None:
+    stepped(heard, 3)
+    for _ in range(2):
+        heard.ask(Explain(2, kinds=("layers", "swaps")))
+        assert heard.source.wait_idle(60)
+    events = heard.explained()
+    assert [kind_of(event.found) for event in events] == ["layers", "swaps"] * 2
+    assert events[2].found is events[0].found
+    assert events[3].found is events[1].found
+    assert events[3].request != events[1].request
+
+
+def test_a_cancelled_one_keeps_what_has_arrived_and_leaves_no_hook(heard: Acting) -> None:
+    stepped(heard, 3)
+    heard.act = lambda time: heard.source.ask(Cancel(heard.request)) if time == 2 else None
+    request = heard.ask(Explain(3, kinds=("layers", "swaps")))
+    failed = heard.wait(Failed)
+    assert heard.source.wait_idle(60)
+    assert (failed.kind, failed.request) == (FailureKind.CANCELLED, request.id)
+    assert [kind_of(event.found) for event in heard.explained()] == ["layers"]
+    shown = heard.source._pair
+    assert shown is not None
+    for model in (shown.dense.model, shown.pruned.model):
+        assert not any(hooked(module) for module in model.modules())
+    stepped(heard, 4)
+    assert heard.source.wait_idle(60)
+    assert heard.steps() == path(4)
+
+
+def hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+
+
+@pytest.mark.parametrize(
+    "change", [Prune(parse("magnitude:0.3")), Restart(replace(SETTINGS, prompt="fedcba"))], ids=["prune", "restart"]
+)
+def test_nothing_that_was_found_about_an_earlier_run_is_shown_in_the_next(heard: Acting, change: Request) -> None:
+    stepped(heard, 3)
+
+    def interrupt(time: int) -> None:
+        if time == 2:
+            heard.source.ask(replace(change))
+            heard.until_waiting()
+        elif time > 2:
+            heard.until_waiting()
+
+    heard.act = interrupt
+    request = heard.ask(Explain(3, kinds=("layers", "swaps")))
+    failed = heard.wait(Failed)
+    assert heard.source.wait_idle(60)
+    assert (failed.title, failed.request) == ("Nothing explained", request.id)
+    begun = heard.events.index(heard.wait(RunStarted, 2))
+    assert not [event for event in heard.events[begun:] if isinstance(event, Explained)]
+    stepped(heard, len(heard.steps()) + 1)
+    heard.act = lambda _time: None
+    heard.ask(Explain(1, kinds=("layers",)))
+    assert heard.source.wait_idle(60)
+    assert heard.explained()[-1].run == 2
+
+
+def test_a_step_of_another_branch_is_explained_on_its_own_path(heard: Acting) -> None:
+    stepped(heard, 4)
+    heard.source.ask(Fork(3, dense=7))
+    heard.wait(BranchOpened)
+    assert heard.source.wait_idle(60)
+    heard.ask(Step())
+    assert heard.source.wait_idle(60)
+    heard.act = lambda time: heard.source.ask(Select(0)) if time == 1 else None
+    heard.ask(Explain(4, kinds=("swaps", "layers")))
+    assert heard.source.wait_idle(60)
+    heard.ask(Explain(2, kinds=("layers",)))
+    assert heard.source.wait_idle(60)
+    forked, same, before = heard.explained()
+    assert (forked.branch, forked.step, same.branch, same.step) == (1, 4, 1, 4)
+    assert (before.branch, before.step) == (0, 2)
+    assert isinstance(forked.found, Swaps)
+    with pair().lockstep(SETTINGS) as lockstep:
+        for forced in (None, None, 7, None):
+            lockstep.step(dense=forced)
+        assert explain(lockstep, range(4, 5), ("swaps",)).swaps == forked.found
+
+
+def test_each_step_of_a_window_is_explained_alone_and_the_nearest_first(heard: Acting) -> None:
+    stepped(heard, 6)
+    heard.ask(Explain(1, through=6, kinds=("layers",), near=4))
+    assert heard.source.wait_idle(60)
+    events = heard.explained()
+    assert [event.step for event in events] == [4, 3, 5, 2, 6, 1]
+    assert {event.through for event in events} == {None}
+    assert [event.found for event in events] == found_alone([4, 3, 5, 2, 6, 1], ("layers",), 6)
+    stepped(heard, 12)
+    assert heard.source.wait_idle(60)
+    assert heard.steps() == path(12)
+
+
+def test_a_span_is_explained_together(heard: Acting) -> None:
+    stepped(heard, 5)
+    heard.ask(Explain(2, through=4))
+    assert heard.source.wait_idle(60)
+    (event,) = heard.explained()
+    assert isinstance(event.found, Swaps)
+    assert (event.step, event.through, event.found.steps) == (2, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        (Explain(9), "Step 9 is not there: the run has steps 1 to 3."),
+        (Explain(0), "Step 0 is not there"),
+        (Explain(1, through=10**9, near=2), "Step 1000000000 is not there"),
+        (Explain(3, through=2), "Steps 3 to 2 are no span."),
+        (Explain(1, through=3, kinds=("layers",)), "Steps can't be explained by layers together."),
+        (Explain(1, kinds=()), "Steps can't be explained by nothing together."),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_can_not_be_explained_is_a_sentence(heard: Acting, request_: Explain, sentence: str) -> None:
+    stepped(heard, 3)
+    heard.ask(replace(request_))
+    assert heard.source.wait_idle(60)
+    failed = heard.of(Failed)[-1]
+    assert sentence in failed.message
+    assert not heard.of(Explained)
+
+
+def test_closing_does_not_wait_for_it(heard: Acting) -> None:
+    stepped(heard, 3)
+    reached = threading.Event()
+    heard.act = lambda _time: reached.set()
+    heard.ask(Explain(3, kinds=("swaps",)))
+    assert reached.wait(60)
+    heard.source.close()
+    assert heard.source.wait_idle(60)
+    layers = [event for event in heard.explained() if isinstance(event.found, Layers)]
+    assert not layers
