@@ -22,7 +22,7 @@ _BENCHMARKS = ("steps", "prune", "methods")
     help="steps: a step against a bare loop of the two models, memory and interface. prune: time and memory of "
     "pruning. methods: every method at a few amounts, as a table in Markdown. [default: steps]",
 )
-@takes(PairSpec, only=("dense", "threads"))
+@takes(PairSpec, only=("dense", "device", "threads"))
 @option("--prune", multiple=True, help="steps: the setting of the pruned model. methods: the settings in the table.")
 @option("--prompt", may_be_empty=True, help="steps and methods: the prompt; - reads standard input.")
 @option(

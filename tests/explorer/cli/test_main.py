@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
+
+from explorer.cli.main import phier
 
 
 def command(program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -19,6 +22,11 @@ def command(program: str, *arguments: str, **options: Any) -> subprocess.Complet
     )
 
 
+def answered(*arguments: str) -> Result:
+    """What the command writes and how it ends, without a process of its own."""
+    return CliRunner(env={"COLUMNS": "200"}).invoke(phier, arguments)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
 def test_help_names_the_options_and_exits_well(arguments: list[str]) -> None:
     answer = command("phier", *arguments)
@@ -27,7 +35,7 @@ def test_help_names_the_options_and_exits_well(arguments: list[str]) -> None:
 
 
 def test_help_of_run_names_every_option_of_a_run() -> None:
-    shown = command("phier", "run", "--help", env={"COLUMNS": "200", "PATH": "", "NO_COLOR": "1"}).stdout
+    shown = answered("run", "--help").stdout
     sampler = ["temperature", "top-k", "top-p", "seed", "analysis-temperature"]
     placed = ["device", "dtype", "device-map"]
     for option in [
@@ -68,9 +76,17 @@ def test_help_of_run_names_every_option_of_a_run() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_is_a_sentence_on_standard_error_and_exit_code_2(arguments: list[str], words: str) -> None:
-    answer = command("phier", "run", *arguments)
-    assert answer.returncode == 2, answer.stderr
+    answer = answered("run", *arguments)
+    assert answer.exit_code == 2, answer.stderr
     assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_bad_input_is_that_of_the_program_too() -> None:
+    answer = command("phier", "run", "--prune", "wnda:0.5")
+    assert answer.returncode == 2, answer.stderr
+    assert "not a method" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert answer.stdout == ""
 
@@ -84,12 +100,14 @@ def test_bad_input_is_a_sentence_on_standard_error_and_exit_code_2(arguments: li
         (["steps", "--steps", "8"], "--steps"),
         (["steps", "--prune", "wanda:0.5", "--prune", "wanda:0.3"], "--prune once"),
         (["speed"], "Unknown benchmark 'speed'"),
+        (["steps", "--device", "nowhere"], "nowhere"),
+        (["methods", "--device", "nowhere"], "nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_an_option_that_a_bench_would_ignore_is_refused(arguments: list[str], words: str) -> None:
-    answer = command("phier", "bench", *arguments, env={"COLUMNS": "200", "PATH": ""})
-    assert answer.returncode == 2, answer.stderr
+def test_an_option_that_a_bench_would_ignore_or_cannot_use_is_refused(arguments: list[str], words: str) -> None:
+    answer = answered("bench", *arguments)
+    assert answer.exit_code == 2, answer.stderr
     assert words in answer.stderr
     assert answer.stdout == ""
 
