@@ -47,7 +47,7 @@ def prune_command(typed: Typed, out: str, json: bool) -> None:
 @option("--against", default="", help="The dense model to compare it with.")
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
 def inspect_command(typed: Typed, folder: str, against: str, json: bool) -> None:
-    """Report what a model lacks: zeros, N:M patterns, dropped layers."""
+    """Report zeros, N:M patterns and dropped layers of a model."""
     from probes.models.placing import check_placing
     from probes.models.spec_check import check_spec
 

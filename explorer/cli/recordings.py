@@ -72,7 +72,7 @@ def recordings_command(_typed: Typed, words: tuple[str, ...]) -> None:
 @_files
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
 def compare_command(_typed: Typed, files: tuple[str, ...], json: bool) -> None:
-    """Compare two or more recordings of one prompt, figure by figure."""
+    """Compare recordings of one prompt, figure by figure."""
     from rich.console import Console
 
     from explorer.cli.comparison_table import compared_object, print_compared
