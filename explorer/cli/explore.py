@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from explorer.cli.options import ShellCommand, Typed, argument, option, option_names, print_version, takes
+from explorer.cli.options import ShellCommand, Typed, argument, option, option_names, print_version, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.sources.source import Source
 from probes.schema.errors import BadInput
@@ -37,15 +37,7 @@ _playing = partial(option, section="Recording")
 @_playing("--recordings", is_flag=True, help="Begin with the list of recordings (the key o).")
 @takes(PairSpec)
 @takes(RunSettings)
-@option(
-    "--record",
-    "record_to",
-    aliases=("session",),
-    default="",
-    metavar="FILE",
-    section="Run",
-    help="Record into this new file. [default: a file in your own folder]",
-)
+@records("a file in your own folder")
 def explore_command(
     typed: Typed,
     recording: str,

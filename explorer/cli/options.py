@@ -156,6 +156,13 @@ def option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
     return click.option(*names, cls=SectionOption, **attributes)
 
 
+def records(default: str) -> Callable[[Function], Function]:
+    """--record, as `record_to`: the file of the new recording, "" if none is named. The help says `default`."""
+    described = f"Record into this new file. [default: {default}]"
+    names = ("--record", "record_to")
+    return option(*names, aliases=("session",), default="", metavar="FILE", section="Run", help=described)
+
+
 def argument(name: str, **attributes: Any) -> Callable[[Function], Function]:
     """An argument with its `help`."""
     return click.argument(name, cls=HelpArgument, **attributes)

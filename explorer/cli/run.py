@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from explorer.cli.options import ShellCommand, Typed, option, takes
+from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
@@ -18,15 +18,7 @@ from probes.system.user_folders import expanded
 @option(
     "--until", multiple=True, section="Run", help=f"Stop when a condition is met; may be repeated: {UNTIL_GRAMMAR}."
 )
-@option(
-    "--record",
-    "record_to",
-    aliases=("session",),
-    default="",
-    metavar="FILE",
-    section="Run",
-    help="Record into this new file. [default: nothing is recorded]",
-)
+@records("nothing is recorded")
 @option("--json", is_flag=True, help="Print one JSON object per step, then one with the summary.")
 def run_command(typed: Typed, until: tuple[str, ...], record_to: str, json: bool) -> None:
     """Step both models and print one row per step."""
