@@ -25,6 +25,7 @@ from explorer.sources.playhead import Playhead
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from probes.schema.branches import Branch
+from probes.schema.counting import number_of
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, Explained, Noticed, Why, WorkProgressed
 from probes.schema.record import StepRecord
@@ -308,7 +309,9 @@ class LiveSource:
         dense, pruned = self._id_of(request.dense), self._id_of(request.pruned)
         if not 1 <= step <= len(path) + 1 or (dense is None and pruned is None):
             raise BadInput(
-                "Fork", f"Step {step} can't be forked: the run has {len(path)} steps.", "Choose one of them."
+                "Fork",
+                f"Step {step} can't be forked: the run has {number_of(len(path), 'step')}.",
+                "Choose one of them.",
             )
         same = branches.that_takes(step, dense, pruned)
         if same is not None:

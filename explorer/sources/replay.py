@@ -16,6 +16,7 @@ from explorer.sources.recorded_end import end_of
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from probes.recording import RecordedRun, Recording
+from probes.schema.counting import number_of
 from probes.schema.errors import BadInput, Cancelled, FailureKind, PhierError
 from probes.schema.events import (
     BranchOpened,
@@ -336,9 +337,8 @@ class ReplaySource:
 def run_in_a_line(run: RecordedRun) -> str:
     """A run in a line: its setting, its context, its length, and its prompt."""
     header = run.header
-    steps = "1 step" if run.steps == 1 else f"{run.steps} steps"
     prompt = visible(" ".join(header.settings.prompt[:400].split()), 60)
-    return f"{header.title}, {header.settings.follow.value}, {steps}, “{prompt}”"
+    return f"{header.title}, {header.settings.follow.value}, {number_of(run.steps, 'step')}, “{prompt}”"
 
 
 def rate_of(runs: Sequence[RecordedRun]) -> float:

@@ -23,6 +23,7 @@ from probes.checkpoints.weight_diff import (
 )
 from probes.models import quantised
 from probes.models.loaded import Loaded
+from probes.schema.counting import number_of
 from probes.schema.errors import BadInput
 from probes.schema.header import PruneReport
 from probes.schema.part import BLOCK, Part
@@ -150,7 +151,7 @@ def _counted(found: ForeignModel, anatomy: Anatomy | None, layers: _Layers, work
     matrices += experts
     unreached = [name for name in others if name.removesuffix(".weight") not in {one.name for one in experts}]
     if unreached:
-        notes.append(f"Zeros are not counted in {len(unreached)} tensors such as {unreached[0]}.")
+        notes.append(f"Zeros are not counted in {number_of(len(unreached), 'tensor')}, for example {unreached[0]}.")
     dropped = [Part(part.kind, layers.number(part.layer)) for part in found.dropped]
     return PruneReport(
         setting="",
@@ -169,15 +170,19 @@ def _of_format(found: ForeignModel) -> list[str]:
 
 
 def _of_absent(loaded: Loaded) -> list[str]:
-    return [f"{len(loaded.absent)} tensors of dropped sublayers are in no file."] if loaded.absent else []
+    if not loaded.absent:
+        return []
+    verb = "is" if len(loaded.absent) == 1 else "are"
+    return [f"{number_of(len(loaded.absent), 'tensor')} of dropped sublayers {verb} in no file."]
 
 
 def _of_shapes(held: Compared, ours: Loaded, dense: Loaded) -> list[str]:
     if not held.reshaped:
         return []
     one = next((found for found in held.reshaped if len(found.ours) > 1), held.reshaped[0])
+    have = "has" if len(held.reshaped) == 1 else "have"
     return [
-        f"{len(held.reshaped)} of {held.count} tensors have another shape than {dense.info.name}'s: {one.name} is "
+        f"{len(held.reshaped)} of {held.count} tensors {have} another shape than {dense.info.name}'s: {one.name} is "
         f"{' × '.join(map(str, one.ours))} instead of {' × '.join(map(str, one.dense))}; "
         f"{ours.info.parameters:,} parameters in all instead of {dense.info.parameters:,}."
     ]
@@ -187,13 +192,13 @@ def _of_names(held: Compared, ours: Loaded) -> list[str]:
     notes = []
     if held.unreadable:
         one = held.unreadable[0]
-        notes.append(
-            f"{len(held.unreadable)} tensors can't be compared, because they hold no plain numbers, for example {one}."
-        )
+        unreadable = number_of(len(held.unreadable), "tensor")
+        notes.append(f"{unreadable} can't be compared, for lack of plain numbers, for example {one}.")
     if quantised.quantised_format(ours.model):
         return notes
     if held.extra:
-        notes.append(f"{len(held.extra)} tensors have no counterpart in the dense model, for example {held.extra[0]}.")
+        extra, have = number_of(len(held.extra), "tensor"), "has" if len(held.extra) == 1 else "have"
+        notes.append(f"{extra} {have} no counterpart in the dense model, for example {held.extra[0]}.")
     if held.missing:
         notes.append(f"It lacks {len(held.missing)} of the dense model's tensors, for example {held.missing[0]}.")
     return notes

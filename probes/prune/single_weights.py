@@ -31,7 +31,7 @@ from probes.twin.sharing import sharing_copy
 from probes.twin.twin import Twin, moved_off
 from probes.twin.twin_state import unpacked
 
-TASK = "Choosing weights to restore"
+CHOOSING_WEIGHTS = "Choosing weights to restore"
 
 Chosen = Mapping[str, Tensor]
 """Flat places of weights in (outputs, inputs), ascending, on the CPU, by matrix."""
@@ -101,7 +101,7 @@ def most_wanted(
     largest = _Largest(most)
 
     def scored(matrix: Matrix, gradient: Tensor) -> None:
-        work.check(TASK)
+        work.check(CHOOSING_WEIGHTS)
         gone = candidates_of(twin, matrix.name)
         assert gone is not None
         scores = (gradient * twin.dense_weight(matrix.name)).abs_().masked_fill_(~gone, 0).flatten().cpu()
@@ -131,7 +131,7 @@ def each_gradient(
     The gradient, (outputs, inputs), is in float32 or wider, and in memory only while `see` runs. Nothing is changed in
     the two models, which share their tensors with the copies that are read here.
     """
-    work.report(TASK)
+    work.report(CHOOSING_WEIGHTS)
     reference = span_logits(dense, fitted)
     read = sharing_copy(pruned)
     waiting: dict[str, int] = {}

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from probes.recording.lines import BYTE_ORDER_MARK, Line, Unknown, Unreadable, decode
 from probes.recording.runs import RecordedRun, unknown_header
 from probes.recording.upgrade import FORMAT, OLDEST
+from probes.schema.counting import number_of
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Failed, RunStarted
 from probes.schema.foreign_text import visible
@@ -62,10 +63,9 @@ class Recording:
         """Chooses the run at that place, from 1. Raises `BadInput` if there is none."""
         if not 1 <= place <= len(self.runs):
             name = _name(self.path)
-            held = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
             raise BadInput(
                 "No such run",
-                f"{name} holds {held}; there is no run {place}.",
+                f"{name} holds {number_of(len(self.runs), 'run')}; there is no run {place}.",
                 f"`phier recordings {name}` lists them.",
             )
         self.chosen = place

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
+from probes.schema.counting import number_of
 from probes.schema.errors import BadInput
 from probes.schema.header import RunHeader
 from probes.schema.record import Choice, StepRecord, Taken
@@ -25,7 +26,7 @@ TOLERANCE = 1e-4
 """The allowed difference of two figures, relative to the recorded one if that is above 1. On one machine they are
 bit-identical; other shapes or threads change logits by about 5e-5."""
 
-TASK = "Measuring the recorded steps again"
+RETRACING = "Measuring the recorded steps again"
 
 _DERIVED = frozenset({"angle", "rank_dense_in_pruned", "rank_pruned_in_dense", "topk_overlap"})
 """Figures that are not compared: the angle follows from the cosine and is ill-conditioned near 0°, the others jump at
@@ -76,7 +77,7 @@ class Retraced:
 
     def __str__(self) -> str:
         """The outcome in a sentence or two."""
-        steps, largest = _steps(len(self.path)), self.largest
+        steps, largest = number_of(len(self.path), "step"), self.largest
         if largest is None:
             return f"{steps} measured again: all figures are identical to the recorded ones."
         if not self.beyond:
@@ -99,7 +100,7 @@ def retrace(
     path: list[StepRecord] = []
     differences: list[Difference] = []
     for record in recorded:
-        work.check(TASK)
+        work.check(RETRACING)
         if record.missing:
             raise BadInput(
                 "A step is missing",
@@ -115,7 +116,7 @@ def retrace(
         here = _named(lockstep.step(dense=_token(record.taken), pruned=_token(record.taken_pruned)), record, lockstep)
         path.append(here)
         differences += _largest(record, here)
-        work.report(TASK, len(path), len(recorded), "steps")
+        work.report(RETRACING, len(path), len(recorded), "steps")
     lockstep.seek(path)
     return Retraced(tuple(path), tuple(differences))
 
@@ -220,7 +221,3 @@ def _figures(record: StepRecord) -> dict[str, float]:
 
 def _shown(figure: float | None) -> str:
     return "absent" if figure is None else f"{figure:.6g}"
-
-
-def _steps(count: int) -> str:
-    return "1 step" if count == 1 else f"{count} steps"

@@ -21,7 +21,7 @@ LOOKED_UP = 128
 """How many of each model's largest logits are sorted: a token among them needs no pass over the vocabulary for its
 rank."""
 
-Sums = dict[str, Tensor]
+DeviceSums = dict[str, Tensor]
 
 
 def new_scratch(distribution: Distribution, positions: int = 1) -> Tensor:
@@ -30,7 +30,9 @@ def new_scratch(distribution: Distribution, positions: int = 1) -> Tensor:
     return z.new_empty(3, 1 if z.is_cpu else positions, z.shape[1])
 
 
-def measure(hidden: Tensor, hidden_pruned: Tensor, dense: Distribution, pruned: Distribution, scratch: Tensor) -> Sums:
+def measure(
+    hidden: Tensor, hidden_pruned: Tensor, dense: Distribution, pruned: Distribution, scratch: Tensor
+) -> DeviceSums:
     """All sums, by name. `scratch` is overwritten."""
     scratch = scratch[:, : len(pruned)]
     return {
@@ -68,7 +70,7 @@ def count_ahead(logits: Tensor, tokens: Sequence[int]) -> list[Tensor]:
     return counts
 
 
-def _hidden(h: Tensor, h2: Tensor) -> Sums:
+def _hidden(h: Tensor, h2: Tensor) -> DeviceSums:
     room = torch.empty_like(h2)
     apart = _apart("h", h, h2, room)
     return {
@@ -78,7 +80,7 @@ def _hidden(h: Tensor, h2: Tensor) -> Sums:
     }
 
 
-def _logits(z: Tensor, z2: Tensor, scratch: Tensor) -> Sums:
+def _logits(z: Tensor, z2: Tensor, scratch: Tensor) -> DeviceSums:
     change, room, centred = scratch
     apart = _apart("z", z, z2, room)
     torch.sub(z2, z, out=change)
@@ -101,7 +103,7 @@ def _logits(z: Tensor, z2: Tensor, scratch: Tensor) -> Sums:
     }
 
 
-def _probabilities(dense: Distribution, pruned: Distribution, scratch: Tensor) -> Sums:
+def _probabilities(dense: Distribution, pruned: Distribution, scratch: Tensor) -> DeviceSums:
     p, q = dense.p, pruned.p
     change, room, rest = scratch
     apart = _apart("p", p, q, rest)
@@ -148,7 +150,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1, keepdim=True)
 
 
-def _apart(name: str, v: Tensor, v2: Tensor, room: Tensor, square: Tensor | None = None) -> Sums:
+def _apart(name: str, v: Tensor, v2: Tensor, room: Tensor, square: Tensor | None = None) -> DeviceSums:
     """‖v‖², ⟨v', v⟩ and the square of the part of v' across v: what `_cosine` needs. `room` is overwritten."""
     square = _dot(v, v) if square is None else square
     along = _dot(v2, v)

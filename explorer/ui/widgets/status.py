@@ -15,6 +15,7 @@ from explorer.words import numbers
 from explorer.words import sentences as reading
 from explorer.words.pauses import pause_sentence
 from explorer.words.token_text import fit, flowing
+from probes.schema.counting import number_of
 from probes.schema.events import PlaybackChanged, Why
 
 SO_FAR = 3.0
@@ -65,7 +66,7 @@ def sentence(view: View, width: int) -> str:
     if view.phase is Phase.READY:
         return ""
     if not view.following:
-        behind = "1 step" if view.behind == 1 else f"{view.behind} steps"
+        behind = number_of(view.behind, "step")
         return f"{behind} behind the newest ({'still running' if view.running else 'paused'}). End returns to it."
     if view.running:
         return f"Plays {playing(view)}." if view.playback else ""

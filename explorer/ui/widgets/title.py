@@ -11,6 +11,7 @@ from textual.geometry import Size
 from explorer.state.view import Phase, View
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
 from explorer.words.token_text import fit, flowing
+from probes.schema.counting import number_of
 from probes.schema.events import Why
 from probes.schema.header import RunHeader
 from probes.schema.settings import RunSettings
@@ -63,9 +64,9 @@ class Title(LineWidget):
         ]
         parts = [TitlePart(10, [("phier", palette.strong)]), TitlePart(100, names)]
         if warnings := len(header.every_warning):
-            parts.append(TitlePart(95, [(f"! {_count(warnings, 'warning')}", palette.strong)]))
+            parts.append(TitlePart(95, [(f"! {number_of(warnings, 'warning')}", palette.strong)]))
         elif notes := len(header.every_note):
-            parts.append(TitlePart(30, [(f"! {_count(notes, 'note')}", palette.muted)]))
+            parts.append(TitlePart(30, [(f"! {number_of(notes, 'note')}", palette.muted)]))
         if header.prune is not None:
             parts.append(TitlePart(60, [(header.prune.summary, palette.muted)], least=LEAST_SUMMARY))
         sampling = header.settings.sampling
@@ -142,10 +143,6 @@ def last_step(view: View, header: RunHeader) -> int:
         return max(limit, view.newest)
     longest = header.settings.longest
     return -(-view.newest // longest) * longest if longest == limit else view.newest
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _size(pieces: Pieces) -> int:

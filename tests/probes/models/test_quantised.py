@@ -105,7 +105,7 @@ def test_weights_that_hold_no_plain_numbers_are_said_not_to_be_counted(tmp_path)
     report = measure_missing(with_named_drops(other, Work()), dense, Work())
     assert len(report.matrices) == 20
     assert "1 of 21 matrices hold no plain numbers, so their zeros can't be counted." in report.notes
-    unread = "1 tensors can't be compared, because they hold no plain numbers, for example model.layers.1.mlp"
+    unread = "1 tensor can't be compared, for lack of plain numbers, for example model.layers.1.mlp"
     assert any(unread in note for note in report.notes)
     assert report.warnings == ()
 
