@@ -15,17 +15,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.explain.graphs import Instead, cache_in, graph_with, output_of
+from probes.explain.row_figures import compare_plainly, compare_rows
 from probes.explain.sublayers import HalfBlock, ModelSide, Sublayers
 from probes.models.hooks import Call, Forward, first_of, replacing_forward
 from probes.schema.errors import Failure
-from probes.schema.explanation import LayerFigures, Layers, LensToken, SpaceFigures
+from probes.schema.explanation import LayerFigures, Layers, LensToken
 from probes.schema.part import SUBLAYERS, Part
 from probes.stepping.cached_model import CachedModel, NextTokenOutput
-from probes.stepping.distribution import Distribution
-from probes.stepping.spaces import compare
-
-_AT_ONCE = 8
-"""Rows whose distributions are in memory at once."""
 
 
 @torch.inference_mode()
@@ -43,40 +39,38 @@ def measure_layers(
 
     Distributions are over the ids below `vocabulary`. Raises `Failure` if a model computes NaN or infinity.
     """
-    here, there = _Streams(sublayers, sublayers.dense, beside=sublayers.pruned), _Streams(sublayers, sublayers.pruned)
-    answer, answer_pruned = here.read(dense, context), there.read(pruned, context)
+    of_dense, of_pruned = _Streams(sublayers, sublayers.dense, sublayers.pruned), _Streams(sublayers, sublayers.pruned)
+    answer, answer_pruned = of_dense.read(dense, context), of_pruned.read(pruned, context)
     parts = sublayers.parts
     kinds = ("dense", "pruned", "dense alone", "pruned alone")
-    sources = (here.own, there.own, here.alone, here.beside_alone)
+    sources = (of_dense.own, of_pruned.own, of_dense.alone, of_dense.beside_alone)
     readers = (dense, pruned, dense, dense)  # on the same input, nothing differs but the sublayer
     hidden = {kind: torch.stack([source[part] for part in parts]) for kind, source in zip(kinds, sources, strict=True)}
     logits: dict[str, Tensor] = {}
     for kind, reader in zip(kinds, readers, strict=True):
         if kind == "dense alone" and torch.equal(hidden[kind], hidden["dense"]):  # but where sublayers are parallel
-            logits[kind] = logits["dense"].clone()
+            logits[kind] = logits["dense"]
         else:
             logits[kind] = read_out(sublayers, reader.model, hidden[kind])[:, :vocabulary]
-    for kind, output in (("dense", answer), ("pruned", answer_pruned)):
-        logits[kind][-1] = output.logits[0, :vocabulary]
+    there, beside = ((hidden[kind], logits[kind]) for kind in ("pruned", "pruned alone"))
+    if sublayers.parallel:
+        (accumulated,) = compare_rows(hidden["dense"], logits["dense"], there, temperature=temperature)
+        (same_input,) = compare_rows(hidden["dense alone"], logits["dense alone"], beside, temperature=temperature)
+    else:
+        accumulated, same_input = compare_rows(hidden["dense"], logits["dense"], there, beside, temperature=temperature)
+    # The run's own answer, whose last bits a read-out of many rows may not have.
+    z, z2 = (output.logits[:, :vocabulary] for output in (answer, answer_pruned))
+    (accumulated[-1],) = compare_plainly(hidden["dense"][-1:], z, hidden["pruned"][-1:], z2, temperature)
 
-    def compared(a: str, b: str, rows: slice) -> tuple[list[SpaceFigures], Distribution, Distribution]:
-        h, h2 = hidden[a][rows], hidden[b][rows].to(hidden[a].device)
-        p, q = (Distribution(logits[kind][rows], temperature) for kind in (a, b))
-        return [SpaceFigures(one.h, one.z, one.p) for one in compare(h, h2, p, q, top=1)], p, q
+    def lens(top: tuple[int, float]) -> LensToken:
+        return LensToken(top[0], piece(top[0]), top[1])
 
-    def lens(distribution: Distribution) -> LensToken:
-        token = int(distribution.first)
-        return LensToken(token, piece(token), distribution.at(token))
-
-    figures: list[LayerFigures] = []
-    for start in range(0, len(parts), _AT_ONCE):
-        rows = slice(start, start + _AT_ONCE)
-        accumulated, p, q = compared("dense", "pruned", rows)
-        same_input, _, _ = compared("dense alone", "pruned alone", rows)
-        for row, (part, one, other) in enumerate(zip(parts[rows], same_input, accumulated, strict=True)):
-            one_row = slice(row, row + 1)
-            figures.append(LayerFigures(part.layer, part.kind, one, other, lens(p[one_row]), lens(q[one_row])))
-    return Layers(tuple(figures))
+    return Layers(
+        tuple(
+            LayerFigures(part.layer, part.kind, one.figures, other.figures, lens(other.top), lens(other.top_pruned))
+            for part, one, other in zip(parts, same_input, accumulated, strict=True)
+        )
+    )
 
 
 def read_out(sublayers: Sublayers, model: PreTrainedModel, states: Tensor) -> Tensor:
@@ -136,32 +130,43 @@ class _Streams:
                 call = Call(args, kwargs)
                 if call.hidden.shape[:2] != (1, 1):
                     return forward(*args, **kwargs)  # the prompt
-                after_attention = self._alone(attention, call)
                 if layer in self.sublayers.parallel:
-                    self._alone(mlp, call)
-                else:
-                    self._alone(mlp, call, after_attention)
-                output = forward(*args, **kwargs)
-                self.own[attention], self.own[mlp] = after_attention[0, -1], first_of(output)[0, -1]
-                return output
+                    self._read_parallel(layer, call)
+                    output = forward(*args, **kwargs)
+                    self.own[attention], self.own[mlp] = self.alone[attention], first_of(output)[0, -1]
+                    return output
+                with _unchanged(call):
+                    self._read_beside(attention, call, call.hidden)
+                middle = self.side.attn[layer](call)  # fills the cache, as the whole block would
+                self._read_beside(mlp, call, middle)
+                hidden = self.side.mlp[layer](call, middle)
+                self.own[attention], self.own[mlp] = self.alone[attention], self.alone[mlp] = (
+                    middle[0, -1],
+                    hidden[0, -1],
+                )
+                return output_of(hidden, self.sublayers.values[layer])
 
             return watched
 
         return watching
 
-    def _alone(self, part: Part, call: Call, hidden: Tensor | None = None) -> Tensor:
-        """The stream after a sublayer, here and beside, on one input."""
-
-        def half(side: ModelSide) -> HalfBlock:
-            return (side.attn if part.kind == SUBLAYERS[0] else side.mlp)[part.layer]
-
-        with _unchanged(call):
-            found = half(self.side)(call, hidden)
-        self.alone[part] = found[0, -1]
-        if self.beside is not None:
+    def _read_parallel(self, layer: int, call: Call) -> None:
+        """The stream after each of two sublayers that read the block's input."""
+        for kind in SUBLAYERS:
+            part = Part(kind, layer)
             with _unchanged(call):
-                self.beside_alone[part] = half(self.beside)(call, hidden)[0, -1]
-        return found
+                self.alone[part] = _half(self.side, part)(call)[0, -1]
+            with _unchanged(call):
+                self._read_beside(part, call, call.hidden)
+
+    def _read_beside(self, part: Part, call: Call, hidden: Tensor) -> None:
+        """The stream after the other model's sublayer on the same input."""
+        if self.beside is not None:
+            self.beside_alone[part] = _half(self.beside, part)(call, hidden)[0, -1]
+
+
+def _half(side: ModelSide, part: Part) -> HalfBlock:
+    return (side.attn if part.kind == SUBLAYERS[0] else side.mlp)[part.layer]
 
 
 @contextmanager

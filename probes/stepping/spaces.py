@@ -4,14 +4,12 @@ Notation, as in arXiv 2603.24652: `h`, `h'` enter the LM head; `z`, `z'` are the
 p = softmax(z/T) and q = softmax(z'/T). Dense comes first and is the reference. Natural logarithms, so nats.
 
 All sums are taken in float64 (on the host for devices that have none), on the device (`sums`), and brought over in one
-piece. The figures are made of them here, on the host. Cosines are formed from the difference of the unit vectors,
-cos = 1 - ‖u - u'‖²/2, so that 1 - cos keeps its digits near 1 and is exactly 0 for equal inputs. There is no epsilon
-inside a logarithm: it would cap a divergence silently.
+piece. The figures are made of them on the host (`figures`). There is no epsilon inside a logarithm: it would cap a
+divergence silently.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,11 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from probes.schema.record import Comparison, HiddenFigures, LogitFigures, ProbabilityFigures, TopToken
+from probes.schema.record import Comparison, TopToken
 from probes.stepping.distribution import Distribution
+from probes.stepping.figures import hidden_figures, logit_figures, probability_figures
 from probes.stepping.sums import count_ahead, likeliest, measure, new_scratch
-
-LN2 = math.log(2)
 
 SLAB = 1 << 23
 """How many logits of a model `compare_logits` takes at once: 64 MiB in float64, of which some ten arrays are needed."""
@@ -179,10 +176,13 @@ def _count_unknown(found: Sequence[_Position], dense: Distribution, pruned: Dist
 
 
 def _comparison(one: _Position, vocabulary: int, top: int, piece: Callable[[int], str]) -> Comparison:
-    table, p = one.table(top), _probabilities(one, top)
+    table = one.table(top)
+    changes = [token.z_pruned - token.z_dense for token in one.dense[:5]]
+    ranks = one.ranks_pruned[one.dense[0].token_id], one.ranks_dense[one.pruned[0].token_id]
+    p = probability_figures(one.sums, ranks, (2 * top - len(table)) / top)
     return Comparison(
-        h=_hidden(one.sums),
-        z=_logits(one, vocabulary),
+        h=hidden_figures(one.sums),
+        z=logit_figures(one.sums, changes, vocabulary),
         p=p,
         top=tuple(
             TopToken(
@@ -199,88 +199,3 @@ def _comparison(one: _Position, vocabulary: int, top: int, piece: Callable[[int]
             for token in sorted(table.values(), key=lambda token: (-max(token.p, token.q), token.token_id))
         ),
     )
-
-
-def _hidden(sums: dict[str, float]) -> HiddenFigures:
-    """Theorem 1 is 1 - cos ≈ ‖Δh⊥‖² / (2‖h‖²)."""
-    square, square_pruned = sums["h.square"], sums["h.square_pruned"]
-    parallel, orthogonal = _split("dh", sums)
-    along, across = _over(sums["h.along"], square), math.sqrt(_over(sums["h.across"], square))
-    return HiddenFigures(
-        cos=_cosine("h", sums, both_zero=square == square_pruned == 0),
-        # The part of h' across h is that of Δh as well. Rounding only lengthens it: by h beside a small h', and by h'
-        # beside a small Δh. Equal vectors have an angle of exactly 0 so.
-        angle=math.degrees(math.atan2(min(across, orthogonal), along)) if square_pruned else math.nan,
-        length_ratio=_over(math.sqrt(square_pruned), math.sqrt(square)),
-        parallel=parallel,
-        orthogonal=orthogonal,
-        cos_estimate=orthogonal * orthogonal / 2,
-    )
-
-
-def _logits(one: _Position, vocabulary: int) -> LogitFigures:
-    sums = one.sums
-    parallel, orthogonal = _split("dz", sums)
-    changes = [token.z_pruned - token.z_dense for token in one.dense[:5]]
-    return LogitFigures(
-        cos=_cosine("z", sums, both_zero=sums["z.square"] == sums["dz.squares"] == 0),
-        cos_centred=_cosine("cz", sums, both_zero=sums["cz.square"] == sums["dz.squares_centred"] == 0),
-        l2=math.sqrt(sums["dz.squares"]),
-        rms=math.sqrt(sums["dz.squares"] / vocabulary),
-        rms_centred=math.sqrt(sums["dz.squares_centred"] / vocabulary),
-        mean_abs=sums["dz.sum_abs"] / vocabulary,
-        max_abs=sums["dz.max_abs"],
-        top5_rms=math.hypot(*changes) / math.sqrt(len(changes)),
-        parallel=parallel,
-        orthogonal=orthogonal,
-    )
-
-
-def _probabilities(one: _Position, top: int) -> ProbabilityFigures:
-    """JS is ½ KL(p‖m) + ½ KL(q‖m) with m = (p + q)/2."""
-    sums = one.sums
-    js = (sums["p.middle"] + (sums["q.middle"] - sums["q.capped"])) / -2
-    return ProbabilityFigures(
-        kl=_not_negative(-sums["p.ratio"]),
-        kl_reverse=_not_negative(sums["q.ratio"]),
-        js=LN2 if js > LN2 else _not_negative(js),
-        tv=min(sums["p.distance"] / 2, 1.0),
-        cos=_cosine("p", sums, both_zero=False),
-        entropy_dense=sums["p.log_total"] - sums["p.below"],
-        entropy_pruned=sums["q.log_total"] - sums["q.below"],
-        kl_estimate=sums["p.variance"] / 2,
-        cos_estimate=sums["pp.variance"] / sums["p.square"] / 2,
-        rank_dense_in_pruned=one.ranks_pruned[one.dense[0].token_id],
-        rank_pruned_in_dense=one.ranks_dense[one.pruned[0].token_id],
-        topk_overlap=(2 * top - len(one.table(top))) / top,
-    )
-
-
-def _cosine(name: str, sums: dict[str, float], *, both_zero: bool) -> float:
-    """1 - ‖u - u'‖²/2 of the unit vectors; undefined (nan) if exactly one vector is 0, and 1 if both are.
-
-    In the plane of the two, in lengths of v, they are (1, 0) and (β, ‖v' - βv‖/‖v‖) with β = ⟨v', v⟩/‖v‖².
-    """
-    if both_zero:
-        return 1.0
-    square = sums[f"{name}.square"]
-    along, across = _over(sums[f"{name}.along"], square), math.sqrt(_over(sums[f"{name}.across"], square))
-    length = math.hypot(along, across)
-    apart, across = 1 - _over(along, length), _over(across, length)
-    return 1 - (apart * apart + across * across) / 2
-
-
-def _split(name: str, sums: dict[str, float]) -> tuple[float, float]:
-    """|α| and ‖Δv - αv‖/‖v‖ with α = ⟨Δv, v⟩/‖v‖²."""
-    square = sums[f"{name}.square"]
-    return abs(_over(sums[f"{name}.along"], square)), math.sqrt(_over(sums[f"{name}.across"], square))
-
-
-def _over(a: float, b: float) -> float:
-    """a/b, as IEEE 754 divides: by 0 too."""
-    return a / b if b else a * math.inf
-
-
-def _not_negative(figure: float) -> float:
-    """The figure, but 0 if rounding made it less, and not -0; a nan stays one."""
-    return 0.0 if figure <= 0 else figure

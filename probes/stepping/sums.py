@@ -36,7 +36,7 @@ def measure(
     """All sums, by name. `scratch` is overwritten."""
     scratch = scratch[:, : len(pruned)]
     return {
-        **_hidden(to_float64(hidden), to_float64(hidden_pruned)),
+        **hidden_sums(hidden, hidden_pruned),
         **_logits(dense.z, pruned.z, scratch),
         **_probabilities(dense, pruned, scratch),
     }
@@ -70,7 +70,9 @@ def count_ahead(logits: Tensor, tokens: Sequence[int]) -> list[Tensor]:
     return counts
 
 
-def _hidden(h: Tensor, h2: Tensor) -> DeviceSums:
+def hidden_sums(hidden: Tensor, hidden_pruned: Tensor) -> DeviceSums:
+    """Those of the hidden states, (n, d) each."""
+    h, h2 = to_float64(hidden), to_float64(hidden_pruned)
     room = torch.empty_like(h2)
     apart = _apart("h", h, h2, room)
     return {
