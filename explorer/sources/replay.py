@@ -15,6 +15,7 @@ from explorer.sources.playhead import Playhead
 from explorer.sources.recorded_end import end_of
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
+from explorer.sources.subjects import place_of, subjects
 from probes.recording import RecordedRun, Recording
 from probes.schema.counting import number_of
 from probes.schema.errors import BadInput, Cancelled, FailureKind, PhierError
@@ -174,9 +175,21 @@ class ReplaySource:
             case Rank():
                 self._refuse(request, "Ranking the layers needs the models.")
             case Explain():
-                self._refuse(request, f"Explaining step {request.step} needs the models.")
+                self._explain(request)
             case FindRepair():
                 self._refuse(request, "Searching for a repair needs the models.")
+
+    def _explain(self, request: Explain) -> None:
+        """Sends what was recorded of it, and says what was not."""
+        known = {place_of(event): event for event in self._runs[self._at].explanations}
+        asked = [(one, kind) for one in subjects(request, self._head.run, self._head.branches) for kind in one.kinds]
+        found = [known[one.place(kind)] for one, kind in asked if one.place(kind) in known]
+        self._tell(*(replace(event, run=self._head.run, request=request.id) for event in found))
+        missing = dict.fromkeys(kind for one, kind in asked if one.place(kind) not in known)
+        if missing and (request.near is None or not found):  # of a window, what there is will do
+            steps = f"step {request.step}" + (f" to {request.through}" if request.through is not None else "")
+            names = ", ".join(missing).replace("_", " ")
+            self._refuse(request, f"Of {steps}, {names} was not recorded; explaining it needs the models (m).")
 
     def _refuse(self, request: Request, sentence: str) -> None:
         command = command_line(self._runs[self._at].header)

@@ -75,7 +75,8 @@ def _spoil(draw: random.Random, node: Any) -> None:
 
 def _paths(line: dict[str, Any]) -> list[str]:
     found = [f"{group}.{key}" for group, value in line.items() if isinstance(value, dict) for key in value]
-    return [*found, *line, "top.0.p", "top.-1.q", "rows.0.x", "__class__.__doc__", "h.__doc__", ""]
+    deep = ("found.rows.0", "found.a.p", "rows.0.same_input.p.kl", "largest.p.kl")
+    return [*found, *line, *deep, "top.0.p", "top.-1.q", "rows.0.x", "__class__.__doc__", "h.__doc__", ""]
 
 
 def _fork(draw: random.Random) -> dict[str, Any]:

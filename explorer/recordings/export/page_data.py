@@ -156,8 +156,8 @@ def _row(token: TopToken) -> list[Number | int]:
     """Token, p, q, ranks, log p/q, share of the KL; the order is the script's."""
     if token.p == token.q:
         ratio = 0.0
-    elif token.q == 0 or token.p == 0:
-        ratio = math.inf if token.q == 0 else -math.inf
+    elif 0 in (token.p, token.q) or math.inf in (token.p, token.q):  # an infinite one is from no run
+        ratio = math.inf if token.q == 0 or token.p == math.inf else -math.inf
     else:
         ratio = math.log(token.p / token.q)
     return [

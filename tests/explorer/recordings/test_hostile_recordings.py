@@ -28,12 +28,13 @@ from probes.schema.bounds import LONGEST_TEXT, LONGEST_TOKEN, MOST_MATRICES
 from probes.schema.errors import PhierError
 from probes.schema.header import MatrixReport
 from probes.schema.recorded_table import RecordedTable
+from tests.support.findings import sample_findings
 from tests.support.hostile import chain, hostile
 from tests.support.records import recorded_events, write_events
 from tests.support.shell import phier
 from tests.support.stage import Clock, at_rest, press, screen_text, settle
 
-EVENTS = recorded_events(14, fork_at=5)
+EVENTS = [*recorded_events(14, fork_at=5), *sample_findings(step=2)]
 ACTING = "\x1b\x00\x07\x9b\u202e\u200b\ufeff"
 """Some of what a terminal would act upon."""
 Lines = list[dict[str, Any]]

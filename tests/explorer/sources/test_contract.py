@@ -17,6 +17,8 @@ from probes.recording import read
 from probes.schema.errors import FailureKind
 from probes.schema.events import Event, Failed, RunPaused, RunResumed, RunStarted, StepMeasured, Why
 from probes.schema.requests import (
+    Explain,
+    FindRepair,
     Fork,
     Pause,
     PlayAt,
@@ -132,6 +134,10 @@ def test_a_pause_answers_whoever_paused_and_a_run_goes_on_from_there(source: Sou
         Restart(SETTINGS),
         Prune(HALF),
         Rank(),
+        Explain(1),
+        Explain(1, through=9, kinds=("layers",), near=1),
+        Explain(9),
+        FindRepair(1),
         PlayAt(500.0),
         Repeat(True),
         ToEnd(),

@@ -37,8 +37,22 @@ from probes.schema.events import (
 )
 from probes.schema.findings import kind_of
 from probes.schema.prune_setting import parse
-from probes.schema.requests import Cancel, Fork, Pause, PlayAt, Prune, Restart, Run, Select, ShowRun, Step, ToEnd
+from probes.schema.requests import (
+    Cancel,
+    Explain,
+    Fork,
+    Pause,
+    PlayAt,
+    Prune,
+    Restart,
+    Run,
+    Select,
+    ShowRun,
+    Step,
+    ToEnd,
+)
 from probes.schema.settings import Follow, RunSettings, Sampling
+from tests.support.findings import sample_findings
 from tests.support.records import of_run, recorded_events, records, settings, write_events
 
 Kind = TypeVar("Kind")
@@ -393,6 +407,29 @@ def test_explanations_are_told_where_they_were_computed(play: Play) -> None:
     player = play()
     player.rest()
     assert [(event.run, event.step, kind_of(event.found)) for event in player.of(Explained)] == [(1, 6, "layers")]
+
+
+def test_what_was_recorded_explains_a_step_again_and_nothing_else_does(play: Play) -> None:
+    findings = sample_findings()
+    player = play([*recorded_events(5), *findings])
+    player.rest()
+    assert player.of(Explained) == findings
+    player.told.clear()
+    request = Explain(3)
+    player.source.ask(request)
+    assert player.of(Explained) == [findings[0], findings[1], findings[2], findings[4]]
+    assert {event.request for event in player.told} == {request.id}
+    player.source.ask(Explain(3, kinds=("swaps", "noise_floor"), level="matrix"))
+    failed = player.of(Failed)[-1]
+    assert failed.kind is FailureKind.NEEDS_MODELS
+    assert "Of step 3, swaps, noise floor was not recorded" in failed.message
+    player.told.clear()
+    player.source.ask(Explain(1, through=5, kinds=("layers",), near=1))
+    assert player.told == [findings[0]]
+    player.source.ask(Explain(1, through=2, kinds=("layers",), near=1))
+    assert [event.kind for event in player.of(Failed)] == [FailureKind.NEEDS_MODELS]
+    player.source.ask(Explain(6))
+    assert "the run has steps 1 to 5" in player.of(Failed)[-1].message
 
 
 def test_what_can_not_be_read_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from probes.recording import upgrade
 from probes.recording.lines import Line, Unknown, Unreadable, decode, encode
 from probes.recording.upgrade import FORMAT
+from probes.schema.bounds import LONGEST_TOKEN
 from probes.schema.branches import Branch
 from probes.schema.errors import FailureKind
 from probes.schema.events import (
@@ -28,10 +29,14 @@ from probes.schema.events import (
     Why,
     WorkProgressed,
 )
+from probes.schema.explanation import Layers
+from probes.schema.findings import Finding
 from probes.schema.foreign_text import visible
+from probes.schema.fork_verdict import ForkedRun, ForkVerdict, Recovery
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.recorded_table import Cell, RecordedTable
 from probes.schema.until import Met
+from tests.support.findings import FINDINGS
 from tests.support.records import FIGURES, RECORDS, TEXTS, recorded_events, records, with_own
 
 SHOWN = TEXTS.map(visible)
@@ -60,6 +65,64 @@ def test_any_record_comes_back_as_it_was(record: StepRecord) -> None:
 def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
     event = Explained(1, 2, 3, RecordedTable("heal", ({"layer": 0}, row)), through=9)
     assert repr(through(event)) == repr(event)
+
+
+@settings(max_examples=80, deadline=None)
+@given(FINDINGS, st.none() | st.integers(4, 9), st.lists(SHOWN, max_size=2).map(tuple))
+def test_any_finding_comes_back_as_it_was(found: Finding, last: int | None, notes: tuple[str, ...]) -> None:
+    event = Explained(1, 2, 3, found, last, "matrix", notes=notes)
+    assert repr(through(event)) == repr(event)
+
+
+def test_a_finding_that_is_not_final_is_not_recorded() -> None:
+    assert encode(Explained(1, 0, 3, Layers(()), final=False), 0.0) == b""
+
+
+def test_the_text_of_a_finding_is_never_too_long_to_be_read_again() -> None:
+    run = ForkedRun("x" * 9000, 1, 1.0, 0.0, 0.0, False, "y" * 9000, Recovery.DRIFTS)
+    event = through(Explained(1, 0, 3, ForkVerdict(run, run, 0.9, 0.1)))
+    assert isinstance(event, Explained)
+    assert isinstance(event.found, ForkVerdict)
+    assert len(event.found.dense_into_pruned.text) == LONGEST_TOKEN
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"what": "aura"},
+        {"what": "\x1b[31m"},
+        {"found": []},
+        {"found": {}},
+        {"found": {"rows": [{}]}},
+        {"found": {"rows": [[]] * 20_000}},
+        {"found": {"rows": [], "more": [0] * 20_000}},
+        {"found": {"rows": [], "more": [[0] * 900] * 900}},
+        {"found": {"rows": [], "more": 1e300}},
+        {"found": {"rows": [], "more": 10**40}},
+        {"nonfinite": {"rows": "inf"}},
+        {"nonfinite": {"rows.0": "inf"}},
+        {"nonfinite": {"rows.0.layer": "inf"}},
+        {"nonfinite": {"rows.-1.p": "inf"}},
+        {"nonfinite": {"": "inf"}},
+        {"nonfinite": {"more": "1.5"}, "found": {"rows": [], "more": None}},
+        {"nonfinite": {"more": "much"}, "found": {"rows": [], "more": None}},
+        {"step": -1},
+        {"through": 0},
+        {"notes": ["x"] * 101},
+        {"notes": "x"},
+    ],
+    ids=lambda change: repr(change)[:40],
+)
+def test_a_line_that_is_no_finding_is_unreadable_and_nothing_worse(change: dict[str, Any]) -> None:
+    plain = json.loads(encode(Explained(1, 0, 3, Layers(())), 0.0))
+    decode(json.dumps(plain).encode(), FORMAT)
+    changed = json.dumps(plain | change).encode()
+    if change.get("nonfinite") == {"more": "1.5"}:
+        found, _ = decode(changed, FORMAT)  # a figure of a later version
+        assert isinstance(found, Line)
+        return
+    with pytest.raises(Unreadable):
+        decode(changed, FORMAT)
 
 
 @pytest.mark.parametrize(
