@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from explorer.cli.options import ShellCommand, Typed, option, takes
+from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.errors import BadInput
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
+from probes.system.user_folders import expanded
 
 if TYPE_CHECKING:
     from probes.schema.record import StepRecord
@@ -25,8 +26,9 @@ _SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 @takes(RunSettings)
 @option("--at", type=int, metavar="STEP", section="Run", help="The step to explain. [default: the first split]")
 @option("--span", default="", metavar="A:B", section="Run", help="Explain steps A to B together.")
+@records("nothing is recorded")
 @option("--json", is_flag=True, help="Print one JSON object instead of tables.")
-def explain_command(typed: Typed, at: int | None, span: str, json: bool) -> None:
+def explain_command(typed: Typed, at: int | None, span: str, record_to: str, json: bool) -> None:
     """Show which layers changed a token, and what heals it."""
     settings, steps = run_settings(typed), _asked(at, span)
     if steps:
@@ -42,9 +44,9 @@ def explain_command(typed: Typed, at: int | None, span: str, json: bool) -> None
     from explorer.cli.explain_table import explained_object, print_explained
     from explorer.cli.live_table import print_json
     from explorer.cli.progress_bar import Bar
-    from explorer.cli.run_loop import tell_notes
+    from explorer.cli.run_loop import explained_run, recorded, tell_notes
 
-    with Bar(Console(stderr=True)) as bar:
+    with recorded(expanded(record_to) if record_to else None) as record, Bar(Console(stderr=True)) as bar:
         from probes.explain.step import explain
         from probes.pair import load_pair
 
@@ -55,6 +57,8 @@ def explain_command(typed: Typed, at: int | None, span: str, json: bool) -> None
             steps = _reached(lockstep, steps)
             found = explain(lockstep, steps, work=bar.work)
             path = tuple(lockstep.path)
+        for event in explained_run(header, path, steps, found.found.values(), found.notes):
+            record(event)
     tell_notes(header.every_warning, (*header.every_note, *found.notes))
     if json:
         print_json(explained_object(found, path, header))

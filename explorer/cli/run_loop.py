@@ -14,10 +14,13 @@ from explorer.sources.ending import why_ended
 from explorer.sources.playhead import Playhead
 from explorer.sources.recorder import Recorder
 from explorer.sources.source import Sink
+from explorer.sources.subjects import Subject
 from probes.schema.errors import Failure
-from probes.schema.events import Event, Failed, Noticed, RunPaused
+from probes.schema.events import Event, Failed, Noticed, RunPaused, Why
+from probes.schema.findings import Finding
 from probes.schema.header import RunHeader
-from probes.schema.requests import Run
+from probes.schema.record import StepRecord
+from probes.schema.requests import Explain, Run
 from probes.system.pace import SlowdownWatch
 
 if TYPE_CHECKING:
@@ -41,6 +44,21 @@ def events(lockstep: Lockstep, header: RunHeader, until: Sequence[str] = ()) -> 
             yield replace(event, more=0, left=lockstep.text_left) if isinstance(event, RunPaused) else event
         if (slow := pace.add(seconds)) and header.dense.device == "cpu":
             yield Noticed("Steps have become slow", slow)
+
+
+def explained_run(
+    header: RunHeader, path: Sequence[StepRecord], steps: range, found: Iterable[Finding], notes: Sequence[str]
+) -> Iterator[Event]:
+    """A run that was stepped to explain some of its steps, and what explains them, as the events that a screen would
+    get."""
+    head = Playhead()
+    yield head.start(header)
+    for record in path:
+        yield from head.take(record, request=0)
+    yield head.stop(Why.ASKED)
+    about = Subject(Explain(steps[0], steps[-1]), head.run, head.branches.owner(steps[0]), steps, ())
+    for finding in found:
+        yield about.event(finding, notes)
 
 
 @contextmanager

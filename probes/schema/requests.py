@@ -8,7 +8,7 @@ from typing import Literal
 
 from probes.schema.findings import Kind
 from probes.schema.prune_setting import Setting
-from probes.schema.repair import RepairLevel
+from probes.schema.repair import RepairGoal, RepairLevel
 from probes.schema.settings import RunSettings
 
 Token = int | str
@@ -135,6 +135,15 @@ class FindRepair(_Asked):
     level: RepairLevel = "sublayer"
     held_out: str = ""
     """A second prompt to measure the repair on; "" takes the steps after the span."""
+    target_agreement: float | None = None
+    """The share of the span's steps at which both models shall choose the same token."""
+    no_split: bool = False
+    """True asks that no step up to and including the first split differs any longer."""
+
+    @property
+    def goal(self) -> RepairGoal:
+        """When enough is given back. Raises `BadInput` for a target that can't be one."""
+        return RepairGoal(self.target_kl, self.target_agreement, self.no_split, self.budget)
 
 
 # Of a recording only.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from explorer.cli.main import phier
+from explorer.sources.replay import ReplaySource
+from probes.recording import read
+from probes.schema.events import Explained
+from probes.schema.explanation import Layers, Swaps
+from tests.support.live import Listener
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 
@@ -73,6 +79,32 @@ def test_a_span_has_means_and_no_layers(models: Path) -> None:
     assert found["kl"] == pytest.approx(sum(steps) / 3, rel=1e-3)
     assert "layers" not in found
     assert len(found["heal"]) == len(found["damage"]) == 6
+
+
+def test_what_explains_a_step_is_recorded_and_plays_again(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "why.jsonl"
+    found = as_json(models / "dense", *CULPRIT, "--at", 3, "--record", path)
+    recording = read(path)
+    assert recording.notes == []
+    assert len(recording.last.path) == 3
+    swaps, layers = (next(e for e in recording.last.explanations if isinstance(e.found, k)) for k in (Swaps, Layers))
+    assert (swaps.step, swaps.through, swaps.run, swaps.branch) == (3, None, 1, 0)
+    assert isinstance(swaps.found, Swaps)
+    assert isinstance(layers.found, Layers)
+    assert [asdict(one) for one in swaps.found.heal] == found["heal"]
+    assert [asdict(one) for one in layers.found.rows] == found["layers"]
+    source, heard = ReplaySource(path), Listener()
+    source.open(heard)
+    assert source.wait_idle(20)
+    source.close()
+    assert [event.found for event in heard.of(Explained)] == [event.found for event in recording.last.explanations]
+    spans = tmp_path / "span.jsonl"
+    as_json(models / "dense", *CULPRIT, "--span", "2:3", "--record", spans)
+    (event,) = [event for event in read(spans).last.explanations if event.step]
+    assert (event.step, event.through) == (2, 3)
+    refused = run(models / "dense", *CULPRIT, "--at", 3, "--record", spans)
+    assert refused.exit_code == 2
+    assert "exists already" in refused.stderr
 
 
 def test_without_a_step_the_first_split_is_explained(models: Path) -> None:
