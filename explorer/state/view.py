@@ -115,6 +115,10 @@ class View:
         self._found: dict[_Place, Explained] = {}
         self.found = 0
         """How many findings have arrived in this run, so that widgets know to draw them again."""
+        self.beside: dict[int, WorkProgressed | Failed | None] = {}
+        """Requests for work that steps are taken beside: how far it is, or why it failed; None until it says so."""
+        self.span: tuple[int, int] | None = None
+        """The first and the last step of the span that is marked to be explained together."""
         self.following = True
         self._played = False
         """True once this run was running here. A recording that was opened but not played never was."""
@@ -139,6 +143,8 @@ class View:
     def apply(self, event: Event) -> None:
         """Takes one event; those of an earlier run are passed over."""
         match event:
+            case WorkProgressed() | Failed() if event.request in self.beside:
+                self.beside[event.request] = event
             case WorkProgressed():
                 self._work(event)
             case RunStarted():
@@ -205,6 +211,7 @@ class View:
         self.work = self.failure = None
         self._found.clear()
         self.found = 0
+        self.beside.clear()
         self._arrivals.clear()
         self._show_path()
         self.following = True
@@ -302,6 +309,15 @@ class View:
 
     # What explains it.
 
+    @property
+    def explained_steps(self) -> tuple[int, int | None]:
+        """The step that is explained, and the last one if a span of several is marked."""
+        first, last = self.span or (self.cursor, self.cursor)
+        last = min(last, self.newest)
+        if first > last:
+            return self.cursor, None
+        return first, last if last > first else None
+
     def explained(
         self, kind: type[F], step: int = 0, through: int | None = None, level: str = "sublayer"
     ) -> Explained | None:
@@ -358,6 +374,19 @@ class View:
 
     def follow_newest(self) -> None:
         self.following = True
+
+    def mark(self, *, first: bool) -> None:
+        """Makes the cursor's step the first or the last of the span. The same mark once more removes the span."""
+        step = self.cursor
+        if not step:
+            return
+        start, end = self.span or (step, step)
+        if self.span is not None and step == (start if first else end):
+            self.span = None
+        elif first:
+            self.span = step, max(step, end)
+        else:
+            self.span = min(start, step), step
 
     def last_compared(self) -> int | None:
         """The last step at which the two models are compared at all, None before any."""

@@ -268,7 +268,9 @@ class ExplorerApp(App[int]):
         before = self.view.phase
         for event in self._shown.mailbox.empty():
             self.view.apply(event)
-            if isinstance(event, Failed):
+            if isinstance(event, Failed) and event.request in self.view.beside:
+                pass  # the screen that asked shows it
+            elif isinstance(event, Failed):
                 self._tell(event)
             elif isinstance(event, Noticed):
                 self.notify(event.message, title=event.title, timeout=15)

@@ -1,0 +1,160 @@
+"""Asks for what explains the cursor's step while a screen shows it, and cancels what nobody needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from explorer.sources.source import Source
+from explorer.state.view import View
+from probes.schema.errors import FailureKind
+from probes.schema.events import Failed, WorkProgressed
+from probes.schema.findings import KINDS, Kind
+from probes.schema.requests import Cancel, Explain, FindRepair, SwapLevel
+
+NEAR_STEPS = 48
+"""How many steps around the cursor have their layers computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One thing to be computed."""
+
+    branch: int
+    kind: Kind
+    step: int
+    through: int | None = None
+    level: SwapLevel = "sublayer"
+    near: int | None = None
+
+    @property
+    def request(self) -> Explain:
+        return Explain(self.step, self.through, (self.kind,), self.level, self.near)
+
+    def answered(self, view: View) -> bool:
+        """Has the last value arrived?"""
+        finding = KINDS[self.kind]
+        if self.near is not None:
+            return all(view.explained(finding, step) for step in range(self.step, (self.through or self.step) + 1))
+        found = view.explained(finding, self.step, self.through, self.level)
+        return found is not None and found.final
+
+
+def wanted(view: View, *, level: SwapLevel = "sublayer", fork: bool = False) -> list[Wanted]:
+    """What explains the cursor's step, or the marked span, in the order in which it is needed.
+
+    While the cursor follows a run, only the layers: the rest would be about a step that is gone before it is done.
+    """
+    step, branch = view.cursor, view.branches.current
+    if not step or not view.live:
+        return []
+    here = Wanted(branch, "layers", step)
+    if view.running and view.following:
+        return [here]
+    first, through = view.explained_steps
+    found = [here, Wanted(branch, "split", step), Wanted(branch, "swaps", first, through)]
+    found.append(Wanted(branch, "quadrants", step))
+    if level != "sublayer":
+        found.append(Wanted(branch, "swaps", first, through, level))
+    if fork:
+        found.append(Wanted(branch, "fork", step))
+    start = max(1, min(step - NEAR_STEPS // 2, view.newest - NEAR_STEPS + 1))
+    found.append(Wanted(branch, "layers", start, min(view.newest, start + NEAR_STEPS - 1), near=step))
+    found.append(Wanted(branch, "noise_floor", 0))
+    return found
+
+
+class ExplainRequests:
+    """Keeps the requests of one sitting. The answers are in the view."""
+
+    def __init__(self, source: Source, view: View) -> None:
+        self._source = source
+        self._view = view
+        self._asked: dict[Wanted, int] = {}
+        """The request for each thing, in the order in which they were made."""
+        self._run = 0
+        self._repair: FindRepair | None = None
+
+    def want(self, things: Sequence[Wanted]) -> None:
+        """Asks for what is not there yet. What is no longer wanted, or less than something new, is cancelled."""
+        view = self._view
+        if view.run != self._run:
+            self._run, self._repair = view.run, None
+            self._asked.clear()
+        open_ = [one for one in things if not one.answered(view) and self.refused(one) is None]
+        kept = 0
+        asked = [one for one in self._asked if not one.answered(view) and self.refused(one) is None]
+        while kept < min(len(open_), len(asked)) and open_[kept] == asked[kept]:
+            kept += 1
+        for one in asked[kept:]:
+            self._cancel(self._asked.pop(one))
+        for one in open_[kept:]:
+            request = one.request
+            self._asked[one] = request.id
+            view.beside[request.id] = None
+            self._source.ask(request)
+
+    def stop(self) -> None:
+        """Cancels everything; what has arrived stays."""
+        self.want([])
+
+    def refused(self, thing: Wanted) -> Failed | None:
+        """Why it could not be computed; None if it can be or has not been tried."""
+        answer = self._view.beside.get(self._asked.get(thing, -1))
+        return answer if isinstance(answer, Failed) and answer.kind is not FailureKind.CANCELLED else None
+
+    def retry(self) -> None:
+        """Forgets what failed, so that it is asked for again."""
+        for one in [one for one in self._asked if self.refused(one) is not None]:
+            del self._asked[one]
+
+    @property
+    def progress(self) -> WorkProgressed | None:
+        """The work in progress, None if nothing is computed or nothing is known about it."""
+        for one, request in self._asked.items():
+            found = self._view.beside.get(request)
+            if isinstance(found, WorkProgressed) and not one.answered(self._view):
+                return found
+        return None
+
+    @property
+    def computing(self) -> bool:
+        return any(not one.answered(self._view) and self.refused(one) is None for one in self._asked)
+
+    # What to give back.
+
+    def repair(self, request: FindRepair) -> None:
+        """Searches for what to give back, in place of an earlier search."""
+        self.cancel_repair()
+        self._repair = request
+        self._view.beside[request.id] = None
+        self._source.ask(request)
+
+    def cancel_repair(self) -> bool:
+        """Stops the search; False if there is none."""
+        if not self.searching or self._repair is None:
+            return False
+        self._cancel(self._repair.id)
+        return True
+
+    @property
+    def asked_repair(self) -> FindRepair | None:
+        """The latest search of this run."""
+        return self._repair
+
+    @property
+    def repair_answer(self) -> WorkProgressed | Failed | None:
+        """How far the search is, or why it failed."""
+        return self._view.beside.get(self._repair.id) if self._repair is not None else None
+
+    @property
+    def searching(self) -> bool:
+        """Is a search in progress?"""
+        one = self._repair
+        if one is None or isinstance(self.repair_answer, Failed):
+            return False
+        found = self._view.explained(KINDS["repair"], one.step, one.through, one.level)
+        return found is None or not found.final or found.request not in (0, one.id)
+
+    def _cancel(self, request: int) -> None:
+        self._source.ask(Cancel(request))

@@ -1,0 +1,190 @@
+"""Sentences on what explains a token: the culprit, compute or memory, the kind of split, forks, repairs."""
+
+from __future__ import annotations
+
+import math
+
+from explorer.words import numbers
+from explorer.words.token_text import quoted
+from probes.schema.explanation import Layers, Swap, Swaps
+from probes.schema.fork_verdict import ForkedRun, ForkVerdict, Recovery
+from probes.schema.quadrants import Blame, Quadrants
+from probes.schema.repair import Repair
+from probes.schema.split_anatomy import SplitAnatomy, SplitVerdict
+
+MOST_OF_IT = 0.5
+"""A sublayer did most of it if healing it takes away at least this share of the KL."""
+NAMES = {"attn": "attention", "mlp": "MLP"}
+
+
+def sublayer_name(layer: int, sublayer: str) -> str:
+    """ "layer 7's MLP"."""
+    return f"layer {layer}'s {NAMES.get(sublayer, sublayer)}"
+
+
+def culprit(found: Swaps, *, final: bool = True) -> str:
+    """The sublayer that did it, in one sentence, which claims no more than the swaps show."""
+    if not found.heal or not found.kl > 0 or math.isnan(found.kl):
+        return ""
+    best = max(found.heal, key=_drop)
+    if not final:
+        return ""
+    name, before, after = sublayer_name(best.layer, best.sublayer), *_fall(best)
+    mean = " in the mean of the span" if found.steps > 1 else ""
+    if best.kl_drop <= 0:
+        return f"No single sublayer did it: with any of them dense, KL stays at {before} or rises{mean}."
+    returns = " and the dense token returns" if best.top_token_returns else ""
+    if math.isfinite(best.kl_drop) and best.kl_drop < MOST_OF_IT * best.kl_before:
+        return (
+            f"No single sublayer did most of it. {_capital(name)} did the largest part: with it dense, KL falls from "
+            f"{before} to {after}{returns}{mean}."
+        )
+    return f"{_capital(name)} did most of it: with it dense, KL falls from {before} to {after}{returns}{mean}."
+
+
+def suspect(found: Swaps) -> str:
+    """The likely culprit while exact values are still missing."""
+    guessed = [one for one in found.heal if one.estimate is not None]
+    if not guessed:
+        return ""
+    best = max(guessed, key=lambda one: one.estimate or 0.0)
+    return f"{_capital(sublayer_name(best.layer, best.sublayer))} is the likely culprit by the estimate."
+
+
+def parting(found: Layers) -> str:
+    """Where the two lenses part for good."""
+    row = found.parting
+    if row is None:
+        return "Both models end on the same token."
+    return (
+        f"From {sublayer_name(row.layer, row.sublayer)} on, the two lenses never agree again: "
+        f"{quoted(row.lens_dense.token)} against {quoted(row.lens_pruned.token)}."
+    )
+
+
+def blame(found: Quadrants) -> str:
+    """Compute or memory, in one sentence."""
+    now, cache, both = (numbers.significant(one) for one in (found.pruned_weights, found.pruned_cache, found.both))
+    match found.blame:
+        case Blame.COMPUTE:
+            return (
+                f"This token breaks because of what is computed now: pruned weights on the dense cache give KL {now} "
+                f"of {both}, the pruned cache alone {cache}."
+            )
+        case Blame.MEMORY:
+            return (
+                f"This token breaks because of what is remembered: dense weights that read the pruned cache give KL "
+                f"{cache} of {both}, computing with pruned weights alone {now}."
+            )
+        case Blame.EITHER:
+            return f"Computing alone ({now}) and the cache alone ({cache}) each give most of the KL of {both}."
+        case Blame.BOTH:
+            return f"Neither computing ({now}) nor the cache ({cache}) gives most of the KL of {both}: only both do."
+        case Blame.NONE:
+            return "There is no damage at this step."
+
+
+def tried_positions(found: Quadrants) -> str:
+    """How many earlier positions were restored, one after another."""
+    if not found.cached:
+        return "There is nothing in the cache yet."
+    if found.tried < found.cached:
+        return f"{found.tried} of {found.cached} positions in the cache were restored, one at a time."
+    return f"All {found.cached} positions in the cache were restored, one at a time."
+
+
+def split_kind(found: SplitAnatomy) -> str:
+    """The verdict on a split."""
+    a, b = quoted(found.a.token), quoted(found.b.token)
+    dense, pruned = numbers.signed(found.margin_dense), numbers.signed(found.margin_pruned)
+    margins = f"The margin ln p({a}) − ln p({b}) is {dense} in the dense model and {pruned} in the pruned one"
+    match found.verdict:
+        case SplitVerdict.NEAR_TIE:
+            return f"Near-tie: the dense model itself hardly prefers {a} to {b}. {margins}."
+        case SplitVerdict.CONFIDENT_FLIP:
+            return f"Confident flip: the dense model clearly prefers {a}, the pruned one {b}. {margins}."
+        case SplitVerdict.NUMERICAL:
+            return (
+                f"Numerical, not damage: the change is below the noise floor, so an identical model in another batch "
+                f"or with other threads could split here too. {margins}."
+            )
+        case None:
+            return f"No split: both models choose {a}. {margins}."
+
+
+_RECOVERY = {
+    Recovery.RECOVERS: "it recovers",
+    Recovery.DRIFTS: "it drifts",
+    Recovery.COLLAPSES: "it collapses",
+}
+
+
+def fork(found: ForkVerdict) -> tuple[str, str]:
+    """Both directions of a fork, a sentence each."""
+    return (
+        f"With {_forced(found.dense_into_pruned)} forced into the pruned model, {_goes_on(found.dense_into_pruned)}",
+        f"With {_forced(found.pruned_into_dense)} forced into the dense model, {_goes_on(found.pruned_into_dense)}",
+    )
+
+
+def _forced(run: ForkedRun) -> str:
+    return quoted(run.forced)
+
+
+def _goes_on(run: ForkedRun) -> str:
+    loop = ", and its text ends in a loop" if run.repeats else ""
+    return (
+        f"{_RECOVERY[run.verdict]}: the most likely tokens agree at {numbers.percent(run.agree_rate)} of {run.steps} "
+        f"steps, mean KL {numbers.significant(run.kl)}, {numbers.significant(run.kl_last)} in the last quarter{loop}."
+    )
+
+
+def repaired(found: Repair) -> str:
+    """What a repair does on the steps that it was fitted to."""
+    count = len(found.given_back)
+    what = {"sublayer": "sublayer", "matrix": "matrix", "weight": "set of weights"}[found.level]
+    plural = {"sublayer": "sublayers", "matrix": "matrices", "weight": "sets of weights"}[found.level]
+    if not found.given_back:
+        return "Nothing has to be given back: the target is met already." if found.reached else "Nothing helps."
+    gain = f"KL falls from {numbers.significant(found.span.kl_before)} to {numbers.significant(found.span.kl_after)}"
+    cost = f"{share_of(found.parameters, found.of)} of the pruned parameters"
+    reached = "" if found.reached else " The target is not reached."
+    return f"Giving back {count} {what if count == 1 else plural} ({cost}), {gain} on the span.{reached}"
+
+
+def held_out(found: Repair) -> str:
+    """Whether a repair holds on text that it was not fitted to."""
+    other = found.held_out
+    if other is None:
+        return (
+            "There is no held-out text to check it on: a repair fitted to one span may not hold elsewhere. Run on past "
+            "the span, or give a second prompt."
+        )
+    gain = f"from {numbers.significant(other.kl_before)} to {numbers.significant(other.kl_after)}"
+    warning = "A repair fitted to one span may not hold elsewhere"
+    if other.kl_after >= other.kl_before:
+        return f"{warning}, and this one does not: on {found.held_out_text} KL goes {gain}."
+    kept = _share(other.kl_before, other.kl_after) / max(1e-9, _share(found.span.kl_before, found.span.kl_after))
+    much = "holds" if kept >= 0.5 else "holds only in part"
+    return f"{warning}; this one {much}: on {found.held_out_text} KL falls {gain}."
+
+
+def share_of(part: int, whole: int) -> str:
+    """A number of parameters as a share of others."""
+    return numbers.percent(part / whole) if whole else numbers.NONE
+
+
+def _share(before: float, after: float) -> float:
+    return (before - after) / before if before > 0 else 0.0
+
+
+def _drop(swap: Swap) -> float:
+    return -math.inf if math.isnan(swap.kl_drop) else swap.kl_drop
+
+
+def _fall(swap: Swap) -> tuple[str, str]:
+    return numbers.significant(swap.kl_before), numbers.significant(swap.kl_after)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
