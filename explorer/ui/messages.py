@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.message import Message
 
 from explorer.sources.chosen import Chosen
+from probes.schema.part import Part
 from probes.schema.record import StepRecord
 
 
@@ -78,3 +79,12 @@ class ModelsAsked(Message):
 
 class ReturnAsked(Message):
     """The recording whose models were asked for is to be shown again."""
+
+
+class SublayerPointed(Message):
+    """A sublayer was clicked, in the heat strips or in a table of sublayers; with a step in the strips."""
+
+    def __init__(self, part: Part, step: int | None = None) -> None:
+        super().__init__()
+        self.part = part
+        self.step = step

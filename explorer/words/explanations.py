@@ -113,6 +113,72 @@ EXPLANATIONS = {
         "worse: ΣKL after > ΣKL before, on the shared context",
         "The sums are those of the accumulated panel.",
     ),
+    "heat": Explanation(
+        "layers × steps",
+        "A row is a layer, the attentions left and the MLPs right; a cell is one sublayer at one step. Accumulated is "
+        "how far the two models' residual streams are apart there; same input is what the pruned sublayer alone does "
+        "to the dense model's input. Both are read as h, or through the final norm and head as z and p.",
+        "Look for the row where the bars jump in the cursor's column (▼): there the damage enters. ┆ is where the two "
+        "lenses part for good. c changes the figure, a switches between accumulated and same input.",
+        "cell = level of 1 − cos h, 1 − centred cos z, or KL(p‖q), on a fixed scale",
+        f"{PAPER}, its transition analysis.",
+    ),
+    "why-heal": Explanation(
+        "heal and damage",
+        "Heal is how much the KL falls if this one sublayer is the dense model's in the pruned model. Damage is the KL "
+        "of the dense model if this one sublayer is pruned.",
+        "The first row is the culprit. “returns” means that the top token is the dense one again. ≈ is an estimate by "
+        "one backward pass: it is an order to look in, and exact values replace it. Control must be 0. If the sum of "
+        "heals is far from 1 × KL, sublayers act together and no single one tells all.",
+        "heal(s) = KL before − KL after putting the dense f_s in    damage(s) = KL(dense ‖ dense with the pruned f_s)\n"
+        "estimate = −⟨∂KL/∂o_s, f_s dense(x_s) − f_s pruned(x_s)⟩ over all positions",
+        "Attribution patching, arXiv 2403.00745; it says where the estimate fails.",
+    ),
+    "why-layers": Explanation(
+        "layers",
+        "Every sublayer in the order of the stream: what the pruned one does to the dense input, how far the two "
+        "models' streams are apart after it, and the token that either model would choose if no layer followed.",
+        "From ┆ on, the two lenses never show the same token again. An estimate far from 1 × the true value means that "
+        "the change is too large for the theorem; z widens the table and shows them.",
+        "lens = softmax(U N(r))    std = √Var_p(Δz) / T,  Theorem 3: KL ≈ std² / 2",
+        f"{PAPER}, Theorems 1 to 3 and its transition analysis.",
+    ),
+    "why-memory": Explanation(
+        "compute or memory",
+        "The KL to the dense model with either model's weights for this token, on either model's cache of the earlier "
+        "tokens. Below it, earlier positions whose cache was restored, one at a time.",
+        "A large value at pruned weights on the dense cache is damage computed now; at dense weights on the pruned "
+        "cache it is damage remembered. A position with a large drop is where it is remembered from.",
+        "KL(dense ‖ weights W on cache C),  W and C each dense or pruned",
+        "The four combinations are measured, not estimated; the number of positions tried is bounded.",
+    ),
+    "why-split": Explanation(
+        "anatomy of a split",
+        "How sure each model is of its own token against the other's, and which sublayers moved the two logits. Below "
+        "it, what becomes of each model if it is forced to take the other one's token.",
+        "A near-tie can flip by chance; a confident flip is damage; a numerical split would happen to an identical "
+        "model too. Orange bars moved the logits towards the pruned model's token.",
+        "margin = ln p(a) − ln p(b)    part = its output through the final norm, scale held, and U(a) − U(b)",
+        "Direct logit attribution; the parts add up to z(a) − z(b).",
+    ),
+    "why-repair": Explanation(
+        "what to give back",
+        "The smallest set of sublayers, matrices or single weights found whose return brings the mean KL of the step "
+        "or of the marked span down. Each one is chosen with those before it given back; what is not needed goes.",
+        "Compare the two rows: a repair fitted to one span may not hold on text it was not fitted to. r searches, ⏎ "
+        "applies the setting, and w on the main screen then compares before and after.",
+        "greedy by KL after, then a pass that removes what is not needed",
+        "The setting is text: it can be saved (k), recorded and given to --prune.",
+    ),
+    "why-floor": Explanation(
+        "noise floor",
+        "What an identical pair gives for each figure if only the arithmetic differs: another number of threads, "
+        "another batch width, another attention kernel, another number format.",
+        "Figures below the floor mean nothing. A split below it is called numerical. Another number format is listed, "
+        "but is no part of the floor, as both models run in the same one.",
+        "floor = the largest difference over the steps and causes",
+        "Measured on this machine with the dense model of this pair.",
+    ),
     "strip": Explanation(
         "KL by step",
         "One bar a step, or the largest KL of the steps that share a cell. The scale is fixed, 0.005 to 5 nats "

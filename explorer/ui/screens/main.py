@@ -10,6 +10,7 @@ from textual.events import Key
 
 from explorer.sources.playback import next_speed
 from explorer.sources.source import Source
+from explorer.state.explain_requests import ExplainRequests
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
 from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
@@ -47,6 +48,7 @@ class MainScreen(MainActions):
         self.source = source
         self.view = view
         self.history = SettingHistory()
+        self.explaining = ExplainRequests(source, view)
 
     def compose(self) -> ComposeResult:
         yield Title()
@@ -128,10 +130,14 @@ class MainScreen(MainActions):
         self.source.ask(Step())
         self.show()
 
-    def action_pace(self, faster: bool) -> None:
+    def action_bracket(self, first: bool) -> None:
+        """Changes the speed of a recording; a live run has a span marked."""
         playback = self.view.playback
         if playback is not None:
-            self.source.ask(PlayAt(next_speed(playback, faster)))
+            self.source.ask(PlayAt(next_speed(playback, faster=not first)))
+        else:
+            self.view.mark(first=first)
+            self.show()
 
     def action_loop(self) -> None:
         playback = self.view.playback

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.sources.source import Source
+from explorer.state.explain_requests import ExplainRequests
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
@@ -25,6 +26,7 @@ class MainActions(Page):
     source: Source
     view: View
     history: SettingHistory
+    explaining: ExplainRequests
     untils: tuple[str, ...] = ()
     """Recent conditions, the latest first."""
     settings_asked: tuple[Setting, ...] = ()
@@ -172,7 +174,13 @@ class MainActions(Page):
     def action_grid(self) -> None:
         from explorer.ui.screens.prunegrid import PruneGrid
 
-        self.app.push_screen(PruneGrid(self.source, self.view, self.history))
+        self.app.push_screen(PruneGrid(self.source, self.view, self.history, self.explaining))
+
+    def action_why(self) -> None:
+        """Explains the step at the cursor."""
+        from explorer.ui.screens.why import WhyScreen
+
+        self.app.push_screen(WhyScreen(self.source, self.view, self.explaining, self.history))
 
     def action_flip(self) -> None:
         if not self.history.flip(self.source, self.view):

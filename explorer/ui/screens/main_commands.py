@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from explorer.state.view import Phase, View
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.screens.play_commands import PLAY_COMMANDS
 
 
 def has_run(view: View) -> bool:
@@ -46,10 +47,6 @@ def can_fork(view: View) -> bool:
 
 def can_revive(view: View) -> bool:
     return view.revivable and can_step(view)
-
-
-def can_play(view: View) -> bool:
-    return view.playback is not None and can_step(view)
 
 
 def is_busy(view: View) -> bool:
@@ -122,10 +119,16 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         weight=60,
     ),
     Command({"i": "force"}, "i", "Forces a token that you type.", name="Branch: Fork with any token", when=can_fork),
-    Command({"left_square_bracket": "pace(False)"}, "[", "Plays slower.", name="Play: Slower", when=can_play),
-    Command({"right_square_bracket": "pace(True)"}, "]", "Plays faster.", name="Play: Faster", when=can_play),
-    Command({"a": "loop"}, "a", "Plays again and again, or once.", name="Play: Loop", when=can_play),
-    Command({"e": "rest"}, "e", "Shows the rest of the recording at once.", name="Play: To the end", when=can_play),
+    *PLAY_COMMANDS,
+    Command(
+        {"d": "why"},
+        "d",
+        "Explains the token at the cursor: which layer did it, and what to give back.",
+        label="why",
+        name="Explain: Why this token",
+        when=has_steps,
+        weight=77,
+    ),
     Command(
         {"b": "branches"},
         "b",

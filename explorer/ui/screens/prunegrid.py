@@ -11,6 +11,8 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.sources.source import Source
+from explorer.state.explain_requests import ExplainRequests, wanted
+from explorer.state.heals import heals_by_part
 from explorer.state.prune_plan import Draft, Plan
 from explorer.state.setting_history import History, SettingHistory
 from explorer.state.view import View
@@ -19,11 +21,12 @@ from explorer.ui.screens.prunegrid_commands import GRID_COMMANDS
 from explorer.ui.theme import palette
 from explorer.ui.widgets.before_after import BeforeAfter
 from explorer.ui.widgets.key_line import KeyLine
-from explorer.ui.widgets.layer_grid import LayerGrid
+from explorer.ui.widgets.layer_grid import Heals, LayerGrid
 from explorer.ui.widgets.prune_brush import PruneBrush
 from explorer.ui.widgets.status import Status
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput
+from probes.schema.explanation import Swaps
 from probes.schema.header import PruneReport
 from probes.schema.requests import Cancel
 
@@ -39,13 +42,16 @@ class PruneGrid(Page):
     AUTO_FOCUS = "#layers"
     COMMAND_TABLE = GRID_COMMANDS
 
-    def __init__(self, source: Source, view: View, history: SettingHistory) -> None:
+    def __init__(self, source: Source, view: View, history: SettingHistory, explaining: ExplainRequests) -> None:
         super().__init__()
         self._source = source
+        self._explaining = explaining
         self._view = view
         self._history = history
         self._report: PruneReport | None = None
         self._present = self._plan = Plan()
+        self.healing: bool = False
+        """Are the cells coloured by heal, and not by what is removed?"""
         self.changed: bool = False
         """Does the plan differ from the present setting?"""
 
@@ -65,7 +71,7 @@ class PruneGrid(Page):
         self._history.notice(self._view)
         self._read()
         grid, brush = self.query_one(LayerGrid), self.query_one(PruneBrush)
-        grid.show(self._present, self._plan)
+        grid.show(self._present, self._plan, *self._heals())
         setting = self._plan.setting
         self.changed = setting != self._present.setting
         brush.show(
@@ -77,6 +83,21 @@ class PruneGrid(Page):
         self.query_one("#title", Static).update(self._title())
         self._history.draft = Draft(self._report, self._plan) if self.changed and self._report else None
         self.query_one(KeyLine).show(self.key_hints())
+
+    def _heals(self) -> tuple[str, Heals | None]:
+        """The grid's title, and the heals if it is coloured by them. They are computed while it is."""
+        if not self.healing:
+            self._explaining.stop()
+            return "layers", None
+        view = self._view
+        things = [one for one in wanted(view, level="matrix") if one.kind == "swaps"] if view.work is None else []
+        self._explaining.want(things)
+        refused = next((no.title for one in things if (no := self._explaining.refused(one)) is not None), "")
+        step, through = view.explained_steps
+        found = [view.finding(Swaps, step, through, level) for level in ("sublayer", "matrix")]
+        where = f"steps {step}–{through}" if through is not None else f"step {step}"
+        state = f": {refused}" if refused else ": computing …" if view.live else ": not recorded"
+        return f"heal at {where}{'' if any(found) else state}", heals_by_part(*found)
 
     def _read(self) -> None:
         """Reads the plan from the present setting again, if the setting has changed."""
@@ -214,6 +235,13 @@ class PruneGrid(Page):
     def action_flip(self) -> None:
         self._go(self._history.flip, "There is no other setting yet.")
 
+    def action_heal(self) -> None:
+        if not self.healing and not self._view.cursor:
+            self.notify("Nothing is generated yet.", title="Heal")
+            return
+        self.healing = not self.healing
+        self.show()
+
     def action_keep(self) -> None:
         from explorer.ui.screens.prune import save_setting
 
@@ -246,4 +274,5 @@ class PruneGrid(Page):
             self._source.ask(Cancel())
             self.notify("It stops when the present computation is done.", title="Stopping")
         else:
+            self._explaining.stop()
             self.app.pop_screen()

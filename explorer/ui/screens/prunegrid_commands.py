@@ -84,6 +84,14 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
         weight=6,
     ),
     Command(
+        {"h": "heal"},
+        "h",
+        "Colours the grid by heal at the cursor's step, or by what is removed.",
+        label=lambda screen: "removed" if screen.healing else "heal",
+        name="View: Heal",
+        weight=2,
+    ),
+    Command(
         {"u": "undo"},
         "u",
         "Goes back to the previous setting.",
@@ -122,6 +130,7 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
         label="revert",
         name="Plan: Revert",
         when=lambda screen: screen.changed,
+        offered=lambda screen: screen.changed,
     ),
     ZOOM,
     COPY,

@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.geometry import Size
 
 from explorer.state.outcome import Outcome, Stretch
+from explorer.ui.widgets.figure_rows import TOKENS
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words.summary_figures import SummaryFigure, summary_figures
 from explorer.words.token_text import fit, flowing, wrapped
@@ -75,7 +76,7 @@ class BeforeAfter(LineWidget, can_focus=True):
                 *lines,
             ]
         for figure in figures:
-            name = f"{figure.short} {figure.better}"
+            name = f"{figure.short} {TOKENS if figure.unit == 'tokens' else figure.better}"
             line: Pieces = [(f" {name:<{NAME_WIDTH}}", palette.muted)]
             for stretch in stretches:
                 line += self._pair(figure, stretch, pair)

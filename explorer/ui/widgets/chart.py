@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.style import Style
 from textual import events
@@ -16,6 +16,8 @@ from explorer.ui.widgets.braille import SOLID, Dash, DotCell, Log, Scale, bars, 
 from explorer.ui.widgets.line_widget import LineWidget, Piece, joined
 from explorer.words import numbers
 
+FLOOR = "┈"
+"""Drawn in empty cells at the height of the noise floor."""
 GUTTER = 5
 """Cells left of the chart for the bounds. The same in every chart, so that equal steps are above each other."""
 
@@ -45,6 +47,8 @@ class Picture:
     falls: bool = False
     """True if lower is worse: a chart of one row then shows the smallest values, else the largest."""
     caption: str = ""
+    floor: float | None = None
+    """The value of the noise floor, drawn in empty cells; None if it was not measured."""
 
 
 class Chart(LineWidget):
@@ -85,7 +89,7 @@ class Chart(LineWidget):
             )
             series.append((column, line.role, line.dash, shape, len(column.odd)))
         cursor = picture.axis.cell(picture.cursor, cells) if picture.cursor else -1
-        return self.size, picture.axis, picture.scale, series, cursor, picture.split, picture.falls, picture.caption
+        return self.size, replace(picture, lines=(), steps=0, cursor=0), series, cursor
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
@@ -107,9 +111,10 @@ class Chart(LineWidget):
             width - GUTTER,
             height,
         )
+        floor = floor_row(picture, height)
         for y, row in enumerate(cells):
             rows.append([(self._label(picture.scale, y, height), self.palette.muted)])
-            rows[-1] += self._row(picture, row, width - GUTTER)
+            rows[-1] += self._row(picture, row, width - GUTTER, floor=y == floor)
         return rows
 
     def _label(self, scale: Scale, y: int, height: int) -> str:
@@ -125,8 +130,8 @@ class Chart(LineWidget):
             text = ""
         return f"{text[: GUTTER - 1]:>{GUTTER - 1}} "
 
-    def _row(self, picture: Picture, row: Sequence[DotCell], width: int) -> list[Piece]:
-        """The cells of a row as pieces. The cursor's column and the split are drawn in empty cells."""
+    def _row(self, picture: Picture, row: Sequence[DotCell], width: int, *, floor: bool = False) -> list[Piece]:
+        """The cells of a row as pieces. Cursor, split and noise floor are drawn in empty cells."""
         single = self.size.height == 1
         styles = [self.palette.spark if single else getattr(self.palette, line.role) for line in picture.lines]
         cursor = picture.axis.cell(picture.cursor, width) if picture.cursor else -1
@@ -140,6 +145,8 @@ class Chart(LineWidget):
                 character, style = "┆", self.palette.split
             elif series < 0 and x == cursor:
                 character, style = "│", self.palette.muted
+            elif series < 0 and floor:
+                character, style = FLOOR, self.palette.faint
             if x == cursor:
                 style = (style or Style()) + self.palette.column
             marked.append((character, style))
@@ -164,3 +171,10 @@ class Chart(LineWidget):
         gutter = 1 if self.size.height == 1 else GUTTER
         if x >= gutter:
             self.post_message(StepPointed(self.picture.axis.step(x - gutter, self.size.width - gutter)))
+
+
+def floor_row(picture: Picture, height: int) -> int | None:
+    """The row of the noise floor from above; the last one, or the first, if the floor is outside the scale."""
+    if picture.floor is None:
+        return None
+    return height - 1 - min(height - 1, int(picture.scale.place(picture.floor) * height))

@@ -11,6 +11,7 @@ from textual.geometry import Size
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words.token_text import fit
 
+TOKENS = "tok"
 VALUE = 8
 """Cells for a value and the space before it."""
 
@@ -73,6 +74,8 @@ class FigureRows(LineWidget):
             text = f"{row.label} {row.arrow}"
             if figures.diverged and len(text) + len(row.unit) + 1 < label:
                 text += f" {row.unit}"
+            elif figures.diverged and row.unit == TOKENS:
+                text = f"{row.label} {row.unit}"  # a number of tokens says little without its unit
             room = label - (cell_len(row.shared) >= VALUE - 1)
             line: list[Piece] = [(fit(text, room).ljust(label), palette.muted)]
             if figures.diverged:

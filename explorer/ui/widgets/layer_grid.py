@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.style import Style
 from rich.text import Text
@@ -11,11 +11,15 @@ from textual.geometry import Size
 
 from explorer.state.prune_plan import Plan
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.words import numbers
 from explorer.words.token_text import fit
+from probes.schema.explanation import Swap
 from probes.schema.header import MatrixReport
 from probes.schema.part import SUBLAYERS, Part
 
 LABEL, COLUMN = 7, 6
+Heals = Mapping[tuple[Part, str], Swap]
+"""By sublayer, and by the name of a matrix of it; "" is the whole sublayer."""
 
 
 class LayerGrid(LineWidget, can_focus=True):
@@ -31,10 +35,13 @@ class LayerGrid(LineWidget, can_focus=True):
         self.corner: tuple[int, int] | None = None
         """The other corner of a range, as row and column; None if a single cell is selected."""
         self._top = self._left = 0
+        self._heals: Heals | None = None
+        """The heal of each sublayer and of each of its matrices, in place of what is removed."""
+        self._title = ""
 
-    def show(self, present: Plan, plan: Plan) -> None:
-        if (present, plan) != (self.present, self.plan):
-            self.present, self.plan = present, plan
+    def show(self, present: Plan, plan: Plan, title: str = "layers", heals: Heals | None = None) -> None:
+        if (present, plan, title, heals) != (self.present, self.plan, self._title, self._heals):
+            self.present, self.plan, self._title, self._heals = present, plan, title, heals
             self.row = min(self.row, max(0, len(plan.layout.layers) - 1))
             self.redraw()
 
@@ -120,7 +127,7 @@ class LayerGrid(LineWidget, can_focus=True):
             "" if len(shown) == len(columns) else f"{self._left + 1}–{self._left + len(shown)} of {len(columns)} ← →  "
         )
         down = f"{self._top}–{min(len(plan.layout.layers), self._top + visible) - 1}"
-        self.entitle(Text("layers"), Text(f"{more}{down}"))
+        self.entitle(Text(self._title), Text(f"{more}{down}"))
         head = " layer " + "".join(f"{trimmed(name):>{COLUMN - 1}} " for name in shown)
         lines: list[Pieces] = [[(head, palette.muted)]]
         rows, chosen = self._corners()
@@ -154,6 +161,8 @@ class LayerGrid(LineWidget, can_focus=True):
         part = matrices[0].part
         if _treatments(plan, part, matrices) != _treatments(present, part, matrices):
             return f"▸{_state(plan, part, matrices)}", palette.pruned + _BOLD
+        if self._heals is not None:
+            return self._heal(part, "" if column in SUBLAYERS else matrices[0].name.rpartition(".")[2])
         if part in present.dropped:
             return "drop", palette.pruned
         weights = sum(m.rows * m.columns for m in matrices)
@@ -164,6 +173,15 @@ class LayerGrid(LineWidget, can_focus=True):
         return f"{100 * sparsity:.0f} %", palette.ramp[
             min(len(palette.ramp) - 1, int(sparsity * len(palette.ramp)))
         ] + PLAIN
+
+    def _heal(self, part: Part, matrix: str) -> tuple[str, Style]:
+        """What healing a sublayer or a matrix takes away from the KL, with its level of the ramp."""
+        swap = self._heals.get((part, matrix)) if self._heals is not None else None
+        if swap is None:
+            return "", self.palette.faint
+        drop = swap.kl_drop
+        text = numbers.significant(drop, 2) if abs(drop) >= 0.01 or drop != drop else "·"
+        return text if swap.exact else f"≈{text}"[: COLUMN - 1], self.palette.of_kl(drop) + PLAIN
 
     # The mouse.
 

@@ -29,6 +29,11 @@ class FramedWidget(RepaintCache):
 
     _words: tuple[Text, Text] = (Text(), Text())
 
+    @property
+    def has_foot(self) -> bool:
+        """Has its frame a lower edge, in which a subtitle can be read?"""
+        return bool(self.styles.border_bottom[0])
+
     def entitle(self, title: Text, subtitle: Text) -> None:
         """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of their line."""
         before, self._words = self._words, (title, subtitle)

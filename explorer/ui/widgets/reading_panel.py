@@ -1,4 +1,4 @@
-"""The reading panel: two sentences computed from the figures of the step."""
+"""The reading panel: two sentences computed from the figures of the step, and the culprit once it is known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.geometry import Size
 
 from explorer.state.view import View
+from explorer.state.why_pages import told_culprit
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import sentences as reading
 from explorer.words.token_text import fit, wrapped
@@ -22,13 +23,15 @@ class ReadingPanel(LineWidget, can_focus=True):
         super().__init__(id="reading", classes="panel")
         self.entitle(Text("reading"), Text(""))
         self._sentences = ("", "")
+        self._culprit = ""
         self._brief = ""
 
     def show(self, view: View) -> None:
         found = reading.sentences(view.record, view.diverges_at, scored=view.scores)
-        if found != self._sentences:
-            self._sentences = found
-            self._brief = reading.brief(view.record)
+        culprit = told_culprit(view)
+        if (*found, culprit) != (*self._sentences, self._culprit):
+            self._sentences, self._culprit = found, culprit
+            self._brief = culprit or reading.brief(view.record)
             self.redraw()
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
@@ -37,7 +40,8 @@ class ReadingPanel(LineWidget, can_focus=True):
             return [[(f" {fit(self._brief, width - 1)}", self.palette.text)]]
         first, second = (wrapped(sentence, width - 2) for sentence in self._sentences)
         lines: list[list[Piece]] = [[(f" {line}", self.palette.text)] for line in first]
-        if len(first) + len(second) < height and second:
+        lines += [[(f" {line}", self.palette.strong)] for line in wrapped(self._culprit, width - 2)]
+        if len(lines) + len(second) < height and second:
             lines.append([])
         lines += [[(f" {line}", self.palette.muted)] for line in second]
         if len(lines) > height:

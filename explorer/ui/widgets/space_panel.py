@@ -19,6 +19,7 @@ from explorer.words import numbers
 from explorer.words.charts import ChartKind, ScaleKind, charts
 from explorer.words.figures import FIGURES, Scope, text
 from explorer.words.summary_figures import Over, SummaryFigure, summary_figures
+from probes.schema.noise_floor import NoiseFloor
 from probes.schema.summary import Spread, Summary
 
 LEAST_CHART = 5
@@ -121,10 +122,10 @@ class SpacePanel(FramedWidget, can_focus=True):
         self._view = view
         self._figure_rows.show(panel_figures(self.space, view))
         self._share_height(self._figure_rows)
-        self.entitle(
-            Text(self.space.title),
-            Text(f"steps {view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""),
-        )
+        steps = f"steps {view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""
+        noise = noise_floor(self.space.charts[0], view)
+        written = f"noise {numbers.significant(noise, 2)} · " if noise is not None else ""
+        self.entitle(Text(self.space.title), Text(f"{written}{steps}"))
         zoomed = self.has_class("-zoomed")
         for kind, chart in zip(self.space.charts, self._charts, strict=True):
             if chart.display:
@@ -226,7 +227,24 @@ def picture(kind: ChartKind, view: View, *, captioned: bool = False) -> Picture:
         split=view.split,
         falls=kind.falls,
         caption=caption if captioned else "",
+        floor=_floor_on_chart(kind, view),
     )
+
+
+def noise_floor(kind: ChartKind, view: View) -> float | None:
+    """What an identical pair gives for the figure of a chart; None if that was not measured."""
+    found = view.finding(NoiseFloor)
+    if found is None or not any(kind.key in row.largest for row in found.rows):
+        return None
+    return found.floor(kind.key)
+
+
+def _floor_on_chart(kind: ChartKind, view: View) -> float | None:
+    """The place of the noise floor: a cosine's is below 1. A ratio of lengths has one on both sides, so none here."""
+    found = noise_floor(kind, view)
+    if found is None or kind.key == "h.length_ratio":
+        return None
+    return 1.0 - found if kind.scale is ScaleKind.COSINE else found
 
 
 def _extent(lines: Sequence[ChartLine], view: View) -> tuple[float, float]:

@@ -29,6 +29,7 @@ OPENED_BY = {
     "AskName": ("k",),
     "AskPath": ("S",),
     "AskPrompt": ("p",),
+    "AskRepair": ("d", "r"),
     "AskSetting": ("x",),
     "AskSettings": ("s",),
     "AskToken": ("i",),
@@ -41,6 +42,7 @@ OPENED_BY = {
     "NotesDialog": ("exclamation_mark",),
     "PruneGrid": ("w",),
     "Recordings": ("o",),
+    "WhyScreen": ("d",),
 }
 """The keys that open each screen from the main one; None if it takes more than keys."""
 TABLES = list(OPENED_BY)

@@ -1,0 +1,118 @@
+"""The dialog that searches for what to give back: its target or budget, its level, and a text to check it on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual import on
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+from explorer.state.view import View
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.words import numbers
+from probes.schema.repair import RepairLevel
+from probes.schema.requests import FindRepair
+
+LEVEL_NAMES: dict[str, RepairLevel] = {"sublayers": "sublayer", "matrices": "matrix", "weights": "weight"}
+DEFAULT_TARGET = 0.1
+WARNING = (
+    "A repair fitted to a few steps may not hold elsewhere. It is measured again on a second prompt, or else on the "
+    "steps after the span."
+)
+
+
+class AskRepair(Dialog[FindRepair]):
+    """Gives the request for a search."""
+
+    title_text = "What to give back"
+    COMMAND_TABLE = (
+        Command({"enter": ""}, "⏎", "Searches.", label="searches"),
+        Command({"tab": ""}, "Tab", "Goes to the next field.", label="next field"),
+        CANCEL,
+    )
+
+    def __init__(self, step: int, through: int | None, view: View) -> None:
+        super().__init__()
+        self._step, self._through = step, through
+        records = view.path[step - 1 : through or step]
+        found = [one.shared.p.kl for one in records if one.shared is not None]
+        self._kl = sum(found) / len(found) if found else None
+
+    def body(self) -> Iterator[Widget]:
+        where = f"step {self._step}" if self._through is None else f"steps {self._step} to {self._through}"
+        mean = "" if self._through is None else "mean "
+        kl = "" if self._kl is None else f" Now it is {numbers.significant(self._kl)}."
+        yield Static(f"The smallest set whose return brings the {mean}KL of {where} below a target.{kl}", markup=False)
+        yield from _field("target KL, nat", "target", str(DEFAULT_TARGET), "or empty, with a budget")
+        yield from _field("most parameters", "budget", "", "no limit; or 2M, 500k")
+        yield from _field("choose among", "level", "sublayers", "sublayers, matrices or weights")
+        yield from _field("second prompt", "held-out", "", "the steps after the span")
+        yield Static("", id="verdict", classes="hint", markup=False)
+        yield Static(WARNING, classes="hint", markup=False)
+
+    @on(Input.Changed)
+    def check(self) -> None:
+        verdict = self.query_one("#verdict", Static)
+        fault = self._request()
+        verdict.set_class(isinstance(fault, str), "fault")
+        verdict.update(fault if isinstance(fault, str) else "It runs beside stepping; Esc on the page cancels it.")
+
+    @on(Input.Submitted)
+    def submit(self) -> None:
+        request = self._request()
+        if not isinstance(request, str):
+            self.dismiss(request)
+
+    def _request(self) -> FindRepair | str:
+        """The request, or the fault in a field."""
+        values = {field.id: field.value.strip() for field in self.query(Input)}
+        return repair_request(
+            self._step,
+            self._through,
+            values.get("target", ""),
+            values.get("budget", ""),
+            values.get("level", ""),
+            values.get("held-out", ""),
+        )
+
+
+def repair_request(
+    step: int, through: int | None, target: str, budget: str, level: str, held_out: str
+) -> FindRepair | str:
+    """A request from the texts of the fields, or a sentence on what is wrong with them."""
+    matched = [name for name in LEVEL_NAMES if level and name.startswith(level.lower())]
+    if len(matched) != 1:
+        return "Choose among sublayers, matrices or weights."
+    kl = _number(target)
+    most = _parameters(budget)
+    if target and (kl is None or kl <= 0):
+        return f"The target KL must be a number above 0, such as {DEFAULT_TARGET}."
+    if budget and (most is None or most < 1):
+        return "The budget must be a number of parameters, such as 2M or 500k."
+    if not target and not budget:
+        return "Give a target KL, a budget, or both."
+    return FindRepair(step, through, kl, most, LEVEL_NAMES[matched[0]], held_out)
+
+
+def _field(label: str, name: str, value: str, placeholder: str) -> Iterator[Widget]:
+    with Horizontal(classes="row"):
+        yield Label(label)
+        yield Input(value, placeholder=placeholder, id=name)
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if found == found and abs(found) != float("inf") else None
+
+
+def _parameters(text: str) -> int | None:
+    """A number of parameters: 500k, 2M, 1500000."""
+    scale = {"k": 1e3, "m": 1e6, "b": 1e9}.get(text[-1:].lower(), 0.0)
+    found = _number(text[:-1] if scale else text)
+    return round(found * (scale or 1.0)) if found is not None else None

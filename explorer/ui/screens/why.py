@@ -1,0 +1,270 @@
+"""Why this token: which sublayer did it, whether it is computed now or remembered, and what to give back."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from explorer.sources.source import Source
+from explorer.state.explain_requests import ExplainRequests, Wanted, wanted
+from explorer.state.heat import Heat
+from explorer.state.setting_history import SettingHistory
+from explorer.state.view import View
+from explorer.state.why_pages import WhyLook, WhyPage
+from explorer.ui.messages import ModelsAsked, SublayerPointed
+from explorer.ui.screens.page import Page, too_small
+from explorer.ui.screens.why_commands import WHY_COMMANDS
+from explorer.ui.theme import palette
+from explorer.ui.widgets.heat_strips import HeatStrips
+from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.widgets.why_lines import PagePointed, WhyHeadline, WhyStatus, WhyTabs
+from explorer.ui.widgets.why_sheet import WhySheet
+from explorer.ui.widgets.why_shown import missing, sheet_page
+from explorer.words.token_text import flowing, quoted
+from probes.schema.errors import BadInput
+from probes.schema.part import Part
+from probes.schema.prune_setting import parse
+from probes.schema.repair import Repair
+from probes.schema.requests import FindRepair, Pause, Run, Step, SwapLevel
+
+
+class WhyScreen(Page):
+    """Shows what explains the step at the cursor. It has that computed while it is open."""
+
+    HOME = "#sheet"
+    AUTO_FOCUS = "#sheet"
+    COMMAND_TABLE = WHY_COMMANDS
+
+    def __init__(self, source: Source, view: View, explaining: ExplainRequests, history: SettingHistory) -> None:
+        super().__init__()
+        self._source = source
+        self.view: View = view
+        self.explaining: ExplainRequests = explaining
+        self._history = history
+        self.page: WhyPage = WhyPage.HEAL
+        self._heat = Heat()
+        self._chosen: Part | None = None
+        self._moved = False
+        """True once a person has chosen a sublayer; before, the culprit is chosen."""
+        self._level: SwapLevel = "sublayer"
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="title", markup=False)
+        with Vertical(id="body"):
+            yield WhyHeadline()
+            with Horizontal(id="why"):
+                yield HeatStrips()
+                with Vertical(id="why-right"):
+                    yield WhyTabs()
+                    yield WhySheet()
+            yield WhyStatus()
+        yield too_small()
+        yield KeyLine()
+
+    def show(self) -> None:
+        view = self.view
+        self._history.notice(view)
+        things = [] if view.work is not None else wanted(view, level=self._level, fork=self.page is WhyPage.SPLIT)
+        self.explaining.want(things)
+        look = self.look
+        if not self._moved:
+            self._chosen = look.culprit or self._chosen
+        self.query_one("#title", Static).update(self._title())
+        self.query_one(WhyHeadline).show(look)
+        layers = Wanted(view.branches.current, "layers", view.cursor)
+        self.query_one(HeatStrips).show(
+            view, self._heat, self._chosen, missing("layers", look, self.explaining.refused(layers))
+        )
+        self.query_one(WhyTabs).show(self.page)
+        refused = next(
+            (found for one in things if one.kind == self.page.kind and (found := self.explaining.refused(one))), None
+        )
+        self.query_one(WhySheet).show(
+            sheet_page(self.page, look, self.explaining, refused), self._chosen if self.inside is None else None
+        )
+        self.query_one(WhyStatus).show(view, self.explaining)
+        self.query_one(KeyLine).show(self.key_hints())
+
+    @property
+    def look(self) -> WhyLook:
+        """What is looked at: the view, and one level down the sublayer."""
+        return WhyLook(self.view, self._level, self.inside)
+
+    @property
+    def inside(self) -> Part | None:
+        """The sublayer whose pieces are listed; None if whole sublayers are."""
+        return self._chosen if self._level != "sublayer" and self.page is WhyPage.HEAL else None
+
+    @property
+    def repair(self) -> Repair | None:
+        """The repair that was found, of the latest search or of the recording."""
+        return self.look.repair(self.explaining.asked_repair)
+
+    def _title(self) -> Text:
+        colours, view = palette(self.app.theme), self.view
+        header, record = view.header, view.record
+        if header is None or record is None:
+            return Text(" why", colours.strong)
+        span = view.span
+        where = f"why step {record.step}" if span is None else f"why steps {span[0]}–{span[1]}"
+        choices = ""
+        if span is None and record.dense is not None and record.pruned is not None:
+            a, b = quoted(record.dense.token), quoted(record.pruned.token)
+            choices = f": {a} against {b}" if record.dense.token_id != record.pruned.token_id else f": {a} in both"
+        place = f"step {view.cursor}/{view.newest}"
+        return Text.assemble(
+            (f" {where}{choices}  ", colours.strong),
+            (f"{place}  ", colours.text),
+            ("" if view.live else "recording  ", colours.muted),
+            (flowing(header.dense.name), colours.dense),
+            (" ⇄ ", colours.muted),
+            (flowing(header.title), colours.pruned),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+
+    # The cursor and the run.
+
+    def action_move(self, steps: int) -> None:
+        self.view.move(steps)
+        self.show()
+
+    def action_first(self) -> None:
+        self._go(1)
+
+    def action_newest(self) -> None:
+        self.view.follow_newest()
+        self.show()
+
+    def action_split(self) -> None:
+        self._go(self.view.split)
+
+    def action_highest(self) -> None:
+        self._go(self.view.highest_kl())
+
+    def _go(self, step: int | None) -> None:
+        if step is not None and self.view.newest:
+            self.view.move_to(step)
+            self.show()
+
+    def action_mark(self, first: bool) -> None:
+        self.view.mark(first=first)
+        self.show()
+
+    def action_run(self) -> None:
+        self._source.ask(Pause() if self.view.running else Run())
+
+    def action_step(self) -> None:
+        self._source.ask(Step())
+
+    # What is shown.
+
+    def action_page(self, place: int) -> None:
+        self.page = list(WhyPage)[place - 1]
+        self._level = "sublayer"
+        self.show()
+
+    def action_space(self) -> None:
+        self._heat = self._heat.next_space
+        self.show()
+
+    def action_of(self) -> None:
+        self._heat = self._heat.other
+        self.show()
+
+    def action_row(self, rows: int) -> None:
+        sheet = self.query_one(WhySheet)
+        parts = sheet.parts
+        if self.inside is not None or not parts:
+            sheet.scroll_rows(rows)
+            return
+        at = parts.index(self._chosen) if self._chosen in parts else 0
+        self._chosen, self._moved = parts[max(0, min(at + rows, len(parts) - 1))], True
+        self.show()
+
+    @on(SublayerPointed)
+    def point(self, message: SublayerPointed) -> None:
+        message.stop()
+        self._chosen, self._moved = message.part, True
+        if message.step is not None:
+            self.view.move_to(message.step)
+        self.show()
+
+    @on(PagePointed)
+    def turn(self, message: PagePointed) -> None:
+        message.stop()
+        self.action_page(message.place)
+
+    def action_enter(self) -> None:
+        """One level down on the page of heals, and back up from the lowest; applies on the page of repairs."""
+        if self.page is WhyPage.REPAIR:
+            self.action_apply()
+        elif self.page is WhyPage.HEAL and self._chosen is not None:
+            self._level = self.look.next_level
+            self.show()
+        elif self.page is WhyPage.LAYERS:
+            self.action_page(1)
+
+    # What to give back.
+
+    def action_repair(self) -> None:
+        from explorer.ui.screens.repair import AskRepair
+
+        def answered(request: FindRepair | None) -> None:
+            if request is not None:
+                self.explaining.repair(request)
+                self.action_page(list(WhyPage).index(WhyPage.REPAIR) + 1)
+
+        self.app.push_screen(AskRepair(*self.look.span, self.view), answered)
+
+    def action_apply(self) -> None:
+        """Prunes by the setting that gives back what was found. The main screen compares before and after."""
+        found = self.repair
+        if found is None or not self.can_prune:
+            return
+        try:
+            setting = parse(found.setting)
+        except BadInput as problem:
+            self.notify(f"{problem.message} {problem.hint}", title=problem.title)
+            return
+        self.explaining.stop()
+        self._history.ask(self._source, self.view, setting)
+        self.notify("w on the main screen compares before and after.", title="Applied")
+        self.show()
+
+    @property
+    def can_prune(self) -> bool:
+        return self.view.live and self.view.work is None
+
+    # Help and leaving.
+
+    def action_retry(self) -> None:
+        self.explaining.retry()
+        self.show()
+
+    def action_models(self) -> None:
+        self.explaining.stop()
+        self.app.pop_screen()
+        self.app.screen.post_message(ModelsAsked())
+
+    def action_explain(self) -> None:
+        from explorer.ui.screens.help import ExplanationDialog
+        from explorer.words.explanations import explanation_of
+
+        panel = "heat" if self.panel.id == "heat" else f"why-{self.page.name.lower()}"
+        self.app.push_screen(ExplanationDialog(explanation_of(panel)))
+
+    def action_leave(self) -> None:
+        if self.zoomed:
+            self.close_zoom()
+        elif self.explaining.cancel_repair():
+            self.notify("It stops when the present set is measured.", title="Stopping the search")
+        elif self._level != "sublayer":
+            self._level = "sublayer"
+            self.show()
+        else:
+            self.explaining.stop()
+            self.app.pop_screen()

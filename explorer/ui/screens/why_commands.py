@@ -1,0 +1,137 @@
+"""The command table of the screen that explains a token."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from explorer.state.why_pages import WhyPage
+from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
+
+if TYPE_CHECKING:
+    from explorer.ui.screens.why import WhyScreen
+
+
+def _enter_label(screen: WhyScreen) -> str:
+    from explorer.ui.widgets.why_shown import down
+
+    return "apply" if screen.page is WhyPage.REPAIR else down(screen.look)
+
+
+def _can_enter(screen: WhyScreen) -> bool:
+    if screen.page is WhyPage.REPAIR:
+        return screen.repair is not None and bool(screen.repair.given_back) and screen.can_prune
+    return screen.page is WhyPage.LAYERS or screen.look.swaps is not None
+
+
+def _has_steps(screen: WhyScreen) -> bool:
+    return screen.view.newest > 0
+
+
+WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
+    Command(
+        {str(place): f"page({place})" for place in range(1, len(WhyPage) + 1)},
+        f"1–{len(WhyPage)}",
+        "Shows a page: heal and damage, layers, compute or memory, the split, what to give back, the noise floor.",
+        label="pages",
+        weight=90,
+    ),
+    Command(
+        {"left": "move(-1)", "right": "move(1)"},
+        "← →",
+        "Moves the cursor one step back or forward.",
+        label="step",
+        when=_has_steps,
+        weight=80,
+    ),
+    Command({"pageup": "move(-10)", "pagedown": "move(10)"}, "PgUp PgDn", "Moves the cursor ten steps."),
+    Command({"home": "first"}, "Home", "Moves the cursor to the first step.", name="Cursor: First step"),
+    Command({"end": "newest"}, "End", "Follows the newest step.", name="Cursor: Follow the newest"),
+    Command({"g": "split"}, "g", "Moves the cursor to the first split.", label="split", name="Cursor: First split"),
+    Command({"G,shift+g": "highest"}, "G", "Moves the cursor to the highest KL.", name="Cursor: Highest KL"),
+    Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a sublayer, or scrolls.", label="row", weight=70),
+    Command(
+        {"enter": "enter"},
+        "⏎",
+        "Shows the chosen sublayer's matrices, then its heads. On the page “give back” it applies what was found.",
+        label=_enter_label,
+        name="Explain: One level down, or apply",
+        when=_can_enter,
+        offered=lambda screen: screen.page in (WhyPage.HEAL, WhyPage.REPAIR),
+        weight=65,
+    ),
+    Command(
+        {"r": "repair"},
+        "r",
+        "Searches for what to give back: the smallest set that brings the KL down.",
+        label="repair",
+        name="Explain: What to give back",
+        when=lambda screen: screen.can_prune and _has_steps(screen),
+        weight=60,
+    ),
+    Command(
+        {"c": "space"},
+        "c",
+        "Colours the strips by the next figure: KL, 1 − cos h, 1 − cos z.",
+        label="colour",
+        name="Strips: Next figure",
+        weight=50,
+    ),
+    Command(
+        {"a": "of"},
+        "a",
+        "Switches the strips between accumulated and same-input deviation.",
+        label="same input",
+        name="Strips: Accumulated or same input",
+        weight=45,
+    ),
+    Command(
+        {"left_square_bracket": "mark(True)", "right_square_bracket": "mark(False)"},
+        "[ ]",
+        "Marks the first and the last step of a span to explain together; the same key at the same step unmarks it.",
+        label="span",
+        when=_has_steps,
+        weight=40,
+    ),
+    Command(
+        {"space": "run"},
+        "space",
+        "Runs both models, or pauses them.",
+        name="Run: Go or pause",
+        when=lambda screen: screen.can_prune,
+    ),
+    Command({"n": "step"}, "n", "Measures one step.", name="Run: One step", when=lambda screen: screen.can_prune),
+    Command(
+        {"e": "retry"},
+        "e",
+        "Tries again to compute what failed.",
+        name="Explain: Try again",
+        when=lambda screen: screen.view.live,
+    ),
+    Command(
+        {"m": "models"},
+        "m",
+        "Loads the models of a recording and continues from the cursor.",
+        label="models",
+        name="Models: Load and continue",
+        when=lambda screen: screen.view.revivable,
+        offered=lambda screen: screen.view.revivable,
+        weight=75,
+    ),
+    ZOOM,
+    COPY,
+    replace(EXPLAIN, weight=30),
+    THEME,
+    Command(
+        {"escape": "leave"},
+        "Esc",
+        "Cancels the search, goes one level up, or goes back. What was computed is kept.",
+        label="back",
+        name="Explain: Back",
+        weight=55,
+    ),
+    replace(HELP, weight=35),
+    QUIT,
+    FOCUS,
+    PALETTE,
+)

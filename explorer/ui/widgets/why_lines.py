@@ -1,0 +1,133 @@
+"""The single lines of the screen that explains a token: its headline, its tabs and its status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+
+from explorer.state.explain_requests import ExplainRequests
+from explorer.state.view import TimedWork, View
+from explorer.state.why_pages import WhyLook, WhyPage, headline
+from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
+from explorer.ui.widgets.status import work_pieces, work_text
+from explorer.words.token_text import fit, flowing, wrapped
+from probes.schema.events import WorkProgressed
+
+
+class PagePointed(Message):
+    """A tab was clicked."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.place = place
+
+
+class WhyHeadline(LineWidget):
+    """The sentence that a person came for: the culprit, as far as it is known."""
+
+    ALLOW_SELECT = True
+
+    DEFAULT_CSS = "WhyHeadline { height: 2; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="headline")
+        self._sentence = ("", False)
+
+    def show(self, look: WhyLook) -> None:
+        found = headline(look)
+        if found != self._sentence:
+            self._sentence = found
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Pieces]:
+        sentence, known = self._sentence
+        lines = wrapped(sentence, size.width - 2)
+        if len(lines) > size.height:
+            lines[size.height - 1 :] = [fit(" ".join(lines[size.height - 1 :]), size.width - 2)]
+        style = self.palette.strong if known else self.palette.muted
+        return [[(f" {line}", style)] for line in lines]
+
+
+class WhyTabs(LineWidget):
+    """The pages with their keys; the open one stands out."""
+
+    DEFAULT_CSS = "WhyTabs { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="tabs")
+        self._page = WhyPage.HEAL
+
+    def show(self, page: WhyPage) -> None:
+        if page is not self._page:
+            self._page = page
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Pieces]:
+        line: list[Piece] = []
+        for place, page in enumerate(WhyPage, 1):
+            here = page is self._page
+            gap = " " if size.width < 66 else "  "
+            line.append((f"▸{place} {page.value}" if here else f" {place} ", self.palette.strong))
+            line.append(("" if here else page.value, self.palette.muted))
+            line.append((gap, None))
+        return [line]
+
+    def on_click(self, event: events.Click) -> None:
+        used, gap = 0, 1 if self.size.width < 66 else 2
+        for place, page in enumerate(WhyPage, 1):
+            used += 3 + len(page.value) + gap
+            if event.x < used:
+                self.post_message(PagePointed(place))
+                return
+
+
+class WhyStatus(LineWidget):
+    """The work in progress, or how to go on."""
+
+    DEFAULT_CSS = "WhyStatus { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._pieces: Pieces = []
+
+    def show(self, view: View, explaining: ExplainRequests) -> None:
+        pieces = self._line(view, explaining)
+        if pieces != self._pieces:
+            self._pieces = pieces
+            self.redraw()
+
+    def draw(self, size: Size) -> Iterable[Pieces]:
+        room, line = size.width, []
+        for text, style in self._pieces:
+            if room > 0:
+                line.append((text if cell_len(text) <= room else fit(text, room), style))
+                room -= cell_len(text)
+        return [line]
+
+    def _line(self, view: View, explaining: ExplainRequests) -> Pieces:
+        palette = self.palette
+        if view.work is not None:
+            return [(" ", None), *work_pieces(view, view.work, palette, 16)]
+        searching = explaining.searching
+        answer = explaining.repair_answer
+        progress = explaining.progress
+        if searching and isinstance(answer, WorkProgressed):
+            progress = answer
+        if progress is not None:
+            told = f" {flowing(progress.task)}  {work_text(TimedWork(progress))}"
+            return [(told, palette.text), ("  Esc cancels the search" if searching else "", palette.muted)]
+        if searching:
+            return [(" Searching for what to give back …  Esc cancels", palette.text)]
+        if explaining.computing:
+            return [(" Computing …", palette.muted)]
+        if not view.live:
+            more = " m loads the models." if view.revivable else ""
+            return [(f" A recording: only what was recorded is shown.{more}", palette.muted)]
+        if view.span is None:
+            return [(" [ and ] mark a span of steps to explain together.", palette.muted)]
+        first, last = view.span
+        return [(f" Steps {first} to {last} are marked. [ at step {first} or ] at step {last} unmarks.", palette.muted)]

@@ -1,0 +1,120 @@
+"""Chooses what the sheet of the screen that explains a token shows: a finding, or why it is not there."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from explorer.state.explain_requests import ExplainRequests
+from explorer.state.why_pages import WhyLook, WhyPage
+from explorer.ui.widgets.why_heals import heal_note, heal_table, layer_table
+from explorer.ui.widgets.why_pages import floor_page, memory_page, repair_page, sentence_page, split_page
+from explorer.ui.widgets.why_sheet import Drawer, SheetPage
+from probes.schema.events import Failed, WorkProgressed
+from probes.schema.explanation import Swaps
+
+WHAT = {
+    "layers": "The layers of this step",
+    "swaps": "Heal and damage",
+    "quadrants": "Compute or memory",
+    "split": "The anatomy of this step",
+    "fork": "The fork verdict",
+    "noise_floor": "The noise floor",
+}
+NO_REPAIR = (
+    "The smallest set of sublayers, matrices or weights that brings the KL of this step or of the marked span down.",
+    "r asks for a target or a budget and searches.",
+)
+
+
+def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refused: Failed | None) -> SheetPage:
+    """The page with what is known of it."""
+    view = look.view
+    title, note = title_of(page, look), ""
+    drawer: Drawer | None = None
+    key: tuple[object, ...] = (page, view.run, view.generation, view.found, look.level, look.inside, refused)
+    match page:
+        case WhyPage.HEAL:
+            event = look.swaps_event
+            if event is not None and isinstance(event.found, Swaps):
+                drawer = partial(heal_table, event.found, look.inside)
+                note = heal_note(event.found, final=event.final) if look.inside is None else "⏎ " + down(look)
+        case WhyPage.LAYERS:
+            if look.layers is not None:
+                drawer, note = partial(layer_table, look.layers), "┆ the lenses part for good"
+        case WhyPage.MEMORY:
+            if look.quadrants is not None:
+                drawer = partial(memory_page, look.quadrants)
+        case WhyPage.SPLIT:
+            if look.split is not None:
+                drawer = partial(split_page, look.split, look.fork)
+        case WhyPage.FLOOR:
+            if look.floor is not None:
+                drawer = partial(floor_page, look.floor)
+        case WhyPage.REPAIR:
+            found, said = look.repair(explaining.asked_repair), repair_words(look, explaining)
+            drawer = partial(repair_page, found, said)
+            note = "⏎ applies it" if found is not None and found.given_back and view.live else ""
+            key = (*key, said)
+    if drawer is None:
+        drawer = partial(sentence_page, (missing(page.kind or "", look, refused),))
+    return SheetPage(title, note, (*key, view.cursor, view.span), drawer)
+
+
+def title_of(page: WhyPage, look: WhyLook) -> str:
+    """The frame's title, which begins with one word for the page."""
+    first, through = look.span
+    of_span = f"steps {first}–{through}" if through is not None else f"step {first}"
+    of_step = f"step {look.view.cursor}"
+    match page:
+        case WhyPage.HEAL if look.inside is not None:
+            pieces = "matrices" if look.level == "matrix" else "heads and key/value groups"
+            return f"{look.inside}: its {pieces} · {of_span}"
+        case WhyPage.HEAL:
+            return f"heal and damage · {of_span}"
+        case WhyPage.LAYERS:
+            return f"layers · {of_step}"
+        case WhyPage.MEMORY:
+            return f"memory or compute · {of_step}"
+        case WhyPage.SPLIT:
+            return f"split · {of_step}"
+        case WhyPage.REPAIR:
+            return f"give back · {of_span}"
+    return "noise floor of this pair"
+
+
+def down(look: WhyLook) -> str:
+    """What Enter shows on the page of heals."""
+    return {"sublayer": "sublayers", "matrix": "matrices", "head": "heads"}[look.next_level]
+
+
+def missing(kind: str, look: WhyLook, refused: Failed | None) -> str:
+    """Why a finding is not there."""
+    what = WHAT.get(kind, "This")
+    view = look.view
+    if not view.cursor:
+        return "Nothing is generated yet. Space runs both models, n measures one step."
+    if refused is not None:
+        return f"{refused.title}. {refused.message} {refused.hint}".strip()
+    if not view.live:
+        more = "m loads them." if view.revivable else "Only a live run has them."
+        verb = "were" if kind in ("layers", "swaps") else "was"
+        return f"{what} {verb} not recorded. The models are needed: {more}"
+    if view.work is not None:
+        return "The models are busy."
+    if view.running and view.following and kind != "layers":
+        return f"{what}: computed when the run is paused, or when you look back at a step."
+    return f"{what}: computing …"
+
+
+def repair_words(look: WhyLook, explaining: ExplainRequests) -> tuple[str, ...]:
+    """The sentences above a repair: how far its search is, why it failed, or how to begin one."""
+    answer = explaining.repair_answer
+    if isinstance(answer, Failed):
+        return (f"{answer.title}. {answer.message} {answer.hint}".strip(),)
+    if explaining.searching:
+        if isinstance(answer, WorkProgressed) and answer.done is not None:
+            return ("Searching. The best set so far is below, once there is one. Esc cancels.",)
+        return ("Searching … Esc cancels.",)
+    if look.repair(explaining.asked_repair) is not None:
+        return ()
+    return NO_REPAIR if look.view.live else ("No repair was recorded for this step. The models are needed.",)

@@ -1,0 +1,294 @@
+"""The screen that explains a token, by keys alone: what it asks for, shows, cancels, and how it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from explorer.ui.app import ExplorerApp
+from explorer.ui.screens.main import MainScreen
+from explorer.ui.screens.prunegrid import PruneGrid
+from explorer.ui.screens.why import WhyScreen
+from explorer.ui.widgets.chart import FLOOR
+from explorer.ui.widgets.layer_grid import LayerGrid
+from explorer.ui.widgets.why_sheet import WhySheet
+from probes.schema.prune_setting import parse
+from probes.schema.requests import Cancel, Explain, FindRepair, Prune
+from probes.schema.split_anatomy import SplitVerdict
+from tests.support.findings import REPAIR, SPLIT, ExplainedSource, swaps
+from tests.support.snapshots import SIZES, Compare, before, seen
+from tests.support.stage import MIDDLE, SMALL, explorer, on_stage, press, screen_text, settle, text_of
+
+
+def why(app: ExplorerApp) -> WhyScreen:
+    assert isinstance(app.screen, WhyScreen)
+    return app.screen
+
+
+def sheet(app: ExplorerApp) -> str:
+    """The page, as one line."""
+    return " ".join(" ".join(app.screen.query_one(WhySheet)._text_lines()).split())
+
+
+def explains(source: ExplainedSource) -> list[tuple[tuple[str, ...], int, int | None]]:
+    return [(one.kinds, one.step, one.through) for one in source.asked if isinstance(one, Explain)]
+
+
+async def test_opening_it_asks_for_the_step_and_then_for_the_steps_around_it() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6) as (app, pilot):
+        assert not source.asked, "nothing is computed while it is closed"
+        await press(pilot, "left", "d")
+        assert explains(source) == [
+            (("layers",), 5, None),
+            (("split",), 5, None),
+            (("swaps",), 5, None),
+            (("quadrants",), 5, None),
+            (("layers",), 1, 6),
+            (("noise_floor",), 0, None),
+        ]
+        text = screen_text(app)
+        assert "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 and the dense token" in text
+        assert "control 0 · sum of heals ×1.12 KL · rank corr. +0.87" in text
+
+
+async def test_what_is_known_is_not_asked_for_again() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6) as (_, pilot):
+        await press(pilot, "d", "escape")
+        asked = len(source.asked)
+        await press(pilot, "d")
+        assert len(source.asked) == asked
+
+
+async def test_moving_on_and_leaving_cancel_what_is_in_progress() -> None:
+    source = ExplainedSource()
+    source.held = {"swaps"}
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, "d")
+        [first] = [one for one in source.asked if isinstance(one, Explain) and one.kinds == ("swaps",)]
+        await press(pilot, "left")
+        assert Cancel(first.id) in source.asked
+        second = [one for one in source.asked if isinstance(one, Explain) and one.kinds == ("swaps",)][-1]
+        assert second.step == 5
+        await press(pilot, "escape")
+        assert isinstance(app.screen, MainScreen)
+        assert Cancel(second.id) in source.asked
+        assert app.view.failure is None, "a cancelled explanation is no failure of the run"
+        assert not app._notifications
+
+
+async def test_estimates_come_first_and_are_replaced() -> None:
+    source = ExplainedSource()
+    source.held = {"swaps"}
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, "d")
+        text = screen_text(app)
+        assert "Layer 7's MLP is the likely culprit by the estimate." in text
+        assert "≈ estimates · 4 of 60 exact" in text
+        assert "Healing" in text
+        source.find(6, swaps())
+        await settle(pilot)
+        assert "Layer 7's MLP did most of it" in screen_text(app)
+        assert "estimates ·" not in screen_text(app)
+
+
+async def test_the_pages() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, "d", "2")
+        assert "┆" in screen_text(app)
+        assert '" half"' in screen_text(app)
+        await press(pilot, "3")
+        assert "This token breaks because of what is remembered" in screen_text(app)
+        assert "16 of 40 positions in the cache were restored" in screen_text(app)
+        await press(pilot, "4")
+        assert "Confident flip" in screen_text(app)
+        assert (("fork",), 6, None) in explains(source)
+        assert "forced into the pruned model, it recovers" in sheet(app)
+        await press(pilot, "6")
+        assert "batch of 2" in screen_text(app)
+
+
+async def test_a_sublayer_is_taken_apart_and_put_together() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, "d", "down", "enter")
+        assert "attn 0: its matrices" in screen_text(app)
+        assert "q_proj" in screen_text(app)
+        await press(pilot, "enter")
+        assert "head 0" in screen_text(app)
+        await press(pilot, "enter")
+        assert "heal and damage · step 6" in screen_text(app)
+
+
+async def test_a_span_is_marked_and_explained_as_a_whole() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 9) as (app, pilot):
+        await press(pilot, "right_square_bracket", "left", "left", "left", "left_square_bracket", "d")
+        assert (("swaps",), 6, 9) in explains(source)
+        assert "heal and damage · steps 6–9" in screen_text(app)
+        assert "why steps 6–9" in screen_text(app)
+        await press(pilot, "left_square_bracket")
+        assert app.view.span is None
+        assert "heal and damage · step 6" in screen_text(app)
+
+
+async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 9) as (app, pilot):
+        await press(pilot, "d", "r", "enter")
+        [asked] = [one for one in source.asked if isinstance(one, FindRepair)]
+        assert asked == FindRepair(9, None, 0.1, None, "sublayer", "")
+        text = sheet(app)
+        assert "Giving back 2 sublayers (3 % of the pruned parameters), KL falls from 1.63 to 0.0800" in text
+        assert "A repair fitted to one span may not hold elsewhere" in text
+        await press(pilot, "enter")
+        assert [one for one in source.asked if isinstance(one, Prune)] == [Prune(parse(REPAIR.setting))]
+        await press(pilot, "escape", "w")
+        assert isinstance(app.screen, PruneGrid)
+        assert "all 9" in screen_text(app)
+
+
+async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> None:
+    source = ExplainedSource()
+    source.held = {"repair"}
+    async with on_stage(source, 9) as (app, pilot):
+        await press(pilot, "d", "r", "enter")
+        assert "12 of 60 sets" in screen_text(app)
+        await press(pilot, "escape")
+        [asked] = [one for one in source.asked if isinstance(one, FindRepair)]
+        assert Cancel(asked.id) in source.asked
+        assert why(app)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, MainScreen)
+
+
+async def test_a_fault_in_a_field_is_said_and_nothing_is_asked() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 9) as (app, pilot):
+        await press(pilot, "d", "r", "x")
+        assert "The target KL must be a number above 0" in screen_text(app)
+        await press(pilot, "enter")
+        assert not any(isinstance(one, FindRepair) for one in source.asked)
+
+
+async def test_what_can_not_be_computed_says_why_and_the_rest_is_shown() -> None:
+    source = ExplainedSource()
+    source.broken["swaps"] = "Layer 3 of the two models can't be aligned."
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, "d")
+        assert "Layer 3 of the two models can't be aligned." in sheet(app)
+        await press(pilot, "2")
+        assert "mlp 7" in screen_text(app)
+        before = len(source.asked)
+        await press(pilot, "e")
+        assert len(source.asked) > before, "e tries again"
+
+
+async def test_a_recording_shows_what_was_recorded_and_asks_for_nothing() -> None:
+    source = ExplainedSource(live=False)
+    async with on_stage(source, 6) as (app, pilot):
+        source.find(6, swaps())
+        await press(pilot, "d")
+        assert "Layer 7's MLP did most of it" in screen_text(app)
+        await press(pilot, "3")
+        assert "Compute or memory was not recorded." in sheet(app)
+        assert not source.asked
+
+
+async def test_values_that_are_not_finite_are_marked() -> None:
+    source = ExplainedSource()
+    source.nan = True
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, "d", "2")
+        text = screen_text(app)
+        assert "   0  ??????" in text
+        assert "∞∞∞∞∞∞" in text
+        assert "undef." in text
+
+
+@pytest.mark.parametrize("count", [1, 200])
+async def test_one_layer_and_very_many(count: int) -> None:
+    source = ExplainedSource(count=count)
+    async with on_stage(source, 3, SMALL) as (app, pilot):
+        await press(pilot, "d", "2")
+        assert "mlp 0" in screen_text(app) or count > 1
+        await press(pilot, *["down"] * 12)
+        last = min(count - 1, 7 + 6)
+        assert f"{last}" in screen_text(app)
+
+
+async def test_while_following_a_run_only_layers_are_computed() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 3) as (_, pilot):
+        await press(pilot, "space", "d")
+        source.advance(1)
+        await settle(pilot)
+        assert {kinds for kinds, _, _ in explains(source)} == {("layers",)}
+        await press(pilot, "space")
+        assert ("swaps",) in {kinds for kinds, _, _ in explains(source)}
+
+
+async def test_nothing_generated_yet() -> None:
+    async with on_stage(ExplainedSource()) as (app, pilot):
+        await press(pilot, "d")
+        assert isinstance(app.screen, MainScreen), "there is no token to explain"
+
+
+@SIZES
+@pytest.mark.parametrize("page", ["1", "2", "4"])
+def test_how_it_looks(snap_compare: Compare, size: tuple[int, int], page: str) -> None:
+
+    source = ExplainedSource()
+    assert seen(explorer(source), snap_compare, size, before(source, 30, "g", "d", page))
+
+
+@pytest.mark.parametrize("keys", ["3", "5", "6", "r"])
+def test_how_the_other_pages_look(snap_compare: Compare, keys: str) -> None:
+
+    source = ExplainedSource()
+    assert seen(explorer(source), snap_compare, MIDDLE, before(source, 30, "g", "d", keys))
+
+
+async def test_the_reading_panel_names_the_culprit_and_the_charts_draw_the_floor() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 12) as (app, pilot):
+        assert "noise" not in screen_text(app)
+        await press(pilot, "d", "escape")
+        assert "Layer 7's MLP did most of it" in " ".join(text_of(app, "#reading").split())
+        assert "noise 0.0040" in screen_text(app)
+        assert FLOOR * 3 in screen_text(app)
+        await press(pilot, "left")
+        assert "Layer 7" not in text_of(app, "#reading")
+
+
+async def test_a_numerical_split_is_called_so() -> None:
+    source = ExplainedSource(live=False)
+    async with on_stage(source, 6) as (app, pilot):
+        source.find(6, replace(SPLIT, verdict=SplitVerdict.NUMERICAL))
+        source.find(6, swaps())
+        await settle(pilot)
+        assert "Numerical, not damage" in " ".join(text_of(app, "#reading").split())
+
+
+async def test_marks_are_drawn_on_the_strip_and_taken_away() -> None:
+    async with on_stage(ExplainedSource(), 9) as (app, pilot):
+        await press(pilot, "right_square_bracket", "left", "left", "left_square_bracket", "left")
+        strip = text_of(app, "#strip").splitlines()[1]
+        assert strip.index("[") < strip.index("]")
+        await press(pilot, "right", "left_square_bracket")
+        assert "[" not in text_of(app, "#strip")
+
+
+async def test_the_grid_is_coloured_by_heal() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 9) as (app, pilot):
+        await press(pilot, "w", "h")
+        assert "heal at step 9" in screen_text(app)
+        assert "1.4" in "\n".join(app.screen.query_one(LayerGrid)._text_lines())
+        assert {one.level for one in source.asked if isinstance(one, Explain)} == {"sublayer", "matrix"}
+        await press(pilot, "h")
+        assert "heal at" not in screen_text(app)
+        assert "50 %" in screen_text(app)
