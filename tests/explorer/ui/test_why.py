@@ -16,7 +16,7 @@ from explorer.ui.widgets.why_sheet import WhySheet
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Explain, FindRepair, Prune
 from probes.schema.split_anatomy import SplitVerdict
-from tests.support.findings import REPAIR, SPLIT, ExplainedSource, swaps
+from tests.support.explained_source import REPAIR, SPLIT, ExplainedSource, swaps
 from tests.support.snapshots import SIZES, Compare, before, seen
 from tests.support.stage import MIDDLE, SMALL, explorer, on_stage, press, screen_text, settle, text_of
 
