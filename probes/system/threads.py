@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+R = TypeVar("R")
 GAIN = 1.25
 """The default is kept unless another number is this many times faster, because the last digits of figures depend on
 it."""
@@ -69,6 +72,25 @@ def median_seconds(numbers: Sequence[int], work: Callable[[], object]) -> dict[i
     finally:
         torch.set_num_threads(before)
     return {number: median(taken) for number, taken in seconds.items()}
+
+
+def on_threads(number: int, work: Callable[[], R]) -> R:
+    """Runs the work on a thread of its own, which computes with so many threads, and returns its result.
+
+    Threads that have computed before keep their number, so those that compute meanwhile are not disturbed; later ones
+    get the number from before again.
+    """
+    before = torch.get_num_threads()
+
+    def run() -> R:
+        torch.set_num_threads(number)
+        try:
+            return work()
+        finally:
+            torch.set_num_threads(before)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="other threads") as pool:
+        return pool.submit(run).result()
 
 
 def fastest(seconds: dict[int, float], default: int) -> int:
