@@ -34,13 +34,13 @@ def measure_layers(
     vocabulary: int | None = None,
     temperature: float = 1.0,
     piece: Callable[[int], str] = str,
+    streams: tuple[Streams, Streams] | None = None,
 ) -> Layers:
-    """All sublayers at the step that follows `context`, which both models read.
+    """All sublayers at the step that follows `context`, which both models read, unless `streams` are of it already.
 
     Distributions are over the ids below `vocabulary`. Raises `Failure` if a model computes NaN or infinity.
     """
-    of_dense, of_pruned = _Streams(sublayers, sublayers.dense, sublayers.pruned), _Streams(sublayers, sublayers.pruned)
-    answer, answer_pruned = of_dense.read(dense, context), of_pruned.read(pruned, context)
+    of_dense, of_pruned = streams or read_streams(dense, pruned, context, sublayers)
     parts = sublayers.parts
     kinds = ("dense", "pruned", "dense alone", "pruned alone")
     sources = (of_dense.own, of_pruned.own, of_dense.alone, of_dense.beside_alone)
@@ -59,7 +59,7 @@ def measure_layers(
     else:
         accumulated, same_input = compare_rows(hidden["dense"], logits["dense"], there, beside, temperature=temperature)
     # The run's own answer, whose last bits a read-out of many rows may not have.
-    z, z2 = (output.logits[:, :vocabulary] for output in (answer, answer_pruned))
+    z, z2 = (one.output.logits[:, :vocabulary] for one in (of_dense, of_pruned))
     (accumulated[-1],) = compare_plainly(hidden["dense"][-1:], z, hidden["pruned"][-1:], z2, temperature)
 
     def lens(top: tuple[int, float]) -> LensToken:
@@ -92,8 +92,21 @@ def read_out(sublayers: Sublayers, model: PreTrainedModel, states: Tensor) -> Te
     return logits
 
 
+@torch.inference_mode()
+def read_streams(
+    dense: CachedModel, pruned: CachedModel, context: Sequence[int], sublayers: Sublayers
+) -> tuple[Streams, Streams]:
+    """The streams of the dense and of the pruned run at the step that follows `context`. Raises `Failure` if a model
+    computes NaN or infinity."""
+    here = Streams(sublayers, sublayers.dense, beside=sublayers.pruned)
+    there = Streams(sublayers, sublayers.pruned)
+    here.read(dense, context)
+    there.read(pruned, context)
+    return here, there
+
+
 @dataclass(slots=True)
-class _Streams:
+class Streams:
     """The residual stream after every sublayer at the last token of one model's run, (d,) each."""
 
     sublayers: Sublayers
@@ -106,10 +119,18 @@ class _Streams:
     """The input of the sublayer and what it adds to it. In a block whose sublayers are parallel, its MLP's is not the
     run's own stream."""
     beside_alone: dict[Part, Tensor] = field(default_factory=dict)
+    entered: dict[int, Tensor] = field(default_factory=dict)
+    """The input of every block."""
+    ends: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """The input and the output of the final norm and of the head, by path."""
+    output: NextTokenOutput = field(init=False)
+    """The run's answer."""
 
-    def read(self, track: CachedModel, context: Sequence[int]) -> NextTokenOutput:
+    def read(self, track: CachedModel, context: Sequence[int]) -> None:
         """Reads the context with every block watched. Raises `Failure` if the answer is not finite."""
-        watched = {block.name: self._watching(block.layer) for block in self.sublayers.anatomy.blocks}
+        anatomy = self.sublayers.anatomy
+        watched = {block.name: self._watching(block.layer) for block in anatomy.blocks}
+        watched |= {path: self._watching_end(path) for path in (anatomy.final_norm, anatomy.head) if path}
         with replacing_forward(track.model, watched):
             output = track.read([context])
         track.join()
@@ -120,7 +141,18 @@ class _Streams:
                 f"The {which} model computes NaN or infinity here, first in {track.first_nonfinite([context])}.",
                 "Explain an earlier step, or restore that module.",
             )
-        return output
+        self.output = output
+
+    def _watching_end(self, path: str) -> Callable[[Forward], Forward]:
+        def watching(forward: Forward) -> Forward:
+            def watched(*args: object, **kwargs: object) -> object:
+                output = forward(*args, **kwargs)
+                self.ends[path] = _last(Call(args, kwargs).hidden), _last(first_of(output))
+                return output
+
+            return watched
+
+        return watching
 
     def _watching(self, layer: int) -> Callable[[Forward], Forward]:
         attention, mlp = Part("attn", layer), Part("mlp", layer)
@@ -130,6 +162,7 @@ class _Streams:
                 call = Call(args, kwargs)
                 if call.hidden.shape[:2] != (1, 1):
                     return forward(*args, **kwargs)  # the prompt
+                self.entered[layer] = call.hidden[0, -1]
                 if layer in self.sublayers.parallel:
                     self._read_parallel(layer, call)
                     output = forward(*args, **kwargs)
@@ -167,6 +200,11 @@ class _Streams:
 
 def _half(side: ModelSide, part: Part) -> HalfBlock:
     return (side.attn if part.kind == SUBLAYERS[0] else side.mlp)[part.layer]
+
+
+def _last(states: Tensor) -> Tensor:
+    """The last token's of one row, (d,). Some architectures flatten rows and tokens."""
+    return states.flatten(0, -2)[-1]
 
 
 @contextmanager

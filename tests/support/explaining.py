@@ -32,6 +32,9 @@ _NORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "falcon": (("input_layernorm", "self_attention"), ("mlp",)),
 }
 _NORMS["gemma3"] = _NORMS["gemma2"]
+_NORMS["granite"] = _NORMS["llama"]
+_NORMS["cohere"] = (("input_layernorm", "self_attn"), ("mlp",))
+_NORMS["phi"] = _NORMS["cohere"]
 _BLOCKS = {"gpt2": "transformer.h", "falcon": "transformer.h", "gpt_neox": "gpt_neox.layers"}
 
 

@@ -12,11 +12,13 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     BloomConfig,
+    CohereConfig,
     FalconConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
+    GraniteConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
@@ -78,6 +80,8 @@ _CONFIGS: dict[str, tuple[Callable[..., PreTrainedConfig], dict[str, Any]]] = {
     "phi3": (Phi3Config, _GROUPED),
     "mixtral": (MixtralConfig, {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}),
     "olmo2": (Olmo2Config, _GROUPED),
+    "granite": (GraniteConfig, {**_GROUPED, "residual_multiplier": 0.5, "logits_scaling": 4.0}),
+    "cohere": (CohereConfig, {**_GROUPED, "logit_scale": 0.25}),
     "mamba": (MambaConfig, {**_SIZES, "state_size": 4, "time_step_rank": 4}),
 }
 
