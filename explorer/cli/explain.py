@@ -55,7 +55,7 @@ def explain_command(typed: Typed, at: int | None, span: str, record_to: str, jso
         header = pair.header(settings, prompt)
         with pair.lockstep(settings, prompt) as lockstep:
             steps = _reached(lockstep, steps)
-            found = explain(lockstep, steps, work=bar.work)
+            found = explain(lockstep, steps, mark=pair.dense.info.fingerprint, work=bar.work)
             path = tuple(lockstep.path)
         for event in explained_run(header, path, steps, found.found.values(), found.notes):
             record(event)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explorer.cli.live_table import padded, printable
+from explorer.cli.split_table import print_noise, print_split
 from explorer.words.token_text import fit
 from probes.schema.explanation import LayerFigures, LensToken, Swap, Swaps
 from probes.schema.header import RunHeader
@@ -64,8 +65,12 @@ def print_explained(found: Explanation, path: Sequence[StepRecord], header: RunH
         if found.layers.parting is not None:
             _line(console, "┆ From here on the likeliest tokens of the two lenses differ.", "dim")
         console.print()
+    if found.split is not None:
+        print_split(found.split, found.noise_floor, console)
     if swaps is not None:
         _print_swaps(swaps, console)
+    if found.noise_floor is not None:
+        print_noise(found.noise_floor, console)
 
 
 def _print_swaps(swaps: Swaps, console: Console) -> None:

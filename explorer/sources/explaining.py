@@ -87,7 +87,7 @@ class Explaining:
         with self._models.turn(), self._lock:
             run, age = self._shown(), self._age
             asked = subjects(request, run.number, run.branches)
-            made = [(one, attempt(partial(self._explainer, one, run.lockstep, age, work))) for one in asked]
+            made = [(one, attempt(partial(self._explainer, one, run, age, work))) for one in asked]
         for number, (subject, explainer) in enumerate(made):
             if explainer is None:
                 continue
@@ -97,7 +97,7 @@ class Explaining:
                 with self._models.turn():
                     attempt(partial(self._answer, subject, explainer, kind, age))
 
-    def _explainer(self, subject: Subject, lockstep: Lockstep, age: int, work: Work) -> Explainer:
+    def _explainer(self, subject: Subject, run: ShownRun, age: int, work: Work) -> Explainer:
         from probes.explain.step import Explainer
 
         def in_between() -> bool:
@@ -107,11 +107,12 @@ class Explaining:
             return work.cancelled is not None and work.cancelled()
 
         explainer = Explainer(
-            lockstep,
+            run.lockstep,
             subject.steps,
             level=subject.request.level,
-            sublayers=lambda: self._taken_apart(lockstep),
+            sublayers=lambda: self._taken_apart(run.lockstep),
             told=lambda found: self._found(subject, found, age, explainer.notes, final=False),
+            mark=run.pair.dense.info.fingerprint,
             work=replace(work, cancelled=in_between),
         )
         return explainer

@@ -24,7 +24,7 @@ from probes.models.devices import input_device
 from probes.models.hooks import Forward, entering, replacing_forward
 from probes.models.quantised import quantised_format
 from probes.models.rotary import Rotary
-from probes.schema.errors import Failure
+from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.foreign_text import said
 from probes.schema.noise_floor import MARGIN, NUMBER_FORMATS, Noise, NoiseFloor
 from probes.schema.record import Comparison
@@ -83,7 +83,7 @@ def measure_noise(
     if not reference.finite:
         message = "The dense model computes NaN or infinity on this context, so it has no noise floor here."
         raise Failure("Not finite", message, "Choose an earlier step.")
-    causes = _causes(own, reference, kernel.fused)
+    causes = _causes(own, reference, kernel.fused, work)
     rows, skipped = [], {}
     for done, (cause, read) in enumerate(causes.items()):
         work.report(_TASK, done, len(causes), "causes")
@@ -91,6 +91,8 @@ def measure_noise(
             largest = _largest(*read(), vocabulary, temperature)
         except _Skipped as problem:
             skipped[cause] = str(problem)
+        except (BadInput, Cancelled):
+            raise
         except (MemoryError, torch.OutOfMemoryError) as problem:
             skipped[cause] = f"memory ran out: {ran_out(problem)}"
         except Exception as problem:  # noqa: BLE001 - an architecture may raise anything in another number format
@@ -124,16 +126,19 @@ class _Passes:
         hidden = seen[-1].view(-1, seen[-1].shape[-1])
         return NextTokenOutput(hidden[-positions:].to(logits.device), logits[0, -positions:])
 
-    def steps(self, rows: int) -> NextTokenOutput:
+    def steps(self, rows: int, work: Work) -> NextTokenOutput:
         """The output at the last few positions, one by one over a cache, of the first of so many equal rows."""
         context, cached = self._ids[0].tolist(), CachedModel(self.graph)
         lengths = range(max(1, len(context) - _STEPS + 1), len(context) + 1)
-        found = [cached.read([context[:length]] * rows) for length in lengths]
+        found = []
+        for length in lengths:
+            work.check(_TASK)
+            found.append(cached.read([context[:length]] * rows))
         cached.join()
         return NextTokenOutput(*(torch.stack([getattr(one, n)[0] for one in found]) for n in ("hidden", "logits")))
 
 
-def _causes(own: _Passes, reference: NextTokenOutput, fused: bool) -> dict[str, _Read]:
+def _causes(own: _Passes, reference: NextTokenOutput, fused: bool, work: Work) -> dict[str, _Read]:
     """What differs, and how to read so, the kernel last: it changes the graph."""
     graph = own.graph
     now = torch.get_num_threads()
@@ -167,7 +172,7 @@ def _causes(own: _Passes, reference: NextTokenOutput, fused: bool) -> dict[str, 
     return {
         **{name: in_format(_DTYPES[name]) for name in formats},
         f"{others} thread{'s' * (others > 1)}": with_threads,
-        "batch of 2": lambda: (own.steps(1), own.steps(2)),
+        "batch of 2": lambda: (own.steps(1, work), own.steps(2, work)),
         f"{kernel} attention": with_kernel,
     }
 

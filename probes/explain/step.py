@@ -6,17 +6,21 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from probes.explain.anatomy import measure_split
 from probes.explain.estimate import estimate_heals, with_estimates
-from probes.explain.layers import measure_layers
+from probes.explain.kept_noise import noise_floor
+from probes.explain.layers import Streams, measure_layers, read_streams
 from probes.explain.sublayers import Sublayers, take_apart
 from probes.explain.swaps import measure_swaps
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding
+from probes.schema.noise_floor import MARGIN, NoiseFloor
 from probes.schema.requests import SwapLevel
+from probes.schema.split_anatomy import SplitAnatomy
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
 
-KINDS_FOUND = ("layers", "swaps")
+KINDS_FOUND = ("layers", "split", "noise_floor", "swaps")
 """The kinds that `Explainer` finds, the quick ones first. By their names in `probes.schema.findings`."""
 
 
@@ -37,17 +41,35 @@ class Explanation:
         return found if isinstance(found, Layers) else None
 
     @property
+    def split(self) -> SplitAnatomy | None:
+        found = self.found.get("split")
+        return found if isinstance(found, SplitAnatomy) else None
+
+    @property
+    def noise_floor(self) -> NoiseFloor | None:
+        found = self.found.get("noise_floor")
+        return found if isinstance(found, NoiseFloor) else None
+
+    @property
     def swaps(self) -> Swaps | None:
         found = self.found.get("swaps")
         return found if isinstance(found, Swaps) else None
 
 
 def explain(
-    lockstep: Lockstep, steps: range, kinds: Collection[str] = KINDS_FOUND, *, work: Work = UNWATCHED
+    lockstep: Lockstep,
+    steps: range,
+    kinds: Collection[str] = KINDS_FOUND,
+    *,
+    mark: str = "",
+    work: Work = UNWATCHED,
 ) -> Explanation:
-    """Explains steps that the run has taken. Raises `BadInput` for steps that are not there and for models whose
-    sublayers can't be told apart, `Failure` for NaN or infinity, `Cancelled`."""
-    explainer = Explainer(lockstep, steps, work=work)
+    """Explains steps that the run has taken. `mark` is the fingerprint of the dense weights (see `Explainer`).
+
+    Raises `BadInput` for steps that are not there and for models whose sublayers can't be told apart, `Failure` for NaN
+    or infinity, `Cancelled`.
+    """
+    explainer = Explainer(lockstep, steps, mark=mark, work=work)
     found = {kind: finding for kind in kinds if (finding := explainer.find(kind)) is not None}
     return Explanation((steps[0], steps[-1]), found, tuple(explainer.notes))
 
@@ -68,14 +90,17 @@ class Explainer:
         level: SwapLevel = "sublayer",
         sublayers: Callable[[], Sublayers] | None = None,
         told: Callable[[Finding], None] = lambda _finding: None,
+        mark: str = "",
         work: Work = UNWATCHED,
     ) -> None:
         """`level` says what is exchanged. `sublayers` are the models taken apart, if that was done before. `told` gets
-        findings that are not final yet. Raises `BadInput` for steps that are not there."""
+        findings that are not final yet. `mark` is the fingerprint of the dense weights; without it, they are hashed if
+        it is needed. Raises `BadInput` for steps that are not there."""
         self._lockstep, self._steps, self._work = lockstep, steps, work
-        self._level, self._take_apart, self._told = level, sublayers, told
+        self._level, self._take_apart, self._told, self._mark = level, sublayers, told, mark
         self._context = lockstep.shared_context(steps[-1])
         lockstep.shared_context(steps[0])
+        self._record = lockstep.path[steps[-1] - 1]
         self._dense, self._pruned = (model.apart() for model in lockstep.models)
         self.notes: list[str] = []
         """Sentences that a reader of what has been found must know."""
@@ -90,6 +115,10 @@ class Explainer:
         match kind:
             case "layers":
                 return self._layers() if single else None
+            case "split":
+                return self._split() if single else None
+            case "noise_floor":
+                return self._noise_floor
             case "swaps":
                 return self._swaps()
             case _:
@@ -101,6 +130,37 @@ class Explainer:
         self.notes += sublayers.notes
         return sublayers
 
+    @cached_property
+    def _streams(self) -> tuple[Streams, Streams]:
+        return read_streams(self._dense, self._pruned, self._context, self._sublayers)
+
+    @cached_property
+    def _noise_floor(self) -> NoiseFloor:
+        floor, notes = noise_floor(
+            self._dense.model,
+            self._context,
+            mark=self._mark,
+            vocabulary=self._lockstep.vocabulary,
+            temperature=self._lockstep.settings.analysis_t,
+            work=self._work,
+        )
+        self.notes += notes
+        return floor
+
+    def _split(self) -> SplitAnatomy:
+        lockstep, record = self._lockstep, self._record
+        choices = None
+        if record.same_context and record.dense and record.pruned:
+            choices = record.dense.token_id, record.pruned.token_id
+        return measure_split(
+            *self._streams,
+            choices=choices,
+            vocabulary=lockstep.vocabulary,
+            temperature=lockstep.settings.analysis_t,
+            piece=lockstep.piece,
+            floor=self._noise_floor.floor(MARGIN),
+        )
+
     def _layers(self) -> Layers:
         lockstep = self._lockstep
         return measure_layers(
@@ -111,6 +171,7 @@ class Explainer:
             vocabulary=lockstep.vocabulary,
             temperature=lockstep.settings.analysis_t,
             piece=lockstep.piece,
+            streams=self._streams,
         )
 
     def _swaps(self) -> Swaps:

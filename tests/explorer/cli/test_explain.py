@@ -69,7 +69,10 @@ def test_the_object_names_the_one_sublayer_that_was_pruned(models: Path) -> None
     last = found["layers"][-1]
     assert last["lens_dense"]["token_id"] == found["dense_token"]["token_id"]
     assert last["lens_pruned"]["token_id"] == found["pruned_token"]["token_id"]
-    assert {"quadrants", "split", "noise_floor"}.isdisjoint(found)
+    parts = found["split"]["parts"]
+    assert [parts[0]["sublayer"], parts[-1]["sublayer"], len(parts)] == ["embedding", "head", 8]
+    assert found["noise_floor"]["own_dtype"] == "float32"
+    assert {row["cause"] for row in found["noise_floor"]["rows"]} >= {"bfloat16", "batch of 2", "eager attention"}
 
 
 def test_a_span_has_means_and_no_layers(models: Path) -> None:
@@ -77,7 +80,8 @@ def test_a_span_has_means_and_no_layers(models: Path) -> None:
     found = as_json(models / "dense", *CULPRIT, "--span", "2:4")
     assert (found["span"], found["steps"]) == ([2, 4], 3)
     assert found["kl"] == pytest.approx(sum(steps) / 3, rel=1e-3)
-    assert "layers" not in found
+    assert {"layers", "split"}.isdisjoint(found)
+    assert "noise_floor" in found
     assert len(found["heal"]) == len(found["damage"]) == 6
 
 
@@ -111,6 +115,15 @@ def test_without_a_step_the_first_split_is_explained(models: Path) -> None:
     found = as_json(models / "dense", "--prune", "magnitude:0.9", "--steps", 30)
     assert found["dense_token"]["token_id"] != found["pruned_token"]["token_id"]
     assert found["parting"] is not None
+    split = found["split"]
+    assert (split["a"]["token_id"], split["b"]["token_id"]) == tuple(
+        found[f"{side}_token"]["token_id"] for side in ("dense", "pruned")
+    )
+    assert split["verdict"] in ("near-tie", "confident flip")
+    assert split["margin_dense"] >= 0 >= split["margin_pruned"]
+    for side in ("dense", "pruned"):
+        margin = split["a"][f"z_{side}"] - split["b"][f"z_{side}"]
+        assert sum(part[side] for part in split["parts"]) == pytest.approx(margin, abs=1e-9)
 
 
 def test_the_tables_name_it_too(models: Path) -> None:
@@ -120,9 +133,12 @@ def test_the_tables_name_it_too(models: Path) -> None:
     heal = next(i for i, line in enumerate(lines) if line.strip().startswith("heal"))
     assert lines[heal + 1].split()[:2] == ["mlp", "1"]
     assert "the dense one" in lines[heal + 1]
-    assert sum(line.lstrip("┆ ").split()[:2] == ["attn", "2"] for line in lines) == 3
+    assert sum(line.lstrip("┆ ").split()[:2] == ["attn", "2"] for line in lines) == 4
     assert "Step 3" in answer.stdout
     assert "accumulated" in answer.stdout
+    assert "Both models choose" in answer.stdout or "flip" in answer.stdout or "near-tie" in answer.stdout
+    assert "moved by" in answer.stdout
+    assert any(line.split()[:3] == ["batch", "of", "2"] for line in lines)
     spans = run(models / "dense", *CULPRIT, "--span", "2:3").stdout
     assert "Steps 2 to 3" in spans
     assert "accumulated" not in spans

@@ -1,0 +1,95 @@
+"""Sentences about a split: what kind it is, and which sublayers moved the two tokens apart."""
+
+from __future__ import annotations
+
+import math
+
+from explorer.words import numbers
+from explorer.words.token_text import quoted
+from probes.schema.noise_floor import MARGIN, NUMBER_FORMATS, NoiseFloor
+from probes.schema.split_anatomy import MarginPart, SplitAnatomy, SplitVerdict
+
+SPLIT_WORDS = {
+    SplitVerdict.NEAR_TIE: "near-tie",
+    SplitVerdict.CONFIDENT_FLIP: "confident flip",
+    SplitVerdict.NUMERICAL: "numerical",
+    None: "no split",
+}
+"""A verdict in a word or two."""
+_NAMED = 3
+"""The most parts that a sentence names."""
+_COVERED = 0.8
+"""No more parts are named once they make this share of the change."""
+
+
+def split_sentence(split: SplitAnatomy) -> str:
+    """What kind of split it is, with the figures behind it."""
+    dense, pruned = (_lead(split, margin) for margin in (split.margin_dense, split.margin_pruned))
+    figures = f"the dense model finds {dense}, the pruned model {pruned}"
+    match split.verdict:
+        case SplitVerdict.NUMERICAL:
+            return (
+                f"Numerical, not damage: pruning moved the margin by {_size(split.change)} nat, and an identical model "
+                f"moves it by up to {_size(split.floor)} with other threads, batches or attention kernels."
+            )
+        case SplitVerdict.NEAR_TIE:
+            return f"A near-tie, which a small change can turn: {figures}."
+        case SplitVerdict.CONFIDENT_FLIP:
+            return f"A confident flip: {figures}."
+        case None:
+            return f"Both models choose {quoted(split.a.token)}: {figures}."
+
+
+def movers_sentence(split: SplitAnatomy) -> str:
+    """The parts that moved the margin most, the way that it moved; "" if that is not known."""
+    change = math.fsum(part.change for part in split.parts)
+    if not change:
+        return ""
+    along = [part for part in parts_by_change(split) if part.change * change > 0]
+    named: list[MarginPart] = []
+    while along and len(named) < _NAMED and math.fsum(p.change for p in named) / change < _COVERED:
+        named.append(along.pop(0))
+    listed = ", ".join(f"{margin_part_name(part)} ({signed_change(part.change)})" for part in named)
+    token = split.b if change < 0 else split.a
+    return f"Pruning moved the logits by {_size(change)} towards {quoted(token.token)}, above all {listed}."
+
+
+def parts_by_change(split: SplitAnatomy) -> list[MarginPart]:
+    """The parts, those that moved the margin most first."""
+    return sorted(split.parts, key=lambda part: -abs(part.change))
+
+
+def margin_part_name(part: MarginPart) -> str:
+    """A part as text: "mlp 7", "embedding"."""
+    return part.sublayer if part.layer is None else f"{part.sublayer} {part.layer}"
+
+
+def signed_change(change: float) -> str:
+    """A change of the margin with its sign, in three digits."""
+    sign = "+" if change > 0 else ""
+    return f"{sign}{numbers.significant(change)}"
+
+
+def formats_sentence(split: SplitAnatomy, floor: NoiseFloor) -> str:
+    """A sentence if another number format moves margins as far as pruning moved this one; else ""."""
+    formats = [row for row in floor.rows if row.cause in NUMBER_FORMATS]
+    far = [row for row in formats if abs(split.change) <= row.largest.get(MARGIN, 0.0)]
+    if split.verdict in (None, SplitVerdict.NUMERICAL) or not far:
+        return ""
+    row = far[0]
+    return (
+        f"Computed in {row.cause}, an identical model moves a margin by up to {_size(row.largest[MARGIN])} nat, "
+        f"which is no less than pruning's {_size(split.change)}."
+    )
+
+
+def _lead(split: SplitAnatomy, margin: float) -> str:
+    first, second = (split.a, split.b) if margin >= 0 else (split.b, split.a)
+    if margin == 0:
+        return f"{quoted(first.token)} as likely as {quoted(second.token)}"
+    times = numbers.significant(math.exp(min(abs(margin), 700.0)), 2)
+    return f"{quoted(first.token)} {times} times as likely as {quoted(second.token)}"
+
+
+def _size(value: float) -> str:
+    return numbers.significant(abs(value))

@@ -1,0 +1,79 @@
+"""Sentences about a split say no more than its figures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from explorer.words.noise import noise_sentence, skipped_sentence
+from explorer.words.split import formats_sentence, movers_sentence, parts_by_change, split_sentence
+from probes.schema.noise_floor import MARGIN, Noise, NoiseFloor
+from probes.schema.split_anatomy import MarginPart, Rival, SplitAnatomy, SplitVerdict
+
+SPLIT = SplitAnatomy(
+    a=Rival(1, " a", 0.6, 0.1, 3.0, 1.0, 1, 2),
+    b=Rival(2, " b", 0.1, 0.4, 1.0, 2.0, 2, 1),
+    margin_dense=math.log(6),
+    margin_pruned=-math.log(4),
+    entropy_dense=1.0,
+    entropy_pruned=1.2,
+    parts=(
+        MarginPart(None, "embedding", 0.0, 0.0),
+        MarginPart(7, "attn", 1.5, 1.75),
+        MarginPart(7, "mlp", 0.5, -2.5),
+        MarginPart(None, "head", 0.0, -0.25),
+    ),
+    verdict=SplitVerdict.CONFIDENT_FLIP,
+    floor=2e-5,
+)
+FLOOR = NoiseFloor(48, (Noise("bfloat16", {MARGIN: 4.0}), Noise("2 threads", {"p.kl": 3e-11})), {}, "float32")
+
+
+def test_a_confident_flip_names_both_models_leads() -> None:
+    assert split_sentence(SPLIT) == (
+        'A confident flip: the dense model finds " a" 6.0 times as likely as " b", '
+        'the pruned model " b" 4.0 times as likely as " a".'
+    )
+
+
+def test_a_near_tie_and_no_split() -> None:
+    tied = replace(SPLIT, margin_dense=0.0, verdict=SplitVerdict.NEAR_TIE)
+    assert split_sentence(tied).startswith(
+        'A near-tie, which a small change can turn: the dense model finds " a" as likely as'
+    )
+    same = replace(SPLIT, margin_pruned=2000.0, verdict=None)
+    assert split_sentence(same).startswith('Both models choose " a": ')
+
+
+def test_a_numerical_split_names_the_floor() -> None:
+    small = replace(SPLIT, margin_dense=1e-5, margin_pruned=-5e-6, verdict=SplitVerdict.NUMERICAL)
+    sentence = split_sentence(small)
+    assert sentence.startswith("Numerical, not damage: pruning moved the margin by 1.5e-5 nat")
+    assert "up to 2e-5 " in sentence
+
+
+def test_the_movers_are_those_along_the_change_until_they_make_most_of_it() -> None:
+    assert movers_sentence(SPLIT) == 'Pruning moved the logits by 3.00 towards " b", above all mlp 7 (−3.00).'
+    back = tuple(replace(part, dense=part.pruned, pruned=part.dense) for part in SPLIT.parts)
+    assert movers_sentence(replace(SPLIT, parts=back)).endswith('towards " a", above all mlp 7 (+3.00).')
+    assert [part.sublayer for part in parts_by_change(SPLIT)] == ["mlp", "attn", "head", "embedding"]
+
+
+@pytest.mark.parametrize("parts", [(), (MarginPart(0, "mlp", 1.0, 1.0),)])
+def test_nothing_moved_is_no_sentence(parts: tuple[MarginPart, ...]) -> None:
+    assert movers_sentence(replace(SPLIT, parts=parts)) == ""
+
+
+def test_another_number_format_is_named_if_it_moves_as_much() -> None:
+    assert "Computed in bfloat16, an identical model moves a margin by up to 4.00 nat" in formats_sentence(SPLIT, FLOOR)
+    far = replace(SPLIT, margin_pruned=-9.0)
+    assert formats_sentence(far, FLOOR) == ""
+    assert formats_sentence(replace(SPLIT, verdict=None), FLOOR) == ""
+
+
+def test_the_floor_and_what_was_left_out() -> None:
+    assert noise_sentence(FLOOR).endswith("at 48 positions. In float32 a KL up to 3e-11 says nothing about pruning.")
+    assert noise_sentence(replace(FLOOR, rows=(), steps=1)).endswith("at one position. In float32 nothing moves.")
+    assert skipped_sentence("2 threads", "it is busy.") == "Not measured: 2 threads, because it is busy."
