@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from probes.explain.step import explain
 from probes.schema.explanation import Layers, Swaps
+from probes.schema.noise_floor import NoiseFloor
 from tests.support.explaining import two
 from tests.support.stepping import lockstep
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])
@@ -32,4 +40,4 @@ def test_kinds_that_are_asked_for_and_kinds_that_apply() -> None:
         assert asked.steps == (3, 3)
         assert [type(finding) for finding in asked.found.values()] == [Layers]
         assert not explain(both, range(2, 4), ["layers"]).found
-        assert [type(finding) for finding in explain(both, range(2, 4)).found.values()] == [Swaps]
+        assert [type(finding) for finding in explain(both, range(2, 4)).found.values()] == [NoiseFloor, Swaps]
