@@ -66,40 +66,77 @@ class Heat:
         return None if math.isnan(value) else bisect_right(HEAT_BOUNDS[self.space], value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """The sublayers of one step by their place."""
+
+    of: Layers
+    rows: dict[Part, LayerFigures]
+    layers: tuple[int, ...]
+    kinds: tuple[str, ...]
+
+    @classmethod
+    def read(cls, found: Layers) -> _Column:
+        rows = {Part(row.sublayer, row.layer): row for row in found.rows}
+        present = {row.sublayer for row in found.rows}
+        return cls(
+            found,
+            rows,
+            tuple(sorted({row.layer for row in found.rows})),
+            tuple(kind for kind in SUBLAYERS if kind in present),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class HeatRows:
-    """The values of a window of steps."""
+    """A window of steps."""
 
     first: int
     """The step of the first column."""
     layers: tuple[int, ...]
     """Every layer that was measured at any of the steps."""
-    values: dict[Part, tuple[float | None, ...]]
-    """One value a step; None if it has not been measured."""
+    sublayers: tuple[str, ...]
+    """The kinds of sublayer that there are, attention first."""
     parting: Part | None
     """The sublayer at which the two lenses part for good, at the cursor's step."""
+    columns: tuple[_Column | None, ...]
 
-    @property
-    def sublayers(self) -> list[str]:
-        """The kinds of sublayer that there are, attention first."""
-        return [kind for kind in SUBLAYERS if any(part.kind == kind for part in self.values)]
+    def values(self, part: Part, heat: Heat) -> list[float | None]:
+        """The figure of a sublayer at each step; None if it has not been measured."""
+        rows = [column.rows.get(part) if column is not None else None for column in self.columns]
+        return [heat.value(row) if row is not None else None for row in rows]
 
 
-def heat_rows(view: View, heat: Heat, steps: int) -> HeatRows:
-    """The strips over as many steps as fit, with the cursor in the middle if possible."""
-    first, last = steps_window(view.cursor, view.newest, steps)
-    found = [view.finding(Layers, step) for step in range(first, last + 1)]
-    columns = [{Part(row.sublayer, row.layer): heat.value(row) for row in one.rows} if one else {} for one in found]
-    parts = dict.fromkeys(part for column in columns for part in column)
-    values = {part: tuple(column.get(part) for column in columns) for part in parts}
-    here = found[view.cursor - first] if view.cursor else None
-    parting = here.parting if here is not None else None
-    return HeatRows(
-        first,
-        tuple(sorted({part.layer for part in parts})),
-        values,
-        Part(parting.sublayer, parting.layer) if parting is not None else None,
-    )
+class HeatColumns:
+    """Reads the layers of each step once, so that moving the cursor costs only what is visible."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Column] = {}
+
+    def rows(self, view: View, steps: int) -> HeatRows:
+        """As many steps as fit, with the cursor in the middle if possible."""
+        first, last = steps_window(view.cursor, view.newest, steps)
+        columns = tuple(self._column(view, step) for step in range(first, last + 1))
+        at = columns[view.cursor - first] if view.cursor else None
+        here = at.of.parting if at is not None else None
+        layers = {column.layers for column in columns if column is not None}
+        kinds = {kind for column in columns if column is not None for kind in column.kinds}
+        return HeatRows(
+            first,
+            tuple(sorted({layer for some in layers for layer in some})),
+            tuple(kind for kind in SUBLAYERS if kind in kinds),
+            Part(here.sublayer, here.layer) if here is not None else None,
+            columns,
+        )
+
+    def _column(self, view: View, step: int) -> _Column | None:
+        found = view.finding(Layers, step)
+        if found is None:
+            return None
+        known = self._known.get(step)
+        if known is None or known.of is not found:
+            known = self._known[step] = _Column.read(found)
+        return known
 
 
 def steps_window(cursor: int, newest: int, width: int) -> tuple[int, int]:

@@ -13,11 +13,13 @@ from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.words import numbers
+from probes.schema.errors import BadInput
 from probes.schema.repair import RepairLevel
 from probes.schema.requests import FindRepair
 
 LEVEL_NAMES: dict[str, RepairLevel] = {"sublayers": "sublayer", "matrices": "matrix", "weights": "weight"}
 DEFAULT_TARGET = 0.1
+"""The KL in nats that the field begins with: below it, two predictions are nearly alike."""
 WARNING = (
     "A repair fitted to a few steps may not hold elsewhere. It is measured again on a second prompt, or else on the "
     "steps after the span."
@@ -46,7 +48,7 @@ class AskRepair(Dialog[FindRepair]):
         mean = "" if self._through is None else "mean "
         kl = "" if self._kl is None else f" Now it is {numbers.significant(self._kl)}."
         yield Static(f"The smallest set whose return brings the {mean}KL of {where} below a target.{kl}", markup=False)
-        yield from _field("target KL, nat", "target", str(DEFAULT_TARGET), "or empty, with a budget")
+        yield from _field("target", "target", str(DEFAULT_TARGET), "a KL, split, or 95 %; empty with a budget")
         yield from _field("most parameters", "budget", "", "no limit; or 2M, 500k")
         yield from _field("choose among", "level", "sublayers", "sublayers, matrices or weights")
         yield from _field("second prompt", "held-out", "", "the steps after the span")
@@ -86,15 +88,23 @@ def repair_request(
     matched = [name for name in LEVEL_NAMES if level and name.startswith(level.lower())]
     if len(matched) != 1:
         return "Choose among sublayers, matrices or weights."
-    kl = _number(target)
+    no_split = target.lower() == "split"
+    share = _number(target.removesuffix("%")) if target.endswith("%") else None
+    kl = None if no_split or share is not None else _number(target)
     most = _parameters(budget)
-    if target and (kl is None or kl <= 0):
-        return f"The target KL must be a number above 0, such as {DEFAULT_TARGET}."
-    if budget and (most is None or most < 1):
+    if target and not no_split and share is None and kl is None:
+        return f"The target is a KL such as {DEFAULT_TARGET}, split (no split), or a share such as 95 % (same token)."
+    if budget and most is None:
         return "The budget must be a number of parameters, such as 2M or 500k."
     if not target and not budget:
-        return "Give a target KL, a budget, or both."
-    return FindRepair(step, through, kl, most, LEVEL_NAMES[matched[0]], held_out)
+        return "Give a target, a budget, or both."
+    agreement = None if share is None else share / 100
+    request = FindRepair(step, through, kl, most, LEVEL_NAMES[matched[0]], held_out, agreement, no_split)
+    try:
+        _ = request.goal
+    except BadInput as problem:
+        return f"{problem.message} {problem.hint}"
+    return request
 
 
 def _field(label: str, name: str, value: str, placeholder: str) -> Iterator[Widget]:

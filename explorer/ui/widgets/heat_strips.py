@@ -9,7 +9,7 @@ from rich.text import Text
 from textual import events
 from textual.geometry import Size
 
-from explorer.state.heat import HEAT_BOUNDS, Heat, HeatRows, heat_rows, scrolled_top
+from explorer.state.heat import HEAT_BOUNDS, Heat, HeatColumns, HeatRows, scrolled_top
 from explorer.state.view import View
 from explorer.ui.messages import SublayerPointed
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
@@ -31,6 +31,7 @@ class HeatStrips(LineWidget, can_focus=True):
         self._heat = Heat()
         self._chosen: Part | None = None
         self._look: object = None
+        self._columns = HeatColumns()
         self._rows: HeatRows | None = None
         self._top = 0
         self._empty = ""
@@ -48,7 +49,7 @@ class HeatStrips(LineWidget, can_focus=True):
         if view is None or size.width < LAYER_LABEL + 8 or not size.height:
             return []
         cells = self._cells(size.width)
-        rows = self._rows = heat_rows(view, self._heat, cells)
+        rows = self._rows = self._columns.rows(view, cells)
         self._frame(view, rows)
         if not rows.layers:
             return [[(f" {self._empty}", self.palette.muted)]]
@@ -89,7 +90,7 @@ class HeatStrips(LineWidget, can_focus=True):
         return joined(line)
 
     def _strip_of(self, part: Part, rows: HeatRows, cells: int, view: View) -> Pieces:
-        values = rows.values.get(part, ())
+        values = rows.values(part, self._heat)
         cursor = view.cursor - rows.first
         parting = part == rows.parting
         line: list[Piece] = [("┆" if parting else "▸" if part == self._chosen else " ", self.palette.split)]

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.prunegrid import PruneGrid
+from explorer.ui.screens.repair import repair_request
 from explorer.ui.screens.why import WhyScreen
 from explorer.ui.widgets.chart import FLOOR
 from explorer.ui.widgets.layer_grid import LayerGrid
@@ -165,11 +167,36 @@ async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> No
         assert isinstance(app.screen, MainScreen)
 
 
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        (("0.2", "", "s", ""), FindRepair(3, 6, 0.2)),
+        (("split", "", "mat", ""), FindRepair(3, 6, level="matrix", no_split=True)),
+        (("95 %", "2M", "weights", "Why?"), FindRepair(3, 6, None, 2_000_000, "weight", "Why?", 0.95)),
+        (("", "500k", "sublayers", ""), FindRepair(3, 6, budget=500_000)),
+        (("-1", "", "s", ""), "-1.0 is not a KL."),
+        (("0", "", "x", ""), "Choose among"),
+        (("", "", "s", ""), "Give a target"),
+        (("nan", "", "s", ""), "The target is a KL"),
+        (("0.1", "lots", "s", ""), "The budget must be"),
+        (("0.1", "0", "s", ""), "A budget of 0"),
+        (("120 %", "", "s", ""), "1.2 is not a share"),
+    ],
+)
+def test_the_fields_of_a_search(fields: tuple[str, str, str, str], asked: FindRepair | str) -> None:
+    found = repair_request(3, 6, *fields)
+    if isinstance(asked, str):
+        assert isinstance(found, str)
+        assert found.startswith(asked)
+    else:
+        assert found == asked
+
+
 async def test_a_fault_in_a_field_is_said_and_nothing_is_asked() -> None:
     source = ExplainedSource()
     async with on_stage(source, 9) as (app, pilot):
         await press(pilot, "d", "r", "x")
-        assert "The target KL must be a number above 0" in screen_text(app)
+        assert "The target is a KL such as 0.1" in screen_text(app)
         await press(pilot, "enter")
         assert not any(isinstance(one, FindRepair) for one in source.asked)
 
@@ -292,3 +319,15 @@ async def test_the_grid_is_coloured_by_heal() -> None:
         await press(pilot, "h")
         assert "heal at" not in screen_text(app)
         assert "50 %" in screen_text(app)
+
+
+@pytest.mark.parametrize("name", [theme.LIGHT, theme.TERMINAL])
+def test_it_in_the_other_themes(snap_compare: Compare, name: str) -> None:
+    source = ExplainedSource()
+    assert seen(explorer(source, name), snap_compare, MIDDLE, before(source, 30, "g", "d"))
+
+
+def test_it_without_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    source = ExplainedSource()
+    assert seen(explorer(source), snap_compare, MIDDLE, before(source, 30, "g", "d"))

@@ -1,0 +1,142 @@
+"""What is asked for to explain a step, in which order, and what is cancelled."""
+
+from __future__ import annotations
+
+from explorer.state.explain_requests import NEAR_STEPS, ExplainRequests, wanted
+from explorer.state.view import View
+from probes.schema.errors import FailureKind
+from probes.schema.events import Failed, RunStarted, WorkProgressed
+from probes.schema.requests import Cancel, Explain, FindRepair, Run
+from tests.support.explained_source import ExplainedSource, swaps
+
+
+def opened(steps: int) -> tuple[ExplainedSource, View, ExplainRequests]:
+    source, view = ExplainedSource(), View()
+    source.open(view.apply)
+    source.advance(steps)
+    source.held = {"layers", "split", "swaps", "quadrants", "fork", "noise_floor"}
+    return source, view, ExplainRequests(source, view)
+
+
+def kinds(source: ExplainedSource) -> list[str]:
+    return [one.kinds[0] for one in source.asked if isinstance(one, Explain)]
+
+
+def test_the_culprit_comes_before_the_steps_around_it() -> None:
+    _, view, _ = opened(100)
+    found = wanted(view)
+    assert [one.kind for one in found] == ["layers", "split", "swaps", "quadrants", "layers", "noise_floor"]
+    assert (found[4].step, found[4].through, found[4].near) == (100 - NEAR_STEPS + 1, 100, 100)
+    assert wanted(View()) == []
+
+
+def test_something_new_comes_before_what_is_less_wanted_which_is_asked_again() -> None:
+    source, view, requests = opened(3)
+    requests.want(wanted(view))
+    before = list(source.asked)
+    requests.want(wanted(view))
+    assert source.asked == before
+    requests.want(wanted(view, fork=True))
+    near, noise = before[4:]
+    assert source.asked[6:8] == [Cancel(near.id), Cancel(noise.id)]
+    assert kinds(source)[6:] == ["fork", "layers", "noise_floor"]
+
+
+def test_a_failure_is_kept_and_not_asked_again_until_a_retry() -> None:
+    source, view, requests = opened(3)
+    source.broken["swaps"] = "No."
+    things = wanted(view)
+    requests.want(things)
+    asked = len(source.asked)
+    requests.want(things)
+    assert len(source.asked) == asked
+    refused = requests.refused(things[2])
+    assert refused is not None
+    assert refused.message == "No."
+    assert view.failure is None
+    requests.retry()
+    requests.want(things)
+    assert kinds(source)[-4] == "swaps"
+
+
+def test_what_was_cancelled_can_be_asked_for_again() -> None:
+    source, view, requests = opened(3)
+    things = wanted(view)
+    requests.want(things)
+    requests.stop()
+    assert not requests.computing
+    assert all(requests.refused(one) is None for one in things)
+    requests.want(things)
+    assert kinds(source) == [one.kind for one in (*things, *things)]
+
+
+def test_progress_is_that_of_the_work_beside_stepping() -> None:
+    source, view, requests = opened(3)
+    requests.want(wanted(view))
+    found = requests.progress
+    assert found is not None
+    assert found.task == "Healing"
+    assert view.work is None, "stepping is not held up"
+    assert requests.computing
+    source.find(3, swaps())
+    assert requests.progress is None
+
+
+def test_another_run_forgets_what_was_asked() -> None:
+    source, view, requests = opened(3)
+    requests.want(wanted(view))
+    assert view.header is not None
+    view.apply(RunStarted(view.run + 1, view.header))
+    assert not view.beside
+    requests.want([])
+    assert not any(isinstance(one, Cancel) for one in source.asked), "the source has dropped them itself"
+
+
+def test_a_search_and_its_end() -> None:
+    source, _, requests = opened(3)
+    source.held.add("repair")
+    request = FindRepair(3, target_kl=0.1)
+    requests.repair(request)
+    assert requests.searching
+    assert isinstance(requests.repair_answer, WorkProgressed)
+    assert requests.cancel_repair()
+    assert not requests.searching
+    assert not requests.cancel_repair()
+    source.held.remove("repair")
+    requests.repair(FindRepair(3, target_kl=0.1))
+    assert not requests.searching
+
+
+def test_a_failed_search_says_so() -> None:
+    source, view, requests = opened(3)
+    source.held.add("repair")
+    request = FindRepair(3, target_kl=0.1)
+    requests.repair(request)
+    view.apply(Failed("Repair", "Nothing is pruned.", kind=FailureKind.FAILURE, request=request.id))
+    assert isinstance(requests.repair_answer, Failed)
+    assert not requests.searching
+
+
+def test_a_running_cursor_gets_its_layers_only() -> None:
+    source, view, _ = opened(3)
+    source.ask(Run())
+    assert [one.kind for one in wanted(view)] == ["layers"]
+    view.move_to(2)
+    assert len(wanted(view)) == 6
+
+
+def test_marks() -> None:
+    _, view, _ = opened(9)
+    view.move_to(4)
+    view.mark(first=True)
+    assert (view.span, view.explained_steps) == ((4, 4), (4, None))
+    view.move_to(7)
+    view.mark(first=False)
+    assert (view.span, view.explained_steps) == ((4, 7), (4, 7))
+    assert [(one.step, one.through) for one in wanted(view) if one.kind == "swaps"] == [(4, 7)]
+    view.move_to(2)
+    view.mark(first=False)
+    assert view.span == (2, 2), "a span never ends before it begins"
+    view.mark(first=False)
+    assert view.span is None
+    View().mark(first=True)

@@ -1,0 +1,111 @@
+"""The sentences on what explains a token claim no more than the findings show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from explorer.words import culprits
+from probes.schema.explanation import Swap, Swaps
+from probes.schema.quadrants import Blame
+from probes.schema.split_anatomy import SplitVerdict
+from tests.support.explained_source import FORK, QUADRANTS, REPAIR, SPLIT, layers
+
+
+def swapped(*drops: float, kl: float = 1.63, returns: bool = True, steps: int = 1) -> Swaps:
+    heal = tuple(Swap(7 - at, "mlp", kl, kl - drop, drop, returns, drop / 2) for at, drop in enumerate(drops))
+    return Swaps(steps, kl, 0.0, heal, (), 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (
+            swapped(1.41, 0.1),
+            "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 and the dense token returns.",
+        ),
+        (
+            swapped(0.2, 1.41, returns=False, steps=4),
+            "Layer 6's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 in the mean of the span.",
+        ),
+        (
+            swapped(0.3, returns=False),
+            "No single sublayer did most of it. Layer 7's MLP did the largest part: with it dense, KL falls from 1.63 "
+            "to 1.33.",
+        ),
+        (swapped(-0.1), "No single sublayer did it: with any of them dense, KL stays at 1.63 or rises."),
+        (swapped(0.0, kl=0.0), ""),
+        (swapped(), ""),
+        (
+            swapped(math.nan, 1.0),
+            "Layer 6's MLP did most of it: with it dense, KL falls from 1.63 to 0.630 and the dense token returns.",
+        ),
+        (swapped(1.0, kl=math.nan), ""),
+    ],
+)
+def test_the_culprit(found: Swaps, sentence: str) -> None:
+    assert culprits.culprit(found) == sentence
+
+
+def test_an_estimate_is_never_quoted() -> None:
+    found = swapped(1.41, 0.1)
+    assert culprits.culprit(found, final=False) == ""
+    assert culprits.suspect(found) == "Layer 7's MLP is the likely culprit by the estimate."
+    without = replace(found, heal=tuple(replace(one, estimate=None) for one in found.heal))
+    assert culprits.suspect(without) == ""
+
+
+@pytest.mark.parametrize("blame", list(Blame))
+def test_every_blame_has_its_own_sentence(blame: Blame) -> None:
+    sentences = {one: culprits.blame(replace(QUADRANTS, blame=one)) for one in Blame}
+    assert len(set(sentences.values())) == len(Blame)
+    figures = ("0.310", "1.22", "1.63") if blame is not Blame.NONE else ()
+    assert all(figure in sentences[blame] for figure in figures)
+
+
+@pytest.mark.parametrize("verdict", [*SplitVerdict, None])
+def test_every_verdict_shows_both_margins(verdict: SplitVerdict | None) -> None:
+    sentence = culprits.split_kind(replace(SPLIT, verdict=verdict))
+    assert "+2.78" in sentence
+    assert "−1.36" in sentence
+
+
+def test_where_the_lenses_part() -> None:
+    assert (
+        culprits.parting(layers(3)) == "From layer 7's MLP on, the two lenses never agree again: "
+        '" the" against " half".'
+    )
+    same = layers(3)
+    rows = tuple(replace(row, lens_pruned=row.lens_dense) for row in same.rows)
+    assert culprits.parting(replace(same, rows=rows)) == "Both models end on the same token."
+
+
+def test_forks() -> None:
+    into_pruned, into_dense = culprits.fork(FORK)
+    assert 'With " " forced into the pruned model, it recovers' in into_pruned
+    assert "it collapses" in into_dense
+    assert into_dense.endswith("and its text ends in a loop.")
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (0.2, "this one holds: on"),
+        (0.7, "this one holds only in part"),
+        (0.9, "and this one does not"),
+        (1.2, "not: on"),
+    ],
+)
+def test_a_repair_says_whether_it_holds_elsewhere(after: float, words: str) -> None:
+    assert REPAIR.held_out is not None
+    sentence = culprits.held_out(replace(REPAIR, held_out=replace(REPAIR.held_out, kl_after=after)))
+    assert words in sentence
+    assert sentence.startswith("A repair fitted to one span may not hold elsewhere")
+
+
+def test_a_repair_without_held_out_text_warns() -> None:
+    assert "may not hold elsewhere" in culprits.held_out(replace(REPAIR, held_out=None))
+    assert culprits.repaired(replace(REPAIR, reached=False)).endswith("The target is not reached.")
+    assert culprits.repaired(replace(REPAIR, given_back=(), parameters=0)).startswith("Nothing has to be given back")
