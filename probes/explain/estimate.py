@@ -9,8 +9,7 @@ part of either here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,7 +19,6 @@ from probes.explain.sublayers import Sublayers
 from probes.explain.swaps import answer, mean_kl
 from probes.models.devices import input_device
 from probes.models.hooks import Call, at_gradient, first_of
-from probes.schema.explanation import Swaps
 from probes.schema.foreign_text import said
 from probes.schema.part import Part
 from probes.system.memory import ran_out
@@ -41,50 +39,35 @@ def estimate_heals(
     context: Sequence[int],
     positions: int = 1,
     *,
+    reference: Tensor | None = None,
     vocabulary: int | None = None,
     temperature: float = 1.0,
 ) -> Estimate:
-    """The estimate for the steps that `measure_swaps` measures. If memory runs out, or a module can't be
-    differentiated, it is empty and says so."""
+    """The estimate for the steps that `measure_swaps` measures. `reference` are the dense model's logits there,
+    (positions, V), if they are known. If memory runs out, or a module can't be differentiated, the estimate is empty
+    and says so."""
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            return Estimate(_heals(sublayers, context, positions, vocabulary, temperature))
+            return Estimate(_heals(sublayers, context, positions, reference, vocabulary, temperature))
     except (MemoryError, torch.OutOfMemoryError) as problem:
         return Estimate({}, f"Heals are not estimated, because memory ran out: {ran_out(problem)}")
     except RuntimeError as problem:  # whatever a quantised module raises, the exact runs need no gradient
         return Estimate({}, f"Heals are not estimated, because the backward pass failed: {said(problem)}")
 
 
-def with_estimates(swaps: Swaps, estimate: Estimate) -> Swaps:
-    """The same swaps with each heal's estimate, and the rank correlation of the two."""
-    if not estimate.heals:
-        return swaps
-    heal = tuple(replace(one, estimate=estimate.heals[Part(one.sublayer, one.layer)]) for one in swaps.heal)
-    pairs = [(one.kl_drop, one.estimate) for one in heal if one.estimate is not None]
-    return replace(swaps, heal=heal, rank_correlation=rank_correlation(pairs))
-
-
-def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Spearman's: the correlation of the two columns' ranks, equal values sharing one. None if a column is constant."""
-    columns = [_ranks([pair[i] for pair in pairs]) for i in range(2)]
-    if any(len(set(ranks)) < 2 for ranks in columns):
-        return None
-    (a, b) = ([rank - fmean(ranks) for rank in ranks] for ranks in columns)
-    product = sum(x * y for x, y in zip(a, b, strict=True))
-    return float(product / (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    return [sum(other < value for other in values) + sum(other == value for other in values) / 2 for value in values]
-
-
 def _heals(
-    sublayers: Sublayers, context: Sequence[int], positions: int, vocabulary: int | None, temperature: float
+    sublayers: Sublayers,
+    context: Sequence[int],
+    positions: int,
+    reference: Tensor | None,
+    vocabulary: int | None,
+    temperature: float,
 ) -> dict[Part, float]:
     dense, pruned = sublayers.dense, sublayers.pruned
     ids = torch.tensor([list(context)], device=input_device(pruned.model))
-    with torch.no_grad():
+    if reference is None:
         reference = answer(dense.model, ids.to(input_device(dense.model)), positions)[:, :vocabulary]
+    reference = reference.detach()
     found = dict.fromkeys(sublayers.parts, 0.0)
 
     def adds(part: Part, change: Tensor, after: Tensor) -> None:

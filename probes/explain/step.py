@@ -6,15 +6,19 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from torch import Tensor
+
 from probes.explain.anatomy import measure_split
-from probes.explain.estimate import estimate_heals, with_estimates
+from probes.explain.culprits import swaps_as_found
+from probes.explain.estimate import estimate_heals
 from probes.explain.kept_noise import noise_floor
 from probes.explain.layers import Streams, measure_layers, read_streams
+from probes.explain.pieces import Piece, pieces_of
 from probes.explain.sublayers import Sublayers, take_apart
-from probes.explain.swaps import measure_swaps
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding
 from probes.schema.noise_floor import MARGIN, NoiseFloor
+from probes.schema.part import Part
 from probes.schema.requests import SwapLevel
 from probes.schema.split_anatomy import SplitAnatomy
 from probes.stepping.lockstep import Lockstep
@@ -88,16 +92,19 @@ class Explainer:
         steps: range,
         *,
         level: SwapLevel = "sublayer",
+        within: Collection[Part] = (),
         sublayers: Callable[[], Sublayers] | None = None,
         told: Callable[[Finding], None] = lambda _finding: None,
         mark: str = "",
         work: Work = UNWATCHED,
     ) -> None:
-        """`level` says what is exchanged. `sublayers` are the models taken apart, if that was done before. `told` gets
-        findings that are not final yet. `mark` is the fingerprint of the dense weights; without it, they are hashed if
-        it is needed. Raises `BadInput` for steps that are not there."""
+        """`level` says what is exchanged; matrices and heads only of the sublayers in `within`, if it names any.
+        `sublayers` are the models taken apart, if that was done before. `told` gets findings that are not final yet.
+        `mark` is the fingerprint of the dense weights; without it, they are hashed if it is needed. Raises `BadInput`
+        for steps that are not there."""
         self._lockstep, self._steps, self._work = lockstep, steps, work
-        self._level, self._take_apart, self._told, self._mark = level, sublayers, told, mark
+        self._level, self._within, self._take_apart, self._told = level, within, sublayers, told
+        self._mark = mark
         self._context = lockstep.shared_context(steps[-1])
         lockstep.shared_context(steps[0])
         self._record = lockstep.path[steps[-1] - 1]
@@ -177,9 +184,31 @@ class Explainer:
     def _swaps(self) -> Swaps:
         sublayers, context, count = self._sublayers, self._context, len(self._steps)
         vocabulary, temperature = self._lockstep.vocabulary, self._lockstep.settings.analysis_t
-        estimate = estimate_heals(sublayers, context, count, vocabulary=vocabulary, temperature=temperature)
-        self.notes += filter(None, [estimate.note])
-        swaps = measure_swaps(
-            sublayers, context, count, vocabulary=vocabulary, temperature=temperature, work=self._work
+        pieces: list[Piece] = []
+        if self._level != "sublayer":
+            pieces, notes = pieces_of(sublayers, self._level, self._within or sublayers.parts)
+            self.notes += notes
+
+        def estimate(reference: Tensor) -> Mapping[Part, float]:
+            found = estimate_heals(
+                sublayers, context, count, reference=reference, vocabulary=vocabulary, temperature=temperature
+            )
+            self.notes += filter(None, [found.note])
+            return found.heals
+
+        work = self._work.apart()
+        found = swaps_as_found(
+            sublayers,
+            context,
+            count,
+            pieces=pieces,
+            estimate=estimate,
+            vocabulary=vocabulary,
+            temperature=temperature,
+            work=work,
         )
-        return with_estimates(swaps, estimate)
+        for swaps in found:
+            self.notes += [note for note in work.notes if note not in self.notes]
+            if len(swaps.damage) < len(pieces or sublayers.parts):
+                self._told(swaps)
+        return swaps

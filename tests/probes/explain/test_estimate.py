@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from probes.explain import estimate as module
-from probes.explain.estimate import Estimate, estimate_heals, rank_correlation, with_estimates
+from probes.explain.culprits import measure_swaps, rank_correlation, swaps_as_found
+from probes.explain.estimate import estimate_heals
 from probes.explain.sublayers import Sublayers, take_apart
-from probes.explain.swaps import measure_swaps
 from probes.schema.part import Part
 from probes.twin.twin import Twin
 from tests.support.explaining import _BLOCKS, _NORMS, CONTEXT, EXPLAINED, exchanged, kl, two
@@ -88,7 +88,8 @@ def test_it_is_the_slope_of_the_kl(architecture: str) -> None:
 def test_light_damage_is_estimated_as_it_is_healed() -> None:
     dense = tiny("llama")
     sublayers = take_apart(dense, damaged(dense, 0.02))
-    swaps = with_estimates(measure_swaps(sublayers, CONTEXT), estimate_heals(sublayers, CONTEXT))
+    estimate = estimate_heals(sublayers, CONTEXT)
+    *_, swaps = swaps_as_found(sublayers, CONTEXT, estimate=lambda _dense: estimate.heals)
     assert swaps.rank_correlation is not None
     assert swaps.rank_correlation > 0.9
     assert all(one.estimate is not None for one in swaps.heal)
@@ -135,8 +136,8 @@ def test_without_a_backward_pass_there_is_a_note(
     monkeypatch.setattr(module, "_heals", fails)
     found = estimate_heals(sublayers, CONTEXT)
     assert words in found.note
-    swaps = measure_swaps(sublayers, CONTEXT)
-    assert with_estimates(swaps, found) == swaps
+    *_, swaps = swaps_as_found(sublayers, CONTEXT, estimate=lambda _dense: found.heals)
+    assert swaps == measure_swaps(sublayers, CONTEXT)
 
 
 def test_the_correlation_of_ranks() -> None:
@@ -145,4 +146,3 @@ def test_the_correlation_of_ranks() -> None:
     assert rank_correlation([(1, 3), (1, 3), (2, 1), (0, 4)]) == pytest.approx(-1)
     assert rank_correlation([(1, 2), (1, 3)]) is None
     assert rank_correlation([]) is None
-    assert Estimate({}).note == ""
