@@ -26,15 +26,23 @@ _SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 @takes(RunSettings)
 @option("--at", type=int, metavar="STEP", section="Run", help="The step to explain. [default: the first split]")
 @option("--span", default="", metavar="A:B", section="Run", help="Explain steps A to B together.")
+@option(
+    "--inside",
+    default="",
+    metavar="SUBLAYER",
+    section="Run",
+    help="Also exchange the matrices and heads of a sublayer (attn 7), of the one that heals most (worst), or all.",
+)
 @records("nothing is recorded")
 @option("--json", is_flag=True, help="Print one JSON object instead of tables.")
-def explain_command(typed: Typed, at: int | None, span: str, record_to: str, json: bool) -> None:
+def explain_command(typed: Typed, at: int | None, span: str, inside: str, record_to: str, json: bool) -> None:
     """Show which layers changed a token, and what heals it."""
     settings, steps = run_settings(typed), _asked(at, span)
     if steps:
         typed.refuse(("steps",), "with --at or --span, which say how far to step", "Leave it out.")
     if settings.sampling.greedy:
         typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
+    _check_inside(inside)
     spec = pair_spec(typed)
     from probes.early import check_early
 
@@ -55,7 +63,7 @@ def explain_command(typed: Typed, at: int | None, span: str, record_to: str, jso
         header = pair.header(settings, prompt)
         with pair.lockstep(settings, prompt) as lockstep:
             steps = _reached(lockstep, steps)
-            found = explain(lockstep, steps, mark=pair.dense.info.fingerprint, work=bar.work)
+            found = explain(lockstep, steps, inside=inside, mark=pair.dense.info.fingerprint, work=bar.work)
             path = tuple(lockstep.path)
         for event in explained_run(header, path, steps, found.found.values(), found.notes):
             record(event)
@@ -82,6 +90,11 @@ def _asked(at: int | None, span: str) -> range | None:
     if int(read[2]) < int(read[1]):
         raise BadInput("Span", f"The span {span} has no steps.", "Write the earlier step first: 3:10.")
     return range(int(read[1]), int(read[2]) + 1)
+
+
+def _check_inside(inside: str) -> None:
+    if inside not in ("", "worst", "all") and re.fullmatch(r"(attn|mlp) [0-9]{1,9}", inside) is None:
+        raise BadInput("Inside", f"{inside!r} is no sublayer.", "Write for example 'attn 7', 'mlp 3', worst or all.")
 
 
 def _reached(lockstep: Lockstep, steps: range | None) -> range:

@@ -32,6 +32,7 @@ def explained_object(found: Explanation, path: Sequence[StepRecord], header: Run
     for kind, finding in found.found.items():
         if kind != "layers":
             made |= asdict(finding) if kind == "swaps" else {kind: asdict(finding)}
+    made |= {_LEVELS[level]: _pieces(swaps) for level, swaps in found.pieces.items()}
     return {
         **made,
         "models": {"dense": asdict(header.dense), "pruned": asdict(header.pruned)},
@@ -69,18 +70,37 @@ def print_explained(found: Explanation, path: Sequence[StepRecord], header: RunH
         print_split(found.split, found.noise_floor, console)
     if swaps is not None:
         _print_swaps(swaps, console)
+    for level, pieces in found.pieces.items():
+        _line(console, f"\nInside: {_LEVELS[level]}\n", "bold")
+        _print_exchanges(pieces, console)
     if found.noise_floor is not None:
         print_noise(found.noise_floor, console)
 
 
-def _print_swaps(swaps: Swaps, console: Console) -> None:
+_LEVELS = {"matrix": "matrices", "head": "heads"}
+
+
+def _pieces(swaps: Swaps) -> list[dict[str, Any]]:
+    """Every matrix or head by its name, the largest heal first, with what it damages in the dense model."""
+    damage = {(one.layer, one.sublayer, one.piece): one.kl_after for one in swaps.damage}
+    return [
+        {"name": one.piece, **asdict(one), "damage": damage[one.layer, one.sublayer, one.piece]} for one in swaps.heal
+    ]
+
+
+def _print_exchanges(swaps: Swaps, console: Console) -> None:
+    width = max([len(_name(one)) for one in swaps.heal], default=9)
     for title, swaps_of in (("heal", swaps.heal), ("damage", swaps.damage)):
         estimate = f" {'estimate':>9}" if any(one.estimate is not None for one in swaps_of) else ""
         change = "KL drop" if title == "heal" else "KL rise"
-        _line(console, f"  {title:<9} {change:>9} {'KL after':>9}{estimate}  top token", "bold")
+        _line(console, f"  {title:<{width}} {change:>9} {'KL after':>9}{estimate}  top token", "bold")
         for one in swaps_of:
-            _line(console, _swap(one, 1 if title == "heal" else -1))
+            _line(console, _swap(one, 1 if title == "heal" else -1, width))
         console.print()
+
+
+def _print_swaps(swaps: Swaps, console: Console) -> None:
+    _print_exchanges(swaps, console)
     rows = [("control", f"{swaps.control:g} (nothing exchanged)"), ("KL, all healed", f"{swaps.kl_all_healed:.4g}")]
     if swaps.additivity is not None:
         rows.append(("additivity", f"{swaps.additivity:.3g} (the sum of all heals / KL)"))
@@ -116,13 +136,13 @@ def _lens(token: LensToken) -> str:
     return f"{fit(printable(token.token), 12)} {token.p:6.1%}"
 
 
-def _swap(one: Swap, sign: int) -> str:
+def _swap(one: Swap, sign: int, width: int) -> str:
     estimate = "" if one.estimate is None else f" {padded(one.estimate, '9.3g')}"
     top = "the dense one" if one.top_token_returns else ""
-    return (
-        f"  {_name(one)} {padded(sign * one.kl_drop, '9.3g')} {padded(one.kl_after, '9.3g')}{estimate}  {top}".rstrip()
-    )
+    figures = f"{padded(sign * one.kl_drop, '9.3g')} {padded(one.kl_after, '9.3g')}{estimate}"
+    return f"  {_name(one):<{width}} {figures}  {top}".rstrip()
 
 
 def _name(row: LayerFigures | Swap) -> str:
-    return f"{row.sublayer:<4} {row.layer:<4}"
+    piece = f" {row.piece}" if isinstance(row, Swap) and row.piece else ""
+    return f"{row.sublayer:<4} {row.layer:<4}{piece}"

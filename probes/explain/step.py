@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from probes.explain.kept_noise import noise_floor
 from probes.explain.layers import Streams, measure_layers, read_streams
 from probes.explain.pieces import Piece, pieces_of
 from probes.explain.sublayers import Sublayers, take_apart
+from probes.schema.errors import BadInput, Failure
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding
 from probes.schema.noise_floor import MARGIN, NoiseFloor
@@ -38,6 +39,8 @@ class Explanation:
     """By kind. Those that are about one step are missing for a span of several."""
     notes: tuple[str, ...]
     """Sentences that a reader of the figures must know."""
+    pieces: Mapping[str, Swaps] = field(default_factory=dict)
+    """Exchanges one level down, if they were asked for: of "matrix" and "head"."""
 
     @property
     def layers(self) -> Layers | None:
@@ -65,17 +68,36 @@ def explain(
     steps: range,
     kinds: Collection[str] = KINDS_FOUND,
     *,
+    inside: str = "",
     mark: str = "",
     work: Work = UNWATCHED,
 ) -> Explanation:
     """Explains steps that the run has taken. `mark` is the fingerprint of the dense weights (see `Explainer`).
 
-    Raises `BadInput` for steps that are not there and for models whose sublayers can't be told apart, `Failure` for NaN
-    or infinity, `Cancelled`.
+    With `inside`, the matrices and heads of a sublayer are exchanged too: of "attn 7", of the one that heals most
+    ("worst"), or of "all". If a kind can't be found because the pruned model computes NaN, a note says so, and the
+    others are found. Raises `BadInput` for steps or sublayers that are not there and for models whose sublayers can't
+    be told apart, `Failure` if nothing can be found, `Cancelled`.
     """
     explainer = Explainer(lockstep, steps, mark=mark, work=work)
-    found = {kind: finding for kind in kinds if (finding := explainer.find(kind)) is not None}
-    return Explanation((steps[0], steps[-1]), found, tuple(explainer.notes))
+    found: dict[str, Finding] = {}
+    problem: Failure | None = None
+    for kind in kinds:
+        try:
+            finding = explainer.find(kind)
+        except Failure as error:
+            problem = error
+            explainer.notes.append(f"{kind.capitalize()}: {error.message}")
+            continue
+        if finding is not None:
+            found[kind] = finding
+    if problem is not None and not found:
+        raise problem
+    explanation = Explanation((steps[0], steps[-1]), found, tuple(explainer.notes))
+    if not inside or explanation.swaps is None:
+        return explanation
+    pieces, notes = explainer.pieces(inside, explanation.swaps)
+    return replace(explanation, pieces=pieces, notes=tuple(dict.fromkeys((*explainer.notes, *notes))))
 
 
 class Explainer:
@@ -131,6 +153,30 @@ class Explainer:
             case _:
                 raise ValueError(f"steps are not explained by {kind!r}")
 
+    def pieces(self, inside: str, swaps: Swaps) -> tuple[dict[str, Swaps], list[str]]:
+        """Exchanges of the matrices and the heads inside a sublayer, by level, and notes. See `explain`."""
+        parts = self._sublayers.parts
+        if inside == "all":
+            within = parts
+        elif inside == "worst":
+            within = (Part(swaps.heal[0].sublayer, swaps.heal[0].layer),)
+        else:
+            within = tuple(part for part in parts if str(part) == inside)
+        if not within:
+            last = parts[-1].layer
+            raise BadInput("No such sublayer", f"There is no {inside!r}.", f"Name one of attn 0 to mlp {last}.")
+        found: dict[str, Swaps] = {}
+        notes: list[str] = []
+        levels: tuple[SwapLevel, ...] = ("matrix", "head")
+        for level in levels:
+            if level == "head" and all(part.kind != "attn" for part in within):
+                continue
+            try:
+                found[level] = self._exchanged(level, within)
+            except BadInput as problem:
+                notes.append(problem.message)
+        return found, notes
+
     @cached_property
     def _sublayers(self) -> Sublayers:
         sublayers = self._take_apart() if self._take_apart else take_apart(self._dense.model, self._pruned.model)
@@ -182,11 +228,14 @@ class Explainer:
         )
 
     def _swaps(self) -> Swaps:
+        return self._exchanged(self._level, self._within)
+
+    def _exchanged(self, level: SwapLevel, within: Collection[Part]) -> Swaps:
         sublayers, context, count = self._sublayers, self._context, len(self._steps)
         vocabulary, temperature = self._lockstep.vocabulary, self._lockstep.settings.analysis_t
         pieces: list[Piece] = []
-        if self._level != "sublayer":
-            pieces, notes = pieces_of(sublayers, self._level, self._within or sublayers.parts)
+        if level != "sublayer":
+            pieces, notes = pieces_of(sublayers, level, within or sublayers.parts)
             self.notes += notes
 
         def estimate(reference: Tensor) -> Mapping[Part, float]:

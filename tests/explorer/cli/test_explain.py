@@ -75,6 +75,25 @@ def test_the_object_names_the_one_sublayer_that_was_pruned(models: Path) -> None
     assert {row["cause"] for row in found["noise_floor"]["rows"]} >= {"bfloat16", "batch of 2", "eager attention"}
 
 
+def test_inside_a_sublayer_are_matrices_and_heads(models: Path) -> None:
+    found = as_json(models / "dense", "--prune", "heads:0.4", "--at", 3, "--inside", "attn 1")
+    assert sorted(one["name"] for one in found["matrices"]) == ["k_proj", "o_proj", "q_proj", "v_proj"]
+    assert [one["name"] for one in sorted(found["heads"], key=lambda one: one["name"])] == [
+        *("group 0", "group 1", "head 0", "head 1", "head 2", "head 3")
+    ]
+    for one in (*found["matrices"], *found["heads"]):
+        assert (one["layer"], one["sublayer"], one["piece"]) == (1, "attn", one["name"])
+        assert one["damage"] >= 0
+    assert "heads" not in as_json(models / "dense", *CULPRIT, "--at", 3, "--inside", "worst")  # an MLP
+    shown = run(models / "dense", *CULPRIT, "--at", 3, "--inside", "worst")
+    assert "Inside: matrices" in shown.stdout
+    assert "mlp  1    down_proj" in shown.stdout
+    for inside, words in (("attn", "no sublayer"), ("attn 7", "There is no 'attn 7'")):
+        refused = run(models / "dense", *CULPRIT, "--at", 3, "--inside", inside)
+        assert refused.exit_code == 2
+        assert words in refused.stderr
+
+
 def test_a_span_has_means_and_no_layers(models: Path) -> None:
     steps = [as_json(models / "dense", *CULPRIT, "--at", step)["kl"] for step in (2, 3, 4)]
     found = as_json(models / "dense", *CULPRIT, "--span", "2:4")
