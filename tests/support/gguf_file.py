@@ -1,14 +1,22 @@
-"""Writes a tiny Llama and its tokenizer as the GGUF file that llama.cpp would make of them."""
+"""Writes a tiny Llama and its tokenizer as the GGUF file that llama.cpp would make of them, and converts such a file
+without a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
+import torch
 from gguf import GGUFWriter, TokenType
 from transformers import PreTrainedModel
+from transformers import modeling_gguf_pytorch_utils as mapping
 
+from probes.models.gguf_convert import convert
+from probes.system import subprocesses
+from probes.system.progress import Work
 from tests.support.tiny import CHAT_TEMPLATE, byte_tokenizer
 
 _IN_BLOCK = {
@@ -62,6 +70,23 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def convert_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converts in this process from now on: a process of its own takes seconds to import transformers."""
+
+    def run(command: Sequence[str], work: Work, task: str, **_: Any) -> subprocesses.Ended:
+        source, folder, dtype = command[-3:]
+        work.report(task)
+        with monkeypatch.context() as own:
+            own.setattr(mapping, "get_gguf_hf_weights_map", mapping.get_gguf_hf_weights_map)  # put back afterwards
+            try:
+                convert(Path(source), Path(folder), getattr(torch, dtype))
+            except SystemExit as end:
+                return subprocesses.Ended(1, str(end.code))
+        return subprocesses.Ended(0, "")
+
+    monkeypatch.setattr(subprocesses, "run", run)
 
 
 def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from probes.schema.header import ModelInfo
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.summary import summarise
-from tests.support.gguf_file import write_gguf
+from tests.support.gguf_file import convert_here, write_gguf
 from tests.support.tiny import byte_tokenizer, metaspace_tokenizer, save, tiny
 
 TOKENIZER = byte_tokenizer()
@@ -172,6 +172,7 @@ def test_a_folder_is_compared_with_its_own_gguf_file_that_names_its_padding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+    convert_here(monkeypatch)
     model = tiny("llama", vocab_size=SIZE + 5)
     folder = save(tmp_path / "folder", model, TOKENIZER)
     file = write_gguf(tmp_path / "small.gguf", model)
@@ -186,6 +187,7 @@ def test_a_folder_is_compared_with_its_own_gguf_file_that_names_its_padding(
 
 def test_rounded_weights_of_a_gguf_file_show_as_what_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+    convert_here(monkeypatch)
     model = tiny("llama", vocab_size=SIZE + 5)
     folder = save(tmp_path / "folder", model, TOKENIZER)
     rounded = tiny("llama", vocab_size=SIZE + 5)

@@ -17,16 +17,20 @@ from probes.schema.events import WorkProgressed
 from probes.schema.settings import RunSettings
 from probes.system import subprocesses as child
 from probes.system.progress import Work
-from tests.support.gguf_file import write_gguf
+from tests.support.gguf_file import convert_here, write_gguf
 from tests.support.tiny import byte_tokenizer, tiny
 
 MODEL = tiny("llama", vocab_size=len(byte_tokenizer()))
 PROMPT = torch.arange(5, 30)[None]
 
 
+IN_A_PROCESS = child.run
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+    convert_here(monkeypatch)
 
 
 @pytest.fixture
@@ -35,19 +39,21 @@ def gguf(tmp_path) -> Path:
 
 
 @pytest.fixture
-def conversions(monkeypatch) -> list[Any]:
-    """One entry for each conversion that really ran."""
+def conversions(request, monkeypatch) -> list[Any]:
+    """One entry for each conversion that really ran. The first is run by the fixture's parameter, if it has one."""
     ran = []
-    real = child.run
+    here = child.run
+    first = getattr(request, "param", here)
 
     def counted(*args, **kwargs):
         ran.append(args)
-        return real(*args, **kwargs)
+        return (here if ran[1:] else first)(*args, **kwargs)
 
     monkeypatch.setattr(child, "run", counted)
     return ran
 
 
+@pytest.mark.parametrize("conversions", [IN_A_PROCESS], indirect=True)
 def test_a_gguf_file_gives_its_model_and_tokenizer_and_is_converted_once(gguf, conversions, tmp_path, capfd):
     loaded = load(str(gguf))
     assert torch.equal(loaded.model(PROMPT).logits, MODEL(PROMPT).logits)
@@ -83,7 +89,8 @@ def test_a_copy_that_was_damaged_is_made_anew(gguf, conversions):
     assert len(conversions) == 2
 
 
-def test_a_conversion_can_be_cancelled_and_leaves_nothing(gguf, tmp_path):
+def test_a_conversion_can_be_cancelled_and_leaves_nothing(gguf, tmp_path, monkeypatch):
+    monkeypatch.setattr(child, "run", IN_A_PROCESS)
     told = []
     with pytest.raises(Cancelled):
         load(str(gguf), work=Work(told.append, lambda: len(told) > 3))
