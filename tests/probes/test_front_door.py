@@ -19,7 +19,6 @@ def test_nothing_heavy_is_imported_before_a_name_needs_it() -> None:
         "spec = probes.PairSpec(prune=probes.parse_setting('wanda:0.5'))\n"
         "probes.RunSettings('Hello', follow=probes.Follow.FREE), probes.read_recording\n"
         "assert not {'torch', 'transformers'} & sys.modules.keys()\n"
-        "assert callable(probes.load_pair) and 'torch' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from transformers import PreTrainedTokenizerBase
 
+from explorer.cli.main import phier
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.prune_setting import parse
@@ -178,11 +178,8 @@ def test_different_vocabularies_are_refused_by_name(dense: Path, tmp_path: Path)
         load_pair(PairSpec(dense=str(dense), pruned=str(other)))
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from explorer.cli.main import phier; phier()"
-    return subprocess.run(
-        [sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, timeout=300, check=False
-    )
+def run(*arguments: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(phier, ["run", *arguments])
 
 
 def test_phier_run_prints_a_step_a_line_then_the_summary(dense: Path, pruned: Path, tmp_path: Path) -> None:
@@ -191,7 +188,7 @@ def test_phier_run_prints_a_step_a_line_then_the_summary(dense: Path, pruned: Pa
         "--dense", str(dense), "--pruned", str(pruned), "--prompt", "the king", "--follow", "free", "--steps", "5",
         "--temperature", "1", "--seed", "3", "--json", "--record", str(recording),
     )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
+    assert answer.exit_code == 0, answer.stderr
     *steps, last = [json.loads(line) for line in answer.stdout.splitlines()]
     assert [step["step"] for step in steps] == [1, 2, 3, 4, 5]
     assert last["summary"]["steps"] == 5
@@ -199,13 +196,13 @@ def test_phier_run_prints_a_step_a_line_then_the_summary(dense: Path, pruned: Pa
     assert last["settings"]["sampling"]["seed"] == 3
     assert recording.read_text().count("\n") >= 6
     again = run("--dense", str(dense), "--pruned", str(pruned), "--record", str(recording))
-    assert again.returncode == 2
+    assert again.exit_code == 2
     assert "never overwritten" in again.stderr
 
 
 def test_phier_run_stops_where_it_was_told_to(dense: Path, pruned: Path) -> None:
     answer = run("--dense", str(dense), "--pruned", str(pruned), "--prompt", "the king", "--until", "kl>0")
-    assert answer.returncode == 0, answer.stderr
+    assert answer.exit_code == 0, answer.stderr
     assert "at step 1 is above 0." in answer.stdout
     assert "survival" in answer.stdout
 

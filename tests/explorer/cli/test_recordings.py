@@ -99,7 +99,9 @@ def test_the_earlier_names_still_work(two: tuple[Path, Path], tmp_path: Path) ->
     assert "sessions" not in phier("--help", folder=tmp_path).stdout
     drawn = []
     for option in ("--own", "--total"):
-        done = phier("export", two[0], "--to", "svg", option, "--out", tmp_path / "x", folder=tmp_path)
+        done = phier(
+            "export", two[0], "--to", "svg", "--figures", "sums", option, "--out", tmp_path / "x", folder=tmp_path
+        )
         assert done.returncode == 0, done.stderr
         drawn.append({path.name: path.read_bytes() for path in tmp_path.rglob("*.svg")})
     assert drawn[0]

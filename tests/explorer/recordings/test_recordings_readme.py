@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -42,13 +43,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=lambda code: re.findall(r"import (\w+)", code)[-1])
-def test_the_lines_that_read_a_recording_run_as_they_stand(folder: Path, code: str) -> None:
-    for library in re.findall(r"^import (pandas|polars)", code, re.MULTILINE):
+IN_TURN = """
+import json, sys
+sys.modules["torch"] = None
+for code in json.loads(sys.argv[1]):
+    exec(code, {"__name__": "__main__"})
+"""
+
+
+def run_in_turn(examples: list[str], folder: Path) -> None:
+    """Each example as a script of its own, in one program without torch. Fails with the first traceback."""
+    for library in {name for code in examples for name in re.findall(r"^import (pandas|polars)", code, re.MULTILINE)}:
         if find_spec(library) is None:
             missing(f"{library} is not installed; `make test` installs it")
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.modules['torch'] = None\n" + code],
+        [sys.executable, "-c", IN_TURN, json.dumps(examples)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -58,15 +67,16 @@ def test_the_lines_that_read_a_recording_run_as_they_stand(folder: Path, code: s
     assert done.returncode == 0, done.stderr
 
 
+def test_the_lines_that_read_a_recording_run_as_they_stand(folder: Path) -> None:
+    assert len(PYTHON) >= 5
+    run_in_turn(PYTHON, folder)
+
+
 READ_AS_NUMBERS = "assert 'same' not in dir() or same['shared.p.kl'].dtype.is_float()"
 
 
 @pytest.mark.parametrize("split", [None, 130], ids=["no split", "late split"])
-@pytest.mark.parametrize("code", PYTHON, ids=lambda code: re.findall(r"import (\w+)", code)[-1])
-def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, code: str, split: int | None) -> None:
-    for library in re.findall(r"^import (pandas|polars)", code, re.MULTILINE):
-        if find_spec(library) is None:
-            missing(f"{library} is not installed; `make test` installs it")
+def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, split: int | None) -> None:
     steps = recorded_events(60 if split is None else 150, follow=Follow.DENSE)
     diverged = records(recorded_events(40))[-1]
     assert not diverged.same_context
@@ -81,15 +91,7 @@ def test_they_run_on_recordings_that_diverge_late_or_never(tmp_path: Path, code:
     assert read(path).notes == []
     for to in ("csv", "parquet"):
         export_recordings([path], to, f"{tmp_path}/tables/")
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{'' if split is None else READ_AS_NUMBERS}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": str(SESSIONS.parent), "PATH": ""},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in_turn([f"{code}\n{'' if split is None else READ_AS_NUMBERS}" for code in PYTHON], tmp_path)
 
 
 def test_every_recording_is_named_with_the_command_that_makes_it() -> None:

@@ -23,30 +23,30 @@ def draw(sampling: Sampling, count: int, logits: torch.Tensor = LOGITS) -> np.nd
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_marginals_are_the_distribution(temperature: float) -> None:
-    draws = draw(Sampling(temperature=temperature, seed=11), 20_000)
+    draws = draw(Sampling(temperature=temperature, seed=11), 6_000)
     expected = (LOGITS / temperature).double().softmax(0).numpy() * len(draws)
     assert chisquare(np.bincount(draws, minlength=6), expected).pvalue > 1e-3
 
 
 def test_a_wrong_distribution_would_be_noticed() -> None:
-    draws = draw(Sampling(temperature=1.0, seed=11), 20_000)
+    draws = draw(Sampling(temperature=1.0, seed=11), 6_000)
     wrong = (LOGITS / 1.1).double().softmax(0).numpy() * len(draws)
     assert chisquare(np.bincount(draws, minlength=6), wrong).pvalue < 1e-3
 
 
 def test_top_k_and_top_p_cut_the_tail_and_keep_the_proportions() -> None:
-    draws = draw(Sampling(temperature=1.0, top_k=3, seed=1), 9_000)
+    draws = draw(Sampling(temperature=1.0, top_k=3, seed=1), 4_000)
     kept = LOGITS[:3].double().softmax(0).numpy() * len(draws)
     assert set(draws) == {0, 1, 2}
     assert chisquare(np.bincount(draws, minlength=3), kept).pvalue > 1e-3
-    assert set(draw(Sampling(temperature=1.0, top_p=0.6, seed=1), 500)) == {0, 1}
+    assert set(draw(Sampling(temperature=1.0, top_p=0.6, seed=1), 300)) == {0, 1}
 
 
 def test_two_models_agree_at_least_as_often_as_gumbel_coupling_promises() -> None:
     """P(agree) = Σ_i 1 / Σ_j max(p_j/p_i, q_j/q_i), and it is well above that of independent draws."""
     other = LOGITS + torch.tensor([0.0, 0.8, -0.5, 0.4, 0.0, 1.0])
-    a = draw(Sampling(temperature=1.0, seed=3), 20_000)
-    b = draw(Sampling(temperature=1.0, seed=3), 20_000, other)
+    a = draw(Sampling(temperature=1.0, seed=3), 6_000)
+    b = draw(Sampling(temperature=1.0, seed=3), 6_000, other)
     p, q = LOGITS.double().softmax(0).numpy(), other.double().softmax(0).numpy()
     promised = sum(1 / np.maximum(p / p[i], q / q[i]).sum() for i in range(6))
     assert (a == b).mean() == pytest.approx(promised, abs=4 * np.sqrt(promised * (1 - promised) / len(a)))
