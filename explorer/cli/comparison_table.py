@@ -16,6 +16,8 @@ from explorer.words.token_text import flowing, quoted
 from probes.schema.flat_step import to_jsonable
 
 STYLES = ("bold blue", "bold dark_orange", "bold", "bold cyan", "bold magenta")
+_MOST_EXPLAINED = 40
+"""Rows of findings that are printed."""
 _AROUND = 6
 """Tokens that are shown before and after the place where texts diverge."""
 
@@ -30,6 +32,8 @@ def compared_view(compared: RunComparison) -> Group:
     parts: list[Styled | Table] = [Styled(f"! {flowing(warning)}", "bold reverse") for warning in compared.warnings]
     parts.append(_table(compared))
     parts += [_divergence(compared, text) for text in compared.texts]
+    if compared.explained:
+        parts.append(_explained(compared))
     parts += [Styled(flowing(note), "dim") for note in compared.notes]
     return Group(*parts)
 
@@ -64,6 +68,10 @@ def compared_object(compared: RunComparison) -> dict[str, object]:
                 for row in compared.rows
             ],
             "texts": [{"side": text.side, "diverges_at": text.diverges_at} for text in compared.texts],
+            "explained": [
+                {"step": one.step, "through": one.through, "what": one.what, "values": list(one.values)}
+                for one in compared.explained
+            ],
             "warnings": list(compared.warnings),
             "notes": list(compared.notes),
         }
@@ -88,6 +96,19 @@ def _table(compared: RunComparison) -> Table:
         figure = row.figure
         name = f"{figure.label} *" if compared.marked(row) else figure.label
         table.add_row(Styled(f"{name} [{figure.unit}]" if figure.unit else name), *map(Styled, cells))
+    return table
+
+
+def _explained(compared: RunComparison) -> Table:
+    """What explains the steps that were explained in all recordings."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("explained", style="dim")
+    for place, entry in enumerate(compared.entries):
+        table.add_column(Styled(flowing(entry.label), STYLES[place % len(STYLES)]), overflow="fold")
+    for one in compared.explained[:_MOST_EXPLAINED]:
+        table.add_row(Styled(f"{one.where}, {one.what}"), *(Styled(flowing(value)) for value in one.values))
+    if (more := len(compared.explained) - _MOST_EXPLAINED) > 0:
+        table.add_row(Styled(f"and {more} more: --json has all"))
     return table
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from explorer.recordings.compared_findings import ComparedFinding, compare_findings
 from explorer.sources.chosen import Chosen, read_recording
 from explorer.words import numbers
 from explorer.words.summary_figures import Over, SummaryFigure, summary_figures
@@ -88,6 +89,8 @@ class RunComparison:
     """Sentences on why the figures are not comparable."""
     notes: tuple[str, ...]
     """Sentences on acceptable differences: contexts, samplers, lengths, the state of the files."""
+    explained: tuple[ComparedFinding, ...] = ()
+    """What explains the same steps in all of them, if it was recorded."""
 
     @property
     def span(self) -> str:
@@ -141,6 +144,7 @@ def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequ
         texts=(_text("dense", entries), _text("pruned", entries)),
         warnings=tuple(_warnings(known)),
         notes=(*notes, *_differing(known), *_lengths(entries, common, len(shared), len(both))),
+        explained=compare_findings(runs),
     )
 
 

@@ -14,8 +14,8 @@ from explorer.sources.subjects import Place, Subject, place_of, subjects
 from probes.schema.branches import Branches
 from probes.schema.errors import BadInput, Cancelled, PhierError
 from probes.schema.events import Event, Explained
-from probes.schema.findings import Finding, Kind
-from probes.schema.requests import Explain
+from probes.schema.findings import Finding
+from probes.schema.requests import Explain, SwapLevel
 from probes.system.progress import Work
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class ShownRun:
     pair: Pair
     lockstep: Lockstep
     branches: Branches
+    fingerprint: str
+    """Of the dense weights; "" if it is not known."""
 
 
 class Explaining:
@@ -87,44 +89,55 @@ class Explaining:
         with self._models.turn(), self._lock:
             run, age = self._shown(), self._age
             asked = subjects(request, run.number, run.branches)
-            made = [(one, attempt(partial(self._explainer, one, run, age, work))) for one in asked]
-        for number, (subject, explainer) in enumerate(made):
-            if explainer is None:
-                continue
-            if len(asked) > 1:
-                work.report(f"Explaining steps {request.step} to {request.through}", number, len(asked), "steps")
-            for kind in subject.kinds:
+            missing = [(one, self._missing(one)) for one in asked]
+            made = [
+                (one, kinds, explainer)
+                for one, kinds in missing
+                if kinds and (explainer := attempt(partial(self._explainer, one, request.level, run, age, work)))
+            ]
+        for number, (subject, kinds, explainer) in enumerate(made):
+            if len(made) > 1:
+                work.report(f"Explaining steps {request.step} to {request.through}", number, len(made), "steps")
+            for kind in kinds:
                 with self._models.turn():
-                    attempt(partial(self._answer, subject, explainer, kind, age))
+                    self._check(age)
+                    attempt(partial(self._find, subject, explainer, kind, age))
 
-    def _explainer(self, subject: Subject, run: ShownRun, age: int, work: Work) -> Explainer:
-        from probes.explain.step import Explainer
+    def _missing(self, subject: Subject) -> list[str]:
+        """The kinds that are not found yet. Those that are, are sent again."""
+        known = {kind: self._known.get(subject.place(kind)) for kind in subject.kinds}
+        for event in known.values():
+            if event is not None:
+                self._tell(replace(event, request=subject.request.id))
+        return [kind for kind, event in known.items() if event is None]
+
+    def _giving_turns(self, work: Work, age: int) -> Work:
+        """The same work, which lets other threads use the models whenever it is checked."""
 
         def in_between() -> bool:
-            """Lets other threads use the models, between two passes."""
             self._models.pass_on(everybody=True)
             self._check(age)
             return work.cancelled is not None and work.cancelled()
 
+        return replace(work, cancelled=in_between)
+
+    def _explainer(self, subject: Subject, level: SwapLevel, run: ShownRun, age: int, work: Work) -> Explainer:
+        from probes.explain.step import Explainer
+
         explainer = Explainer(
             run.lockstep,
             subject.steps,
-            level=subject.request.level,
+            level=level,
             sublayers=lambda: self._taken_apart(run.lockstep),
             told=lambda found: self._found(subject, found, age, explainer.notes, final=False),
-            mark=run.pair.dense.info.fingerprint,
-            work=replace(work, cancelled=in_between),
+            mark=run.fingerprint,
+            work=self._giving_turns(work, age),
         )
         return explainer
 
-    def _answer(self, subject: Subject, explainer: Explainer, kind: Kind, age: int) -> None:
+    def _find(self, subject: Subject, explainer: Explainer, kind: str, age: int) -> None:
         from probes.explain.step import KINDS_FOUND
 
-        self._check(age)
-        known = self._known.get(subject.place(kind))
-        if known is not None:
-            self._tell(replace(known, request=subject.request.id))
-            return
         if kind not in KINDS_FOUND:
             raise BadInput("Nothing to explain", f"Steps can't be explained by {kind} here.", "Ask for another kind.")
         found = explainer.find(kind)

@@ -3,9 +3,9 @@
 While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. A step that
 is measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
 
-Long work (`Rank`, `Explain`) has a thread of its own, so that steps can run beside it. The models belong to one thread
-at a time: both take turns, a step, a text or a pass at a time, and nothing that one changes on a model (a hook, a
-weight) outlives its turn unless the other may see it.
+Long work (`Rank`, `Explain`) has a thread of its own, so that steps can run beside it. The models belong
+to one thread at a time: both take turns, a step, a text or a pass at a time, and nothing that one changes on a model (a
+hook, a weight) outlives its turn unless the other may see it.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ class LiveSource:
         self._head = Playhead()
         self._pair: Pair | None = None
         self._lockstep: Lockstep | None = None
+        self._fingerprint = ""
         self._prompt: Prompt | None = None
         """The prompt of this run; another prune setting is measured on the same tokens."""
         self._ahead: deque[tuple[StepRecord, float]] = deque()
@@ -250,6 +251,7 @@ class LiveSource:
             if settings == self._settings and self._prompt is not None and self._prompt.ids != prompt.ids:
                 self._measured = MeasuredPaths()  # its paths were read on another day's prompt
             self._lockstep, self._settings, self._prompt = lockstep, settings, prompt
+            self._fingerprint = header.dense.fingerprint
             self._ahead.clear()
             self._forced = {}
             self._pace, self._on_cpu = SlowdownWatch(), header.dense.device == "cpu"
@@ -386,7 +388,7 @@ class LiveSource:
         return self._lockstep
 
     def _shown(self) -> ShownRun:
-        return ShownRun(self._head.run, self._loaded(), self._stepping(), self._head.branches)
+        return ShownRun(self._head.run, self._loaded(), self._stepping(), self._head.branches, self._fingerprint)
 
     # The thread for long work ---------------------------------------------------------------------------------
 

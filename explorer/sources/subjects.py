@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from probes.schema.branches import Branches
 from probes.schema.errors import BadInput
 from probes.schema.events import Explained
-from probes.schema.findings import OF_A_RUN, OF_A_SPAN, Finding, Kind, kind_of
-from probes.schema.requests import Explain
+from probes.schema.findings import OF_A_RUN, OF_A_SPAN, Finding, kind_of
+from probes.schema.requests import Explain, FindRepair
 
 Place = tuple[int, int, int | None, str, str]
 """Branch, step, last step, kind and level of a finding."""
@@ -19,12 +19,12 @@ Place = tuple[int, int, int | None, str, str]
 class Subject:
     """Steps that are explained alone or together."""
 
-    request: Explain
+    request: Explain | FindRepair
     run: int
     branch: int
     """The one that owns the first step."""
     steps: range
-    kinds: Sequence[Kind]
+    kinds: Sequence[str]
     """Those that can be about the steps."""
 
     def place(self, kind: str) -> Place:
@@ -45,12 +45,16 @@ def place_of(event: Explained) -> Place:
     return event.branch, event.step, event.through, kind_of(event.found), event.level
 
 
-def subjects(request: Explain, run: int, branches: Branches) -> list[Subject]:
+def subjects(request: Explain | FindRepair, run: int, branches: Branches) -> list[Subject]:
     """The steps of the current branch that are asked for: all together, or each alone and the nearest first.
 
-    Raises `BadInput` if one is not there, or if no kind that is asked for can be about them.
+    What is about the whole run is found at its newest step. Raises `BadInput` if a step is not there, or if no kind
+    that is asked for can be about them.
     """
     there = len(branches.path())
+    asked: Sequence[str] = request.kinds if isinstance(request, Explain) else ("repair",)
+    if request.step == 0 and there and asked and OF_A_RUN.issuperset(asked):
+        return [Subject(request, run, 0, range(there, there + 1), asked)]
     through = request.step if request.through is None else request.through
     missing = next((step for step in (request.step, through) if not 1 <= step <= there), None)
     if missing is not None:
@@ -58,11 +62,11 @@ def subjects(request: Explain, run: int, branches: Branches) -> list[Subject]:
         raise BadInput("No such step", f"Step {missing} is not there: the run has {steps}.", "Choose one of them.")
     if through < request.step:
         raise BadInput("Span", f"Steps {request.step} to {through} are no span.", "Mark the earlier step first.")
-    span, near = range(request.step, through + 1), request.near
+    span, near = range(request.step, through + 1), request.near if isinstance(request, Explain) else None
     alone = near is not None or len(span) == 1
-    kinds = [kind for kind in request.kinds if alone or kind in OF_A_SPAN | OF_A_RUN]
+    kinds = [kind for kind in asked if alone or kind in OF_A_SPAN | OF_A_RUN]
     if not kinds:
-        what = " or ".join(request.kinds) or "nothing"
+        what = " or ".join(asked) or "nothing"
         raise BadInput("Nothing to explain", f"Steps can't be explained by {what} together.", "Explain one step.")
     each = [span] if near is None else [range(n, n + 1) for n in sorted(span, key=lambda step: abs(step - near))]
     return [Subject(request, run, branches.owner(steps[0]), steps, kinds) for steps in each]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from probes.recording.lines import Line
@@ -16,6 +17,7 @@ from probes.schema.events import (
     RunStarted,
     StepMeasured,
 )
+from probes.schema.findings import kind_of
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.record import StepRecord, Sums
 from probes.schema.recorded_table import RecordedTable
@@ -70,6 +72,17 @@ class RecordedRun:
     def path(self) -> list[StepRecord]:
         """The steps of the branch that was shown last."""
         return self.branches.path()
+
+    def explained_path(self) -> list[Explained]:
+        """What explains the run or a step of the path that was shown last; of each finding, the latest."""
+        branches, there = self.branches, len(self.path)
+        return latest_findings(
+            event
+            for event in self.explanations
+            if event.branch in branches
+            and event.step <= there
+            and (not event.step or branches.owner(event.step) == branches.owner(event.step, event.branch))
+        )
 
     def add(self, line: Line) -> str:
         """Takes a line of this run. Returns the reason if the line does not fit, else ""."""
@@ -141,6 +154,16 @@ class RecordedRun:
             self.missing.append(record.step)
         self.lost -= gap
         return True
+
+
+def latest_findings(events: Iterable[Explained]) -> list[Explained]:
+    """Of findings of one kind about the same steps, the latest; tables of older recordings all."""
+    found: dict[object, Explained] = {}
+    for event in events:
+        table = isinstance(event.found, RecordedTable)
+        place = (event.branch, event.step, event.through, kind_of(event.found), event.level)
+        found[len(found) if table else place] = event
+    return list(found.values())
 
 
 def empty_step(path: list[StepRecord]) -> StepRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from explorer.recordings.export.panels import Material, Panel, Scatter, Subject
+from explorer.recordings.export.panels import HeatMap, Material, Panel, Scatter, Subject
 from explorer.words.token_text import flowing
 from probes.schema.header import RunHeader
 from probes.schema.settings import Follow
@@ -18,10 +18,10 @@ _CONTEXT = {
 }
 
 
-def about(name: str, of: Material, panels: Sequence[Panel | Scatter]) -> str:
+def about(name: str, of: Material, panels: Sequence[Panel | Scatter | HeatMap]) -> str:
     """The end of a caption: the models and how they were run, the text the figures are of, and the marks."""
     parts = [_who(of.subjects), *of.warnings]
-    if of.free and name not in ("drift", "sums"):
+    if of.free and name not in ("drift", "sums", "layers"):
         parts.append(
             "Each model on its own text." if of.own else "Both models on the dense model's text (shared figures)."
         )
@@ -65,7 +65,7 @@ def _dense(headers: Sequence[RunHeader]) -> list[str]:
     return found
 
 
-def _marks(panels: Sequence[Panel | Scatter]) -> str:
+def _marks(panels: Sequence[Panel | Scatter | HeatMap]) -> str:
     """Explains the marks, if there are any."""
     over = [panel for panel in panels if isinstance(panel, Panel)]
     values = [one for panel in over for curve in panel.curves for one in curve.values if one is not None]

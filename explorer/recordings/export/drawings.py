@@ -10,21 +10,30 @@ from collections.abc import Callable, Sequence
 
 from explorer.recordings.comparison import labels_of
 from explorer.recordings.export.captions import about
-from explorer.recordings.export.panels import Curve, Material, Panel, PrintFigure, Scatter, Subject
+from explorer.recordings.export.panels import Curve, HeatMap, Material, Panel, PrintFigure, Scatter, Subject
 from explorer.recordings.export.series import series
 from explorer.recordings.export.several import unlike
 from explorer.words.charts import CHARTS, charts
 from explorer.words.figures import Scope
 from explorer.words.token_text import flowing
-from probes.recording import Recording
+from probes.recording import RecordedRun, Recording
+from probes.schema.explanation import Layers
+from probes.schema.part import SUBLAYERS
 
 
 def material(recordings: Sequence[Recording], *, own: bool = False) -> Material:
     """The shown path of each recording's last run."""
     runs = [recording.run for recording in recordings]
     labels = labels_of([recording.path for recording in recordings], runs)
-    subjects = (Subject(flowing(label), run.header, run.path) for label, run in zip(labels, runs, strict=True))
+    subjects = (
+        Subject(flowing(label), run.header, run.path, layers_of(run)) for label, run in zip(labels, runs, strict=True)
+    )
     return Material(tuple(subjects), own, unlike(recordings))
+
+
+def layers_of(run: RecordedRun) -> dict[int, Layers]:
+    """By step of the shown path, its figures by layer, if they were recorded."""
+    return {event.step: event.found for event in run.explained_path() if isinstance(event.found, Layers)}
 
 
 def print_figure(name: str, of: Material) -> PrintFigure | str:
@@ -36,7 +45,7 @@ def print_figure(name: str, of: Material) -> PrintFigure | str:
     return PrintFigure(name, columns, tuple(panels), f"{caption} {about(name, of, panels)}", of.subjects)
 
 
-_Made = tuple[int, list[Panel | Scatter], str]
+_Made = tuple[int, list[Panel | Scatter | HeatMap], str]
 
 
 def curves(
@@ -84,8 +93,8 @@ def _probability(of: Material) -> _Made:
 
 
 def _estimates(of: Material) -> _Made:
-    over: list[Panel | Scatter] = []
-    against: list[Panel | Scatter] = []
+    over: list[Panel | Scatter | HeatMap] = []
+    against: list[Panel | Scatter | HeatMap] = []
     for chart in charts("p.kl", "p.gap", "h.gap"):
         measured = curves(of, chart.key, "measured")
         estimated = curves(of, chart.beside, "second-order estimate", variant=1)
@@ -113,7 +122,7 @@ def _scatter(axis: str, measured: Sequence[Curve], estimated: Sequence[Curve], u
 
 
 def _panels(of: Material) -> _Made:
-    panels: list[Panel | Scatter] = [
+    panels: list[Panel | Scatter | HeatMap] = [
         *(_panel(of, key) for key in ("h.cos", "z.cos_centred", "p.cos")),
         _panel(of, "z.rms", unit="logits"),
         Panel("Var Δz", curves(of, "z.rms_centred", square=True), "logits²"),
@@ -132,7 +141,7 @@ def _panels(of: Material) -> _Made:
 def _drift(of: Material) -> _Made | str:
     if not of.free:
         return "No figure of shared against own: both models read the same text throughout, so the two are one."
-    panels: list[Panel | Scatter] = []
+    panels: list[Panel | Scatter | HeatMap] = []
     for chart in charts("p.kl", "sum.kl"):
         shared = curves(of, chart.key, "shared", scope=Scope.SHARED)
         own = curves(of, chart.key, "own", variant=1, scope=Scope.OWN)
@@ -149,7 +158,7 @@ def _drift(of: Material) -> _Made | str:
 
 
 def _sums(of: Material) -> _Made:
-    panels: list[Panel | Scatter] = [_panel(of, "sum.kl"), _panel(of, "sum.survival", guide=0.01)]
+    panels: list[Panel | Scatter | HeatMap] = [_panel(of, "sum.kl"), _panel(of, "sum.survival", guide=0.01)]
     texts = "Both models read one text."
     if of.own and of.free:
         texts = (
@@ -166,6 +175,37 @@ def _sums(of: Material) -> _Made:
     )
 
 
+def _layers(of: Material) -> _Made | str:
+    drawn = [subject for subject in of.subjects if any(found.rows for found in subject.layers.values())]
+    if not drawn:
+        return "No figure of layers: no step was explained. Open the models on it, or use phier explain --record."
+    panels: list[Panel | Scatter | HeatMap] = []
+    for subject in drawn:
+        named = f"{subject.label}, " if len(of.subjects) > 1 else ""
+        for title, kind in (("same input", "same_input"), ("accumulated", "accumulated")):
+            panels.append(_heat_map(subject, f"{named}{title}", kind))
+    return (
+        1,
+        panels,
+        (
+            "KL(p‖q) of the residual stream after every sublayer, read through the final norm and the LM head, at the "
+            "steps that were explained. Same input: the pruned sublayer against the dense one on the dense model's "
+            "input and cache, which is what this sublayer does alone. Accumulated: the two models' streams, each from "
+            "its own run. White: exactly 0. Grey: not explained. Black: infinite or undefined."
+        ),
+    )
+
+
+def _heat_map(subject: Subject, title: str, kind: str) -> HeatMap:
+    rows = [(step, row) for step, found in subject.layers.items() for row in found.rows if row.sublayer in SUBLAYERS]
+    kl = {(step, row.layer, row.sublayer): getattr(row, kind).p.kl for step, row in rows}
+    places = sorted({(row.layer, SUBLAYERS.index(row.sublayer)) for _, row in rows})
+    names = [(layer, SUBLAYERS[place]) for layer, place in places]
+    steps = range(1, len(subject.records) + 1)
+    values = tuple(tuple(kl.get((step, *name)) for step in steps) for name in names)
+    return HeatMap(title, "nats", tuple(f"{sublayer} {layer}" for layer, sublayer in names), values, subject.split)
+
+
 _MAKERS: dict[str, Callable[[Material], _Made | str]] = {
     "cosines": _cosines,
     "probability": _probability,
@@ -173,6 +213,7 @@ _MAKERS: dict[str, Callable[[Material], _Made | str]] = {
     "panels": _panels,
     "drift": _drift,
     "sums": _sums,
+    "layers": _layers,
 }
 FIGURE_NAMES = tuple(_MAKERS)
 """The figures there are."""

@@ -22,7 +22,8 @@ from explorer.recordings.export.matplotlib_axes import (
     marked,
     pale,
 )
-from explorer.recordings.export.panels import Panel, PrintFigure
+from explorer.recordings.export.matplotlib_heat_map import draw_heat_map
+from explorer.recordings.export.panels import HeatMap, Panel, PrintFigure, Scatter
 from explorer.recordings.export.wrapping import in_font, lines_in_font
 from probes.recording import Recording
 from probes.schema.errors import BadInput
@@ -56,14 +57,16 @@ def draw(
 ) -> tuple[dict[str, bytes], list[str]]:
     """The figures by name as files of that format, with notes on why they are not comparable and which are missing.
 
-    All of `FIGURE_NAMES` unless some are named. Raises `BadInput` if a name is unknown, if none of the figures asked
-    for can be drawn, and if matplotlib is missing.
+    All of `FIGURE_NAMES` unless some are named; "layers" then only if a step was explained. Raises `BadInput` if a name
+    is unknown, if none of the figures asked for can be drawn, and if matplotlib is missing.
     """
     unknown = [name for name in names if name not in FIGURE_NAMES]
     if unknown:
         raise BadInput("Figures", f"There is no figure {unknown[0]!r}.", f"Choose among {', '.join(FIGURE_NAMES)}.")
     of = material(recordings, own=own)
-    drawings = [print_figure(name, of) for name in names or FIGURE_NAMES]
+    explained = any(subject.layers for subject in of.subjects)
+    unasked = [name for name in FIGURE_NAMES if explained or name != "layers"]
+    drawings = [print_figure(name, of) for name in names or unasked]
     notes = [*of.warnings, *(one for one in drawings if isinstance(one, str))]
     if own and not of.free:
         notes.append("Own and shared figures are the same here: both models read the same text throughout.")
@@ -108,11 +111,13 @@ def _figure(drawn: PrintFigure, caption: bool) -> Figure:
     for axis, panel in zip(axes, drawn.panels, strict=False):
         if isinstance(panel, Panel):
             draw_panel(axis, panel, drawn)
+        elif isinstance(panel, HeatMap):
+            draw_heat_map(axis, panel)
         else:
             draw_scatter(axis, panel)
     for axis in axes[len(drawn.panels) :]:
         axis.set_visible(False)
-    over = [place for place, panel in enumerate(drawn.panels) if isinstance(panel, Panel)]
+    over = [place for place, panel in enumerate(drawn.panels) if not isinstance(panel, Scatter)]
     for place in over:
         if place + drawn.columns not in over:
             axes[place].set_xlabel("decoding step")

@@ -87,7 +87,7 @@ def _recording(place: int, entry: PageRecording) -> str:
         f"<h1>{_names(header)}</h1>"
         f'<p class="facts">{html.escape(" · ".join(_facts(header, path)))}</p>{notes}'
         f"<details><summary>Prompt</summary><pre>{_marked(header.prompt_text)}</pre></details>"
-        f'<div class="texts">{sides}</div>{_sums(entry)}</article>'
+        f'<div class="texts">{sides}</div>{_sums(entry)}{entry.explained}</article>'
     )
 
 

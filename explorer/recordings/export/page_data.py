@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from explorer.recordings.comparison import labels_of
+from explorer.recordings.export.page_findings import explained_html
 from explorer.recordings.export.series import series
 from explorer.state.columns import Columns
 from explorer.words import numbers
@@ -37,6 +38,8 @@ class PageRecording:
     notes: tuple[str, ...]
     data: dict[str, object]
     """The data for the script."""
+    explained: str
+    """What explains its steps, as HTML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def _entry(recording: Recording, label: str) -> PageRecording:
         "split": path[-1].sum.first_split,
         "worst": _worst(path),
     }
-    return PageRecording(label, run.header, path, summarise(path), tuple(notes), data)
+    return PageRecording(label, run.header, path, summarise(path), tuple(notes), data, explained_html(run))
 
 
 def _lines(chart: ChartKind, diverged: bool) -> Iterator[PageLine]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from explorer.recordings.export.series import end
 from explorer.words.figures import Scope
+from probes.schema.explanation import Layers
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 
@@ -19,6 +20,8 @@ class Subject:
     label: str
     header: RunHeader
     records: Sequence[StepRecord]
+    layers: Mapping[int, Layers] = field(default_factory=dict)
+    """By step, its figures by layer, if it was explained."""
 
     @property
     def split(self) -> int | None:
@@ -89,12 +92,26 @@ class Scatter:
 
 
 @dataclass(frozen=True, slots=True)
+class HeatMap:
+    """One figure of every sublayer at every step that was explained, by shades and by powers of ten."""
+
+    title: str
+    unit: str
+    rows: tuple[str, ...]
+    """The sublayers in the order of the stream, the first one lowest."""
+    values: tuple[tuple[float | None, ...], ...]
+    """For each row its steps, from step 1; None if the step was not explained. May be infinite or undefined."""
+    split: int | None
+    """The first step at which the choices differ, which a dotted line marks."""
+
+
+@dataclass(frozen=True, slots=True)
 class PrintFigure:
     """One figure."""
 
     name: str
     columns: int
-    panels: tuple[Panel | Scatter, ...]
+    panels: tuple[Panel | Scatter | HeatMap, ...]
     """Row by row."""
     caption: str
     subjects: tuple[Subject, ...]

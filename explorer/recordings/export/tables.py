@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
-from explorer.recordings.export.finding_rows import finding_rows
+from explorer.recordings.export.finding_rows import finding_tables
 from explorer.recordings.export.several import names_of
 from explorer.sources.chosen import Chosen
 from probes.recording import RecordedRun, Recording
+from probes.recording.runs import latest_findings
 from probes.schema.events import Explained
-from probes.schema.findings import kind_of
 from probes.schema.header import RunHeader
 from probes.schema.record import (
     Choice,
@@ -94,14 +94,13 @@ def tables(recordings: Sequence[Recording], *, every: bool = False) -> list[Expo
         (name, run, explained)
         for name, recording in zip(names, recordings, strict=True)
         for run in _runs(recording, every)
-        for explained in run.explanations
-        if every or _on_path(run, explained)
+        for explained in (latest_findings(run.explanations) if every else run.explained_path())
     ]
-    kinds = dict.fromkeys(kind_of(explained.found) for _, _, explained in explanations)
-    found += [
-        _explained(_file_name(what, place), [one for one in explanations if kind_of(one[2].found) == what])
-        for place, what in enumerate(kinds, 1)
-    ]
+    rows: dict[str, list[_ExplainedRow]] = {}
+    for name, run, explained in explanations:
+        for what, listed in finding_tables(explained.found, explained.level).items():
+            rows.setdefault(what, []).extend((name, run, explained, row) for row in listed)
+    found += [_explained(_file_name(what, place), what, listed) for place, (what, listed) in enumerate(rows.items(), 1)]
     return [table for table in found if len(table)]
 
 
@@ -127,15 +126,6 @@ def _every_step(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
 def _shown_path(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
     for record in run.path:
         yield run.branches.owner(record.step), record
-
-
-def _on_path(run: RecordedRun, explained: Explained) -> bool:
-    """Is it about the run, or about a step of the path that was shown last?"""
-    if explained.branch not in run.branches or explained.step > len(run.path):
-        return False
-    return not explained.step or run.branches.owner(explained.step) == run.branches.owner(
-        explained.step, explained.branch
-    )
 
 
 # One row a step.
@@ -261,14 +251,16 @@ def _file_name(what: str, place: int) -> str:
 _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
-def _explained(table: str, found: Sequence[tuple[str, RecordedRun, Explained]]) -> ExportTable:
-    rows = [(name, run, explained, row) for name, run, explained in found for row in finding_rows(explained.found)]
+_ExplainedRow = tuple[str, RecordedRun, Explained, Mapping[str, Cell]]
+
+
+def _explained(table: str, what: str, rows: Sequence[_ExplainedRow]) -> ExportTable:
     columns = _places((name, run.header.title, run.number, explained.branch) for name, run, explained, _ in rows)
-    columns.append(TableColumn("step", ColumnKind.WHOLE, [explained.step for _, _, explained, _ in rows]))
+    columns.append(TableColumn("step", ColumnKind.WHOLE, [explained.step or None for _, _, explained, _ in rows]))
     if any(explained.through is not None for _, _, explained, _ in rows):
         columns.append(TableColumn("through", ColumnKind.WHOLE, [explained.through for _, _, explained, _ in rows]))
-    if any(kind_of(explained.found) != table for _, _, explained, _ in rows):
-        columns.append(TableColumn("what", ColumnKind.TEXT, [kind_of(explained.found) for _, _, explained, _ in rows]))
+    if what != table:
+        columns.append(TableColumn("what", ColumnKind.TEXT, [what for _ in rows]))
     taken = {column.name for column in columns}
     for key in dict.fromkeys(key for *_, row in rows for key in row):
         values = [row.get(key) for *_, row in rows]

@@ -18,9 +18,11 @@ from explorer.sources.toy.step import Accidents
 from explorer.words.summary_figures import SUMMARY_FIGURES
 from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted, StepMeasured
+from probes.schema.explanation import Swaps
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, Sampling
 from probes.schema.summary import summarise
+from tests.support.findings import sample_findings
 from tests.support.records import recorded_events, records, write_events
 
 
@@ -315,3 +317,25 @@ def test_nothing_a_model_wrote_reaches_the_terminal_as_a_control(tmp_path: Path)
     text = console.export_text()
     assert "\x1b[31m" not in text
     assert "␛[31m␇" in text
+
+
+def test_what_explains_the_same_step_is_set_side_by_side(tmp_path: Path) -> None:
+    findings = sample_findings(step=3)
+    spoiled = [replace(e, found=replace(e.found, kl=2.0)) if isinstance(e.found, Swaps) else e for e in findings]
+    first = write_events(tmp_path / "a.jsonl", [*recorded_events(6), *findings, *sample_findings(step=4)])
+    second = write_events(tmp_path / "b.jsonl", [*recorded_events(6, setting="wanda:0.3"), *spoiled])
+    compared = compare_recordings([first, second])
+    rows = {(one.where, one.what): one.values for one in compared.explained}
+    assert {where for where, _ in rows} == {"step 3"}
+    assert rows["step 3", "parting layer"] == ("attn 1", "attn 1")
+    assert rows["step 3", "KL of one pass"] == ("0.900", "2.00")
+    assert rows["step 3", "largest heal"] == ("mlp 2 (0.300)",) * 2
+    assert rows["step 3", "largest damage"] == ("mlp 2 (0.300)",) * 2
+    assert rows["step 3", "compute / memory"] == ("memory (0.100 / 0.700 of 0.900)",) * 2
+    assert rows["step 3", "split"] == ("confident flip (margin 0.500 → −0.700)",) * 2
+    assert rows["step 3", "fork, dense / pruned token forced"] == ("recovers / collapses",) * 2
+    assert compared_object(compared)["explained"][0]["step"] == 3  # type: ignore[index]
+    printed = StringIO()
+    print_compared(compared, Console(file=printed, width=160))
+    assert "step 3, largest heal" in printed.getvalue()
+    assert not compare_recordings([first, write_events(tmp_path / "c.jsonl", recorded_events(5))]).explained

@@ -17,6 +17,7 @@ from probes.schema.errors import FailureKind
 from probes.schema.events import BranchOpened, Event, Explained, Failed, RunStarted, StepMeasured, WorkProgressed
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding, kind_of
+from probes.schema.noise_floor import NoiseFloor
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.requests import Cancel, Explain, Fork, Prune, Request, Restart, Select, Step
@@ -243,6 +244,22 @@ def test_what_can_not_be_explained_is_a_sentence(heard: Acting, request_: Explai
     failed = heard.of(Failed)[-1]
     assert sentence in failed.message
     assert not heard.of(Explained)
+
+
+def test_what_is_about_the_whole_run_names_no_step(heard: Acting) -> None:
+    heard.ask(Explain(0, kinds=("noise_floor",)))
+    assert heard.source.wait_idle(60)
+    assert "Step 0 is not there: the run has no steps." in heard.of(Failed)[-1].message
+    stepped(heard, 5)
+    heard.ask(Explain(0, kinds=("noise_floor",)))
+    assert heard.source.wait_idle(60)
+    (event,) = heard.explained()
+    assert (event.branch, event.step, event.through) == (0, 0, None)
+    assert isinstance(event.found, NoiseFloor)
+    assert heard.source.wait_idle(60)
+    stepped(heard, 16)
+    assert heard.source.wait_idle(60)
+    assert heard.steps() == path(16)
 
 
 def test_closing_does_not_wait_for_it(heard: Acting) -> None:

@@ -16,7 +16,7 @@ import pytest
 from explorer.recordings.export import export_recordings
 from explorer.recordings.export.drawings import FIGURE_NAMES, material, print_figure
 from explorer.recordings.export.matplotlib_axes import COLOURS, LINE_STYLES, MARKERS, turn
-from explorer.recordings.export.panels import Panel, PrintFigure, Scatter
+from explorer.recordings.export.panels import HeatMap, Panel, PrintFigure, Scatter
 from explorer.recordings.export.wrapping import in_font, lines_in_font
 from explorer.sources.toy.step import Accidents
 from probes.recording import read
@@ -24,6 +24,7 @@ from probes.schema.errors import BadInput
 from probes.schema.events import Event, RunStarted
 from probes.schema.header import RunHeader
 from probes.schema.settings import Follow
+from tests.support.findings import sample_findings
 from tests.support.records import recorded_events, records, write_events
 
 ACCIDENTS = Accidents(invalid=30, infinite=7)
@@ -97,7 +98,7 @@ def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(record
     dense = write_events(tmp_path / "dense.jsonl", recorded_events(10, follow=Follow.DENSE))
     assert "the two are one" in str(print_figure("drift", material([read(dense)])))
     done = export_recordings([dense], "svg", tmp_path / "x")
-    assert len(done.paths) == len(FIGURE_NAMES) - 1
+    assert len(done.paths) == len(FIGURE_NAMES) - 2, "and no step was explained"
     assert any("shared against own" in note for note in done.notes)
     with pytest.raises(BadInput, match="shared against own"):
         export_recordings([dense], "svg", tmp_path / "x", figures=["drift"])
@@ -378,3 +379,25 @@ def test_unknown_figures_and_a_missing_library_are_sentences(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(BadInput, match=r"phier\[figures\]"):
         export_recordings([recording], "svg", tmp_path / "x")
+
+
+def test_layers_are_drawn_by_step_where_they_were_recorded(recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No figure of layers"):
+        export_recordings([recording], "svg", tmp_path / "x", figures=["layers"])
+    path = write_events(
+        tmp_path / "why.jsonl", [*recorded_events(6), *sample_findings(step=3), *sample_findings(step=5)]
+    )
+    drawn = print_figure("layers", material([read(path)]))
+    assert isinstance(drawn, PrintFigure)
+    own, other = drawn.panels
+    assert isinstance(own, HeatMap)
+    assert isinstance(other, HeatMap)
+    assert own.rows == ("attn 0", "mlp 0", "attn 1", "mlp 1", "attn 2", "mlp 2")
+    assert own.values[2] == (None, None, 0.2, None, 0.2, None)
+    assert other.values[-1] == (None, None, math.inf, None, math.inf, None)
+    assert "nats" in own.unit
+    assert "Grey: not explained" in drawn.caption
+    (svg,) = export_recordings([path], "svg", tmp_path / "x", figures=["layers"]).paths
+    ElementTree.fromstring(svg.read_bytes())
+    two = export_recordings([path, recording], "png", tmp_path / "y", figures=["layers"])
+    assert two.paths[0].read_bytes().startswith(b"\x89PNG")

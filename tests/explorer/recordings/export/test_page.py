@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from probes.schema.events import Event, RunStarted, StepMeasured
 from probes.schema.record import Comparison, StepRecord
 from probes.schema.settings import Follow
 from tests.support.browser import Browser
+from tests.support.findings import sample_findings
 from tests.support.records import HOSTILE, recorded_events, records, with_own, write_events
 
 EVENTS = recorded_events(40, accidents=Accidents(infinite=9), fork_at=5)
@@ -336,3 +338,17 @@ def test_the_policy_refuses_a_script_that_is_not_the_pages_own(tmp_path: Path, c
     clean.open(path)
     assert clean.value("typeof window.broken") == "undefined"
     assert any("Content Security Policy" in problem for problem in clean.problems)
+
+
+def test_what_explains_a_step_is_on_the_page_and_its_tokens_are_data(tmp_path: Path) -> None:
+    findings = sample_findings(step=3)
+    hostile = [replace(e, notes=(HOSTILE[0],)) for e in findings]
+    text = made(tmp_path, [*recorded_events(6), *hostile]).read_text()
+    assert "Step 3: parting layer attn 1" in text
+    assert "largest heal mlp 2 (0.300)" in text
+    assert "confident flip" in text
+    assert "Heal: one dense sublayer in the pruned model" in text
+    assert "<td>mlp</td>" in text
+    assert html.escape(HOSTILE[0]) in text
+    assert HOSTILE[0] not in text
+    assert 'class="why"' not in made(tmp_path, recorded_events(6)).read_text()

@@ -21,8 +21,12 @@ from explorer.sources.toy.step import Accidents
 from probes.recording import read
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Explained, StepMeasured
+from probes.schema.noise_floor import Noise, NoiseFloor
+from probes.schema.part_ranking import RankedPart, Ranking
 from probes.schema.recorded_table import RecordedTable
+from probes.schema.repair import Gain, GivenBack, Repair
 from probes.schema.settings import Follow
+from tests.support.findings import sample_findings
 from tests.support.records import HOSTILE, layers, recorded_events, records, write_events
 
 
@@ -231,3 +235,40 @@ def test_a_kind_of_rows_is_no_file_name_unless_it_can_be_one(tmp_path: Path, wha
     odd, plain = (path.read_text().splitlines() for path in found[2:])
     assert odd[0] == "recording,setting,run,branch,step,what,layer,row.what"
     assert plain[0] == "recording,setting,run,branch,step,layer,what"
+
+
+def test_what_explains_a_step_has_a_table_of_its_own_kind(tmp_path: Path) -> None:
+    floor = NoiseFloor(8, (Noise("1 thread", {"p.kl": 1e-6, "h.cos": 1e-7}),), {}, "float32")
+    about_the_run = [Explained(1, 0, 0, floor), Explained(1, 0, 0, Ranking((RankedPart("mlp", 2, 0.1),)))]
+    given = [GivenBack(2, "mlp", "", 500, 0.1)]
+    gain = Gain(2, 0.9, 0.1, 0.5, 1.0)
+    repair = Repair("sublayer", 0.1, None, True, "dense", tuple(given), 0, 500, 900, gain, None, "", 7)
+    events = [*sample_findings(), *about_the_run, Explained(1, 0, 2, repair, through=3), *sample_findings()]
+    path = write_events(tmp_path / "run.jsonl", [*recorded_events(4), *events])
+    export_recordings([path], "csv", tmp_path / "x")
+    found = {one.name.split(".")[1]: lines(one) for one in tmp_path.glob("x.*.csv")}
+    counts = {name: len(rows) for name, rows in found.items() if name not in ("steps", "tokens")}
+    assert counts == {
+        "layers": 6, "heal": 6, "damage": 6, "swaps": 1, "split": 1, "split_parts": 7, "quadrants": 1, "positions": 1,
+        "fork": 2, "noise_floor": 2, "importance": 1, "repair": 1, "given_back": 1,
+    }  # fmt: skip
+    assert {row["step"] for name in ("layers", "heal", "split") for row in found[name]} == {"3"}
+    assert [(row["layer"], row["sublayer"]) for row in found["layers"][:3]] == [
+        ("0", "attn"),
+        ("0", "mlp"),
+        ("1", "attn"),
+    ]
+    assert [row["same_input.p.kl"] for row in found["layers"]] == ["0.0", "0.0", "0.2", "0.2", "0.4", "0.4"]
+    assert found["layers"][-1]["accumulated.p.kl"] == "inf"
+    assert found["layers"][0]["lens_dense.token"] == " a"
+    assert [float(row["kl_drop"]) for row in found["heal"][:2]] == pytest.approx([0.3, 0.15])
+    assert (found["heal"][0]["level"], found["swaps"][0]["additivity"]) == ("sublayer", "1.2")
+    assert (found["quadrants"][0]["blame"], found["positions"][0]["token"]) == ("memory", " x")
+    assert (found["split"][0]["verdict"], found["split"][0]["a.token"]) == ("confident flip", " a")
+    assert [row["forced"] for row in found["fork"]] == ["dense_into_pruned", "pruned_into_dense"]
+    assert [(row["figure"], row["step"]) for row in found["noise_floor"]] == [("p.kl", ""), ("h.cos", "")]
+    assert (found["repair"][0]["step"], found["repair"][0]["through"], found["repair"][0]["span.kl_after"]) == (
+        "2", "3", "0.1",
+    )  # fmt: skip
+    for to in ("jsonl", "parquet"):
+        export_recordings([path], to, tmp_path / to)
