@@ -18,8 +18,8 @@ SPLIT_WORDS = {
 """A verdict in a word or two."""
 _NAMED = 3
 """The most parts that a sentence names."""
-_COVERED = 0.8
-"""No more parts are named once they make this share of the change."""
+_COUNTS = 1 / 3
+"""A part is named if it moved the margin by at least this share of what the first one did."""
 
 
 def split_sentence(split: SplitAnatomy) -> str:
@@ -41,17 +41,20 @@ def split_sentence(split: SplitAnatomy) -> str:
 
 
 def movers_sentence(split: SplitAnatomy) -> str:
-    """The parts that moved the margin most, the way that it moved; "" if that is not known."""
+    """The parts that moved the margin most, and one that moved it back as far; "" if that is not known."""
     change = math.fsum(part.change for part in split.parts)
     if not change:
         return ""
-    along = [part for part in parts_by_change(split) if part.change * change > 0]
-    named: list[MarginPart] = []
-    while along and len(named) < _NAMED and math.fsum(p.change for p in named) / change < _COVERED:
-        named.append(along.pop(0))
-    listed = ", ".join(f"{margin_part_name(part)} ({signed_change(part.change)})" for part in named)
+    ordered = parts_by_change(split)
+    along = [part for part in ordered if part.change * change > 0]
+    named = [part for part in along[:_NAMED] if abs(part.change) >= abs(along[0].change) * _COUNTS]
+    back = [part for part in ordered if part.change * change < 0 and abs(part.change) >= abs(change) / 2]
     token = split.b if change < 0 else split.a
-    return f"Pruning moved the logits by {_size(change)} towards {quoted(token.token)}, above all {listed}."
+    against = f"; {_moved(back[0])} moved them back" if back else ""
+    return (
+        f"Pruning moved the logits by {_size(change)} towards {quoted(token.token)}, above all "
+        f"{', '.join(map(_moved, named))}{against}."
+    )
 
 
 def parts_by_change(split: SplitAnatomy) -> list[MarginPart]:
@@ -89,6 +92,10 @@ def _lead(split: SplitAnatomy, margin: float) -> str:
         return f"{quoted(first.token)} as likely as {quoted(second.token)}"
     times = numbers.significant(math.exp(min(abs(margin), 700.0)), 2)
     return f"{quoted(first.token)} {times} times as likely as {quoted(second.token)}"
+
+
+def _moved(part: MarginPart) -> str:
+    return f"{margin_part_name(part)} ({signed_change(part.change)})"
 
 
 def _size(value: float) -> str:

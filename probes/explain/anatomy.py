@@ -107,8 +107,11 @@ def _parts(dense: Streams, pruned: Streams, a: int, b: int) -> tuple[tuple[Margi
     names: list[tuple[int | None, str]] = [(None, EMBEDDING)]
     names += [(part.layer, part.kind) for part in dense.sublayers.parts]
     names.append((None, HEAD))
+    notes = _notes(readouts)
+    if dense.output.logits.dtype.itemsize < 4:
+        notes.append('In half precision "head" holds what rounding adds, too.')
     parts = tuple(MarginPart(layer, kind, one, other) for (layer, kind), one, other in zip(names, *added, strict=True))
-    return parts, tuple(_notes(readouts))
+    return parts, tuple(notes)
 
 
 def _added(streams: Streams, readout: Readout, a: int, b: int) -> list[float]:

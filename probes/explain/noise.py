@@ -73,13 +73,18 @@ def measure_noise(
 ) -> NoiseFloor:
     """The noise floor on the last positions of a context of at least one token.
 
-    Distributions are over the ids below `vocabulary`. Raises `Failure` if the model computes NaN or infinity, and
-    `Cancelled`. A cause that fails for any other reason is skipped with the reason.
+    Distributions are over the ids below `vocabulary`. Raises `Failure` if the model computes NaN or infinity or memory
+    runs out in the pass that all others are compared with, and `Cancelled`. A cause that fails for any other reason is
+    skipped with the reason.
     """
     work.check(_TASK)
     own = _Passes(sharing_copy(model), context)
-    with _SeesKernel() as kernel:
-        reference = own.read()
+    try:
+        with _SeesKernel() as kernel:
+            reference = own.read()
+    except (MemoryError, torch.OutOfMemoryError) as problem:
+        message = f"Memory ran out while the noise floor was measured: {ran_out(problem)}"
+        raise Failure("Out of memory", message, "Choose an earlier step.") from problem
     if not reference.finite:
         message = "The dense model computes NaN or infinity on this context, so it has no noise floor here."
         raise Failure("Not finite", message, "Choose an earlier step.")

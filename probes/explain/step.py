@@ -201,6 +201,17 @@ class Explainer:
         return floor
 
     def _split(self) -> SplitAnatomy:
+        """Judged by the noise floor, which is measured at a pair's first use; until then, without it."""
+        if "_noise_floor" not in self.__dict__:
+            self._told(self._split_above(0.0))
+        try:
+            floor = self._noise_floor.floor(MARGIN)
+        except Failure as problem:
+            self.notes.append(f"The split is judged without a noise floor. {problem.message}")
+            floor = 0.0
+        return self._split_above(floor)
+
+    def _split_above(self, floor: float) -> SplitAnatomy:
         lockstep, record = self._lockstep, self._record
         choices = None
         if record.same_context and record.dense and record.pruned:
@@ -211,7 +222,7 @@ class Explainer:
             vocabulary=lockstep.vocabulary,
             temperature=lockstep.settings.analysis_t,
             piece=lockstep.piece,
-            floor=self._noise_floor.floor(MARGIN),
+            floor=floor,
         )
 
     def _layers(self) -> Layers:

@@ -54,10 +54,15 @@ def test_a_numerical_split_names_the_floor() -> None:
     assert "up to 2e-5 " in sentence
 
 
-def test_the_movers_are_those_along_the_change_until_they_make_most_of_it() -> None:
+def test_the_movers_are_those_along_the_change_and_one_that_moved_it_back() -> None:
     assert movers_sentence(SPLIT) == 'Pruning moved the logits by 3.00 towards " b", above all mlp 7 (−3.00).'
     back = tuple(replace(part, dense=part.pruned, pruned=part.dense) for part in SPLIT.parts)
     assert movers_sentence(replace(SPLIT, parts=back)).endswith('towards " a", above all mlp 7 (+3.00).')
+    back = (MarginPart(28, "mlp", 0.0, -1.0), MarginPart(29, "attn", 2.75, 0.0), MarginPart(29, "mlp", 4.75, 7.25))
+    assert movers_sentence(replace(SPLIT, parts=back)) == (
+        'Pruning moved the logits by 1.25 towards " b", above all attn 29 (−2.75), mlp 28 (−1.00); '
+        "mlp 29 (+2.50) moved them back."
+    )
     assert [part.sublayer for part in parts_by_change(SPLIT)] == ["mlp", "attn", "head", "embedding"]
 
 

@@ -122,6 +122,7 @@ def test_half_precision_adds_up_too_and_says_what_rounding_does_in_the_head() ->
     found = split_of(dense, damaged(dense))
     assert math.fsum(part.dense for part in found.parts) == pytest.approx(found.a.z_dense - found.b.z_dense, abs=1e-12)
     assert abs(found.parts[-1].dense) < 0.1
+    assert "rounding" in found.notes[-1]
 
 
 def test_the_tokens_their_margins_entropies_and_ranks() -> None:
