@@ -57,11 +57,16 @@ def wanted(view: View, *, level: SwapLevel = "sublayer", fork: bool = False) -> 
     if level != "sublayer":
         found.append(Wanted(branch, "swaps", first, through, level))
     if fork:
-        found.append(Wanted(branch, "fork", step))
+        found.append(fork_of(view))
     start = max(1, min(step - NEAR_STEPS // 2, view.newest - NEAR_STEPS + 1))
     found.append(Wanted(branch, "layers", start, min(view.newest, start + NEAR_STEPS - 1), near=step))
     found.append(Wanted(branch, "noise_floor", 0))
     return found
+
+
+def fork_of(view: View) -> Wanted:
+    """The fork verdict of the cursor's step."""
+    return Wanted(view.branches.current, "fork", view.cursor)
 
 
 class ExplainRequests:

@@ -36,8 +36,8 @@ def culprit(found: Swaps, *, final: bool = True) -> str:
     returns = " and the dense token returns" if best.top_token_returns else ""
     if math.isfinite(best.kl_drop) and best.kl_drop < MOST_OF_IT * best.kl_before:
         return (
-            f"No single sublayer did most of it. {_capital(name)} did the largest part: with it dense, KL falls from "
-            f"{before} to {after}{returns}{mean}."
+            f"{_capital(name)} did the largest part, but not most of it: with it dense, KL falls from {before} to "
+            f"{after}{returns}{mean}."
         )
     return f"{_capital(name)} did most of it: with it dense, KL falls from {before} to {after}{returns}{mean}."
 

@@ -79,8 +79,8 @@ MOVERS = 8
 """The most parts of the stream that the page lists."""
 
 
-def split_page(found: SplitAnatomy, forked: ForkVerdict | None, palette: Palette, width: int) -> SheetLines:
-    """The verdict, both margins, the two tokens, what moved them, and what becomes of a fork."""
+def split_page(found: SplitAnatomy, forked: ForkVerdict | str, palette: Palette, width: int) -> SheetLines:
+    """The verdict, both margins, the two tokens, what moved them, and what becomes of a fork or why it is unknown."""
     lines = paragraph(culprits.split_kind(found), width, palette.strong)
     token = max(8, min(18, width - 44))
     lines += [[], [(f"   {fit('token', token)} {'dense p':>8} {'pruned q':>9} {'rank':^13} {'Δz':>7}", palette.muted)]]
@@ -100,11 +100,15 @@ def split_page(found: SplitAnatomy, forked: ForkVerdict | None, palette: Palette
         _pair_line("margin, nat", numbers.signed(found.margin_dense), numbers.signed(found.margin_pruned), palette),
         _pair_line("entropy, nat", entropies[0], entropies[1], palette),
     ]
+    if found.floor:
+        lines.append([(f" {'noise floor':<14}", palette.muted), (numbers.significant(found.floor), palette.text)])
     if found.parts:
         lines += [[], *_movers(found.parts, palette, width)]
+    for note in found.notes:
+        lines += paragraph(note, width, palette.muted)
     lines.append([])
-    if forked is None:
-        lines += paragraph("Fork verdict: not computed.", width, palette.muted)
+    if isinstance(forked, str):
+        lines += paragraph(forked, width, palette.muted)
     else:
         for sentence, run in zip(
             culprits.fork(forked), (forked.dense_into_pruned, forked.pruned_into_dense), strict=True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from explorer.state.explain_requests import ExplainRequests
+from explorer.state.explain_requests import ExplainRequests, fork_of
+from explorer.state.heals import heal_rows
 from explorer.state.why_pages import WhyLook, WhyPage
 from explorer.ui.widgets.why_heals import heal_note, heal_table, layer_table
 from explorer.ui.widgets.why_pages import floor_page, memory_page, repair_page, sentence_page, split_page
@@ -35,7 +36,7 @@ def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refuse
     match page:
         case WhyPage.HEAL:
             event = look.swaps_event
-            if event is not None and isinstance(event.found, Swaps):
+            if event is not None and isinstance(event.found, Swaps) and heal_rows(event.found, look.inside):
                 drawer = partial(heal_table, event.found, look.inside)
                 note = heal_note(event.found, final=event.final) if look.inside is None else "⏎ " + down(look)
         case WhyPage.LAYERS:
@@ -46,7 +47,9 @@ def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refuse
                 drawer = partial(memory_page, look.quadrants)
         case WhyPage.SPLIT:
             if look.split is not None:
-                drawer = partial(split_page, look.split, look.fork)
+                forked = look.fork or missing("fork", look, explaining.refused(fork_of(look.view)))
+                drawer = partial(split_page, look.split, forked)
+                key = (*key, forked)
         case WhyPage.FLOOR:
             if look.floor is not None:
                 drawer = partial(floor_page, look.floor)
