@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # tests often share a machine, where waiting busily is slow
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import gc
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 hypothesis.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("any machine")
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector of garbage the libraries' half a million objects, which it would walk again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.hookimpl(tryfirst=True)

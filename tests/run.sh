@@ -12,6 +12,7 @@ shift
 parallel=$?
 [ "$parallel" = 0 ] || [ "$parallel" = 5 ] || exit "$parallel"
 
+[ $# -gt 0 ] || set -- tests/journeys # all that drive a terminal; the other folders would be imported for nothing
 "$python" -m pytest -m terminal "$@"
 alone=$?
 [ "$alone" = 5 ] && exit "$parallel" # none of these: what the others said counts

@@ -39,6 +39,14 @@ def test_only_setup_installs_programs() -> None:
     assert all("setup.sh" not in recipe(target) for target in ("test", "quick", "check", "run"))
 
 
+def test_the_tests_that_drive_a_terminal_are_where_they_are_collected_from() -> None:
+    mark = "mark." + "terminal"
+    marked = {
+        path.relative_to(ROOT).parts[:2] for path in ROOT.glob("tests/**/*.py") if mark in path.read_text("utf-8")
+    }
+    assert marked == {("tests", "journeys")}
+
+
 APT_GET = """#!/bin/sh
 echo "$@" >> {place}/asked
 for name; do
