@@ -9,7 +9,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from explorer.recordings.shipped import DEMO, shipped_folder
+from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
 from explorer.sources.replay import ReplaySource
 from explorer.ui.app import ExplorerApp
 
@@ -18,17 +18,20 @@ STEP = 12
 
 
 async def draw() -> None:
-    app = ExplorerApp(ReplaySource(shipped_folder() / DEMO))
+    app = ExplorerApp(ReplaySource(shipped_folder() / DEMO_RECORDING))
     async with app.run_test(size=(132, 40)) as pilot:
         while len(app.view.path) < 60:
             await pilot.pause(0.1)
         await pilot.press("home", *["right"] * (STEP - 1))
         await pilot.pause(0.5)
-        svg = app.export_screenshot(title="phier")
-    # No fonts are fetched: whoever looks at the picture has a monospaced one.
-    svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
-    svg = svg.replace("Fira Code", "DejaVu Sans Mono").replace("<text ", '<text xml:space="preserve" ')
+        svg = plain(app.export_screenshot(title="phier"))
     (HERE / "screenshot.svg").write_text(svg, encoding="utf-8")
+
+
+def plain(svg: str) -> str:
+    """Textual's picture without its font: none is fetched, and whoever looks at the picture has a monospaced one."""
+    svg = re.sub(r"@font-face\s*{[^}]*}", "", svg)
+    return svg.replace("Fira Code", "DejaVu Sans Mono").replace("<text ", '<text xml:space="preserve" ')
 
 
 if __name__ == "__main__":
