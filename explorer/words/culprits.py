@@ -43,12 +43,15 @@ def culprit(found: Swaps, *, final: bool = True) -> str:
 
 
 def suspect(found: Swaps) -> str:
-    """The likely culprit while exact values are still missing."""
-    guessed = [one for one in found.heal if one.estimate is not None]
-    if not guessed:
+    """The likely culprit while exact values are still missing: an estimate orders, and only exact values are quoted."""
+    if not found.heal or not found.kl > 0:
         return ""
-    best = max(guessed, key=lambda one: one.estimate or 0.0)
-    return f"{_capital(sublayer_name(best.layer, best.sublayer))} is the likely culprit by the estimate."
+    best = max(found.heal, key=_drop)
+    name = sublayer_name(best.layer, best.sublayer)
+    if best.exact and best.kl_drop > 0:
+        before, after = _fall(best)
+        return f"So far {name} heals most: with it dense, KL falls from {before} to {after}."
+    return f"{_capital(name)} is the likely culprit by the estimate." if not best.exact and best.kl_drop > 0 else ""
 
 
 def parting(found: Layers) -> str:

@@ -247,8 +247,7 @@ class WhyScreen(Page):
 
     def action_models(self) -> None:
         self.explaining.stop()
-        self.app.pop_screen()
-        self.app.screen.post_message(ModelsAsked())
+        self.post_message(ModelsAsked())
 
     def action_explain(self) -> None:
         from explorer.ui.screens.help import ExplanationDialog

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
+from explorer.sources.replay import ReplaySource
+from explorer.sources.source import Source
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
@@ -16,11 +20,13 @@ from explorer.ui.widgets.chart import FLOOR
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.why_sheet import WhySheet
 from probes.schema.prune_setting import parse
+from probes.schema.record import StepRecord
 from probes.schema.requests import Cancel, Explain, FindRepair, Prune
 from probes.schema.split_anatomy import SplitVerdict
 from tests.support.explained_source import REPAIR, SPLIT, ExplainedSource, swaps
+from tests.support.launcher import FakeLauncher
 from tests.support.snapshots import SIZES, Compare, before, seen
-from tests.support.stage import MIDDLE, SMALL, explorer, on_stage, press, screen_text, settle, text_of
+from tests.support.stage import MIDDLE, SMALL, Clock, at_rest, explorer, on_stage, press, screen_text, settle, text_of
 
 
 def why(app: ExplorerApp) -> WhyScreen:
@@ -87,7 +93,7 @@ async def test_estimates_come_first_and_are_replaced() -> None:
     async with on_stage(source, 6) as (app, pilot):
         await press(pilot, "d")
         text = screen_text(app)
-        assert "Layer 7's MLP is the likely culprit by the estimate." in text
+        assert "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220." in text
         assert "≈ estimates · 4 of 60 exact" in text
         assert "Healing" in text
         source.find(6, swaps())
@@ -223,6 +229,24 @@ async def test_a_recording_shows_what_was_recorded_and_asks_for_nothing() -> Non
         await press(pilot, "3")
         assert "Compute or memory was not recorded." in sheet(app)
         assert not source.asked
+
+
+async def test_m_loads_the_models_of_a_recording_from_there() -> None:
+    asked: list[int] = []
+
+    def go_on(_header: object, path: Sequence[StepRecord]) -> Source:
+        asked.append(len(path))
+        return ExplainedSource()
+
+    recording = ReplaySource(shipped_folder() / DEMO_RECORDING)
+    app = ExplorerApp(recording, launcher=FakeLauncher(go_on=go_on), clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await at_rest(app, pilot)
+        await press(pilot, "g", "d")
+        assert "The models are needed: m loads them." in sheet(app)
+        await press(pilot, "m")
+        assert asked == [5]
+        assert isinstance(app.screen, MainScreen)
 
 
 async def test_values_that_are_not_finite_are_marked() -> None:
