@@ -7,6 +7,11 @@ from enum import StrEnum
 
 from probes.schema.bounds import Natural, NonNegative, TokenString
 
+NO_DAMAGE = 0.01
+"""Below this KL, in nats, a step has no damage that could be blamed on anything."""
+BLAMED = 0.5
+"""The share of the KL from which weights or cache alone do most of it."""
+
 
 class Blame(StrEnum):
     """Where the damage of a step comes from."""
@@ -53,3 +58,5 @@ class Quadrants:
     """Positions in the cache."""
     tried: Natural
     """How many of them were restored, one after another."""
+    control: NonNegative = 0.0
+    """Dense weights on a copy of the dense cache; anything but 0 is an error."""

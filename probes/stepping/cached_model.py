@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from probes.models.devices import input_device
 from probes.models.hooks import Call, entering, leaving
@@ -104,32 +104,28 @@ class CachedModel:
         of a prefill's progress, in tokens: those read here after `before` others, of `total`.
         Raises `Cancelled`, or `Failure` if memory runs out; it can be used again after both.
         """
-        length = len(contexts[0])
-        if not length or any(len(context) != length for context in contexts):
-            raise ValueError("contexts of one length, of at least one token, are read together")
-        try:
-            with self._on_stream(), self._rotary.at_length(length) if self._rotary else nullcontext():
-                held = self._hold(contexts)
-                fill = length if self._recurrent else FILL
-                for start in range(held, length - 1, fill):
-                    work.check(READING_PROMPT)
-                    self._feed(contexts, start, min(start + fill, length - 1))
-                    work.report(READING_PROMPT, before + min(start + fill, length - 1), total or length, "tokens")
-                logits = self._feed(contexts, length - 1, length)
-                assert self._hidden is not None
-                # In a model on several devices, the logits may be on another device than the last block's output.
-                return NextTokenOutput(self._hidden[:, -1].to(logits.device), logits[:, -1])
-        except torch.OutOfMemoryError as problem:
-            self.forget()
-            message = ran_out(problem)
-            raise Failure(
-                "Out of memory",
-                f"Reading {len(contexts)} × {length} tokens needed more memory than {self.device} has: {message}",
-                "Use a smaller dtype (--dtype bfloat16), spread the model (--device-map auto), or a shorter prompt.",
-            ) from problem
-        except BaseException:
-            self.forget()
-            raise
+        return self._read(contexts, work, before, total)
+
+    @torch.inference_mode()
+    def memory(self, context: Context) -> DynamicCache:
+        """The cache that the last token of a context is read with: that of all tokens before it.
+
+        Reading more leaves it as it is. Raises `Failure` if memory runs out.
+        """
+        with self._reading([context]):
+            self._fill([context])
+            return same_cache(self._cache)
+
+    def read_on(self, contexts: Sequence[Context], cache: DynamicCache, *, gradient: bool = False) -> NextTokenOutput:
+        """The output after contexts whose tokens but the last are in another cache, one row for each. It is used up.
+
+        The own cache is left as it is. With `gradient`, the output has one with respect to the cache's tensors.
+        """
+        other = self.apart()
+        other._cache, other._rows = cache, [list(context[:-1]) for context in contexts]
+        other._scale = self._rotary.scale(len(contexts[0]))
+        with torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
+            return other._read(contexts)
 
     def join(self) -> None:
         """On a GPU, whatever is started from here on waits there for what has been read here; nobody waits here."""
@@ -149,6 +145,49 @@ class CachedModel:
         with leaving(self.model, [path for path, _ in self.model.named_modules() if path], look, idle=True):
             self.read(contexts)
         return found[0] if found else ""
+
+    def _read(
+        self, contexts: Sequence[Context], work: Work = UNWATCHED, before: int = 0, total: int | None = None
+    ) -> NextTokenOutput:
+        length = len(contexts[0])
+        with self._reading(contexts):
+            self._fill(contexts, work, before, total)
+            logits = self._feed(contexts, length - 1, length)
+            assert self._hidden is not None
+            # In a model on several devices, the logits may be on another device than the last block's output.
+            return NextTokenOutput(self._hidden[:, -1].to(logits.device), logits[:, -1])
+
+    @contextmanager
+    def _reading(self, contexts: Sequence[Context]) -> Iterator[None]:
+        length = len(contexts[0])
+        if not length or any(len(context) != length for context in contexts):
+            raise ValueError("contexts of one length, of at least one token, are read together")
+        try:
+            with self._on_stream(), self._rotary.at_length(length) if self._rotary else nullcontext():
+                yield
+        except torch.OutOfMemoryError as problem:
+            self.forget()
+            message = ran_out(problem)
+            raise Failure(
+                "Out of memory",
+                f"Reading {len(contexts)} × {length} tokens needed more memory than {self.device} has: {message}",
+                "Use a smaller dtype (--dtype bfloat16), spread the model (--device-map auto), or a shorter prompt.",
+            ) from problem
+        except BaseException:
+            self.forget()
+            raise
+
+    def _fill(
+        self, contexts: Sequence[Context], work: Work = UNWATCHED, before: int = 0, total: int | None = None
+    ) -> None:
+        """Reads all tokens but the last that the cache does not hold."""
+        length = len(contexts[0])
+        held = self._hold(contexts)
+        fill = length if self._recurrent else FILL
+        for start in range(held, length - 1, fill):
+            work.check(READING_PROMPT)
+            self._feed(contexts, start, min(start + fill, length - 1))
+            work.report(READING_PROMPT, before + min(start + fill, length - 1), total or length, "tokens")
 
     def _hold(self, contexts: Sequence[Context]) -> int:
         """Crops the cache to the longest beginning of the contexts that it can keep, and returns its length."""

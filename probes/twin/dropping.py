@@ -79,6 +79,11 @@ class PassThrough(nn.Module):
         return out if self._values is None else (out, *[None] * (self._values - 1))
 
 
+def silent_layers(model: nn.Module) -> frozenset[int]:
+    """The layers of a cache in which this model only counts tokens, because what would write there is dropped."""
+    return frozenset(layer for module in model.modules() if isinstance(module, PassThrough) for layer in module._cached)
+
+
 def replacements(model: PreTrainedModel, anatomy: Anatomy) -> Replacements:
     """The modules to replace to drop each sublayer and block; parts that this architecture can't drop are missing.
 
