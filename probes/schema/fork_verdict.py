@@ -7,6 +7,10 @@ from enum import StrEnum
 
 from probes.schema.bounds import Natural, NonNegative, Share, TokenString
 
+AGREE_RECOVERS = 0.75
+AGREE_COLLAPSES = 0.4
+"""The agreement of the two models from which a run recovers, and below which it collapses."""
+
 
 class Recovery(StrEnum):
     """What a model does after another one's token was forced into it."""
@@ -14,6 +18,9 @@ class Recovery(StrEnum):
     RECOVERS = "recovers"
     DRIFTS = "drifts"
     COLLAPSES = "collapses"
+    """The models hardly agree, the text ends in a loop, or a model computes NaN or infinity."""
+    ENDS = "ends"
+    """The forced token ends the text, so nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class ForkVerdict:
 
     dense_into_pruned: ForkedRun
     pruned_into_dense: ForkedRun
-    agree_recovers: Share
+    agree_recovers: Share = AGREE_RECOVERS
     """The agreement from which a run counts as recovering."""
-    agree_collapses: Share
+    agree_collapses: Share = AGREE_COLLAPSES
     """The agreement below which it counts as collapsing, as a loop does."""

@@ -12,6 +12,7 @@ faster: the many short operations of a single token's pass make the two Python t
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -83,8 +84,7 @@ class Lockstep:
         self.prompt_ids = list(prompt_ids)
         self._tokens = tokens
         self._text_ids = list(text_ids)
-        self._ends = {Follow.PRUNED: ends_pruned, Follow.TEXT: frozenset[int]()}.get(settings.follow, ends_dense)
-        self._ends_pruned = ends_pruned
+        self._ends_dense, self._ends_pruned = ends_dense, ends_pruned
         self._dense, self._pruned = CachedModel(dense, lane=0), CachedModel(pruned, lane=1)
         self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
         self._foreign = foreign
@@ -93,16 +93,26 @@ class Lockstep:
         self._sampler = Sampler(settings.sampling)
         self._scratch: Tensor | None = None
         longest = longest_context(dense, pruned)
-        room = longest - len(self.prompt_ids)
-        if room < 1:
+        self._room = longest - len(self.prompt_ids)
+        if self._room < 1:
             raise BadInput(
                 "Prompt too long",
                 f"The prompt has {len(self.prompt_ids):,} tokens, but the models read at most {longest:,}.",
                 "Shorten the prompt.",
             )
-        self.limit = min(room + 1, len(self._text_ids)) if self._text_ids else room + 1
-        """The most steps, by the models' longest context and the text's length."""
         self.seek(())
+
+    def apart(self, follow: Follow) -> Lockstep:
+        """Another one before its first step, on the same prompt and models, that follows a model.
+
+        It has read what this one has, and nothing that one of them does disturbs the other.
+        """
+        other = copy.copy(self)
+        other.settings, other._text_ids = replace(self.settings, follow=follow, text=""), []
+        other._dense, other._pruned = (model.apart() for model in self.models)
+        other._sampler, other._scratch = Sampler(self.settings.sampling), None
+        other.seek(())
+        return other
 
     def close(self) -> None:
         """Frees the caches."""
@@ -152,6 +162,11 @@ class Lockstep:
             message = f"The dense text ends at step {len(tokens)}, so the models share no context at step {step}."
             raise BadInput("No shared context", message, "Choose an earlier step.")
         return [*self.prompt_ids, *tokens]
+
+    @property
+    def limit(self) -> int:
+        """The most steps, by the models' longest context and the text's length."""
+        return min(self._room + 1, len(self._text_ids)) if self._text_ids else self._room + 1
 
     @property
     def finished(self) -> bool:
@@ -223,6 +238,13 @@ class Lockstep:
                 f"{where} {self._tokens.piece(lacking) if lacking >= 0 else ''!r} (token {lacking:,}), {why}.",
                 "Choose another token. If the chat template adds it, send the prompt with --raw.",
             )
+
+    @property
+    def _ends(self) -> frozenset[int]:
+        """The tokens that end the followed text."""
+        return {Follow.PRUNED: self._ends_pruned, Follow.TEXT: frozenset[int]()}.get(
+            self.settings.follow, self._ends_dense
+        )
 
     # Reading --------------------------------------------------------------------------------------------------
 
