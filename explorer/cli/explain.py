@@ -10,6 +10,7 @@ import click
 from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.errors import BadInput
+from probes.schema.fork_verdict import FOLLOWED
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded
@@ -33,11 +34,22 @@ _SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
     section="Run",
     help="Also exchange the matrices and heads of a sublayer (attn 7), of the one that heals most (worst), or all.",
 )
+@option(
+    "--fork-steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    section="Run",
+    help=f"Steps to follow each model after the other's token was forced into it. [default: {FOLLOWED}]",
+)
 @records("nothing is recorded")
 @option("--json", is_flag=True, help="Print one JSON object instead of tables.")
-def explain_command(typed: Typed, at: int | None, span: str, inside: str, record_to: str, json: bool) -> None:
+def explain_command(
+    typed: Typed, at: int | None, span: str, inside: str, fork_steps: int | None, record_to: str, json: bool
+) -> None:
     """Show which layers changed a token, and what heals it."""
     settings, steps = run_settings(typed), _asked(at, span)
+    if span and fork_steps:
+        raise BadInput("Forks", "--fork-steps has no effect with --span: forks are of one step.", "Leave it out.")
     if steps:
         typed.refuse(("steps",), "with --at or --span, which say how far to step", "Leave it out.")
     if settings.sampling.greedy:
@@ -63,7 +75,14 @@ def explain_command(typed: Typed, at: int | None, span: str, inside: str, record
         header = pair.header(settings, prompt)
         with pair.lockstep(settings, prompt) as lockstep:
             steps = _reached(lockstep, steps)
-            found = explain(lockstep, steps, inside=inside, mark=pair.dense.info.fingerprint, work=bar.work)
+            found = explain(
+                lockstep,
+                steps,
+                inside=inside,
+                followed=fork_steps or FOLLOWED,
+                mark=pair.dense.info.fingerprint,
+                work=bar.work,
+            )
             path = tuple(lockstep.path)
         for event in explained_run(header, path, steps, found.found.values(), found.notes):
             record(event)

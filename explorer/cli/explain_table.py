@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from explorer.cli.explain_memory import print_fork, print_quadrants
 from explorer.cli.live_table import padded, printable
 from explorer.cli.split_table import print_noise, print_split
 from explorer.words.token_text import fit
 from probes.schema.explanation import LayerFigures, LensToken, Swap, Swaps
+from probes.schema.fork_verdict import ForkVerdict
 from probes.schema.header import RunHeader
+from probes.schema.quadrants import Quadrants
 from probes.schema.record import Choice, StepRecord
 
 if TYPE_CHECKING:
@@ -68,11 +71,17 @@ def print_explained(found: Explanation, path: Sequence[StepRecord], header: RunH
         console.print()
     if found.split is not None:
         print_split(found.split, found.noise_floor, console)
+    for finding in found.found.values():
+        if isinstance(finding, Quadrants):
+            print_quadrants(finding, console)
     if swaps is not None:
         _print_swaps(swaps, console)
     for level, pieces in found.pieces.items():
         _line(console, f"\nInside: {_LEVELS[level]}\n", "bold")
         _print_exchanges(pieces, console)
+    for finding in found.found.values():
+        if isinstance(finding, ForkVerdict):
+            print_fork(finding, console)
     if found.noise_floor is not None:
         print_noise(found.noise_floor, console)
 

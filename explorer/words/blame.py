@@ -35,7 +35,8 @@ def memory_sentence(found: Quadrants) -> str:
     tried = f"{found.tried} of {found.cached}" if found.tried < found.cached else f"all {found.cached}"
     where = f"position {worst.position + 1}, {quoted(worst.token)}"
     if share < SPREAD:
-        return f"No single position holds it: of {tried} that were restored, none takes away {numbers.percent(SPREAD)}."
+        least = numbers.whole_percent(SPREAD)
+        return f"No single position holds it: of {tried} that were restored, none takes away {least}."
     return (
         f"It is read most from {where}: with the dense cache of that position the KL falls by "
         f"{numbers.whole_percent(share)} ({tried} positions were restored, one after another)."

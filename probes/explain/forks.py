@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from probes.schema.bounds import LONGEST_TOKEN
-from probes.schema.fork_verdict import AGREE_COLLAPSES, AGREE_RECOVERS, ForkedRun, ForkVerdict, Recovery
+from probes.schema.fork_verdict import AGREE_COLLAPSES, AGREE_RECOVERS, FOLLOWED, ForkedRun, ForkVerdict, Recovery
 from probes.schema.record import Choice, StepRecord
 from probes.schema.settings import Follow
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
 
-FOLLOWED = 32
-"""Steps after the forced token."""
 FOLLOWING = "Following both forks"
 _LONGEST_LOOP = 8
 """Tokens that may repeat in a loop."""
@@ -21,16 +19,17 @@ _TURNS, _LEAST = 3, 8
 """A text ends in a loop if it ends in so many turns of it, and in so many tokens."""
 
 
-def measure_fork(lockstep: Lockstep, step: int, *, steps: int = FOLLOWED, work: Work = UNWATCHED) -> ForkVerdict | None:
-    """What the pruned model writes after the dense token at this step, and the dense model after the pruned token.
+def measure_fork(
+    lockstep: Lockstep, path: Sequence[StepRecord], *, steps: int = FOLLOWED, work: Work = UNWATCHED
+) -> ForkVerdict | None:
+    """At the step after `path`: what the pruned model writes after the dense token, and the dense model after the
+    pruned token.
 
-    Each writes at most `steps` tokens on, while the other reads the same text. None if the two models choose one token
-    at this step, or one can't choose. The run is left as it is. Raises `BadInput` if the models share no context at the
-    step; `Cancelled`.
+    Each writes at most `steps` tokens on, while the other reads the same text. The path is that of a run on which the
+    models shared a context at this step. None if both choose one token there, or one can't choose. The run is left as
+    it is. Raises `Cancelled`.
     """
     work.check(FOLLOWING)
-    lockstep.shared_context(step)
-    path = lockstep.path[: step - 1]
     with lockstep.apart(Follow.DENSE) as dense_writes, lockstep.apart(Follow.PRUNED) as pruned_writes:
         dense_writes.seek(path)
         record = dense_writes.step()

@@ -68,9 +68,8 @@ def measure_quadrants(
     (both,) = kl(pruned, pruned.read([context]), "pruned")
     (weights,) = kl(pruned, pruned.read_on([context], caches.for_pruned), "pruned")
     (cache,) = kl(dense, dense.read_on([context], caches.for_dense), "dense")
-    positions, note = [], ""
-    if both > 0:
-        positions, note = _candidates(pruned, context, caches, reference, vocabulary, most)
+    nothing: tuple[list[int], str] = [], ""
+    positions, note = _candidates(pruned, context, caches, reference, vocabulary, most) if both > 0 else nothing
     if notes is not None:
         notes += filter(None, [_silent(caches), note])
     found: list[CachePosition] = []

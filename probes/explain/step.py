@@ -11,21 +11,25 @@ from torch import Tensor
 from probes.explain.anatomy import measure_split
 from probes.explain.culprits import swaps_as_found
 from probes.explain.estimate import estimate_heals
+from probes.explain.forks import measure_fork
 from probes.explain.kept_noise import noise_floor
 from probes.explain.layers import Streams, measure_layers, read_streams
 from probes.explain.pieces import Piece, pieces_of
+from probes.explain.quadrants import measure_quadrants
 from probes.explain.sublayers import Sublayers, take_apart
 from probes.schema.errors import BadInput, Failure
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding
+from probes.schema.fork_verdict import FOLLOWED, ForkVerdict
 from probes.schema.noise_floor import MARGIN, NoiseFloor
 from probes.schema.part import Part
+from probes.schema.quadrants import Quadrants
 from probes.schema.requests import SwapLevel
 from probes.schema.split_anatomy import SplitAnatomy
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
 
-KINDS_FOUND = ("layers", "split", "noise_floor", "swaps")
+KINDS_FOUND = ("layers", "split", "noise_floor", "quadrants", "swaps", "fork")
 """The kinds that `Explainer` finds, the quick ones first. By their names in `probes.schema.findings`."""
 
 
@@ -69,17 +73,18 @@ def explain(
     kinds: Collection[str] = KINDS_FOUND,
     *,
     inside: str = "",
+    followed: int = FOLLOWED,
     mark: str = "",
     work: Work = UNWATCHED,
 ) -> Explanation:
     """Explains steps that the run has taken. `mark` is the fingerprint of the dense weights (see `Explainer`).
 
-    With `inside`, the matrices and heads of a sublayer are exchanged too: of "attn 7", of the one that heals most
-    ("worst"), or of "all". If a kind can't be found because the pruned model computes NaN, a note says so, and the
-    others are found. Raises `BadInput` for steps or sublayers that are not there and for models whose sublayers can't
-    be told apart, `Failure` if nothing can be found, `Cancelled`.
+    A fork takes `followed` steps. With `inside`, the matrices and heads of a sublayer are exchanged too: of "attn 7",
+    of the one that heals most ("worst"), or of "all". If a kind can't be found because the pruned model computes NaN,
+    a note says so, and the others are found. Raises `BadInput` for steps or sublayers that are not there and for models
+    whose sublayers can't be told apart, `Failure` if nothing can be found, `Cancelled`.
     """
-    explainer = Explainer(lockstep, steps, mark=mark, work=work)
+    explainer = Explainer(lockstep, steps, followed=followed, mark=mark, work=work)
     found: dict[str, Finding] = {}
     problem: Failure | None = None
     for kind in kinds:
@@ -117,16 +122,18 @@ class Explainer:
         within: Collection[Part] = (),
         sublayers: Callable[[], Sublayers] | None = None,
         told: Callable[[Finding], None] = lambda _finding: None,
+        followed: int = FOLLOWED,
         mark: str = "",
         work: Work = UNWATCHED,
     ) -> None:
         """`level` says what is exchanged; matrices and heads only of the sublayers in `within`, if it names any.
         `sublayers` are the models taken apart, if that was done before. `told` gets findings that are not final yet.
-        `mark` is the fingerprint of the dense weights; without it, they are hashed if it is needed. Raises `BadInput`
-        for steps that are not there."""
+        `mark` is the fingerprint of the dense weights; without it, they are hashed if it is needed. A fork takes
+        `followed` steps. Raises `BadInput` for steps that are not there."""
         self._lockstep, self._steps, self._work = lockstep, steps, work
         self._level, self._within, self._take_apart, self._told = level, within, sublayers, told
         self._mark = mark
+        self._followed, self._before = followed, lockstep.path[: steps[0] - 1]
         self._context = lockstep.shared_context(steps[-1])
         lockstep.shared_context(steps[0])
         self._record = lockstep.path[steps[-1] - 1]
@@ -135,7 +142,8 @@ class Explainer:
         """Sentences that a reader of what has been found must know."""
 
     def find(self, kind: str) -> Finding | None:
-        """A finding of this kind; None if it is about one step, and the steps are several.
+        """A finding of this kind. None if it is about one step, and the steps are several, or about a split, and both
+        models choose the same token.
 
         Raises `BadInput` for models whose sublayers can't be told apart, `Failure` for NaN or infinity, `Cancelled`.
         """
@@ -148,8 +156,12 @@ class Explainer:
                 return self._split() if single else None
             case "noise_floor":
                 return self._noise_floor
+            case "quadrants":
+                return self._quadrants() if single else None
             case "swaps":
                 return self._swaps()
+            case "fork":
+                return self._fork() if single else None
             case _:
                 raise ValueError(f"steps are not explained by {kind!r}")
 
@@ -237,6 +249,22 @@ class Explainer:
             piece=lockstep.piece,
             streams=self._streams,
         )
+
+    def _quadrants(self) -> Quadrants:
+        lockstep = self._lockstep
+        return measure_quadrants(
+            self._dense,
+            self._pruned,
+            self._context,
+            vocabulary=lockstep.vocabulary,
+            temperature=lockstep.settings.analysis_t,
+            piece=lockstep.piece,
+            work=self._work,
+            notes=self.notes,
+        )
+
+    def _fork(self) -> ForkVerdict | None:
+        return measure_fork(self._lockstep, self._before, steps=self._followed, work=self._work)
 
     def _swaps(self) -> Swaps:
         return self._exchanged(self._level, self._within)

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from probes.schema.bounds import Natural, NonNegative, Share, TokenString
 
+FOLLOWED = 32
+"""Steps that are followed after the forced token, unless another number is asked for."""
 AGREE_RECOVERS = 0.75
 AGREE_COLLAPSES = 0.4
 """The agreement of the two models from which a run recovers, and below which it collapses."""

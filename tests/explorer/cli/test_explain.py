@@ -73,6 +73,10 @@ def test_the_object_names_the_one_sublayer_that_was_pruned(models: Path) -> None
     assert [parts[0]["sublayer"], parts[-1]["sublayer"], len(parts)] == ["embedding", "head", 8]
     assert found["noise_floor"]["own_dtype"] == "float32"
     assert {row["cause"] for row in found["noise_floor"]["rows"]} >= {"bfloat16", "batch of 2", "eager attention"}
+    quadrants = found["quadrants"]
+    assert quadrants["both"] == pytest.approx(found["kl"], rel=1e-4)
+    assert (quadrants["control"], quadrants["tried"], quadrants["cached"]) == (0, 6, 6)
+    assert found["fork"]["dense_into_pruned"]["forced"] == found["dense_token"]["token"]
 
 
 def test_inside_a_sublayer_are_matrices_and_heads(models: Path) -> None:
@@ -95,7 +99,7 @@ def test_inside_a_sublayer_are_matrices_and_heads(models: Path) -> None:
 
 
 def test_a_span_has_means_and_no_layers(models: Path) -> None:
-    steps = [as_json(models / "dense", *CULPRIT, "--at", step)["kl"] for step in (2, 3, 4)]
+    steps = [as_json(models / "dense", *CULPRIT, "--at", step, "--fork-steps", 1)["kl"] for step in (2, 3, 4)]
     found = as_json(models / "dense", *CULPRIT, "--span", "2:4")
     assert (found["span"], found["steps"]) == ([2, 4], 3)
     assert found["kl"] == pytest.approx(sum(steps) / 3, rel=1e-3)
@@ -143,6 +147,21 @@ def test_without_a_step_the_first_split_is_explained(models: Path) -> None:
     for side in ("dense", "pruned"):
         margin = split["a"][f"z_{side}"] - split["b"][f"z_{side}"]
         assert sum(part[side] for part in split["parts"]) == pytest.approx(margin, abs=1e-9)
+    into_pruned, into_dense = found["fork"]["dense_into_pruned"], found["fork"]["pruned_into_dense"]
+    assert into_pruned["forced"] == found["dense_token"]["token"]
+    assert into_dense["forced"] == found["pruned_token"]["token"]
+    shorter = as_json(models / "dense", "--prune", "magnitude:0.9", "--fork-steps", 2)["fork"]
+    assert [run["steps"] for run in (into_pruned, shorter["dense_into_pruned"])] == [32, 2]
+    assert into_pruned["text"].startswith(shorter["dense_into_pruned"]["text"])
+
+
+def test_the_tables_of_a_split_end_in_sentences(models: Path) -> None:
+    lines = run(models / "dense", "--prune", "magnitude:0.9", "--fork-steps", 3).stdout.splitlines()
+    place = next(i for i, line in enumerate(lines) if "dense cache" in line)
+    assert lines[place + 1].split()[:3] == ["dense", "weights", "0"]
+    assert lines[place + 2].split()[:2] == ["pruned", "weights"]
+    assert lines[place + 3].startswith("This token breaks ")
+    assert sum(line.startswith(("With the dense token", "With the pruned token")) for line in lines) == 2
 
 
 def test_the_tables_name_it_too(models: Path) -> None:
@@ -181,6 +200,7 @@ def test_one_layer_is_explained_with_a_note(models: Path) -> None:
         (("--at", "0"), "Step 0 is not there"),
         (("--at", "400"), "Step 400 is not there: the run has steps 1 to"),
         (("--span", "4:3"), "The span 4:3 has no steps"),
+        (("--span", "2:3", "--fork-steps", "4"), "--fork-steps has no effect with --span"),
         (("--span", "3"), "is no span of steps"),
         (("--span", "0:3"), "is no span of steps"),
         (("--at", "3", "--span", "3:4"), "Give one of them"),

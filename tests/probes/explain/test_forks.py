@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from probes.explain.forks import ends_in_loop, measure_fork, recovery
-from probes.schema.errors import BadInput, Cancelled
+from probes.schema.errors import Cancelled
 from probes.schema.events import WorkProgressed
 from probes.schema.fork_verdict import Recovery
 from probes.schema.settings import Sampling
@@ -23,7 +23,7 @@ def test_both_directions_are_those_of_plain_passes(architecture: str) -> None:
     dense, pruned, _ = two(architecture)
     with lockstep(dense, pruned, steps=12) as both:
         split = next(record for record in both if record.agree is False)
-        found = measure_fork(both, split.step, steps=STEPS)
+        found = measure_fork(both, both.path[: split.step - 1], steps=STEPS)
         context = both.shared_context(split.step)
     assert found is not None
     tops = [int(plain(model, context)[-1].argmax()) for model in (dense, pruned)]
@@ -49,16 +49,15 @@ def test_both_directions_are_those_of_plain_passes(architecture: str) -> None:
 @pytest.mark.parametrize("follow", ["dense", "pruned", "free", "text"])
 def test_the_run_goes_on_bit_for_bit_the_same(follow: str) -> None:
     dense, pruned, _ = two("qwen3")
-    options = {"steps": 10, "sampling": Sampling(temperature=1.5, seed=3)} | (
-        {"text": [9, 8, 7, 6, 5, 4, 3, 2, 1, 9]} if follow == "text" else {}
-    )
-    with lockstep(dense, pruned, follow, **options) as both:
+    text = [9, 8, 7, 6, 5, 4, 3, 2, 1, 9] if follow == "text" else []
+    options = {"steps": 10, "sampling": Sampling(temperature=1.5, seed=3)}
+    with lockstep(dense, pruned, follow, text=text, **options) as both:
         expected = list(both)
-    with lockstep(dense, pruned, follow, **options) as both:
+    with lockstep(dense, pruned, follow, text=text, **options) as both:
         found = []
         for record in expected:
             assert both.step() == record
-            found.append(measure_fork(both, record.step, steps=2))
+            found.append(measure_fork(both, both.path[:-1], steps=2))
     assert any(found)
 
 
@@ -66,9 +65,7 @@ def test_models_that_choose_one_token_are_not_forked() -> None:
     dense = tiny("llama")
     with lockstep(dense, Twin(dense).model, steps=3) as both:
         list(both)
-        assert measure_fork(both, 2) is None
-        with pytest.raises(BadInput, match="steps 1 to 3"):
-            measure_fork(both, 4)
+        assert measure_fork(both, both.path[:1]) is None
 
 
 def test_a_token_that_ends_the_text_leaves_nothing_to_follow() -> None:
@@ -80,7 +77,7 @@ def test_a_token_that_ends_the_text_leaves_nothing_to_follow() -> None:
     end = seen[split.step - 1]
     with lockstep(dense, pruned, steps=12, ends=frozenset([end])) as both:
         list(both)
-        found = measure_fork(both, split.step, steps=STEPS)
+        found = measure_fork(both, both.path[: split.step - 1], steps=STEPS)
     assert found is not None
     run = found.dense_into_pruned
     assert (run.verdict, run.steps, run.text) == (Recovery.ENDS, 0, f"{end} ")
@@ -92,10 +89,10 @@ def test_it_reports_its_steps_and_can_be_cancelled() -> None:
     seen: list[WorkProgressed] = []
     with lockstep(dense, pruned, steps=12) as both:
         split = next(record for record in both if record.agree is False)
-        measure_fork(both, split.step, steps=3, work=Work(seen.append))
+        measure_fork(both, both.path[: split.step - 1], steps=3, work=Work(seen.append))
         assert [(one.done, one.total) for one in seen] == [(i, 6) for i in range(6)]
         with pytest.raises(Cancelled):
-            measure_fork(both, split.step, work=Work(seen.append, lambda: len(seen) > 8))
+            measure_fork(both, both.path[: split.step - 1], work=Work(seen.append, lambda: len(seen) > 8))
     assert len(seen) == 9
 
 

@@ -35,7 +35,7 @@ def test_the_run_goes_on_bit_for_bit_the_same(architecture: str, follow: str) ->
         for record in expected:
             assert both.step() == record
             if record.step % 4 == 3:
-                explain(both, range(record.step - 1, record.step))
+                explain(both, range(record.step - 1, record.step), ["layers", "quadrants", "fork"], followed=2)
 
 
 def test_kinds_that_are_asked_for_and_kinds_that_apply() -> None:
