@@ -1,4 +1,4 @@
-"""What explains one token: figures by layer and sublayer, exchanges of sublayers, and what moved the two tokens.
+"""The findings about one token by layer: how far every sublayer has moved, and what exchanging it changes.
 
 Frozen data without torch. All divergences are in nats, and the dense model is the reference. The formulas are in
 docs/figures.md.
@@ -14,10 +14,11 @@ from probes.schema.record import HiddenFigures, LogitFigures, ProbabilityFigures
 
 @dataclass(frozen=True, slots=True)
 class SpaceFigures:
-    """How far two states of the residual stream are apart: in `h`, and in `z` and `p` through final norm and head."""
+    """The distance between two states of the residual stream: in `h`, and through the final norm and the head in `z`
+    and `p`."""
 
     h: HiddenFigures
-    """Of the residual stream itself, before the final norm."""
+    """Compares the residual streams themselves, before the final norm."""
     z: LogitFigures
     p: ProbabilityFigures
 
@@ -39,22 +40,23 @@ class LayerFigures:
     sublayer: str
     """"attn" or "mlp"."""
     same_input: SpaceFigures
-    """The dense and the pruned sublayer on the dense model's input and cache, read through its norm and head."""
+    """Compares the dense and the pruned sublayer on the dense model's input and cache, through its norm and head."""
     accumulated: SpaceFigures
-    """The two models' streams after this sublayer, each from its own run."""
+    """Compares the two models' residual streams after this sublayer, each from its own run."""
     lens_dense: LensToken
     lens_pruned: LensToken
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Every sublayer at one step, in the order of the stream."""
+    """Every sublayer at one step, in the order of the residual stream."""
 
     rows: tuple[LayerFigures, ...]
 
     @property
     def parting(self) -> LayerFigures | None:
-        """The sublayer from which on the two lenses never show the same token again; None if they end on one."""
+        """The first sublayer after which the two lenses never show the same token again. None if they end on the same
+        token."""
         parting = None
         for row in reversed(self.rows):
             if row.lens_dense.token_id == row.lens_pruned.token_id:
@@ -74,15 +76,15 @@ class Swap:
     """The mean KL over the span without the exchange; 0 in the dense model."""
     kl_after: NonNegative
     kl_drop: Bounded
-    """What the exchange takes away from the KL: the heal; of damage, negative."""
+    """KL before minus KL after: the heal. Damage is negative."""
     top_token_returns: bool
     """True if at every step of the span, after the exchange, the top token is the dense model's."""
     estimate: Bounded | None = None
-    """The first-order estimate of the heal: an order to look in, not a figure to quote."""
+    """The first-order estimate of the heal. Use it to order the sublayers; do not quote it."""
     exact: bool = True
     """False while only the estimate is known: `kl_drop` and `kl_after` are then the estimate's."""
     piece: str = ""
-    """What of the sublayer was exchanged, one level down: a matrix ("q_proj"), "head 3" or "group 1"; "" for all."""
+    """The exchanged piece, one level down: a matrix ("q_proj"), "head 3" or "group 1"; "" for the whole sublayer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +92,19 @@ class Swaps:
     """Heal and damage of every sublayer over a span."""
 
     steps: Place
-    """In the span."""
+    """How many steps the span has."""
     kl: NonNegative
-    """The mean KL over the span, of one pass over the whole context."""
+    """The mean KL over the span, from one pass over the whole context."""
     kl_all_healed: NonNegative
-    """With every dense sublayer in the pruned model: 0 if the models differ in nothing else."""
+    """The mean KL with every dense sublayer in the pruned model: 0 if the models differ in nothing else."""
     heal: tuple[Swap, ...]
-    """The largest first."""
+    """Largest first."""
     damage: tuple[Swap, ...]
-    """The largest first."""
+    """Largest first."""
     additivity: Bounded | None
-    """The sum of all heals by the KL: 1 if they add up. None if the KL is 0."""
+    """The sum of all heals divided by the KL: 1 if they add up. None if the KL is 0."""
     control: Bounded
-    """What the KL changes by if nothing is exchanged; anything but 0 is an error."""
+    """The change of the KL if nothing is exchanged. Anything but 0 is an error."""
     rank_correlation: Bounded | None = None
-    """Spearman's, of the heals and their estimates; None without estimates, or if one of the two is constant."""
+    """Spearman's rank correlation of the heals and their estimates. None without estimates, or if one of the two is
+    constant."""

@@ -32,11 +32,11 @@ class Distribution:
         return len(self.z)
 
     def __getitem__(self, positions: slice) -> Distribution:
-        """The distributions at some of the positions, which share this one's memory."""
+        """The distributions at some of the positions. They share the memory of this one."""
         return self._each(lambda tensor: tensor[positions])
 
     def expand(self, positions: int) -> Distribution:
-        """The distribution at a single position repeated, which takes no memory."""
+        """Repeats the distribution at a single position, without taking memory."""
         return self._each(lambda tensor: tensor.expand(positions, -1))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Distribution:
@@ -62,6 +62,6 @@ class Distribution:
     def log_at(self, token_id: int) -> float:
         """The logarithm of a token's probability at the first position, in nats.
 
-        Finite also if the probability itself is too small for a number.
+        It is finite even if the probability itself underflows to 0.
         """
         return float((self.z[0, token_id] - self.largest[0, 0]) / self.temperature - self.log_total[0, 0])

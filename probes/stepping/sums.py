@@ -1,10 +1,10 @@
 """Sums of a comparison over the two models' vectors, computed on the device for all positions together.
 
-The figures that are made of these sums are in `spaces`, with the notation. Every sum is (n, 1), in float64.
+`spaces` makes the figures from these sums, and has the notation. Every sum is (n, 1), in float64.
 
 A GPU takes as long to start a small operation as to do it, so there are few of them, each over all positions. On a CPU
-most of the time goes into walking over the vocabulary, and even more into allocating memory for it. Vectors of that
-length are therefore overwritten in a `scratch`.
+most of the time goes into passes over the vocabulary, and even more into allocating memory for them. Vectors of that
+length are therefore written into a `scratch` that is used again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from probes.stepping.distribution import Distribution
 from probes.system.float64 import to_float64
 
 LOOKED_UP = 128
-"""How many of each model's largest logits are sorted: a token among them needs no pass over the vocabulary for its
-rank."""
+"""How many of each model's largest logits are sorted. The rank of a token among them needs no pass over the
+vocabulary."""
 
 DeviceSums = dict[str, Tensor]
 
 
 def new_scratch(distribution: Distribution, positions: int = 1) -> Tensor:
-    """Memory for comparing such distributions, (3, positions at once, V), float64: one position at once on a CPU."""
+    """Allocates memory for comparing such distributions: (3, positions at once, V), float64; on a CPU one position at
+    once."""
     z = distribution.z
     return z.new_empty(3, 1 if z.is_cpu else positions, z.shape[1])
 
@@ -33,7 +34,7 @@ def new_scratch(distribution: Distribution, positions: int = 1) -> Tensor:
 def measure(
     hidden: Tensor, hidden_pruned: Tensor, dense: Distribution, pruned: Distribution, scratch: Tensor
 ) -> DeviceSums:
-    """All sums, by name. `scratch` is overwritten."""
+    """Computes all sums, by name. `scratch` is overwritten."""
     scratch = scratch[:, : len(pruned)]
     return {
         **hidden_sums(hidden, hidden_pruned),
@@ -43,7 +44,7 @@ def measure(
 
 
 def likeliest(dense: Distribution, pruned: Distribution, exact: int, *, in_order: bool = False) -> Tensor:
-    """The tokens of each model's largest logits: LOOKED_UP, or more if `exact` needs them.
+    """Finds the tokens with each model's largest logits: LOOKED_UP of them, or more if `exact` needs them.
 
     Each position's row holds their ids, those of the dense model first, and their z, z', p and q: (n, 5 · 2 · tokens).
 
@@ -60,7 +61,7 @@ def likeliest(dense: Distribution, pruned: Distribution, exact: int, *, in_order
 
 
 def count_ahead(logits: Tensor, tokens: Sequence[int]) -> list[Tensor]:
-    """How many of the logits (V,) are larger than each token's, or equal and of a smaller id: each ()."""
+    """Counts the logits (V,) that are larger than each token's, or equal with a smaller id: each ()."""
     ahead = torch.empty_like(logits, dtype=torch.bool)
     counts = []
     for token in tokens:
@@ -71,7 +72,7 @@ def count_ahead(logits: Tensor, tokens: Sequence[int]) -> list[Tensor]:
 
 
 def hidden_sums(hidden: Tensor, hidden_pruned: Tensor) -> DeviceSums:
-    """Those of the hidden states, (n, d) each."""
+    """Computes the sums over the hidden states, (n, d) each."""
     h, h2 = to_float64(hidden), to_float64(hidden_pruned)
     room = torch.empty_like(h2)
     apart = _apart("h", h, h2, room)
@@ -153,7 +154,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _apart(name: str, v: Tensor, v2: Tensor, room: Tensor, square: Tensor | None = None) -> DeviceSums:
-    """‖v‖², ⟨v', v⟩ and the square of the part of v' across v: what `_cosine` needs. `room` is overwritten."""
+    """‖v‖², ⟨v', v⟩ and the squared length of the part of v' orthogonal to v, for `_cosine`. `room` is overwritten."""
     square = _dot(v, v) if square is None else square
     along = _dot(v2, v)
     across = torch.addcmul(v2, v, along / square, value=-1, out=room)
