@@ -12,7 +12,7 @@ from probes.schema.nearest import did_you_mean
 from probes.schema.prune_setting import parse
 from probes.schema.spec import PairSpec
 
-_BENCHMARKS = ("steps", "prune", "methods")
+_BENCHMARKS = ("steps", "prune", "methods", "explain")
 
 
 @click.command("bench", cls=ShellCommand)
@@ -20,26 +20,43 @@ _BENCHMARKS = ("steps", "prune", "methods")
     "benchmark",
     default="steps",
     help="steps: a step against a bare loop of the two models, memory and interface. prune: time and memory of "
-    "pruning. methods: every method at a few amounts, as a table in Markdown. [default: steps]",
+    "pruning. methods: every method at a few amounts, as a table in Markdown. explain: what explaining a token costs. "
+    "[default: steps]",
 )
 @takes(PairSpec, only=("dense", "device", "threads"))
-@option("--prune", multiple=True, help="steps: the setting of the pruned model. methods: the settings in the table.")
-@option("--prompt", may_be_empty=True, help="steps and methods: the prompt; - reads standard input.")
+@option(
+    "--prune",
+    multiple=True,
+    help="steps, explain: the setting of the pruned model. methods: the settings in the table.",
+)
+@option("--prompt", may_be_empty=True, help="All but prune: the prompt; - reads standard input.")
 @option(
     "--steps", type=click.IntRange(min=1), help="methods: how many tokens the methods are compared on. [default: 64]"
 )
-def bench_command(typed: Typed, benchmark: str, prune: tuple[str, ...], prompt: str | None, steps: int | None) -> None:
+@option("--plants", type=click.IntRange(min=1), help="explain: plant so many faults, and count how many are found.")
+def bench_command(
+    typed: Typed,
+    benchmark: str,
+    prune: tuple[str, ...],
+    prompt: str | None,
+    steps: int | None,
+    plants: int | None,
+) -> None:
     """Measure what the program costs here, or compare the methods."""
     if benchmark not in _BENCHMARKS:
-        hint = f"{did_you_mean(benchmark, _BENCHMARKS)}Use steps, prune or methods."
+        hint = f"{did_you_mean(benchmark, _BENCHMARKS)}Use steps, prune, methods or explain."
         raise BadInput("Bench", f"Unknown benchmark {benchmark!r}.", hint)
     if benchmark != "methods":
         typed.refuse(("steps",), f"on `bench {benchmark}`", "Leave it out, or use methods.")
+    if benchmark != "explain":
+        typed.refuse(("plants",), f"on `bench {benchmark}`", "Leave it out, or use explain.")
+    if plants:
+        typed.refuse(("prune",), "with --plants, which prunes lightly everywhere", "Leave it out.")
     if benchmark == "prune":
         why = "on `bench prune`, which has its own settings and prompt"
         typed.refuse(("prune", "prompt"), why, "Leave --prune and --prompt out.")
-    if benchmark == "steps" and len(prune) > 1:
-        raise BadInput("Bench", "`bench steps` measures one setting.", "Give --prune once, or use methods.")
+    if benchmark in ("steps", "explain") and len(prune) > 1:
+        raise BadInput("Bench", f"`bench {benchmark}` measures one setting.", "Give --prune once, or use methods.")
     from probes.early import check_early
 
     specs = [typed.build(PairSpec, prune=parse(setting)) for setting in prune or (DEFAULT_PRUNE,)]
@@ -48,7 +65,7 @@ def bench_command(typed: Typed, benchmark: str, prune: tuple[str, ...], prompt: 
     text = text_of(DEFAULT_PROMPT if prompt is None else prompt)
     from rich.console import Console
 
-    from explorer.bench import pruning, stepping
+    from explorer.bench import explanations, pruning, stepping
     from explorer.cli.progress_bar import Bar
 
     bar = Bar(Console(stderr=True))
@@ -56,6 +73,10 @@ def bench_command(typed: Typed, benchmark: str, prune: tuple[str, ...], prompt: 
         with bar:
             step_costs = stepping.bench_steps(specs[0], bar.work, prompt=text)
         stepping.print_steps(step_costs)
+    elif benchmark == "explain":
+        with bar:
+            explain_costs = explanations.bench_explain(specs[0], bar.work, prompt=text, plants=plants or 0)
+        explanations.print_explain(explain_costs)
     elif benchmark == "prune":
         with bar:
             prune_costs = pruning.bench_pruning(specs[0], bar.work)

@@ -1,0 +1,38 @@
+"""`phier bench explain` prints each cost beside its limit, and every planted fault with its rank."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from explorer.bench.explanations import ExplainBench, print_explain
+from probes.bench.explanations import STEP, ExplainCost
+from probes.bench.plants import Plant
+from probes.schema.part import Part
+
+
+def printed(found: ExplainBench) -> str:
+    written = io.StringIO()
+    print_explain(found, Console(file=written, width=120, color_system=None))
+    return written.getvalue()
+
+
+def test_costs_are_beside_their_limits() -> None:
+    cost = ExplainCost("layers at a new position", (0.3, 0.4, 0.2), STEP, (0.1, 0.2, 0.1), 4.0)
+    shown = printed(ExplainBench("dense", "pruned", (cost,), ()))
+    (row,) = [line for line in shown.splitlines() if "layers at" in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        *("layers at a new position", "0.300", "2.00", "4", "decoding step")
+    ]
+
+
+def test_faults_are_counted() -> None:
+    plants = (
+        Plant("noise", Part("mlp", 3), 1, 2, 1.5, 0.25),
+        Plant("zeroed", Part("attn", 1), 2, None, 0.5, 0.25),
+    )
+    shown = " ".join(printed(ExplainBench("dense", "pruned", (), plants)).split())
+    assert "heals most in 1 of 2" in shown
+    assert "among the first two in 2" in shown
+    assert "attn 1 │ 2 │ – │ 0.5 │ 0.25" in shown
