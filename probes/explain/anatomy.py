@@ -18,6 +18,7 @@ from probes.explain.layers import Streams
 from probes.explain.readout import Readout, Unsplit, read_linearly
 from probes.schema.part import SUBLAYERS, Part
 from probes.schema.split_anatomy import MarginPart, Rival, SplitAnatomy, SplitVerdict
+from probes.stepping.cached_model import NextTokenOutput
 from probes.stepping.distribution import Distribution
 from probes.stepping.sums import count_ahead
 from probes.system.float64 import to_float64
@@ -31,8 +32,9 @@ EMBEDDING, HEAD = "embedding", "head"
 
 @torch.inference_mode()
 def measure_split(
-    dense: Streams,
-    pruned: Streams,
+    dense: NextTokenOutput,
+    pruned: NextTokenOutput,
+    streams: tuple[Streams, Streams] | None = None,
     *,
     choices: tuple[int, int] | None = None,
     vocabulary: int | None = None,
@@ -40,13 +42,13 @@ def measure_split(
     piece: Callable[[int], str] = str,
     floor: float = 0.0,
 ) -> SplitAnatomy:
-    """The anatomy of the step that both streams are of.
+    """The anatomy of the step whose outputs these are, with its parts if `streams` are of the same runs.
 
     `choices` are the tokens that the dense and the pruned model chose; without them, each model's likeliest. Where they
     are the same, b is the pruned model's likeliest other token. Distributions are over the ids below `vocabulary`.
     `floor` is the noise floor of the margin, in nats.
     """
-    p, q = (Distribution(one.output.logits[:1, :vocabulary], temperature) for one in (dense, pruned))
+    p, q = (Distribution(one.logits[:1, :vocabulary], temperature) for one in (dense, pruned))
     a, b = choices or (int(p.first), int(q.first))
     verdict = None
     if a == b:
@@ -55,7 +57,7 @@ def measure_split(
         b = int(others.argmax())
     else:
         verdict = judge_split(p.log_at(a) - p.log_at(b), q.log_at(a) - q.log_at(b), floor)
-    parts, notes = _parts(dense, pruned, a, b)
+    parts, notes = _parts(*streams, a, b) if streams else ((), ())
     ranks = [[int(count) + 1 for count in count_ahead(one.z[0], (a, b))] for one in (p, q)]
     rivals = [
         Rival(

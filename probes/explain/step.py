@@ -26,6 +26,7 @@ from probes.schema.part import Part
 from probes.schema.quadrants import Quadrants
 from probes.schema.requests import SwapLevel
 from probes.schema.split_anatomy import SplitAnatomy
+from probes.stepping.cached_model import NextTokenOutput
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
 
@@ -200,6 +201,17 @@ class Explainer:
         return read_streams(self._dense, self._pruned, self._context, self._sublayers)
 
     @cached_property
+    def _outputs(self) -> tuple[NextTokenOutput, NextTokenOutput]:
+        """For models that can't be taken apart. Raises `Failure` if one is not finite."""
+        found = self._dense.read([self._context]), self._pruned.read([self._context])
+        for model, name, output in zip((self._dense, self._pruned), ("dense", "pruned"), found, strict=True):
+            model.join()
+            if not output.finite:
+                message = f"The {name} model computes NaN or infinity at this step."
+                raise Failure("Not finite", message, "Explain an earlier step.")
+        return found
+
+    @cached_property
     def _noise_floor(self) -> NoiseFloor:
         floor, notes = noise_floor(
             self._dense.model,
@@ -228,14 +240,23 @@ class Explainer:
         choices = None
         if record.same_context and record.dense and record.pruned:
             choices = record.dense.token_id, record.pruned.token_id
-        return measure_split(
-            *self._streams,
+        streams, why = None, ""
+        try:
+            streams = self._streams
+        except BadInput as problem:  # margins and verdict need no sublayers
+            why = problem.message
+        dense, pruned = (streams[0].output, streams[1].output) if streams else self._outputs
+        split = measure_split(
+            dense,
+            pruned,
+            streams,
             choices=choices,
             vocabulary=lockstep.vocabulary,
             temperature=lockstep.settings.analysis_t,
             piece=lockstep.piece,
             floor=floor,
         )
+        return replace(split, notes=(*split.notes, *filter(None, [why])))
 
     def _layers(self) -> Layers:
         lockstep = self._lockstep

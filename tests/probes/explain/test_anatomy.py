@@ -36,7 +36,7 @@ SCALE = {"granite": 1 / 4, "cohere": 1 / 4}
 
 def split_of(dense: PreTrainedModel, pruned: PreTrainedModel, **options: Any) -> SplitAnatomy:
     streams = read_streams(CachedModel(dense), CachedModel(pruned), CONTEXT, take_apart(dense, pruned))
-    return measure_split(*streams, **options)
+    return measure_split(streams[0].output, streams[1].output, streams, **options)
 
 
 def first(output: object) -> Tensor:

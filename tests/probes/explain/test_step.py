@@ -17,6 +17,7 @@ from probes.schema.settings import Sampling
 from probes.schema.split_anatomy import SplitAnatomy
 from tests.support.explaining import two
 from tests.support.stepping import lockstep
+from tests.support.tiny import tiny
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +98,19 @@ def test_a_split_without_a_floor_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.split is not None
     assert found.split.floor == 0
     assert found.notes == ("The split is judged without a noise floor. Memory ran out.",)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "mamba"])
+def test_a_split_of_models_that_can_not_be_taken_apart_has_margins_and_no_parts(architecture: str) -> None:
+    dense = tiny(architecture)
+    pruned = tiny(architecture, seed=1, num_hidden_layers=2)
+    with lockstep(dense, pruned, steps=3) as both:
+        record = list(both)[-1]
+        found = explain(both, range(3, 4), ["split"]).split
+    assert found is not None
+    assert record.own is not None
+    assert found.parts == ()
+    assert "can't be" in found.notes[0]
+    assert found.entropy_pruned == pytest.approx(record.own.p.entropy_pruned, rel=1e-5)
+    assert found.a.p == pytest.approx(record.dense.p if record.dense else 0, rel=1e-5)
+    assert (found.verdict is None) == (not record.split)
