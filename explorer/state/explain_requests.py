@@ -40,10 +40,11 @@ class Wanted:
         return found is not None and found.final
 
 
-def wanted(view: View, *, level: SwapLevel = "sublayer", fork: bool = False) -> list[Wanted]:
+def wanted(view: View, *, level: SwapLevel = "sublayer", shown: Kind | None = None) -> list[Wanted]:
     """What explains the cursor's step, or the marked span, in the order in which it is needed.
 
-    While the cursor follows a run, only the layers: the rest would be about a step that is gone before it is done.
+    After the layers comes what is about to be looked at: the kind that is `shown`, or swaps of a lower level. While
+    the cursor follows a run, only the layers: the rest would be about a step that is gone before it is done.
     """
     step, branch = view.cursor, view.branches.current
     if not step or not view.live:
@@ -52,16 +53,18 @@ def wanted(view: View, *, level: SwapLevel = "sublayer", fork: bool = False) -> 
     if view.running and view.following:
         return [here]
     first, through = view.explained_steps
-    found = [here, Wanted(branch, "split", step), Wanted(branch, "swaps", first, through)]
-    found.append(Wanted(branch, "quadrants", step))
+    found = [Wanted(branch, "split", step), Wanted(branch, "swaps", first, through), Wanted(branch, "quadrants", step)]
     if level != "sublayer":
-        found.append(Wanted(branch, "swaps", first, through, level))
-    if fork:
+        found.insert(0, Wanted(branch, "swaps", first, through, level))
+    if shown == "split":
         found.append(fork_of(view))
     start = max(1, min(step - NEAR_STEPS // 2, view.newest - NEAR_STEPS + 1))
     found.append(Wanted(branch, "layers", start, min(view.newest, start + NEAR_STEPS - 1), near=step))
     found.append(Wanted(branch, "noise_floor", 0))
-    return found
+    urgent = {"split": ("split", "fork"), "quadrants": ("quadrants",), "noise_floor": ("noise_floor",)}.get(
+        shown or "", ()
+    )
+    return [here, *sorted(found, key=lambda one: one.kind not in urgent)]
 
 
 def fork_of(view: View) -> Wanted:

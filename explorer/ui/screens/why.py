@@ -67,7 +67,7 @@ class WhyScreen(Page):
     def show(self) -> None:
         view = self.view
         self._history.notice(view)
-        things = [] if view.work is not None else wanted(view, level=self._level, fork=self.page is WhyPage.SPLIT)
+        things = [] if view.work is not None else wanted(view, level=self._level, shown=self.page.kind)
         self.explaining.want(things)
         look = self.look
         if not self._moved:

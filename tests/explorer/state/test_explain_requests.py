@@ -30,16 +30,18 @@ def test_the_culprit_comes_before_the_steps_around_it() -> None:
     assert wanted(View()) == []
 
 
-def test_something_new_comes_before_what_is_less_wanted_which_is_asked_again() -> None:
+def test_what_is_looked_at_comes_first_and_the_rest_is_asked_for_again() -> None:
     source, view, requests = opened(3)
     requests.want(wanted(view))
     before = list(source.asked)
     requests.want(wanted(view))
     assert source.asked == before
-    requests.want(wanted(view, fork=True))
-    near, noise = before[4:]
-    assert source.asked[6:8] == [Cancel(near.id), Cancel(noise.id)]
-    assert kinds(source)[6:] == ["fork", "layers", "noise_floor"]
+    requests.want(wanted(view, shown="quadrants"))
+    assert source.asked[6:11] == [Cancel(one.id) for one in before[1:]], "the layers are left alone"
+    assert kinds(source)[6:] == ["quadrants", "split", "swaps", "layers", "noise_floor"]
+    assert [one.kind for one in wanted(view, shown="split")][:3] == ["layers", "split", "fork"]
+    assert [one.kind for one in wanted(view, shown="noise_floor")][:2] == ["layers", "noise_floor"]
+    assert [one.level for one in wanted(view, level="matrix")][:2] == ["sublayer", "matrix"]
 
 
 def test_a_failure_is_kept_and_not_asked_again_until_a_retry() -> None:
