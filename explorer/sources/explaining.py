@@ -141,8 +141,10 @@ class Explaining:
         if kind not in KINDS_FOUND:
             raise BadInput("Nothing to explain", f"Steps can't be explained by {kind} here.", "Ask for another kind.")
         found = explainer.find(kind)
-        if found is not None:
-            self._found(subject, found, age, explainer.notes, final=True)
+        if found is None:  # of the kinds, only a fork needs more than the steps
+            message = f"Both models choose one token at step {subject.steps[0]}, or one can't choose."
+            raise BadInput("Nothing to follow", message, "Explain the step of a split.")
+        self._found(subject, found, age, explainer.notes, final=True)
 
     def _found(self, subject: Subject, found: Finding, age: int, notes: Sequence[str], *, final: bool) -> None:
         event = subject.event(found, notes, final=final)

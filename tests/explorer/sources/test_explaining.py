@@ -16,7 +16,7 @@ from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import FailureKind
 from probes.schema.events import BranchOpened, Event, Explained, Failed, RunStarted, StepMeasured, WorkProgressed
 from probes.schema.explanation import Layers, Swaps
-from probes.schema.findings import Finding, kind_of
+from probes.schema.findings import Finding, Kind, kind_of
 from probes.schema.noise_floor import NoiseFloor
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
@@ -110,15 +110,16 @@ def test_steps_are_taken_meanwhile_and_both_are_as_they_are_alone(heard: Acting)
         taken.append(len(heard.steps()))
 
     heard.act = step_on
-    request = heard.ask(Explain(4, kinds=("layers", "swaps")))
+    kinds: tuple[Kind, ...] = ("layers", "split", "quadrants", "swaps", "fork")
+    request = heard.ask(Explain(2, kinds=kinds))
     assert heard.source.wait_idle(60)
     assert taken[-1] > 5 + 8, "more steps than had been read ahead were taken before it was done"
     assert heard.steps() == path(len(heard.steps()))
     events = heard.explained()
     assert [(event.run, event.branch, event.step, event.through, event.request) for event in events] == [
-        (1, 0, 4, None, request.id)
-    ] * 2
-    assert [event.found for event in events] == found_alone([4], ("layers", "swaps"), 5)
+        (1, 0, 2, None, request.id)
+    ] * len(kinds)
+    assert [event.found for event in events] == found_alone([2], kinds, 5)
 
 
 def test_asked_twice_it_is_answered_from_what_is_there(heard: Acting) -> None:
@@ -233,6 +234,7 @@ def test_a_span_is_explained_together(heard: Acting) -> None:
         (Explain(1, through=10**9, near=2), "Step 1000000000 is not there"),
         (Explain(3, through=2), "Steps 3 to 2 are no span."),
         (Explain(1, through=3, kinds=("layers",)), "Steps can't be explained by layers together."),
+        (Explain(1, kinds=("fork",)), "Both models choose one token at step 1"),
         (Explain(1, kinds=()), "Steps can't be explained by nothing together."),
     ],
     ids=lambda value: str(value)[:40],
