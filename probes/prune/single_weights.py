@@ -93,6 +93,33 @@ def most_wanted(
 ) -> Chosen:
     """The `most` candidates with the largest scores; of equal ones, the first in the model. Weights with the score 0
     are never chosen, so there can be fewer. Takes one pass of the dense model, and one of the pruned one and back."""
+    return ranked_weights(twin, fitted, most, names, work).first(most)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankedWeights:
+    """Candidates by their scores, the largest first."""
+
+    places: Tensor
+    """Over all matrices one after another."""
+    sizes: Mapping[str, int]
+    """Of each matrix."""
+
+    def first(self, most: int) -> Chosen:
+        """The first so many, by matrix."""
+        places, offset, found = self.places[:most].sort().values, 0, {}
+        for name, size in self.sizes.items():
+            here = places[(places >= offset) & (places < offset + size)] - offset
+            if len(here):
+                found[name] = here
+            offset += size
+        return found
+
+
+def ranked_weights(
+    twin: Twin, fitted: FittedText, most: int, names: Sequence[str] | None = None, work: Work = UNWATCHED
+) -> RankedWeights:
+    """The candidates that `most_wanted` takes, in order. About 24 bytes for each are in memory."""
     matrices = [m for m in twin.in_use if m.name in twin.state.changes and (names is None or m.name in names)]
     offsets, end = {}, 0
     for matrix in matrices:
@@ -108,14 +135,7 @@ def most_wanted(
         largest.add(scores, offsets[matrix.name])
 
     each_gradient(twin.dense, twin.model, matrices, fitted, scored, work)
-    places = largest.places()
-    found = {}
-    for matrix in matrices:
-        first, size = offsets[matrix.name], twin.dense_weight(matrix.name).numel()
-        here = places[(places >= first) & (places < first + size)] - first
-        if len(here):
-            found[matrix.name] = here
-    return found
+    return RankedWeights(largest.ranked(), {m.name: twin.dense_weight(m.name).numel() for m in matrices})
 
 
 def each_gradient(
@@ -246,10 +266,13 @@ class _Largest:
         if self._kept > 2 * self.most:
             self._cut()
 
-    def places(self) -> Tensor:
-        """Ascending."""
+    def ranked(self) -> Tensor:
+        """The largest first; of equal ones, the first place."""
         self._cut()
-        return self._places[0].sort().values if self._places else torch.empty(0, dtype=torch.int64)
+        if not self._places:
+            return torch.empty(0, dtype=torch.int64)
+        places, order = self._places[0].sort()
+        return places[self._scores[0][order].argsort(descending=True, stable=True)]
 
     def _cut(self) -> None:
         if not self._scores:

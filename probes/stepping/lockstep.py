@@ -140,6 +140,23 @@ class Lockstep:
         """The dense and the pruned model with their caches, to read contexts of this path with."""
         return self._dense, self._pruned
 
+    def apart(self) -> Lockstep:
+        """The same run at the same place, with caches of its own: stepping it on leaves this one where it is."""
+        other = Lockstep(
+            self._dense.model,
+            self._pruned.model,
+            self._tokens,
+            self.prompt_ids,
+            self.settings,
+            ends_dense=self._ends,
+            ends_pruned=self._ends_pruned,
+            text_ids=self._text_ids,
+            vocabulary=self._vocabulary,
+            foreign=self._foreign,
+        )
+        other.seek(self._path)
+        return other
+
     @property
     def vocabulary(self) -> int:
         """The ids below it are compared."""
