@@ -30,7 +30,7 @@ class HeldOut:
 def after_span(lockstep: Lockstep, last: int, work: Work) -> HeldOut | None:
     """The steps after a span that ends with step `last`: those that the run has taken, and as many more as it would
     take. They are taken with caches of their own, so the run stays where it is. None if the text ends with the span."""
-    with lockstep.apart() as ahead:
+    with lockstep.continued() as ahead:
         end = _stepped(ahead, last + STEPS, work)
         if end <= last:
             return None

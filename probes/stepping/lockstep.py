@@ -114,6 +114,14 @@ class Lockstep:
         other.seek(())
         return other
 
+    def continued(self) -> Lockstep:
+        """The same run at the same place, with caches of its own: stepping it on leaves this one where it is."""
+        other = copy.copy(self)
+        other._dense, other._pruned = (model.apart() for model in self.models)
+        other._sampler, other._scratch = Sampler(self.settings.sampling), None
+        other.seek(self._path)
+        return other
+
     def close(self) -> None:
         """Frees the caches."""
         self._dense.forget()
@@ -139,23 +147,6 @@ class Lockstep:
     def models(self) -> tuple[CachedModel, CachedModel]:
         """The dense and the pruned model with their caches, to read contexts of this path with."""
         return self._dense, self._pruned
-
-    def apart(self) -> Lockstep:
-        """The same run at the same place, with caches of its own: stepping it on leaves this one where it is."""
-        other = Lockstep(
-            self._dense.model,
-            self._pruned.model,
-            self._tokens,
-            self.prompt_ids,
-            self.settings,
-            ends_dense=self._ends,
-            ends_pruned=self._ends_pruned,
-            text_ids=self._text_ids,
-            vocabulary=self._vocabulary,
-            foreign=self._foreign,
-        )
-        other.seek(self._path)
-        return other
 
     @property
     def vocabulary(self) -> int:
