@@ -15,7 +15,7 @@ from probes.schema.branches import Branches
 from probes.schema.errors import BadInput, Cancelled, PhierError
 from probes.schema.events import Event, Explained
 from probes.schema.findings import Finding
-from probes.schema.requests import Explain, SwapLevel
+from probes.schema.requests import Explain, FindRepair, SwapLevel
 from probes.system.progress import Work
 
 if TYPE_CHECKING:
@@ -102,6 +102,26 @@ class Explaining:
                 with self._models.turn():
                     self._check(age)
                     attempt(partial(self._find, subject, explainer, kind, age))
+
+    def repair(self, request: FindRepair, work: Work) -> None:
+        """Searches for what to give back. Raises what `probes.explain.repair` raises, and what `explain` raises."""
+        from probes.explain.repair import repair
+
+        with self._models.turn():
+            with self._lock:
+                run, age = self._shown(), self._age
+                (subject,) = subjects(request, run.number, run.branches)
+            work = self._giving_turns(work, age)
+            found = repair(
+                run.pair,
+                run.lockstep,
+                subject.steps,
+                request.goal,
+                level=request.level,
+                held_out=request.held_out,
+                work=work,
+            )
+            self._found(subject, found, age, work.notes, final=True)
 
     def _missing(self, subject: Subject) -> list[str]:
         """The kinds that are not found yet. Those that are, are sent again."""

@@ -3,7 +3,7 @@
 While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. A step that
 is measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
 
-Long work (`Rank`, `Explain`) has a thread of its own, so that steps can run beside it. The models belong
+Long work (`Rank`, `Explain`, `FindRepair`) has a thread of its own, so that steps can run beside it. The models belong
 to one thread at a time: both take turns, a step, a text or a pass at a time, and nothing that one changes on a model (a
 hook, a weight) outlives its turn unless the other may see it.
 """
@@ -32,6 +32,7 @@ from probes.schema.record import StepRecord
 from probes.schema.requests import (
     Cancel,
     Explain,
+    FindRepair,
     Fork,
     Pause,
     Prune,
@@ -140,6 +141,11 @@ class LiveSource:
             case Explain():
                 self._beside.put(
                     lambda cancelled: self._explaining.explain(request, self._watched(request.id, cancelled)),
+                    request.id,
+                )
+            case FindRepair():
+                self._beside.put(
+                    lambda cancelled: self._explaining.repair(request, self._watched(request.id, cancelled)),
                     request.id,
                 )
             case _:

@@ -20,7 +20,8 @@ from probes.schema.findings import Finding, Kind, kind_of
 from probes.schema.noise_floor import NoiseFloor
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
-from probes.schema.requests import Cancel, Explain, Fork, Prune, Request, Restart, Select, Step
+from probes.schema.repair import Repair
+from probes.schema.requests import Cancel, Explain, FindRepair, Fork, Prune, Request, Restart, Select, Step
 from probes.schema.settings import Follow, RunSettings
 from tests.support.live import Listener
 from tests.support.prune_models import FEW, loaded
@@ -245,6 +246,52 @@ def test_what_can_not_be_explained_is_a_sentence(heard: Acting, request_: Explai
     assert heard.source.wait_idle(60)
     failed = heard.of(Failed)[-1]
     assert sentence in failed.message
+    assert not heard.of(Explained)
+
+
+def test_a_repair_is_searched_beside_stepping_and_changes_nothing(heard: Acting) -> None:
+    stepped(heard, 4)
+
+    def step_on(_time: int) -> None:
+        heard.ask(Step())
+        if len(heard.steps()) < 14:  # more than were read ahead
+            heard.until_waiting()
+
+    heard.act = step_on
+    request = FindRepair(2, 3, target_kl=0.05)
+    heard.request = request.id
+    heard.ask(request)
+    assert heard.source.wait_idle(60)
+    assert not heard.of(Failed)
+    (event,) = heard.explained()
+    assert (event.branch, event.step, event.through, event.request) == (0, 2, 3, request.id)
+    assert isinstance(event.found, Repair)
+    assert event.found.reached
+    assert event.found.span.kl_after <= 0.05 < event.found.span.kl_before
+    assert heard.steps() == path(len(heard.steps()))
+    heard.act = lambda _time: None
+    heard.ask(FindRepair(2, 90, target_kl=0.1))
+    heard.ask(FindRepair(2, target_kl=-1.0))
+    assert heard.source.wait_idle(60)
+    assert [failed.title for failed in heard.of(Failed)] == ["No such step", "Target"]
+
+
+def test_a_repair_of_a_model_that_is_pruned_meanwhile_is_refused(heard: Acting) -> None:
+    stepped(heard, 4)
+
+    def interrupt(time: int) -> None:
+        if time == 2:
+            heard.source.ask(Prune(parse("magnitude:0.3")))
+        if time >= 2:
+            heard.until_waiting()
+
+    heard.act = interrupt
+    request = FindRepair(2, target_kl=0.05)
+    heard.request = request.id
+    heard.ask(request)
+    failed = heard.wait(Failed)
+    assert heard.source.wait_idle(60)
+    assert (failed.title, failed.request) == ("Nothing explained", request.id)
     assert not heard.of(Explained)
 
 
