@@ -14,7 +14,7 @@ from explorer.ui.widgets.why_sheet import SheetLines, paragraph
 from explorer.words import culprits, numbers
 from explorer.words.token_text import fit, fit_quoted, flowing, wrapped
 from probes.schema.fork_verdict import ForkedRun, ForkVerdict
-from probes.schema.noise_floor import NoiseFloor
+from probes.schema.noise_floor import NUMBER_FORMATS, Noise, NoiseFloor
 from probes.schema.quadrants import Quadrants
 from probes.schema.repair import Gain, Repair
 from probes.schema.split_anatomy import MarginPart, SplitAnatomy
@@ -221,16 +221,21 @@ def floor_page(found: NoiseFloor, palette: Palette, width: int) -> SheetLines:
     )
     names = [name for name in _FLOORS if any(name in row.largest for row in found.rows)][: max(1, (width - 20) // 9)]
     lines += [[], [(f" {'cause':<18}" + "".join(f"{_short(name):>9}" for name in names), palette.muted)]]
-    for row in found.rows:
-        values = "".join(
-            f"{numbers.significant(row.largest[name], 2) if name in row.largest else numbers.NONE:>9}" for name in names
-        )
-        lines.append([(f" {fit(row.cause, 18)}{values}", palette.text)])
+    formats = [row for row in found.rows if row.cause in NUMBER_FORMATS]
+    lines += [_noise(row, names, palette.text) for row in found.rows if row not in formats]
     floors = "".join(f"{numbers.significant(found.floor(name), 2):>9}" for name in names)
     lines.append([(f" {f'floor in {found.own_dtype}'[:18]:<18}{floors}", palette.strong)])
+    if formats:
+        lines += [[], [(" another number format, which is no part of the floor", palette.muted)]]
+        lines += [_noise(row, names, palette.muted) for row in formats]
     for cause, why in found.skipped.items():
         lines += paragraph(f"{cause}: left out. {why}", width, palette.muted)
     return SheetLines(rows=lines)
+
+
+def _noise(row: Noise, names: Sequence[str], style: Style) -> Pieces:
+    values = [numbers.significant(row.largest[name], 2) if name in row.largest else numbers.NONE for name in names]
+    return [(f" {fit(row.cause, 18)}{''.join(f'{value:>9}' for value in values)}", style)]
 
 
 def _short(name: str) -> str:
