@@ -35,6 +35,7 @@ def print_quadrants(found: Quadrants, console: Console) -> None:
 
 def print_fork(found: ForkVerdict, console: Console) -> None:
     """What either model writes after the other one's token."""
+    console.print()
     _line(console, f"  {'forced into':<12} {'verdict':<10} {'agree':>7} {'KL':>8} {'KL at end':>9}  text", "bold")
     runs = (("pruned", found.dense_into_pruned), ("dense", found.pruned_into_dense))
     for name, run in runs:
@@ -42,7 +43,6 @@ def print_fork(found: ForkVerdict, console: Console) -> None:
         _line(console, f"  {name:<12} {run.verdict.value:<10} {figures}  {printable(run.text)}")
     for name, run in runs:
         _line(console, fork_sentence(run, into_pruned=name == "pruned"))
-    console.print()
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

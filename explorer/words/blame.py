@@ -36,9 +36,9 @@ def memory_sentence(found: Quadrants) -> str:
     where = f"position {worst.position + 1}, {quoted(worst.token)}"
     if share < SPREAD:
         least = numbers.whole_percent(SPREAD)
-        return f"No single position holds it: of {tried} that were restored, none takes away {least}."
+        return f"No earlier position holds it alone: of {tried} that were restored, none takes away {least}."
     return (
-        f"It is read most from {where}: with the dense cache of that position the KL falls by "
+        f"The damage is read most from {where}: with the dense cache of that position the KL falls by "
         f"{numbers.whole_percent(share)} ({tried} positions were restored, one after another)."
     )
 
