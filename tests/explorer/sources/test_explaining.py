@@ -123,6 +123,24 @@ def test_steps_are_taken_meanwhile_and_both_are_as_they_are_alone(heard: Acting)
     assert [event.found for event in events] == found_alone([2], kinds, 5)
 
 
+def test_caches_and_forks_beside_stepping_are_as_they_are_alone(heard: Acting) -> None:
+    stepped(heard, 8)
+    split = next(one.step for one in heard.steps() if one.same_context and one.agree is False)
+
+    def step_on(time: int) -> None:
+        if time % 8 == 1:
+            heard.ask(Step())
+            if len(heard.steps()) < 16:
+                heard.until_waiting()
+
+    heard.act = step_on
+    heard.ask(Explain(split, kinds=("quadrants", "fork")))
+    assert heard.source.wait_idle(60)
+    assert len(heard.steps()) > 8
+    assert heard.steps() == path(len(heard.steps()))
+    assert [event.found for event in heard.explained()] == found_alone([split], ("quadrants", "fork"), 8)
+
+
 def test_asked_twice_it_is_answered_from_what_is_there(heard: Acting) -> None:
     stepped(heard, 3)
     for _ in range(2):
