@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from explorer.cli.live_table import padded, printable
+from explorer.words.culprits import split_kind
 from explorer.words.noise import noise_sentence, skipped_sentence
-from explorer.words.split import formats_sentence, margin_part_name, movers_sentence, parts_by_change, split_sentence
+from explorer.words.split import formats_sentence, margin_part_name, movers_sentence, parts_by_change
 from explorer.words.token_text import fit
 from probes.schema.noise_floor import MARGIN, NoiseFloor
 from probes.schema.split_anatomy import SplitAnatomy
@@ -19,7 +20,7 @@ _NOISE = (("h.angle", "angle of h"), ("z.max_abs", "max |Δz|"), ("p.tv", "TV"),
 
 def print_split(split: SplitAnatomy, floor: NoiseFloor | None, console: Console) -> None:
     """The verdict, the two tokens, and the parts that moved them most."""
-    _line(console, split_sentence(split), "bold")
+    _line(console, split_kind(split), "bold")
     beside = formats_sentence(split, floor) if floor else ""
     for sentence in filter(None, (movers_sentence(split), beside, *split.notes)):
         _line(console, sentence)

@@ -1,4 +1,4 @@
-"""Sentences about a split: what kind it is, and which sublayers moved the two tokens apart."""
+"""Sentences about a split: which sublayers moved the two tokens apart, and what a number format would do."""
 
 from __future__ import annotations
 
@@ -9,35 +9,10 @@ from explorer.words.token_text import quoted
 from probes.schema.noise_floor import MARGIN, NUMBER_FORMATS, NoiseFloor
 from probes.schema.split_anatomy import MarginPart, SplitAnatomy, SplitVerdict
 
-SPLIT_WORDS = {
-    SplitVerdict.NEAR_TIE: "near-tie",
-    SplitVerdict.CONFIDENT_FLIP: "confident flip",
-    SplitVerdict.NUMERICAL: "numerical",
-    None: "no split",
-}
-"""A verdict in a word or two."""
 _NAMED = 3
 """The most parts that a sentence names."""
 _COUNTS = 1 / 3
 """A part is named if it moved the margin by at least this share of what the first one did."""
-
-
-def split_sentence(split: SplitAnatomy) -> str:
-    """What kind of split it is, with the figures behind it."""
-    dense, pruned = (_lead(split, margin) for margin in (split.margin_dense, split.margin_pruned))
-    figures = f"the dense model finds {dense}, the pruned model {pruned}"
-    match split.verdict:
-        case SplitVerdict.NUMERICAL:
-            return (
-                f"Numerical, not damage: pruning moved the margin by {_size(split.change)} nat, and an identical model "
-                f"moves it by up to {_size(split.floor)} with other threads, batches or attention kernels."
-            )
-        case SplitVerdict.NEAR_TIE:
-            return f"A near-tie, which a small change can turn: {figures}."
-        case SplitVerdict.CONFIDENT_FLIP:
-            return f"A confident flip: {figures}."
-        case None:
-            return f"Both models choose {quoted(split.a.token)}: {figures}."
 
 
 def movers_sentence(split: SplitAnatomy) -> str:
@@ -84,14 +59,6 @@ def formats_sentence(split: SplitAnatomy, floor: NoiseFloor) -> str:
         f"Computed in {row.cause}, an identical model moves a margin by up to {_size(row.largest[MARGIN])} nat, "
         f"which is no less than pruning's {_size(split.change)}."
     )
-
-
-def _lead(split: SplitAnatomy, margin: float) -> str:
-    first, second = (split.a, split.b) if margin >= 0 else (split.b, split.a)
-    if margin == 0:
-        return f"{quoted(first.token)} as likely as {quoted(second.token)}"
-    times = numbers.significant(math.exp(min(abs(margin), 700.0)), 2)
-    return f"{quoted(first.token)} {times} times as likely as {quoted(second.token)}"
 
 
 def _moved(part: MarginPart) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from explorer.words.noise import noise_sentence, skipped_sentence
-from explorer.words.split import formats_sentence, movers_sentence, parts_by_change, split_sentence
+from explorer.words.split import formats_sentence, movers_sentence, parts_by_change
 from probes.schema.noise_floor import MARGIN, Noise, NoiseFloor
 from probes.schema.split_anatomy import MarginPart, Rival, SplitAnatomy, SplitVerdict
 
@@ -29,29 +29,6 @@ SPLIT = SplitAnatomy(
     floor=2e-5,
 )
 FLOOR = NoiseFloor(48, (Noise("bfloat16", {MARGIN: 4.0}), Noise("2 threads", {"p.kl": 3e-11})), {}, "float32")
-
-
-def test_a_confident_flip_names_both_models_leads() -> None:
-    assert split_sentence(SPLIT) == (
-        'A confident flip: the dense model finds " a" 6.0 times as likely as " b", '
-        'the pruned model " b" 4.0 times as likely as " a".'
-    )
-
-
-def test_a_near_tie_and_no_split() -> None:
-    tied = replace(SPLIT, margin_dense=0.0, verdict=SplitVerdict.NEAR_TIE)
-    assert split_sentence(tied).startswith(
-        'A near-tie, which a small change can turn: the dense model finds " a" as likely as'
-    )
-    same = replace(SPLIT, margin_pruned=2000.0, verdict=None)
-    assert split_sentence(same).startswith('Both models choose " a": ')
-
-
-def test_a_numerical_split_names_the_floor() -> None:
-    small = replace(SPLIT, margin_dense=1e-5, margin_pruned=-5e-6, verdict=SplitVerdict.NUMERICAL)
-    sentence = split_sentence(small)
-    assert sentence.startswith("Numerical, not damage: pruning moved the margin by 1.5e-5 nat")
-    assert "up to 2e-5 " in sentence
 
 
 def test_the_movers_are_those_along_the_change_and_one_that_moved_it_back() -> None:
