@@ -10,11 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from probes.explain.repair import repair as find_repair
     from probes.pair import Pair, load_pair
     from probes.recording.reader import read as read_recording
     from probes.schema.errors import BadInput, Failure
     from probes.schema.prune_setting import parse as parse_setting
     from probes.schema.record import StepRecord
+    from probes.schema.repair import Repair, RepairGoal
     from probes.schema.settings import Follow, RunSettings, Sampling
     from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
     from probes.schema.summary import Summary, summarise
@@ -27,10 +29,13 @@ __all__ = [
     "LoadOptions",
     "Pair",
     "PairSpec",
+    "Repair",
+    "RepairGoal",
     "RunSettings",
     "Sampling",
     "StepRecord",
     "Summary",
+    "find_repair",
     "load_pair",
     "parse_setting",
     "read_recording",
@@ -41,11 +46,16 @@ _MODULES = {
     "pair": ("Pair", "load_pair"),
     "schema.errors": ("BadInput", "Failure"),
     "schema.record": ("StepRecord",),
+    "schema.repair": ("Repair", "RepairGoal"),
     "schema.settings": ("Follow", "RunSettings", "Sampling"),
     "schema.spec": ("CalibrationSpec", "LoadOptions", "PairSpec"),
     "schema.summary": ("Summary", "summarise"),
 }
-_RENAMED = {"parse_setting": ("schema.prune_setting", "parse"), "read_recording": ("recording.reader", "read")}
+_RENAMED = {
+    "find_repair": ("explain.repair", "repair"),
+    "parse_setting": ("schema.prune_setting", "parse"),
+    "read_recording": ("recording.reader", "read"),
+}
 _PLACES = {name: (module, name) for module, names in _MODULES.items() for name in names} | _RENAMED
 
 

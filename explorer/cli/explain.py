@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import click
 
 from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
+from explorer.cli.steps_asked import reached, steps_asked
 from probes.schema.errors import BadInput
 from probes.schema.fork_verdict import FOLLOWED
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded
-
-if TYPE_CHECKING:
-    from probes.schema.record import StepRecord
-    from probes.stepping.lockstep import Lockstep
-
-_SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 
 
 @click.command("explain", cls=ShellCommand)
@@ -47,7 +41,7 @@ def explain_command(
     typed: Typed, at: int | None, span: str, inside: str, fork_steps: int | None, record_to: str, json: bool
 ) -> None:
     """Show which layers changed a token, and what heals it."""
-    settings, steps = run_settings(typed), _asked(at, span)
+    settings, steps = run_settings(typed), steps_asked(at, span)
     if span and fork_steps:
         raise BadInput("Forks", "--fork-steps has no effect with --span: forks are of one step.", "Leave it out.")
     if steps:
@@ -74,7 +68,7 @@ def explain_command(
         prompt = pair.prompt(settings)
         header = pair.header(settings, prompt)
         with pair.lockstep(settings, prompt) as lockstep:
-            steps = _reached(lockstep, steps)
+            steps = reached(lockstep, steps)
             found = explain(
                 lockstep,
                 steps,
@@ -93,39 +87,6 @@ def explain_command(
         print_explained(found, path, header, Console())
 
 
-def _asked(at: int | None, span: str) -> range | None:
-    """The steps that were asked for; None takes the first split. Raises `BadInput` if they can't be."""
-    if at is not None and span:
-        raise BadInput("Steps", "--at names one step and --span several.", "Give one of them.")
-    if at is not None:
-        if at < 1:
-            raise BadInput("No such step", f"Step {at} is not there: steps count from 1.", "Choose another one.")
-        return range(at, at + 1)
-    if not span:
-        return None
-    read = _SPAN.fullmatch(span)
-    if read is None or int(read[1]) < 1:
-        raise BadInput("Span", f"{span!r} is no span of steps.", "Write the first and the last one: 3:10.")
-    if int(read[2]) < int(read[1]):
-        raise BadInput("Span", f"The span {span} has no steps.", "Write the earlier step first: 3:10.")
-    return range(int(read[1]), int(read[2]) + 1)
-
-
 def _check_inside(inside: str) -> None:
     if inside not in ("", "worst", "all") and re.fullmatch(r"(attn|mlp) [0-9]{1,9}", inside) is None:
         raise BadInput("Inside", f"{inside!r} is no sublayer.", "Write for example 'attn 7', 'mlp 3', worst or all.")
-
-
-def _reached(lockstep: Lockstep, steps: range | None) -> range:
-    """Steps as far as the last of these, or to the first split. Raises `BadInput` if there is none."""
-    last = steps[-1] if steps else lockstep.settings.longest
-    record: StepRecord | None = None
-    while not lockstep.finished and len(lockstep.path) < last:
-        record = lockstep.step()
-        if steps is None and record.split:
-            return range(record.step, record.step + 1)
-    if steps is None:
-        there = len(lockstep.path)
-        message = f"Both models choose the same tokens in all {there} steps."
-        raise BadInput("No split", message, "Name a step with --at, or step further with --steps.")
-    return steps

@@ -12,11 +12,13 @@ from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
 from explorer.cli.prune import inspect_command, prune_command
 from explorer.cli.recordings import compare_command, export_command, recordings_command
+from explorer.cli.repair import repair_command
 from explorer.cli.run import run_command
 
 _COMMANDS = (
     run_command,
     explain_command,
+    repair_command,
     prune_command,
     inspect_command,
     recordings_command,

@@ -1,0 +1,110 @@
+"""`phier repair`: the smallest set of sublayers, matrices or weights to give back, as a prune setting."""
+
+from __future__ import annotations
+
+import os
+from typing import get_args
+
+import click
+
+from explorer.cli.options import ShellCommand, Typed, option, takes
+from explorer.cli.read_options import pair_spec, run_settings
+from explorer.cli.steps_asked import reached, steps_asked
+from probes.schema.errors import BadInput
+from probes.schema.repair import RepairGoal, RepairLevel
+from probes.schema.settings import RunSettings
+from probes.schema.spec import PairSpec
+from probes.system.user_folders import expanded
+
+
+@click.command("repair", cls=ShellCommand)
+@takes(PairSpec)
+@takes(RunSettings)
+@option("--at", type=int, metavar="STEP", section="Run", help="The step to repair. [default: the first split]")
+@option("--span", default="", metavar="A:B", section="Run", help="Repair steps A to B together.")
+@option("--target-kl", type=float, metavar="X", help="Give back until the mean KL over the steps is at most X nats.")
+@option("--target-agreement", type=float, metavar="X", help="Until this share of the steps has the same top token.")
+@option(
+    "--until-no-split", is_flag=True, help="Until no step up to the first split differs. [default without a target]"
+)
+@option("--budget", type=int, metavar="P", help="Give back at most P pruned parameters; alone: the lowest KL within.")
+@option(
+    "--level",
+    type=click.Choice(get_args(RepairLevel)),
+    default="sublayer",
+    help="What is given back. [default: sublayer]",
+)
+@option(
+    "--held-out",
+    default="",
+    metavar="TEXT|FILE",
+    help="Measure the repair on the steps after this prompt too. [default: on the steps after the span]",
+)
+@option("--out", default="", metavar="FILE", help="The file that restored weights are chosen by (--level weight).")
+@option("--json", is_flag=True, help="Print one JSON object instead of tables.")
+def repair_command(
+    typed: Typed,
+    at: int | None,
+    span: str,
+    target_kl: float | None,
+    target_agreement: float | None,
+    until_no_split: bool,
+    budget: int | None,
+    level: RepairLevel,
+    held_out: str,
+    out: str,
+    json: bool,
+) -> None:
+    """Find the smallest set to give back, and its gain."""
+    settings, steps = run_settings(typed), steps_asked(at, span)
+    goal = RepairGoal(target_kl, target_agreement, until_no_split, budget)
+    if steps:
+        typed.refuse(("steps",), "with --at or --span, which say how far to step", "Leave it out.")
+    if settings.sampling.greedy:
+        typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
+    if level != "weight":
+        typed.refuse(("out",), f"with --level {level}", "Leave it out, or add --level weight.")
+    spec = pair_spec(typed)
+    if spec.prune is None:
+        raise BadInput("Nothing to repair", f"{spec.pruned} is not pruned here.", "Give a setting with --prune.")
+    other = _held_out(held_out)
+    from probes.early import check_early
+
+    check_early(spec)
+    from rich.console import Console
+
+    from explorer.cli.live_table import print_json
+    from explorer.cli.progress_bar import Bar
+    from explorer.cli.repair_table import print_repaired, repaired_object
+    from explorer.cli.run_loop import tell_notes
+
+    with Bar(Console(stderr=True)) as bar:
+        from probes.explain.repair import repair
+        from probes.pair import load_pair
+
+        pair = load_pair(spec, bar.work)
+        prompt = pair.prompt(settings)
+        header = pair.header(settings, prompt)
+        with pair.lockstep(settings, prompt) as lockstep:
+            steps = reached(lockstep, steps)
+            found = repair(pair, lockstep, steps, goal, level=level, held_out=other, out=out, work=bar.work)
+    tell_notes(header.every_warning, (*header.every_note, *found.notes))
+    if json:
+        print_json(repaired_object(found, steps, header))
+    else:
+        print_repaired(found, steps, header, Console())
+
+
+def _held_out(given: str) -> str:
+    """The second prompt: a file's text if there is such a file, else what was typed. Raises `BadInput`."""
+    path = expanded(given)
+    if not given or not os.path.isfile(path):
+        return given
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is not text"
+        raise BadInput("Held-out text", f"{given} can't be read: {reason}.", "Name a text file.") from None
+    if not text.strip():
+        raise BadInput("Held-out text", f"{given} is empty.", "Name a file with a prompt.")
+    return text
