@@ -84,11 +84,15 @@ class ExplainRequests:
         self._repair: FindRepair | None = None
 
     def want(self, things: Sequence[Wanted]) -> None:
-        """Asks for what is not there yet. What is no longer wanted, or less than something new, is cancelled."""
+        """Asks for what is not there yet. What is no longer wanted, or less than something new, is cancelled.
+
+        A search for a repair comes before all of it."""
         view = self._view
         if view.run != self._run:
             self._run, self._repair = view.run, None
             self._asked.clear()
+        if self.searching:
+            things = []
         open_ = [one for one in things if not one.answered(view) and self.refused(one) is None]
         kept = 0
         asked = [one for one in self._asked if not one.answered(view) and self.refused(one) is None]
@@ -134,6 +138,7 @@ class ExplainRequests:
     def repair(self, request: FindRepair) -> None:
         """Searches for what to give back, in place of an earlier search."""
         self.cancel_repair()
+        self.stop()
         self._repair = request
         self._view.beside[request.id] = None
         self._source.ask(request)

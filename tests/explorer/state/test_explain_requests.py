@@ -95,10 +95,15 @@ def test_another_run_forgets_what_was_asked() -> None:
 
 
 def test_a_search_and_its_end() -> None:
-    source, _, requests = opened(3)
+    source, view, requests = opened(3)
     source.held.add("repair")
+    requests.want(wanted(view))
+    waiting = [one.id for one in source.asked if isinstance(one, Explain)]
     request = FindRepair(3, target_kl=0.1)
     requests.repair(request)
+    assert source.asked[len(waiting) :] == [*map(Cancel, waiting), request], "a search comes first"
+    requests.want(wanted(view))
+    assert source.asked[-1] == request
     assert requests.searching
     assert isinstance(requests.repair_answer, WorkProgressed)
     assert requests.cancel_repair()
