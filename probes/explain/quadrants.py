@@ -70,18 +70,25 @@ def measure_quadrants(
     (cache,) = kl(dense, dense.read_on([context], caches.for_dense), "dense")
     nothing: tuple[list[int], str] = [], ""
     positions, note = _candidates(pruned, context, caches, reference, vocabulary, most) if both > 0 else nothing
-    if notes is not None:
-        notes += filter(None, [_silent(caches), note])
     found: list[CachePosition] = []
     rows = max(1, min(_ROWS, _BYTES // max(1, 2 * caches.row_bytes) - 1))
-    for start in range(0, len(positions), rows):
-        work.report(RESTORING, start, len(positions), "positions")
-        some = positions[start : start + rows]
-        contexts = [context] * (len(some) + 1)
-        before, *after = kl(pruned, pruned.read_on(contexts, caches.restored(some)), "pruned")
+    while len(found) < len(positions) and rows:
+        work.report(RESTORING, len(found), len(positions), "positions")
+        some = positions[len(found) : len(found) + rows]
+        try:
+            contexts = [context] * (len(some) + 1)
+            before, *after = kl(pruned, pruned.read_on(contexts, caches.restored(some)), "pruned")
+        except (MemoryError, torch.OutOfMemoryError, Failure) as problem:
+            if isinstance(problem, Failure) and not isinstance(problem.__cause__, torch.OutOfMemoryError):
+                raise
+            rows //= 2  # half as many at once, until not even one fits
+            note = note if rows else f"Only {len(found)} positions of the cache were restored, because memory ran out."
+            continue
         for position, left in zip(some, after, strict=True):
             token = context[position]
             found.append(CachePosition(position, token, piece(token), left, before - left))
+    if notes is not None:
+        notes += filter(None, [_silent(caches), note])
     found.sort(key=lambda one: -one.kl_drop)
     return Quadrants(
         weights, cache, both, blamed(weights, cache, both), tuple(found), caches.positions, len(found), control

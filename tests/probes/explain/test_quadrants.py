@@ -13,7 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from probes.explain import quadrants as measuring
-from probes.explain.caches import two_caches
+from probes.explain.caches import TwoCaches, two_caches
 from probes.explain.quadrants import blamed, measure_quadrants
 from probes.schema.errors import BadInput, Cancelled, Failure
 from probes.schema.part import Part
@@ -215,6 +215,29 @@ def test_without_a_gradient_the_latest_positions_are_tried(monkeypatch: pytest.M
     found = measured(dense, pruned, LONG, most=4, notes=notes)
     assert {one.position for one in found.positions} == {0, len(LONG) - 2, len(LONG) - 3, len(LONG) - 4}
     assert "no derivative" in notes[0]
+
+
+@pytest.mark.parametrize("fitting", [2, 0])
+def test_fewer_positions_at_once_if_memory_runs_out(fitting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense, pruned, _ = two("llama")
+    restored, asked = TwoCaches.restored, list[int]()
+
+    def small(caches: TwoCaches, positions: list[int]) -> DynamicCache:
+        asked.append(len(positions))
+        if len(positions) > fitting:
+            raise torch.OutOfMemoryError("no memory")
+        return restored(caches, positions)
+
+    monkeypatch.setattr(TwoCaches, "restored", small)
+    notes: list[str] = []
+    found = measured(dense, pruned, notes=notes)
+    if fitting:
+        assert (asked, notes) == ([11, 8, 4, 2, 2, 2, 2, 2, 1], [])
+        assert found.tried == found.cached == 11
+    else:
+        assert (found.tried, found.cached, found.positions) == (0, 11, ())
+        assert found.both > 0
+        assert notes == ["Only 0 positions of the cache were restored, because memory ran out."]
 
 
 def test_a_cache_filled_in_pieces_and_a_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
