@@ -293,14 +293,14 @@ async def test_nothing_generated_yet() -> None:
 def test_how_it_looks(snap_compare: Compare, size: tuple[int, int], page: str) -> None:
 
     source = ExplainedSource()
-    assert seen(explorer(source), snap_compare, size, before(source, 12, "g", "d", page))
+    assert seen(explorer(source), snap_compare, size, before(source, 12, "left", "left", "d", page))
 
 
 @pytest.mark.parametrize("keys", ["2", "3", "6", "r"])
 def test_how_the_other_pages_look(snap_compare: Compare, keys: str) -> None:
 
     source = ExplainedSource()
-    assert seen(explorer(source), snap_compare, MIDDLE, before(source, 12, "g", "d", keys))
+    assert seen(explorer(source), snap_compare, MIDDLE, before(source, 12, "left", "left", "d", keys))
 
 
 async def test_the_reading_panel_names_the_culprit_and_the_charts_draw_the_floor() -> None:
@@ -348,10 +348,10 @@ async def test_the_grid_is_coloured_by_heal() -> None:
 @pytest.mark.parametrize("name", [theme.LIGHT, theme.TERMINAL])
 def test_it_in_the_other_themes(snap_compare: Compare, name: str) -> None:
     source = ExplainedSource()
-    assert seen(explorer(source, name), snap_compare, MIDDLE, before(source, 12, "g", "d"))
+    assert seen(explorer(source, name), snap_compare, MIDDLE, before(source, 12, "left", "left", "d"))
 
 
 def test_it_without_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     source = ExplainedSource()
-    assert seen(explorer(source), snap_compare, MIDDLE, before(source, 12, "g", "d"))
+    assert seen(explorer(source), snap_compare, MIDDLE, before(source, 12, "left", "left", "d"))
