@@ -12,13 +12,15 @@ from datetime import datetime
 from pathlib import Path
 
 from explorer.sources.source import Sink, Source
+from explorer.sources.subjects import Place, place_of
 from probes.recording import RecordingWriter, recordings_folder
 from probes.recording.copy import Copy
 from probes.recording.folder import beside, new_path
 from probes.recording.lines import encode
 from probes.recording.writer import Spoiled
 from probes.schema.errors import BadInput, FailureKind, PhierError
-from probes.schema.events import Event, Failed, RunStarted
+from probes.schema.events import Event, Explained, Failed, RunStarted
+from probes.schema.findings import Finding
 from probes.schema.foreign_text import visible
 from probes.schema.requests import Request
 
@@ -61,6 +63,8 @@ class Recorder:
         self._copy = Copy()
         """All lines, for another file."""
         self._started: RunStarted | None = None
+        self._findings: dict[Place, Finding] = {}
+        """What was recorded of this run's findings."""
         self._refused: float | None = None
         """The time of the last failed write; None if the last write succeeded."""
         self._why = ""
@@ -130,8 +134,13 @@ class Recorder:
 
     def _keep(self, event: Event) -> Failed | None:
         """Writes the event. Returns a failure to report if writing has just begun to fail."""
-        if isinstance(event, RunStarted) and self._started is None:
-            self._started = event
+        if isinstance(event, RunStarted):
+            self._started = self._started or event
+            self._findings.clear()
+        if isinstance(event, Explained) and event.final:
+            if self._findings.get(place_of(event)) is event.found:
+                return None  # it was asked for again
+            self._findings[place_of(event)] = event.found
         line = encode(event, self._clock() - self._began)
         if not line or self._started is None:
             return None

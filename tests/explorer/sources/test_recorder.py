@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from explorer.sources.toy.source import ToySource
 from probes.recording import RecordingWriter, read
 from probes.schema.errors import BadInput, Failure, FailureKind
 from probes.schema.events import Event, Failed, WorkProgressed
+from probes.schema.explanation import Layers
 from probes.schema.flat_step import to_jsonable
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Fork, Pause, Prune, Request, Restart, Run, Select, Step
-from tests.support.records import recorded_events, records, settings
+from tests.support.findings import sample_findings
+from tests.support.records import of_run, recorded_events, records, settings
 
 EVENTS = recorded_events(12, fork_at=5)
 WRITER = """
@@ -307,3 +310,28 @@ def test_what_the_disk_refused_is_rescued_to_where_there_is_room(
         sound(event)
     sound.close()
     assert read(saved).last.path == read(tmp_path / "own" / "sound.jsonl").last.path
+
+
+def test_a_finding_is_recorded_once_and_only_when_it_is_final(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    recorder = Recorder(heard.append, tmp_path / "run.jsonl")
+    layers, *others = sample_findings()
+    begun, *steps = recorded_events(4)
+    events = [
+        begun,
+        *steps,
+        replace(layers, final=False),
+        layers,
+        replace(layers, request=7),
+        replace(layers, found=Layers(())),
+        *others,
+        replace(others[0], request=8),
+        *of_run(2, [begun, layers]),
+    ]
+    for event in events:
+        recorder(event)
+    assert recorder.close() == ""
+    assert heard == events, "all of them are shown"
+    first, second = read(tmp_path / "run.jsonl").runs
+    assert first.explanations == [layers, replace(layers, found=Layers(())), *others]
+    assert second.explanations == [replace(layers, run=2)]
