@@ -7,6 +7,8 @@ import json
 import math
 from dataclasses import asdict
 
+from torch import Tensor
+
 from probes.explain.held_out import HeldOut
 from probes.explain.measured_sets import MeasuredSets
 from probes.explain.repair_question import Question, already_met, gain
@@ -106,6 +108,8 @@ class _Shares:
             message = "No weight is pruned one by one: neurons, heads and dropped sublayers come back whole."
             raise BadInput("Nothing to give back", message, "Use --level sublayer.")
         self._sets = MeasuredSets.of_question(question.fitted_facts, "weight")
+        self._dense: dict[FittedText, Tensor] = {}
+        """The dense model's logits by text."""
         self._ranked: RankedWeights | None = None
         self._largest = 0
         self._asked: set[float] = set()
@@ -137,7 +141,9 @@ class _Shares:
     def _score_on(self, fitted: FittedText, share: float) -> Score:
         question = self._question
         question.check_unchanged()
-        dense = span_logits(question.twin.dense, fitted)
+        dense = self._dense.get(fitted)
+        if dense is None:
+            dense = self._dense[fitted] = span_logits(question.twin.dense, fitted)
         if not share:
             after = span_logits(question.twin.model, fitted)
         else:

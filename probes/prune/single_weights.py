@@ -107,12 +107,12 @@ class RankedWeights:
 
     def first(self, most: int) -> Chosen:
         """The first so many, by matrix."""
-        places, offset, found = self.places[:most].sort().values, 0, {}
+        places, offset, begin, found = self.places[:most].sort().values, 0, 0, {}
         for name, size in self.sizes.items():
-            here = places[(places >= offset) & (places < offset + size)] - offset
-            if len(here):
-                found[name] = here
-            offset += size
+            end = int(torch.searchsorted(places, offset + size))
+            if end > begin:
+                found[name] = places[begin:end] - offset
+            offset, begin = offset + size, end
         return found
 
 
