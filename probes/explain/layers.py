@@ -98,7 +98,7 @@ def read_streams(
 ) -> tuple[Streams, Streams]:
     """The streams of the dense and of the pruned run at the step that follows `context`. Raises `Failure` if a model
     computes NaN or infinity."""
-    here = Streams(sublayers, sublayers.dense, beside=sublayers.pruned)
+    here = Streams(sublayers, sublayers.dense, beside=sublayers.beside)
     there = Streams(sublayers, sublayers.pruned)
     here.read(dense, context)
     there.read(pruned, context)

@@ -194,6 +194,7 @@ class Explainer:
     def _sublayers(self) -> Sublayers:
         sublayers = self._take_apart() if self._take_apart else take_apart(self._dense.model, self._pruned.model)
         self.notes += sublayers.notes
+        self._pruned.model = sublayers.pruned.model  # deeper than the run's, if that lacks blocks; its cache still fits
         return sublayers
 
     @cached_property

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from probes.explain.aligned import aligned, renumbered
 from probes.explain.graphs import graph_with, without_cache
 from probes.models.hooks import Call, entering, first_of, leaving
 from probes.models.kv_cache import is_recurrent
@@ -70,6 +71,10 @@ class Sublayers:
     """The layers whose MLP reads the block's input and not what the attention has added to it."""
     values: Mapping[int, int | None]
     """How many values each block returns, None for a bare tensor."""
+    beside: ModelSide
+    """The pruned side, to be read with the dense model's cache."""
+    alignment: str = ""
+    """A sentence, if the pruned model has fewer layers than the dense one."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -84,7 +89,7 @@ class Sublayers:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that a reader of the figures must know."""
-        found = list(self.anatomy.notes)
+        found = [*self.anatomy.notes, *filter(None, [self.alignment])]
         if self.parallel:
             found.append(
                 "Attention and MLP of a block read the same input here: the input of an MLP is that of its block."
@@ -95,11 +100,14 @@ class Sublayers:
 
 
 def take_apart(dense: PreTrainedModel, pruned: PreTrainedModel) -> Sublayers:
-    """Both models' sublayers. Raises `BadInput` if they can't be told apart, or if the models are not of one shape."""
+    """Both models' sublayers. A pruned model with fewer layers is taken as one with dropped blocks, if its weights show
+    which; `Sublayers.pruned.model` is then a deeper graph of it. Raises `BadInput` if sublayers can't be told apart, or
+    if the models are not of one shape."""
     if is_recurrent(dense):
         raise _inseparable(dense, "it has layers that carry a state from token to token")
     scratch = sharing_copy(dense)
     anatomy = dissect(scratch)
+    pruned, alignment = aligned(dense, anatomy, pruned)
     _check_aligned(dense, pruned, anatomy)
     if any(
         hasattr(model.get_submodule(block.name), "_hf_hook") for model in (dense, pruned) for block in anatomy.blocks
@@ -115,7 +123,11 @@ def take_apart(dense: PreTrainedModel, pruned: PreTrainedModel) -> Sublayers:
             raise _inseparable(dense, f"layer {block.layer} has no attention and MLP that can run without one another")
     sides = {model: _side(model, dense, anatomy, dropped) for model in (dense, pruned)}
     members, parallel, values = _trace(scratch, sides[dense], anatomy, dropped)
-    return Sublayers(sides[dense], sides[pruned], anatomy, members, parallel, values)
+    beside = sides[pruned]
+    if alignment:
+        blocks = {block.name: renumbered(pruned.get_submodule(block.name), block.layer) for block in anatomy.blocks}
+        beside = _side(graph_with(pruned, blocks), dense, anatomy, dropped)
+    return Sublayers(sides[dense], sides[pruned], anatomy, members, parallel, values, beside, alignment)
 
 
 def block_with(block: nn.Module, other: nn.Module, names: Iterable[str]) -> nn.Module:
