@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
 from probes.bench import pruning as prunecost
 from probes.bench.memory import PruneMemory, measure_memory
-from probes.bench.pruning import CHANGED, LIMITS, PASS, STEP, timings
+from probes.bench.pruning import CHANGED, LIMITS, PASS, STEP, Timing, timings
+from probes.models.loaded import Loaded
 from probes.prune.activations import NormCache
 from tests.support.prune_models import FEW, loaded
 
 
-@pytest.fixture
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHIER_CACHE", str(tmp_path))
+@dataclass(frozen=True)
+class Timed:
+    dense: Loaded
+    found: list[Timing]
 
 
-@pytest.mark.usefixtures("_own_cache")
-def test_everything_that_has_a_limit_is_timed_in_what_its_limit_is_said_in() -> None:
-    found = {one.what: one for one in timings(loaded("llama"), FEW)}
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Timed:
+    """All that is timed, once for the tests below."""
+    dense = loaded("llama")
+    with pytest.MonkeyPatch.context() as own:
+        own.setenv("PHIER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return Timed(dense, timings(dense, FEW))
+
+
+def test_everything_that_has_a_limit_is_timed_in_what_its_limit_is_said_in(timed: Timed) -> None:
+    found = {one.what: one for one in timed.found}
     for setting, limit in LIMITS.items():
         assert found[setting].limit == limit
         assert found[setting].per == (STEP if setting.startswith("magnitude") else PASS)
@@ -30,19 +40,14 @@ def test_everything_that_has_a_limit_is_timed_in_what_its_limit_is_said_in() -> 
     assert all(one.per == STEP for one in quick)
 
 
-@pytest.mark.usefixtures("_own_cache")
-def test_a_changed_amount_says_what_it_reused_and_the_others_reuse_nothing() -> None:
-    found = timings(loaded("llama"), FEW)
+def test_a_changed_amount_says_what_it_reused_and_the_others_reuse_nothing(timed: Timed) -> None:
     changed = {f"{first} changed to {then}" for first, then in CHANGED}
-    for one in found:
+    for one in timed.found:
         assert any("reused" in note for note in one.notes) == (one.what in changed), one
 
 
-@pytest.mark.usefixtures("_own_cache")
-def test_nothing_that_was_measured_stays_behind() -> None:
-    dense = loaded("llama")
-    timings(dense, FEW)
-    assert not NormCache.of(dense.model)._known
+def test_nothing_that_was_measured_stays_behind(timed: Timed) -> None:
+    assert not NormCache.of(timed.dense.model)._known
 
 
 def test_the_limit_of_memory_is_the_matrices_and_a_fifth_of_the_dense_weights() -> None:

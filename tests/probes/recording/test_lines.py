@@ -52,7 +52,7 @@ def through(event: Event) -> Event:
     return found.event
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(RECORDS)
 def test_any_record_comes_back_as_it_was(record: StepRecord) -> None:
     back = through(StepMeasured(3, 1, record, 0.25))
@@ -60,7 +60,7 @@ def test_any_record_comes_back_as_it_was(record: StepRecord) -> None:
     assert repr(back) == repr(StepMeasured(3, 1, record, 0.25))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(SHOWN, st.none() | st.booleans() | FIGURES | st.integers(-(2**63), 2**63 - 1) | SHOWN))
 def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
     event = Explained(1, 2, 3, RecordedTable("heal", ({"layer": 0}, row)), through=9)
