@@ -211,7 +211,6 @@ class View:
         self.work = self.failure = None
         self._found.clear()
         self.found = 0
-        self.beside.clear()
         self._arrivals.clear()
         self._show_path()
         self.following = True

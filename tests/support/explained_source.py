@@ -17,7 +17,7 @@ from probes.schema.noise_floor import Noise, NoiseFloor
 from probes.schema.quadrants import Blame, CachePosition, Quadrants
 from probes.schema.record import HiddenFigures, LogitFigures, ProbabilityFigures
 from probes.schema.repair import Gain, GivenBack, Repair
-from probes.schema.requests import Cancel, Explain, FindRepair, Request
+from probes.schema.requests import Cancel, Explain, FindRepair, Prune, Request
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.split_anatomy import MarginPart, Rival, SplitAnatomy, SplitVerdict
 
@@ -163,6 +163,8 @@ class ExplainedSource(ToySource):
                     self.find(request.step, REPAIR, request.through, level=request.level, request=request.id)
                 else:
                     self.emit(WorkProgressed("Searching for a repair", 12, 60, "sets", request=request.id))
+            case Prune() if "prune" in self.held:
+                self.asked.append(request)
             case Cancel(other) if other:
                 self.asked.append(request)
                 self.emit(self._failure(Cancelled("Explaining"), other))

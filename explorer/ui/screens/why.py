@@ -50,6 +50,8 @@ class WhyScreen(Page):
         self._moved = False
         """True once a person has chosen a sublayer; before, the culprit is chosen."""
         self._level: SwapLevel = "sublayer"
+        self._applied: int | None = None
+        """The run that another setting was asked for in, until it has begun a new one or failed."""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -67,7 +69,10 @@ class WhyScreen(Page):
     def show(self) -> None:
         view = self.view
         self._history.notice(view)
-        things = [] if view.work is not None else wanted(view, level=self._level, shown=self.page.kind)
+        if self._applied != view.run or view.failure is not None:
+            self._applied = None
+        busy = view.work is not None or self._applied is not None
+        things = [] if busy else wanted(view, level=self._level, shown=self.page.kind)
         self.explaining.want(things)
         look = self.look
         if not self._moved:
@@ -87,6 +92,11 @@ class WhyScreen(Page):
         )
         self.query_one(WhyStatus).show(view, self.explaining)
         self.query_one(KeyLine).show(self.key_hints())
+
+    def on_screen_resume(self) -> None:
+        """Shows what arrived while a dialog was over it."""
+        if self.is_mounted:
+            self.show()
 
     @property
     def look(self) -> WhyLook:
@@ -231,6 +241,8 @@ class WhyScreen(Page):
             self.notify(f"{problem.message} {problem.hint}", title=problem.title)
             return
         self.explaining.stop()
+        self._applied = self.view.run
+        self.view.failure = None
         self._history.ask(self._source, self.view, setting)
         self.notify("w on the main screen compares before and after.", title="Applied")
         self.show()

@@ -89,9 +89,12 @@ def test_another_run_forgets_what_was_asked() -> None:
     requests.want(wanted(view))
     assert view.header is not None
     view.apply(RunStarted(view.run + 1, view.header))
-    assert not view.beside
     requests.want([])
     assert not any(isinstance(one, Cancel) for one in source.asked), "the source has dropped them itself"
+    [late] = [one for one in source.asked if isinstance(one, Explain) and one.near]
+    view.apply(Failed("No such step", "Step 3 is not there.", request=late.id))
+    assert view.failure is None, "what fails of the earlier run is no failure of this one"
+    assert requests.progress is None
 
 
 def test_a_search_and_its_end() -> None:

@@ -19,6 +19,7 @@ from explorer.ui.screens.why import WhyScreen
 from explorer.ui.widgets.chart import FLOOR
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.why_sheet import WhySheet
+from probes.schema.events import Failed
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.requests import Cancel, Explain, FindRepair, Prune
@@ -157,6 +158,20 @@ async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
         await press(pilot, "escape", "w")
         assert isinstance(app.screen, PruneGrid)
         assert "all 9" in screen_text(app)
+
+
+async def test_nothing_is_explained_while_another_setting_is_awaited() -> None:
+    source = ExplainedSource()
+    source.held = {"prune", "noise_floor"}
+    async with on_stage(source, 9) as (_app, pilot):
+        await press(pilot, "d", "r", "enter", "enter", "left", "left")
+        assert not any(
+            isinstance(one, Explain) for one in source.asked[source.asked.index(Prune(parse(REPAIR.setting))) :]
+        )
+        source.emit(Failed("Pruning", "It failed."))
+        await settle(pilot)
+        await press(pilot, "escape", "left")
+        assert isinstance(source.asked[-1], Explain), "after a failure it goes on"
 
 
 async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> None:
