@@ -191,7 +191,8 @@ def _layers(of: Material) -> _Made | str:
             "KL(p‖q) of the residual stream after every sublayer, read through the final norm and the LM head, at the "
             "steps that were explained. Same input: the pruned sublayer against the dense one on the dense model's "
             "input and cache, which is what this sublayer does alone. Accumulated: the two models' streams, each from "
-            "its own run. White: exactly 0. Grey: not explained. Black: infinite or undefined."
+            "its own run. The lightest shade also holds what is below a millionth of the "
+            "largest value. White: exactly 0. Grey: not explained. Black: infinite or undefined."
         ),
     )
 

@@ -21,7 +21,20 @@ from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, ModelInfo, PruneReport, RunHeader
 from probes.schema.part import Part
 from probes.schema.record import StepRecord
-from probes.schema.requests import Cancel, Fork, Pause, Prune, Request, Restart, Run, Select, Step, Token
+from probes.schema.requests import (
+    Cancel,
+    Explain,
+    FindRepair,
+    Fork,
+    Pause,
+    Prune,
+    Request,
+    Restart,
+    Run,
+    Select,
+    Step,
+    Token,
+)
 from probes.schema.settings import Follow, RunSettings
 
 QUESTION = (
@@ -111,6 +124,8 @@ class ToySource:
             case Prune(setting):
                 self.emit(*head.pause(request.id))
                 self._prune(str(setting), request.id)
+            case Explain() | FindRepair():
+                raise BadInput("Toy models", "Toy models have no layers, so nothing in them explains a step.")
             case _:
                 raise BadInput("Toy models", "Toy models can't do this.")
 

@@ -16,14 +16,15 @@ from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
 from explorer.words.pauses import pause_sentence
+from probes.explain.step import explain
 from probes.recording import read
 from probes.recording.runs import unknown_header
 from probes.schema.errors import BadInput, Failure, FailureKind
-from probes.schema.events import Failed, RunPaused, RunStarted, StepMeasured, Why, WorkProgressed
+from probes.schema.events import Explained, Failed, RunPaused, RunStarted, StepMeasured, Why, WorkProgressed
 from probes.schema.header import Calibration, ModelInfo, PruneReport, RunHeader
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
-from probes.schema.requests import Step
+from probes.schema.requests import Explain, Step
 from probes.schema.settings import RunSettings
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 from tests.support.launcher import FakeLauncher
@@ -57,6 +58,19 @@ def test_the_recorded_steps_are_measured_again_and_the_next_ones_follow() -> Non
     heard.wait(StepMeasured, 6)
     assert heard.steps() == expected(6)
     assert not heard.of(Failed)
+    source.close()
+
+
+def test_a_recorded_step_is_explained_once_its_models_are_loaded() -> None:
+    source, heard = continued(expected(4))
+    heard.wait(RunPaused)
+    source.ask(Explain(3, kinds=("layers",)))
+    event = heard.wait(Explained)
+    assert (event.branch, event.step, event.final) == (0, 3, True)
+    with TinyPair().lockstep(SETTINGS) as lockstep:
+        for _ in range(4):
+            lockstep.step()
+        assert event.found == explain(lockstep, range(3, 4), ("layers",)).layers
     source.close()
 
 
