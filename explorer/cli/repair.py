@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from explorer.cli.options import ShellCommand, Typed, option, takes
+from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.cli.steps_asked import reached, steps_asked
 from probes.schema.errors import BadInput
@@ -41,6 +41,7 @@ from probes.system.user_folders import expanded
     help="Measure the repair on the steps after this prompt too. [default: on the steps after the span]",
 )
 @option("--out", default="", metavar="FILE", help="The file that restored weights are chosen by (--level weight).")
+@records("nothing is recorded")
 @option("--json", is_flag=True, help="Print one JSON object instead of tables.")
 def repair_command(
     typed: Typed,
@@ -53,6 +54,7 @@ def repair_command(
     level: RepairLevel,
     held_out: str,
     out: str,
+    record_to: str,
     json: bool,
 ) -> None:
     """Find the smallest set to give back, and its gain."""
@@ -76,9 +78,9 @@ def repair_command(
     from explorer.cli.live_table import print_json
     from explorer.cli.progress_bar import Bar
     from explorer.cli.repair_table import print_repaired, repaired_object
-    from explorer.cli.run_loop import tell_notes
+    from explorer.cli.run_loop import explained_run, recorded, tell_notes
 
-    with Bar(Console(stderr=True)) as bar:
+    with recorded(expanded(record_to) if record_to else None) as record, Bar(Console(stderr=True)) as bar:
         from probes.explain.repair import repair
         from probes.pair import load_pair
 
@@ -88,6 +90,9 @@ def repair_command(
         with pair.lockstep(settings, prompt) as lockstep:
             steps = reached(lockstep, steps)
             found = repair(pair, lockstep, steps, goal, level=level, held_out=other, out=out, work=bar.work)
+            path = tuple(lockstep.path)
+        for event in explained_run(header, path, steps, [found], found.notes, repaired=level):
+            record(event)
     tell_notes(header.every_warning, (*header.every_note, *found.notes))
     if json:
         print_json(repaired_object(found, steps, header))

@@ -20,7 +20,8 @@ from probes.schema.events import Event, Failed, Noticed, RunPaused, Why
 from probes.schema.findings import Finding
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
-from probes.schema.requests import Explain, Run
+from probes.schema.repair import RepairLevel
+from probes.schema.requests import Explain, FindRepair, Run
 from probes.system.pace import SlowdownWatch
 
 if TYPE_CHECKING:
@@ -47,16 +48,23 @@ def events(lockstep: Lockstep, header: RunHeader, until: Sequence[str] = ()) -> 
 
 
 def explained_run(
-    header: RunHeader, path: Sequence[StepRecord], steps: range, found: Iterable[Finding], notes: Sequence[str]
+    header: RunHeader,
+    path: Sequence[StepRecord],
+    steps: range,
+    found: Iterable[Finding],
+    notes: Sequence[str],
+    *,
+    repaired: RepairLevel | None = None,
 ) -> Iterator[Event]:
     """A run that was stepped to explain some of its steps, and what explains them, as the events that a screen would
-    get."""
+    get. `repaired` is the level of a repair."""
     head = Playhead()
     yield head.start(header)
     for record in path:
         yield from head.take(record, request=0)
     yield head.stop(Why.ASKED)
-    about = Subject(Explain(steps[0], steps[-1]), head.run, head.branches.owner(steps[0]), steps, ())
+    asked = FindRepair(steps[0], steps[-1], level=repaired) if repaired else Explain(steps[0], steps[-1])
+    about = Subject(asked, head.run, head.branches.owner(steps[0]), steps, ())
     for finding in found:
         yield about.event(finding, notes)
 

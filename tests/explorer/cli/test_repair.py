@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from explorer.cli.main import phier
 from probes.explain import held_out
+from probes.recording.reader import read
+from probes.schema.repair import Repair
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 
@@ -37,8 +39,9 @@ def run(dense: Path, *words: object) -> Result:
 CULPRITS = ("--prune", "magnitude:0.1+neurons:0.9@layers=1+magnitude:0.95@attn@layers=0")
 
 
-def test_the_object_has_the_setting_and_what_it_gains(dense: Path) -> None:
-    answer = run(dense, *CULPRITS, "--span", "3:6", "--target-kl", 0.01, "--json")
+def test_the_object_has_the_setting_and_what_it_gains(dense: Path, tmp_path: Path) -> None:
+    record = tmp_path / "run.jsonl"
+    answer = run(dense, *CULPRITS, "--span", "3:6", "--target-kl", 0.01, "--json", "--record", record)
     assert answer.exit_code == 0, answer.stderr
     found: dict[str, Any] = json.loads(answer.stdout)
     assert found["steps"] == [3, 6]
@@ -47,6 +50,10 @@ def test_the_object_has_the_setting_and_what_it_gains(dense: Path) -> None:
     assert found["setting"].startswith(CULPRITS[1] + "+dense@")
     assert found["span"]["kl_after"] <= 0.01 < found["span"]["kl_before"]
     assert found["held_out"]["steps"] == 3
+    repaired = read(record).last.explanations[0]
+    assert (repaired.step, repaired.through, repaired.level) == (3, 6, "sublayer")
+    assert isinstance(repaired.found, Repair)
+    assert (repaired.found.setting, repaired.found.span.kl_after) == (found["setting"], found["span"]["kl_after"])
     again = run(dense, "--prune", found["setting"], "--span", "3:6", "--target-kl", 0.0001, "--json")
     assert json.loads(again.stdout)["span"]["kl_before"] == found["span"]["kl_after"]
 
