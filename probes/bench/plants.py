@@ -35,10 +35,17 @@ class Plant:
     """By the exact heals; 1 if it healed more than any other."""
     estimated_rank: int | None
     """By the estimates; None if there were none."""
+    kl_light: float
+    """The mean KL without the fault: what pruning lightly does."""
     kl: float
     """The mean KL with the fault."""
     healed: float
     """The mean KL with the sublayer given back."""
+
+    @property
+    def matters(self) -> bool:
+        """Does the fault raise the KL by a tenth? A smaller one can't be told from what pruning lightly does."""
+        return self.kl > 1.1 * self.kl_light
 
 
 def plant_faults(
@@ -58,6 +65,8 @@ def plant_faults(
         _prune(twin, matrix.name, lightly)
     light, sublayers = twin.state, take_apart(dense, twin.model)
     reference = Exchanges(sublayers, sublayers.dense, sublayers.pruned, context, positions).logits
+    whole = Exchanges(sublayers, sublayers.pruned, sublayers.dense, context, positions).logits
+    kl_light = float(mean_kl(reference, whole, 1.0))
     found = []
     for number in range(plants):
         work.report("Planting faults", number, plants, "faults")
@@ -73,7 +82,7 @@ def plant_faults(
         rank = 1 + sum(after[one] < after[part] for one in sublayers.parts)
         estimated = 1 + sum(heal > estimates[part] for heal in estimates.values()) if estimates else None
         kl = float(mean_kl(reference, pruned.logits, 1.0))
-        found.append(Plant(kind, part, rank, estimated, kl, after[part]))
+        found.append(Plant(kind, part, rank, estimated, kl_light, kl, after[part]))
     return found
 
 

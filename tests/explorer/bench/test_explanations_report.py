@@ -29,10 +29,12 @@ def test_costs_are_beside_their_limits() -> None:
 
 def test_faults_are_counted() -> None:
     plants = (
-        Plant("noise", Part("mlp", 3), 1, 2, 1.5, 0.25),
-        Plant("zeroed", Part("attn", 1), 2, None, 0.5, 0.25),
+        Plant("noise", Part("mlp", 3), 1, 2, 0.25, 1.5, 0.25),
+        Plant("zeroed", Part("attn", 1), 2, None, 0.25, 0.5, 0.25),
+        Plant("zeroed", Part("attn", 2), 9, None, 0.25, 0.26, 0.25),
     )
     shown = " ".join(printed(ExplainBench("dense", "pruned", (), plants)).split())
-    assert "heals most in 1 of 2" in shown
-    assert "among the first two in 2" in shown
+    assert "2 of 3 faults raise the KL, 0.25 without one" in shown
+    assert "the damaged sublayer heals most in 1 and is among the first two in 2" in shown
+    assert "Of all 3 it heals most in 1." in shown
     assert "attn 1 │ 2 │ – │ 0.5 │ 0.25" in shown
