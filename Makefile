@@ -6,6 +6,7 @@
 #   make quick    runs the fast tests, without the demo model and without a terminal
 #   make setup    as root: installs tmux and chromium, without which some tests are skipped
 #   make check    checks types, lint, formatting, and which folder imports which
+#   make pictures draws the pictures of docs/explain.md with the demo model, in some minutes
 #   make clean    removes .venv and the files of tools; models in the cache folder stay
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ TESTS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help run test quick setup check clean
+.PHONY: help run test quick setup check pictures clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +39,9 @@ check: .venv/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+
+pictures: .venv/installed
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
