@@ -52,6 +52,8 @@ class WhyScreen(Page):
         self._level: SwapLevel = "sublayer"
         self._applied: int | None = None
         """The run that another setting was asked for in, until it has begun a new one or failed."""
+        self._back_to = 0
+        """The step to return to once the new run has measured it again; 0 if there is none."""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -71,6 +73,9 @@ class WhyScreen(Page):
         self._history.notice(view)
         if self._applied != view.run or view.failure is not None:
             self._applied = None
+        if self._back_to and self._applied is None and not view.running and view.newest >= self._back_to:
+            view.move_to(self._back_to)
+            self._back_to = 0
         busy = view.work is not None or self._applied is not None
         things = [] if busy else wanted(view, level=self._level, shown=self.page.kind)
         self.explaining.want(things)
@@ -241,7 +246,7 @@ class WhyScreen(Page):
             self.notify(f"{problem.message} {problem.hint}", title=problem.title)
             return
         self.explaining.stop()
-        self._applied = self.view.run
+        self._applied, self._back_to = self.view.run, self.view.cursor
         self.view.failure = None
         self._history.ask(self._source, self.view, setting)
         self.notify("w on the main screen compares before and after.", title="Applied")

@@ -147,14 +147,16 @@ async def test_a_span_is_marked_and_explained_as_a_whole() -> None:
 async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
     source = ExplainedSource()
     async with on_stage(source, 9) as (app, pilot):
-        await press(pilot, "d", "r", "enter")
+        await press(pilot, "left", "left", "d", "r", "enter")
         [asked] = [one for one in source.asked if isinstance(one, FindRepair)]
-        assert asked == FindRepair(9, None, 0.1, None, "sublayer", "")
+        assert asked == FindRepair(7, None, 0.1, None, "sublayer", "")
         text = sheet(app)
         assert "Giving back 2 sublayers (3 % of the pruned parameters), KL falls from 1.63 to 0.0800" in text
         assert "A repair fitted to one span may not hold elsewhere" in text
         await press(pilot, "enter")
         assert [one for one in source.asked if isinstance(one, Prune)] == [Prune(parse(REPAIR.setting))]
+        assert app.view.cursor == 7, "the same step is looked at again"
+        assert app.view.run == 2
         await press(pilot, "escape", "w")
         assert isinstance(app.screen, PruneGrid)
         assert "all 9" in screen_text(app)
