@@ -82,13 +82,11 @@ def applied(pair: Pair, lockstep: Lockstep, found: Repair) -> tuple[float, float
     ("architecture", "setting", "level"),
     [
         ("llama", "magnitude:0.5", "sublayer"),
-        ("llama", "magnitude:0.5", "weight"),
         ("gpt2", "sparsegpt:0.6", "matrix"),
         ("gpt2", "sparsegpt:0.6", "weight"),
         ("gemma2", "neurons:0.5+drop-attn@layers=0,2", "sublayer"),
         ("gemma3", "magnitude:0.6@attn+drop-block@layers=1", "matrix"),
         ("falcon", "magnitude:0.6+drop-mlp@layers=1", "sublayer"),
-        ("gpt_neox", "magnitude:0.5+dense@attn@layers=1", "sublayer"),
         ("mixtral", "drop-mlp@layers=0,2+magnitude:0.5@attn", "sublayer"),
     ],
 )
@@ -146,7 +144,6 @@ PLANTS = [
     ("mlp", 0, "mlp", 2),
     ("mlp", 1, "attn", 1),
     ("attn", 0, "mlp", 0),
-    ("mlp", 2, "attn", 0),
 ]
 
 
