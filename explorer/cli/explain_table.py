@@ -148,7 +148,7 @@ def _lens(token: LensToken) -> str:
 def _swap(one: Swap, sign: int, width: int) -> str:
     estimate = "" if one.estimate is None else f" {padded(one.estimate, '9.3g')}"
     top = "the dense one" if one.top_token_returns else ""
-    figures = f"{padded(sign * one.kl_drop, '9.3g')} {padded(one.kl_after, '9.3g')}{estimate}"
+    figures = f"{padded(sign * one.kl_drop + 0.0, '9.3g')} {padded(one.kl_after, '9.3g')}{estimate}"
     return f"  {_name(one):<{width}} {figures}  {top}".rstrip()
 
 

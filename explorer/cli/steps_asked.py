@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from probes.schema.errors import BadInput
+from probes.schema.errors import BadInput, Failure
 
 if TYPE_CHECKING:
     from probes.schema.record import StepRecord
@@ -33,15 +33,21 @@ def steps_asked(at: int | None, span: str) -> range | None:
 
 
 def reached(lockstep: Lockstep, steps: range | None) -> range:
-    """Steps as far as the last of these, or to the first split. Raises `BadInput` if there is none."""
+    """Steps as far as the last of these, or to the first step that splits or is not finite.
+
+    Raises `BadInput` if there is none, `Failure` if the dense model computes NaN or infinity before it.
+    """
     last = steps[-1] if steps else lockstep.settings.longest
     record: StepRecord | None = None
     while not lockstep.finished and len(lockstep.path) < last:
         record = lockstep.step()
-        if steps is None and record.split:
+        if steps is None and (record.split or record.invalid):
             return range(record.step, record.step + 1)
     if steps is None:
         there = len(lockstep.path)
         message = f"Both models choose the same tokens in all {there} steps."
         raise BadInput("No split", message, "Name a step with --at, or step further with --steps.")
+    if record and record.invalid and record.step < last:
+        what = f"The {record.invalid.model} model computes NaN or infinity, first in {record.invalid.layer}"
+        raise Failure("Not finite", f"{what}, so the run ends at step {record.step}.", "Choose an earlier step.")
     return steps

@@ -17,7 +17,7 @@ from probes.explain.layers import Streams, measure_layers, read_streams
 from probes.explain.pieces import Piece, pieces_of
 from probes.explain.quadrants import measure_quadrants
 from probes.explain.sublayers import Sublayers, take_apart
-from probes.schema.errors import BadInput, Failure
+from probes.schema.errors import BadInput, Failure, PhierError
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding
 from probes.schema.fork_verdict import FOLLOWED, ForkVerdict
@@ -81,25 +81,27 @@ def explain(
     """Explains steps that the run has taken. `mark` is the fingerprint of the dense weights (see `Explainer`).
 
     A fork takes `followed` steps. With `inside`, the matrices and heads of a sublayer are exchanged too: of "attn 7",
-    of the one that heals most ("worst"), or of "all". If a kind can't be found because the pruned model computes NaN,
-    a note says so, and the others are found. Raises `BadInput` for steps or sublayers that are not there and for models
-    whose sublayers can't be told apart, `Failure` if nothing can be found, `Cancelled`.
+    of the one that heals most ("worst"), or of "all". If a kind can't be found, because the models' layers can't be
+    aligned or the pruned one computes NaN, a note says so, and the others are found. Raises `BadInput` for steps or
+    sublayers that are not there, the first problem if nothing can be found, `Cancelled`.
     """
     explainer = Explainer(lockstep, steps, followed=followed, mark=mark, work=work)
     found: dict[str, Finding] = {}
-    problem: Failure | None = None
+    problems: dict[str, list[str]] = {}
+    first: PhierError | None = None
     for kind in kinds:
         try:
             finding = explainer.find(kind)
-        except Failure as error:
-            problem = error
-            explainer.notes.append(f"{kind.capitalize()}: {error.message}")
+        except (BadInput, Failure) as error:
+            first = first or error
+            problems.setdefault(error.message, []).append(kind.replace("_", " "))
             continue
         if finding is not None:
             found[kind] = finding
-    if problem is not None and not found:
-        raise problem
-    explanation = Explanation((steps[0], steps[-1]), found, tuple(explainer.notes))
+    if first is not None and not found:
+        raise first
+    explainer.notes += [f"{', '.join(names).capitalize()}: {message}" for message, names in problems.items()]
+    explanation = Explanation((steps[0], steps[-1]), found, tuple(dict.fromkeys(explainer.notes)))
     if not inside or explanation.swaps is None:
         return explanation
     pieces, notes = explainer.pieces(inside, explanation.swaps)

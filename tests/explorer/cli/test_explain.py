@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from torch import nn
 
 from explorer.cli.main import phier
 from explorer.sources.replay import ReplaySource
@@ -29,6 +31,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("mamba", "mamba", {}),
     ):
         save(folder / name, tiny(architecture, vocab_size=len(tokenizer), **changes), tokenizer)
+    model = tiny("llama", vocab_size=len(tokenizer))
+    model.get_parameter("model.layers.1.mlp.down_proj.weight")[3, 3] = math.nan
+    save(folder / "broken", model, tokenizer)
+    model = tiny("llama", vocab_size=len(tokenizer))
+    layers = model.get_submodule("model.layers")
+    assert isinstance(layers, nn.ModuleList)
+    del layers[1]
+    model.config.num_hidden_layers = 2
+    save(folder / "missing", model, tokenizer)
     return folder
 
 
@@ -194,6 +205,34 @@ def test_one_layer_is_explained_with_a_note(models: Path) -> None:
     assert "The model has one layer, so its lens is its output." in answer.stderr
 
 
+def test_the_first_step_that_is_not_finite_is_explained_too(models: Path) -> None:
+    answer = run(models / "dense", "--pruned", models / "broken", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert found["at"] == 1
+    first = found["heal"][0]
+    assert (first["layer"], first["sublayer"], first["kl_after"]) == (1, "mlp", 0)
+    assert "Layers, split, quadrants: The pruned model computes NaN" in answer.stderr
+    assert "-0 " not in run(models / "dense", "--pruned", models / "broken", "--at", 1).stdout
+
+
+def test_what_still_works_is_offered(models: Path) -> None:
+    at = ("--at", 2, "--fork-steps", 1, "--json")
+    missing = run(models / "dense", "--pruned", models / "missing", *at)
+    assert missing.exit_code == 0, missing.stderr
+    assert {"layers", "split", "noise_floor", "heal"} <= json.loads(missing.stdout).keys()
+    assert "lacks layers of the dense one: 1." in missing.stderr
+    assert "Quadrants: The two models' caches can't be exchanged" in missing.stderr
+    shallow = run(models / "dense", "--pruned", models / "shallow", *at)
+    assert shallow.exit_code == 0, shallow.stderr
+    assert {"split", "noise_floor"} <= json.loads(shallow.stdout).keys()
+    assert "layer 2 has no counterpart in the pruned model" in shallow.stderr
+    mamba = run(models / "mamba", "--prune", "magnitude:0.5", *at)
+    assert mamba.exit_code == 0, mamba.stderr
+    assert "can't be told apart" in mamba.stderr
+    assert "heal" not in json.loads(mamba.stdout)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -206,16 +245,14 @@ def test_one_layer_is_explained_with_a_note(models: Path) -> None:
         (("--at", "3", "--span", "3:4"), "Give one of them"),
         (("--at", "3", "--steps", "5"), "--steps has no effect"),
         (("--pruned", "dense", "--steps", "3"), "the same tokens in all 3 steps"),
-        (("--pruned", "shallow"), "layer 2 has no counterpart in the pruned model"),
-        (("--dense", "mamba"), "can't be told apart"),
+        (("--dense", "broken", "--pruned", "dense", "--at", "3"), "mlp.down_proj, so the run ends at step 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_what_can_not_be_explained_is_a_sentence(models: Path, words: tuple[str, ...], sentence: str) -> None:
-    given = [str(models / word) if word in ("dense", "shallow", "mamba") else word for word in words]
+    given = [str(models / word) if word in ("dense", "broken") else word for word in words]
     prune = [] if {"--prune", "--pruned"} & {*given} else ["--prune", "magnitude:0.5"]
-    at = ["--at", "2"] if {"shallow", "mamba"} & {*words} else []
-    answer = run(models / "dense", *prune, *at, *given)
-    assert answer.exit_code == 2, (answer.stdout, answer.stderr, answer.exception)
+    answer = run(models / "dense", *prune, *given)
+    assert answer.exit_code == (1 if "broken" in words else 2), (answer.stdout, answer.stderr, answer.exception)
     assert sentence in answer.stderr
     assert answer.stdout == ""
