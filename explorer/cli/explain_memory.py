@@ -28,7 +28,7 @@ def print_quadrants(found: Quadrants, console: Console) -> None:
         _line(console, f"\n  {'position':<9} {'token':<14} {'KL drop':>9} {'KL after':>9}", "bold")
         for one in found.positions[:_SHOWN]:
             drops = f"{padded(one.kl_drop, '9.3g')} {padded(one.kl_after, '9.3g')}"
-            _line(console, f"  {one.position + 1:<9} {fit(printable(one.token), 14)} {drops}")
+            _line(console, f"  {one.position:<9} {fit(printable(one.token), 14)} {drops}")
         _line(console, sentence)
     console.print()
 

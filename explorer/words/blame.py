@@ -33,7 +33,7 @@ def memory_sentence(found: Quadrants) -> str:
     worst = found.positions[0]
     share = worst.kl_drop / found.both
     tried = f"{found.tried} of {found.cached}" if found.tried < found.cached else f"all {found.cached}"
-    where = f"position {worst.position + 1}, {quoted(worst.token)}"
+    where = f"position {worst.position}, {quoted(worst.token)}"
     if share < SPREAD:
         least = numbers.whole_percent(SPREAD)
         return f"No earlier position holds it alone: of {tried} that were restored, none takes away {least}."

@@ -1,4 +1,4 @@
-"""Sentences on what explains a token: the culprit, compute or memory, the kind of split, forks, repairs."""
+"""Sentences on what explains a token: the culprit, the kind of split, repairs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import math
 from explorer.words import numbers
 from explorer.words.token_text import quoted
 from probes.schema.explanation import Layers, Swap, Swaps
-from probes.schema.fork_verdict import ForkedRun, ForkVerdict, Recovery
-from probes.schema.quadrants import Blame, Quadrants
 from probes.schema.repair import Repair
 from probes.schema.split_anatomy import SplitAnatomy, SplitVerdict
 
@@ -65,37 +63,6 @@ def parting(found: Layers) -> str:
     )
 
 
-def blame(found: Quadrants) -> str:
-    """Compute or memory, in one sentence."""
-    now, cache, both = (numbers.significant(one) for one in (found.pruned_weights, found.pruned_cache, found.both))
-    match found.blame:
-        case Blame.COMPUTE:
-            return (
-                f"This token breaks because of what is computed now: pruned weights on the dense cache give KL {now} "
-                f"of {both}, the pruned cache alone {cache}."
-            )
-        case Blame.MEMORY:
-            return (
-                f"This token breaks because of what is remembered: dense weights that read the pruned cache give KL "
-                f"{cache} of {both}, computing with pruned weights alone {now}."
-            )
-        case Blame.EITHER:
-            return f"Computing alone ({now}) and the cache alone ({cache}) each give most of the KL of {both}."
-        case Blame.BOTH:
-            return f"Neither computing ({now}) nor the cache ({cache}) gives most of the KL of {both}: only both do."
-        case Blame.NONE:
-            return "There is no damage at this step."
-
-
-def tried_positions(found: Quadrants) -> str:
-    """How many earlier positions were restored, one after another."""
-    if not found.cached:
-        return "There is nothing in the cache yet."
-    if found.tried < found.cached:
-        return f"{found.tried} of {found.cached} positions in the cache were restored, one at a time."
-    return f"All {found.cached} positions in the cache were restored, one at a time."
-
-
 def split_kind(found: SplitAnatomy) -> str:
     """The verdict on a split."""
     a, b = quoted(found.a.token), quoted(found.b.token)
@@ -113,33 +80,6 @@ def split_kind(found: SplitAnatomy) -> str:
             )
         case None:
             return f"No split: both models choose {a}. {margins}."
-
-
-_RECOVERY = {
-    Recovery.RECOVERS: "it recovers",
-    Recovery.DRIFTS: "it drifts",
-    Recovery.COLLAPSES: "it collapses",
-}
-
-
-def fork(found: ForkVerdict) -> tuple[str, str]:
-    """Both directions of a fork, a sentence each."""
-    return (
-        f"With {_forced(found.dense_into_pruned)} forced into the pruned model, {_goes_on(found.dense_into_pruned)}",
-        f"With {_forced(found.pruned_into_dense)} forced into the dense model, {_goes_on(found.pruned_into_dense)}",
-    )
-
-
-def _forced(run: ForkedRun) -> str:
-    return quoted(run.forced)
-
-
-def _goes_on(run: ForkedRun) -> str:
-    loop = ", and its text ends in a loop" if run.repeats else ""
-    return (
-        f"{_RECOVERY[run.verdict]}: the most likely tokens agree at {numbers.percent(run.agree_rate)} of {run.steps} "
-        f"steps, mean KL {numbers.significant(run.kl)}, {numbers.significant(run.kl_last)} in the last quarter{loop}."
-    )
 
 
 def repaired(found: Repair) -> str:

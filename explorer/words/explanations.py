@@ -150,7 +150,7 @@ EXPLANATIONS = {
         "A large value at pruned weights on the dense cache is damage computed now; at dense weights on the pruned "
         "cache it is damage remembered. A position with a large drop is where it is remembered from.",
         "KL(dense ‖ weights W on cache C),  W and C each dense or pruned",
-        "The four combinations are measured, not estimated; the number of positions tried is bounded.",
+        "The four combinations are measured, not estimated. Positions count from 0; the number tried is bounded.",
     ),
     "why-split": Explanation(
         "anatomy of a split",

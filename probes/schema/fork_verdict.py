@@ -42,6 +42,7 @@ class ForkedRun:
     repeats: bool
     """True if the text ends in a loop: the same few tokens again and again."""
     text: TokenString
+    """What is written from the forced token on; it begins with that token."""
     verdict: Recovery
 
 

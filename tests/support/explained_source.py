@@ -108,8 +108,8 @@ SPLIT = SplitAnatomy(
     SplitVerdict.CONFIDENT_FLIP,
 )
 FORK = ForkVerdict(
-    ForkedRun(" ", 32, 0.81, 0.42, 0.35, False, "48 clips in April, and", Recovery.RECOVERS),
-    ForkedRun(" half", 32, 0.22, 3.1, 3.4, True, " of the clips of the clips", Recovery.COLLAPSES),
+    ForkedRun(" ", 32, 0.81, 0.42, 0.35, False, " 48 clips in April, and", Recovery.RECOVERS),
+    ForkedRun(" half", 32, 0.22, 3.1, 3.4, True, " half of the clips of the clips", Recovery.COLLAPSES),
     0.75,
     0.3,
 )

@@ -12,6 +12,7 @@ from explorer.ui.widgets.line_widget import Piece, Pieces
 from explorer.ui.widgets.next_tokens import bar, ranks
 from explorer.ui.widgets.why_sheet import SheetLines, paragraph
 from explorer.words import culprits, numbers
+from explorer.words.blame import blame_sentence, fork_sentence, memory_sentence
 from explorer.words.token_text import fit, fit_quoted, flowing, wrapped
 from probes.schema.fork_verdict import ForkedRun, ForkVerdict
 from probes.schema.noise_floor import NUMBER_FORMATS, Noise, NoiseFloor
@@ -31,28 +32,24 @@ def sentence_page(sentences: Sequence[str], palette: Palette, width: int) -> She
 def memory_page(found: Quadrants, palette: Palette, width: int) -> SheetLines:
     """The 2×2 of weights and cache, its sentence, and the earlier positions whose cache does the damage."""
     column = 16
-    kl = [numbers.significant(one) for one in (0.0, found.pruned_cache, found.pruned_weights, found.both)]
-    values = (0.0, found.pruned_cache, found.pruned_weights, found.both)
+    values = (found.control, found.pruned_cache, found.pruned_weights, found.both)
     cells = [
-        (text.center(column), palette.of_kl(value) + Style(underline=False))
-        for text, value in zip(kl, values, strict=True)
+        (numbers.significant(value).center(column), palette.of_kl(value) + Style(underline=False)) for value in values
     ]
     rule = ("├" + "─" * column + "┼" + "─" * column + "┤", palette.faint)
     margin = " " * 17
     lines: list[Pieces] = [
-        [(f"{margin} {'dense cache':^{column}} {'pruned cache':^{column}}", palette.muted)],
+        *paragraph(blame_sentence(found), width, palette.strong),
+        *paragraph(memory_sentence(found), width, palette.text),
+        [(f" {'KL, nat':<16} {'dense cache':^{column}} {'pruned cache':^{column}}", palette.muted)],
         [(f"{margin}┌{'─' * column}┬{'─' * column}┐", palette.faint)],
         _quadrant_row("dense weights", palette.dense, cells[:2], palette),
         [(margin, None), rule],
         _quadrant_row("pruned weights", palette.pruned, cells[2:], palette),
         [(f"{margin}└{'─' * column}┴{'─' * column}┘", palette.faint)],
-        [(" KL to the dense model, nat", palette.muted)],
-        [],
-        *paragraph(culprits.blame(found), width, palette.text),
-        [],
-        *paragraph(culprits.tried_positions(found), width, palette.muted),
     ]
     if found.positions:
+        lines.append([])
         token = max(8, min(20, width - 40))
         lines.append([(f" {'position':>8} {fit('token', token)} {'KL drop':>9} {'KL after':>9}", palette.muted)])
         largest = max(0.0, *(one.kl_drop for one in found.positions))
@@ -110,10 +107,9 @@ def split_page(found: SplitAnatomy, forked: ForkVerdict | str, palette: Palette,
     if isinstance(forked, str):
         lines += paragraph(forked, width, palette.muted)
     else:
-        for sentence, run in zip(
-            culprits.fork(forked), (forked.dense_into_pruned, forked.pruned_into_dense), strict=True
-        ):
-            lines += [*paragraph(sentence, width, palette.text), *_fork_text(run, palette, width)]
+        for run, into_pruned in ((forked.dense_into_pruned, True), (forked.pruned_into_dense, False)):
+            lines += paragraph(fork_sentence(run, into_pruned=into_pruned), width, palette.text)
+            lines += _fork_text(run, palette, width)
         lines += paragraph(
             f"Recovers: the same token at {numbers.percent(forked.agree_recovers)} of the steps or more. Collapses: "
             f"below {numbers.percent(forked.agree_collapses)}, or in a loop.",
@@ -160,7 +156,7 @@ def _movers(parts: Sequence[MarginPart], palette: Palette, width: int) -> list[P
 
 
 def _fork_text(run: ForkedRun, palette: Palette, width: int) -> list[Pieces]:
-    text = fit(f"{flowing(run.forced)}{flowing(run.text)}", width - 5).rstrip()
+    text = fit(flowing(run.text), width - 5).rstrip()
     return [[(f"   {text}", palette.muted)]]
 
 

@@ -20,11 +20,12 @@ from explorer.ui.widgets.chart import FLOOR
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.why_sheet import WhySheet
 from probes.schema.events import Failed
+from probes.schema.fork_verdict import Recovery
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.requests import Cancel, Explain, FindRepair, Prune
 from probes.schema.split_anatomy import SplitVerdict
-from tests.support.explained_source import REPAIR, SPLIT, ExplainedSource, swaps
+from tests.support.explained_source import FORK, REPAIR, SPLIT, ExplainedSource, swaps
 from tests.support.launcher import FakeLauncher
 from tests.support.snapshots import SIZES, Compare, before, seen
 from tests.support.stage import MIDDLE, SMALL, Clock, at_rest, explorer, on_stage, press, screen_text, settle, text_of
@@ -110,14 +111,26 @@ async def test_the_pages() -> None:
         assert "┆" in screen_text(app)
         assert '" half"' in screen_text(app)
         await press(pilot, "3")
-        assert "This token breaks because of what is remembered" in screen_text(app)
-        assert "16 of 40 positions in the cache were restored" in screen_text(app)
+        assert "This token breaks because of what pruned layers wrote into the cache" in sheet(app)
+        assert "16 of 40 positions were restored" in sheet(app)
         await press(pilot, "4")
         assert "Confident flip" in screen_text(app)
         assert (("fork",), 6, None) in explains(source)
-        assert "forced into the pruned model, it recovers" in sheet(app)
+        assert 'With the dense token " " the pruned model recovers' in sheet(app)
+        assert "0.350 at the end). 48 clips" in sheet(app), "the text begins with the forced token"
         await press(pilot, "6")
         assert "batch of 2" in screen_text(app)
+
+
+async def test_a_fork_that_ends_the_text() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6) as (app, pilot):
+        ends = replace(FORK.dense_into_pruned, steps=0, repeats=False, text="", verdict=Recovery.ENDS)
+        source.held = {"fork"}
+        await press(pilot, "d", "4")
+        source.find(6, replace(FORK, dense_into_pruned=ends))
+        await settle(pilot)
+        assert 'With the dense token " " the pruned model ends the text at once' in sheet(app)
 
 
 async def test_a_sublayer_is_taken_apart_and_put_together() -> None:

@@ -41,7 +41,7 @@ def test_a_token_that_does_not_break() -> None:
 
 def test_where_the_damage_is_read() -> None:
     named = memory_sentence(quadrants(Blame.MEMORY, 1.0, 0.1))
-    assert named.startswith('The damage is read most from position 5, " cat": with the dense cache')
+    assert named.startswith('The damage is read most from position 4, " cat": with the dense cache')
     assert "falls by 50 % (2 of 40 positions" in named
     spread = memory_sentence(quadrants(Blame.BOTH, 0.09, 0.01, tried=40))
     assert spread == "No earlier position holds it alone: of all 40 that were restored, none takes away 5 %."

@@ -9,9 +9,8 @@ import pytest
 
 from explorer.words import culprits
 from probes.schema.explanation import Swap, Swaps
-from probes.schema.quadrants import Blame
 from probes.schema.split_anatomy import SplitVerdict
-from tests.support.explained_source import FORK, QUADRANTS, REPAIR, SPLIT, layers
+from tests.support.explained_source import REPAIR, SPLIT, layers
 
 
 def swapped(*drops: float, kl: float = 1.63, returns: bool = True, steps: int = 1) -> Swaps:
@@ -60,14 +59,6 @@ def test_an_estimate_is_never_quoted() -> None:
     assert culprits.suspect(swapped()) == ""
 
 
-@pytest.mark.parametrize("blame", list(Blame))
-def test_every_blame_has_its_own_sentence(blame: Blame) -> None:
-    sentences = {one: culprits.blame(replace(QUADRANTS, blame=one)) for one in Blame}
-    assert len(set(sentences.values())) == len(Blame)
-    figures = ("0.310", "1.22", "1.63") if blame is not Blame.NONE else ()
-    assert all(figure in sentences[blame] for figure in figures)
-
-
 @pytest.mark.parametrize("verdict", [*SplitVerdict, None])
 def test_every_verdict_shows_both_margins(verdict: SplitVerdict | None) -> None:
     sentence = culprits.split_kind(replace(SPLIT, verdict=verdict))
@@ -83,13 +74,6 @@ def test_where_the_lenses_part() -> None:
     same = layers(3)
     rows = tuple(replace(row, lens_pruned=row.lens_dense) for row in same.rows)
     assert culprits.parting(replace(same, rows=rows)) == "Both models end on the same token."
-
-
-def test_forks() -> None:
-    into_pruned, into_dense = culprits.fork(FORK)
-    assert 'With " " forced into the pruned model, it recovers' in into_pruned
-    assert "it collapses" in into_dense
-    assert into_dense.endswith("and its text ends in a loop.")
 
 
 @pytest.mark.parametrize(
