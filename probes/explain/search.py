@@ -60,8 +60,7 @@ class Search:
         """What to give back in the order in which it was chosen, what was chosen and not needed, and whether the goal
         is reached. Raises what `measure` raises."""
         best: tuple[list[str], list[str], bool] | None = None
-        for each in (False, True) if self.goal.budget is not None else (False,):
-            chosen, reached = self._greedily(each_parameter=each)
+        for chosen, reached in self._ways():
             kept = self._needed(chosen, reached)
             answer = kept, [name for name in chosen if name not in kept], reached
             if reached and not self.goal.only_budget:
@@ -92,6 +91,29 @@ class Search:
         return goal.no_split or (goal.kl is None and goal.agreement is None and goal.budget is None)
 
     # The rounds -----------------------------------------------------------------------------------------------
+
+    def _ways(self) -> Iterator[tuple[list[str], bool]]:
+        """Sets to reduce to what is needed, each with whether it reaches the goal, one after another."""
+        yield self._greedily(each_parameter=False)
+        if self.goal.budget is not None:
+            yield self._greedily(each_parameter=True)
+        elif self.spare == 1:
+            yield self._all_but_one()
+
+    def _all_but_one(self) -> tuple[list[str], bool]:
+        """The best of the largest sets that may be given back: a greedy way may have left out another one. What gains
+        most alone comes first."""
+        names = [one.name for one in self.candidates]
+        whole = frozenset(names)
+
+        def rank(name: str) -> tuple[bool, float]:
+            score = self.measure(whole - {name}, whole)
+            return not self.met(score), score.kl
+
+        left_out = min(names, key=rank)
+        rest = [name for name in names if name != left_out]
+        reached = not rank(left_out)[0]
+        return sorted(rest, key=lambda name: self._kl([name])), reached
 
     def _greedily(self, *, each_parameter: bool) -> tuple[list[str], bool]:
         """The chosen names in order; if the target is not met, as far as the KL was least."""

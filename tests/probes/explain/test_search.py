@@ -61,6 +61,16 @@ def test_what_turned_out_not_to_be_needed_is_removed() -> None:
     assert searched(Made(kl), RepairGoal(kl=0.1), ONE) == (["b", "c"], ["a"], True)
 
 
+def test_the_best_alone_may_be_the_one_to_leave_out() -> None:
+    """All three would be the dense model. `a` gains most alone, and only `b` and `c` together meet the target."""
+    kls = {"": 1.0, "a": 0.5, "b": 0.7, "c": 0.6, "ab": 0.3, "ac": 0.2, "bc": 0.05, "abc": 0.0}
+    made = Made(lambda given: kls["".join(sorted(given))])
+    parameters = dict.fromkeys("abc", 10)
+    assert searched(made, RepairGoal(kl=0.1), parameters, spare=1) == (["c", "b"], [], True)
+    assert searched(made, RepairGoal(kl=0.01), parameters, spare=1) == (["c", "b"], [], False)
+    assert searched(made, RepairGoal(kl=0.4), parameters, spare=1) == (["a", "c"], [], True)
+
+
 def test_two_that_help_only_together_are_found() -> None:
     made = Made(lambda given: 0.0 if {"c", "f"} <= given else 1.0 + 0.01 * len(given))
     kept, _, reached = searched(made, RepairGoal(kl=0.5), ONE)
