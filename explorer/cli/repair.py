@@ -102,8 +102,14 @@ def repair_command(
 
 def _held_out(given: str) -> str:
     """The second prompt: a file's text if there is such a file, else what was typed. Raises `BadInput`."""
+    if not given:
+        return given
     path = expanded(given)
-    if not given or not os.path.isfile(path):
+    if os.path.isdir(path):
+        raise BadInput("Held-out text", f"{given} is a folder.", "Give a text, or name a text file.")
+    if not os.path.isfile(path):
+        if not given.strip():
+            raise BadInput("Held-out text", "The text is empty.", "Give a text, or name a text file.")
         return given
     try:
         text = path.read_text("utf-8")

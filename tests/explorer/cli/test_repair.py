@@ -109,6 +109,8 @@ def test_weights_are_written_into_the_file_that_was_named(dense: Path, tmp_path:
         (("--at", 3, "--budget", 0), "gives nothing back"),
         (("--at", 3, "--budget", 1), "A budget of 1 parameters is less than any sublayer"),
         (("--at", 3, "--target-kl", 99), "Nothing to repair"),
+        (("--at", 3, "--held-out", " "), "The text is empty"),
+        (("--at", 3, "--held-out", "/"), "/ is a folder"),
         (("--at", 3, "--out", "x.json"), "--out has no effect with --level sublayer"),
         (("--at", 3, "--steps", 5), "--steps has no effect"),
     ],
