@@ -242,9 +242,14 @@ def _restore(twin: Twin, name: str, places: Tensor) -> None:
     if change.weight is not None:
         twin.replace(name, with_dense(twin, name, places))
         return
-    kept = unpacked(change.kept, twin.dense_weight(name).shape).clone()
+    dense = twin.dense_weight(name)
+    kept = unpacked(change.kept, dense.shape).clone()
     kept.view(-1)[places] = True
-    twin.mask(name, kept.to(twin.dense_weight(name).device))
+    kept = kept.to(dense.device)
+    if bool((kept | (dense == 0)).all()):
+        twin.restore(name)
+    else:
+        twin.mask(name, kept)
 
 
 @dataclass(eq=False)

@@ -127,6 +127,15 @@ def test_targets_limit_where_weights_come_back(tmp_path: Path) -> None:
     assert all(".1.mlp." in name for name in changed)
 
 
+def test_a_matrix_whose_weights_all_come_back_is_dense(tmp_path: Path) -> None:
+    dense = with_fingerprint(loaded("llama"))
+    replace(FITTED, model=dense.info.fingerprint).write(path := str(tmp_path / "f.json"))
+    after, _ = pruned(dense, f"magnitude:0.5+restore:1@file={path}@name=q_proj")
+    assert not any("q_proj" in name for name in after.state.changes)
+    with pytest.raises(BadInput, match="is the dense model"):
+        pruned(dense, f"magnitude:0.5@name=q_proj+restore:1@file={path}")
+
+
 @pytest.mark.parametrize(
     ("setting", "change", "sentence"),
     [
