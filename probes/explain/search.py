@@ -97,12 +97,17 @@ class Search:
         yield self._greedily(each_parameter=False)
         if self.goal.budget is not None:
             yield self._greedily(each_parameter=True)
-        elif self.spare == 1:
-            yield self._all_but_one()
+        if self.spare == 1 and (dispensable := self._dispensable()):
+            yield self._all_but_one(dispensable)
 
-    def _all_but_one(self) -> tuple[list[str], bool]:
-        """The best of the largest sets that may be given back: a greedy way may have left out another one. What gains
-        most alone comes first."""
+    def _dispensable(self) -> list[str]:
+        """The candidates without which all others may be given back."""
+        budget, whole = self.goal.budget, self._parameters([one.name for one in self.candidates])
+        return [one.name for one in self.candidates if budget is None or whole - one.parameters <= budget]
+
+    def _all_but_one(self, dispensable: Sequence[str]) -> tuple[list[str], bool]:
+        """The best of the sets that lack one of these: a greedy way may have left out another one. What gains most
+        alone comes first."""
         names = [one.name for one in self.candidates]
         whole = frozenset(names)
 
@@ -110,9 +115,9 @@ class Search:
             score = self.measure(whole - {name}, whole)
             return not self.met(score), score.kl
 
-        left_out = min(names, key=rank)
+        left_out = min(dispensable, key=rank)
         rest = [name for name in names if name != left_out]
-        reached = not rank(left_out)[0]
+        reached = self.goal.only_budget or not rank(left_out)[0]
         return sorted(rest, key=lambda name: self._kl([name])), reached
 
     def _greedily(self, *, each_parameter: bool) -> tuple[list[str], bool]:

@@ -69,6 +69,8 @@ def test_the_best_alone_may_be_the_one_to_leave_out() -> None:
     assert searched(made, RepairGoal(kl=0.1), parameters, spare=1) == (["c", "b"], [], True)
     assert searched(made, RepairGoal(kl=0.01), parameters, spare=1) == (["c", "b"], [], False)
     assert searched(made, RepairGoal(kl=0.4), parameters, spare=1) == (["a", "c"], [], True)
+    assert searched(made, RepairGoal(budget=20), parameters, spare=1) == (["c", "b"], [], True)
+    assert searched(made, RepairGoal(budget=19), parameters, spare=1) == (["a"], [], True)
 
 
 def test_two_that_help_only_together_are_found() -> None:
