@@ -16,6 +16,7 @@ from probes.explain.restored_passes import NOTHING, RestoredPasses
 from probes.explain.search import Candidate, Names, Score, Search
 from probes.explain.sublayers import Sublayers, take_apart
 from probes.pair import Pair
+from probes.prune.single_weights import count_candidates
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import Setting
 from probes.schema.repair import Gain, GivenBack, Repair, RepairGoal, RepairLevel
@@ -114,7 +115,9 @@ class _UnitRepair:
         if len(candidates) <= spare:
             what = f"Only {candidates[0].name} is pruned: with it, the dense model would be left."
             nothing = "Nothing that can be given back by itself is pruned."
-            finer = "Give single weights back with --level weight, or ask for less pruning."
+            finer = "Ask for less pruning."
+            if count_candidates(self._question.twin):
+                finer = "Give single weights back with --level weight, or ask for less pruning."
             raise BadInput("Nothing to give back", what if candidates else nothing, finer)
         return Search(candidates, self._measured, self._estimated, self._goal, spare)
 
@@ -165,4 +168,5 @@ class _UnitRepair:
             )
         else:
             message = f"No {self._level} that may be given back lowers the KL ({before.kl:.4g})."
-        return BadInput("Nothing to give back", message, "Use a larger --budget, or a finer --level.")
+        hint = "Use a larger --budget, or another --level." if budget is not None else "Use another --level."
+        return BadInput("Nothing to give back", message, hint)
