@@ -64,6 +64,12 @@ class WhyLook:
         return (self.view.cursor, None) if self.here else self.view.explained_steps
 
     @property
+    def splits(self) -> bool:
+        """Do the models choose different tokens at one of the steps?"""
+        first, last = self.span
+        return any(record.agree is False for record in self.view.path[first - 1 : last or first])
+
+    @property
     def swaps_event(self) -> Explained | None:
         """Heal and damage, at the level that is looked at."""
         return self.view.explained(Swaps, *self.span, self.level)
@@ -117,13 +123,13 @@ class WhyLook:
         return LEVELS[at] if at < len(LEVELS) - (not heads) else "sublayer"
 
 
-def headline(look: WhyLook) -> tuple[str, bool]:
+def headline(look: WhyLook, *, short: bool = False) -> tuple[str, bool]:
     """The most telling sentence that is known, and whether it is the answer."""
     split, swaps, event = look.split, look.swaps, look.view.explained(Swaps, *look.span)
     if split is not None and split.verdict is SplitVerdict.NUMERICAL:
         return culprits.split_kind(split), True
     if swaps is not None and event is not None:
-        sentence = culprits.culprit(swaps, final=event.final)
+        sentence = culprits.culprit(swaps, final=event.final, split=look.splits, short=short)
         if sentence:
             return sentence, True
         if not event.final and (guess := culprits.suspect(swaps)):
@@ -140,7 +146,7 @@ def told_culprit(view: View) -> str:
     first, last = view.span or (0, 0)
     alone = WhyLook(view, here=True)
     for look in (alone, WhyLook(view)) if first <= view.cursor <= last else (alone,):
-        sentence, known = headline(look)
+        sentence, known = headline(look, short=True)
         if known:
             return sentence
     return ""

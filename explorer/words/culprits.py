@@ -20,24 +20,29 @@ def sublayer_name(layer: int, sublayer: str) -> str:
     return f"layer {layer}'s {NAMES.get(sublayer, sublayer)}"
 
 
-def culprit(found: Swaps, *, final: bool = True) -> str:
-    """The sublayer that did it, in one sentence, which claims no more than the swaps show."""
+def culprit(found: Swaps, *, final: bool = True, split: bool = True, short: bool = False) -> str:
+    """The sublayer that did it, in one sentence, which claims no more than the swaps show.
+
+    `split`: do the models choose different tokens at one of the steps? `short` leaves out what a table shows.
+    """
     if not found.heal or not found.kl > 0 or math.isnan(found.kl):
         return ""
     best = max(found.heal, key=_drop)
     if not final:
         return ""
     name, before, after = sublayer_name(best.layer, best.sublayer), *_fall(best)
-    mean = " in the mean of the span" if found.steps > 1 else ""
+    kl = "the span's mean KL" if found.steps > 1 else "KL"
     if best.kl_drop <= 0:
-        return f"No single sublayer did it: with any of them dense, KL stays at {before} or rises{mean}."
-    returns = " and the dense token returns" if best.top_token_returns else ""
-    if math.isfinite(best.kl_drop) and best.kl_drop < MOST_OF_IT * best.kl_before:
-        return (
-            f"{_capital(name)} did the largest part, but not most of it: with it dense, KL falls from {before} to "
-            f"{after}{returns}{mean}."
-        )
-    return f"{_capital(name)} did most of it: with it dense, KL falls from {before} to {after}{returns}{mean}."
+        return f"No single sublayer did it: with any of them dense, {kl} stays at {before} nat or rises."
+    returns = ""
+    if split and best.top_token_returns:
+        returns = f" and the dense token{'s return' if found.steps > 1 else ' returns'}"
+    most = not math.isfinite(best.kl_drop) or best.kl_drop >= MOST_OF_IT * best.kl_before
+    if short:
+        part = "most of it" if most else "the largest part"
+        return f"{_capital(name)} did {part}: {kl} {before} → {after} nat with it dense{returns}."
+    part = "most of it" if most else "the largest part, but not most of it"
+    return f"{_capital(name)} did {part}: with it dense, {kl} falls from {before} to {after} nat{returns}."
 
 
 def suspect(found: Swaps) -> str:
@@ -48,7 +53,7 @@ def suspect(found: Swaps) -> str:
     name = sublayer_name(best.layer, best.sublayer)
     if best.exact and best.kl_drop > 0:
         before, after = _fall(best)
-        return f"So far {name} heals most: with it dense, KL falls from {before} to {after}."
+        return f"So far {name} heals most: with it dense, KL falls from {before} to {after} nat."
     return f"{_capital(name)} is the likely culprit by the estimate." if not best.exact and best.kl_drop > 0 else ""
 
 
@@ -89,7 +94,9 @@ def repaired(found: Repair) -> str:
     plural = {"sublayer": "sublayers", "matrix": "matrices", "weight": "sets of weights"}[found.level]
     if not found.given_back:
         return "Nothing has to be given back: the target is met already." if found.reached else "Nothing helps."
-    gain = f"KL falls from {numbers.significant(found.span.kl_before)} to {numbers.significant(found.span.kl_after)}"
+    gain = (
+        f"KL falls from {numbers.significant(found.span.kl_before)} to {numbers.significant(found.span.kl_after)} nat"
+    )
     cost = f"{share_of(found.parameters, found.of)} of the pruned parameters"
     reached = "" if found.reached else " The target is not reached."
     return f"Giving back {count} {what if count == 1 else plural} ({cost}), {gain} on the span.{reached}"
@@ -103,7 +110,7 @@ def held_out(found: Repair) -> str:
             "There is no held-out text to check it on: a repair fitted to one span may not hold elsewhere. Run on past "
             "the span, or give a second prompt."
         )
-    gain = f"from {numbers.significant(other.kl_before)} to {numbers.significant(other.kl_after)}"
+    gain = f"from {numbers.significant(other.kl_before)} to {numbers.significant(other.kl_after)} nat"
     warning = "A repair fitted to one span may not hold elsewhere"
     if other.kl_after >= other.kl_before:
         return f"{warning}, and this one does not: on {found.held_out_text} KL goes {gain}."

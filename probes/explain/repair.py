@@ -24,7 +24,7 @@ from probes.schema.restoring import with_restored
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
 
-TASK = "Searching what to give back"
+TASK = "Searching for what to give back"
 
 
 def repair(
@@ -126,7 +126,7 @@ class _UnitRepair:
         self._asked.add(names)
         score = self._sets.get(names)
         if score is None:
-            self._work.report(TASK, len(self._asked), None, "sets")
+            self._work.report(TASK, len(self._asked), None, "sets measured")
             self._question.check_unchanged()
             score = self._passes.score(names, near)
             self._question.check_unchanged()
@@ -134,7 +134,7 @@ class _UnitRepair:
         return score
 
     def _estimated(self, given: Names) -> dict[str, float]:
-        self._work.report(TASK, len(self._asked), None, "sets")
+        self._work.report(TASK, len(self._asked), None, "sets measured")
         self._question.check_unchanged()
         return self._passes.estimates(given, self._question.twin, self._work)
 

@@ -28,7 +28,7 @@ from probes.schema.repair import GivenBack, Repair, RepairGoal
 from probes.system.progress import Work
 from probes.system.user_folders import config_folder
 
-TASK = "Searching which weights to give back"
+TASK = "Searching for the weights to give back"
 MOST_SHARE = 0.1
 """The largest share that is tried for a target without a budget; it bounds the memory of the ranking."""
 _HALVINGS = 6

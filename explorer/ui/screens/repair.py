@@ -46,7 +46,7 @@ class AskRepair(Dialog[FindRepair]):
     def body(self) -> Iterator[Widget]:
         where = f"step {self._step}" if self._through is None else f"steps {self._step} to {self._through}"
         mean = "" if self._through is None else "mean "
-        kl = "" if self._kl is None else f" Now it is {numbers.significant(self._kl)}."
+        kl = "" if self._kl is None else f" Now it is {numbers.significant(self._kl)} nat."
         yield Static(f"The smallest set whose return brings the {mean}KL of {where} below a target.{kl}", markup=False)
         yield from _field("target", "target", str(DEFAULT_TARGET), "a KL, split, or 95 %; empty with a budget")
         yield from _field("most parameters", "budget", "", "no limit; or 2M, 500k")

@@ -9,7 +9,7 @@ from rich.text import Text
 from textual import events
 from textual.geometry import Size
 
-from explorer.state.heat import HEAT_BOUNDS, Heat, HeatColumns, HeatRows, scrolled_top
+from explorer.state.heat import HEAT_BOUNDS, Heat, HeatColumns, HeatRows, HeatSpace, scrolled_top
 from explorer.state.view import View
 from explorer.ui.messages import SublayerPointed
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
@@ -57,8 +57,10 @@ class HeatStrips(LineWidget, can_focus=True):
         room = max(1, size.height - 1)
         self._top = scrolled_top(self._top, chosen, len(rows.layers), room)
         lines = [self._head(view, rows, cells)]
-        for layer in rows.layers[self._top : self._top + room]:
-            line: Pieces = [(f"{layer:>{LAYER_LABEL - 1}} ", self._label_style(layer))]
+        shown = rows.layers[self._top : self._top + room]
+        for layer in shown:
+            more = "↑" if layer == shown[0] != rows.layers[0] else "↓" if layer == shown[-1] != rows.layers[-1] else ""
+            line: Pieces = [(f"{more}{layer:>{LAYER_LABEL - 1 - len(more)}} ", self._label_style(layer))]
             for kind in rows.sublayers:
                 line += self._strip_of(Part(kind, layer), rows, cells, view)
             lines.append(joined(line))
@@ -115,7 +117,7 @@ class HeatStrips(LineWidget, can_focus=True):
         legend = Text(f"<{numbers.plain(bounds[0])} ")
         for bar, style in zip(BARS, self.palette.ramp, strict=True):
             legend.append(bar, style + FLAT)
-        legend.append(f" >{numbers.plain(bounds[-1])}")
+        legend.append(f" >{numbers.plain(bounds[-1])}{' nat' if self._heat.space is HeatSpace.P else ''}")
         if rows.parting is not None and self.size.width > 40:
             legend.append("  ┆ lenses part")
         last = min(view.newest, rows.first + self._cells(self.size.width) - 1)

@@ -180,7 +180,8 @@ class LayerGrid(LineWidget, can_focus=True):
         if swap is None:
             return "", self.palette.faint
         drop = swap.kl_drop
-        text = numbers.significant(drop, 2) if abs(drop) >= 0.01 or drop != drop else "·"
+        digits = 1 if -1 < drop < 0 else 2
+        text = numbers.significant(drop, digits) if abs(drop) >= 0.01 or drop != drop else "·"
         return text if swap.exact else f"≈{text}"[: COLUMN - 1], self.palette.of_kl(drop) + PLAIN
 
     # The mouse.

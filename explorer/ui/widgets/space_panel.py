@@ -122,9 +122,9 @@ class SpacePanel(FramedWidget, can_focus=True):
         self._view = view
         self._figure_rows.show(panel_figures(self.space, view))
         self._share_height(self._figure_rows)
-        steps = f"steps {view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""
+        steps = f"{view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""
         noise = noise_floor(self.space.charts[0], view)
-        written = f"noise {numbers.significant(noise, 2)} · " if noise is not None else ""
+        written = f"noise {numbers.significant(noise, 2)} · " if noise is not None else "steps " if steps else ""
         self.entitle(Text(self.space.title), Text(f"{written}{steps}"))
         zoomed = self.has_class("-zoomed")
         for kind, chart in zip(self.space.charts, self._charts, strict=True):

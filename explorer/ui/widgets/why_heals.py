@@ -35,12 +35,13 @@ def heal_note(found: Swaps, *, final: bool) -> str:
     return " · ".join(parts)
 
 
-def heal_table(found: Swaps, inside: Part | None, palette: Palette, width: int) -> SheetLines:
-    """Heal and damage of every sublayer, or of the pieces of one."""
+def heal_table(found: Swaps, inside: Part | None, splits: bool, palette: Palette, width: int) -> SheetLines:
+    """Heal and damage of every sublayer, or of the pieces of one. A token returns only if the models split."""
     rows = heal_rows(found, inside)
-    columns = [one for one in _HEAL_COLUMNS if one.least <= width]
+    columns = [one for one in _HEAL_COLUMNS if one.least <= width and (splits or one.write is not _returns)]
     name = max(NAME, min(18, width - sum(one.width for one in columns)))
-    head: Pieces = [(f" {'piece' if inside else 'sublayer':<{name - 1}}", palette.muted)]
+    what = f"{'piece' if inside else 'sublayer'}{', nat' if name > 14 else ''}"
+    head: Pieces = [(f" {what:<{name - 1}}", palette.muted)]
     head += [(one.title.rjust(one.width), palette.muted) for one in columns]
     lines: list[Pieces] = []
     for row in rows:

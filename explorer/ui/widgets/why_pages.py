@@ -172,7 +172,7 @@ def repair_page(found: Repair | None, said: Sequence[str], palette: Palette, wid
         return SheetLines(rows=lines)
     lines += paragraph(culprits.repaired(found), width, palette.strong)
     lines += [[], *paragraph(culprits.held_out(found), width, palette.pruned), []]
-    lines.append([(f" {'':<22}{'KL before':>10} {'after':>8} {'same top-1':>18}", palette.muted)])
+    lines.append([(f" {'':<22}{'KL, nat':>10} {'after':>8} {'same top-1':>18}", palette.muted)])
     lines.append(_gain("on the span", found.span, palette))
     if found.held_out is not None:
         lines.append(_gain("held out", found.held_out, palette))
@@ -211,7 +211,7 @@ def floor_page(found: NoiseFloor, palette: Palette, width: int) -> SheetLines:
     """What an identical pair gives for each figure if only the arithmetic differs."""
     lines = paragraph(
         f"The dense model against itself, computed in another way, over {found.steps} steps. Each is the largest "
-        "difference. A split below this floor is numerical, not damage.",
+        "difference, KL and margin in nat. A split below this floor is numerical, not damage.",
         width,
         palette.text,
     )

@@ -20,6 +20,7 @@ WHAT = {
     "split": "The anatomy of this step",
     "fork": "The fork verdict",
     "noise_floor": "The noise floor",
+    "repair": "A repair",
 }
 NO_REPAIR = (
     "The smallest set of sublayers, matrices or weights that brings the KL of this step or of the marked span down.",
@@ -37,7 +38,7 @@ def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refuse
         case WhyPage.HEAL:
             event = look.swaps_event
             if event is not None and isinstance(event.found, Swaps) and heal_rows(event.found, look.inside):
-                drawer = partial(heal_table, event.found, look.inside)
+                drawer = partial(heal_table, event.found, look.inside, look.splits)
                 note = heal_note(event.found, final=event.final) if look.inside is None else "⏎ " + down(look)
         case WhyPage.LAYERS:
             if look.layers is not None:
@@ -120,4 +121,4 @@ def repair_words(look: WhyLook, explaining: ExplainRequests) -> tuple[str, ...]:
         return ("Searching … Esc cancels.",)
     if look.repair(explaining.asked_repair) is not None:
         return ()
-    return NO_REPAIR if look.view.live else ("No repair was recorded for this step. The models are needed.",)
+    return NO_REPAIR if look.view.live else (missing("repair", look, None),)

@@ -59,7 +59,7 @@ async def test_opening_it_asks_for_the_step_and_then_for_the_steps_around_it() -
             (("noise_floor",), 0, None),
         ]
         text = screen_text(app)
-        assert "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 and the dense token" in text
+        assert "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 nat." in text
         assert "control 0 · sum of heals ×1.12 KL · rank corr. +0.87" in text
 
 
@@ -95,7 +95,7 @@ async def test_estimates_come_first_and_are_replaced() -> None:
     async with on_stage(source, 6) as (app, pilot):
         await press(pilot, "d")
         text = screen_text(app)
-        assert "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220." in text
+        assert "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220 nat." in text
         assert "≈ estimates · 4 of 60 exact" in text
         assert "Healing" in text
         source.find(6, swaps())
@@ -120,6 +120,18 @@ async def test_the_pages() -> None:
         assert "0.350 at the end). 48 clips" in sheet(app), "the text begins with the forced token"
         await press(pilot, "6")
         assert "batch of 2" in screen_text(app)
+
+
+async def test_no_token_returns_where_the_models_agree() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 17) as (app, pilot):
+        assert [one.agree for one in app.view.path[-2:]] == [True, False]
+        await press(pilot, "d")
+        assert "and the dense token returns" in screen_text(app)
+        assert "● returns" in sheet(app)
+        await press(pilot, "left")
+        assert "Layer 7's MLP did most of it" in screen_text(app)
+        assert "returns" not in screen_text(app)
 
 
 async def test_a_fork_that_ends_the_text() -> None:
@@ -164,7 +176,7 @@ async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
         [asked] = [one for one in source.asked if isinstance(one, FindRepair)]
         assert asked == FindRepair(7, None, 0.1, None, "sublayer", "")
         text = sheet(app)
-        assert "Giving back 2 sublayers (3 % of the pruned parameters), KL falls from 1.63 to 0.0800" in text
+        assert "Giving back 2 sublayers (3 % of the pruned parameters), KL falls from 1.63 to 0.0800 nat" in text
         assert "A repair fitted to one span may not hold elsewhere" in text
         await press(pilot, "enter")
         assert [one for one in source.asked if isinstance(one, Prune)] == [Prune(parse(REPAIR.setting))]

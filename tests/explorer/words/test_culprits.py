@@ -23,28 +23,37 @@ def swapped(*drops: float, kl: float = 1.63, returns: bool = True, steps: int = 
     [
         (
             swapped(1.41, 0.1),
-            "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 and the dense token returns.",
+            "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 nat and the dense token returns.",
         ),
         (
             swapped(0.2, 1.41, returns=False, steps=4),
-            "Layer 6's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 in the mean of the span.",
+            "Layer 6's MLP did most of it: with it dense, the span's mean KL falls from 1.63 to 0.220 nat.",
         ),
         (
             swapped(0.3, returns=False),
-            "Layer 7's MLP did the largest part, but not most of it: with it dense, KL falls from 1.63 to 1.33.",
+            "Layer 7's MLP did the largest part, but not most of it: with it dense, KL falls from 1.63 to 1.33 nat.",
         ),
-        (swapped(-0.1), "No single sublayer did it: with any of them dense, KL stays at 1.63 or rises."),
+        (swapped(-0.1), "No single sublayer did it: with any of them dense, KL stays at 1.63 nat or rises."),
         (swapped(0.0, kl=0.0), ""),
         (swapped(), ""),
         (
             swapped(math.nan, 1.0),
-            "Layer 6's MLP did most of it: with it dense, KL falls from 1.63 to 0.630 and the dense token returns.",
+            "Layer 6's MLP did most of it: with it dense, KL falls from 1.63 to 0.630 nat and the dense token returns.",
         ),
         (swapped(1.0, kl=math.nan), ""),
     ],
 )
 def test_the_culprit(found: Swaps, sentence: str) -> None:
     assert culprits.culprit(found) == sentence
+
+
+def test_the_culprit_in_short_and_where_no_token_was_lost() -> None:
+    assert culprits.culprit(swapped(1.41), split=False).endswith("from 1.63 to 0.220 nat.")
+    assert culprits.culprit(swapped(1.41, steps=2)).endswith("and the dense tokens return.")
+    found = swapped(0.3, returns=False)
+    assert culprits.culprit(found, short=True) == (
+        "Layer 7's MLP did the largest part: KL 1.63 → 1.33 nat with it dense."
+    )
 
 
 def test_an_estimate_is_never_quoted() -> None:
@@ -54,7 +63,7 @@ def test_an_estimate_is_never_quoted() -> None:
     guessed = replace(found, heal=(replace(first, exact=False), second))
     assert culprits.suspect(guessed) == "Layer 7's MLP is the likely culprit by the estimate."
     known = replace(found, heal=(first, replace(second, exact=False)))
-    assert culprits.suspect(known) == "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220."
+    assert culprits.suspect(known) == "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220 nat."
     assert culprits.suspect(swapped(-0.1)) == ""
     assert culprits.suspect(swapped()) == ""
 
