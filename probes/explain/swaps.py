@@ -38,6 +38,8 @@ class Exchanges:
         """The input of every block."""
         self._attention: dict[int, object] = {}
         """What every attention returned."""
+        self._left: Tensor | None = None
+        """The stream after the last block."""
         self.logits = self._record()
         """Those of the model as it is, (positions, V)."""
 
@@ -81,10 +83,14 @@ class Exchanges:
             self._stream[names[path]] = call.hidden
 
         def leave(path: str, _call: Call, output: object) -> None:
-            self._attention[attentions[path]] = output
+            if path == last:
+                self._left = first_of(output)
+            else:
+                self._attention[attentions[path]] = output
 
+        last = self._sublayers.anatomy.blocks[-1].name
         graph = graph_with(self._base.model, self._own_blocks())
-        with entering(graph, names, enter), leaving(graph, attentions, leave):
+        with entering(graph, names, enter), leaving(graph, [*attentions, last], leave):
             return self._answer(graph)
 
     def first_nonfinite(self) -> Part | None:
@@ -92,7 +98,7 @@ class Exchanges:
         blocks = self._sublayers.anatomy.blocks
         streams = [self._stream[block.layer] for block in blocks]
         finite = [bool(torch.isfinite(stream).all()) for stream in streams]
-        if not finite[0]:
+        if not finite[0] or (self._left is not None and bool(torch.isfinite(self._left).all())):
             return None
         layer = [block.layer for block, good in zip(blocks, finite, strict=True) if good][-1]
         attention = self._attention[layer]

@@ -76,6 +76,17 @@ def test_a_nan_names_its_module_and_is_healed_first(part: str, path: str) -> Non
     assert all(math.isfinite(one.kl_after) for one in found[-1].damage[1:])
 
 
+def test_a_nan_after_the_last_block_is_no_sublayer_s() -> None:
+    dense = tiny("llama")
+    pruned = damaged(dense, 0.01)
+    with torch.no_grad():
+        pruned.get_submodule("model.norm").get_parameter("weight").fill_(math.nan)
+    work = Work()
+    *_, found = swaps_as_found(take_apart(dense, pruned), CONTEXT, work=work)
+    assert work.notes[0].endswith("first in model.norm.")
+    assert all(math.isnan(one.kl_after) for one in found.heal)
+
+
 def test_a_dense_model_that_is_not_finite_is_refused() -> None:
     dense = tiny("llama")
     pruned = damaged(dense)
