@@ -173,8 +173,9 @@ def _first_order(
 def _silent(caches: TwoCaches) -> str:
     if not caches.silent:
         return ""
-    layers = ", ".join(map(str, sorted(caches.silent)))
+    numbers = ", ".join(map(str, sorted(caches.silent)))
+    layers = f"layer {numbers}" if len(caches.silent) == 1 else f"layers {numbers}"
     return (
-        f"The attention of layers {layers} is dropped in one model, which has no cache there. Each model keeps its own "
-        "cache in those layers, so that what the dropping does is computed now."
+        f"The attention of {layers} is dropped in one model, which has no cache there. Each model keeps its own "
+        "cache there, so that what the dropping does is computed now."
     )

@@ -165,7 +165,8 @@ def test_a_dropped_attention_wrote_nothing_that_could_be_read(architecture: str,
     assert found.both == pytest.approx(kl(plain(dense)[-1], plain(twin.model)[-1]), rel=1e-3)
     assert (found.pruned_cache < 1e-9) == (len(parts) == 3)
     (note,) = notes
-    assert f"layers {', '.join(map(str, dropped))} is dropped" in note
+    numbers = ", ".join(map(str, dropped))
+    assert f"layer{'s' if len(dropped) > 1 else ''} {numbers} is dropped" in note
 
 
 @pytest.mark.parametrize("architecture", EXPLAINED)
