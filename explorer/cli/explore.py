@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,7 +23,32 @@ from probes.schema.spec import LoadOptions, PairSpec
 _playing = partial(option, section="Recording")
 
 
-@click.command("phier-tui", cls=ShellCommand)
+class _Explorer(ShellCommand):
+    """The program that ends even if a model is still computing."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as ended:
+            if not (args or kwargs):  # the program itself, not a test in a process that goes on
+                _end_at_once(ended.code)
+            raise
+
+
+def _end_at_once(code: object) -> None:
+    """Ends the process if a lane is at work: while Python shuts down, a thread in native code would abort it.
+
+    Nothing is lost: the source is closed, and the recorder writes each line before it is shown.
+    """
+    from explorer.sources.lane import lanes_at_work
+
+    if lanes_at_work():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+@click.command("phier-tui", cls=_Explorer)
 @print_version
 @argument(
     "recording",

@@ -21,6 +21,15 @@ class Job:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
+class _LaneThread(threading.Thread):
+    """The thread of a lane."""
+
+
+def lanes_at_work() -> bool:
+    """Has the thread of any lane not ended, whether its lane was closed or not?"""
+    return any(isinstance(thread, _LaneThread) for thread in threading.enumerate())
+
+
 class Lane:
     """Does jobs in the order in which they were put. The thread starts with the first job."""
 
@@ -42,7 +51,7 @@ class Lane:
         self._closed = False
         self._waiting = True
         """True while the thread has nothing to do."""
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread = _LaneThread(target=self._work, name=name, daemon=True)
 
     def put(self, work: Callable[[Stopping], None], request: int = 0) -> None:
         """Adds a job, which does what the request asks for; a closed lane takes none."""

@@ -97,9 +97,10 @@ def repaired(found: Repair) -> str:
     gain = (
         f"KL falls from {numbers.significant(found.span.kl_before)} to {numbers.significant(found.span.kl_after)} nat"
     )
+    where = " in the mean of the span" if found.span.steps > 1 else " at this step"
     cost = f"{share_of(found.parameters, found.of)} of the pruned parameters"
     reached = "" if found.reached else " The target is not reached."
-    return f"Giving back {count} {what if count == 1 else plural} ({cost}), {gain} on the span.{reached}"
+    return f"Giving back {count} {what if count == 1 else plural} ({cost}), {gain}{where}.{reached}"
 
 
 def held_out(found: Repair) -> str:

@@ -29,7 +29,7 @@ def heal_note(found: Swaps, *, final: bool) -> str:
         return f"≈ estimates · {done} of {count} exact"
     parts = [f"control {numbers.significant(found.control)}"]
     if found.additivity is not None:
-        parts.append(f"sum of heals {numbers.times(found.additivity)} KL")
+        parts.append(f"Σ heal {numbers.times(found.additivity)} KL")
     if found.rank_correlation is not None:
         parts.append(f"rank corr. {numbers.signed(found.rank_correlation)}")
     return " · ".join(parts)
@@ -40,7 +40,7 @@ def heal_table(found: Swaps, inside: Part | None, splits: bool, palette: Palette
     rows = heal_rows(found, inside)
     columns = [one for one in _HEAL_COLUMNS if one.least <= width and (splits or one.write is not _returns)]
     name = max(NAME, min(18, width - sum(one.width for one in columns)))
-    what = f"{'piece' if inside else 'sublayer'}{', nat' if name > 14 else ''}"
+    what = f"{'piece' if inside else 'sublayer'}{', nat' if name >= 14 else ''}"
     head: Pieces = [(f" {what:<{name - 1}}", palette.muted)]
     head += [(one.title.rjust(one.width), palette.muted) for one in columns]
     lines: list[Pieces] = []

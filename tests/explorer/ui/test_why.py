@@ -60,7 +60,7 @@ async def test_opening_it_asks_for_the_step_and_then_for_the_steps_around_it() -
         ]
         text = screen_text(app)
         assert "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 nat." in text
-        assert "control 0 · sum of heals ×1.12 KL · rank corr. +0.87" in text
+        assert "control 0 · Σ heal ×1.12 KL · rank corr. +0.87" in text
 
 
 async def test_what_is_known_is_not_asked_for_again() -> None:
