@@ -78,7 +78,7 @@ def explain_command(
                 work=bar.work,
             )
             path = tuple(lockstep.path)
-        for event in explained_run(header, path, steps, found.found.values(), found.notes):
+        for event in explained_run(header, path, steps, found.found.values(), found.notes, pieces=found.pieces):
             record(event)
     tell_notes(header.every_warning, (*header.every_note, *found.notes))
     if json:

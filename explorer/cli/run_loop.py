@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,12 @@ from explorer.sources.source import Sink
 from explorer.sources.subjects import Subject
 from probes.schema.errors import Failure
 from probes.schema.events import Event, Failed, Noticed, RunPaused, Why
+from probes.schema.explanation import Swaps
 from probes.schema.findings import Finding
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.repair import RepairLevel
-from probes.schema.requests import Explain, FindRepair, Run
+from probes.schema.requests import Explain, FindRepair, Run, SwapLevel
 from probes.system.pace import SlowdownWatch
 
 if TYPE_CHECKING:
@@ -55,9 +56,10 @@ def explained_run(
     notes: Sequence[str],
     *,
     repaired: RepairLevel | None = None,
+    pieces: Mapping[SwapLevel, Swaps] | None = None,
 ) -> Iterator[Event]:
     """A run that was stepped to explain some of its steps, and what explains them, as the events that a screen would
-    get. `repaired` is the level of a repair."""
+    get. `repaired` is the level of a repair; `pieces` are exchanges below whole sublayers, by their level."""
     head = Playhead()
     yield head.start(header)
     for record in path:
@@ -67,6 +69,8 @@ def explained_run(
     about = Subject(asked, head.run, head.branches.owner(steps[0]), steps, ())
     for finding in found:
         yield about.event(finding, notes)
+    for level, swaps in (pieces or {}).items():
+        yield replace(about.event(swaps, notes), level=level)
 
 
 @contextmanager

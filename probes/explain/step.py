@@ -44,7 +44,7 @@ class Explanation:
     """By kind. Those that are about one step are missing for a span of several."""
     notes: tuple[str, ...]
     """Sentences that a reader of the figures must know."""
-    pieces: Mapping[str, Swaps] = field(default_factory=dict)
+    pieces: Mapping[SwapLevel, Swaps] = field(default_factory=dict)
     """Exchanges one level down, if they were asked for: of "matrix" and "head"."""
 
     @property
@@ -168,7 +168,7 @@ class Explainer:
             case _:
                 raise ValueError(f"steps are not explained by {kind!r}")
 
-    def pieces(self, inside: str, swaps: Swaps) -> tuple[dict[str, Swaps], list[str]]:
+    def pieces(self, inside: str, swaps: Swaps) -> tuple[dict[SwapLevel, Swaps], list[str]]:
         """Exchanges of the matrices and the heads inside a sublayer, by level, and notes. See `explain`."""
         parts = self._sublayers.parts
         if inside == "all":
@@ -180,7 +180,7 @@ class Explainer:
         if not within:
             last = parts[-1].layer
             raise BadInput("No such sublayer", f"There is no {inside!r}.", f"Name one of attn 0 to mlp {last}.")
-        found: dict[str, Swaps] = {}
+        found: dict[SwapLevel, Swaps] = {}
         notes: list[str] = []
         levels: tuple[SwapLevel, ...] = ("matrix", "head")
         for level in levels:

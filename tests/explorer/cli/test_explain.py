@@ -121,7 +121,7 @@ def test_a_span_has_means_and_no_layers(models: Path) -> None:
 
 def test_what_explains_a_step_is_recorded_and_plays_again(models: Path, tmp_path: Path) -> None:
     path = tmp_path / "why.jsonl"
-    found = as_json(models / "dense", *CULPRIT, "--at", 3, "--record", path)
+    found = as_json(models / "dense", *CULPRIT, "--at", 3, "--inside", "attn 1", "--record", path)
     recording = read(path)
     assert recording.notes == []
     assert len(recording.last.path) == 3
@@ -131,6 +131,10 @@ def test_what_explains_a_step_is_recorded_and_plays_again(models: Path, tmp_path
     assert isinstance(layers.found, Layers)
     assert [asdict(one) for one in swaps.found.heal] == found["heal"]
     assert [asdict(one) for one in layers.found.rows] == found["layers"]
+    levels = {e.level: e.found for e in recording.last.explanations if isinstance(e.found, Swaps)}
+    assert list(levels) == ["sublayer", "matrix", "head"]
+    for level, key in (("matrix", "matrices"), ("head", "heads")):
+        assert [one.piece for one in levels[level].heal] == [one["name"] for one in found[key]]
     source, heard = ReplaySource(path), Listener()
     source.open(heard)
     assert source.wait_idle(20)
