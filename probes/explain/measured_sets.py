@@ -35,9 +35,9 @@ class MeasuredSets:
             for line in place.read_text("utf-8", "replace").splitlines():
                 with suppress(ValueError, TypeError, KeyError):
                     names, kl, same = json.loads(line)
-                    self._scores[frozenset(names)] = Score(
-                        math.inf if kl is None else float(kl), tuple(map(bool, same))
-                    )
+                    score = Score(math.inf if kl is None else float(kl), tuple(map(bool, same)))
+                    if score.kl >= 0:
+                        self._scores[frozenset(names)] = score
 
     @classmethod
     def of_question(cls, *facts: object) -> MeasuredSets:

@@ -94,7 +94,7 @@ class _UnitRepair:
             level=self._level,
             target_kl=self._goal.kl,
             budget=self._goal.budget,
-            reached=reached,
+            reached=reached and (self._goal.only_budget or search.met(after)),
             setting=str(setting),
             given_back=tuple(given),
             not_needed=len(not_needed),

@@ -217,8 +217,19 @@ def test_a_damaged_line_is_measured_again(half: Pair, run: Lockstep, tmp_path: P
     first = repair(half, run, SPAN, RepairGoal(kl=0.1))
     (place,) = (tmp_path / "cache" / "repairs").glob("*.jsonl")
     text = place.read_text()
-    place.write_text("{\n[1]\n" + text[: len(text) // 2])
+    place.write_text("{\n[1]\n" + text[: len(text) // 2] + '\n[["attn 0"], -3, [1, 1, 1, 1]]\n')
     assert repair(half, run, SPAN, RepairGoal(kl=0.1)) == first
+
+
+def test_a_target_is_reached_only_if_the_figures_of_the_setting_reach_it(
+    half: Pair, run: Lockstep, tmp_path: Path
+) -> None:
+    repair(half, run, SPAN, RepairGoal(kl=0.1))
+    (place,) = (tmp_path / "cache" / "repairs").glob("*.jsonl")
+    place.write_text('[["attn 0"], 0.001, [1, 1, 1, 1]]\n')  # a figure that is not so
+    found = repair(half, run, SPAN, RepairGoal(kl=0.01))
+    assert found.span.kl_after > 0.01
+    assert not found.reached
 
 
 def test_without_a_place_to_keep_sets_it_says_so(
