@@ -136,7 +136,8 @@ def _choice(choice: Choice | None) -> dict[str, Any] | None:
 
 def _layer(row: LayerFigures, *, parted: bool) -> str:
     pairs = "   ".join(
-        f"{padded(1 - one.h.cos, '9.2g')} {padded(one.p.kl, '7.3g')}" for one in (row.same_input, row.accumulated)
+        f"{padded(1 - one.h.cos, '9.2g')} {padded(one.p.kl, '7.3g')}" if one else f"{'–':>9} {'–':>7}"
+        for one in (row.same_input, row.accumulated)
     )
     return f"{'┆' if parted else ' '} {_name(row)} {pairs}   {_lens(row.lens_dense)} {_lens(row.lens_pruned)}"
 

@@ -63,9 +63,10 @@ def in_words(found: Finding) -> Iterator[tuple[str, str]]:
     match found:
         case Layers():
             yield "parting layer", _name(found.parting) if found.parting else "none"
-            worst = max(found.rows, key=lambda row: _order(row.same_input.p.kl), default=None)
-            if worst is not None:
-                yield "largest same-input KL", f"{_name(worst)} ({_nats(worst.same_input.p.kl)})"
+            alone = [(row, row.same_input.p.kl) for row in found.rows if row.same_input is not None]
+            if alone:
+                worst, kl = max(alone, key=lambda pair: _order(pair[1]))
+                yield "largest same-input KL", f"{_name(worst)} ({_nats(kl)})"
         case Swaps():
             yield "KL of one pass", _nats(found.kl)
             for what, swaps, sign in (("largest heal", found.heal, 1), ("largest damage", found.damage, -1)):

@@ -21,6 +21,7 @@ from probes.system.progress import Work
 if TYPE_CHECKING:
     from probes.explain.step import Explainer
     from probes.explain.sublayers import Sublayers
+    from probes.explain.unaligned import Unaligned
     from probes.pair import Pair
     from probes.stepping.lockstep import Lockstep
 
@@ -58,7 +59,7 @@ class Explaining:
         self._age = 0
         """Grows whenever the run or its pruned model changes."""
         self._known: dict[Place, Explained] = {}
-        self._apart: Sublayers | None = None
+        self._apart: Sublayers | Unaligned | None = None
 
     def forget(self) -> None:
         """The run or its pruned model changes: what was found, and what is being found, no longer holds."""
@@ -182,11 +183,11 @@ class Explaining:
                 "Explain it again.",
             )
 
-    def _taken_apart(self, lockstep: Lockstep) -> Sublayers:
+    def _taken_apart(self, lockstep: Lockstep) -> Sublayers | Unaligned:
         """The sublayers of both models, taken apart once for a pair."""
-        from probes.explain.sublayers import take_apart
+        from probes.explain.unaligned import take_apart_or_alone
 
         if self._apart is None:
             dense, pruned = lockstep.models
-            self._apart = take_apart(dense.model, pruned.model)
+            self._apart = take_apart_or_alone(dense.model, pruned.model)
         return self._apart

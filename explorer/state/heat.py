@@ -51,9 +51,11 @@ class Heat:
         every = list(HeatSpace)
         return replace(self, space=every[(every.index(self.space) + 1) % len(every)])
 
-    def value(self, row: LayerFigures) -> float:
-        """The figure of a sublayer; may be infinite or nan."""
+    def value(self, row: LayerFigures) -> float | None:
+        """The figure of a sublayer; may be infinite or nan. None if the two models have no input in common."""
         found = row.accumulated if self.of is HeatOf.ACCUMULATED else row.same_input
+        if found is None:
+            return None
         match self.space:
             case HeatSpace.H:
                 return 1.0 - found.h.cos

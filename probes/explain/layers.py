@@ -6,7 +6,7 @@ The pruned sublayers also read the dense model's input and cache, beside the den
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.explain.graphs import Instead, cache_in, graph_with, output_of
-from probes.explain.row_figures import compare_plainly, compare_rows
+from probes.explain.row_figures import ComparedRow, compare_plainly, compare_rows
 from probes.explain.sublayers import HalfBlock, ModelSide, Sublayers
+from probes.explain.unaligned import Unaligned
 from probes.models.hooks import Call, Forward, first_of, replacing_forward
 from probes.schema.errors import Failure
 from probes.schema.explanation import LayerFigures, Layers, LensToken
@@ -29,7 +30,7 @@ def measure_layers(
     dense: CachedModel,
     pruned: CachedModel,
     context: Sequence[int],
-    sublayers: Sublayers,
+    sublayers: Sublayers | Unaligned,
     *,
     vocabulary: int | None = None,
     temperature: float = 1.0,
@@ -38,37 +39,47 @@ def measure_layers(
 ) -> Layers:
     """All sublayers at the step that follows `context`, which both models read, unless `streams` are of it already.
 
+    Of models that are not aligned: the dense model's sublayers beside their counterparts, without same-input figures.
     Distributions are over the ids below `vocabulary`. Raises `Failure` if a model computes NaN or infinity.
     """
     of_dense, of_pruned = streams or read_streams(dense, pruned, context, sublayers)
-    parts = sublayers.parts
-    kinds = ("dense", "pruned", "dense alone", "pruned alone")
-    sources = (of_dense.own, of_pruned.own, of_dense.alone, of_dense.beside_alone)
-    readers = (dense, pruned, dense, dense)  # on the same input, nothing differs but the sublayer
-    hidden = {kind: torch.stack([source[part] for part in parts]) for kind, source in zip(kinds, sources, strict=True)}
-    logits: dict[str, Tensor] = {}
-    for kind, reader in zip(kinds, readers, strict=True):
-        if kind == "dense alone" and torch.equal(hidden[kind], hidden["dense"]):  # but where sublayers are parallel
-            logits[kind] = logits["dense"]
-        else:
-            logits[kind] = read_out(sublayers, reader.model, hidden[kind])[:, :vocabulary]
-    there, beside = ((hidden[kind], logits[kind]) for kind in ("pruned", "pruned alone"))
-    if sublayers.parallel:
-        (accumulated,) = compare_rows(hidden["dense"], logits["dense"], there, temperature=temperature)
-        (same_input,) = compare_rows(hidden["dense alone"], logits["dense alone"], beside, temperature=temperature)
+    parts = of_dense.sublayers.parts
+    beside = sublayers.counterparts if isinstance(sublayers, Unaligned) else parts
+
+    def states(source: Mapping[Part, Tensor], of: Sequence[Part] = parts) -> Tensor:
+        return torch.stack([source[part] for part in of])
+
+    def read(source: Streams, reader: CachedModel, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        return hidden, read_out(source.sublayers, reader.model, hidden)[:, :vocabulary]
+
+    here = read(of_dense, dense, states(of_dense.own))
+    there = read(of_pruned, pruned, states(of_pruned.own, beside))
+    same_input: list[ComparedRow] | None = None
+    if isinstance(sublayers, Unaligned):
+        (accumulated,) = compare_rows(*here, there, temperature=temperature)
     else:
-        accumulated, same_input = compare_rows(hidden["dense"], logits["dense"], there, beside, temperature=temperature)
+        # On the same input, nothing differs but the sublayer.
+        other = read(of_dense, dense, states(of_dense.beside_alone))
+        if sublayers.parallel:
+            (accumulated,) = compare_rows(*here, there, temperature=temperature)
+            alone = read(of_dense, dense, states(of_dense.alone))
+            (same_input,) = compare_rows(*alone, other, temperature=temperature)
+        else:
+            accumulated, same_input = compare_rows(*here, there, other, temperature=temperature)
     # The run's own answer, whose last bits a read-out of many rows may not have.
     z, z2 = (one.output.logits[:, :vocabulary] for one in (of_dense, of_pruned))
-    (accumulated[-1],) = compare_plainly(hidden["dense"][-1:], z, hidden["pruned"][-1:], z2, temperature)
+    (accumulated[-1],) = compare_plainly(here[0][-1:], z, there[0][-1:], z2, temperature)
 
     def lens(top: tuple[int, float]) -> LensToken:
         return LensToken(top[0], piece(top[0]), top[1])
 
+    alike: Sequence[ComparedRow | None] = same_input or [None] * len(parts)
     return Layers(
         tuple(
-            LayerFigures(part.layer, part.kind, one.figures, other.figures, lens(other.top), lens(other.top_pruned))
-            for part, one, other in zip(parts, same_input, accumulated, strict=True)
+            LayerFigures(
+                part.layer, part.kind, one.figures if one else None, row.figures, lens(row.top), lens(row.top_pruned)
+            )
+            for part, one, row in zip(parts, alike, accumulated, strict=True)
         )
     )
 
@@ -94,12 +105,16 @@ def read_out(sublayers: Sublayers, model: PreTrainedModel, states: Tensor) -> Te
 
 @torch.inference_mode()
 def read_streams(
-    dense: CachedModel, pruned: CachedModel, context: Sequence[int], sublayers: Sublayers
+    dense: CachedModel, pruned: CachedModel, context: Sequence[int], sublayers: Sublayers | Unaligned
 ) -> tuple[Streams, Streams]:
     """The streams of the dense and of the pruned run at the step that follows `context`. Raises `Failure` if a model
     computes NaN or infinity."""
-    here = Streams(sublayers, sublayers.dense, beside=sublayers.beside)
-    there = Streams(sublayers, sublayers.pruned)
+    if isinstance(sublayers, Unaligned):
+        here = Streams("dense", sublayers.dense, sublayers.dense.dense)
+        there = Streams("pruned", sublayers.pruned, sublayers.pruned.dense)
+    else:
+        here = Streams("dense", sublayers, sublayers.dense, beside=sublayers.beside)
+        there = Streams("pruned", sublayers, sublayers.pruned)
     here.read(dense, context)
     there.read(pruned, context)
     return here, there
@@ -109,6 +124,8 @@ def read_streams(
 class Streams:
     """The residual stream after every sublayer at the last token of one model's run, (d,) each."""
 
+    name: str
+    """"dense" or "pruned"."""
     sublayers: Sublayers
     side: ModelSide
     beside: ModelSide | None = None
@@ -135,10 +152,9 @@ class Streams:
             output = track.read([context])
         track.join()
         if not output.finite:
-            which = "dense" if self.beside else "pruned"
             raise Failure(
                 "Not finite",
-                f"The {which} model computes NaN or infinity here, first in {track.first_nonfinite([context])}.",
+                f"The {self.name} model computes NaN or infinity here, first in {track.first_nonfinite([context])}.",
                 "Explain an earlier step, or restore that module.",
             )
         self.output = output

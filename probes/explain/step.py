@@ -16,7 +16,8 @@ from probes.explain.kept_noise import noise_floor
 from probes.explain.layers import Streams, measure_layers, read_streams
 from probes.explain.pieces import Piece, pieces_of
 from probes.explain.quadrants import measure_quadrants
-from probes.explain.sublayers import Sublayers, take_apart
+from probes.explain.sublayers import NotAligned, Sublayers
+from probes.explain.unaligned import Unaligned, take_apart_or_alone
 from probes.schema.errors import BadInput, Failure, PhierError
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding
@@ -94,7 +95,8 @@ def explain(
             finding = explainer.find(kind)
         except (BadInput, Failure) as error:
             first = first or error
-            problems.setdefault(error.message, []).append(kind.replace("_", " "))
+            if not isinstance(error, NotAligned):  # a note on both models says that already
+                problems.setdefault(error.message, []).append(kind.replace("_", " "))
             continue
         if finding is not None:
             found[kind] = finding
@@ -123,7 +125,7 @@ class Explainer:
         *,
         level: SwapLevel = "sublayer",
         within: Collection[Part] = (),
-        sublayers: Callable[[], Sublayers] | None = None,
+        sublayers: Callable[[], Sublayers | Unaligned] | None = None,
         told: Callable[[Finding], None] = lambda _finding: None,
         followed: int = FOLLOWED,
         mark: str = "",
@@ -148,7 +150,8 @@ class Explainer:
         """A finding of this kind. None if it is about one step, and the steps are several, or about a split, and both
         models choose the same token.
 
-        Raises `BadInput` for models whose sublayers can't be told apart, `Failure` for NaN or infinity, `Cancelled`.
+        Raises `BadInput` for models whose sublayers can't be told apart, or can't be exchanged if the kind needs that;
+        `Failure` for NaN or infinity; `Cancelled`.
         """
         self._work.check("Explaining")
         single = len(self._steps) == 1
@@ -193,15 +196,23 @@ class Explainer:
         return found, notes
 
     @cached_property
+    def _apart(self) -> Sublayers | Unaligned:
+        models = self._dense.model, self._pruned.model
+        apart = self._take_apart() if self._take_apart else take_apart_or_alone(*models)
+        self.notes += apart.notes
+        if isinstance(apart, Sublayers):
+            self._pruned.model = apart.pruned.model  # deeper than the run's, if that lacks blocks; its cache still fits
+        return apart
+
+    @property
     def _sublayers(self) -> Sublayers:
-        sublayers = self._take_apart() if self._take_apart else take_apart(self._dense.model, self._pruned.model)
-        self.notes += sublayers.notes
-        self._pruned.model = sublayers.pruned.model  # deeper than the run's, if that lacks blocks; its cache still fits
-        return sublayers
+        if isinstance(self._apart, Unaligned):
+            raise self._apart.refused
+        return self._apart
 
     @cached_property
     def _streams(self) -> tuple[Streams, Streams]:
-        return read_streams(self._dense, self._pruned, self._context, self._sublayers)
+        return read_streams(self._dense, self._pruned, self._context, self._apart)
 
     @cached_property
     def _outputs(self) -> tuple[NextTokenOutput, NextTokenOutput]:
@@ -245,6 +256,8 @@ class Explainer:
             choices = record.dense.token_id, record.pruned.token_id
         streams, why = None, ""
         try:
+            if isinstance(self._apart, Unaligned) and not self._apart.same_depth:
+                raise self._apart.refused
             streams = self._streams
         except BadInput as problem:  # margins and verdict need no sublayers
             why = problem.message
@@ -267,7 +280,7 @@ class Explainer:
             self._dense,
             self._pruned,
             self._context,
-            self._sublayers,
+            self._apart,
             vocabulary=lockstep.vocabulary,
             temperature=lockstep.settings.analysis_t,
             piece=lockstep.piece,

@@ -32,6 +32,19 @@ from probes.twin.sharing import sharing_copy
 _SHAPE = ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")
 
 
+class NotAligned(BadInput):
+    """The layers of two models can't be set against one another."""
+
+    def __init__(self, why: str) -> None:
+        """`why` names the layer."""
+        super().__init__(
+            "Layers can't be aligned",
+            f"The two models' layers can't be set against one another: {why}.",
+            "Lenses, accumulated deviation, the split and forks need no exchange.",
+        )
+        self.why = why
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HalfBlock:
     """A block with one of its sublayers; the other one is dropped."""
@@ -101,8 +114,8 @@ class Sublayers:
 
 def take_apart(dense: PreTrainedModel, pruned: PreTrainedModel) -> Sublayers:
     """Both models' sublayers. A pruned model with fewer layers is taken as one with dropped blocks, if its weights show
-    which; `Sublayers.pruned.model` is then a deeper graph of it. Raises `BadInput` if sublayers can't be told apart, or
-    if the models are not of one shape."""
+    which; `Sublayers.pruned.model` is then a deeper graph of it. Raises `BadInput` if sublayers can't be told apart,
+    `NotAligned` if the models are not of one shape."""
     if is_recurrent(dense):
         raise _inseparable(dense, "it has layers that carry a state from token to token")
     scratch = sharing_copy(dense)
@@ -222,20 +235,26 @@ def _check_aligned(dense: PreTrainedModel, pruned: PreTrainedModel, anatomy: Ana
     there = len(list(pruned.get_submodule(stack).children())) if stack in names else 0
     config, other = (model.config.get_text_config(decoder=True) for model in (dense, pruned))
     if type(dense) is not type(pruned):
-        why = f"the models are a {type(dense).__name__} and a {type(pruned).__name__}"
+        why = f"the models are a {type(dense).__name__} and a {type(pruned).__name__}, from layer 0 on"
     elif here != there:
         why = f"layer {min(here, there)} has no counterpart in the {'dense' if there > here else 'pruned'} model"
     elif unlike := next((name for name in _SHAPE if getattr(config, name, None) != getattr(other, name, None)), ""):
-        why = (
-            f"{unlike} is {getattr(config, unlike, None)} in the dense and {getattr(other, unlike, None)} in the other"
-        )
+        ours, theirs = (getattr(one, unlike, None) for one in (config, other))
+        from_layer = _first_unlike(dense, pruned, anatomy)
+        why = f"{unlike} is {ours} in the dense and {theirs} in the other model, from layer {from_layer} on"
     else:
         return
-    raise BadInput(
-        "Layers can't be aligned",
-        f"The two models' layers can't be set against one another: {why}.",
-        "Step them with `phier run`, which compares what they answer.",
-    )
+    raise NotAligned(why)
+
+
+def _first_unlike(dense: PreTrainedModel, pruned: PreTrainedModel, anatomy: Anatomy) -> int:
+    """The first layer whose tensors have other shapes in the other model."""
+
+    def shapes(model: PreTrainedModel, block: Block) -> dict[str, torch.Size]:
+        return {name: tensor.shape for name, tensor in model.get_submodule(block.name).state_dict().items()}
+
+    unlike = (block.layer for block in anatomy.blocks if shapes(dense, block) != shapes(pruned, block))
+    return next(unlike, anatomy.blocks[0].layer)
 
 
 def _inseparable(model: PreTrainedModel, why: str) -> BadInput:

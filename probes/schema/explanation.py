@@ -39,10 +39,12 @@ class LayerFigures:
     layer: Natural
     sublayer: str
     """"attn" or "mlp"."""
-    same_input: SpaceFigures
-    """Compares the dense and the pruned sublayer on the dense model's input and cache, through its norm and head."""
+    same_input: SpaceFigures | None
+    """Compares the dense and the pruned sublayer on the dense model's input and cache, through its norm and head. None
+    if the two models' layers can't be set against one another."""
     accumulated: SpaceFigures
-    """Compares the two models' residual streams after this sublayer, each from its own run."""
+    """Compares the two models' residual streams after this sublayer, each from its own run. If the pruned model has
+    another number of layers, its stream at the same share of its depth."""
     lens_dense: LensToken
     lens_pruned: LensToken
 

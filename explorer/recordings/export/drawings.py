@@ -182,7 +182,9 @@ def _layers(of: Material) -> _Made | str:
     panels: list[Panel | Scatter | HeatMap] = []
     for subject in drawn:
         named = f"{subject.label}, " if len(of.subjects) > 1 else ""
-        for title, kind in (("same input", "same_input"), ("accumulated", "accumulated")):
+        rows = [row for found in subject.layers.values() for row in found.rows]
+        alike = [("same input", "same_input")] if any(row.same_input is not None for row in rows) else []
+        for title, kind in (*alike, ("accumulated", "accumulated")):
             panels.append(_heat_map(subject, f"{named}{title}", kind))
     return (
         1,
@@ -199,7 +201,8 @@ def _layers(of: Material) -> _Made | str:
 
 def _heat_map(subject: Subject, title: str, kind: str) -> HeatMap:
     rows = [(step, row) for step, found in subject.layers.items() for row in found.rows if row.sublayer in SUBLAYERS]
-    kl = {(step, row.layer, row.sublayer): getattr(row, kind).p.kl for step, row in rows}
+    figures = [(step, row, getattr(row, kind)) for step, row in rows]
+    kl = {(step, row.layer, row.sublayer): found.p.kl for step, row, found in figures if found is not None}
     places = sorted({(row.layer, SUBLAYERS.index(row.sublayer)) for _, row in rows})
     names = [(layer, SUBLAYERS[place]) for layer, place in places]
     steps = range(1, len(subject.records) + 1)

@@ -25,7 +25,8 @@ def finding_tables(found: Finding, level: str) -> dict[str, list[Row]]:
         case RecordedTable():
             return {found.what: list(found.rows)}
         case Layers():
-            return {"layers": _rows(found.rows)}
+            rows = _rows(found.rows)
+            return {"layers": [{key: cell for key, cell in row.items() if key != "same_input"} for row in rows]}
         case Swaps():
             at: Row = {"level": level}
             exchanges = {"heal": found.heal, "damage": found.damage}

@@ -97,7 +97,8 @@ class HeatStrips(LineWidget, can_focus=True):
         parting = part == rows.parting
         line: list[Piece] = [("┆" if parting else "▸" if part == self._chosen else " ", self.palette.split)]
         for at in range(cells):
-            character, style = self._cell(values[at] if at < len(values) else None)
+            measured = at < len(values) and rows.columns[at] is not None
+            character, style = self._cell(values[at]) if measured else (" ", None)
             if at == cursor:
                 style = (style or Style()) + self.palette.column
             line.append((character, style))
@@ -105,7 +106,7 @@ class HeatStrips(LineWidget, can_focus=True):
 
     def _cell(self, value: float | None) -> Piece:
         if value is None:
-            return " ", None
+            return numbers.NONE, self.palette.muted
         found = self._heat.level(value)
         if found is None or value == float("inf"):
             return "?" if found is None else "∞", self.palette.odd

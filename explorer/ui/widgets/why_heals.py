@@ -110,7 +110,8 @@ _HEAL_COLUMNS = (
 
 def layer_table(found: Layers, palette: Palette, width: int) -> SheetLines:
     """Every sublayer in the order of the stream: deviations, lenses, and where there is room the theorems."""
-    columns = [one for one in _LAYER_COLUMNS if one.least <= width]
+    alike = any(row.same_input is not None for row in found.rows)
+    columns = [one for one in _LAYER_COLUMNS if one.least <= width and (alike or one.group != _SAME)]
     used = NAME + sum(one.width for one in columns)
     token = max(6, min(16, (width - used) // 2 - 7))
     groups: Pieces = [(" " * NAME, None)]
@@ -182,19 +183,20 @@ def _std(row: LayerFigures) -> float | None:
     return (2 * found) ** 0.5 if found >= 0 else None
 
 
-def _same(row: LayerFigures) -> SpaceFigures:
-    return row.same_input
+def _same(value: Callable[[SpaceFigures], float]) -> Callable[[LayerFigures], float | None]:
+    return lambda row: value(row.same_input) if row.same_input is not None else None
 
 
 def _accumulated(row: LayerFigures) -> SpaceFigures:
     return row.accumulated
 
 
-_SHORT_GROUPS = {"same input": "same in.", "accumulated": "accum.", "estimate / true": "est.", "spread": "spread"}
+_SAME = "same input"
+_SHORT_GROUPS = {_SAME: "same in.", "accumulated": "accum.", "estimate / true": "est.", "spread": "spread"}
 _LAYER_COLUMNS = (
-    _LayerColumn("same input", "1−cos h", 9, 84, lambda row: 1 - row.same_input.h.cos),
-    _LayerColumn("same input", "1−cos z", 9, 140, lambda row: 1 - row.same_input.z.cos_centred),
-    _LayerColumn("same input", "KL", 9, 0, lambda row: row.same_input.p.kl, kl=True),
+    _LayerColumn(_SAME, "1−cos h", 9, 84, _same(lambda found: 1 - found.h.cos)),
+    _LayerColumn(_SAME, "1−cos z", 9, 140, _same(lambda found: 1 - found.z.cos_centred)),
+    _LayerColumn(_SAME, "KL", 9, 0, _same(lambda found: found.p.kl), kl=True),
     _LayerColumn("accumulated", "1−cos h", 9, 84, lambda row: 1 - row.accumulated.h.cos),
     _LayerColumn("accumulated", "1−cos z", 9, 140, lambda row: 1 - row.accumulated.z.cos_centred),
     _LayerColumn("accumulated", "KL", 9, 0, lambda row: row.accumulated.p.kl, kl=True),

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from torch import nn
 
 from explorer.cli.main import phier
+from explorer.recordings.compared_findings import in_words
+from explorer.recordings.export.finding_rows import finding_tables
 from explorer.sources.replay import ReplaySource
 from probes.recording import read
 from probes.schema.events import Explained
@@ -235,6 +237,23 @@ def test_what_still_works_is_offered(models: Path) -> None:
     assert mamba.exit_code == 0, mamba.stderr
     assert "can't be told apart" in mamba.stderr
     assert "heal" not in json.loads(mamba.stdout)
+
+
+def test_layers_that_can_not_be_aligned_leave_dashes_and_a_note(models: Path, tmp_path: Path) -> None:
+    words = ("--pruned", models / "shallow", "--at", 2)
+    answer = run(models / "dense", *words, "--record", tmp_path / "run.jsonl")
+    assert answer.exit_code == 0, answer.stderr
+    assert "layer 2 has no counterpart in the pruned model" in answer.stderr
+    first = next(line for line in answer.stdout.splitlines() if "attn 0" in line)
+    assert first.partition("attn 0")[2].split()[:2] == ["–", "–"]
+    assert "heal" not in answer.stdout
+    recorded = read(tmp_path / "run.jsonl").run.explained_path()
+    found = next(event.found for event in recorded if isinstance(event.found, Layers))
+    assert [row.same_input for row in found.rows] == [None] * 6
+    (row, *_) = finding_tables(found, "")["layers"]
+    assert "accumulated.p.kl" in row
+    assert not any(key.startswith("same_input") for key in row)
+    assert [what for what, _ in in_words(found)] == ["parting layer"]
 
 
 @pytest.mark.parametrize(

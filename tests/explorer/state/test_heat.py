@@ -42,7 +42,9 @@ def test_every_figure_can_be_chosen() -> None:
     assert heat.other.other == heat
     row = layers(3).rows[15]
     assert heat.value(row) == row.accumulated.p.kl
+    assert row.same_input is not None
     assert heat.other.value(row) == row.same_input.p.kl
+    assert heat.other.value(replace(row, same_input=None)) is None
     assert heat.next_space.value(row) == 1 - row.accumulated.h.cos
     assert heat.next_space.next_space.value(row) == 1 - row.accumulated.z.cos_centred
 

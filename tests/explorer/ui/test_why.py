@@ -20,12 +20,14 @@ from explorer.ui.widgets.chart import FLOOR
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.why_sheet import WhySheet
 from probes.schema.events import Failed
+from probes.schema.explanation import Layers
 from probes.schema.fork_verdict import Recovery
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.requests import Cancel, Explain, FindRepair, Prune
 from probes.schema.split_anatomy import SplitVerdict
-from tests.support.explained_source import FORK, REPAIR, SPLIT, ExplainedSource, swaps
+from tests.support import explained_source
+from tests.support.explained_source import FORK, REPAIR, SPLIT, ExplainedSource, layers, swaps
 from tests.support.launcher import FakeLauncher
 from tests.support.snapshots import SIZES, Compare, before, seen
 from tests.support.stage import MIDDLE, SMALL, Clock, at_rest, explorer, on_stage, press, screen_text, settle, text_of
@@ -300,6 +302,20 @@ async def test_values_that_are_not_finite_are_marked() -> None:
         assert "   0  ??????" in text
         assert "∞∞∞∞∞∞" in text
         assert "undef." in text
+
+
+async def test_models_that_share_no_input_have_dashes_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def apart(step: int, count: int = 30) -> Layers:
+        return Layers(tuple(replace(row, same_input=None) for row in layers(step, count).rows))
+
+    monkeypatch.setattr(explained_source, "layers", apart)
+    async with on_stage(ExplainedSource(), 6) as (app, pilot):
+        await press(pilot, "d", "2")
+        assert "accum" in sheet(app)
+        assert "same in" not in sheet(app)
+        assert "   0  ––––––" not in screen_text(app)
+        await press(pilot, "a")
+        assert "   0  ––––––" in screen_text(app)
 
 
 @pytest.mark.parametrize("count", [1, 200])

@@ -74,6 +74,7 @@ def test_both_deviations_are_those_of_truncated_models(architecture: str) -> Non
         parts = (attn, mlp) if alone == "attn" else (Part(row.sublayer, row.layer),)
         one = cut(architecture, dense, row.layer, alone)
         other = cut(architecture, exchanged(architecture, dense, pruned, *parts), row.layer, alone)
+        assert row.same_input is not None
         assert math.isclose(row.same_input.p.kl, kl(last(one, one), last(other, one)), rel_tol=1e-3)
 
 
@@ -87,6 +88,7 @@ def test_an_exact_copy_differs_in_nothing_at_any_step(architecture: str) -> None
         for record in path[::3]:
             found = measure_layers(*both.models, both.shared_context(record.step), sublayers)
             for row in found.rows:
+                assert row.same_input is not None
                 for figures in (row.same_input, row.accumulated):
                     assert figures.p.kl == figures.z.l2 == figures.h.orthogonal == 0
                     assert figures.h.cos == figures.p.cos == 1
@@ -130,7 +132,7 @@ def test_one_damaged_sublayer_is_the_only_one_that_deviates_on_the_same_input() 
     name = "model.layers.1.mlp.up_proj"
     twin.mask(name, torch.rand_like(twin.dense_weight(name)) > 0.5)
     found = measure_layers(CachedModel(dense), CachedModel(twin.model), CONTEXT, take_apart(dense, twin.model))
-    deviating = [(row.layer, row.sublayer) for row in found.rows if row.same_input.p.kl > 0]
+    deviating = [(row.layer, row.sublayer) for row in found.rows if row.same_input and row.same_input.p.kl > 0]
     assert deviating == [(1, "mlp")]
     accumulated = [(row.layer, row.sublayer) for row in found.rows if row.accumulated.h.orthogonal > 0]
     assert accumulated == [(1, "mlp"), (2, "attn"), (2, "mlp")]
@@ -146,7 +148,9 @@ def test_a_dropped_sublayer_deviates_and_the_others_do_not(part: Part) -> None:
         found = measure_layers(*both.models, both.shared_context(4), take_apart(dense, twin.model))
         assert record.own is not None
         assert found.rows[-1].accumulated.p.kl == record.own.p.kl
-    deviating = {Part(row.sublayer, row.layer) for row in found.rows if row.same_input.h.orthogonal > 0}
+    deviating = {
+        Part(row.sublayer, row.layer) for row in found.rows if row.same_input and row.same_input.h.orthogonal > 0
+    }
     assert deviating == set(part.sublayers)
 
 
