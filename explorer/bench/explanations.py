@@ -36,8 +36,8 @@ class ExplainBench:
 def bench_explain(
     spec: PairSpec, work: Work = UNWATCHED, *, prompt: str = DEFAULT_PROMPT, plants: int = 0
 ) -> ExplainBench:
-    """Loads the two models and times what explains a token; with `plants`, plants so many faults instead. Raises what
-    loading raises."""
+    """Loads the two models and times what explains a token; with `plants`, plants so many faults in the pruned one
+    instead. Raises what loading raises."""
     from probes.bench.explanations import explain_costs
     from probes.bench.plants import plant_faults
     from probes.models.prompting import read_prompt
@@ -47,7 +47,8 @@ def bench_explain(
     ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
     names = pair.dense.info.name, pair.pruned.info.name
     if plants:
-        found = plant_faults(pair.dense.model, ids[-PLANTED_IN:], plants=plants, work=work)
+        assert pair.twin is not None  # the pruned model is made here
+        found = plant_faults(pair.twin, ids[-PLANTED_IN:], plants=plants, work=work)
         return ExplainBench(*names, (), tuple(found))
     costs = explain_costs(pair.dense.model, pair.pruned.model, ids, tokens=TOKENS, work=work)
     return ExplainBench(*names, tuple(costs), ())
@@ -56,11 +57,10 @@ def bench_explain(
 def print_explain(found: ExplainBench, console: Console | None = None) -> None:
     """Prints each cost beside its limit, or every fault with its rank and how many ranked first."""
     console = console or Console()
+    console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False, markup=False)
     if found.costs:
-        console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False, markup=False)
         console.print(_cost_table(found.costs))
     if found.plants:
-        console.print(found.dense, style="bold", highlight=False, markup=False)
         console.print(_plant_table(found.plants))
 
 

@@ -6,7 +6,7 @@ import click
 
 from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import text_of
-from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
+from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE, LIGHT_PRUNE
 from probes.schema.errors import BadInput
 from probes.schema.nearest import did_you_mean
 from probes.schema.prune_setting import parse
@@ -33,7 +33,11 @@ _BENCHMARKS = ("steps", "prune", "methods", "explain")
 @option(
     "--steps", type=click.IntRange(min=1), help="methods: how many tokens the methods are compared on. [default: 64]"
 )
-@option("--plants", type=click.IntRange(min=1), help="explain: plant so many faults, and count how many are found.")
+@option(
+    "--plants",
+    type=click.IntRange(min=1),
+    help=f"explain: plant so many faults, and count how many are found. --prune is {LIGHT_PRUNE} then, unless given.",
+)
 def bench_command(
     typed: Typed,
     benchmark: str,
@@ -50,8 +54,6 @@ def bench_command(
         typed.refuse(("steps",), f"on `bench {benchmark}`", "Leave it out, or use methods.")
     if benchmark != "explain":
         typed.refuse(("plants",), f"on `bench {benchmark}`", "Leave it out, or use explain.")
-    if plants:
-        typed.refuse(("prune",), "with --plants, which prunes lightly everywhere", "Leave it out.")
     if benchmark == "prune":
         why = "on `bench prune`, which has its own settings and prompt"
         typed.refuse(("prune", "prompt"), why, "Leave --prune and --prompt out.")
@@ -59,7 +61,8 @@ def bench_command(
         raise BadInput("Bench", f"`bench {benchmark}` measures one setting.", "Give --prune once, or use methods.")
     from probes.early import check_early
 
-    specs = [typed.build(PairSpec, prune=parse(setting)) for setting in prune or (DEFAULT_PRUNE,)]
+    default = LIGHT_PRUNE if plants else DEFAULT_PRUNE
+    specs = [typed.build(PairSpec, prune=parse(setting)) for setting in prune or (default,)]
     for spec in specs:
         check_early(spec)
     text = text_of(DEFAULT_PROMPT if prompt is None else prompt)

@@ -13,6 +13,9 @@ DEFAULT_PROMPT = (
 DEFAULT_PRUNE = "wanda:0.5"
 """The setting if neither a setting nor a second model is given."""
 
+LIGHT_PRUNE = "wanda:0.2"
+"""The setting of the model that faults are planted in."""
+
 
 def prompt_for(follow: Follow, prompt: str) -> str:
     """The prompt after a change of context. A text to score has no default prompt before it."""

@@ -101,7 +101,6 @@ def test_bad_input_is_that_of_the_program_too() -> None:
         (["steps", "--prune", "wanda:0.5", "--prune", "wanda:0.3"], "--prune once"),
         (["speed"], "Unknown benchmark 'speed'"),
         (["steps", "--plants", "3"], "--plants"),
-        (["explain", "--plants", "3", "--prune", "wanda:0.5"], "prunes lightly"),
         (["explain", "--prune", "wanda:0.5", "--prune", "wanda:0.3"], "--prune once"),
         (["steps", "--device", "nowhere"], "nowhere"),
         (["methods", "--device", "nowhere"], "nowhere"),
