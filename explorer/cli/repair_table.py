@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explorer.cli.live_table import padded
+from explorer.words.culprits import ONLY_DENSE
 from probes.schema.header import RunHeader
 from probes.schema.repair import Gain, GivenBack, Repair
 
@@ -53,6 +54,8 @@ def print_repaired(found: Repair, steps: range, header: RunHeader, console: Cons
     _line(console, f"\n  {found.tried} sets measured; {chosen} chosen{removed}.")
     if not found.reached:
         _line(console, "  The target is not reached: this is the lowest KL that was found.", "bold")
+    if found.only_dense:
+        _line(console, f"  {ONLY_DENSE}", "bold")
     _line(console, "\nThe setting:")
     _line(console, str(found.setting), "bold")
 

@@ -12,6 +12,7 @@ from probes.schema.split_anatomy import SplitAnatomy, SplitVerdict
 
 MOST_OF_IT = 0.5
 """A sublayer did most of it if healing it takes away at least this share of the KL."""
+ONLY_DENSE = "As far as was searched, only the dense model itself reaches it."
 NAMES = {"attn": "attention", "mlp": "MLP"}
 
 
@@ -100,6 +101,8 @@ def repaired(found: Repair) -> str:
     where = " in the mean of the span" if found.span.steps > 1 else " at this step"
     cost = f"{share_of(found.parameters, found.of)} of the pruned parameters"
     reached = "" if found.reached else " The target is not reached."
+    if found.only_dense:
+        reached += f" {ONLY_DENSE}"
     return f"Giving back {count} {what if count == 1 else plural} ({cost}), {gain}{where}.{reached}"
 
 

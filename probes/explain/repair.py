@@ -17,6 +17,7 @@ from probes.explain.search import Candidate, Names, Score, Search
 from probes.explain.sublayers import Sublayers, take_apart
 from probes.pair import Pair
 from probes.prune.single_weights import count_candidates
+from probes.schema.counting import noun_for
 from probes.schema.errors import BadInput, Failure
 from probes.schema.prune_setting import Setting
 from probes.schema.repair import Gain, GivenBack, Repair, RepairGoal, RepairLevel
@@ -106,6 +107,7 @@ class _UnitRepair:
             tried=len(self._asked),
             target_agreement=self._goal.agreement,
             target_no_split=search.asks_for_no_split,
+            only_dense=not reached and search.spare > 0 and self._goal.budget is None,
             notes=(*self._sublayers.notes, *self._work.notes),
         )
 
@@ -126,7 +128,7 @@ class _UnitRepair:
         self._asked.add(names)
         score = self._sets.get(names)
         if score is None:
-            self._work.report(TASK, len(self._asked), None, "sets measured")
+            self._report()
             self._question.check_unchanged()
             score = self._passes.score(names, near)
             self._question.check_unchanged()
@@ -134,9 +136,13 @@ class _UnitRepair:
         return score
 
     def _estimated(self, given: Names) -> dict[str, float]:
-        self._work.report(TASK, len(self._asked), None, "sets measured")
+        self._report()
         self._question.check_unchanged()
         return self._passes.estimates(given, self._question.twin, self._work)
+
+    def _report(self) -> None:
+        count = len(self._asked)
+        self._work.report(TASK, count, None, f"{noun_for(count, 'set')} measured")
 
     def _setting(self, kept: list[str]) -> Setting:
         units = [self._named(name) for name in kept]

@@ -22,6 +22,7 @@ from probes.prune.single_weights import (
     span_logits,
     weights_restored,
 )
+from probes.schema.counting import noun_for
 from probes.schema.errors import BadInput
 from probes.schema.prune_setting import FittedShare, Method, Setting, SettingPart
 from probes.schema.repair import GivenBack, Repair, RepairGoal
@@ -129,7 +130,7 @@ class _Shares:
         key = frozenset([f"{share:g}"])
         score = self._sets.get(key)
         if score is None:
-            self._work.report(TASK, len(self._asked), None, "shares")
+            self._work.report(TASK, len(self._asked), None, noun_for(len(self._asked), "share"))
             score = self._score_on(self._question.fitted, share)
             self._sets.add(key, score, self._work)
         return score

@@ -96,5 +96,7 @@ class Repair:
     """How many sets were measured."""
     target_agreement: float | None = None
     target_no_split: bool = False
+    only_dense: bool = False
+    """True if the target is not reached and, as far as was searched, only giving everything back would reach it."""
     notes: tuple[str, ...] = ()
     """Sentences that a reader of the figures must know."""

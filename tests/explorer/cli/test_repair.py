@@ -68,6 +68,13 @@ def test_the_table_lists_what_is_given_back_and_ends_with_the_setting(dense: Pat
     assert lines[-1][0].startswith("magnitude:0.1+")
 
 
+def test_a_target_that_only_the_dense_model_reaches_is_a_sentence(dense: Path) -> None:
+    answer = run(dense, *CULPRITS, "--span", "3:6", "--target-kl", 0)
+    assert answer.exit_code == 0, answer.stderr
+    assert "The target is not reached" in answer.stdout
+    assert "only the dense model itself reaches it" in answer.stdout
+
+
 def test_without_a_target_the_first_split_goes(dense: Path) -> None:
     answer = run(dense, "--prune", "magnitude:0.9", "--json")
     assert answer.exit_code == 0, answer.stderr

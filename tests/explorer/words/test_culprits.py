@@ -104,4 +104,5 @@ def test_a_repair_says_whether_it_holds_elsewhere(after: float, words: str) -> N
 def test_a_repair_without_held_out_text_warns() -> None:
     assert "may not hold elsewhere" in culprits.held_out(replace(REPAIR, held_out=None))
     assert culprits.repaired(replace(REPAIR, reached=False)).endswith("The target is not reached.")
+    assert culprits.repaired(replace(REPAIR, reached=False, only_dense=True)).endswith(culprits.ONLY_DENSE)
     assert culprits.repaired(replace(REPAIR, given_back=(), parameters=0)).startswith("Nothing has to be given back")

@@ -273,6 +273,14 @@ def test_the_tokens_can_be_the_goal(half: Pair, run: Lockstep) -> None:
     assert share.span.agree_after >= 0.5 > share.span.agree_before
 
 
+def test_a_target_that_only_the_dense_model_reaches_is_reported(half: Pair, run: Lockstep) -> None:
+    """A KL of 0 asks for everything back; a budget is another reason for a target out of reach."""
+    exact = repair(half, run, SPAN, RepairGoal(kl=0.0))
+    assert (exact.reached, exact.only_dense) == (False, True)
+    assert not repair(half, run, SPAN, RepairGoal(kl=0.0, budget=9000)).only_dense
+    assert not repair(half, run, SPAN, RepairGoal(kl=0.1)).only_dense
+
+
 def test_weights_come_back_as_one_share_with_its_file(half: Pair, run: Lockstep, tmp_path: Path) -> None:
     path = str(tmp_path / "a+b.json")
     found = repair(half, run, SPAN, RepairGoal(kl=0.15), level="weight", out=path)
