@@ -16,7 +16,8 @@ from textual.pilot import Pilot
 from explorer.sources.live import LiveSource, loader
 from explorer.ui.app import ExplorerApp
 from explorer.words.defaults import DEFAULT_PROMPT
-from probes.schema.prune_setting import parse
+from probes.schema.prune_setting import Setting, parse
+from probes.schema.repair import Repair
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 
@@ -58,6 +59,18 @@ class Walk:
         await asyncio.to_thread(self.app.source.wait_idle, PATIENCE)
         await self.pilot.pause(0.5)
 
+    def repaired_setting(self) -> Setting:
+        """The setting that the search found."""
+        repairs = [one.found for one in self.app.view.findings() if isinstance(one.found, Repair)]
+        assert repairs, f"{self.name}: nothing to give back was found"
+        return parse(repairs[-1].setting)
+
+    def has_run(self, setting: Setting) -> bool:
+        """Have all steps been measured with this setting?"""
+        header, view = self.app.view.header, self.app.view
+        pruned = header is not None and header.prune is not None and parse(header.prune.setting) == setting
+        return pruned and len(view.path) >= STEPS and not view.running
+
     def picture(self, what: str) -> None:
         if what in SHOWN[self.name]:
             svg = plain(self.app.export_screenshot(title="phier"))
@@ -83,10 +96,11 @@ async def draw(name: str) -> None:
             walk.picture(what)
         await walk.keys("r", "enter")
         await walk.computed()
+        found = walk.repaired_setting()
         walk.picture("found")
         await walk.keys("enter")
-        await walk.computed()
-        await walk.keys("escape")
+        await walk.until(lambda: walk.has_run(found) and app.view.cursor < STEPS)
+        await walk.keys("escape", "w")
         walk.picture("repaired")
 
 
