@@ -34,7 +34,7 @@ def print_quadrants(found: Quadrants, console: Console) -> None:
 
 
 def print_fork(found: ForkVerdict, console: Console) -> None:
-    """What either model writes after the other one's token."""
+    """The text that either model writes after the other one's token."""
     console.print()
     _line(console, f"  {'forced into':<12} {'verdict':<10} {'agree':>7} {'KL':>8} {'KL at end':>9}  text", "bold")
     runs = (("pruned", found.dense_into_pruned), ("dense", found.pruned_into_dense))

@@ -37,7 +37,7 @@ HEAT_BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """What the strips show."""
+    """The figure that the strips show."""
 
     of: HeatOf = HeatOf.ACCUMULATED
     space: HeatSpace = HeatSpace.P

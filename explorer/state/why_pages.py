@@ -1,4 +1,4 @@
-"""What the screen that explains a token looks at: its pages, the step or span, and the findings about it."""
+"""The state of the screen that explains a token: its pages, the step or span, and the findings about it."""
 
 from __future__ import annotations
 

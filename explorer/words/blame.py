@@ -12,7 +12,7 @@ SPREAD = 0.05
 
 
 def blame_sentence(found: Quadrants) -> str:
-    """Whether the token breaks by what is computed now, by what is remembered, or by both."""
+    """The sentence that says if a token breaks because of what is computed now, of what is remembered, or of both."""
     if found.blame is Blame.NONE:
         return f"This token does not break: the KL is {numbers.significant(found.both)} nat."
     weights, cache = (numbers.whole_percent(kl / found.both) for kl in (found.pruned_weights, found.pruned_cache))
@@ -44,7 +44,7 @@ def memory_sentence(found: Quadrants) -> str:
 
 
 def fork_sentence(run: ForkedRun, *, into_pruned: bool) -> str:
-    """What becomes of one model if the other one's token is forced into it."""
+    """The course of one model once the other one's token is forced into it, in a sentence."""
     whose, reader = ("dense", "pruned") if into_pruned else ("pruned", "dense")
     forced = f"With the {whose} token {quoted(run.forced)} the {reader} model"
     if run.verdict is Recovery.ENDS:

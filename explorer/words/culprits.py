@@ -59,7 +59,7 @@ def suspect(found: Swaps) -> str:
 
 
 def parting(found: Layers) -> str:
-    """Where the two lenses part for good."""
+    """The sublayer from which on the two lenses differ for good."""
     row = found.parting
     if row is None:
         return "Both models end on the same token."
@@ -89,7 +89,7 @@ def split_kind(found: SplitAnatomy) -> str:
 
 
 def repaired(found: Repair) -> str:
-    """What a repair does on the steps that it was fitted to."""
+    """The gain of a repair on the steps that it was fitted to."""
     count = len(found.given_back)
     what = {"sublayer": "sublayer", "matrix": "matrix", "weight": "set of weights"}[found.level]
     plural = {"sublayer": "sublayers", "matrix": "matrices", "weight": "sets of weights"}[found.level]
@@ -107,7 +107,7 @@ def repaired(found: Repair) -> str:
 
 
 def held_out(found: Repair) -> str:
-    """Whether a repair holds on text that it was not fitted to."""
+    """The gain of a repair on text that it was not fitted to, and whether it holds."""
     other = found.held_out
     if other is None:
         return (

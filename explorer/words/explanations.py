@@ -128,16 +128,16 @@ EXPLANATIONS = {
         "Heal is how much the KL falls if this one sublayer is the dense model's in the pruned model. Damage is the KL "
         "of the dense model if this one sublayer is pruned.",
         "The first row is the culprit. “returns” means that the top token is the dense one again. ≈ is an estimate by "
-        "one backward pass: it is an order to look in, and exact values replace it. Control must be 0. If the sum of "
-        "heals is far from 1 × KL, sublayers act together and no single one tells all.",
+        "one backward pass: it gives the order to look in, and exact values replace it. Control must be 0. If the sum "
+        "of heals is far from 1 × KL, sublayers act together, and no single one explains all of it.",
         "heal(s) = KL before − KL after putting the dense f_s in    damage(s) = KL(dense ‖ dense with the pruned f_s)\n"
         "estimate = −⟨∂KL/∂o_s, f_s dense(x_s) − f_s pruned(x_s)⟩ over all positions",
         "Attribution patching, arXiv 2403.00745; it says where the estimate fails.",
     ),
     "why-layers": Explanation(
         "layers",
-        "Every sublayer in the order of the stream: what the pruned one does to the dense input, how far the two "
-        "models' streams are apart after it, and the token that either model would choose if no layer followed.",
+        "Every sublayer in the order of the stream: what the pruned one does to the dense input, and how far the two "
+        "models' streams are apart after it. The lens is the token that a model would choose if no layer followed.",
         "From ┆ on, the two lenses never show the same token again. An estimate far from 1 × the true value means that "
         "the change is too large for the theorem; z widens the table and shows them.",
         "lens = softmax(U N(r))    std = √Var_p(Δz) / T,  Theorem 3: KL ≈ std² / 2",
@@ -155,7 +155,7 @@ EXPLANATIONS = {
     "why-split": Explanation(
         "anatomy of a split",
         "How sure each model is of its own token against the other's, and which sublayers moved the two logits. Below "
-        "it, what becomes of each model if it is forced to take the other one's token.",
+        "it, how each model goes on if it is forced to take the other one's token.",
         "A near-tie can flip by chance; a confident flip is damage; a numerical split would happen to an identical "
         "model too. Orange bars moved the logits towards the pruned model's token.",
         "margin = ln p(a) − ln p(b)    part = its output through the final norm, scale held, and U(a) − U(b)",
@@ -172,8 +172,8 @@ EXPLANATIONS = {
     ),
     "why-floor": Explanation(
         "noise floor",
-        "What an identical pair gives for each figure if only the arithmetic differs: another number of threads, "
-        "another batch width, another attention kernel, another number format.",
+        "The figures of an identical pair if only the arithmetic differs. The causes are another number of threads, "
+        "another batch width, another attention kernel and another number format.",
         "Figures below the floor mean nothing. A split below it is called numerical. Another number format is listed, "
         "but is no part of the floor, as both models run in the same one.",
         "floor = the largest difference over the steps and causes",

@@ -7,7 +7,7 @@ from probes.schema.noise_floor import NoiseFloor
 
 
 def noise_sentence(floor: NoiseFloor) -> str:
-    """What the noise floor is, and the KL that it begins at."""
+    """The sentence that says what the noise floor is and how large a KL it covers."""
     kl = floor.floor("p.kl")
     places = "one position" if floor.steps == 1 else f"{floor.steps} positions"
     found = f"a KL up to {numbers.significant(kl, 2)} says nothing about pruning" if kl else "nothing moves"
@@ -18,5 +18,5 @@ def noise_sentence(floor: NoiseFloor) -> str:
 
 
 def skipped_sentence(cause: str, reason: str) -> str:
-    """Why a cause was left out."""
+    """The sentence that says why a cause was left out."""
     return f"Not measured: {cause}, because {reason.rstrip('.')}."

@@ -27,7 +27,7 @@ NEAR_TIE = math.log(2)
 """A split is a near-tie if the margin of the dense model, in nats, is below this: its token is less than twice as
 likely as the other."""
 EMBEDDING, HEAD = "embedding", "head"
-"""The parts of a margin that are no sublayers."""
+"""The parts of a margin that are not sublayers."""
 
 
 @torch.inference_mode()
@@ -44,7 +44,7 @@ def measure_split(
 ) -> SplitAnatomy:
     """The anatomy of the step whose outputs these are, with its parts if `streams` are of the same runs.
 
-    `choices` are the tokens that the dense and the pruned model chose; without them, each model's likeliest. Where they
+    `choices` are the tokens that the dense and the pruned model chose; without them, each model's likeliest. If these
     are the same, b is the pruned model's likeliest other token. Distributions are over the ids below `vocabulary`.
     `floor` is the noise floor of the margin, in nats.
     """
@@ -100,7 +100,7 @@ def _entropy(distribution: Distribution) -> float:
 
 
 def _parts(dense: Streams, pruned: Streams, a: int, b: int) -> tuple[tuple[MarginPart, ...], tuple[str, ...]]:
-    """What every part adds in both models, and sentences about it. Empty with a sentence if that can't be said."""
+    """The share of every part in both models, and notes. Without shares, a note gives the reason."""
     try:
         readouts = [read_linearly(one, a, b) for one in (dense, pruned)]
         added = [_added(one, readout, a, b) for one, readout in zip((dense, pruned), readouts, strict=True)]
@@ -117,7 +117,7 @@ def _parts(dense: Streams, pruned: Streams, a: int, b: int) -> tuple[tuple[Margi
 
 
 def _added(streams: Streams, readout: Readout, a: int, b: int) -> list[float]:
-    """What the embedding, every sublayer and the head add to z(a) - z(b) in one run."""
+    """The terms that the embedding, every sublayer and the head add to z(a) - z(b) in one run."""
     blocks = streams.sublayers.anatomy.blocks
     states = [streams.entered[blocks[0].layer], *(streams.own[part] for part in streams.sublayers.parts)]
     for before, after in pairwise(blocks):

@@ -28,12 +28,12 @@ class TwoCaches:
 
     @property
     def positions(self) -> int:
-        """Positions in either."""
+        """Positions in either cache."""
         return self.dense.get_seq_length()
 
     @property
     def row_bytes(self) -> int:
-        """The size of one of them."""
+        """Bytes of one copy of the pruned cache."""
         return sum(tensor.nbytes for layer in self.pruned.layers for tensor in _contents(layer))
 
     @property
@@ -43,12 +43,12 @@ class TwoCaches:
 
     @property
     def for_dense(self) -> DynamicCache:
-        """What the pruned model wrote, for the dense one to read."""
+        """The pruned model's cache, for the dense model to read."""
         return self._given(self.dense, self.pruned)
 
     @property
     def for_pruned(self) -> DynamicCache:
-        """What the dense model wrote, for the pruned one to read."""
+        """The dense model's cache, for the pruned model to read."""
         return self._given(self.pruned, self.dense)
 
     def restored(self, positions: Sequence[int]) -> DynamicCache:
@@ -89,7 +89,7 @@ class TwoCaches:
 
 
 def two_caches(dense: CachedModel, pruned: CachedModel, context: Sequence[int]) -> TwoCaches:
-    """What both models remember of all tokens of a context but the last. Raises `BadInput` if one model can't read
+    """The caches of both models after all tokens of a context but the last. Raises `BadInput` if one model can't read
     what the other has written."""
     for reader in (dense, pruned):
         if is_recurrent(reader.model):

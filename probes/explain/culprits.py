@@ -119,7 +119,7 @@ def swaps_as_found(
 
 @dataclass(slots=True)
 class _Found:
-    """What is known so far."""
+    """The swaps that are known so far, the others by their estimate."""
 
     positions: int
     kl: float

@@ -1,4 +1,4 @@
-"""What a twin can be given back: its pruned sublayers, or its pruned matrices and dropped sublayers."""
+"""The units that a repair can give back: pruned sublayers, or pruned matrices and dropped sublayers."""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ class HeldOut:
     ids: tuple[int, ...]
     positions: int
     text: str
-    """Where it is from, in a phrase."""
+    """The source of the text, in a phrase."""
 
 
 def after_span(lockstep: Lockstep, last: int, work: Work) -> HeldOut | None:
     """The steps after a span that ends with step `last`: those that the run has taken, and as many more as it would
-    take. They are taken with caches of their own, so the run stays where it is. None if the text ends with the span."""
+    take. They are taken with caches of their own, so the run is left unchanged. None if the text ends with the span."""
     with lockstep.continued() as ahead:
         end = _stepped(ahead, last + STEPS, work)
         if end <= last:
@@ -54,7 +54,7 @@ def after_prompt(pair: Pair, lockstep: Lockstep, prompt: str, work: Work) -> Hel
 
 
 def _stepped(lockstep: Lockstep, last: int, work: Work) -> int:
-    """Steps as far as `last`, and returns the last step at which both models share a context."""
+    """Steps up to `last`, and returns the last step at which both models share a context."""
     while len(lockstep.path) < last and not lockstep.finished:
         work.report(TASK, len(lockstep.path), last, "steps")
         lockstep.step()

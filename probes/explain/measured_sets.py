@@ -41,7 +41,7 @@ class MeasuredSets:
 
     @classmethod
     def of_question(cls, *facts: object) -> MeasuredSets:
-        """Those of a question, which these facts identify."""
+        """The scores of the question that these facts identify."""
         name = hashlib.sha256(json.dumps([VERSION, *facts]).encode()).hexdigest()
         return cls(cache_folder() / "repairs" / f"{name}.jsonl")
 

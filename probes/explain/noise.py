@@ -144,7 +144,7 @@ class _Passes:
 
 
 def _causes(own: _Passes, reference: NextTokenOutput, fused: bool, work: Work) -> dict[str, _Read]:
-    """What differs, and how to read so, the kernel last: it changes the graph."""
+    """Each cause and how to read under it. The kernel is the last, because it changes the graph."""
     graph = own.graph
     now = torch.get_num_threads()
     others = 1 if now > 1 else 2

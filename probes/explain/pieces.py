@@ -1,4 +1,4 @@
-"""What a sublayer is made of: its matrices, its attention heads, its groups of keys and values. Each can be exchanged.
+"""Takes a sublayer apart: its matrices, its attention heads, its groups of keys and values. Each can be exchanged.
 
 A matrix is exchanged whole, with its bias. A head is its rows of the matrices before it that no other head reads (of
 q, and of k and v if every head has its own) and its columns of the matrix that writes to the stream. A group is the

@@ -96,7 +96,7 @@ def measure_quadrants(
 
 
 def blamed(weights: float, cache: float, both: float) -> Blame:
-    """Where the damage comes from, by the KL with pruned weights alone, with the pruned cache alone, and with both."""
+    """The source of the damage, by the KL with pruned weights alone, with the pruned cache alone, and with both."""
     if both < NO_DAMAGE:
         return Blame.NONE
     by_weights, by_cache = weights >= BLAMED * both, cache >= BLAMED * both
@@ -155,7 +155,7 @@ def _first_order(
     reference: Distribution,
     vocabulary: int | None,
 ) -> list[float]:
-    """What restoring each position would take from the KL if that were linear in the cache, (positions,):
+    """The drop of the KL for each restored position, as if it were linear in the cache, (positions,):
     -⟨∂KL/∂c, c_dense - c_pruned⟩ over the keys and values c of the position in all layers."""
     with torch.inference_mode(False), torch.enable_grad():
         leaves = list(caches.leaves())

@@ -36,12 +36,12 @@ class Readout:
     centred: bool
     """True if the final norm subtracts the mean."""
     by_itself: float
-    """What biases add, in logits."""
+    """The sum of what biases add, in logits."""
     capped: bool
     """True if the logits are no multiple of what the head returns: a soft-cap follows it."""
 
     def of(self, parts: Tensor) -> list[float]:
-        """What each part of the stream, (n, d), adds to z(a) - z(b)."""
+        """The term that each part of the stream, (n, d), adds to z(a) - z(b)."""
         if self.centred:
             parts = parts - parts.mean(-1, keepdim=True)
         added: list[float] = (parts @ self.weight).tolist()

@@ -1,4 +1,4 @@
-"""What to give back: the smallest set of sublayers, matrices or weights whose restoration reaches a goal on a span.
+"""Searches for the smallest set of sublayers, matrices or weights whose restoration reaches a goal on a span.
 
 The sets are measured on graphs that share the modules of the two models, so that the pair may be stepped meanwhile. The
 result is a prune setting. Its figures, on the span and on text that it was not fitted to, are measured with the modules

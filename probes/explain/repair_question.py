@@ -1,4 +1,4 @@
-"""What a repair is searched for: a twin, the setting it is in, and the steps to fit it to."""
+"""The input of a search for a repair: a twin, the setting it is in, and the steps to fit the repair to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Question:
     setting: Setting
     fitted: FittedText
     facts: tuple[object, ...]
-    """What else a measured set depends on."""
+    """Other facts that a measured set depends on."""
 
     @classmethod
     def of(cls, pair: Pair, lockstep: Lockstep, steps: range) -> Question:

@@ -99,7 +99,7 @@ def _least(found: _Shares, search: Search, goal: RepairGoal) -> tuple[float, boo
 
 
 class _Shares:
-    """What shares of the pruned weights leave on the span."""
+    """Measures the KL on the span after a share of the pruned weights is given back."""
 
     def __init__(self, question: Question, work: Work) -> None:
         self._question, self._work = question, work
@@ -125,7 +125,7 @@ class _Shares:
         return round(share * self.candidates)
 
     def score(self, share: float) -> Score:
-        """Measured now, or remembered; 0 gives nothing back."""
+        """The score of a share: measured now, or remembered. A share of 0 gives nothing back."""
         self._asked.add(share)
         key = frozenset([f"{share:g}"])
         score = self._sets.get(key)
@@ -136,7 +136,7 @@ class _Shares:
         return score
 
     def scores_on(self, fitted: FittedText, share: float) -> tuple[Score, Score]:
-        """On another text, before and after."""
+        """The scores on another text, before and after the repair."""
         return self._score_on(fitted, 0.0), self._score_on(fitted, share)
 
     def _score_on(self, fitted: FittedText, share: float) -> Score:

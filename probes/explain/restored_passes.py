@@ -43,11 +43,11 @@ class RestoredPasses:
         self._stream: dict[int, Tensor] = {}
         """The input of every block in that pass."""
         self._attention: dict[int, object] = {}
-        """What every attention returned in that pass."""
+        """The output of every attention in that pass."""
         self._logits = self._dense
 
     def score(self, given: Names, near: Names) -> Score:
-        """What a set leaves; `near` is read whole first, if the set that was read whole is another one."""
+        """The score of a set. `near` is read whole first, if the set that was read whole is another one."""
         return span_score(self._dense, self.logits(given, near), self._fitted)
 
     @torch.no_grad()

@@ -23,10 +23,10 @@ Names = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a set that is given back leaves."""
+    """The damage that is left once a set is given back."""
 
     kl: float
-    """The mean over the span; infinite if the model computes NaN or infinity."""
+    """The mean KL over the span; infinite if the model computes NaN or infinity."""
     same: tuple[bool, ...]
     """At each step of the span, whether both models' top token is the same."""
 
@@ -57,7 +57,7 @@ class Search:
     """How many candidates may never be given back: 1 if the whole would be the dense model."""
 
     def found(self) -> tuple[list[str], list[str], bool]:
-        """What to give back in the order in which it was chosen, what was chosen and not needed, and whether the goal
+        """The names to give back in the order of choice, those chosen and not needed, and whether the goal
         is reached. Raises what `measure` raises."""
         best: tuple[list[str], list[str], bool] | None = None
         for chosen, reached in self._ways():

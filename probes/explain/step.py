@@ -40,9 +40,9 @@ class Explanation:
     """Steps of a run, explained on the context that both models share there."""
 
     steps: tuple[int, int]
-    """The first and the last one."""
+    """The first and the last step."""
     found: Mapping[str, Finding]
-    """By kind. Those that are about one step are missing for a span of several."""
+    """Findings by kind. Those that are about one step are missing for a span of several."""
     notes: tuple[str, ...]
     """Sentences that a reader of the figures must know."""
     pieces: Mapping[SwapLevel, Swaps] = field(default_factory=dict)

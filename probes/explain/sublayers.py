@@ -176,7 +176,7 @@ def _side(model: PreTrainedModel, dense: PreTrainedModel, anatomy: Anatomy, drop
 def _trace(
     scratch: PreTrainedModel, side: ModelSide, anatomy: Anatomy, dropped: Replacements
 ) -> tuple[dict[Part, tuple[str, ...]], frozenset[int], dict[int, int | None]]:
-    """What goes with each sublayer, which blocks are parallel, and how many values each returns, on a few tokens."""
+    """The modules of each sublayer, which blocks are parallel, and how many values each returns, on a few tokens."""
     members = {
         Part(kind, block.layer): {path.removeprefix(f"{block.name}.") for path in dropped[Part(kind, block.layer)]}
         for block in anatomy.blocks

@@ -37,11 +37,11 @@ class Exchanges:
         self._stream: dict[int, Tensor] = {}
         """The input of every block."""
         self._attention: dict[int, object] = {}
-        """What every attention returned."""
+        """The output of every attention."""
         self._left: Tensor | None = None
         """The stream after the last block."""
         self.logits = self._record()
-        """Those of the model as it is, (positions, V)."""
+        """The logits of the model as it is, (positions, V)."""
 
     def exchanged(self, *parts: Part | Piece, beginning: int | None = None) -> Tensor:
         """The logits with these sublayers or pieces exchanged, (positions, V). Layers before `beginning` are not

@@ -1,4 +1,4 @@
-"""What becomes of the pruned model if the dense model's token is forced into it, and the reverse. Frozen data."""
+"""The course of the pruned model once the dense model's token is forced into it, and the reverse. Frozen data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AGREE_COLLAPSES = 0.4
 
 
 class Recovery(StrEnum):
-    """What a model does after another one's token was forced into it."""
+    """The verdict on a model after another one's token was forced into it."""
 
     RECOVERS = "recovers"
     DRIFTS = "drifts"
@@ -42,7 +42,7 @@ class ForkedRun:
     repeats: bool
     """True if the text ends in a loop: the same few tokens again and again."""
     text: TokenString
-    """What is written from the forced token on; it begins with that token."""
+    """The text from the forced token on; it begins with that token."""
     verdict: Recovery
 
 

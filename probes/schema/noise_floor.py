@@ -1,4 +1,4 @@
-"""What an identical pair gives for each figure if only the arithmetic differs. Frozen data without torch."""
+"""The noise floor: each figure of an identical pair if only the arithmetic differs. Frozen data without torch."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ BLAMED = 0.5
 
 
 class Blame(StrEnum):
-    """Where the damage of a step comes from."""
+    """The source of the damage of a step."""
 
     COMPUTE = "compute"
-    """What is computed now: pruned weights on the dense cache do most of it."""
+    """Computing now: pruned weights on the dense cache do most of it."""
     MEMORY = "memory"
-    """What pruned layers wrote into the cache: dense weights that read it do most of it."""
+    """The cache that pruned layers wrote: dense weights that read it do most of it."""
     EITHER = "either"
     """Each does most of it alone."""
     BOTH = "both"
@@ -38,7 +38,7 @@ class CachePosition:
     token: TokenString
     kl_after: NonNegative
     kl_drop: float
-    """What restoring this position takes away from the KL of the pruned model."""
+    """The drop of the pruned model's KL if this position is restored."""
 
 
 @dataclass(frozen=True, slots=True)

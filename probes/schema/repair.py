@@ -1,4 +1,4 @@
-"""What to give back: the sublayers, matrices or weights whose restoration brings the KL down. Frozen data."""
+"""Repairs: the sublayers, matrices or weights whose restoration brings the KL down. Frozen data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RepairLevel = Literal["sublayer", "matrix", "weight"]
 
 @dataclass(frozen=True, slots=True)
 class RepairGoal:
-    """When enough is given back. Without any of these, the goal is that no step of the span splits."""
+    """The condition that ends a search. Without any of these, the goal is that no step of the span splits."""
 
     kl: float | None = None
     """The mean KL over the span is at most this."""
@@ -91,7 +91,7 @@ class Repair:
     held_out: Gain | None
     """On text that it was not fitted to: the steps after the span, or a second prompt; None if there is none."""
     held_out_text: str
-    """Where that text is from, in a phrase: "the 32 steps after the span"."""
+    """The source of that text, in a phrase: "the 32 steps after the span"."""
     tried: Natural
     """How many sets were measured."""
     target_agreement: float | None = None

@@ -9,7 +9,7 @@ from probes.schema.bounds import Bounded, Natural, NonNegative, Place, Share, To
 
 
 class SplitVerdict(StrEnum):
-    """What kind of split it is."""
+    """The kind of a split."""
 
     NEAR_TIE = "near-tie"
     """The dense model itself hardly prefers its token."""
@@ -38,7 +38,7 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class MarginPart:
-    """What one part of the stream adds to z(a) - z(b), through the final norm with its scale held, and the head."""
+    """The term that a part of the stream adds to z(a) - z(b), through the final norm, its scale held, and the head."""
 
     layer: Natural | None
     """None for the embedding."""
@@ -60,7 +60,7 @@ class SplitAnatomy:
     a: Rival
     """The dense model's token."""
     b: Rival
-    """The pruned model's token; where both choose the same, the pruned model's second."""
+    """The pruned model's token; if both choose the same, the pruned model's second."""
     margin_dense: Bounded
     """ln p(a) - ln p(b) at the analysis temperature; not negative at a split of greedy runs."""
     margin_pruned: Bounded
@@ -70,7 +70,7 @@ class SplitAnatomy:
     parts: tuple[MarginPart, ...]
     """In the order of the stream. Their sums are z(a) - z(b) of each model. Empty if the logits can't be split."""
     verdict: SplitVerdict | None
-    """None where both models choose the same token."""
+    """None if both models choose the same token."""
     floor: NonNegative = 0.0
     """The noise floor of the margin that the verdict was judged by; 0 if it was not measured."""
     notes: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ WARNING = (
 
 
 class AskRepair(Dialog[FindRepair]):
-    """Gives the request for a search."""
+    """Asks for the target of a search, and closes with its request."""
 
     title_text = "What to give back"
     COMMAND_TABLE = (

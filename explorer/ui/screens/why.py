@@ -32,7 +32,7 @@ from probes.schema.requests import FindRepair, Pause, Run, Step, SwapLevel
 
 
 class WhyScreen(Page):
-    """Shows what explains the step at the cursor. It has that computed while it is open."""
+    """Shows the findings that explain the step at the cursor. While it is open, it asks for them."""
 
     HOME = "#sheet"
     AUTO_FOCUS = "#sheet"
@@ -105,7 +105,7 @@ class WhyScreen(Page):
 
     @property
     def look(self) -> WhyLook:
-        """What is looked at: the view, and one level down the sublayer."""
+        """The state that the pages show: the view, and one level down the sublayer."""
         return WhyLook(self.view, self._level, self.inside)
 
     @property

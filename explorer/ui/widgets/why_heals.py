@@ -109,7 +109,7 @@ _HEAL_COLUMNS = (
 
 
 def layer_table(found: Layers, palette: Palette, width: int) -> SheetLines:
-    """Every sublayer in the order of the stream: deviations, lenses, and where there is room the theorems."""
+    """Every sublayer in the order of the stream: deviations, lenses, and the theorems if there is room."""
     alike = any(row.same_input is not None for row in found.rows)
     columns = [one for one in _LAYER_COLUMNS if one.least <= width and (alike or one.group != _SAME)]
     used = NAME + sum(one.width for one in columns)

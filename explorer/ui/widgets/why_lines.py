@@ -53,7 +53,7 @@ class WhyHeadline(LineWidget):
 
 
 class WhyTabs(LineWidget):
-    """The pages with their keys; the open one stands out."""
+    """The pages with their keys; the open one is highlighted."""
 
     DEFAULT_CSS = "WhyTabs { height: 1; }"
 

@@ -208,7 +208,7 @@ _FLOORS = ("p.kl", "h.gap", "z.gap", "p.tv", "margin")
 
 
 def floor_page(found: NoiseFloor, palette: Palette, width: int) -> SheetLines:
-    """What an identical pair gives for each figure if only the arithmetic differs."""
+    """The noise floor of each figure, by its cause."""
     lines = paragraph(
         f"The dense model against itself, computed in another way, over {found.steps} steps. Each is the largest "
         "difference, KL and margin in nat. A split below this floor is numerical, not damage.",

@@ -35,7 +35,7 @@ Drawer = Callable[[Palette, int], SheetLines]
 
 @dataclass(frozen=True, slots=True)
 class SheetPage:
-    """What the panel shows."""
+    """The content of the panel."""
 
     title: str
     note: str

@@ -87,12 +87,12 @@ def title_of(page: WhyPage, look: WhyLook) -> str:
 
 
 def down(look: WhyLook) -> str:
-    """What Enter shows on the page of heals."""
+    """The label of Enter on the page of heals."""
     return {"sublayer": "sublayers", "matrix": "matrices", "head": "heads"}[look.next_level]
 
 
 def missing(kind: str, look: WhyLook, refused: Failed | None) -> str:
-    """Why a finding is not there."""
+    """The sentence that says why a finding is missing."""
     what = WHAT.get(kind, "This")
     view = look.view
     if not view.cursor:
