@@ -99,8 +99,9 @@ async def draw(name: str) -> None:
         found = walk.repaired_setting()
         walk.picture("found")
         await walk.keys("enter")
-        await walk.until(lambda: walk.has_run(found) and app.view.cursor < STEPS)
-        await walk.keys("escape", "w")
+        await walk.keys("escape")
+        await walk.until(lambda: walk.has_run(found))
+        await walk.keys("w")
         walk.picture("repaired")
 
 
