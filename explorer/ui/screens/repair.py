@@ -109,7 +109,7 @@ def repair_request(
 
 def _field(label: str, name: str, value: str, placeholder: str) -> Iterator[Widget]:
     with Horizontal(classes="row"):
-        yield Label(label)
+        yield Label(label, markup=False)
         yield Input(value, placeholder=placeholder, id=name)
 
 
