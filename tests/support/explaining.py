@@ -6,7 +6,7 @@ import copy
 import functools
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.explain.sublayers import Sublayers, take_apart
@@ -80,3 +80,27 @@ def kl(dense: Tensor, other: Tensor) -> float:
     """KL of two vectors of logits, in float64."""
     p, q = (torch.log_softmax(one.double(), -1) for one in (dense, other))
     return float((p.exp() * (p - q)).sum())
+
+
+class Silent(nn.Module):
+    """Adds nothing to the stream, in as many values as the module it replaces returns."""
+
+    def __init__(self, values: int | None) -> None:
+        super().__init__()
+        self.values = values
+
+    def forward(self, hidden_states: Tensor, *_: object, **__: object) -> object:
+        zeros = torch.zeros_like(hidden_states)
+        return zeros if self.values is None else (zeros, *[None] * (self.values - 1))
+
+
+def cut(architecture: str, model: PreTrainedModel, layer: int, silent: str = "") -> PreTrainedModel:
+    """A copy that ends after a layer, one sublayer of which may be silent: its logits are the lens there."""
+    made = copy.deepcopy(model)
+    stack = made.get_submodule(_BLOCKS.get(architecture, "model.layers"))
+    del stack[layer + 1 :]
+    made.config.num_hidden_layers = layer + 1
+    if silent:
+        attention, mlp = (next(n for n in names if "norm" not in n and "ln" not in n) for names in _NORMS[architecture])
+        setattr(stack[layer], attention if silent == "attn" else mlp, Silent(2 if silent == "attn" else None))
+    return made

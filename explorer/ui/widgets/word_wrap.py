@@ -93,10 +93,14 @@ class WordWrap:
 
 
 def _cut(text: str, width: int) -> tuple[str, str]:
-    """The text in two, the first part at most so many cells wide."""
-    used = 0
-    for start, _, cells in split_graphemes(text)[0]:
-        if used + cells > width:
-            return text[:start], text[start:]
-        used += cells
-    return text, ""
+    """The text in two, the first part at most so many cells wide. Looks no further than it must: a word may be long."""
+    reach = 4 * width + 16  # characters, of which some take no cell
+    while True:
+        used = 0
+        for start, _, cells in split_graphemes(text[:reach])[0]:
+            if used + cells > width:
+                return text[:start], text[start:]
+            used += cells
+        if reach >= len(text):
+            return text, ""
+        reach *= 2

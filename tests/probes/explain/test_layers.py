@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from probes.explain.layers import measure_layers, read_out
@@ -16,35 +15,11 @@ from probes.schema.errors import BadInput, Failure
 from probes.schema.part import Part
 from probes.stepping.cached_model import CachedModel
 from probes.twin.twin import Twin
-from tests.support.explaining import _BLOCKS, _NORMS, CONTEXT, EXPLAINED, exchanged, kl, plain, two
+from tests.support.explaining import CONTEXT, EXPLAINED, cut, exchanged, kl, plain, two
 from tests.support.stepping import damaged, lockstep
 from tests.support.tiny import tiny
 
 PARALLEL = ("gpt_neox", "falcon")
-
-
-class Silent(nn.Module):
-    """Adds nothing to the stream, in as many values as the module it replaces returns."""
-
-    def __init__(self, values: int | None) -> None:
-        super().__init__()
-        self.values = values
-
-    def forward(self, hidden_states: Tensor, *_: object, **__: object) -> object:
-        zeros = torch.zeros_like(hidden_states)
-        return zeros if self.values is None else (zeros, *[None] * (self.values - 1))
-
-
-def cut(architecture: str, model: PreTrainedModel, layer: int, silent: str = "") -> PreTrainedModel:
-    """A copy that ends after a layer, one sublayer of which may be silent: its logits are the lens there."""
-    made = copy.deepcopy(model)
-    stack = made.get_submodule(_BLOCKS.get(architecture, "model.layers"))
-    del stack[layer + 1 :]
-    made.config.num_hidden_layers = layer + 1
-    if silent:
-        attention, mlp = (next(n for n in names if "norm" not in n and "ln" not in n) for names in _NORMS[architecture])
-        setattr(stack[layer], attention if silent == "attn" else mlp, Silent(2 if silent == "attn" else None))
-    return made
 
 
 def last(model: PreTrainedModel, cache_of: PreTrainedModel) -> Tensor:

@@ -14,8 +14,7 @@ from probes.explain.sublayers import NotAligned, Sublayers
 from probes.explain.unaligned import Unaligned, take_apart_or_alone
 from probes.schema.part import Part
 from probes.stepping.cached_model import CachedModel
-from tests.probes.explain.test_layers import cut
-from tests.support.explaining import CONTEXT, kl, plain, two
+from tests.support.explaining import CONTEXT, cut, kl, plain, two
 from tests.support.stepping import lockstep
 from tests.support.tiny import tiny
 

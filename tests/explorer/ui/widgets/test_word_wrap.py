@@ -28,6 +28,11 @@ def test_a_word_longer_than_a_line_is_cut() -> None:
     assert laid_out(4, "abcdefghij") == ["abcd", "efgh", "ij"]
 
 
+def test_a_word_is_cut_between_characters_however_many_of_them_take_no_cell() -> None:
+    accented = "e" + "\u0301" * 200
+    assert laid_out(2, accented * 5) == [accented * 2, accented * 2, accented]
+
+
 def test_a_line_break_shows_its_mark_and_breaks_the_line() -> None:
     assert laid_out(20, "one", ".\n\n", "two") == ["one.↵↵", "two"]
 
