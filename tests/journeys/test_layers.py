@@ -42,7 +42,7 @@ def test_layers_are_given_back_and_undone_and_every_figure_follows(demo: Loaded,
         screen = terminal.until(lambda screen: "→ magnitude:0.5 " in screen and "all 8" in screen, seconds=60)
         assert sums(screen) == (after, before)
         terminal.keys("k")
-        terminal.until("Keep the setting")
+        terminal.until("Save the setting")
         terminal.type("half")
         terminal.keys("Enter")
         terminal.until("“half”")
