@@ -14,6 +14,7 @@ from explorer.state.view import View
 from explorer.ui.messages import SublayerPointed
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
 from explorer.words import numbers
+from explorer.words.token_text import wrapped
 from probes.schema.part import Part
 
 LAYER_LABEL = 5
@@ -52,7 +53,7 @@ class HeatStrips(LineWidget, can_focus=True):
         rows = self._rows = self._columns.rows(view, cells)
         self._frame(view, rows)
         if not rows.layers:
-            return [[(f" {self._empty}", self.palette.muted)]]
+            return [[(f" {part}", self.palette.muted)] for part in wrapped(self._empty, size.width - 2)]
         chosen = rows.layers.index(self._chosen.layer) if self._chosen and self._chosen.layer in rows.layers else None
         room = max(1, size.height - 1)
         self._top = scrolled_top(self._top, chosen, len(rows.layers), room)

@@ -17,6 +17,7 @@ from explorer.ui.screens.prunegrid import PruneGrid
 from explorer.ui.screens.repair import repair_request
 from explorer.ui.screens.why import WhyScreen
 from explorer.ui.widgets.chart import FLOOR
+from explorer.ui.widgets.heat_strips import HeatStrips
 from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.why_sheet import WhySheet
 from probes.schema.events import Failed
@@ -270,6 +271,8 @@ async def test_a_recording_shows_what_was_recorded_and_asks_for_nothing() -> Non
         source.find(6, swaps())
         await press(pilot, "d")
         assert "Layer 7's MLP did most of it" in screen_text(app)
+        strips = app.screen.query_one(HeatStrips)._text_lines()
+        assert "m loads them." in " ".join(" ".join(strips).split()), "whole, in two lines"
         await press(pilot, "3")
         assert "Compute or memory was not recorded." in sheet(app)
         assert not source.asked
