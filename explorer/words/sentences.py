@@ -101,7 +101,7 @@ def context(record: StepRecord, diverges_at: int | None = None) -> str:
     if record.invalid is not None or record.shared is None:
         return ""
     if record.pruned is None:
-        return "The pruned text has ended, so own figures are – from here on. The shared ones continue."
+        return "The pruned text has ended: own figures are –."
     chance = numbers.chance(record.sum.survival)
     if record.sum.first_split is None:
         return f"All choices agree so far; two samplers agree with chance {chance}."
