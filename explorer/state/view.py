@@ -15,10 +15,14 @@ from probes.schema.branches import Branches
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
+    DocumentsCompared,
     Event,
     Explained,
     Failed,
+    ItemScored,
+    Judged,
     Noticed,
+    PassagesFound,
     PlaybackChanged,
     RunPaused,
     RunResumed,
@@ -152,7 +156,7 @@ class View:
             case Failed():
                 self.failure = event
                 self.work = None
-            case Noticed():
+            case Noticed() | ItemScored() | DocumentsCompared() | Judged() | PassagesFound():
                 pass
             case PlaybackChanged():
                 self.playback = event

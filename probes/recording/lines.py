@@ -24,10 +24,14 @@ from probes.schema.errors import FailureKind, PhierError
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
+    DocumentsCompared,
     Event,
     Explained,
     Failed,
+    ItemScored,
+    Judged,
     Noticed,
+    PassagesFound,
     PlaybackChanged,
     RunPaused,
     RunResumed,
@@ -148,6 +152,8 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"kind": "failed", "failure": event.kind.value, **said}
         case WorkProgressed() | Noticed() | PlaybackChanged():
             return None
+        case ItemScored() | DocumentsCompared() | Judged() | PassagesFound():
+            return None  # they are about the setting, not the run, and have a results file of their own
 
 
 def _explanation(event: Explained) -> dict[str, Any] | None:

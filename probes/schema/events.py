@@ -13,8 +13,11 @@ from probes.schema.branches import Branch
 from probes.schema.errors import FailureKind
 from probes.schema.findings import Finding
 from probes.schema.header import RunHeader
+from probes.schema.passages import Passages
 from probes.schema.record import Invalid, StepRecord
+from probes.schema.task_results import ItemPrompt, ItemResult, Similarities
 from probes.schema.until import Met
+from probes.schema.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,37 @@ class Explained(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class ItemScored(_Answer):
+    """One item of a task is scored in both models."""
+
+    result: ItemResult
+    prompt: ItemPrompt | None = None
+    """How to open it as a run; None if it can't be."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsCompared(_Answer):
+    """The similarities of a retrieval task are known."""
+
+    found: Similarities
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(_Answer):
+    """The verdict on the present setting, from the items scored so far; it is final once all are."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class PassagesFound(_Answer):
+    """The passages that differ most, among those scored so far."""
+
+    found: Passages
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Failed(_Answer):
     """A request failed; everything from before is unchanged."""
 
@@ -194,6 +228,10 @@ Event = (
     | BranchSelected
     | StepMeasured
     | Explained
+    | ItemScored
+    | DocumentsCompared
+    | Judged
+    | PassagesFound
     | RunResumed
     | RunPaused
     | Failed

@@ -7,9 +7,11 @@ from itertools import count
 from typing import Literal
 
 from probes.schema.findings import Kind
+from probes.schema.passages import Order
 from probes.schema.prune_setting import Setting
 from probes.schema.repair import RepairGoal, RepairLevel
 from probes.schema.settings import RunSettings
+from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
 
 Token = int | str
 """A token's id, or its text as the tokenizer reads it."""
@@ -146,6 +148,36 @@ class FindRepair(_Asked):
         return RepairGoal(self.target_kl, self.target_agreement, self.no_split, self.budget)
 
 
+@dataclass(frozen=True, slots=True)
+class Judge(_Asked):
+    """Scores the items of tasks in both models, while stepping goes on, and says for which tasks the setting is safe.
+
+    Answered by `WorkProgressed`, an `ItemScored` for each item, a `DocumentsCompared` for each retrieval task, and a
+    `Judged` now and then; the last one is final. What was scored before under this setting is sent again at once.
+    `Cancel` with this id stops it, and what has arrived stays.
+    """
+
+    tasks: tuple[str, ...] = ()
+    """Names of the sets that ship, and files of items; empty takes all that ship."""
+    margin: float = MARGIN_OF_SAFETY
+    level: float = LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class FindPassages(_Asked):
+    """Scores the passages of a text, a folder, a JSON Lines file or a set of prompts, while stepping goes on, and lists
+    those at which the models differ most.
+
+    Answered by `WorkProgressed` and `PassagesFound`, the last one final.
+    """
+
+    where: str
+    """A file or a folder, or the name of a set that ships."""
+    order: Order = "mean_kl"
+    most: int = 50
+    """How many to list."""
+
+
 # Of a recording only.
 
 
@@ -188,6 +220,8 @@ Request = (
     | Rank
     | Explain
     | FindRepair
+    | Judge
+    | FindPassages
     | PlayAt
     | Repeat
     | ToEnd

@@ -1,0 +1,114 @@
+"""The items of a task, as plain data: questions with options, texts with labels, documents with queries, prompts.
+
+Frozen data without torch. `probes.tasks.item_files` reads them from files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TaskKind(StrEnum):
+    """What a task asks of a model."""
+
+    OPTIONS = "options"
+    """A question with options: one of them is right."""
+    CLASSIFICATION = "classification"
+    """A text with one label out of a set."""
+    RETRIEVAL = "retrieval"
+    """Documents and queries, embedded from the hidden state."""
+    GENERATION = "generation"
+    """A prompt whose answer is generated, and matched exactly."""
+
+
+class Way(StrEnum):
+    """How an option is scored."""
+
+    LETTER = "letter"
+    """By the probability of its letter, at one position; both surface forms of the letter count."""
+    CONTINUATION = "continuation"
+    """By the log-probability of its whole text after the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with options. A text with label words is one too: its options are the labels."""
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    """The index of the right option."""
+    group: str = ""
+    """The label set or subject, by which items are counted separately; "" for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    id: str
+    text: str
+    positive: tuple[str, ...]
+    """The ids of the documents that answer it: at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """The documents that all queries of a retrieval task choose among."""
+
+    documents: tuple[Document, ...]
+    queries: tuple[Query, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShortAnswer:
+    """A prompt with the answers that count as right."""
+
+    id: str
+    prompt: str
+    targets: tuple[str, ...]
+    """At least one; matched after the normalisation that docs/figures.md states."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSet:
+    """The items of one task, all of one kind."""
+
+    name: str
+    """Short, unique in a verdict: "facts"."""
+    kind: TaskKind
+    questions: tuple[Question, ...] = ()
+    """Of options and classification."""
+    collection: Collection | None = None
+    """Of retrieval."""
+    prompts: tuple[ShortAnswer, ...] = ()
+    """Of generation."""
+    way: Way = Way.LETTER
+    """Of options and classification."""
+    instruction: str = ""
+    """The text that stands before each question or prompt; "" for none."""
+    digest: str = ""
+    """The SHA-256 of what was read, so that results are never mixed with those of other items."""
+    notes: tuple[str, ...] = ()
+    """Sentences a reader of the scores must know: lines left out, documents cut."""
+
+    def __len__(self) -> int:
+        """How many items are scored: for retrieval, the queries."""
+        return len(self.questions) + len(self.prompts) + (len(self.collection.queries) if self.collection else 0)
+
+    @property
+    def chance(self) -> float:
+        """The expected score of guessing, from 0 to 1: the mean of one over the number of options. For retrieval, the
+        expected top-1 of a random ranking; 0 for generation."""
+        if self.collection is not None:
+            size = len(self.collection.documents)
+            shares = [len(query.positive) / size for query in self.collection.queries]
+        else:
+            shares = [1 / len(question.options) for question in self.questions]
+        return sum(shares) / len(shares) if shares else 0.0

@@ -1,0 +1,130 @@
+"""The verdict on one prune setting: for each task, whether it is safe. Frozen data without torch.
+
+Scores are shares from 0 to 1, differences are pruned minus dense. The formulas are in docs/figures.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from probes.schema.bounds import Bounded, Natural, NonNegative, Share
+from probes.schema.items import TaskKind
+from probes.schema.task_results import ItemResult, Similarities
+
+MARGIN_OF_SAFETY = 0.02
+"""The largest loss of a score that still counts as safe, unless another margin is given: 2 points."""
+LEVEL = 0.95
+"""The level of the intervals."""
+DRAWS = 10_000
+"""Draws of a paired bootstrap."""
+
+
+class Outcome(StrEnum):
+    """What the items say about one task."""
+
+    SAFE = "safe"
+    """Not inferior: the lower end of the interval of the difference is at least minus the margin."""
+    BROKEN = "broken"
+    """The upper end of the interval of the difference is below minus the margin."""
+    BORDERLINE = "borderline"
+    """Undecided, and the difference is so near minus the margin that more items would hardly decide it."""
+    TOO_FEW = "too few items"
+    """Undecided; `items_needed` would decide it at the present estimate."""
+    NOTHING_TO_LOSE = "nothing to lose"
+    """The dense model is not above chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its confidence interval."""
+
+    value: Bounded
+    low: Bounded
+    high: Bounded
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceLoss:
+    """How much is lost in each space: means over the items' deciding positions."""
+
+    items: Natural
+    h: Bounded
+    """Mean of 1 - cosine of `h`."""
+    z: Bounded
+    """Mean of 1 - centred cosine of `z`."""
+    p: Bounded
+    """Mean of 1 - cosine of `p`."""
+    kl: NonNegative
+    """Mean KL(p‖q) over the whole vocabulary, in nats."""
+    options_p: Bounded | None = None
+    """Mean of 1 - cosine of the renormalised distributions over the options; None if the task has none."""
+    options_kl: NonNegative | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskVerdict:
+    """One row: one task in both models."""
+
+    task: str
+    kind: TaskKind
+    figure: str
+    """What the score is: "accuracy", "top-1", "exact match"."""
+    items: Natural
+    """Items that were scored; of an unfinished task, those so far."""
+    of: Natural
+    """Items that the task has."""
+    chance: Share
+    dense: Interval
+    pruned: Interval
+    difference: Interval
+    """Pruned minus dense, paired."""
+    mcnemar: Share | None
+    """The exact two-sided McNemar p of right and wrong; None if no item differs or the score isn't right or wrong."""
+    lost: Natural
+    """Items that only the dense model has right."""
+    gained: Natural
+    """Items that only the pruned model has right."""
+    agreement: Share
+    """The share of items to which both give the same answer, right or wrong."""
+    outcome: Outcome
+    items_needed: Natural | None
+    """About how many items would decide it; None unless the outcome is `TOO_FEW`."""
+    spaces: SpaceLoss | None
+    more: tuple[tuple[str, Bounded, Bounded], ...] = ()
+    """Further figures of the task, each with its dense and its pruned value: recall@5, MRR, accuracy by bytes, accuracy
+    of each label set. A figure of both models together, such as tau or the half-life, has its value twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The rows of one setting; while items are still being scored, of what there is so far."""
+
+    dense: str
+    """The models' names."""
+    pruned: str
+    setting: str
+    """The prune setting, or "" for a model made elsewhere."""
+    margin: Share
+    level: Share
+    rows: tuple[TaskVerdict, ...]
+    done: Natural
+    """Items scored, of all tasks."""
+    of: Natural
+    seconds_left: NonNegative | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        return self.done == self.of
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResults:
+    """Everything that was measured of one setting: what a results file holds, and a verdict is made of."""
+
+    dense: str
+    pruned: str
+    setting: str
+    results: tuple[ItemResult, ...]
+    similarities: tuple[Similarities, ...] = ()

@@ -1,0 +1,1 @@
+"""Tasks over many items: options, classification, retrieval, generation; scoring of texts; the verdict on a setting."""
