@@ -154,34 +154,10 @@ class MainScreen(MainActions):
 
     # The cursor.
 
-    def action_move(self, steps: int) -> None:
-        self.view.move(steps)
-        self.show()
-
-    def action_first(self) -> None:
-        self._go(1)
-
-    def action_newest(self) -> None:
-        self.view.follow_newest()
-        self.show()
-
-    def action_split(self) -> None:
-        if self.view.split is None:
-            self.notify("The two choices have been the same so far.", title="No split")
-        self._go(self.view.split)
-
-    def action_highest(self) -> None:
-        self._go(self.view.highest_kl())
-
     @on(StepPointed)
     def point(self, message: StepPointed) -> None:
         message.stop()
-        self._go(message.step)
-
-    def _go(self, step: int | None) -> None:
-        if step is not None and self.view.newest:
-            self.view.move_to(step)
-            self.show()
+        self.go_to_step(message.step)
 
     # The table.
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from explorer.sources.source import Source
 from explorer.state.explain_requests import ExplainRequests
 from explorer.state.setting_history import SettingHistory
-from explorer.state.view import View
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
-from explorer.ui.screens.page import Page
+from explorer.ui.screens.cursor_page import CursorPage
 from explorer.words.defaults import prompt_for
 from explorer.words.token_text import quoted
 from probes.schema.branches import Branch
@@ -20,11 +19,10 @@ from probes.schema.requests import Fork, Restart, Run, Select, ShowRun, Token
 from probes.schema.settings import Follow, RunSettings
 
 
-class MainActions(Page):
+class MainActions(CursorPage):
     """A screen with a source to send requests to and a view to show."""
 
     source: Source
-    view: View
     history: SettingHistory
     explaining: ExplainRequests
     untils: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from explorer.state.view import Phase, View
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.screens.cursor_page import cursor_commands
 from explorer.ui.screens.play_commands import PLAY_COMMANDS
 
 
@@ -73,41 +74,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         when=can_step,
         weight=50,
     ),
-    Command(
-        {"left": "move(-1)", "right": "move(1)"},
-        "← →",
-        "Moves the cursor one step back or forward.",
-        label="cursor",
-        when=has_steps,
-        offered=lambda view: not is_busy(view),
-        weight=78,
-    ),
-    Command(
-        {"pageup": "move(-10)", "pagedown": "move(10)"},
-        "PgUp PgDn",
-        "Moves the cursor ten steps back or forward.",
-        when=has_steps,
-    ),
-    Command(
-        {"home": "first"}, "Home", "Moves the cursor to the first step.", name="Cursor: First step", when=has_steps
-    ),
-    Command({"end": "newest"}, "End", "Follows the newest step.", name="Cursor: Follow the newest", when=has_steps),
-    Command(
-        {"g": "split"},
-        "g",
-        "Moves the cursor to the first split.",
-        label="split",
-        name="Cursor: First split",
-        when=has_steps,
-        weight=20,
-    ),
-    Command(
-        {"G,shift+g": "highest"},
-        "G",
-        "Moves the cursor to the step with the highest KL.",
-        name="Cursor: Highest KL",
-        when=has_steps,
-    ),
+    *cursor_commands(lambda view: view, offered=lambda view: not is_busy(view)),
     Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a row of the next-token table.", when=has_steps),
     Command(
         {"enter": "fork"},

@@ -15,7 +15,8 @@ from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.state.why_pages import WhyLook, WhyPage
 from explorer.ui.messages import ModelsAsked, SublayerPointed
-from explorer.ui.screens.page import Page, too_small
+from explorer.ui.screens.cursor_page import CursorPage
+from explorer.ui.screens.page import too_small
 from explorer.ui.screens.why_commands import WHY_COMMANDS
 from explorer.ui.theme import palette
 from explorer.ui.widgets.heat_strips import HeatStrips
@@ -31,7 +32,7 @@ from probes.schema.repair import Repair
 from probes.schema.requests import FindRepair, Pause, Run, Step, SwapLevel
 
 
-class WhyScreen(Page):
+class WhyScreen(CursorPage):
     """Shows the findings that explain the step at the cursor. While it is open, it asks for them."""
 
     HOME = "#sheet"
@@ -141,29 +142,7 @@ class WhyScreen(Page):
             overflow="ellipsis",
         )
 
-    # The cursor and the run.
-
-    def action_move(self, steps: int) -> None:
-        self.view.move(steps)
-        self.show()
-
-    def action_first(self) -> None:
-        self._go(1)
-
-    def action_newest(self) -> None:
-        self.view.follow_newest()
-        self.show()
-
-    def action_split(self) -> None:
-        self._go(self.view.split)
-
-    def action_highest(self) -> None:
-        self._go(self.view.highest_kl())
-
-    def _go(self, step: int | None) -> None:
-        if step is not None and self.view.newest:
-            self.view.move_to(step)
-            self.show()
+    # The span and the run.
 
     def action_mark(self, first: bool) -> None:
         self.view.mark(first=first)

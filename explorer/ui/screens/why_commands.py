@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from explorer.state.view import View
 from explorer.state.why_pages import WhyPage
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.screens.cursor_page import cursor_commands
 
 if TYPE_CHECKING:
     from explorer.ui.screens.why import WhyScreen
@@ -24,6 +26,10 @@ def _can_enter(screen: WhyScreen) -> bool:
     return screen.page is WhyPage.LAYERS or screen.look.swaps is not None
 
 
+def _view(screen: WhyScreen) -> View:
+    return screen.view
+
+
 def _has_steps(screen: WhyScreen) -> bool:
     return screen.view.newest > 0
 
@@ -36,19 +42,7 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         label="pages",
         weight=90,
     ),
-    Command(
-        {"left": "move(-1)", "right": "move(1)"},
-        "← →",
-        "Moves the cursor one step back or forward.",
-        label="step",
-        when=_has_steps,
-        weight=80,
-    ),
-    Command({"pageup": "move(-10)", "pagedown": "move(10)"}, "PgUp PgDn", "Moves the cursor ten steps."),
-    Command({"home": "first"}, "Home", "Moves the cursor to the first step.", name="Cursor: First step"),
-    Command({"end": "newest"}, "End", "Follows the newest step.", name="Cursor: Follow the newest"),
-    Command({"g": "split"}, "g", "Moves the cursor to the first split.", label="split", name="Cursor: First split"),
-    Command({"G,shift+g": "highest"}, "G", "Moves the cursor to the highest KL.", name="Cursor: Highest KL"),
+    *cursor_commands(_view),
     Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a sublayer, or scrolls.", label="row", weight=70),
     Command(
         {"enter": "enter"},

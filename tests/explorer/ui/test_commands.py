@@ -17,6 +17,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.command_palette import PossibleCommands
 from explorer.ui.commands import Command, Commanded
 from explorer.ui.screens.dialog import Dialog, MessageDialog
+from explorer.ui.screens.cursor_page import CursorPage
 from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
 from explorer.ui.widgets.key_line import KeyLine
@@ -52,7 +53,7 @@ def screens() -> dict[str, type[Screen[object]]]:
     """Every screen of the program by its name, without what several of them share."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
         importlib.import_module(f"explorer.ui.screens.{module.name}")
-    found = set(_below(Screen)) - {Page, MainActions, Dialog}
+    found = set(_below(Screen)) - {Page, CursorPage, MainActions, Dialog}
     return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.")}
 
 
