@@ -121,6 +121,11 @@ class ExplainRequests:
             del self._asked[one]
 
     @property
+    def failed(self) -> bool:
+        """Has anything that was asked for failed?"""
+        return any(self.refused(one) is not None for one in self._asked)
+
+    @property
     def progress(self) -> WorkProgressed | None:
         """The work in progress, None if nothing is computed or nothing is known about it."""
         for one, request in self._asked.items():

@@ -89,6 +89,16 @@ class Commanded:
         """The palette's entries."""
         return [one for one in self.COMMAND_TABLE if one.name and one.action and one.when(self.command_state)]
 
+    def command_by_key(self, key: str) -> Command[Any] | None:
+        """The command of a key, by Textual's name for it."""
+        return next((one for one in self.COMMAND_TABLE if key in ",".join(one.keys).split(",")), None)
+
+    def command_by_action(self, action: str) -> Command[Any] | None:
+        """The command of an action, which is named without its parameters."""
+        return next(
+            (one for one in self.COMMAND_TABLE if action in (of.partition("(")[0] for of in one.keys.values())), None
+        )
+
     def action_keys(self) -> None:
         """Lists every command of this screen."""
         from explorer.ui.screens.help import KeysDialog

@@ -6,16 +6,17 @@ from typing import Protocol
 
 from textual import on
 from textual.app import ComposeResult
-from textual.events import Key
 
 from explorer.sources.playback import next_speed
 from explorer.sources.source import Source
 from explorer.state.explain_requests import ExplainRequests
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
+from explorer.ui.commands import Command
 from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
+from explorer.ui.screens.cursor_page import models_needed
 from explorer.ui.screens.main_actions import MainActions
-from explorer.ui.screens.main_commands import MAIN_COMMANDS, NEED_MODELS, available, is_busy
+from explorer.ui.screens.main_commands import MAIN_COMMANDS, NEED_MODELS, is_busy
 from explorer.ui.screens.page import too_small
 from explorer.ui.widgets.key_line import KeyHint, KeyLine
 from explorer.ui.widgets.kl_strip import KlStrip
@@ -103,17 +104,8 @@ class MainScreen(MainActions):
             return [hint for hint in hints if hint.enabled]
         return hints if self.view.live else sorted(hints, key=lambda hint: not hint.enabled)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
-        return available(action, self.view)
-
-    def on_key(self, event: Key) -> None:
-        """Reports what a key needs that has no effect in a recording."""
-        if self.view.live:
-            return
-        command = next((one for one in MAIN_COMMANDS if event.key in ",".join(one.keys).split(",")), None)
-        if command is not None and command.when in NEED_MODELS and not command.when(self.view):
-            more = " m loads them and continues from here." if self.view.revivable else ""
-            self.notify(f"This key needs the models.{more}", title=command.name)
+    def why_not(self, command: Command[View]) -> str:
+        return models_needed(self.view) if not self.view.live and command.when in NEED_MODELS else ""
 
     # Running.
 
@@ -170,7 +162,7 @@ class MainScreen(MainActions):
     @on(TokenChosen)
     def fork_with(self, message: TokenChosen) -> None:
         message.stop()
-        if available("fork", self.view):
+        if self.is_possible("fork"):
             self.ask_fork(message.token_id, message.token, message.record)
 
     def action_contexts(self) -> None:

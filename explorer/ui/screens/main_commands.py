@@ -238,10 +238,3 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
 )
 NEED_MODELS = (has_models, can_fork, is_live)
 """Conditions of the commands that a recording alone can't do."""
-BY_ACTION = {action.partition("(")[0]: command for command in MAIN_COMMANDS for action in command.keys.values()}
-
-
-def available(action: str, view: View) -> bool:
-    """Is it possible now? An action that is not listed is not restricted."""
-    command = BY_ACTION.get(action)
-    return command is None or command.when(view)

@@ -14,10 +14,11 @@ from explorer.state.heat import Heat
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.state.why_pages import WhyLook, WhyPage
+from explorer.ui.commands import Command
 from explorer.ui.messages import ModelsAsked, SublayerPointed
 from explorer.ui.screens.cursor_page import CursorPage
 from explorer.ui.screens.page import too_small
-from explorer.ui.screens.why_commands import WHY_COMMANDS
+from explorer.ui.screens.why_commands import WHY_COMMANDS, why_not
 from explorer.ui.theme import palette
 from explorer.ui.widgets.heat_strips import HeatStrips
 from explorer.ui.widgets.key_line import KeyLine
@@ -98,6 +99,9 @@ class WhyScreen(CursorPage):
         )
         self.query_one(WhyStatus).show(view, self.explaining)
         self.query_one(KeyLine).show(self.key_hints())
+
+    def why_not(self, command: Command[WhyScreen]) -> str:
+        return why_not(self, command)
 
     def on_screen_resume(self) -> None:
         """Shows what arrived while a dialog was over it."""

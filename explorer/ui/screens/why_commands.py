@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from explorer.state.view import View
 from explorer.state.why_pages import WhyPage
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
-from explorer.ui.screens.cursor_page import cursor_commands
+from explorer.ui.screens.cursor_page import cursor_commands, models_needed
 
 if TYPE_CHECKING:
     from explorer.ui.screens.why import WhyScreen
@@ -23,7 +23,43 @@ def _enter_label(screen: WhyScreen) -> str:
 def _can_enter(screen: WhyScreen) -> bool:
     if screen.page is WhyPage.REPAIR:
         return screen.repair is not None and bool(screen.repair.given_back) and screen.can_prune
-    return screen.page is WhyPage.LAYERS or screen.look.swaps is not None
+    return screen.page is WhyPage.LAYERS or (screen.page is WhyPage.HEAL and screen.look.swaps is not None)
+
+
+def _has_models(screen: WhyScreen) -> bool:
+    return screen.can_prune
+
+
+def _can_search(screen: WhyScreen) -> bool:
+    return screen.can_prune and _has_steps(screen)
+
+
+def _can_retry(screen: WhyScreen) -> bool:
+    return screen.view.live and screen.explaining.failed
+
+
+def why_not(screen: WhyScreen, command: Command[WhyScreen]) -> str:
+    """Why a command is not possible now."""
+    view, applies = screen.view, screen.page is WhyPage.REPAIR and screen.repair is not None
+    if command.when in (_has_models, _can_search, _can_retry) or (command.when is _can_enter and applies):
+        if not view.live:
+            return models_needed(view)
+        if view.work is not None:
+            return "The models are busy."
+    if not _has_steps(screen):
+        return "Nothing is generated yet."
+    if command.when is _can_retry:
+        return "Nothing has failed here."
+    if command.when is not _can_enter:
+        return ""
+    match screen.page:
+        case WhyPage.REPAIR if not applies:
+            return "There is nothing to apply yet. r searches for what to give back."
+        case WhyPage.REPAIR:
+            return "There is nothing to apply: the search gives nothing back."
+        case WhyPage.HEAL:
+            return "The heals of the sublayers are not there yet."
+    return f"⏎ has no effect on the page “{screen.page.value}”."
 
 
 def _view(screen: WhyScreen) -> View:
@@ -60,7 +96,7 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         "Searches for what to give back: the smallest set that brings the KL down.",
         label="repair",
         name="Explain: What to give back",
-        when=lambda screen: screen.can_prune and _has_steps(screen),
+        when=_can_search,
         weight=60,
     ),
     Command(
@@ -92,15 +128,15 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         "space",
         "Runs both models, or pauses them.",
         name="Run: Go or pause",
-        when=lambda screen: screen.can_prune,
+        when=_has_models,
     ),
-    Command({"n": "step"}, "n", "Measures one step.", name="Run: One step", when=lambda screen: screen.can_prune),
+    Command({"n": "step"}, "n", "Measures one step.", name="Run: One step", when=_has_models),
     Command(
         {"e": "retry"},
         "e",
         "Tries again to compute what failed.",
         name="Explain: Try again",
-        when=lambda screen: screen.view.live,
+        when=_can_retry,
     ),
     Command(
         {"m": "models"},

@@ -16,8 +16,8 @@ import explorer.ui.screens
 from explorer.ui.app import ExplorerApp
 from explorer.ui.command_palette import PossibleCommands
 from explorer.ui.commands import Command, Commanded
-from explorer.ui.screens.dialog import Dialog, MessageDialog
 from explorer.ui.screens.cursor_page import CursorPage
+from explorer.ui.screens.dialog import Dialog, MessageDialog
 from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
 from explorer.ui.widgets.key_line import KeyLine

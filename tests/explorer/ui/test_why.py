@@ -279,6 +279,37 @@ async def test_a_recording_shows_what_was_recorded_and_asks_for_nothing() -> Non
         assert not source.asked
 
 
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        (("d", "5", "enter"), "There is nothing to apply yet. r searches for what to give back."),
+        (("d", "3", "enter"), "⏎ has no effect on the page “memory”."),
+        (("d", "e"), "Nothing has failed here."),
+    ],
+)
+async def test_a_key_that_is_struck_out_says_why_and_does_nothing(keys: tuple[str, ...], sentence: str) -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, *keys[:-1])
+        before, asked = app.screen, len(source.asked)
+        await press(pilot, keys[-1])
+        assert [one.message for one in app._notifications] == [sentence]
+        assert (app.screen, len(source.asked)) == (before, asked)
+
+
+@pytest.mark.parametrize("key", ["r", "e", "space", "n", "enter"])
+async def test_a_key_that_needs_the_models_of_a_recording_says_so(key: str) -> None:
+    source = ExplainedSource(live=False)
+    async with on_stage(source, 6) as (app, pilot):
+        source.find(6, REPAIR)
+        await press(pilot, "d", "5")
+        before = app.screen
+        await press(pilot, key)
+        assert [one.message for one in app._notifications] == ["This key needs the models."]
+        assert app.screen is before
+        assert not source.asked
+
+
 async def test_m_loads_the_models_of_a_recording_from_there() -> None:
     asked: list[int] = []
 
