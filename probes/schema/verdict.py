@@ -18,6 +18,10 @@ LEVEL = 0.95
 """The level of the intervals."""
 DRAWS = 10_000
 """Draws of a paired bootstrap."""
+MOST_NEEDED = 20_000
+"""A task that would need more items than this is borderline: usual benchmarks have fewer (MMLU 14,042)."""
+FEWEST_FOR_CHANCE = 20
+"""With fewer items, an interval that holds chance says only that there are too few."""
 
 
 class Outcome(StrEnum):
@@ -28,11 +32,11 @@ class Outcome(StrEnum):
     BROKEN = "broken"
     """The upper end of the interval of the difference is below minus the margin."""
     BORDERLINE = "borderline"
-    """Undecided, and the difference is so near minus the margin that more items would hardly decide it."""
+    """Undecided, and the difference is so near minus the margin that more than `MOST_NEEDED` items would be needed."""
     TOO_FEW = "too few items"
     """Undecided; `items_needed` would decide it at the present estimate."""
     NOTHING_TO_LOSE = "nothing to lose"
-    """The dense model is not above chance."""
+    """The dense model is not above chance: its interval holds chance, with at least `FEWEST_FOR_CHANCE` items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,23 @@ class SpaceLoss:
     options_p: Bounded | None = None
     """Mean of 1 - cosine of the renormalised distributions over the options; None if the task has none."""
     options_kl: NonNegative | None = None
+    nonfinite: Natural = 0
+    """Items left out of these means, because a figure of theirs is not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherFigure:
+    """One more figure of a task, beside its score."""
+
+    name: str
+    """"recall@5", "accuracy: emotion", "tau-b"."""
+    dense: Bounded
+    pruned: Bounded | None = None
+    """None for a figure of both models together, such as tau-b or the half-life; `dense` is then its value."""
+    difference: Interval | None = None
+    """Pruned minus dense, paired, for scores that are shares or means over items."""
+    items: Natural = 0
+    """Items that it was measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +110,22 @@ class TaskVerdict:
     """The share of items to which both give the same answer, right or wrong."""
     outcome: Outcome
     items_needed: Natural | None
-    """About how many items would decide it; None unless the outcome is `TOO_FEW`."""
+    """About how many items would decide it, at the present estimate; None unless the outcome is `TOO_FEW`, and before
+    the first item."""
     spaces: SpaceLoss | None
-    more: tuple[tuple[str, Bounded, Bounded], ...] = ()
-    """Further figures of the task, each with its dense and its pruned value: recall@5, MRR, accuracy by bytes, accuracy
-    of each label set. A figure of both models together, such as tau or the half-life, has its value twice."""
+    more: tuple[FurtherFigure, ...] = ()
+    """Recall@5, MRR and tau-b of retrieval; accuracy by bytes and of each label set; ΣKL a token, first split and
+    half-life of generation; the mass on the options."""
+
+    @property
+    def final(self) -> bool:
+        """Are all of its items scored?"""
+        return self.items == self.of
+
+    @property
+    def survives(self) -> bool | None:
+        """Does the task keep its score? None if its items don't say, or there was nothing to lose."""
+        return {Outcome.SAFE: True, Outcome.BROKEN: False}.get(self.outcome)
 
 
 @dataclass(frozen=True, slots=True)
