@@ -17,7 +17,8 @@ class Answered:
     """One model's answer to one item."""
 
     choice: str
-    """The chosen option, the document ranked first (its id), or the answer taken out of the generated text."""
+    """The text of the chosen option, the document ranked first (its id), or the answer taken out of the generated text.
+    "" if the model computes NaN or infinity, which counts as wrong."""
     right: bool
     score: Bounded
     """1 or 0 where an answer is right or wrong; for retrieval, the reciprocal rank of the first positive document."""
@@ -57,7 +58,10 @@ class RankingFigures:
     tau: Bounded | None
     """Kendall's tau-b of the two models' rankings; None if one of them is constant."""
     moved: tuple[tuple[str, Natural, Natural], ...] = ()
-    """Documents whose rank changed most: id, dense rank, pruned rank."""
+    """The documents whose rank changed, at most five, those that moved most first: id, dense rank, pruned rank."""
+    positives_dense: tuple[Natural, ...] = ()
+    """The ranks of all positive documents, the best first; recall at k is the share of them that is at most k."""
+    positives_pruned: tuple[Natural, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,10 @@ class ItemResult:
     dense: Answered
     pruned: Answered
     spaces: SpaceFigures | None
-    """The three spaces over the whole vocabulary at the deciding position. Where several positions decide (a
-    continuation, a generated answer), the means over them. For retrieval `h` compares the embeddings of the query, and
-    `z` and `p` are those after its last token."""
+    """The three spaces over the whole vocabulary at the deciding position. If several positions decide (those of the
+    option that the dense model chooses by continuation, those of a generated answer), the means over them, with ranks
+    rounded. For retrieval `h` compares the embeddings of the query, and `z` and `p` are those after its last token.
+    None if a model computes NaN or infinity, which a note says."""
     options: OptionFigures | None = None
     ranking: RankingFigures | None = None
     generation: GenerationFigures | None = None
@@ -108,8 +113,9 @@ class Similarities:
     """Ids, in the order of the rows."""
     documents: tuple[str, ...]
     """Ids, in the order of the columns."""
-    dense: tuple[tuple[Cosine, ...], ...]
-    pruned: tuple[tuple[Cosine, ...], ...]
+    dense: tuple[tuple[Cosine | None, ...], ...]
+    """None if the model computes NaN or infinity for the query or the document, which is then ranked last."""
+    pruned: tuple[tuple[Cosine | None, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
