@@ -5,7 +5,8 @@ Frozen data without torch. `probes.tasks.item_files` reads them from files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -76,6 +77,24 @@ class ShortAnswer:
     """At least one; matched after the normalisation that docs/figures.md states."""
 
 
+PLACE = "{text}"
+"""Where the text of an item goes in the form of its wording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How the text of an item becomes a prompt: the instruction, an empty line, and the form filled in."""
+
+    instruction: str = ""
+    """What comes before each item: a sentence, or solved examples; "" for nothing."""
+    form: str = PLACE
+    """The item itself: "Question: {text}\\nAnswer:"."""
+
+
+QUESTION = Wording(form=f"Question: {PLACE}\nAnswer:")
+"""How a question of options or classification is worded unless its item set says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class ItemSet:
     """The items of one task, all of one kind."""
@@ -91,8 +110,12 @@ class ItemSet:
     """Of generation."""
     way: Way = Way.LETTER
     """Of options and classification."""
-    instruction: str = ""
-    """The text that stands before each question or prompt; "" for none."""
+    wording: Wording = Wording()
+    """Of questions and prompts."""
+    group_wordings: Mapping[str, Wording] = field(default_factory=dict)
+    """The wording of each group that has its own, by name."""
+    chat: bool = False
+    """Do the prompts go through the model's chat template? If not, or if the model has none, they are read raw."""
     digest: str = ""
     """The SHA-256 of what was read, so that results are never mixed with those of other items."""
     notes: tuple[str, ...] = ()
@@ -101,6 +124,10 @@ class ItemSet:
     def __len__(self) -> int:
         """How many items are scored: for retrieval, the queries."""
         return len(self.questions) + len(self.prompts) + (len(self.collection.queries) if self.collection else 0)
+
+    def wording_of(self, question: Question) -> Wording:
+        """The wording of the question's group, or of the set."""
+        return self.group_wordings.get(question.group, self.wording)
 
     @property
     def chance(self) -> float:

@@ -125,7 +125,7 @@ class ItemPrompt:
     task: str
     item: str
     prompt: str
-    """The text that both models read, special tokens included, as `RunSettings.prompt` with `raw`."""
+    """The text that both models read, in its chat template if it has one, as `RunSettings.prompt` with `raw`."""
     options: Mapping[str, str]
     """Each option's letter or word, and its text: the tokens to watch; empty for generation."""
     answer: TokenString = ""
