@@ -14,8 +14,10 @@ from explorer.sources.subjects import Place, Subject, place_of, subjects
 from probes.schema.branches import Branches
 from probes.schema.errors import BadInput, Cancelled, PhierError
 from probes.schema.events import Event, Explained
+from probes.schema.explanation import Swaps
 from probes.schema.findings import Finding
-from probes.schema.requests import Explain, FindRepair, SwapLevel
+from probes.schema.part import Part
+from probes.schema.requests import Explain, FindRepair
 from probes.system.progress import Work
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ class Explaining:
         self._age = 0
         """Grows whenever the run or its pruned model changes."""
         self._known: dict[Place, Explained] = {}
+        self._begun: dict[tuple[Place, Part | None], Explained] = {}
+        """Exchanges that were cancelled before the last one was measured. They resume from there."""
+        self._every_piece: set[Place] = set()
+        """Places where the pieces of all sublayers were exchanged."""
         self._apart: Sublayers | Unaligned | None = None
 
     def forget(self) -> None:
@@ -66,6 +72,8 @@ class Explaining:
         with self._lock:
             self._age += 1
             self._known.clear()
+            self._begun.clear()
+            self._every_piece.clear()
             self._apart = None
 
     def explain(self, request: Explain, work: Work) -> None:
@@ -90,11 +98,11 @@ class Explaining:
         with self._models.turn(), self._lock:
             run, age = self._shown(), self._age
             asked = subjects(request, run.number, run.branches)
-            missing = [(one, self._missing(one)) for one in asked]
+            missing = [(one, self._missing(one, request.within)) for one in asked]
             made = [
                 (one, kinds, explainer)
                 for one, kinds in missing
-                if kinds and (explainer := attempt(partial(self._explainer, one, request.level, run, age, work)))
+                if kinds and (explainer := attempt(partial(self._explainer, one, request, run, age, work)))
             ]
         for number, (subject, kinds, explainer) in enumerate(made):
             if len(made) > 1:
@@ -102,7 +110,7 @@ class Explaining:
             for kind in kinds:
                 with self._models.turn():
                     self._check(age)
-                    attempt(partial(self._find, subject, explainer, kind, age))
+                    attempt(partial(self._find, subject, explainer, kind, age, request.within))
 
     def repair(self, request: FindRepair, work: Work) -> None:
         """Searches for what to give back. Raises what `probes.explain.repair` raises, and what `explain` raises."""
@@ -124,9 +132,11 @@ class Explaining:
             )
             self._found(subject, found, age, work.notes, final=True)
 
-    def _missing(self, subject: Subject) -> list[str]:
+    def _missing(self, subject: Subject, within: Part | None) -> list[str]:
         """The kinds that are not found yet. Those that are, are sent again."""
         known = {kind: self._known.get(subject.place(kind)) for kind in subject.kinds}
+        if subject.request.level != "sublayer" and not self._has_pieces(subject, within):
+            known["swaps"] = None
         for event in known.values():
             if event is not None:
                 self._tell(replace(event, request=subject.request.id))
@@ -142,21 +152,34 @@ class Explaining:
 
         return replace(work, cancelled=in_between)
 
-    def _explainer(self, subject: Subject, level: SwapLevel, run: ShownRun, age: int, work: Work) -> Explainer:
+    def _has_pieces(self, subject: Subject, within: Part | None) -> bool:
+        """Are the pieces of this sublayer, or those of all, among the exchanges that are known?"""
+        place = subject.place("swaps")
+        known = self._known.get(place)
+        if within is None or place in self._every_piece:
+            return place in self._every_piece
+        return known is not None and isinstance(known.found, Swaps) and known.found.has(within)
+
+    def _explainer(self, subject: Subject, request: Explain, run: ShownRun, age: int, work: Work) -> Explainer:
         from probes.explain.step import Explainer
 
+        begun = self._begun.get((subject.place("swaps"), request.within))
         explainer = Explainer(
             run.lockstep,
             subject.steps,
-            level=level,
+            level=request.level,
+            within=() if request.within is None else (request.within,),
+            begun=begun.found if begun is not None and isinstance(begun.found, Swaps) else None,
             sublayers=lambda: self._taken_apart(run.lockstep),
-            told=lambda found: self._found(subject, found, age, explainer.notes, final=False),
+            early=lambda found: self._found(subject, found, age, explainer.notes, within=request.within, final=False),
             mark=run.fingerprint,
             work=self._giving_turns(work, age),
         )
+        if begun is not None:
+            explainer.notes += begun.notes
         return explainer
 
-    def _find(self, subject: Subject, explainer: Explainer, kind: str, age: int) -> None:
+    def _find(self, subject: Subject, explainer: Explainer, kind: str, age: int, within: Part | None) -> None:
         from probes.explain.step import KINDS_FOUND
 
         if kind not in KINDS_FOUND:
@@ -165,14 +188,35 @@ class Explaining:
         if found is None:  # of the kinds, only a fork needs more than the steps
             message = f"Both models choose one token at step {subject.steps[0]}, or one can't choose."
             raise BadInput("Nothing to follow", message, "Explain the step of a split.")
-        self._found(subject, found, age, explainer.notes, final=True)
+        self._found(subject, found, age, explainer.notes, within=within, final=True)
 
-    def _found(self, subject: Subject, found: Finding, age: int, notes: Sequence[str], *, final: bool) -> None:
+    def _found(
+        self,
+        subject: Subject,
+        found: Finding,
+        age: int,
+        notes: Sequence[str],
+        *,
+        within: Part | None = None,
+        final: bool,
+    ) -> None:
         event = subject.event(found, notes, final=final)
+        place = place_of(event)
         with self._lock:
             self._check(age)
+            if isinstance(found, Swaps):
+                if final:
+                    self._begun.pop((place, within), None)
+                else:
+                    self._begun[place, within] = event
+                if event.level != "sublayer" and within is None and final:
+                    self._every_piece.add(place)
+                known = self._known.get(place)
+                if within is not None and known is not None and isinstance(known.found, Swaps):
+                    notes = tuple(dict.fromkeys((*known.notes, *event.notes)))
+                    event = replace(event, found=known.found.joined(found), notes=notes)
             if final:
-                self._known[place_of(event)] = event
+                self._known[place] = event
             self._tell(event)
 
     def _check(self, age: int) -> None:

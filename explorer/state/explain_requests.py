@@ -9,7 +9,9 @@ from explorer.sources.source import Source
 from explorer.state.view import View
 from probes.schema.errors import FailureKind
 from probes.schema.events import Failed, WorkProgressed
+from probes.schema.explanation import Swaps
 from probes.schema.findings import KINDS, Kind
+from probes.schema.part import Part
 from probes.schema.requests import Cancel, Explain, FindRepair, SwapLevel
 
 NEAR_STEPS = 48
@@ -26,25 +28,34 @@ class Wanted:
     through: int | None = None
     level: SwapLevel = "sublayer"
     near: int | None = None
+    within: Part | None = None
+    """The sublayer whose pieces are exchanged, if not those of all."""
 
     @property
     def request(self) -> Explain:
-        return Explain(self.step, self.through, (self.kind,), self.level, self.near)
+        return Explain(self.step, self.through, (self.kind,), self.level, self.within, self.near)
 
-    def answered(self, view: View) -> bool:
-        """Has the last value arrived?"""
+    def answered(self, view: View, request: int | None = None) -> bool:
+        """Has the last value arrived, in answer to this request if it matters which one?"""
         finding = KINDS[self.kind]
         if self.near is not None:
             return all(view.explained(finding, step) for step in range(self.step, (self.through or self.step) + 1))
         found = view.explained(finding, self.step, self.through, self.level)
-        return found is not None and found.final
+        if found is None or not found.final or self.level == "sublayer":
+            return found is not None and found.final
+        if self.within is None:  # only the source knows if these are the pieces of all sublayers
+            return found.request == request
+        return isinstance(found.found, Swaps) and found.found.has(self.within)
 
 
-def wanted(view: View, *, level: SwapLevel = "sublayer", shown: Kind | None = None) -> list[Wanted]:
+def wanted(
+    view: View, *, level: SwapLevel = "sublayer", within: Part | None = None, shown: Kind | None = None
+) -> list[Wanted]:
     """What explains the cursor's step, or the marked span, in the order in which it is needed.
 
-    After the layers comes what is about to be looked at: the kind that is `shown`, or swaps of a lower level. While
-    the cursor follows a run, only the layers: the rest would be about a step that is gone before it is done.
+    After the layers comes what is about to be looked at: the kind that is `shown`, or swaps of a lower level,
+    `within` one sublayer. While the cursor follows a run, only the layers: the rest would be about a step that is gone
+    before it is done.
     """
     step, branch = view.cursor, view.branches.current
     if not step or not view.live:
@@ -55,7 +66,7 @@ def wanted(view: View, *, level: SwapLevel = "sublayer", shown: Kind | None = No
     first, through = view.explained_steps
     found = [Wanted(branch, "split", step), Wanted(branch, "swaps", first, through), Wanted(branch, "quadrants", step)]
     if level != "sublayer":
-        found.insert(0, Wanted(branch, "swaps", first, through, level))
+        found.insert(0, Wanted(branch, "swaps", first, through, level, within=within))
     if shown == "split":
         found.append(fork_of(view))
     start = max(1, min(step - NEAR_STEPS // 2, view.newest - NEAR_STEPS + 1))
@@ -93,9 +104,9 @@ class ExplainRequests:
             self._asked.clear()
         if self.searching:
             things = []
-        open_ = [one for one in things if not one.answered(view) and self.refused(one) is None]
+        open_ = [one for one in things if self._is_open(one)]
         kept = 0
-        asked = [one for one in self._asked if not one.answered(view) and self.refused(one) is None]
+        asked = [one for one in self._asked if self._is_open(one)]
         while kept < min(len(open_), len(asked)) and open_[kept] == asked[kept]:
             kept += 1
         for one in asked[kept:]:
@@ -130,13 +141,17 @@ class ExplainRequests:
         """The work in progress, None if nothing is computed or nothing is known about it."""
         for one, request in self._asked.items():
             found = self._view.beside.get(request)
-            if isinstance(found, WorkProgressed) and not one.answered(self._view):
+            if isinstance(found, WorkProgressed) and self._is_open(one):
                 return found
         return None
 
     @property
     def computing(self) -> bool:
-        return any(not one.answered(self._view) and self.refused(one) is None for one in self._asked)
+        return any(map(self._is_open, self._asked))
+
+    def _is_open(self, thing: Wanted) -> bool:
+        """Has it neither arrived nor failed?"""
+        return not thing.answered(self._view, self._asked.get(thing)) and self.refused(thing) is None
 
     # What to give back.
 

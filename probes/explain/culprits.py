@@ -50,6 +50,7 @@ def swaps_as_found(
     *,
     pieces: Sequence[Piece] = (),
     estimate: Callable[[Tensor], Mapping[Part, float]] = lambda _dense: {},
+    begun: Swaps | None = None,
     vocabulary: int | None = None,
     temperature: float = 1.0,
     work: Work = UNWATCHED,
@@ -58,9 +59,10 @@ def swaps_as_found(
     of a context: first with estimates, then with one exact swap after another, the likely culprit first.
 
     `estimate` gives the estimated heal of each sublayer from the dense logits, (positions, V); it is asked only for
-    finite models. Only the last value is complete. Distributions are over the ids below `vocabulary`. Between two
-    values nothing is changed in a model. Raises `Failure` if the dense model computes NaN or infinity, or if nothing is
-    exchanged and the figures change all the same; `Cancelled`.
+    finite models. `begun` is an earlier value for the same models and context: what it has is not measured again. Only
+    the last value is complete. Distributions are over the ids below `vocabulary`. Between two values nothing is changed
+    in a model. Raises `Failure` if the dense model computes NaN or infinity, or if nothing is exchanged and the figures
+    change all the same; `Cancelled`.
     """
     work.check(TASK)
     dense = Exchanges(sublayers, sublayers.dense, sublayers.pruned, context, positions)
@@ -78,9 +80,11 @@ def swaps_as_found(
     pruned = Exchanges(sublayers, sublayers.pruned, sublayers.dense, context, positions)
     before = kl(pruned.logits)
     state = _Found(positions, before, tuple(pieces or sublayers.parts))
+    if begun is not None:
+        state.resume(begun)
     if math.isfinite(before):
         work.check(TASK)
-        state.estimate = estimate(reference)
+        state.estimate = state.estimate or estimate(reference)
         yield state.swaps()
     else:
         state.first = pruned.first_nonfinite()
@@ -106,7 +110,10 @@ def swaps_as_found(
         return Swap(part.layer, part.kind, kl_before, kl_after, kl_before - kl_after, returns, piece=piece)
 
     total, unit = 2 * len(state.parts), "matrices and heads" if pieces else "sublayers"
-    for number, part in enumerate(state.order()):
+    order = sorted(state.order(), key=lambda part: part not in state.damage)
+    for number, part in enumerate(order):
+        if part in state.damage:
+            continue
         work.report(TASK, 2 * number, total, unit)
         state.heal[part] = swap(pruned, part, before)
         work.report(TASK, 2 * number + 1, total, unit)
@@ -130,6 +137,20 @@ class _Found:
     """The sublayer that is measured first, whatever the estimates."""
     heal: dict[Part | Piece, Swap] = field(default_factory=dict)
     damage: dict[Part | Piece, Swap] = field(default_factory=dict)
+
+    def resume(self, begun: Swaps) -> None:
+        """Takes over the estimates, and the parts that were exchanged in both directions."""
+        names = {(part.layer, part.kind, part.name if isinstance(part, Piece) else ""): part for part in self.parts}
+        damage = {(one.layer, one.sublayer, one.piece): one for one in begun.damage}
+        estimates: dict[Part, float] = {}
+        for one in begun.heal:
+            name = one.layer, one.sublayer, one.piece
+            part = names.get(name)
+            if isinstance(part, Part) and one.estimate is not None:
+                estimates[part] = one.estimate
+            if part is not None and one.exact and name in damage:
+                self.heal[part], self.damage[part] = one, damage[name]
+        self.estimate = estimates
 
     def order(self) -> list[Part | Piece]:
         """The likely culprits first; without estimates the cheapest, which are the last."""

@@ -125,18 +125,20 @@ class Explainer:
         *,
         level: SwapLevel = "sublayer",
         within: Collection[Part] = (),
+        begun: Swaps | None = None,
         sublayers: Callable[[], Sublayers | Unaligned] | None = None,
-        told: Callable[[Finding], None] = lambda _finding: None,
+        early: Callable[[Finding], None] = lambda _finding: None,
         followed: int = FOLLOWED,
         mark: str = "",
         work: Work = UNWATCHED,
     ) -> None:
         """`level` says what is exchanged; matrices and heads only of the sublayers in `within`, if it names any.
-        `sublayers` are the models taken apart, if that was done before. `told` gets findings that are not final yet.
+        `begun` are exchanges that were cancelled: those that it has are not measured again. `sublayers` are the models
+        taken apart, if that was done before. `early` gets findings that are not final yet.
         `mark` is the fingerprint of the dense weights; without it, they are hashed if it is needed. A fork takes
         `followed` steps. Raises `BadInput` for steps that are not there."""
         self._lockstep, self._steps, self._work = lockstep, steps, work
-        self._level, self._within, self._take_apart, self._told = level, within, sublayers, told
+        self._level, self._within, self._begun, self._take_apart, self._early = level, within, begun, sublayers, early
         self._mark = mark
         self._followed, self._before = followed, lockstep.path[: steps[0] - 1]
         self._context = lockstep.shared_context(steps[-1])
@@ -241,7 +243,7 @@ class Explainer:
     def _split(self) -> SplitAnatomy:
         """Judged by the noise floor, which is measured at a pair's first use; until then, without it."""
         if "_noise_floor" not in self.__dict__:
-            self._told(self._split_above(0.0))
+            self._early(self._split_above(0.0))
         try:
             floor = self._noise_floor.floor(MARGIN)
         except Failure as problem:
@@ -304,9 +306,9 @@ class Explainer:
         return measure_fork(self._lockstep, self._before, steps=self._followed, work=self._work)
 
     def _swaps(self) -> Swaps:
-        return self._exchanged(self._level, self._within)
+        return self._exchanged(self._level, self._within, self._begun)
 
-    def _exchanged(self, level: SwapLevel, within: Collection[Part]) -> Swaps:
+    def _exchanged(self, level: SwapLevel, within: Collection[Part], begun: Swaps | None = None) -> Swaps:
         sublayers, context, count = self._sublayers, self._context, len(self._steps)
         vocabulary, temperature = self._lockstep.vocabulary, self._lockstep.settings.analysis_t
         pieces: list[Piece] = []
@@ -328,6 +330,7 @@ class Explainer:
             count,
             pieces=pieces,
             estimate=estimate,
+            begun=begun,
             vocabulary=vocabulary,
             temperature=temperature,
             work=work,
@@ -335,5 +338,5 @@ class Explainer:
         for swaps in found:
             self.notes += [note for note in work.notes if note not in self.notes]
             if len(swaps.damage) < len(pieces or sublayers.parts):
-                self._told(swaps)
+                self._early(swaps)
         return swaps

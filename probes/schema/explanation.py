@@ -6,9 +6,11 @@ docs/figures.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from probes.schema.bounds import Bounded, Natural, NonNegative, Place, Share, TokenString
+from probes.schema.part import Part
 from probes.schema.record import HiddenFigures, LogitFigures, ProbabilityFigures
 
 
@@ -110,3 +112,20 @@ class Swaps:
     rank_correlation: Bounded | None = None
     """Spearman's rank correlation of the heals and their estimates. None without estimates, or if one of the two is
     constant."""
+
+    def has(self, part: Part) -> bool:
+        """Is this sublayer, or a piece of it, among the heals?"""
+        return any((one.layer, one.sublayer) == (part.layer, part.kind) for one in self.heal)
+
+    def joined(self, other: Swaps) -> Swaps:
+        """These exchanges and, where they differ, the other ones, of the same models and steps."""
+        heal, damage = (
+            {(one.layer, one.sublayer, one.piece): one for one in (*ours, *theirs)}.values()
+            for ours, theirs in ((self.heal, other.heal), (self.damage, other.damage))
+        )
+        return replace(
+            other,
+            heal=tuple(sorted(heal, key=lambda one: (math.isnan(one.kl_after), one.kl_after))),
+            damage=tuple(sorted(damage, key=lambda one: -one.kl_after if one.kl_after >= 0 else -math.inf)),
+            additivity=math.fsum(one.kl_drop for one in heal) / other.kl if other.kl > 0 else None,
+        )

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Literal
 
 from probes.schema.findings import Kind
+from probes.schema.part import Part
 from probes.schema.passages import Order
 from probes.schema.prune_setting import Setting
 from probes.schema.repair import RepairGoal, RepairLevel
@@ -115,6 +116,9 @@ class Explain(_Asked):
     """In this order. Asking only for kinds that can't be about the span is an error."""
     level: SwapLevel = "sublayer"
     """What is exchanged: whole sublayers, or what they are made of."""
+    within: Part | None = None
+    """The sublayer whose matrices or heads are exchanged; None exchanges those of all. What is found is sent together
+    with the pieces of other sublayers that were found before."""
     near: int | None = None
     """If given, each step of the span is explained alone and gets its own `Explained`; the steps nearest to this one
     come first."""

@@ -79,7 +79,7 @@ class WhyScreen(CursorPage):
             view.move_to(self._back_to)
             self._back_to = 0
         busy = view.work is not None or self._applied is not None
-        things = [] if busy else wanted(view, level=self._level, shown=self.page.kind)
+        things = [] if busy else wanted(view, level=self._level, within=self.inside, shown=self.page.kind)
         self.explaining.want(things)
         look = self.look
         if not self._moved:

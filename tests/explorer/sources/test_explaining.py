@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from explorer.sources.live import LiveSource
+from probes.explain.pieces import Piece
 from probes.explain.step import explain
+from probes.explain.swaps import Exchanges
 from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import FailureKind
 from probes.schema.events import BranchOpened, Event, Explained, Failed, RunStarted, StepMeasured, WorkProgressed
 from probes.schema.explanation import Layers, Swaps
 from probes.schema.findings import Finding, Kind, kind_of
 from probes.schema.noise_floor import NoiseFloor
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.repair import Repair
@@ -168,6 +173,55 @@ def test_a_cancelled_one_keeps_what_has_arrived_and_leaves_no_hook(heard: Acting
     stepped(heard, 4)
     assert heard.source.wait_idle(60)
     assert heard.steps() == path(4)
+
+
+def test_cancelled_exchanges_resume_where_they_were(heard: Acting, monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped(heard, 3)
+    measured: list[Part | Piece] = []
+    exchanged = Exchanges.exchanged
+
+    def counted(one: Exchanges, *parts: Part | Piece, **more: Any) -> Tensor:
+        measured.extend(parts if len(parts) == 1 else ())
+        return exchanged(one, *parts, **more)
+
+    monkeypatch.setattr(Exchanges, "exchanged", counted)
+    heard.act = lambda time: heard.source.ask(Cancel(heard.request)) if time == 5 else None
+    heard.ask(Explain(3, kinds=("swaps",)))
+    assert heard.source.wait_idle(60)
+    assert not heard.explained()
+    cut = measured[-1]
+    assert measured.count(cut) == 1, "it was cancelled between the two directions"
+    heard.act = lambda _time: None
+    heard.ask(Explain(3, kinds=("swaps",)))
+    assert heard.source.wait_idle(60)
+    (event,) = heard.explained()
+    assert isinstance(event.found, Swaps)
+    assert Counter(measured) == {part: 2 + (part == cut) for part in set(measured)}
+    assert len(set(measured)) == len(event.found.heal)
+    assert [event.found] == found_alone([3], ("swaps",), 3)
+
+
+def test_only_the_pieces_of_one_sublayer_are_exchanged_and_others_are_kept(heard: Acting) -> None:
+    stepped(heard, 3)
+    heard.ask(Explain(3, kinds=("swaps",), level="matrix", within=Part("attn", 1)))
+    heard.ask(Explain(3, kinds=("swaps",), level="matrix", within=Part("mlp", 0)))
+    heard.ask(Explain(3, kinds=("swaps",), level="matrix", within=Part("attn", 1)))
+    assert heard.source.wait_idle(60)
+    first, second, again = (event.found for event in heard.explained())
+    assert isinstance(first, Swaps)
+    assert isinstance(second, Swaps)
+    assert {(one.sublayer, one.layer) for one in first.heal} == {("attn", 1)}
+    assert {(one.sublayer, one.layer) for one in second.heal} == {("attn", 1), ("mlp", 0)}
+    assert again is second
+    assert len({id(one) for one in (*second.damage, *second.heal)}) == 2 * len(second.heal)
+    heard.ask(Explain(3, kinds=("swaps",), level="matrix"))
+    assert heard.source.wait_idle(60)
+    whole = heard.explained()[-1].found
+    assert isinstance(whole, Swaps)
+    assert set(second.heal) < set(whole.heal)
+    heard.ask(Explain(3, kinds=("swaps",), level="matrix", within=Part("mlp", 1)))
+    assert heard.source.wait_idle(60)
+    assert heard.explained()[-1].found is whole
 
 
 def hooked(module: nn.Module) -> bool:

@@ -73,16 +73,16 @@ def test_a_split_is_about_the_tokens_that_were_chosen() -> None:
 
 def test_a_split_is_shown_before_the_floor_is_measured_and_judged_again_then() -> None:
     dense, pruned, _ = two("llama")
-    told: list[Finding] = []
+    early: list[Finding] = []
     with lockstep(dense, pruned, steps=3) as both:
         list(both)
-        explainer = Explainer(both, range(2, 3), told=told.append)
+        explainer = Explainer(both, range(2, 3), early=early.append)
         found = explainer.find("split")
         floor = explainer.find("noise_floor")
     assert isinstance(found, SplitAnatomy)
     assert isinstance(floor, NoiseFloor)
     assert found.floor == floor.floor(MARGIN) > 0
-    assert [replace(one, floor=found.floor) for one in told if isinstance(one, SplitAnatomy)] == [found]
+    assert [replace(one, floor=found.floor) for one in early if isinstance(one, SplitAnatomy)] == [found]
 
 
 def test_a_split_without_a_floor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
