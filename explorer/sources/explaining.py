@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from explorer.sources.kept_findings import KeptFindings
 from explorer.sources.lane import Turns
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.subjects import Place, Subject, place_of, subjects
@@ -18,6 +19,7 @@ from probes.schema.explanation import Swaps
 from probes.schema.findings import Finding
 from probes.schema.part import Part
 from probes.schema.requests import Explain, FindRepair
+from probes.schema.settings import RunSettings
 from probes.system.progress import Work
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Explaining:
         """Exchanges that were cancelled before the last one was measured. They resume from there."""
         self._every_piece: set[Place] = set()
         """Places where the pieces of all sublayers were exchanged."""
+        self._kept = KeptFindings()
         self._apart: Sublayers | Unaligned | None = None
 
     def forget(self) -> None:
@@ -75,6 +78,24 @@ class Explaining:
             self._begun.clear()
             self._every_piece.clear()
             self._apart = None
+
+    def keep(self, setting: str, settings: RunSettings) -> None:
+        """Remembers what was found about the path that is shown, which the pruned model of this setting has taken."""
+        with self._lock:
+            if not self._known:
+                return
+            branches = self._shown().branches
+            here = [one for one in self._known.values() if not one.step or branches.owner(one.step) == one.branch]
+            self._kept.keep(setting, settings, branches.path(), here)
+
+    def recall(self, setting: str, settings: RunSettings) -> None:
+        """Sends again what was found earlier about the path that is shown, under this setting."""
+        with self._lock:
+            run = self._shown()
+            for event in self._kept.find(setting, settings, run.branches.path()):
+                again = replace(event, run=run.number, request=0)
+                self._known[place_of(again)] = again
+                self._tell(again)
 
     def explain(self, request: Explain, work: Work) -> None:
         """Answers a request. If one kind can't be found, that is reported, and the others are found all the same.

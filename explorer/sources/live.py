@@ -273,6 +273,7 @@ class LiveSource:
         path = head.path
         self._quiet(request.id)
         self._measured.keep(pair.made_by, self._settings, path)
+        self._explaining.keep(pair.made_by, self._settings)
         again = max(len(path), head.again)
         forced = self._forced | {record.step: forced_at(record) for record in path}
         self._explaining.forget()
@@ -297,6 +298,7 @@ class LiveSource:
             for record in known:
                 self._tell(*head.take(record, request=request.id))
         self._stepping().seek(known)
+        self._explaining.recall(self._pair.made_by, self._settings)
         if len(known) < again:
             self._go(Run(id=request.id))
         elif known:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
+from explorer.sources import kept_findings
 from explorer.sources.live import LiveSource
 from probes.explain.pieces import Piece
 from probes.explain.step import explain
@@ -253,6 +254,44 @@ def test_nothing_that_was_found_about_an_earlier_run_is_shown_in_the_next(heard:
     heard.ask(Explain(1, kinds=("layers",)))
     assert heard.source.wait_idle(60)
     assert heard.explained()[-1].run == 2
+
+
+def test_a_setting_that_comes_back_is_explained_at_once(heard: Acting) -> None:
+    stepped(heard, 3)
+    heard.ask(Explain(2, kinds=("layers", "swaps")))
+    heard.ask(Explain(0, kinds=("noise_floor",)))
+    assert heard.source.wait_idle(60)
+    before = [event.found for event in heard.explained()]
+    for number, setting in enumerate(("magnitude:0.3", "magnitude:0.6"), 2):
+        heard.ask(Prune(parse(setting)))
+        heard.wait(RunStarted, number)
+        assert heard.source.wait_idle(60)
+    again = [event for event in heard.explained() if event.run > 1]
+    assert {(event.run, event.branch) for event in again} == {(3, 0)}
+    assert [event.found for event in again] == before
+    heard.ask(Explain(2, kinds=("swaps",)))
+    assert heard.source.wait_idle(60)
+    assert heard.explained()[-1].found is before[1]
+
+
+def test_findings_are_kept_for_the_same_steps_only_and_the_oldest_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps, floor = path(4), NoiseFloor(1, (), {}, "float32")
+    monkeypatch.setattr(kept_findings, "MOST_FINDINGS", 4)
+    kept = kept_findings.KeptFindings()
+    found = [Explained(1, 2, 0, floor), Explained(1, 2, 3, floor), Explained(1, 2, 1, floor, through=4)]
+    kept.keep("a", SETTINGS, steps, found)
+    kept.keep("a", SETTINGS, steps, [])
+    assert kept.find("a", SETTINGS, steps) == [replace(one, branch=0) for one in found]
+    other = [*steps[:3], replace(steps[3], step=9)]
+    assert [one.step for one in kept.find("a", SETTINGS, other)] == [0, 3]
+    assert [one.step for one in kept.find("a", SETTINGS, steps[:2])] == [0]
+    assert not kept.find("b", SETTINGS, steps)
+    assert not kept.find("a", replace(SETTINGS, analysis_temperature=0.5), steps)
+    kept.keep("b", SETTINGS, steps, found)
+    assert not kept.find("a", SETTINGS, steps)
+    assert len(kept.find("b", SETTINGS, steps)) == 3
 
 
 def test_a_step_of_another_branch_is_explained_on_its_own_path(heard: Acting) -> None:
