@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from explorer.sources.source import Source
 from explorer.state.view import View
@@ -102,8 +102,7 @@ class ExplainRequests:
         if view.run != self._run:
             self._run, self._repair = view.run, None
             self._asked.clear()
-        if self.searching:
-            things = []
+        things = [] if self.searching else [other for one in things for other in self._not_there(one)]
         open_ = [one for one in things if self._is_open(one)]
         kept = 0
         asked = [one for one in self._asked if self._is_open(one)]
@@ -148,6 +147,20 @@ class ExplainRequests:
     @property
     def computing(self) -> bool:
         return any(map(self._is_open, self._asked))
+
+    def _not_there(self, thing: Wanted) -> list[Wanted]:
+        """The thing itself; of steps that are explained alone, only those that are neither there nor asked for."""
+        if thing.near is None or thing.through is None:
+            return [thing]
+        asked = [
+            one for one in self._asked if (one.kind, one.branch, one.near) == (thing.kind, thing.branch, thing.near)
+        ]
+        asked = [one for one in asked if one.through is not None and self._is_open(one)]
+        covered = {step for one in asked for step in range(one.step, (one.through or 0) + 1)}
+        finding = KINDS[thing.kind]
+        steps = range(thing.step, thing.through + 1)
+        missing = [step for step in steps if step not in covered and not self._view.explained(finding, step)]
+        return [*asked, *([replace(thing, step=missing[0], through=missing[-1])] if missing else [])]
 
     def _is_open(self, thing: Wanted) -> bool:
         """Has it neither arrived nor failed?"""

@@ -7,7 +7,7 @@ from explorer.state.view import View
 from probes.schema.errors import FailureKind
 from probes.schema.events import Failed, RunStarted, WorkProgressed
 from probes.schema.requests import Cancel, Explain, FindRepair, Run
-from tests.support.explained_source import ExplainedSource, swaps
+from tests.support.explained_source import ExplainedSource, layers, swaps
 
 
 def opened(steps: int) -> tuple[ExplainedSource, View, ExplainRequests]:
@@ -70,6 +70,37 @@ def test_what_was_cancelled_can_be_asked_for_again() -> None:
     assert all(requests.refused(one) is None for one in things)
     requests.want(things)
     assert kinds(source) == [one.kind for one in (*things, *things)]
+
+
+def windows(source: ExplainedSource) -> list[tuple[int, int | None]]:
+    return [(one.step, one.through) for one in source.asked if isinstance(one, Explain) and one.near is not None]
+
+
+def test_each_new_step_behind_which_a_person_looks_back_asks_only_for_its_own_layers() -> None:
+    source, view, requests = opened(9)
+    view.move_to(5)
+    requests.want(wanted(view))
+    assert windows(source) == [(1, 9)]
+    source.find(5, layers(5))
+    source.advance(1)
+    requests.want(wanted(view))
+    assert windows(source) == [(1, 9), (10, 10)]
+    assert not any(isinstance(one, Cancel) and one.request == _window(source) for one in source.asked)
+    for step in range(1, 10):
+        source.find(step, layers(step))
+    requests.want(wanted(view))
+    assert windows(source) == [(1, 9), (10, 10)]
+    source.find(10, layers(10))
+    source.advance(2)
+    requests.want(wanted(view))
+    assert windows(source)[2:] == [(11, 12)]
+    view.move_to(4)
+    requests.want(wanted(view))
+    assert windows(source)[3:] == [(11, 12)], "the nearest steps come first from there"
+
+
+def _window(source: ExplainedSource) -> int:
+    return next(one.id for one in source.asked if isinstance(one, Explain) and one.near is not None)
 
 
 def test_progress_is_that_of_the_work_beside_stepping() -> None:
