@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from probes.schema.bounds import Bounded, Natural, NonNegative, Share
 from probes.schema.items import TaskKind
@@ -68,19 +69,29 @@ class SpaceLoss:
     """Items left out of these means, because a figure of theirs is not finite."""
 
 
+Unit = Literal["share", "nat", "tokens", "number"]
+
+
 @dataclass(frozen=True, slots=True)
 class FurtherFigure:
     """One more figure of a task, beside its score."""
 
     name: str
     """"recall@5", "accuracy: emotion", "tau-b"."""
-    dense: Bounded
+    unit: Unit
+    dense: Bounded | None
+    """None if it is not reached within the answers: the half-life or the first split of most of them."""
     pruned: Bounded | None = None
     """None for a figure of both models together, such as tau-b or the half-life; `dense` is then its value."""
     difference: Interval | None = None
-    """Pruned minus dense, paired, for scores that are shares or means over items."""
+    """Pruned minus dense, paired, of a mean over items; None for other figures."""
     items: Natural = 0
     """Items that it was measured on."""
+
+    @property
+    def of_both(self) -> bool:
+        """Does it compare the two models, so that neither has a value of its own?"""
+        return self.pruned is None
 
 
 @dataclass(frozen=True, slots=True)
