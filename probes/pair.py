@@ -95,13 +95,13 @@ class Pair:
             ends_dense=end_ids(self.dense, settings),
             ends_pruned=end_ids(self.pruned, settings),
             text_ids=prompt.text_ids,
-            vocabulary=self._vocabulary,
+            vocabulary=self.vocabulary,
             foreign=self.common.foreign if self.common else frozenset(),
         )
 
     @property
-    def _vocabulary(self) -> int:
-        """The ids below this number are tokens of both models."""
+    def vocabulary(self) -> int:
+        """The ids below this number are tokens of both models, over which they are compared."""
         named = named_ids(self.dense.tokenizer, self.pruned.tokenizer)
         return min(named, self.common.size) if self.common else named
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from probes.models.devices import input_device
-from probes.models.hooks import Call, entering, leaving
+from probes.models.hooks import Call, Stop, entering, leaving, until_stop
 from probes.models.kv_cache import cache_name, is_recurrent, new_cache, same_cache
 from probes.models.rotary import Rotary
 from probes.schema.errors import Failure
@@ -36,7 +36,7 @@ all."""
 
 @dataclass(frozen=True)
 class NextTokenOutput:
-    """A model's output for the next token, with one row for each context."""
+    """A model's output for the next token, with one row for each context, or for each of the last positions of one."""
 
     hidden: Tensor
     """(rows, d): the state that enters the LM head."""
@@ -47,6 +47,10 @@ class NextTokenOutput:
     def finite(self) -> bool:
         ends = [end for values in (self.logits, self.hidden) for end in values.aminmax()]  # a NaN is both
         return bool(torch.isfinite(torch.stack(ends)).all())
+
+    def over(self, vocabulary: int, device: torch.device) -> NextTokenOutput:
+        """The same on a device, with the logits of the ids below `vocabulary` alone."""
+        return NextTokenOutput(self.hidden.to(device), self.logits[:, :vocabulary].to(device))
 
 
 class CachedModel:
@@ -105,6 +109,48 @@ class CachedModel:
         Raises `Cancelled`, or `Failure` if memory runs out; it can be used again after both.
         """
         return self._read(contexts, work, before, total)
+
+    @torch.inference_mode()
+    def read_last(self, context: Context, positions: int, work: Work = UNWATCHED) -> NextTokenOutput:
+        """The outputs after each of the last positions of a context, one row for each; the last is after all of it.
+
+        The positions are read in one piece, and the logits of all of them are in memory. A recurrent model reads the
+        whole context again; a model whose rotary factors change between the positions reads each one alone. For the
+        rest see `read`.
+        """
+        length = len(context)
+        first = length - positions + 1
+        if not 1 <= positions <= length:
+            raise ValueError(f"{positions} positions of {length} can't be read")
+        if positions == 1 or self._rotary.scale(first) != self._rotary.scale(length):
+            outputs = [self._read([context[:end]], work) for end in range(first, length + 1)]
+            return NextTokenOutput(torch.cat([one.hidden for one in outputs]), torch.cat([o.logits for o in outputs]))
+        with self._reading([context]):
+            if self._recurrent:
+                self.forget()
+                logits = self._feed([context], 0, length, positions)
+            else:
+                self._fill([context[:first]], work, total=length)
+                logits = self._feed([context], first - 1, length, positions)
+            assert self._hidden is not None
+            return NextTokenOutput(self._hidden[0, -positions:].to(logits.device), logits[0, -positions:])
+
+    @torch.inference_mode()
+    def states(self, context: Context, work: Work = UNWATCHED) -> Tensor:
+        """The state that enters the LM head at each token of a context, (tokens, d), without the head's own work.
+
+        What the cache holds is read again, so the states depend on the context alone. For the rest see `read`.
+        """
+        length, found = len(context), []
+        self.forget()
+        with self._reading([context]):
+            fill = length if self._recurrent else FILL
+            for start in range(0, length, fill):
+                work.check(READING_PROMPT)
+                self._feed([context], start, min(start + fill, length), 0)
+                assert self._hidden is not None
+                found.append(self._hidden[0])
+        return torch.cat(found)
 
     @torch.inference_mode()
     def memory(self, context: Context) -> DynamicCache:
@@ -212,26 +258,29 @@ class CachedModel:
         self._rows = [row[:keep] for row in want]
         return keep
 
-    def _feed(self, contexts: Sequence[Context], start: int, end: int) -> Tensor:
+    def _feed(self, contexts: Sequence[Context], start: int, end: int, keep: int = 1) -> Tensor:
+        """Reads a piece; returns the logits of its last `keep` tokens, (rows, keep or more, V). With 0 the LM head does
+        not run, and `_hidden` has the states of all tokens."""
         ids = torch.tensor([list(context[start:end]) for context in contexts], device=self.device)
         extra: dict[str, object] = {self._cache_name: self._cache}
         if self._takes_positions:
             extra["position_ids"] = torch.arange(start, end, device=self.device).expand(len(contexts), -1)
         if self._keeps_last:
-            extra["logits_to_keep"] = 1
+            extra["logits_to_keep"] = keep
 
         def capture(_path: str, call: Call) -> None:
             self._hidden = call.hidden
+            if not keep:
+                raise Stop
 
-        self._hidden = None
-        with entering(self._head, [""], capture, idle=True):
+        self._hidden, logits = None, None
+        with until_stop(), entering(self._head, [""], capture, idle=True):
             logits = self.model(input_ids=ids, use_cache=True, **extra).logits
         if self._hidden is None:
             raise Failure("Hidden state", f"{type(self.model).__name__} never ran its LM head, so h can't be read.")
         for row, context in zip(self._rows, contexts, strict=True):
             row.extend(context[start:end])
-        assert isinstance(logits, Tensor)
-        return logits
+        return self._hidden[..., :0] if logits is None else logits
 
     def _on_stream(self) -> AbstractContextManager[object]:
         if self._stream is None:

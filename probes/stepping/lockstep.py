@@ -423,8 +423,7 @@ def _alike(
 ) -> tuple[NextTokenOutput | None, NextTokenOutput]:
     """Both outputs on one device and over the tokens they share, without the rows that pad a vocabulary at its end."""
     device = (output or output_pruned).logits.device
-    shared = NextTokenOutput(output_pruned.hidden.to(device), output_pruned.logits[:, :vocabulary].to(device))
-    return output and NextTokenOutput(output.hidden, output.logits[:, :vocabulary]), shared
+    return output and output.over(vocabulary, device), output_pruned.over(vocabulary, device)
 
 
 def longest_context(*models: PreTrainedModel) -> int:
