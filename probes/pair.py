@@ -17,6 +17,7 @@ from probes.models.loaded import Loaded, end_ids, load, with_fingerprint
 from probes.models.naming import names_apart
 from probes.models.prompting import Prompt, read_prompt, recorded_prompt
 from probes.models.rotary import Rotary
+from probes.models.token_named import watched_ids
 from probes.models.tokens import TokenDecoder
 from probes.models.vocabulary import named_ids
 from probes.prune.apply import apply, known_as
@@ -97,6 +98,7 @@ class Pair:
             text_ids=prompt.text_ids,
             vocabulary=self.vocabulary,
             foreign=self.common.foreign if self.common else frozenset(),
+            watched=watched_ids(self.dense.tokenizer, settings.watch),
         )
 
     @property

@@ -10,6 +10,7 @@ from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Method, parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
+from probes.schema.watch import parse_watch
 
 
 def run_settings(typed: Typed) -> RunSettings:
@@ -28,7 +29,7 @@ def run_settings(typed: Typed) -> RunSettings:
     asked = prompt_for(follow, DEFAULT_PROMPT) if prompt is None else text_of(prompt)
     if not asked and follow is not Follow.TEXT:
         raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
-    return typed.build(RunSettings, prompt=asked, text=text_of(text))
+    return typed.build(RunSettings, prompt=asked, text=text_of(text), watch=parse_watch(typed.get("watch", "")))
 
 
 def pair_spec(typed: Typed) -> PairSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from probes.schema.header import RunHeader
+from probes.schema.watch import write_watch
 
 
 def command_line(header: RunHeader) -> str:
@@ -24,6 +25,7 @@ def command_line(header: RunHeader) -> str:
         "--top-p": f"{sampling.top_p:g}" if sampling.top_p < 1 else "",
         "--seed": sampling.seed or "",
         "--analysis-temperature": settings.analysis_temperature or "",
+        "--watch": write_watch(settings.watch),
         "--prompt": settings.prompt,
     }
     words = [word for name, value in options.items() if value != "" for word in (name, str(value))]

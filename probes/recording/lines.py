@@ -47,6 +47,7 @@ from probes.schema.header import RunHeader
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.recorded_table import RecordedTable
 from probes.schema.until import Met, parse_until
+from probes.schema.watch import WatchedGroup
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some programs put it before the first line of a text file; in joined files it may be before other lines too."""
@@ -110,12 +111,13 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
             event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
         elif envelope.kind in _KINDS:
             plain = msgspec.json.decode(raw)
+            watch = plain["header"]["settings"].pop("watch", ()) if envelope.kind == "header" else ()
             # The text of a finding may be that of tokens, which are made safe only when they are shown.
             event = msgspec.convert(
                 plain if envelope.kind == "finding" else _shown(plain), _KINDS[envelope.kind]
             ).event()
             if isinstance(event, RunStarted):
-                event = replace(event, header=_as_read(event.header, plain["header"]))
+                event = replace(event, header=_as_read(event.header, plain["header"], watch))
         else:
             return Unknown(envelope.kind), version
     except (msgspec.MsgspecError, PhierError, LookupError, TypeError, ValueError, RecursionError) as problem:
@@ -216,11 +218,12 @@ def _visible(node: Any) -> Any:
     return [_visible(item) for item in node] if isinstance(node, list) else node
 
 
-def _as_read(header: RunHeader, plain: dict[str, Any]) -> RunHeader:
-    """The header with the prompt and text exactly as the models read them: they are data, shown by the rules for
-    tokens."""
+def _as_read(header: RunHeader, plain: dict[str, Any], watch: object) -> RunHeader:
+    """The header with the prompt, the text and the watched tokens exactly as the models have them: they are data, shown
+    by the rules for tokens."""
     written = plain["settings"]
-    settings = replace(header.settings, prompt=written["prompt"], text=written.get("text", ""))
+    groups = msgspec.convert(watch, tuple[WatchedGroup, ...])
+    settings = replace(header.settings, prompt=written["prompt"], text=written.get("text", ""), watch=groups)
     return replace(header, settings=settings, prompt_text=plain["prompt_text"])
 
 

@@ -28,6 +28,7 @@ from probes.schema.record import (
     Sums,
     Taken,
     TopToken,
+    Watched,
 )
 
 
@@ -51,6 +52,7 @@ class FlatStep:
     top: tuple[TopToken, ...]
     invalid: Invalid | None = None
     tied: tuple[Side, ...] = ()
+    watched: Watched | None = None
 
     @classmethod
     def of(cls, record: StepRecord) -> FlatStep:
@@ -71,6 +73,7 @@ class FlatStep:
             top=own.top if own else (),
             invalid=record.invalid,
             tied=record.tied,
+            watched=own.watched if own else None,
         )
 
     def record(self) -> StepRecord:
@@ -83,7 +86,9 @@ class FlatStep:
             taken_pruned=self.taken_pruned,
             same_context=self.same_context,
             agree=self.agree,
-            own=Comparison(h, z, p, self.top) if h is not None and z is not None and p is not None else None,
+            own=Comparison(h, z, p, self.top, self.watched)
+            if h is not None and z is not None and p is not None
+            else None,
             shared=self.shared,
             sum=self.sum,
             invalid=self.invalid,
@@ -102,7 +107,7 @@ def figure_named(record: StepRecord, name: str) -> float | None:
 
     `shared` is not in the JSON while both models have read the same tokens; its figures are then the own ones.
     """
-    node: object = record.own if name.partition(".")[0] in ("h", "z", "p") else record
+    node: object = record.own if name.partition(".")[0] in ("h", "z", "p", "watched") else record
     for key in name.split("."):
         node = getattr(node, key, None)
     return node if isinstance(node, (int, float)) else None

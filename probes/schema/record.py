@@ -124,6 +124,37 @@ class TopToken:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """One watched group at a step; its probabilities are the sums over its tokens."""
+
+    label: TokenString
+    tokens: tuple[Natural, ...]
+    """The ids of its tokens."""
+    p: Share
+    q: Share
+    share_dense: Share
+    """p̂: p among all watched groups, so that these add up to 1."""
+    share_pruned: Share
+    rank_dense: Place
+    """The rank of its likeliest token, from 1; of equal ones, the smaller id comes first."""
+    rank_pruned: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The watched groups at a step, and the two distributions over them: p̂ (dense) against q̂ (pruned)."""
+
+    groups: tuple[GroupFigures, ...]
+    mass_dense: Share
+    """The probability that all groups hold together."""
+    mass_pruned: Share
+    kl: NonNegative | None
+    """KL(p̂‖q̂) in nats; None, as the next two, if only one group is watched."""
+    kl_reverse: NonNegative | None
+    cos: Cosine | None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """The three spaces and the table, for one pair of contexts."""
 
@@ -131,6 +162,8 @@ class Comparison:
     z: LogitFigures
     p: ProbabilityFigures
     top: tuple[TopToken, ...]
+    watched: Watched | None = None
+    """The tokens that the run follows; None if it follows none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from probes.schema.errors import BadInput
 from probes.schema.option import described
+from probes.schema.watch import WATCH_GRAMMAR, WatchedGroup, check_watched
 
 
 class Follow(StrEnum):
@@ -120,9 +121,18 @@ class RunSettings:
         default="",
         metadata=described("The name of the chat template, if the tokenizer has several.", shown_default="its default"),
     )
+    watch: tuple[WatchedGroup, ...] = field(
+        default=(),
+        metadata=described(
+            f"Follow the probability of these tokens, for example {WATCH_GRAMMAR}.", shown_default="none"
+        ),
+    )
+    """The watched groups; empty follows none."""
 
     def __post_init__(self) -> None:
-        for name, text in (("prompt", self.prompt), ("text", self.text)):
+        check_watched(self.watch)
+        forms = [form for group in self.watch for form in (group.label, *group.forms) if isinstance(form, str)]
+        for name, text in (("prompt", self.prompt), ("text", self.text), *(("watched token", form) for form in forms)):
             if not text.isascii() and _HALF.search(text):
                 raise BadInput(
                     f"{name.capitalize()} is not text",

@@ -26,6 +26,7 @@ from probes.schema.errors import BadInput
 from probes.schema.record import Choice, Comparison, Invalid, Side, StepRecord, Taken
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.summary import Accumulator
+from probes.schema.watch import WatchedIds
 from probes.stepping.cached_model import CachedModel, NextTokenOutput
 from probes.stepping.distribution import Distribution
 from probes.stepping.sampling import Sampler
@@ -59,7 +60,8 @@ class Lockstep:
 
     `ends_dense` and `ends_pruned` are the token ids that end each model's text. `text_ids` is the text that both read
     in `text`. Both distributions are over the ids below `vocabulary`. No context may contain the ids in `foreign`,
-    because they are other tokens in the second model. Not safe for use from several threads at the same time.
+    because they are other tokens in the second model. `watched` has the ids of the settings' groups. Not safe for use
+    from several threads at the same time.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Lockstep:
         text_ids: Sequence[int] = (),
         vocabulary: int | None = None,
         foreign: frozenset[int] = frozenset(),
+        watched: Sequence[WatchedIds] = (),
     ) -> None:
         if not prompt_ids:
             raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
@@ -90,6 +93,10 @@ class Lockstep:
         self._foreign = foreign
         self._check_known(self.prompt_ids, "The prompt has")
         self._check_known(self._text_ids, "The text has")
+        if len(watched) != len(settings.watch):
+            raise ValueError("the tokens of the watched groups are not given")
+        self._watched = tuple(watched)
+        self._check_known([token for group in watched for token in group.ids], "To be watched is")
         self._sampler = Sampler(settings.sampling)
         self._scratch: Tensor | None = None
         longest = longest_context(dense, pruned)
@@ -374,7 +381,14 @@ class Lockstep:
             self._scratch = new_scratch(p, 2 if self.settings.follow is Follow.FREE else 1)
         hidden = output_pruned.hidden[: len(pruned)]
         found = compare(
-            output.hidden, hidden, p, pruned, top=self.settings.top, piece=self._tokens.piece, scratch=self._scratch
+            output.hidden,
+            hidden,
+            p,
+            pruned,
+            top=self.settings.top,
+            piece=self._tokens.piece,
+            scratch=self._scratch,
+            watched=self._watched,
         )
         return found[0], found[-1]
 

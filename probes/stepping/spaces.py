@@ -11,16 +11,18 @@ divergence silently.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from probes.schema.record import Comparison, TopToken
+from probes.schema.watch import WatchedIds
 from probes.stepping.distribution import Distribution
 from probes.stepping.figures import hidden_figures, logit_figures, probability_figures
 from probes.stepping.sums import count_ahead, likeliest, measure, new_scratch
+from probes.stepping.watched import WatchedLogits, logits_at
 
 SLAB = 1 << 23
 """How many logits of a model `compare_logits` takes at once: 64 MiB in float64, of which some ten arrays are needed."""
@@ -58,6 +60,7 @@ def compare(
     top: int = 10,
     piece: Callable[[int], str] = str,
     scratch: Tensor | None = None,
+    watched: Sequence[WatchedIds] = (),
 ) -> list[Comparison]:
     """All figures of n positions, one comparison each, with one wait for the device.
 
@@ -66,11 +69,11 @@ def compare(
     one position, which is then compared with each of the pruned model's.
 
     The table is of the `top` likeliest tokens of each model, and so is `topk_overlap`. `piece` gives a token's text.
-    `scratch` (`new_scratch`) is overwritten; as many positions as it is for are measured at once. Raises ValueError if
-    shapes or temperatures differ.
+    `scratch` (`new_scratch`) is overwritten; as many positions as it is for are measured at once. `watched` are groups
+    of ids below V, no id twice. Raises ValueError if shapes or temperatures differ.
 
-    It waits again only to count the rank of a token that one model finds likely and the other very unlikely, or to
-    order more equal logits than are looked up.
+    It waits again only to count the rank of a token that one model finds likely, or that is watched, and the other
+    finds very unlikely, or to order more equal logits than are looked up.
     """
     count, vocabulary = pruned.z.shape
     _check(hidden, hidden_pruned, count)
@@ -87,15 +90,19 @@ def compare(
     pieces = [measure(hidden[rows], hidden_pruned[rows], dense[rows], pruned[rows], scratch) for rows in slices]
     names = list(pieces[0])
     sums = torch.cat([torch.cat(list(piece.values()), 1) for piece in pieces])
-    numbers = torch.cat([sums, likeliest(dense, pruned, top)], 1).tolist()  # one wait for the device
+    ids = [token for group in watched for token in group.ids]
+    columns = [sums, *logits_at(ids, dense, pruned), likeliest(dense, pruned, top)]
+    numbers = torch.cat(columns, 1).tolist()  # one wait for the device
+    start, stop = len(names), len(names) + 2 * len(ids)
     found = [
-        _Position.read(dict(zip(names, row, strict=False)), row[len(names) :], dense.temperature) for row in numbers
+        _Position.read(dict(zip(names, row, strict=False)), row[stop:], dense.temperature, row[start:stop], watched)
+        for row in numbers
     ]
     for place, one in enumerate(found):
         if one.crowded(top, vocabulary):
             rows = slice(place, place + 1)
             (again,) = likeliest(dense[rows], pruned[rows], top, in_order=True).tolist()
-            found[place] = _Position.read(one.sums, again, dense.temperature)
+            found[place] = replace(_Position.read(one.sums, again, dense.temperature), watched=one.watched)
     _count_unknown(found, dense, pruned, top)
     return [_comparison(one, vocabulary, top, piece) for one in found]
 
@@ -129,10 +136,18 @@ class _Position:
     """By token, 1 + the number of logits that are larger than its own, or equal with a smaller id. Those that are
     known."""
     ranks_pruned: dict[int, int]
+    watched: WatchedLogits | None = None
 
     @classmethod
-    def read(cls, sums: dict[str, float], numbers: Sequence[float], temperature: float) -> _Position:
-        """`numbers` are a row of `likeliest`."""
+    def read(
+        cls,
+        sums: dict[str, float],
+        numbers: Sequence[float],
+        temperature: float,
+        logits: Sequence[float] = (),
+        watched: Sequence[WatchedIds] = (),
+    ) -> _Position:
+        """`numbers` are a row of `likeliest`, and `logits` one of `logits_at`."""
         size = len(numbers) // len(_Token._fields)
         ids, *values = (numbers[start : start + size] for start in range(0, len(numbers), size))
         tokens = list(map(_Token, map(int, ids), *values))
@@ -142,7 +157,8 @@ class _Position:
         last, last2 = dense[-1].z_dense, pruned[-1].z_pruned
         ranks = {token.token_id: rank for rank, token in enumerate(dense, 1) if token.z_dense > last}
         ranks2 = {token.token_id: rank for rank, token in enumerate(pruned, 1) if token.z_pruned > last2}
-        return cls(sums, temperature, dense, pruned, ranks, ranks2)
+        seen = WatchedLogits.read(watched, logits) if watched else None
+        return cls(sums, temperature, dense, pruned, ranks, ranks2, seen)
 
     def crowded(self, top: int, vocabulary: int) -> bool:
         """True if logits equal to the last of the top k may not have been looked up."""
@@ -162,12 +178,13 @@ class _Position:
 
 
 def _count_unknown(found: Sequence[_Position], dense: Distribution, pruned: Distribution, top: int) -> None:
-    """Adds the ranks of the tables' tokens that are not known, counted on the device."""
+    """Adds the ranks of the tables' and the watched tokens that are not known, counted on the device."""
     unknown: list[tuple[dict[int, int], int]] = []
     counts: list[Tensor] = []
     for place, one in enumerate(found):
-        for ranks, logits in ((one.ranks_dense, dense.z), (one.ranks_pruned, pruned.z)):
-            tokens = [token for token in one.table(top) if token not in ranks]
+        best, best2 = one.watched.likeliest if one.watched else ((), ())
+        for ranks, logits, also in ((one.ranks_dense, dense.z, best), (one.ranks_pruned, pruned.z, best2)):
+            tokens = [token for token in dict.fromkeys((*one.table(top), *also)) if token not in ranks]
             unknown += [(ranks, token) for token in tokens]
             counts += count_ahead(logits[place], tokens) if tokens else []
     if counts:
@@ -180,6 +197,7 @@ def _comparison(one: _Position, vocabulary: int, top: int, piece: Callable[[int]
     changes = [token.z_pruned - token.z_dense for token in one.dense[:5]]
     ranks = one.ranks_pruned[one.dense[0].token_id], one.ranks_dense[one.pruned[0].token_id]
     p = probability_figures(one.sums, ranks, (2 * top - len(table)) / top)
+    seen = one.watched
     return Comparison(
         h=hidden_figures(one.sums),
         z=logit_figures(one.sums, changes, vocabulary),
@@ -198,4 +216,5 @@ def _comparison(one: _Position, vocabulary: int, top: int, piece: Callable[[int]
             )
             for token in sorted(table.values(), key=lambda token: (-max(token.p, token.q), token.token_id))
         ),
+        watched=seen.figures(one.sums, one.temperature, one.ranks_dense, one.ranks_pruned) if seen else None,
     )

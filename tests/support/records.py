@@ -19,6 +19,7 @@ from probes.schema.foreign_text import visible
 from probes.schema.record import (
     Choice,
     Comparison,
+    GroupFigures,
     HiddenFigures,
     Invalid,
     LogitFigures,
@@ -27,6 +28,7 @@ from probes.schema.record import (
     Sums,
     Taken,
     TopToken,
+    Watched,
 )
 from probes.schema.recorded_table import RecordedTable
 from probes.schema.requests import Fork, Run, Select
@@ -126,7 +128,18 @@ _TAKEN = st.builds(Taken, INTS, TEXTS, SHARES, SHARES, TEXTS, st.booleans(), st.
 _TOP = st.lists(
     st.builds(TopToken, INTS, TEXTS, SHARES, SHARES, FIGURES, FIGURES, PLACES, PLACES, FIGURES), max_size=3
 ).map(tuple)
-_COMPARISON = st.builds(Comparison, _H, _Z, _P, _TOP)
+_WATCHED = st.builds(
+    Watched,
+    st.lists(
+        st.builds(GroupFigures, TEXTS, st.lists(INTS, max_size=3).map(tuple), *[SHARES] * 4, PLACES, PLACES), max_size=3
+    ).map(tuple),
+    SHARES,
+    SHARES,
+    st.none() | AMOUNTS,
+    st.none() | AMOUNTS,
+    st.none() | COSINES,
+)
+_COMPARISON = st.builds(Comparison, _H, _Z, _P, _TOP, st.none() | _WATCHED)
 RECORDS = st.builds(
     StepRecord,
     step=PLACES,

@@ -14,6 +14,7 @@ from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from explorer.sources.toy.models import ToyPair
 from explorer.sources.toy.step import Accidents, ToyStep
+from explorer.sources.toy.watched import toy_watched_ids
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput, Cancelled, PhierError
 from probes.schema.events import Event, RunPaused, Why, WorkProgressed
@@ -119,6 +120,7 @@ class ToySource:
                 self.emit(*head.rest(request.id), head.select(branch, request.id))
             case Restart(settings):
                 self.emit(*head.pause(request.id))
+                toy_watched_ids(self._pair, settings.watch)  # raises for one that can't be watched
                 self.settings = settings
                 self.begin(request.id)
             case Prune(setting):

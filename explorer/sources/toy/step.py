@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from explorer.sources.toy.models import ToyPair, ToyState, softmax, toy_comparison
+from explorer.sources.toy.watched import toy_watched, toy_watched_ids
 from probes.schema.branches import Branch
 from probes.schema.record import Choice, Comparison, Invalid, StepRecord, Taken
 from probes.schema.settings import Follow, RunSettings
@@ -91,6 +92,8 @@ class ToyStep:
 
     def _compare(self, dense: ToyState, pruned: ToyState, temperature: float) -> Comparison:
         found = toy_comparison(self.pair, dense, pruned, temperature, self.settings.top)
+        groups = toy_watched_ids(self.pair, self.settings.watch)
+        found = replace(found, watched=toy_watched(groups, dense, pruned, temperature))
         if self.number == self.accidents.infinite:
             found = replace(found, p=replace(found.p, kl=math.inf, kl_estimate=math.nan))
         return found

@@ -146,6 +146,7 @@ def typed_settings(values: dict[str, str], before: RunSettings) -> RunSettings:
         steps=_whole(values["steps"] or "0", "Steps"),
         top=before.top,
         chat_template=before.chat_template,
+        watch=before.watch,
     )
 
 

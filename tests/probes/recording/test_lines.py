@@ -25,6 +25,7 @@ from probes.schema.events import (
     Failed,
     RunPaused,
     RunResumed,
+    RunStarted,
     StepMeasured,
     Why,
     WorkProgressed,
@@ -36,6 +37,7 @@ from probes.schema.fork_verdict import ForkedRun, ForkVerdict, Recovery
 from probes.schema.record import Invalid, StepRecord
 from probes.schema.recorded_table import Cell, RecordedTable
 from probes.schema.until import Met
+from probes.schema.watch import WatchedGroup
 from tests.support.findings import FINDINGS
 from tests.support.records import FIGURES, RECORDS, TEXTS, recorded_events, records, with_own
 
@@ -72,6 +74,23 @@ def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
 def test_any_finding_comes_back_as_it_was(found: Finding, last: int | None, notes: tuple[str, ...]) -> None:
     event = Explained(1, 2, 3, found, last, "matrix", notes=notes)
     assert repr(through(event)) == repr(event)
+
+
+def test_watched_tokens_come_back_as_they_were() -> None:
+    """They are data: a control character in one is not replaced by a mark."""
+    [start] = [event for event in recorded_events(1) if isinstance(event, RunStarted)]
+    watch = (WatchedGroup("\n", ("\n", 7)), WatchedGroup("↵", ("\x1b[31m", "<b>")))
+    event = replace(start, header=replace(start.header, settings=replace(start.header.settings, watch=watch)))
+    assert through(event) == event
+
+
+def test_a_header_of_before_tokens_could_be_watched_watches_none() -> None:
+    [start] = [event for event in recorded_events(1) if isinstance(event, RunStarted)]
+    plain = json.loads(encode(start, 0.0))
+    assert plain["header"]["settings"].pop("watch") == []
+    found, _ = decode(json.dumps(plain).encode(), FORMAT)
+    assert isinstance(found, Line)
+    assert found.event == start
 
 
 def test_a_finding_that_is_not_final_is_not_recorded() -> None:
