@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -21,6 +21,8 @@ from probes.schema.foreign_text import visible
 
 MOST_ENTRIES, MOST_VALUES = 10_000, 500_000
 """Entries of one list of a finding, and the values of a whole finding."""
+
+Value = TypeVar("Value")
 
 _STAND_IN = 1.0
 """Replaces a figure that is not finite while the others are checked; it is within the bounds of every figure."""
@@ -38,18 +40,24 @@ def finding_from(what: str, plain: dict[str, Any], nonfinite: Mapping[str, str])
     none, if a list or a number is out of bounds, or if the kind is not known."""
     if what not in KINDS:
         raise ValueError(f"{visible(what, LONGEST_TEXT)!r} is no kind of finding")
+    _check(plain)
+    safe: Finding = _safe(value_from(KINDS[what], plain, nonfinite), KINDS[what])
+    return safe
+
+
+def value_from(kind: type[Value], plain: dict[str, Any], nonfinite: Mapping[str, str]) -> Value:
+    """A frozen dataclass from plain data, with its figures that are not finite put back. Raises ValueError, or a
+    `MsgspecError`, if it is none, or if a number is out of bounds."""
     places = {_place(plain, path.split(".")): text for path, text in nonfinite.items()}
     for place in places:
         holder = _holder(plain, place)
         if holder[place[-1]] is not None:
             raise ValueError(f"`nonfinite` names {'.'.join(map(str, place))!r}, which has a value")
         holder[place[-1]] = _STAND_IN
-    _check(plain)
-    found = msgspec.convert(plain, KINDS[what])
+    found = msgspec.convert(plain, kind)
     for place, text in places.items():
         _put(found, place, text)
-    safe: Finding = _safe(found, KINDS[what])
-    return safe
+    return found
 
 
 def _cut(node: Any) -> Any:

@@ -73,7 +73,7 @@ def ranked(items: ItemSet, ranks: Sequence[tuple[int, int]], tau: float | None =
 def generated(items: ItemSet, figures: Sequence[GenerationFigures]) -> list[ItemResult]:
     return [
         ItemResult(items.name, name, answered(True), answered(True), spaces(), generation=one)
-        for name, one in zip(item_names(items), figures, strict=True)
+        for name, one in zip(item_names(items), figures, strict=False)
     ]
 
 
