@@ -18,6 +18,7 @@ from probes.schema.events import Event, Explained
 from probes.schema.explanation import Swaps
 from probes.schema.findings import Finding
 from probes.schema.part import Part
+from probes.schema.record import StepRecord
 from probes.schema.requests import Explain, FindRepair
 from probes.schema.settings import RunSettings
 from probes.system.progress import Work
@@ -88,11 +89,11 @@ class Explaining:
             here = [one for one in self._known.values() if not one.step or branches.owner(one.step) == one.branch]
             self._kept.keep(setting, settings, branches.path(), here)
 
-    def recall(self, setting: str, settings: RunSettings) -> None:
-        """Sends again what was found earlier about the path that is shown, under this setting."""
+    def recall(self, setting: str, settings: RunSettings, path: Sequence[StepRecord]) -> None:
+        """Sends again what was found earlier about these steps, which the run that is shown has or will have."""
         with self._lock:
             run = self._shown()
-            for event in self._kept.find(setting, settings, run.branches.path()):
+            for event in self._kept.find(setting, settings, path):
                 again = replace(event, run=run.number, request=0)
                 self._known[place_of(again)] = again
                 self._tell(again)

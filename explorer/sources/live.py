@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ from probes.schema.requests import (
     Select,
     Step,
     Token,
+    Watch,
 )
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
@@ -132,6 +133,8 @@ class LiveSource:
                 self._do(request.id, lambda _: self._select(request))
             case Restart(settings):
                 self._change(request.id, READING_PROMPT, lambda work: self._start(request.id, settings, work))
+            case Watch():
+                self._change(request.id, READING_PROMPT, lambda work: self._watch(request, work))
             case Prune(setting):
                 self._change(request.id, f"Pruning by {setting}", lambda work: self._prune(request, work))
             case Rank():
@@ -269,41 +272,68 @@ class LiveSource:
         Steps that were measured earlier under this setting are shown at once; all others are measured. If another
         change comes while steps are measured again, that change measures all of them. On any error nothing changes.
         """
-        pair, head = self._loaded(), self._head
-        path = head.path
+        pair, path = self._loaded(), self._head.path
         self._quiet(request.id)
         self._measured.keep(pair.made_by, self._settings, path)
         self._explaining.keep(pair.made_by, self._settings)
-        again = max(len(path), head.again)
+        again = max(len(path), self._head.again)
         forced = self._forced | {record.step: forced_at(record) for record in path}
         self._explaining.forget()
         before = pair.twin.state if pair.twin is not None else None
         self._pair = pair.repruned(request.setting, work)
         try:
-            known = self._measured.find(self._pair.made_by, self._settings, forced)
-            if known:
-                prompt = self._prompt or self._pair.prompt(self._settings)
-                lockstep = self._pair.lockstep(self._settings, prompt)
-                self._begin_run(request.id, lockstep, self._settings, prompt)
-            else:
-                self._start(request.id, self._settings, work, self._prompt)
+            known = self._begin_again(request.id, self._settings, forced, work)
         except BaseException:
             # The run that is shown continues, so its weights must be those that filled its caches.
             self._pair = pair
             if pair.twin is not None and before is not None:
                 pair.twin.set_state(before)
             raise
+        self._show_known(request.id, known, forced, again)
+        self._explaining.recall(self._pair.made_by, self._settings, known)
+        self._measure_rest(request.id, known, again)
+
+    def _watch(self, request: Watch, work: Work) -> None:
+        """Follows other tokens, and shows as many steps as there were, on the same tokens. What was found about them
+        holds. On any error nothing changes."""
+        settings, path = replace(self._settings, watch=request.groups), self._head.path
+        made_by = self._loaded().made_by
+        self._quiet(request.id)
+        self._measured.keep(made_by, self._settings, path)
+        self._explaining.keep(made_by, settings)
+        again = max(len(path), self._head.again)
+        forced = self._forced | {record.step: forced_at(record) for record in path}
+        known = self._begin_again(request.id, settings, forced, work)
+        self._show_known(request.id, known, forced, again)
+        self._explaining.recall(made_by, settings, path)
+        self._measure_rest(request.id, known, again)
+
+    def _begin_again(
+        self, request: int, settings: RunSettings, forced: Mapping[int, Forced], work: Work
+    ) -> list[StepRecord]:
+        """Begins a run of this pair on the same prompt. Returns its steps that were measured earlier."""
+        pair = self._loaded()
+        known = self._measured.find(pair.made_by, settings, forced)
+        if known:
+            prompt = self._prompt or pair.prompt(settings)
+            self._begin_run(request, pair.lockstep(settings, prompt), settings, prompt)
+        else:
+            self._start(request, settings, work, self._prompt)
+        return known
+
+    def _show_known(self, request: int, known: Sequence[StepRecord], forced: dict[int, Forced], again: int) -> None:
         with self._lock:
-            head.again, self._forced = again, forced
+            self._head.again, self._forced = again, forced
             for record in known:
-                self._tell(*head.take(record, request=request.id))
+                self._tell(*self._head.take(record, request=request))
         self._stepping().seek(known)
-        self._explaining.recall(self._pair.made_by, self._settings)
+
+    def _measure_rest(self, request: int, known: Sequence[StepRecord], again: int) -> None:
         if len(known) < again:
-            self._go(Run(id=request.id))
+            self._go(Run(id=request))
         elif known:
             with self._lock:
-                self._tell(head.stop(Why.KNOWN, request.id))
+                self._tell(self._head.stop(Why.KNOWN, request))
 
     def _go(self, request: Run) -> None:
         lockstep = self._stepping()
@@ -355,16 +385,9 @@ class LiveSource:
         """A token's id. Raises `BadInput` if a text is not one token of the dense model's."""
         if not isinstance(token, str):
             return token
-        tokenizer = self._loaded().dense.tokenizer
-        ids = tokenizer(token, add_special_tokens=False)["input_ids"]
-        if len(ids) != 1:
-            pieces = " ".join(f"“{tokenizer.decode([one])}”" for one in ids[:8])
-            raise BadInput(
-                "Not one token",
-                f"“{token}” is {len(ids)} tokens{': ' if ids else ''}{pieces}.",
-                "Force the first and fork again; a word within a text begins with its space.",
-            )
-        return int(ids[0])
+        from probes.models.token_named import token_named
+
+        return token_named(self._loaded().dense.tokenizer, token)
 
     def _select(self, request: Select) -> None:
         lockstep = self._stepping()

@@ -50,6 +50,7 @@ from probes.schema.requests import (
     ShowRun,
     Step,
     ToEnd,
+    Watch,
 )
 
 LONGEST_WAIT = 5.0
@@ -170,6 +171,8 @@ class ReplaySource:
                 self._refuse(request, f"Measuring another token at step {step} needs the models.")
             case Restart():
                 self._refuse(request, "Another prompt, context or sampler needs the models.")
+            case Watch():
+                self._refuse(request, "Watching other tokens needs the models.")
             case Prune(setting):
                 self._refuse(request, f"Pruning by {setting} needs the models.")
             case Rank():

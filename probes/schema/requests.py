@@ -13,6 +13,7 @@ from probes.schema.prune_setting import Setting
 from probes.schema.repair import RepairGoal, RepairLevel
 from probes.schema.settings import RunSettings
 from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
+from probes.schema.watch import WatchedGroup
 
 Token = int | str
 """A token's id, or its text as the tokenizer reads it."""
@@ -81,6 +82,14 @@ class Restart(_Asked):
     """Begins a new run on the same models with another prompt, context or sampler."""
 
     settings: RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Watch(_Asked):
+    """Follows other tokens: begins a new run of the same tokens, in which the steps so far are measured again."""
+
+    groups: tuple[WatchedGroup, ...] = ()
+    """Empty follows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +229,7 @@ Request = (
     | Fork
     | Select
     | Restart
+    | Watch
     | Prune
     | Rank
     | Explain

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from probes.schema.counting import number_of
 from probes.schema.errors import BadInput
+from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
 from probes.schema.record import Choice, StepRecord, Taken
 from probes.schema.settings import Follow
@@ -216,6 +217,9 @@ def _figures(record: StepRecord) -> dict[str, float]:
                 for field in fields(values):
                     if field.name not in _DERIVED:
                         found[f"{before}{group}.{field.name}"] = getattr(values, field.name)
+            for watched in compared.watched.groups if compared.watched else ():
+                name = f"{before}watched.{visible(watched.label)}"
+                found |= {f"{name}.p": watched.p, f"{name}.q": watched.q}
     return found
 
 

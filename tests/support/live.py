@@ -15,6 +15,7 @@ from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.prune_setting import Ratio, Setting, parse
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
+from probes.schema.watch import WatchedIds
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import Work
 from tests.support.stepping import PROMPT, Words, damaged
@@ -46,7 +47,9 @@ class TinyPair:
         return Prompt(header.prompt_text, header.prompt_ids or tuple(PROMPT))
 
     def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
-        return Lockstep(self.dense, self.pruned, Words(), (prompt or self.prompt(settings)).ids, settings)
+        ids = (prompt or self.prompt(settings)).ids
+        watched = [WatchedIds(group.label, tuple(map(int, group.forms))) for group in settings.watch]
+        return Lockstep(self.dense, self.pruned, Words(), ids, settings, watched=watched)
 
     def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
         return RunHeader(INFO, INFO, None, settings, prompt.text, prompt.ids)

@@ -35,6 +35,7 @@ from probes.schema.requests import (
     Select,
     Step,
     Token,
+    Watch,
 )
 from probes.schema.settings import Follow, RunSettings
 
@@ -123,6 +124,11 @@ class ToySource:
                 toy_watched_ids(self._pair, settings.watch)  # raises for one that can't be watched
                 self.settings = settings
                 self.begin(request.id)
+            case Watch(groups):
+                toy_watched_ids(self._pair, groups)
+                self.emit(*head.pause(request.id))
+                self.settings = replace(self.settings, watch=groups)
+                self._again(request.id)
             case Prune(setting):
                 self.emit(*head.pause(request.id))
                 self._prune(str(setting), request.id)
@@ -159,6 +165,10 @@ class ToySource:
     def _prune(self, setting: str, request: int) -> None:
         self.setting = setting
         self._pair = ToyPair(damage=_damage(setting))
+        self._again(request)
+
+    def _again(self, request: int) -> None:
+        """Begins a new run and measures as many steps as there were."""
         done = max(len(self._head.path), self._head.again)
         self.begin(request)
         if done:

@@ -32,7 +32,9 @@ from probes.schema.requests import (
     ShowRun,
     Step,
     ToEnd,
+    Watch,
 )
+from probes.schema.watch import WatchedGroup
 from tests.support.live import HALF, SETTINGS, Listener, TinyPair
 from tests.support.records import recorded_events, settings, write_events
 
@@ -132,6 +134,8 @@ def test_a_pause_answers_whoever_paused_and_a_run_goes_on_from_there(source: Sou
         Fork(99, dense=5),
         Select(0),
         Restart(SETTINGS),
+        Watch((WatchedGroup("A", (5, 6)), WatchedGroup("B", (7,)))),
+        Watch((WatchedGroup("A", (10**9,)),)),
         Prune(HALF),
         Rank(),
         Explain(1),
