@@ -49,6 +49,19 @@ def further_value(figure: FurtherFigure, value: float | None) -> str:
     return numbers.cosine(value)
 
 
+def interval_text(value: float, low: float, high: float, *, signed: bool = False) -> str:
+    """A score in hundredths with its interval: "92 (84–96)"; a difference with signs: "−20 (−30…−11)"."""
+    write, between = (signed_points, "…") if signed else (_hundredths, "–")
+    return f"{write(value)} ({write(low)}{between}{write(high)})"
+
+
+def p_text(value: float | None) -> str:
+    """The p of a test: "0.021", "<0.0001"; a dash if there is none."""
+    if value is None:
+        return numbers.NONE
+    return "<0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
 def row_sentence(row: TaskVerdict, margin: float, level: float) -> str:
     """What the items say about one task, in one sentence or two."""
     if not row.items:

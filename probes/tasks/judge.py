@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from probes.schema.errors import BadInput
 from probes.schema.explanation import SpaceFigures
 from probes.schema.items import ItemSet, TaskKind
 from probes.schema.task_results import ItemResult
@@ -47,8 +48,10 @@ def judge(
 ) -> Verdict:
     """The verdict of the items scored so far; a row for each item set, in their order.
 
-    Of an item that was scored twice, the later result counts; results of other tasks and items are left out.
+    Of an item that was scored twice, the later result counts; results of other tasks and items are left out. Raises
+    `BadInput` for a margin or a level that is none.
     """
+    check_judging(margin, level)
     by_task: dict[str, dict[str, ItemResult]] = {items.name: {} for items in item_sets}
     ids = {items.name: item_ids(items) for items in item_sets}
     for result in found.results:
@@ -69,6 +72,14 @@ def judge(
         seconds_left=seconds_left,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def check_judging(margin: float, level: float) -> None:
+    """Raises `BadInput` for a margin or a level that no verdict can be made with."""
+    if not 0 <= margin < 1:
+        raise BadInput("Margin", f"{margin:g} is no margin.", "Use a share from 0 to below 1: 0.02 is 2 points.")
+    if not 0.5 <= level < 1:
+        raise BadInput("Level", f"{level:g} is no level of an interval.", "Use a share from 0.5 to below 1: 0.95.")
 
 
 def item_ids(items: ItemSet) -> frozenset[str]:

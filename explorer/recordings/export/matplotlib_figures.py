@@ -70,7 +70,7 @@ def draw(
     notes = [*of.warnings, *(one for one in drawings if isinstance(one, str))]
     if own and not of.free:
         notes.append("Own and shared figures are the same here: both models read the same text throughout.")
-    with _style(), warnings.catch_warnings(record=True) as warned:
+    with print_style(), warnings.catch_warnings(record=True) as warned:
         warnings.filterwarnings("always", "Glyph .* missing")
         files = {one.name: _render(one, to, caption) for one in drawings if isinstance(one, PrintFigure)}
     if any("Glyph" in str(one.message) for one in warned):
@@ -196,7 +196,7 @@ def _plain(text: str) -> str:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def print_style() -> Iterator[None]:
     try:
         import matplotlib as mpl
     except ImportError as problem:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from probes.schema.errors import BadInput
 from probes.schema.items import TaskKind
 from probes.schema.task_results import GenerationFigures, OptionFigures
 from probes.schema.verdict import FEWEST_FOR_CHANCE, MOST_NEEDED, Outcome
@@ -237,6 +238,13 @@ class TestVerdict:
     def test_the_names_are_those_of_the_results(self):
         made = judge(found(), [])
         assert (made.dense, made.setting, made.rows, made.final) == ("dense-model", "wanda:0.5", (), True)
+
+    @pytest.mark.parametrize(
+        ("margin", "level"), [(-0.01, 0.95), (1.0, 0.95), (float("nan"), 0.95), (0.02, 1.0), (0.02, 0.4)]
+    )
+    def test_margins_and_levels_are_checked(self, margin, level):
+        with pytest.raises(BadInput, match="is no"):
+            judge(found(), [], margin, level)
 
     def test_items_have_the_names_that_the_judge_looks_for(self):
         for items in (questions(3), prompts(3), collection(3, 5)):
