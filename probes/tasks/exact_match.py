@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 _LEAD_IN = re.compile(r"(?:the\s+)?(?:(?:final|correct|right)\s+)?answer\s*(?:is\b|:)\s*:?\s*", re.IGNORECASE)
 _SHORTENED = frozenset({"dr", "jr", "mr", "mrs", "ms", "mt", "prof", "sr", "st", "vs"})
@@ -25,7 +26,7 @@ _MINUS = "-−"
 def answer_in(text: str) -> str:
     """The answer in a generated text: its first line that is not blank, up to the end of its first sentence, without
     "The answer is"."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    line = next((line.strip() for line in _LINE_END.split(text) if line.strip()), "")
     lead_in = _LEAD_IN.match(line)
     line = line[lead_in.end() :] if lead_in else line
     end = next(_sentence_ends(line), None)
@@ -34,11 +35,8 @@ def answer_in(text: str) -> str:
 
 def is_complete(text: str) -> bool:
     """True if more text would not change the answer: its line or its sentence has ended."""
-    begun = text.lstrip()
-    line, *more = begun.splitlines() or [""]
-    if more or line != begun:
-        return True
-    return any(end + 1 < len(line) for end in _sentence_ends(line))
+    line, *more = _LINE_END.split(text.lstrip())
+    return bool(more) or any(end + 1 < len(line) for end in _sentence_ends(line))
 
 
 def matches(answer: str, targets: Iterable[str]) -> bool:

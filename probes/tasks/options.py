@@ -1,0 +1,188 @@
+"""Scores questions with options in both models: by the option's letter or label at one position, or by its whole text.
+
+The formulas are in docs/figures.md. All of them are taken from logarithms in float64, and none has an epsilon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+
+from probes.schema.items import ItemSet, Question, Way
+from probes.schema.record import Comparison, Side
+from probes.schema.task_results import Answered, ItemResult, OptionFigures
+from probes.stepping.distribution import Distribution
+from probes.tasks.item_plan import TaskPlan
+from probes.tasks.item_spaces import comparisons, mean_spaces
+from probes.tasks.prompts import ContinuationPrompt, LetterPrompt, by_continuation, by_letter
+from probes.tasks.readers import SCORING, Readers, item_name
+
+SIDES: tuple[Side, Side] = ("dense", "pruned")
+
+Logs = list[float]
+"""ln p of each option, not normalised."""
+
+
+def score_letters(readers: Readers, items: ItemSet, question: Question, prompt: LetterPrompt) -> ItemResult:
+    """One question by the tokens of its options at the position after the prompt: p_i = Σ p(surface form).
+
+    Each model reads the prompt once. Raises `Cancelled`, and `Failure` if memory runs out.
+    """
+    readers.forget()
+    outputs = readers.read_last(prompt.ids)
+    logs: list[Logs | None] = [None, None]
+    notes = []
+    for place, (side, output) in enumerate(zip(SIDES, outputs, strict=True)):
+        if output.finite:
+            distribution = Distribution(output.logits)
+            logs[place] = [log_sum([distribution.log_at(token) for token in forms]) for forms in prompt.tokens]
+        else:
+            notes.append(readers.broken(side, prompt.ids))
+    found = [] if notes else comparisons(*outputs)
+    return _result(items, question, logs, found, notes, tokens=prompt.tokens)
+
+
+def score_continuations(readers: Readers, items: ItemSet, question: Question, prompt: ContinuationPrompt) -> ItemResult:
+    """One question by Σ log p(o_t | x, o_<t) over the tokens of each option o after the prompt x.
+
+    The prompt is read once, unless a model is recurrent. The spaces are the means over the positions that predict the
+    option that the dense model chooses. Raises `Cancelled`, and `Failure` if memory runs out.
+    """
+    readers.forget()
+    logs: list[Logs | None] = [[], []]
+    notes = []
+    for option in prompt.continuations:
+        sums = [0.0, 0.0]
+        for tokens, outputs in readers.read_after(prompt.ids, option):
+            for place, (side, output) in enumerate(zip(SIDES, outputs, strict=True)):
+                if logs[place] is None:
+                    continue
+                if output.finite:
+                    sums[place] += _log_probability(Distribution(output.logits), tokens)
+                else:
+                    logs[place] = None
+                    notes.append(readers.broken(side, [*prompt.ids, *option[:-1]]))
+        for place, scored in enumerate(logs):
+            if scored is not None:
+                scored.append(sums[place])
+    found: list[Comparison] = []
+    if logs[0] is not None and not notes:
+        for _, outputs in readers.read_after(prompt.ids, prompt.continuations[_ranked(logs[0])[0]]):
+            found += comparisons(*outputs)
+    return _result(items, question, logs, found, notes)
+
+
+def option_figures(logs: Logs, logs_pruned: Logs) -> OptionFigures:
+    """The distributions over the options, p_i / Σ p and q_i / Σ q, compared: `logs` are ln p_i, `logs_pruned` ln q_i.
+
+    The masses are Σ p_i and Σ q_i, which means nothing by continuation.
+    """
+    mass, mass_pruned = log_sum(logs), log_sum(logs_pruned)
+    ln_p, ln_q = [one - mass for one in logs], [one - mass_pruned for one in logs_pruned]
+    p, q = [math.exp(one) for one in ln_p], [math.exp(one) for one in ln_q]
+    return OptionFigures(
+        p=tuple(p),
+        q=tuple(q),
+        mass_dense=math.exp(mass),
+        mass_pruned=math.exp(mass_pruned),
+        kl=_kl(p, ln_p, ln_q),
+        kl_reverse=_kl(q, ln_q, ln_p),
+        cos=cosine(p, q),
+    )
+
+
+def log_sum(logs: Sequence[float]) -> float:
+    """ln Σ exp(x)."""
+    largest = max(logs)
+    return largest + math.log(math.fsum(math.exp(one - largest) for one in logs))
+
+
+def cosine(u: Sequence[float], v: Sequence[float]) -> float:
+    """1 - ‖u/‖u‖ - v/‖v‖‖²/2, which is exactly 1 for equal vectors. Neither is 0."""
+    length, other = math.hypot(*u), math.hypot(*v)
+    return 1 - math.fsum((a / length - b / other) ** 2 for a, b in zip(u, v, strict=True)) / 2
+
+
+def _kl(p: Sequence[float], ln_p: Sequence[float], ln_q: Sequence[float]) -> float:
+    kl = math.fsum(one * (a - b) for one, a, b in zip(p, ln_p, ln_q, strict=True))
+    return kl if kl > 0 else 0.0
+
+
+def _log_probability(distribution: Distribution, tokens: Sequence[int]) -> float:
+    """Σ ln p of one token at each position."""
+    return math.fsum(distribution[place : place + 1].log_at(token) for place, token in enumerate(tokens))
+
+
+def _ranked(scores: Sequence[float]) -> list[int]:
+    """The options, the best first; of equal ones the first."""
+    return sorted(range(len(scores)), key=lambda option: (-scores[option], option))
+
+
+def _result(
+    items: ItemSet,
+    question: Question,
+    logs: Sequence[Logs | None],
+    found: Sequence[Comparison],
+    notes: Sequence[str],
+    *,
+    tokens: tuple[tuple[int, ...], ...] = (),
+) -> ItemResult:
+    """`tokens` are given by letter."""
+    dense, pruned = logs
+    figures = None
+    if dense is not None and pruned is not None:
+        figures = option_figures(dense, pruned)
+        if tokens:
+            figures = replace(figures, tokens=tokens)
+        else:
+            best = [_per_byte(question, one) for one in (dense, pruned)]
+            figures = replace(
+                figures, mass_dense=None, mass_pruned=None, per_byte_dense=best[0], per_byte_pruned=best[1]
+            )
+    return ItemResult(
+        items.name,
+        question.id,
+        _answered(question, dense),
+        _answered(question, pruned),
+        mean_spaces(found),
+        options=figures,
+        notes=tuple(notes),
+    )
+
+
+def _answered(question: Question, logs: Logs | None) -> Answered:
+    if logs is None:
+        return Answered("", False, 0.0)
+    best, *others = _ranked(logs)
+    right = best == question.answer
+    return Answered(question.options[best], right, float(right), logs[best] - logs[others[0]] if others else None)
+
+
+def _per_byte(question: Question, logs: Logs) -> str:
+    """The option with the largest log-probability per byte of its text."""
+    sizes = [len(option.encode()) for option in question.options]
+    return question.options[_ranked([one / size for one, size in zip(logs, sizes, strict=True)])[0]]
+
+
+def plan_questions(readers: Readers, items: ItemSet, done: Collection[tuple[str, str]]) -> TaskPlan:
+    """Scores each question that is not done, as its set says. Raises `BadInput` if one can't be scored that way."""
+    scorers = []
+    for question in items.questions:
+        if (items.name, question.id) in done:
+            continue
+        readers.work.check(SCORING)
+        what = item_name(items, question.id)
+        if items.way is Way.LETTER:
+            lettered = by_letter(readers.tokenizer, items, question)
+            readers.check(what, [*lettered.ids, *chain(*lettered.tokens)], len(lettered.ids))
+            scorers.append(partial(score_letters, readers, items, question, lettered))
+        else:
+            continued = by_continuation(readers.tokenizer, items, question)
+            for option in continued.continuations:
+                whole = [*continued.ids, *option]
+                readers.check(what, whole, len(whole) - 1)
+            scorers.append(partial(score_continuations, readers, items, question, continued))
+    return TaskPlan(len(scorers), ((score(),) for score in scorers))

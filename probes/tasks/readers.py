@@ -1,0 +1,103 @@
+"""Both models of a pair with caches of their own, which read items: a run of the same pair goes on undisturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from probes.models.tokens import TokenDecoder
+from probes.pair import Pair
+from probes.schema.errors import BadInput
+from probes.schema.foreign_text import visible
+from probes.schema.items import ItemSet
+from probes.schema.record import Side
+from probes.stepping.cached_model import CachedModel, NextTokenOutput
+from probes.stepping.lockstep import longest_context
+from probes.system.progress import UNWATCHED, Work
+
+SCORING = "Scoring items"
+"""The name of this work."""
+_SHOWN = 60
+"""How many characters of a name are shown in an error."""
+AT_ONCE = 32
+"""How many positions of a continuation are read at once, so that memory stays bounded."""
+
+Outputs = tuple[NextTokenOutput, NextTokenOutput]
+
+
+class Readers:
+    """The dense and the pruned model. What they read depends on the item alone, not on the items before it."""
+
+    def __init__(self, pair: Pair, work: Work = UNWATCHED) -> None:
+        """`work` is checked between passes, when nothing is changed in a model; it hears of no progress."""
+        self.pair = pair
+        self.work = replace(work, progress=None)
+        self.dense, self.pruned = CachedModel(pair.dense.model, lane=0), CachedModel(pair.pruned.model, lane=1)
+        self.tokenizer = pair.dense.tokenizer
+        self.tokens = TokenDecoder(self.tokenizer)
+        self.vocabulary = min(self.dense.vocabulary, self.pruned.vocabulary, pair.vocabulary)
+        """The ids below it are compared."""
+        self.foreign = pair.common.foreign if pair.common else frozenset[int]()
+        self.longest = longest_context(pair.dense.model, pair.pruned.model)
+        """Tokens that both models can read."""
+
+    @property
+    def models(self) -> tuple[CachedModel, CachedModel]:
+        return self.dense, self.pruned
+
+    def check(self, what: str, ids: Sequence[int], length: int | None = None) -> None:
+        """Raises `BadInput` unless both models know these tokens, and can read so many of them (all, by default)."""
+        length = len(ids) if length is None else length
+        if length > self.longest:
+            message = f"{what} has {length:,} tokens, but the models read at most {self.longest:,}."
+            raise BadInput("Item too long", message, "Shorten it, or leave it out.")
+        lacking = next((token for token in ids if token >= self.vocabulary or token in self.foreign), None)
+        if lacking is not None:
+            token = f"“{visible(self.tokens.piece(lacking), 40)}” (token {lacking:,})"
+            message = f"{what} has {token}, which is not the same token in both models."
+            raise BadInput("Unknown token", message, "Leave the item out, or write it in other words.")
+
+    def forget(self) -> None:
+        """Empties both caches. Done before each item, so that its figures are the same in any order."""
+        self.work.check(SCORING)
+        for model in self.models:
+            model.forget()
+
+    def read_last(self, context: Sequence[int], positions: int = 1) -> Outputs:
+        """Both models' outputs after each of the last positions of a context, on one device and over one vocabulary."""
+        self.work.check(SCORING)
+        found = [model.read_last(context, positions, self.work) for model in self.models]
+        for model in self.models:
+            model.join()
+        device = found[0].logits.device
+        dense, pruned = (output.over(self.vocabulary, device) for output in found)
+        return dense, pruned
+
+    def read_after(self, context: Sequence[int], text: Sequence[int]) -> Iterator[tuple[Sequence[int], Outputs]]:
+        """The tokens of a text after a context, a few at a time, with the outputs that predict them."""
+        for start in range(0, len(text), AT_ONCE):
+            tokens = text[start : start + AT_ONCE]
+            read = [*context, *text[: start + len(tokens) - 1]]
+            yield tokens, self.read_last(read, len(tokens))
+
+    def states(self, context: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The states that enter the two LM heads at each token, (tokens, d) each, in float64 on the CPU."""
+        self.work.check(SCORING)
+        found = [model.states(context, self.work) for model in self.models]
+        for model in self.models:
+            model.join()
+        dense, pruned = (states.cpu().double() for states in found)
+        return dense, pruned
+
+    def broken(self, side: Side, context: Sequence[int]) -> str:
+        """A sentence that a model computes NaN on a context, and where that begins."""
+        module = (self.dense if side == "dense" else self.pruned).first_nonfinite([list(context)])
+        where = f", first in {module}" if module else ""
+        return f"The {side} model computes NaN or infinity{where}, which counts as wrong."
+
+
+def item_name(items: ItemSet, item_id: str, kind: str = "Item") -> str:
+    """How an error names an item: "Item 3 of facts"."""
+    return f"{kind} {visible(item_id, _SHOWN)} of {visible(items.name, _SHOWN)}"
