@@ -7,13 +7,12 @@ import re
 import click
 
 from explorer.cli.options import ShellCommand, Typed, option, records, takes
-from explorer.cli.read_options import pair_spec, run_settings
-from explorer.cli.steps_asked import reached, steps_asked
+from explorer.cli.read_options import pair_spec
+from explorer.cli.stepped_pair import settings_and_steps, stepped_pair
 from probes.schema.errors import BadInput
 from probes.schema.fork_verdict import FOLLOWED
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
-from probes.system.user_folders import expanded
 
 
 @click.command("explain", cls=ShellCommand)
@@ -41,45 +40,31 @@ def explain_command(
     typed: Typed, at: int | None, span: str, inside: str, fork_steps: int | None, record_to: str, json: bool
 ) -> None:
     """Show which layers changed a token, and what heals it."""
-    settings, steps = run_settings(typed), steps_asked(at, span)
+    settings, steps = settings_and_steps(typed, at, span)
     if span and fork_steps:
         raise BadInput("Forks", "--fork-steps has no effect with --span: forks are of one step.", "Leave it out.")
-    if steps:
-        typed.refuse(("steps",), "with --at or --span, which say how far to step", "Leave it out.")
-    if settings.sampling.greedy:
-        typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
     _check_inside(inside)
-    spec = pair_spec(typed)
-    from probes.early import check_early
+    with stepped_pair(pair_spec(typed), settings, steps, record_to) as stepped:
+        from explorer.cli.run_loop import explained_run
+        from probes.explain.step import explain
 
-    check_early(spec)
+        found = explain(
+            stepped.lockstep,
+            stepped.steps,
+            inside=inside,
+            followed=fork_steps or FOLLOWED,
+            mark=stepped.pair.dense.info.fingerprint,
+            work=stepped.work,
+        )
+        header, path = stepped.header, tuple(stepped.lockstep.path)
+        for event in explained_run(header, path, stepped.steps, found.found.values(), found.notes, pieces=found.pieces):
+            stepped.record(event)
     from rich.console import Console
 
     from explorer.cli.explain_table import explained_object, print_explained
     from explorer.cli.live_table import print_json
-    from explorer.cli.progress_bar import Bar
-    from explorer.cli.run_loop import explained_run, recorded, tell_notes
+    from explorer.cli.run_loop import tell_notes
 
-    with recorded(expanded(record_to) if record_to else None) as record, Bar(Console(stderr=True)) as bar:
-        from probes.explain.step import explain
-        from probes.pair import load_pair
-
-        pair = load_pair(spec, bar.work)
-        prompt = pair.prompt(settings)
-        header = pair.header(settings, prompt)
-        with pair.lockstep(settings, prompt) as lockstep:
-            steps = reached(lockstep, steps)
-            found = explain(
-                lockstep,
-                steps,
-                inside=inside,
-                followed=fork_steps or FOLLOWED,
-                mark=pair.dense.info.fingerprint,
-                work=bar.work,
-            )
-            path = tuple(lockstep.path)
-        for event in explained_run(header, path, steps, found.found.values(), found.notes, pieces=found.pieces):
-            record(event)
     tell_notes(header.every_warning, (*header.every_note, *found.notes))
     if json:
         print_json(explained_object(found, path, header))

@@ -8,8 +8,8 @@ from typing import get_args
 import click
 
 from explorer.cli.options import ShellCommand, Typed, option, records, takes
-from explorer.cli.read_options import pair_spec, run_settings
-from explorer.cli.steps_asked import reached, steps_asked
+from explorer.cli.read_options import pair_spec
+from explorer.cli.stepped_pair import settings_and_steps, stepped_pair
 from probes.schema.errors import BadInput
 from probes.schema.repair import RepairGoal, RepairLevel
 from probes.schema.settings import RunSettings
@@ -58,41 +58,31 @@ def repair_command(
     json: bool,
 ) -> None:
     """Find the smallest set to give back, and its gain."""
-    settings, steps = run_settings(typed), steps_asked(at, span)
+    settings, steps = settings_and_steps(typed, at, span)
     goal = RepairGoal(target_kl, target_agreement, until_no_split, budget)
-    if steps:
-        typed.refuse(("steps",), "with --at or --span, which say how far to step", "Leave it out.")
-    if settings.sampling.greedy:
-        typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
     if level != "weight":
         typed.refuse(("out",), f"with --level {level}", "Leave it out, or add --level weight.")
     spec = pair_spec(typed)
     if spec.prune is None:
         raise BadInput("Nothing to repair", f"{spec.pruned} is not pruned here.", "Give a setting with --prune.")
     other = _held_out(held_out)
-    from probes.early import check_early
+    with stepped_pair(spec, settings, steps, record_to) as stepped:
+        from explorer.cli.run_loop import explained_run
+        from probes.explain.repair import repair
 
-    check_early(spec)
+        steps, header = stepped.steps, stepped.header
+        found = repair(
+            stepped.pair, stepped.lockstep, steps, goal, level=level, held_out=other, out=out, work=stepped.work
+        )
+        path = tuple(stepped.lockstep.path)
+        for event in explained_run(header, path, steps, [found], found.notes, repaired=level):
+            stepped.record(event)
     from rich.console import Console
 
     from explorer.cli.live_table import print_json
-    from explorer.cli.progress_bar import Bar
     from explorer.cli.repair_table import print_repaired, repaired_object
-    from explorer.cli.run_loop import explained_run, recorded, tell_notes
+    from explorer.cli.run_loop import tell_notes
 
-    with recorded(expanded(record_to) if record_to else None) as record, Bar(Console(stderr=True)) as bar:
-        from probes.explain.repair import repair
-        from probes.pair import load_pair
-
-        pair = load_pair(spec, bar.work)
-        prompt = pair.prompt(settings)
-        header = pair.header(settings, prompt)
-        with pair.lockstep(settings, prompt) as lockstep:
-            steps = reached(lockstep, steps)
-            found = repair(pair, lockstep, steps, goal, level=level, held_out=other, out=out, work=bar.work)
-            path = tuple(lockstep.path)
-        for event in explained_run(header, path, steps, [found], found.notes, repaired=level):
-            record(event)
     tell_notes(header.every_warning, (*header.every_note, *found.notes))
     if json:
         print_json(repaired_object(found, steps, header))
