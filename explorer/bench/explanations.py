@@ -75,11 +75,11 @@ def _cost_table(costs: Sequence[ExplainCost]) -> Table:
 
 
 def _plant_table(plants: Sequence[Plant]) -> Table:
-    told = [one for one in plants if one.matters]
-    first, second = (sum(one.rank <= rank for one in told) for rank in (1, 2))
-    everywhere, estimated = sum(one.rank == 1 for one in plants), sum(one.estimated_rank == 1 for one in told)
+    felt = [one for one in plants if one.matters]
+    first, second = (sum(one.rank <= rank for one in felt) for rank in (1, 2))
+    everywhere, estimated = sum(one.rank == 1 for one in plants), sum(one.estimated_rank == 1 for one in felt)
     caption = (
-        f"{len(told)} of {len(plants)} faults raise the KL, {plants[0].kl_light:.3g} without one, by a tenth or more. "
+        f"{len(felt)} of {len(plants)} faults raise the KL, {plants[0].kl_light:.3g} without one, by a tenth or more. "
         f"Of these, the damaged sublayer heals most in {first} and is among the first two in {second}; "
         f"the estimate puts it first in {estimated}. Of all {len(plants)} it heals most in {everywhere}."
     )

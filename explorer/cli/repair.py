@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import get_args
 
 import click
@@ -15,6 +16,9 @@ from probes.schema.repair import RepairGoal, RepairLevel
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded
+
+_LIKE_A_FILE = re.compile(r"\S*[/\\]\S*|.*\.(txt|text|md|rst|json|jsonl|csv|tsv|html)", re.IGNORECASE | re.DOTALL)
+"""A name of a file rather than a prompt: it ends as a text file does, or it has a slash and no space."""
 
 
 @click.command("repair", cls=ShellCommand)
@@ -100,7 +104,12 @@ def _held_out(given: str) -> str:
     if not os.path.isfile(path):
         if not given.strip():
             raise BadInput("Held-out text", "The text is empty.", "Give a text, or name a text file.")
-        return given
+        if not _LIKE_A_FILE.fullmatch(given.lstrip()):
+            return given
+        if given == given.lstrip():
+            hint = "Name a file that is there. To give this as a prompt, begin it with a space."
+            raise BadInput("Held-out text", f"There is no file {given}.", hint)
+        return given.lstrip()
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as problem:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from explorer.cli.live_table import padded, printable
-from explorer.words.culprits import split_kind
+from explorer.words.culprits import split_kind, split_thresholds
 from explorer.words.noise import noise_sentence, skipped_sentence
 from explorer.words.split import formats_sentence, margin_part_name, movers_sentence, parts_by_change
 from explorer.words.token_text import fit
@@ -22,7 +22,7 @@ def print_split(split: SplitAnatomy, floor: NoiseFloor | None, console: Console)
     """The verdict, the two tokens, and the parts that moved them most."""
     _line(console, split_kind(split), "bold")
     beside = formats_sentence(split, floor) if floor else ""
-    for sentence in filter(None, (movers_sentence(split), beside, *split.notes)):
+    for sentence in filter(None, (movers_sentence(split), beside, split_thresholds(split), *split.notes)):
         _line(console, sentence)
     _line(console, f"\n  {'token':<14} {'p':>8} {'q':>8} {'z':>8} {'z pruned':>8} {'rank':>5} {'pruned':>6}", "bold")
     for one in (split.a, split.b):

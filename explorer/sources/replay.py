@@ -107,7 +107,7 @@ class ReplaySource:
         """How many steps are left, from that line on."""
         self._shown = 0
         """The branch that the latest event made the current one."""
-        self._told: PlaybackChanged | None = None
+        self._playback: PlaybackChanged | None = None
 
     # What the interface calls ---------------------------------------------------------------------------------
 
@@ -288,12 +288,12 @@ class ReplaySource:
         runs = (
             tuple((run.place, run_in_a_line(run)) for run in self.recording.runs if run.steps) if self.recording else ()
         )
-        told = PlaybackChanged(
+        playback = PlaybackChanged(
             self._speed, rate_of(self._runs), self._loop, runs, self._runs[self._at].place, request=request
         )
-        if told != self._told:
-            self._told = told
-            self._tell(told)
+        if playback != self._playback:
+            self._playback = playback
+            self._tell(playback)
 
     def _show_run(self, place: int, request: int) -> None:
         assert self.recording is not None

@@ -141,7 +141,7 @@ def headline(look: WhyLook, *, short: bool = False) -> tuple[str, bool]:
     return "", False
 
 
-def told_culprit(view: View) -> str:
+def culprit_sentence(view: View) -> str:
     """The sentence that names the culprit of the cursor's step, or of the marked span that it is in; "" if unknown."""
     first, last = view.span or (0, 0)
     alone = WhyLook(view, here=True)

@@ -8,7 +8,7 @@ from explorer.words import numbers
 from explorer.words.token_text import quoted
 from probes.schema.explanation import Layers, Swap, Swaps
 from probes.schema.repair import Repair
-from probes.schema.split_anatomy import SplitAnatomy, SplitVerdict
+from probes.schema.split_anatomy import NEAR_TIE, SplitAnatomy, SplitVerdict
 
 MOST_OF_IT = 0.5
 """A sublayer did most of it if healing it takes away at least this share of the KL."""
@@ -74,6 +74,9 @@ def split_kind(found: SplitAnatomy) -> str:
     a, b = quoted(found.a.token), quoted(found.b.token)
     dense, pruned = numbers.signed(found.margin_dense), numbers.signed(found.margin_pruned)
     margins = f"The margin ln p({a}) − ln p({b}) is {dense} in the dense model and {pruned} in the pruned one"
+    if found.sampled and found.verdict is not SplitVerdict.NUMERICAL:
+        drawn = f"the dense model drew {a} (its rank {found.a.rank_dense})"
+        return f"Sampled: {drawn}, the pruned one {b} (its rank {found.b.rank_pruned}). {margins}."
     match found.verdict:
         case SplitVerdict.NEAR_TIE:
             return f"Near-tie: the dense model itself hardly prefers {a} to {b}. {margins}."
@@ -86,6 +89,16 @@ def split_kind(found: SplitAnatomy) -> str:
             )
         case None:
             return f"No split: both models choose {a}. {margins}."
+
+
+def split_thresholds(found: SplitAnatomy) -> str:
+    """The sentence on what a verdict means in figures; "" without one."""
+    least = numbers.significant(NEAR_TIE, 2)
+    flip = f"a confident flip is a split whose dense margin is {least} nat or more (its token at least twice as likely)"
+    floor = f" Numerical is a change of at most {numbers.significant(found.floor)} nat, the noise floor."
+    if found.verdict is None:
+        return ""
+    return f"Of two tokens, {flip}; a near-tie is one below.{floor if found.floor else ''}"
 
 
 def repaired(found: Repair) -> str:

@@ -44,7 +44,7 @@ def aligned(dense: PreTrainedModel, anatomy: Anatomy, pruned: PreTrainedModel) -
     graph = graph_with(pruned, {stack: blocks})
     _deepen(graph, stack, count, types)
     missing = ", ".join(str(block.layer) for block in anatomy.blocks if block.layer not in own)
-    return graph, f"The second model lacks layers of the dense one: {missing}. They count as dropped."
+    return graph, f"Layers that the second model lacks count as dropped: {missing}."
 
 
 def _passing(block: nn.Module, values: int | None) -> nn.Module:

@@ -17,15 +17,12 @@ from torch import Tensor
 from probes.explain.layers import Streams
 from probes.explain.readout import Readout, Unsplit, read_linearly
 from probes.schema.part import SUBLAYERS, Part
-from probes.schema.split_anatomy import MarginPart, Rival, SplitAnatomy, SplitVerdict
+from probes.schema.split_anatomy import NEAR_TIE, MarginPart, Rival, SplitAnatomy, SplitVerdict
 from probes.stepping.cached_model import NextTokenOutput
 from probes.stepping.distribution import Distribution
 from probes.stepping.sums import count_ahead
 from probes.system.float64 import to_float64
 
-NEAR_TIE = math.log(2)
-"""A split is a near-tie if the margin of the dense model, in nats, is below this: its token is less than twice as
-likely as the other."""
 EMBEDDING, HEAD = "embedding", "head"
 """The parts of a margin that are not sublayers."""
 

@@ -101,7 +101,7 @@ def two_caches(dense: CachedModel, pruned: CachedModel, context: Sequence[int]) 
     silent = silent_layers(dense.model) | silent_layers(pruned.model)
     layers, others = (cache.layers for cache in caches)
     if len(layers) != len(others):
-        raise _unlike(f"the dense model's has {len(layers)} layers and the pruned model's {len(others)}")
+        raise _unlike(f"the dense model has {len(layers)} layers and the pruned one {len(others)}")
     for i, pair in enumerate(zip(layers, others, strict=True)):
         for layer in pair:
             if type(layer) is not DynamicLayer:
@@ -131,7 +131,7 @@ def _heads(shapes: Sequence[tuple[int, ...]]) -> str:
 
 def _unlike(why: str) -> BadInput:
     return BadInput(
-        "Caches can't be exchanged",
+        "No quadrants",
         f"The two models' caches can't be exchanged: {why}.",
         "The other figures of the step don't need that.",
     )

@@ -261,6 +261,8 @@ class Explainer:
             if isinstance(self._apart, Unaligned) and not self._apart.same_depth:
                 raise self._apart.refused
             streams = self._streams
+        except NotAligned:  # a note on both models names the layer
+            why = "Without layers that correspond, the margins can't be split by sublayer."
         except BadInput as problem:  # margins and verdict need no sublayers
             why = problem.message
         dense, pruned = (streams[0].output, streams[1].output) if streams else self._outputs

@@ -38,7 +38,7 @@ class NotAligned(BadInput):
     def __init__(self, why: str) -> None:
         """`why` names the layer."""
         super().__init__(
-            "Layers can't be aligned",
+            "Nothing to exchange",
             f"The two models' layers can't be set against one another: {why}.",
             "Lenses, accumulated deviation, the split and forks need no exchange.",
         )

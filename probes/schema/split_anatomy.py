@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 from probes.schema.bounds import Bounded, Natural, NonNegative, Place, Share, TokenString
+
+NEAR_TIE = math.log(2)
+"""A split is a near-tie if the margin of the dense model, in nats, is below this: its token is less than twice as
+likely as the other."""
 
 
 class SplitVerdict(StrEnum):
@@ -75,6 +80,11 @@ class SplitAnatomy:
     """The noise floor of the margin that the verdict was judged by; 0 if it was not measured."""
     notes: tuple[str, ...] = ()
     """Sentences about the parts: what "head" holds, or why there are none."""
+
+    @property
+    def sampled(self) -> bool:
+        """Was a token drawn that its own model does not find likeliest?"""
+        return self.verdict is not None and (self.a.rank_dense > 1 or self.b.rank_pruned > 1)
 
     @property
     def change(self) -> float:

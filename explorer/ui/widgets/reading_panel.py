@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.geometry import Size
 
 from explorer.state.view import View
-from explorer.state.why_pages import told_culprit
+from explorer.state.why_pages import culprit_sentence
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import sentences as reading
 from explorer.words.token_text import fit, wrapped
@@ -28,7 +28,7 @@ class ReadingPanel(LineWidget, can_focus=True):
 
     def show(self, view: View) -> None:
         found = reading.sentences(view.record, view.diverges_at, scored=view.scores)
-        culprit = told_culprit(view)
+        culprit = culprit_sentence(view)
         if (*found, culprit) != (*self._sentences, self._culprit):
             self._sentences, self._culprit = found, culprit
             self._brief = culprit or reading.brief(view.record)

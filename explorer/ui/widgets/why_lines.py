@@ -118,8 +118,8 @@ class WhyStatus(LineWidget):
         if searching and isinstance(answer, WorkProgressed):
             progress = answer
         if progress is not None:
-            told = f" {flowing(progress.task)}  {work_text(TimedWork(progress))}"
-            return [(told, palette.text), ("  Esc cancels the search" if searching else "", palette.muted)]
+            line = f" {flowing(progress.task)}  {work_text(TimedWork(progress))}"
+            return [(line, palette.text), ("  Esc cancels the search" if searching else "", palette.muted)]
         if searching:
             return [(" Searching for what to give back …  Esc cancels", palette.text)]
         if explaining.computing:

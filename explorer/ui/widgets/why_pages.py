@@ -116,6 +116,8 @@ def split_page(found: SplitAnatomy, forked: ForkVerdict | str, palette: Palette,
             width,
             palette.muted,
         )
+    if thresholds := culprits.split_thresholds(found):
+        lines += paragraph(thresholds, width, palette.muted)
     return SheetLines(rows=lines)
 
 

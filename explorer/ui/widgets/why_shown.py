@@ -67,23 +67,26 @@ def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refuse
 def title_of(page: WhyPage, look: WhyLook) -> str:
     """The frame's title, which begins with one word for the page."""
     first, through = look.span
-    of_span = f"steps {first}–{through}" if through is not None else f"step {first}"
-    of_step = f"step {look.view.cursor}"
-    match page:
-        case WhyPage.HEAL if look.inside is not None:
-            pieces = "matrices" if look.level == "matrix" else "heads and key/value groups"
-            return f"{look.inside}: its {pieces} · {of_span}"
-        case WhyPage.HEAL:
-            return f"heal and damage · {of_span}"
-        case WhyPage.LAYERS:
-            return f"layers · {of_step}"
-        case WhyPage.MEMORY:
-            return f"memory or compute · {of_step}"
-        case WhyPage.SPLIT:
-            return f"split · {of_step}"
-        case WhyPage.REPAIR:
-            return f"give back · {of_span}"
-    return "noise floor of this pair"
+    where = {
+        "span": f" · steps {first}–{through}" if through is not None else f" · step {first}",
+        "step": f" · step {look.view.cursor}",
+        "run": "",
+    }
+    if page is WhyPage.HEAL and look.inside is not None:
+        pieces = "matrices" if look.level == "matrix" else "heads and key/value groups"
+        return f"{look.inside}: its {pieces}{where['span']}"
+    words, of = _TITLES[page]
+    return f"{words}{where[of]}"
+
+
+_TITLES = {
+    WhyPage.HEAL: ("heal and damage", "span"),
+    WhyPage.LAYERS: ("layers", "step"),
+    WhyPage.MEMORY: ("memory or compute", "step"),
+    WhyPage.SPLIT: ("split", "step"),
+    WhyPage.REPAIR: ("give back", "span"),
+    WhyPage.FLOOR: ("noise floor of this pair", "run"),
+}
 
 
 def down(look: WhyLook) -> str:
@@ -100,9 +103,9 @@ def missing(kind: str, look: WhyLook, refused: Failed | None) -> str:
     if refused is not None:
         return f"{refused.title}. {refused.message} {refused.hint}".strip()
     if not view.live:
-        more = "m loads them." if view.revivable else "Only a live run has them."
-        verb = "were" if kind in ("layers", "swaps") else "was"
-        return f"{what} {verb} not recorded. The models are needed: {more}"
+        verb, it = ("were", "them") if kind in ("layers", "swaps") else ("was", "it")
+        more = f"; m loads the models, which compute {it}" if view.revivable else ""
+        return f"{what} {verb} not recorded{more}."
     if view.work is not None:
         return "The models are busy."
     if view.running and view.following and kind != "layers":

@@ -227,7 +227,7 @@ def test_what_still_works_is_offered(models: Path) -> None:
     missing = run(models / "dense", "--pruned", models / "missing", *at)
     assert missing.exit_code == 0, missing.stderr
     assert {"layers", "split", "noise_floor", "heal"} <= json.loads(missing.stdout).keys()
-    assert "lacks layers of the dense one: 1." in missing.stderr
+    assert "Layers that the second model lacks count as dropped: 1." in missing.stderr
     assert "Quadrants: The two models' caches can't be exchanged" in missing.stderr
     shallow = run(models / "dense", "--pruned", models / "shallow", *at)
     assert shallow.exit_code == 0, shallow.stderr

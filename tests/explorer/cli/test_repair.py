@@ -83,6 +83,13 @@ def test_without_a_target_the_first_split_goes(dense: Path) -> None:
     assert (found["span"]["agree_before"], found["span"]["agree_after"]) == (0, 1)
 
 
+@pytest.mark.parametrize("prompt", [" a/b.txt", "either / or", "Read a.txt and b"])
+def test_a_held_out_prompt_may_look_like_a_file(dense: Path, prompt: str) -> None:
+    answer = run(dense, *CULPRITS, "--at", 3, "--budget", 9000, "--held-out", prompt, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    assert json.loads(answer.stdout)["held_out_text"] == f"3 steps after “{prompt.strip()}”"
+
+
 def test_a_held_out_file_is_read(dense: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("from a file")
     answer = run(dense, *CULPRITS, "--at", 3, "--budget", 9000, "--held-out", tmp_path / "text.txt", "--json")
@@ -117,6 +124,9 @@ def test_weights_are_written_into_the_file_that_was_named(dense: Path, tmp_path:
         (("--at", 3, "--budget", 1), "A budget of 1 parameters is less than any sublayer"),
         (("--at", 3, "--target-kl", 99), "Nothing to repair"),
         (("--at", 3, "--held-out", " "), "The text is empty"),
+        (("--at", 3, "--held-out", "missing.txt"), "There is no file missing.txt. Name a file that is there. To give"),
+        (("--at", 3, "--held-out", "My notes.TXT"), "There is no file My notes.TXT."),
+        (("--at", 3, "--held-out", "texts/one"), "There is no file texts/one."),
         (("--at", 3, "--held-out", "/"), "/ is a folder"),
         (("--at", 3, "--out", "x.json"), "--out has no effect with --level sublayer"),
         (("--at", 3, "--steps", 5), "--steps has no effect"),

@@ -322,7 +322,7 @@ async def test_m_loads_the_models_of_a_recording_from_there() -> None:
     async with app.run_test(size=MIDDLE) as pilot:
         await at_rest(app, pilot)
         await press(pilot, "g", "d")
-        assert "The models are needed: m loads them." in sheet(app)
+        assert "not recorded; m loads the models, which compute them." in sheet(app)
         await press(pilot, "m")
         assert asked == [5]
         assert isinstance(app.screen, MainScreen)

@@ -75,6 +75,21 @@ def test_every_verdict_shows_both_margins(verdict: SplitVerdict | None) -> None:
     assert "−1.36" in sentence
 
 
+def test_a_verdict_states_its_thresholds_and_a_drawn_token_is_not_called_preferred() -> None:
+    flip = replace(SPLIT, verdict=SplitVerdict.CONFIDENT_FLIP)
+    assert "clearly prefers" in culprits.split_kind(flip)
+    sentence = culprits.split_thresholds(replace(flip, floor=0.002))
+    assert "0.69 nat or more (its token at least twice as likely)" in sentence
+    assert sentence.endswith("a near-tie is one below. Numerical is a change of at most 0.00200 nat, the noise floor.")
+    assert culprits.split_thresholds(replace(flip, verdict=None)) == ""
+    for drawn in (replace(flip, a=replace(flip.a, rank_dense=3)), replace(flip, b=replace(flip.b, rank_pruned=2))):
+        assert drawn.sampled
+        sentence = culprits.split_kind(drawn)
+        assert "prefers" not in sentence
+        ranks = drawn.a.rank_dense, drawn.b.rank_pruned
+        assert f'drew " " (its rank {ranks[0]}), the pruned one " half" (its rank {ranks[1]})' in sentence
+
+
 def test_where_the_lenses_part() -> None:
     assert (
         culprits.parting(layers(3)) == "From layer 7's MLP on, the two lenses never agree again: "

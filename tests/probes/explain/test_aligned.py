@@ -51,7 +51,7 @@ def test_it_is_explained_as_a_twin_with_dropped_blocks(architecture: str, gone: 
     twin = Twin(dense)
     twin.drop(Part("block", gone))
     sublayers = take_apart(dense, second)
-    assert f"lacks layers of the dense one: {gone}." in sublayers.notes[0]
+    assert f"lacks count as dropped: {gone}." in sublayers.notes[0]
     exchanges = Exchanges(sublayers, sublayers.pruned, sublayers.dense, CONTEXT, len(CONTEXT))
     assert torch.equal(exchanges.logits, before)
     assert torch.equal(exchanges.exchanged(*sublayers.parts), plain(dense))

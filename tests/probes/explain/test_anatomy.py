@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from probes.explain.anatomy import NEAR_TIE, judge_split, measure_split
+from probes.explain.anatomy import judge_split, measure_split
 from probes.explain.layers import read_streams
 from probes.explain.sublayers import take_apart
 from probes.schema.part import Part
-from probes.schema.split_anatomy import SplitAnatomy, SplitVerdict
+from probes.schema.split_anatomy import NEAR_TIE, SplitAnatomy, SplitVerdict
 from probes.stepping.cached_model import CachedModel
 from probes.twin.twin import Twin
 from tests.support.explaining import _BLOCKS, _NORMS, CONTEXT, EXPLAINED, plain, two
