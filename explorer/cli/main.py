@@ -14,11 +14,13 @@ from explorer.cli.prune import inspect_command, prune_command
 from explorer.cli.recordings import compare_command, export_command, recordings_command
 from explorer.cli.repair import repair_command
 from explorer.cli.run import run_command
+from explorer.cli.score import score_command
 
 _COMMANDS = (
     run_command,
     explain_command,
     repair_command,
+    score_command,
     prune_command,
     inspect_command,
     recordings_command,

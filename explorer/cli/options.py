@@ -15,6 +15,7 @@ from explorer.cli.exits import debug_option, exit_on_error
 from explorer.cli.standard_streams import safe_streams
 from probes.schema.errors import BadInput
 from probes.schema.option import Option, option_of
+from probes.schema.score import ScoreSettings
 from probes.schema.settings import RunSettings, Sampling
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 
@@ -24,6 +25,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 SECTIONS: dict[type, str] = {
     PairSpec: "Models",
     RunSettings: "Run",
+    ScoreSettings: "Windows",
     Sampling: "Sampling",
     CalibrationSpec: "Calibration",
     LoadOptions: "Loading",

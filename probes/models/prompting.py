@@ -142,7 +142,7 @@ def _text_after(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -
 def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
     """A text without a prompt: the models read a token that begins a text, then every token of the text is scored."""
     ids = _some(token_ids_of(tokenizer, text, special=False))
-    begin = _begin(tokenizer, text, ids)
+    begin = begin_token(tokenizer, text, ids)
     if begin is None:
         if not ids[1:]:
             raise BadInput(
@@ -163,7 +163,7 @@ def _text_alone(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:
     return Prompt(piece, (begin,), tuple(ids), (note,))
 
 
-def _begin(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> int | None:
+def begin_token(tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]) -> int | None:
     """The token that the tokenizer writes before a text, or else its token that begins or ends a text; None if it has
     neither."""
     first = token_ids_of(tokenizer, text, special=True)[0]

@@ -1,0 +1,85 @@
+"""The models of one scoring run: the dense one, and one or more second models or settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from probes.models.loaded import Loaded, load
+from probes.models.naming import names_apart
+from probes.pair import Pair, load_pair, pair_with_foreign
+from probes.schema.errors import BadInput
+from probes.schema.spec import PairSpec
+from probes.system.progress import UNWATCHED, Work
+from probes.tasks.many_positions import ManyPositions
+from probes.tasks.scored_windows import SecondModel
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredModels:
+    """The dense model and those that are compared with it."""
+
+    dense: Loaded
+    seconds: tuple[SecondModel, ...]
+    vocabulary: int
+    """All distributions are over the ids below it: tokens of every model."""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def reader(self) -> ManyPositions:
+        """The dense model, read many positions at a time."""
+        return ManyPositions(self.dense.model)
+
+
+def scored_pair(pair: Pair) -> ScoredModels:
+    """The models of one pair, with its twin in its present state."""
+    return _together([pair], [second_of(pair)])
+
+
+def load_scored(specs: Sequence[PairSpec], work: Work = UNWATCHED) -> ScoredModels:
+    """Loads the dense model once, with the second models and settings of all specs.
+
+    The settings share one twin, which holds one of them at a time. Models made elsewhere are in memory together.
+    Raises what `load_pair` raises, and `BadInput` if two specs are the same.
+    """
+    if len(set(specs)) < len(specs):
+        raise BadInput("Twice the same", "A setting or model is named twice.", "Name it once.")
+    made, elsewhere = ([spec for spec in specs if bool(spec.prune) is here] for here in (True, False))
+    pairs: list[Pair] = []
+    found: dict[PairSpec, SecondModel] = {}
+    for spec in (*made, *elsewhere):
+        if not pairs:
+            pairs.append(load_pair(spec, work))
+        elif spec.prune:
+            pairs.append(pairs[-1].repruned(spec.prune, work))
+        else:
+            _, name = names_apart(spec.dense, spec.pruned)
+            dense = pairs[0].dense
+            other = load(spec.pruned, spec.load, work, name=name, tokenizer=dense.tokenizer, drops_obeyed=True)
+            pairs.append(pair_with_foreign(dense, other, spec.calibration, work))
+        found[spec] = second_of(pairs[-1])
+    return _together(pairs, [found[spec] for spec in specs])
+
+
+def second_of(pair: Pair) -> SecondModel:
+    """The second model of a pair, in its twin's present state."""
+    name = pair.report.setting if pair.twin is not None and pair.report else pair.pruned.info.name
+    state = pair.twin.state if pair.twin else None
+    mark = f"{pair.pruned.info.fingerprint} {pair.made_by}"
+    return SecondModel(name, ManyPositions(pair.pruned.model), mark, pair.twin, state)
+
+
+def _together(pairs: Sequence[Pair], seconds: Sequence[SecondModel]) -> ScoredModels:
+    sizes = {pair.vocabulary for pair in pairs}
+    notes = [note for pair in pairs for note in pair.every_note]
+    if len(sizes) > 1:
+        notes.append(f"The first {min(sizes):,} tokens are compared, which all models have.")
+    return ScoredModels(
+        pairs[0].dense,
+        tuple(seconds),
+        min(sizes),
+        tuple(dict.fromkeys(notes)),
+        tuple(dict.fromkeys(warning for pair in pairs for warning in pair.every_warning)),
+    )

@@ -1,0 +1,183 @@
+"""Reads windows in the dense and in several second models, and compares them position by position.
+
+The dense model reads each window once, whatever the number of second models, and its head and softmax run once for
+each position. Second models that are states of one twin are set one after another, once for each chunk of windows:
+more windows a chunk mean fewer changes of state and more hidden states in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.system.progress import UNWATCHED, Work
+from probes.tasks.many_positions import ManyPositions
+from probes.tasks.position_sums import ROWS, PositionFigures, PositionSums
+from probes.tasks.token_windows import TokenWindow
+from probes.twin.twin import Twin
+from probes.twin.twin_state import TwinState
+
+SCORING = "Scoring"
+"""The name of the work."""
+LOGITS = 1 << 22
+"""How many logits of a model are in memory at once: 16 MiB in float32."""
+CHUNK = 16_384
+"""Tokens that are read under one state of the twin before the next one is set."""
+_PASS = {"cpu": 1024}
+"""Tokens of one pass; on a GPU more, because short passes leave it idle."""
+_PASS_GPU = 16_384
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SecondModel:
+    """A model to compare with the dense one: one of its own, or a state of a twin."""
+
+    name: str
+    reader: ManyPositions
+    mark: str = ""
+    """Tells it from any other model, also in a later run."""
+    twin: Twin | None = None
+    state: TwinState | None = None
+
+    def take_state(self) -> None:
+        """Sets the twin to this state; what is in place already is left."""
+        if self.twin is not None and self.state is not None:
+            self.twin.set_state(self.state)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredChunk:
+    """Some windows with the figures of their scored positions, in order."""
+
+    windows: tuple[TokenWindow, ...]
+    figures: tuple[PositionFigures, ...]
+    """Of each second model."""
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The number of each position's window in this chunk, from 0."""
+        return np.repeat(np.arange(len(self.windows)), [window.scored for window in self.windows])
+
+    @property
+    def places(self) -> np.ndarray:
+        """How many tokens of its window are before each position's token."""
+        return np.concatenate([np.arange(window.first, len(window.ids)) for window in self.windows])
+
+
+def score_windows(
+    dense: ManyPositions,
+    seconds: Sequence[SecondModel],
+    windows: Iterable[TokenWindow],
+    vocabulary: int,
+    work: Work = UNWATCHED,
+    *,
+    at_once: int = 0,
+    total: int | None = None,
+    done: int = 0,
+) -> Iterator[ScoredChunk]:
+    """The figures of all windows. Distributions are over the ids below `vocabulary`.
+
+    `at_once` are the tokens of one pass, 0 for the default. Progress is in tokens, from `done` on, of `total`. The
+    second models' twins have their former states whenever a chunk is yielded. Raises `Cancelled`, and `Failure` if
+    memory runs out.
+    """
+    most = at_once or _PASS.get(dense.device.type, _PASS_GPU)
+    switched = len({id(second.state) for second in seconds if second.twin is not None}) > 1
+    compare = _Comparison(dense, seconds, vocabulary, work)
+    for chunk in _chunks(windows, max(most, CHUNK) if switched else most):
+        size = sum(len(window.ids) for window in chunk)
+        hidden = []
+        for number, states in enumerate(_states(dense, seconds, list(_batches(chunk, most)), work)):
+            hidden.append(states)
+            work.report(SCORING, done + size * (number + 1) / (len(seconds) + 2), total, "tokens")
+        figures = compare(hidden, [token for window in chunk for token in window.ids[window.first :]])
+        done += size
+        work.report(SCORING, done, total, "tokens")
+        yield ScoredChunk(tuple(chunk), figures)
+
+
+def _states(
+    dense: ManyPositions, seconds: Sequence[SecondModel], batches: Sequence[Sequence[TokenWindow]], work: Work
+) -> Iterator[Tensor]:
+    """The states after which the scored tokens follow, (positions, d), of the dense model, then of each second one.
+    Twins end in the state that they began in."""
+    held = {id(second.twin): (second.twin, second.twin.state) for second in seconds if second.twin is not None}
+    try:
+        for second in (None, *seconds):
+            if second is not None:
+                second.take_state()
+            found = []
+            for batch in batches:
+                work.check(SCORING)
+                found.append(_positions(dense if second is None else second.reader, batch))
+            yield torch.cat(found)
+    finally:
+        for twin, state in held.values():
+            twin.set_state(state)
+
+
+class _Comparison:
+    """Compares the states of some positions, a slice of positions at a time."""
+
+    def __init__(self, dense: ManyPositions, seconds: Sequence[SecondModel], vocabulary: int, work: Work) -> None:
+        self._dense, self._seconds, self._vocabulary, self._work = dense, seconds, vocabulary, work
+        self._device = torch.device("cpu") if dense.device.type == "mps" else dense.device
+        self._slice = max(1, LOGITS // vocabulary)
+        rows = ROWS if self._device.type == "cpu" else self._slice
+        self._sums = PositionSums(vocabulary, rows, self._device)
+
+    @torch.inference_mode()
+    def __call__(self, hidden: Sequence[Tensor], tokens: Sequence[int]) -> tuple[PositionFigures, ...]:
+        """The figures of each second model. `hidden` are the states of the dense model and of each second one."""
+        targets = torch.tensor(tokens, device=self._device)
+        found: list[list[PositionFigures]] = [[] for _ in self._seconds]
+        for start in range(0, len(targets), self._slice):
+            self._work.check(SCORING)
+            rows = slice(start, start + self._slice)
+            dense, *others = (
+                self._output(reader, states[rows])
+                for reader, states in zip((self._dense, *(one.reader for one in self._seconds)), hidden, strict=True)
+            )
+            for made, figures in zip(found, self._sums.compare(*dense, others, targets[rows]), strict=True):
+                made.append(figures)
+        return tuple(PositionFigures.joined(parts) for parts in found)
+
+    def _output(self, reader: ManyPositions, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        return hidden.to(self._device), reader.logits(hidden)[:, : self._vocabulary].to(self._device)
+
+
+def _positions(reader: ManyPositions, batch: Sequence[TokenWindow]) -> Tensor:
+    """The states after which the scored tokens follow, (positions, d)."""
+    hidden = reader.hidden([window.ids for window in batch])
+    rows = [states[window.first - 1 : len(window.ids) - 1] for states, window in zip(hidden, batch, strict=True)]
+    return torch.cat(rows)
+
+
+def _chunks(windows: Iterable[TokenWindow], most: int) -> Iterator[list[TokenWindow]]:
+    """Windows of at most so many tokens together, at least one."""
+    held: list[TokenWindow] = []
+    for window in windows:
+        if held and sum(len(one.ids) for one in held) + len(window.ids) > most:
+            yield held
+            held = []
+        held.append(window)
+    if held:
+        yield held
+
+
+def _batches(windows: Sequence[TokenWindow], most: int) -> Iterator[list[TokenWindow]]:
+    """Windows that are read in one pass: of about one length, padded to so many tokens at most."""
+    held: list[TokenWindow] = []
+    for window in windows:
+        longest = max(len(one.ids) for one in (*held, window))
+        shortest = min(len(one.ids) for one in (*held, window))
+        if held and ((len(held) + 1) * longest > most or 2 * shortest < longest):
+            yield held
+            held = []
+        held.append(window)
+    if held:
+        yield held
