@@ -21,7 +21,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 
 from tests.support.programs import NEEDS, SKIPPED, require
-from tests.support.user_folders import settings, written
+from tests.support.user_folders import cache_of_tests, settings, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Whoever runs the tests keeps what they have recorded and named: both go into folders of the tests' own.
+    """Whoever runs the tests keeps what they have recorded, named and measured: all of it goes into folders of the
+    tests' own. Only the demo model's files are in the user's cache, so that they are fetched once.
 
     A program that is started without these variables records into the folder that its user has by default, for which
     there is a stand-in; its parent is returned. The folder of settings has none: other programs, such as pip, find
@@ -68,6 +69,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     for variable in ("PHIER_RECORDINGS", "PHIER_CONFIG"):
         os.environ[variable] = str(tmp_path_factory.mktemp(variable.lower()))
+    os.environ["PHIER_CACHE"] = str(cache_of_tests(tmp_path_factory.mktemp("phier_cache")))
     os.environ.pop("PHIER_SESSIONS", None)  # the earlier name of PHIER_RECORDINGS
     user = tmp_path_factory.mktemp("user")
     os.environ["XDG_DATA_HOME"] = str(user / "data")

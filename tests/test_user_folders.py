@@ -13,7 +13,8 @@ import pytest
 from explorer.state.saved_settings import SavedSettings
 from probes.recording import recordings_folder
 from probes.schema.prune_setting import parse
-from tests.support.user_folders import settings, written
+from probes.system.user_folders import cache_folder
+from tests.support.user_folders import cache_of_tests, settings, written
 
 CODE = "from probes.recording import *; RecordingWriter(recordings_folder() / 'mine.jsonl').close()"
 
@@ -35,6 +36,16 @@ def test_a_recording_of_a_program_without_these_variables_is_found(monkeypatch, 
     subprocess.run([sys.executable, "-c", CODE], env=environment, check=True)
     assert [Path(name).name for name in written(user)] == ["mine.jsonl"]
     assert written(user) == []
+
+
+def test_the_cache_is_the_tests_own_but_for_the_demo_model(monkeypatch, tmp_path):
+    ours = cache_folder()
+    assert platformdirs.user_cache_path("phier", appauthor=False) not in (ours, *ours.parents)
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "user"))
+    made = cache_of_tests(tmp_path)
+    (made / "demo" / "model.gguf").write_text("weights")
+    assert (tmp_path / "user" / "demo" / "model.gguf").read_text() == "weights"
+    assert not (made / "noise").exists()
 
 
 def test_a_setting_that_is_written_is_found(monkeypatch, tmp_path):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
+
+from probes.system.user_folders import cache_folder
 
 
 def written(user: Path) -> list[str]:
@@ -15,6 +18,20 @@ def written(user: Path) -> list[str]:
         found += [str(path.relative_to(user)) for path in sorted(folder.rglob("*")) if path.is_file()]
         shutil.rmtree(folder)
     return found
+
+
+DEMO_FOLDERS = ("demo", "models", "digests")
+"""Folders of the cache in which the demo model is: as downloaded, as converted, and the hashes of its files."""
+
+
+def cache_of_tests(folder: Path) -> Path:
+    """A cache folder whose demo model is the user's."""
+    user = cache_folder()
+    with suppress(OSError):  # a cache that can't be written: each run of the tests then fetches its own
+        for name in DEMO_FOLDERS:
+            (user / name).mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(user / name, target_is_directory=True)
+    return folder
 
 
 def settings() -> int:
