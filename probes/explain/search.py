@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from probes.schema.repair import RepairGoal
 
+FEW = 12
+"""Up to so many candidates, all ways are tried, whatever the largest sets reach."""
 LOOK = 3
 """How many candidates a round measures because a fresh estimate puts them first."""
 
@@ -59,6 +61,8 @@ class Search:
     def found(self) -> tuple[list[str], list[str], bool]:
         """The names to give back in the order of choice, those chosen and not needed, and whether the goal
         is reached. Raises what `measure` raises."""
+        if (most := self._out_of_reach()) is not None:
+            return most, [], False
         best: tuple[list[str], list[str], bool] | None = None
         for chosen, reached in self._ways():
             kept = self._needed(chosen, reached)
@@ -89,6 +93,34 @@ class Search:
         """Is it part of the goal that the first split goes? Without any other goal it is."""
         goal = self.goal
         return goal.no_split or (goal.kl is None and goal.agreement is None and goal.budget is None)
+
+    def _out_of_reach(self) -> list[str] | None:
+        """The best of the largest sets that may be given back, if all of them miss the target; None if one meets it.
+
+        A target that they miss is hardly met by any smaller set, and adding one candidate after another would take many
+        times as long to say so. Of a few candidates, all ways are tried instead.
+        """
+        if self.goal.budget is not None or len(self.candidates) <= FEW:
+            return None
+        whole = frozenset(one.name for one in self.candidates)
+        if not self.spare:
+            return None if self.met(self.measure(whole, whole)) else self._by_estimate(whole)
+        best: tuple[float, str] | None = None
+        for name in reversed(self._by_estimate(whole)):
+            score = self.measure(whole - {name}, whole)
+            if self.met(score):
+                return None
+            if best is None or score.kl < best[0]:
+                best = score.kl, name
+        assert best is not None
+        return self._by_estimate(whole - {best[1]})
+
+    def _by_estimate(self, names: Names) -> list[str]:
+        """These names, the largest estimated gain first."""
+        found = self.estimate(frozenset())
+        return sorted(
+            (one.name for one in self.candidates if one.name in names), key=lambda name: -found.get(name, 0.0)
+        )
 
     # The rounds -----------------------------------------------------------------------------------------------
 

@@ -145,6 +145,20 @@ def test_the_last_one_is_never_given_back_if_the_dense_model_would_be_left() -> 
     assert searched(Made(sums(gains)), RepairGoal(kl=0.0), two, spare=1) == (["a"], [], False)
 
 
+@pytest.mark.parametrize("spare", [0, 1])
+def test_among_many_a_target_out_of_reach_is_known_before_the_first_round(spare: int) -> None:
+    gains = {f"n{place:02}": 0.01 + 0.001 * place for place in range(20)}
+    made = Made(sums(gains))
+    least = made.kl(frozenset(list(gains)[spare:]))
+    kept, removed, reached = searched(made, RepairGoal(kl=least - 0.001), dict.fromkeys(gains, 1), spare=spare)
+    assert (kept, removed, reached) == (list(reversed(gains))[: 20 - spare], [], False)
+    assert {len(given) for given in made.asked} == {20 - spare}
+    assert len(made.asked) == (20 if spare else 1)
+    made.asked.clear()
+    assert searched(made, RepairGoal(kl=least), dict.fromkeys(gains, 1), spare=spare)[2]
+    assert len([given for given in made.asked if len(given) == 20 - spare]) < 20
+
+
 def test_the_tokens_decide_if_they_are_the_goal() -> None:
     def same(given: Names) -> tuple[bool, ...]:
         return (True, "d" in given, "f" in given, False)
