@@ -9,6 +9,7 @@ from explorer.state.view import View
 from explorer.state.why_pages import WhyPage
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.ui.screens.cursor_page import cursor_commands, models_needed
+from explorer.ui.screens.main_commands import is_pruned_here
 
 if TYPE_CHECKING:
     from explorer.ui.screens.why import WhyScreen
@@ -31,7 +32,7 @@ def _has_models(screen: WhyScreen) -> bool:
 
 
 def _can_search(screen: WhyScreen) -> bool:
-    return screen.can_prune and _has_steps(screen)
+    return screen.can_prune and _has_steps(screen) and is_pruned_here(screen.view)
 
 
 def _can_retry(screen: WhyScreen) -> bool:
@@ -48,6 +49,10 @@ def why_not(screen: WhyScreen, command: Command[WhyScreen]) -> str:
             return "The models are busy."
     if not _has_steps(screen):
         return "Nothing is generated yet."
+    if command.when is _can_search:
+        from explorer.ui.widgets.why_shown import pruned_elsewhere
+
+        return pruned_elsewhere(view)
     if command.when is _can_retry:
         return "Nothing has failed here."
     if command.when is not _can_enter:

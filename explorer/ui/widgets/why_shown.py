@@ -6,6 +6,7 @@ from functools import partial
 
 from explorer.state.explain_requests import ExplainRequests, fork_of
 from explorer.state.heals import heal_rows
+from explorer.state.view import View
 from explorer.state.why_pages import WhyLook, WhyPage
 from explorer.ui.widgets.why_heals import heal_note, heal_table, layer_table
 from explorer.ui.widgets.why_pages import floor_page, memory_page, repair_page, sentence_page, split_page
@@ -124,4 +125,16 @@ def repair_words(look: WhyLook, explaining: ExplainRequests) -> tuple[str, ...]:
         return ("Searching … Esc cancels.",)
     if look.repair(explaining.asked_repair) is not None:
         return ()
+    if look.view.live and (why := pruned_elsewhere(look.view)):
+        return (why,)
     return NO_REPAIR if look.view.live else (missing("repair", look, None),)
+
+
+def pruned_elsewhere(view: View) -> str:
+    """Why nothing can be given back to a second model; "" if it was pruned here."""
+    header = view.header
+    if header is None or (header.prune is not None and header.prune.setting):
+        return ""
+    return (
+        f"{header.pruned.name} was not pruned here, so no setting can give anything back to it. 1 shows what heals it."
+    )

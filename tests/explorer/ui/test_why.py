@@ -297,6 +297,18 @@ async def test_a_key_that_is_struck_out_says_why_and_does_nothing(keys: tuple[st
         assert (app.screen, len(source.asked)) == (before, asked)
 
 
+async def test_nothing_can_be_given_back_to_a_model_that_was_pruned_elsewhere() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6) as (app, pilot):
+        assert app.view.header is not None
+        app.view.header = replace(app.view.header, prune=None)
+        await press(pilot, "d", "5", "r")
+        sentence = f"{app.view.header.pruned.name} was not pruned here, so no setting can give anything back to it."
+        assert sentence in sheet(app)
+        assert [one.message.startswith(sentence) for one in app._notifications] == [True]
+        assert not any(isinstance(one, FindRepair) for one in source.asked)
+
+
 @pytest.mark.parametrize("key", ["r", "e", "space", "n", "enter"])
 async def test_a_key_that_needs_the_models_of_a_recording_says_so(key: str) -> None:
     source = ExplainedSource(live=False)
