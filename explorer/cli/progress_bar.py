@@ -73,7 +73,9 @@ class Bar:
     def tell(self) -> None:
         """Prints a line on the present piece of work."""
         event = self._latest
-        passed = f"{self._clock() - self._begun:.0f} s"
+        elapsed = self._clock() - self._begun
+        left = time_left(elapsed, event.done or 0, event.total)
+        passed = ", ".join(filter(None, (f"{elapsed:.0f} s", left)))
         amount = _amount(event) or _share(event)
         self._console.print(
             f"{event.task}: {amount}, {passed}" if amount else f"{event.task}: {passed}",

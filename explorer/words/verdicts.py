@@ -45,7 +45,7 @@ def further_value(figure: FurtherFigure, value: float | None) -> str:
         case "nat":
             return f"{numbers.significant(value)} nat"
         case "tokens":
-            return f"{numbers.significant(value)} token{'' if value == 1 else 's'}"
+            return f"{value:.3g} token{'' if value == 1 else 's'}"
     return numbers.cosine(value)
 
 

@@ -103,8 +103,8 @@ def read_results(path: Path | str) -> KeptResults:
 class ResultsFile:
     """Appends results to a file; `kept` is what it held before and holds now."""
 
-    def __init__(self, path: Path, handle: int, kept: KeptResults) -> None:
-        """`results_file` opens it."""
+    def __init__(self, path: Path | None, handle: int, kept: KeptResults) -> None:
+        """`results_file` opens it. Without a path, results are in memory only."""
         self.path, self.kept, self._handle = path, kept, handle
 
     @property
@@ -121,6 +121,7 @@ class ResultsFile:
         for items in item_sets:
             known = there.get(items.name)
             if known is not None and replace(known, notes=()) != replace(items, notes=()):
+                assert self.path is not None
                 raise BadInput(
                     "Other items",
                     f"{_shown(self.path)} has results of other items, or of other wording, that are also named "
@@ -133,16 +134,8 @@ class ResultsFile:
 
     def add(self, found: Kept) -> None:
         """Appends one line, whole or not at all. Raises `Failure` if it can't be written."""
-        plain = to_jsonable(found)
-        odd = {"nonfinite": plain.pop("nonfinite")} if "nonfinite" in plain else {}
-        kind = next(name for name, kind in _KINDS.items() if isinstance(found, kind))
-        line = _line(kind, {"found": plain, **odd})
-        end = os.fstat(self._handle).st_size
-        try:
-            _write(self._handle, line)
-        except OSError as problem:
-            os.ftruncate(self._handle, end)
-            raise _failure(self.path, problem) from problem
+        if self.path is not None:
+            self._append(self.path, found)
         if isinstance(found, ItemSet):
             self.kept = replace(self.kept, item_sets=(*self.kept.item_sets, found))
         elif isinstance(found, ItemResult):
@@ -150,15 +143,29 @@ class ResultsFile:
         else:
             self.kept = replace(self.kept, similarities=(*self.kept.similarities, found))
 
+    def _append(self, path: Path, found: Kept) -> None:
+        plain = to_jsonable(found)
+        odd = {"nonfinite": plain.pop("nonfinite")} if "nonfinite" in plain else {}
+        kind = next(name for name, kind in _KINDS.items() if isinstance(found, kind))
+        end = os.fstat(self._handle).st_size
+        try:
+            _write(self._handle, _line(kind, {"found": plain, **odd}))
+        except OSError as problem:
+            os.ftruncate(self._handle, end)
+            raise _failure(path, problem) from problem
+
 
 @contextmanager
-def results_file(path: Path, header: ResultsHeader) -> Iterator[ResultsFile]:
-    """Opens a results file to append to it, and begins it if it is new or empty.
+def results_file(path: Path | None, header: ResultsHeader) -> Iterator[ResultsFile]:
+    """Opens a results file to append to it, and begins it if it is new or empty. Without a path, results are in memory.
 
     While it is open no other program can open it so. An incomplete last line is removed. Raises `BadInput` if it
     belongs to other models, settings or versions, saying which, if another program writes it, or if it is no results
     file; `Failure` if it can't be written.
     """
+    if path is None:
+        yield ResultsFile(None, -1, KeptResults(header))
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -179,13 +186,15 @@ def results_file(path: Path, header: ResultsHeader) -> Iterator[ResultsFile]:
         os.close(handle)
 
 
-def check_results(path: Path, item_sets: Iterable[ItemSet] = ()) -> None:
-    """Raises `BadInput` early if a file that is there can't be continued whatever the models are."""
+def check_results(path: Path, item_sets: Iterable[ItemSet], setting: str) -> None:
+    """Raises `BadInput` before any model is loaded if a file that is there can't be continued: other items, another
+    setting ("" for a model made elsewhere), no results file."""
     if not path.exists():
         return
     content = _content(path)
     if content.strip():
         kept, _ = _read(path, content)
+        _check_same(path, kept.header, replace(kept.header, setting=setting))
         ResultsFile(path, -1, kept).take([one for one in item_sets if one.name in {it.name for it in kept.item_sets}])
 
 

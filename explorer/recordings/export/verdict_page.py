@@ -23,7 +23,9 @@ h1 { margin: 0; font-size: 1.4rem; overflow-wrap: anywhere; } h2 { margin: 1.4re
 .facts, footer { color: var(--muted); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; background: var(--panel); font-size: .9rem; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, td.said { text-align: left; } td.said { white-space: normal; min-width: 20rem; }
+th:first-child, td:first-child { text-align: left; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1rem; }
+dt { font-weight: 600; } dd { margin: 0; }
 th { color: var(--muted); font-weight: 500; } .claim { font-weight: 600; } svg { max-width: 100%; height: auto; }
 svg text { fill: var(--text); font-size: 12px; } .axis { stroke: var(--muted); } .margin { stroke: var(--pruned);
   stroke-dasharray: 3 3; } .h { fill: var(--dense); opacity: .35; } .z { fill: var(--dense); opacity: .65; }
@@ -72,14 +74,17 @@ def _cell(of: Interval, *, signed: bool = False) -> str:
 
 def _scores(found: Verdict) -> str:
     head = "".join(
-        f"<th>{name}</th>"
-        for name in ("task", "items", "dense %", "pruned %", "difference", "p", "agree", "verdict", "in a sentence")
+        f"<th>{name}</th>" for name in ("task", "items", "dense %", "pruned %", "difference", "p", "agree", "verdict")
     )
-    body = "".join(_score_row(found, row) for row in found.rows)
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+    body = "".join(_score_row(row) for row in found.rows)
+    said = "".join(
+        f"<dt>{_safe(row.task)}</dt><dd>{_safe(row_sentence(row, found.margin, found.level))}</dd>"
+        for row in found.rows
+    )
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div><dl>{said}</dl>'
 
 
-def _score_row(found: Verdict, row: TaskVerdict) -> str:
+def _score_row(row: TaskVerdict) -> str:
     items = f"{row.items:,}" if row.final else f"{row.items:,} of {row.of:,}"
     cells = f"<td>{_safe(row.task)}</td><td>{items}</td>"
     if row.items:
@@ -89,8 +94,7 @@ def _score_row(found: Verdict, row: TaskVerdict) -> str:
         cells += f"<td>{numbers.NONE}</td>" * 5
     shown = str(row.outcome) if row.items else ""
     kind = shown if row.outcome in (Outcome.SAFE, Outcome.BROKEN) else ""
-    said = _safe(row_sentence(row, found.margin, found.level))
-    return f'<tr>{cells}<td class="{kind}">{shown}</td><td class="said">{said}</td></tr>'
+    return f'<tr>{cells}<td class="{kind}">{shown}</td></tr>'
 
 
 _WIDE, _NAME, _LINE = 720, 150, 16

@@ -36,7 +36,7 @@ def test_without_a_terminal_a_line_says_what_is_done_and_for_how_long():
     clock.now = 50.0
     shown.tell()
     assert out.getvalue().splitlines() == [
-        "Pruning [model]: 3 of 30 blocks, 42 s",
+        "Pruning [model]: 3 of 30 blocks, 42 s, 6:18 left",
         "Measuring: 25 %, 0 s",
         "Loading: 8 s",
     ]

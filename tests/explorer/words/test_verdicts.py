@@ -137,8 +137,8 @@ class TestNumbers:
         [
             ("share", 0.5, "50 %"),
             ("nat", 0.1234, "0.123 nat"),
-            ("tokens", 1.0, "1.00 token"),
-            ("tokens", 7.5, "7.50 tokens"),
+            ("tokens", 1.0, "1 token"),
+            ("tokens", 7.5, "7.5 tokens"),
             ("tokens", None, "not reached"),
             ("number", 0.81, "0.810"),
         ],

@@ -120,9 +120,11 @@ def test_other_items_of_the_same_name_are_refused(path):
         with results_file(path, HEADER) as file, pytest.raises(BadInput, match="other items, or of other wording"):
             file.take([prompts(2), items])
         with pytest.raises(BadInput, match="also named facts"):
-            check_results(path, [items])
-    check_results(path, [questions(3), prompts(2)])
-    check_results(path.with_name("none"), [])
+            check_results(path, [items], "wanda:0.5")
+    check_results(path, [questions(3), prompts(2)], "wanda:0.5")
+    check_results(path.with_name("none"), [], "wanda:0.5")
+    with pytest.raises(BadInput, match=r"another setting: wanda:0\.5, not none"):
+        check_results(path, [], "")
     assert [one.name for one in read_results(path).item_sets] == ["facts"]
 
 
