@@ -15,12 +15,14 @@ from explorer.cli.recordings import compare_command, export_command, recordings_
 from explorer.cli.repair import repair_command
 from explorer.cli.run import run_command
 from explorer.cli.score import score_command
+from explorer.cli.search import search_command
 
 _COMMANDS = (
     run_command,
     explain_command,
     repair_command,
     score_command,
+    search_command,
     prune_command,
     inspect_command,
     recordings_command,

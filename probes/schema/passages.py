@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from probes.schema.bounds import Bounded, Natural, NonNegative, Place, Share
+from probes.schema.settings import Follow, RunSettings
 
 Order = Literal["mean_kl", "max_kl", "first_split", "dp", "rank_change"]
-"""What passages are ordered by."""
+"""What passages are ordered by: the largest mean KL first, the largest KL of a token, the earliest split, the largest
+mean of Δp in either direction, or the largest fall of a token that the dense model ranks first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +20,10 @@ class Passage:
     source: str
     """The file, or the name of the set of prompts."""
     place: Natural
-    """Its first character in the file, or its line from 1."""
+    """Its first character in the file, from 0. Of a JSON Lines file or a set of prompts, its line or number from 1."""
     context: str
-    """The text before it that both models read; with `text`, what a run of it begins with. "" for none."""
+    """The text before it that both models read, special tokens included: a run of it has this as its raw prompt, and
+    follows `text`. "" for none, and then a run has no prompt."""
     text: str
     steps: Natural
     """Tokens that were scored."""
@@ -35,6 +38,15 @@ class Passage:
     """The mean of q(y) - p(y) of the text's tokens."""
     rank_change: Bounded
     """The largest rise in rank of a token that the dense model ranks first: its rank in q less 1."""
+    worst: tuple[Natural, Natural] = (0, 0)
+    """The characters in `text`, from and to, of the token with the largest KL."""
+    lined: bool = False
+    """Is `place` a line or a number?"""
+
+    @property
+    def run(self) -> RunSettings:
+        """The run that steps through the passage, with the same text before it."""
+        return RunSettings(self.context, raw=bool(self.context), follow=Follow.TEXT, text=self.text)
 
 
 @dataclass(frozen=True, slots=True)

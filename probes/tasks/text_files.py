@@ -26,7 +26,8 @@ _HINT = "Name UTF-8 text files, JSON Lines files with a field “text”, or fol
 
 @dataclass(frozen=True, slots=True)
 class FileText:
-    """One text: a whole file, or the object in one line of a JSON Lines file."""
+    """One text: a whole file, the object in one line of a JSON Lines file, or one of a set of prompts (its path is the
+    set's name)."""
 
     path: Path
     line: int

@@ -23,6 +23,8 @@ class TokenWindow:
     ids: tuple[int, ...]
     first: int
     """The place in `ids` of the first token that is scored, at least 1; all after it are scored too."""
+    begun: bool = False
+    """True if its first token is one that begins a text, and none of the text's own."""
     text: int = 0
     """The number of the text, from 0."""
 
@@ -119,7 +121,7 @@ def _new(tokens: _Tokens, length: int, stride: int) -> Iterator[TokenWindow]:
 
 
 def _window(begin: tuple[int, ...], ids: list[int], before: int) -> TokenWindow:
-    return TokenWindow((*begin, *ids), max(1, len(begin) + before))
+    return TokenWindow((*begin, *ids), max(1, len(begin) + before), bool(begin))
 
 
 def _halves(tokens: _Tokens, length: int) -> Iterator[TokenWindow]:
@@ -130,6 +132,6 @@ def _halves(tokens: _Tokens, length: int) -> Iterator[TokenWindow]:
         start = 0
         while len(held) - start >= length:
             ids = held[start : start + length]
-            yield TokenWindow((*begin, *ids[len(begin) :]), length // 2 + 1)
+            yield TokenWindow((*begin, *ids[len(begin) :]), length // 2 + 1, bool(begin))
             start += length
         held = held[start:]
