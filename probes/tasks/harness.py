@@ -26,8 +26,9 @@ from probes.pair import Pair
 from probes.schema.errors import BadInput
 from probes.schema.items import ItemSet, Question, ShortAnswer, TaskKind, Way
 from probes.schema.nearest import nearest
-from probes.schema.task_results import Answered, ItemResult, OptionFigures
+from probes.schema.task_results import Answered, ItemResult
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.options import SIDES, continuation_figures
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -198,57 +199,39 @@ def _paired(task: Task, name: str, number: int, dense: _Row, pruned: _Row) -> It
             f"{name} only has figures of all items together ({', '.join(dense['metrics'])}).",
             "Name a task that scores each item, such as one with acc or exact_match.",
         )
-    options = task.OUTPUT_TYPE == "multiple_choice"
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return ItemResult(name, str(number), _written(dense, figure), _written(pruned, figure), spaces=None)
+    options = [str(option) for option in task.doc_to_choice(dense["doc"])]
+    # A task may ask for more than the options, such as the options without the question: those come after them.
+    logs, logs_pruned = ([float(one[0]) for one in row["filtered_resps"][: len(options)]] for row in (dense, pruned))
+    broken = [
+        f"The {side} model computes NaN or infinity."
+        for side, one in zip(SIDES, (logs, logs_pruned), strict=True)
+        if not all(map(math.isfinite, one))
+    ]
     return ItemResult(
         name,
         str(number),
-        _answered(task, dense, figure, options),
-        _answered(task, pruned, figure, options),
+        _chosen(options, logs, float(dense[figure])),
+        _chosen(options, logs_pruned, float(pruned[figure])),
         spaces=None,
-        options=_options(task, dense, pruned) if options else None,
+        options=None if broken else continuation_figures(options, logs, logs_pruned),
+        notes=tuple(broken),
     )
 
 
-def _answered(task: Task, row: _Row, figure: str, options: bool) -> Answered:
-    score = float(row[figure])
-    if not options:
-        answer = row["filtered_resps"][0]
-        text = answer if isinstance(answer, str) else str(answer[0])
-        return Answered(text.strip(), score == 1, score, text=str(row["resps"][0][0]))
-    likelihoods = _likelihoods(task, row)
-    first, second = sorted(likelihoods, reverse=True)[:2] if len(likelihoods) > 1 else (0.0, 0.0)
-    choice = task.doc_to_choice(row["doc"])[likelihoods.index(max(likelihoods))]
-    return Answered(choice, score == 1, score, first - second)
+def _written(row: _Row, figure: str) -> Answered:
+    """A generated answer: what the task's filter makes of it, and the text."""
+    score, answer = float(row[figure]), row["filtered_resps"][0]
+    text = answer if isinstance(answer, str) else str(answer[0])
+    return Answered(text.strip(), score == 1, score, text=str(row["resps"][0][0]))
 
 
-def _likelihoods(task: Task, row: _Row) -> list[float]:
-    """ln p of each option; a task may ask for more, such as those of the options without the question."""
-    count = len(task.doc_to_choice(row["doc"]))
-    return [float(answer[0]) for answer in row["filtered_resps"][:count]]
-
-
-def _options(task: Task, dense: _Row, pruned: _Row) -> OptionFigures:
-    """The distributions over the options, in float64 from the log-probabilities that the harness was given."""
-    log_p, log_q = (
-        torch.tensor(_likelihoods(task, row), dtype=torch.float64).log_softmax(0) for row in (dense, pruned)
-    )
-    p, q = log_p.exp(), log_q.exp()
-    lengths = torch.tensor([max(1, len(one.encode())) for one in task.doc_to_choice(dense["doc"])], dtype=torch.float64)
-    best = [
-        task.doc_to_choice(row["doc"])[int((torch.tensor(_likelihoods(task, row)) / lengths).argmax())]
-        for row in (dense, pruned)
-    ]
-    return OptionFigures(
-        p=tuple(p.tolist()),
-        q=tuple(q.tolist()),
-        mass_dense=None,
-        mass_pruned=None,
-        kl=float((p * (log_p - log_q)).sum()),
-        kl_reverse=float((q * (log_q - log_p)).sum()),
-        cos=float(p @ q / math.sqrt(float(p @ p) * float(q @ q))),
-        per_byte_dense=best[0],
-        per_byte_pruned=best[1],
-    )
+def _chosen(options: Sequence[str], logs: Sequence[float], score: float) -> Answered:
+    if not all(map(math.isfinite, logs)):
+        return Answered("", False, 0.0)
+    best, *others = sorted(logs, reverse=True)
+    return Answered(options[logs.index(best)], score == 1, score, best - others[0] if others else None)
 
 
 def _is_file(name: str) -> bool:

@@ -94,6 +94,13 @@ def option_figures(logs: Logs, logs_pruned: Logs) -> OptionFigures:
     )
 
 
+def continuation_figures(options: Sequence[str], logs: Logs, logs_pruned: Logs) -> OptionFigures:
+    """`option_figures` by continuation: without the masses, and with the options chosen by log-probability per byte."""
+    dense, pruned = (_per_byte(options, one) for one in (logs, logs_pruned))
+    figures = option_figures(logs, logs_pruned)
+    return replace(figures, mass_dense=None, mass_pruned=None, per_byte_dense=dense, per_byte_pruned=pruned)
+
+
 def log_sum(logs: Sequence[float]) -> float:
     """ln Σ exp(x)."""
     largest = max(logs)
@@ -134,14 +141,10 @@ def _result(
     dense, pruned = logs
     figures = None
     if dense is not None and pruned is not None:
-        figures = option_figures(dense, pruned)
         if tokens:
-            figures = replace(figures, tokens=tokens)
+            figures = replace(option_figures(dense, pruned), tokens=tokens)
         else:
-            best = [_per_byte(question, one) for one in (dense, pruned)]
-            figures = replace(
-                figures, mass_dense=None, mass_pruned=None, per_byte_dense=best[0], per_byte_pruned=best[1]
-            )
+            figures = continuation_figures(question.options, dense, pruned)
     return ItemResult(
         items.name,
         question.id,
@@ -161,10 +164,10 @@ def _answered(question: Question, logs: Logs | None) -> Answered:
     return Answered(question.options[best], right, float(right), logs[best] - logs[others[0]] if others else None)
 
 
-def _per_byte(question: Question, logs: Logs) -> str:
+def _per_byte(options: Sequence[str], logs: Logs) -> str:
     """The option with the largest log-probability per byte of its text."""
-    sizes = [len(option.encode()) for option in question.options]
-    return question.options[_ranked([one / size for one, size in zip(logs, sizes, strict=True)])[0]]
+    sizes = [len(option.encode()) for option in options]
+    return options[_ranked([one / size for one, size in zip(logs, sizes, strict=True)])[0]]
 
 
 def plan_questions(readers: Readers, items: ItemSet, done: Collection[tuple[str, str]]) -> TaskPlan:

@@ -10,11 +10,12 @@ import torch
 
 from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import BadInput, Cancelled
-from probes.schema.items import TaskKind
+from probes.schema.items import ItemSet, Question, TaskKind, Way, Wording
 from probes.schema.prune_setting import parse
 from probes.schema.task_results import ItemResult
 from probes.system.progress import Work
 from probes.tasks.harness import HarnessTasks, harness_tasks
+from probes.tasks.scored_items import score_items
 from tests.support.prune_models import loaded
 
 QUESTIONS = [
@@ -215,3 +216,61 @@ def test_without_the_package_a_sentence_says_how_to_install_it(monkeypatch: pyte
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(BadInput, match=r"pip install 'phier\[harness\]'"):
         harness_tasks(["arc_easy"])
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma2"])
+def test_our_items_get_the_same_scores_from_the_harness(architecture: str, tmp_path: Path) -> None:
+    """Item by item, in both models: the choice, right or wrong, the shares, and the choice by bytes."""
+    pair = pair_with_twin(loaded(architecture), parse("magnitude:0.5"))
+    words = ["the", "sun", "red", "four", "dog", "seven", "and", "never", "blue", "tall", "bark", "snow"]
+    questions = tuple(
+        Question(str(i), f"{words[i]} is {words[-i]}", (words[i], f"{words[i - 1]} {words[1]}", words[-i - 1]), i % 3)
+        for i in range(1, 11)
+    )
+    ours = ItemSet(
+        "ours", TaskKind.OPTIONS, questions, way=Way.CONTINUATION, wording=Wording(form="Question: {text}\nAnswer:")
+    )
+    data = tmp_path / "ours.jsonl"
+    rows = [{"question": one.question, "choices": one.options, "answer": one.answer} for one in questions]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = written(
+        tmp_path,
+        "theirs",
+        data,
+        output_type="multiple_choice",
+        doc_to_text="Question: {{question}}\nAnswer:",
+        doc_to_choice="choices",
+        doc_to_target="answer",
+        metric_list=[{"metric": "acc"}, {"metric": "acc_bytes"}],
+    )
+    found = [one for one in score_items(pair, [ours]) if isinstance(one, ItemResult)]
+    theirs = all_of(harness_tasks([task]), pair)
+    assert len(found) == len(theirs) == 10
+    for mine, other in zip(sorted(found, key=lambda one: int(one.item)), theirs, strict=True):
+        assert (mine.dense.choice, mine.dense.right, mine.dense.score) == (
+            other.dense.choice,
+            other.dense.right,
+            other.dense.score,
+        )
+        assert (mine.pruned.choice, mine.pruned.right, mine.pruned.score) == (
+            other.pruned.choice,
+            other.pruned.right,
+            other.pruned.score,
+        )
+        assert mine.options is not None
+        assert other.options is not None
+        assert mine.options.p == pytest.approx(other.options.p, rel=1e-4)
+        assert mine.options.q == pytest.approx(other.options.q, rel=1e-4)
+        assert mine.options.kl == pytest.approx(other.options.kl, rel=1e-3, abs=1e-7)
+        assert mine.options.per_byte_dense == other.options.per_byte_dense
+        assert mine.options.per_byte_pruned == other.options.per_byte_pruned
+    assert len({one.dense.choice for one in theirs}) > 3  # they do not all choose one word
+
+
+def test_a_model_that_computes_nan_is_wrong_and_says_so(tmp_path: Path) -> None:
+    broken = loaded("llama")
+    broken.model.model.layers[1].mlp.down_proj.weight.data[:] = float("nan")
+    for one in all_of(harness_tasks([options_task(tmp_path)]), Pair(loaded("llama"), broken, None)):
+        assert one.dense.choice in QUESTIONS[int(one.item)]["choices"]
+        assert (one.pruned.choice, one.pruned.right, one.pruned.score, one.options) == ("", False, 0.0, None)
+        assert one.notes == ("The pruned model computes NaN or infinity.",)
