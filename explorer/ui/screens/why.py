@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -135,16 +136,17 @@ class WhyScreen(CursorPage):
             a, b = quoted(record.dense.token), quoted(record.pruned.token)
             choices = f": {a} against {b}" if record.dense.token_id != record.pruned.token_id else f": {a} in both"
         place = f"step {view.cursor}/{view.newest}"
-        return Text.assemble(
+        title = Text.assemble(
             (f" {where}{choices}  ", colours.strong),
             (f"{place}  ", colours.text),
             ("" if view.live else "recording  ", colours.muted),
-            (flowing(header.dense.name), colours.dense),
-            (" ⇄ ", colours.muted),
-            (flowing(header.title), colours.pruned),
             no_wrap=True,
             overflow="ellipsis",
         )
+        dense, pruned = flowing(header.dense.name), flowing(header.title)
+        if title.cell_len + cell_len(f"{dense} ⇄ {pruned}") <= self.size.width:  # else the pruned one is what matters
+            title.append_text(Text.assemble((dense, colours.dense), (" ⇄ ", colours.muted)))
+        return title.append(pruned, colours.pruned)
 
     # The span and the run.
 

@@ -297,6 +297,19 @@ async def test_a_key_that_is_struck_out_says_why_and_does_nothing(keys: tuple[st
         assert (app.screen, len(source.asked)) == (before, asked)
 
 
+async def test_the_title_of_a_small_terminal_keeps_the_pruned_model() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 6, SMALL) as (app, pilot):
+        header = app.view.header
+        assert header is not None
+        await press(pilot, "d")
+        assert f"{header.dense.name} ⇄ {header.title}" in screen_text(app)
+        app.view.header = replace(header, dense=replace(header.dense, name="M" * 40))
+        await press(pilot, "left")
+        assert header.title in screen_text(app).splitlines()[0]
+        assert "M" * 5 not in screen_text(app)
+
+
 async def test_nothing_can_be_given_back_to_a_model_that_was_pruned_elsewhere() -> None:
     source = ExplainedSource()
     async with on_stage(source, 6) as (app, pilot):
