@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
+from explorer.state.timed_work import Clock, TimedWork, WorkTimer
 from probes.schema.branches import Branches
 from probes.schema.events import (
     BranchOpened,
@@ -36,14 +36,10 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
 from probes.schema.summary import Summary, Tally, summarise
 
-Clock = Callable[[], float]
 F = TypeVar("F", bound=Finding)
 _Place = tuple[int, int, int | None, str, str]
 """Branch, step, last step, kind and level of a finding."""
 
-PACE_WINDOW, PACE_STEADY = 20.0, 3.0
-"""Seconds over which the rate of slow work is measured, and seconds after which its time left is shown: a download
-begins slowly."""
 SPEED_WINDOW = 12
 """Steps over which the speed is measured."""
 
@@ -65,32 +61,6 @@ class Phase(StrEnum):
     """Both models are ready; nothing is generated."""
     RUNNING = "running"
     PAUSED = "paused"
-
-
-@dataclass(frozen=True, slots=True)
-class TimedWork:
-    """Slow work with its speed, as far as the speed is known."""
-
-    progress: WorkProgressed
-    rate: float | None = None
-    """Units a second over the last while, None while unknown."""
-    steady: bool = False
-    """True once the rate was measured long enough to estimate when the work is done."""
-    began: float = 0.0
-    """The time of its first event, by the view's clock."""
-
-    @property
-    def share(self) -> float | None:
-        done, total = self.progress.done, self.progress.total
-        return min(1.0, done / total) if done is not None and total else None
-
-    @property
-    def left(self) -> float | None:
-        """Seconds to go; None while unknown, and once all is done."""
-        done, total = self.progress.done, self.progress.total
-        if not self.steady:
-            return None
-        return (total - done) / self.rate if self.rate and done is not None and total and done < total else None
 
 
 class View:
@@ -139,8 +109,7 @@ class View:
         self._summary: tuple[int, int, Summary] | None = None
         self._clock = clock
         self._arrivals: deque[float] = deque(maxlen=SPEED_WINDOW + 1)
-        self._pace: deque[tuple[float, float]] = deque()
-        """Times and the amount of work done by then, over the last `PACE_WINDOW` seconds."""
+        self._timer = WorkTimer(clock)
 
     # Folding.
 
@@ -150,7 +119,7 @@ class View:
             case WorkProgressed() | Failed() if event.request in self.beside:
                 self.beside[event.request] = event
             case WorkProgressed():
-                self._work(event)
+                self.work, self.failure = self._timer.timed(event, self.work), None
             case RunStarted():
                 self._start(event)
             case Failed():
@@ -187,21 +156,6 @@ class View:
                 self.found += 1
                 if event.final and self.work is not None and self.work.progress.request == event.request:
                     self.work = None
-
-    def _work(self, event: WorkProgressed) -> None:
-        now = self._clock()
-        done = event.done or 0.0
-        same = self.work is not None and self.work.progress.task == event.task
-        if not same or (self._pace and done < self._pace[-1][1]):
-            self._pace.clear()
-        self._pace.append((now, done))
-        while len(self._pace) > 2 and now - self._pace[1][0] >= PACE_WINDOW:
-            self._pace.popleft()
-        start, first = self._pace[0]
-        rate = (done - first) / (now - start) if now > start and done > first else None
-        began = self.work.began if same and self.work is not None else now
-        self.work = TimedWork(event, rate, now - start >= PACE_STEADY, began)
-        self.failure = None
 
     @property
     def working_for(self) -> float:

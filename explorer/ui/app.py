@@ -20,7 +20,8 @@ from textual.types import CSSPathType
 from explorer.sources.chosen import Chosen
 from explorer.sources.empty import EmptySource
 from explorer.sources.source import Source
-from explorer.state.view import Clock, View
+from explorer.state.timed_work import Clock
+from explorer.state.view import View
 from explorer.ui import theme
 from explorer.ui.mailbox import Mailbox
 from explorer.ui.messages import (

@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer.sources.playback import speed_in_brief, speed_in_words
-from explorer.state.view import Phase, TimedWork, View
+from explorer.state.timed_work import TimedWork
+from explorer.state.view import Phase, View
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import numbers

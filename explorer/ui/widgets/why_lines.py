@@ -10,7 +10,8 @@ from textual.geometry import Size
 from textual.message import Message
 
 from explorer.state.explain_requests import ExplainRequests
-from explorer.state.view import TimedWork, View
+from explorer.state.timed_work import TimedWork
+from explorer.state.view import View
 from explorer.state.why_pages import WhyLook, WhyPage, headline
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
 from explorer.ui.widgets.status import work_pieces, work_text
