@@ -36,8 +36,10 @@ from probes.schema.foreign_text import visible
 from probes.schema.requests import (
     Cancel,
     Explain,
+    FindPassages,
     FindRepair,
     Fork,
+    Judge,
     Pause,
     PlayAt,
     Prune,
@@ -181,6 +183,10 @@ class ReplaySource:
                 self._explain(request)
             case FindRepair():
                 self._refuse(request, "Searching for a repair needs the models.")
+            case Judge():
+                self._refuse(request, "Scoring items needs the models.")
+            case FindPassages(where):
+                self._refuse(request, f"Searching {visible(where)} needs the models.")
 
     def _explain(self, request: Explain) -> None:
         """Sends what was recorded of it, and says what was not."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
+from explorer.state.setting_results import ResultsBook
 from explorer.state.timed_work import Clock, TimedWork, WorkTimer
 from probes.schema.branches import Branches
 from probes.schema.events import (
@@ -33,7 +34,7 @@ from probes.schema.events import (
 from probes.schema.findings import KINDS, Finding, kind_of
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
-from probes.schema.settings import Follow
+from probes.schema.settings import Follow, RunSettings
 from probes.schema.summary import Summary, Tally, summarise
 
 F = TypeVar("F", bound=Finding)
@@ -91,6 +92,10 @@ class View:
         """How many findings have arrived in this run, so that widgets know to draw them again."""
         self.beside: dict[int, WorkProgressed | Failed | None] = {}
         """Requests for work that steps are taken beside: how far it is, or why it failed; None until it says so."""
+        self.results = ResultsBook()
+        """What is known over many items, of each prune setting."""
+        self.opened_as: tuple[RunSettings, str] | None = None
+        """The settings of the run that was begun to look at an item or a passage, and its name."""
         self.span: tuple[int, int] | None = None
         """The first and the last step of the span that is marked to be explained together."""
         self.following = True
@@ -125,8 +130,10 @@ class View:
             case Failed():
                 self.failure = event
                 self.work = None
-            case Noticed() | ItemScored() | DocumentsCompared() | Judged() | PassagesFound():
+            case Noticed():
                 pass
+            case ItemScored() | DocumentsCompared() | Judged() | PassagesFound():
+                self.results.take(event)
             case PlaybackChanged():
                 self.playback = event
             case _ if event.run != self.run:
@@ -164,6 +171,7 @@ class View:
 
     def _start(self, event: RunStarted) -> None:
         self.run, self.header = event.run, event.header
+        self.results.begin(event.header)
         self.branches = Branches()
         self.running, self.pause, self._played = False, None, False
         self.work = self.failure = None
@@ -196,6 +204,13 @@ class View:
     def revivable(self) -> bool:
         """True if there is a recording whose models can be loaded."""
         return self.can_load and self.playback is not None
+
+    @property
+    def opened(self) -> str:
+        """The item or passage that the run shows; "" if it shows none."""
+        if self.header is None or self.opened_as is None or self.opened_as[0] != self.header.settings:
+            return ""
+        return self.opened_as[1]
 
     @property
     def phase(self) -> Phase:

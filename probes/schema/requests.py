@@ -174,6 +174,8 @@ class Judge(_Asked):
     """Names of the sets that ship, and files of items; empty takes all that ship."""
     margin: float = MARGIN_OF_SAFETY
     level: float = LEVEL
+    only_known: bool = False
+    """True scores nothing: it judges the items that were scored before."""
 
 
 @dataclass(frozen=True, slots=True)

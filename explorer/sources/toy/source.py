@@ -14,10 +14,11 @@ from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from explorer.sources.toy.models import ToyPair
 from explorer.sources.toy.step import Accidents, ToyStep
+from explorer.sources.toy.tasks import ToyTasks, toy_passages
 from explorer.sources.toy.watched import toy_watched_ids
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput, Cancelled, PhierError
-from probes.schema.events import Event, RunPaused, Why, WorkProgressed
+from probes.schema.events import Event, Failed, RunPaused, Why, WorkProgressed
 from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, ModelInfo, PruneReport, RunHeader
 from probes.schema.part import Part
@@ -25,8 +26,10 @@ from probes.schema.record import StepRecord
 from probes.schema.requests import (
     Cancel,
     Explain,
+    FindPassages,
     FindRepair,
     Fork,
+    Judge,
     Pause,
     Prune,
     Request,
@@ -74,6 +77,8 @@ class ToySource:
         self.setting = setting
         self._sink: Sink | None = None
         self._pair = ToyPair(damage=_damage(setting))
+        self._tasks: dict[str, ToyTasks] = {}
+        """The scored items of each setting."""
         self._head = Playhead()
         self._news = threading.Condition(threading.RLock())
         """Guards the playhead."""
@@ -111,6 +116,13 @@ class ToySource:
                 self._go(request)
             case Pause():
                 self.emit(*head.pause(request.id))
+            case Cancel(one) if one and one == self._scored.request:
+                self._scored.request = 0
+                self.emit(failure_of(Cancelled("Scoring items"), one))
+            case Judge():
+                self._judge(request)
+            case FindPassages(where, order, most):
+                self.emit(toy_passages(where, order, most, _damage(self.setting), request.id))
             case Cancel():
                 raise Cancelled("Downloading SmolLM2-135M-Instruct")
             case Fork():
@@ -163,6 +175,9 @@ class ToySource:
         return self._pair.vocabulary.index(token)
 
     def _prune(self, setting: str, request: int) -> None:
+        if left := self._scored.request:
+            self._scored.request = 0
+            self.emit(Failed("Not all scored", "The pruned model changed before all items were scored.", request=left))
         self.setting = setting
         self._pair = ToyPair(damage=_damage(setting))
         self._again(request)
@@ -177,7 +192,34 @@ class ToySource:
             if self.pace is None:
                 self.advance(done)
 
+    @property
+    def _scored(self) -> ToyTasks:
+        """The items of the present setting."""
+        dense = _header(self.settings, self.setting).dense.name
+        new = ToyTasks(dense, f"{dense} {self.setting}", self.setting, _damage(self.setting))
+        return self._tasks.setdefault(self.setting, new)
+
+    def _judge(self, request: Judge) -> None:
+        scored = self._scored
+        self.emit(*scored.begin(request))
+        if scored.request and self.pace is not None:
+            threading.Thread(target=self._keep_scoring, args=(self.pace, request.id), daemon=True).start()
+
+    def _keep_scoring(self, pace: float, request: int) -> None:
+        while not self._closed.wait(pace):
+            with self._news:
+                if self._scored.request != request:
+                    return
+                self.score(1)
+
     # For tests besides.
+
+    def score(self, items: int = 1000) -> None:
+        """Scores so many items of the tasks that are judged."""
+        with self._news:
+            scored = self._scored
+            if scored.request:
+                self.emit(*scored.score(items))
 
     @property
     def running(self) -> bool:
