@@ -53,7 +53,7 @@ def _end_at_once(code: object) -> None:
 @argument(
     "recording",
     default="",
-    help="A recorded run to replay, without any model; FILE#2 is the second run of a file.",
+    help="A recorded run to replay, without any model; FILE#2 is the second run of a file. Or a results file.",
 )
 @_playing("--run", "number", type=click.IntRange(min=1), help="The run of the recording. [default: its last one]")
 @_playing("--demo", is_flag=True, help="Play a recording that comes with the program; it needs no model.")
@@ -129,6 +129,13 @@ def open_recording(
         raise BadInput(
             "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier recordings` lists them."
         )
+    from explorer.sources.kept_results import ResultsSource, is_results
+
+    if is_results(path):
+        if play or loop or speed is not None or number is not None:
+            sentence = f"{visible(str(path))} holds the results of items, which can't be played."
+            raise BadInput("Results", sentence, "Leave out --run, --play, --speed and --loop.")
+        return ResultsSource(path)
     if play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
     return ReplaySource(path, number=number)

@@ -1,0 +1,109 @@
+"""A results file as a source: the verdict and the items that it holds, without any model."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explorer.sources.lane import Lane
+from explorer.sources.shown_errors import failure_of
+from explorer.sources.source import Sink
+from probes.schema.errors import FailureKind
+from probes.schema.events import DocumentsCompared, Event, Failed, ItemScored, Judged
+from probes.schema.foreign_text import visible
+from probes.schema.requests import Cancel, Judge, Request
+from probes.schema.task_results import ItemPrompt
+
+if TYPE_CHECKING:
+    from probes.schema.items import ItemSet
+    from probes.tasks.results_file import KeptResults
+
+_FIRST_LINE = 1 << 20
+"""So many bytes of a file are searched for its first line."""
+
+
+def is_results(path: Path) -> bool:
+    """Is this a results file, by its first line?"""
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.readline(_FIRST_LINE))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("kind") == "results"
+
+
+class ResultsSource:
+    """Shows what a results file holds, and judges it at another margin; it has no steps."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept: KeptResults | None = None
+        self._sink: Sink = lambda _event: None
+        self._lane = Lane("results", lambda request, problem: self._tell(failure_of(problem, request)))
+        self._lock = threading.Lock()
+        """Guards the order of events."""
+
+    def open(self, sink: Sink) -> None:
+        self._sink = sink
+        self._lane.put(lambda _cancelled: self._read())
+
+    def ask(self, request: Request) -> None:
+        match request:
+            case Judge():
+                self._lane.put(lambda _cancelled: self._judge(request), request.id)
+            case Cancel():
+                pass  # nothing here takes long
+            case _:
+                name = visible(self.path.name)
+                message = f"{name} holds the results of items. Everything else needs the models."
+                hint = "Begin a run: phier-tui --dense MODEL --prune SETTING."
+                self._tell(Failed("Only results", message, hint, FailureKind.NEEDS_MODELS, request=request.id))
+
+    def close(self) -> None:
+        self._lane.close()
+
+    def wait_idle(self, seconds: float) -> bool:
+        return self._lane.wait_idle(seconds)
+
+    def _tell(self, *events: Event) -> None:
+        with self._lock:
+            for event in events:
+                self._sink(event)
+
+    def _read(self) -> None:
+        from probes.tasks.results_file import read_results
+
+        kept = self._kept = read_results(self.path)
+        texts = {items.name: _texts(items) for items in kept.item_sets}
+        for result in kept.results:
+            text, options, answer = texts.get(result.task, {}).get(result.item, ("", {}, ""))
+            prompt = ItemPrompt(result.task, result.item, text, options, answer) if text else None
+            self._tell(ItemScored(result, prompt))
+        self._tell(*(DocumentsCompared(found) for found in kept.similarities))
+        self._judge(Judge(id=0))
+
+    def _judge(self, request: Judge) -> None:
+        from probes.tasks.judge import judge
+
+        kept = self._kept
+        if kept is not None:
+            verdict = judge(kept.found, kept.item_sets, request.margin, request.level)
+            self._tell(Judged(verdict, request=request.id))
+
+
+def _texts(items: ItemSet) -> Mapping[str, tuple[str, Mapping[str, str], str]]:
+    """Of each item, the text, its options, and the right answer, as the file has them: no template is around it."""
+    found: dict[str, tuple[str, Mapping[str, str], str]] = {}
+    for question in items.questions:
+        options = {option: option for option in question.options}
+        found[question.id] = (question.question, options, question.options[question.answer])
+    for item in items.prompts:
+        found[item.id] = (item.prompt, {}, item.targets[0])
+    for query in items.collection.queries if items.collection else ():
+        found[query.id] = (query.text, {}, query.positive[0])
+    return found
