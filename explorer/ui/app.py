@@ -19,6 +19,7 @@ from textual.types import CSSPathType
 
 from explorer.sources.chosen import Chosen
 from explorer.sources.empty import EmptySource
+from explorer.sources.kept_results import ResultsSource
 from explorer.sources.source import Source
 from explorer.state.timed_work import Clock
 from explorer.state.view import View
@@ -118,8 +119,10 @@ class ExplorerApp(App[int]):
         """Begins the slow work, after the first paint."""
         if isinstance(self.source, EmptySource):
             self.show_recordings()
-        else:
-            self.open_source()
+            return
+        if isinstance(self.source, ResultsSource):
+            self.main.action_verdict()
+        self.open_source()
 
     def open_source(self) -> None:
         self.source.open(self._shown.mailbox.put)

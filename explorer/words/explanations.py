@@ -179,6 +179,71 @@ EXPLANATIONS = {
         "floor = the largest difference over the steps and causes",
         "Measured on this machine with the dense model of this pair.",
     ),
+    "verdict": Explanation(
+        "verdict by task",
+        "Each task's items are answered by both models, and each item's two answers are compared. The scores have "
+        "intervals of their own; the difference has a paired one, which is narrower.",
+        "Safe: the whole interval (├─●─┤) is right of the margin (┊). Broken: all of it is left. Else the items can't "
+        "decide it, and about so many would. If the dense model only guesses, there is nothing to lose. p is McNemar's "
+        "test of items lost against items gained, agree the share of equal answers, right or wrong.",
+        "safe: low end of (pruned − dense) ≥ −δ    broken: high end < −δ    (δ is the margin, d changes it)\n"
+        "interval: Newcombe's paired score for shares, else a paired bootstrap of 10,000 draws",
+        "Newcombe 1998; McNemar 1947, exact. Formulas in docs/figures.md.",
+    ),
+    "of-task": Explanation(
+        "the task",
+        "The verdict on the chosen task in words, how many answers were lost and gained, and its further figures.",
+        "A further figure with an interval is paired, as the score is. One without a pruned value compares both, "
+        "such as tau-b of their rankings or the half-life of a generated text.",
+        "MRR = mean of 1 / rank    recall@k = share of the right documents within rank k",
+        "Formulas in docs/figures.md.",
+    ),
+    "losses": Explanation(
+        "lost in each space",
+        "How far the two models are apart where items are decided: in the state h before the LM head, in the logits z, "
+        "in the probabilities p of all tokens, and in those of the options alone.",
+        "Small bars at h and at the options beside a large one at p are why answers survive: a choice among few stable "
+        "options needs little. A generated text draws on all of p, again and again.",
+        "h: mean of 1 − cos(h, h′)    z: 1 − centred cosine    p: 1 − cos(p, q)    options: p and q over them, "
+        "renormalised",
+        f"{PAPER}: embeddings and logits are robust, probabilities are not.",
+    ),
+    "items": Explanation(
+        "items",
+        "Every scored item with the answers of both models: ✓ right, ✗ wrong. The margin is how far the first answer "
+        "is ahead of the second, in nats; of documents, in similarity.",
+        "1 to 4 list all items, those whose answer changed, those lost and those gained; s sorts by KL. An answer that "
+        "changed at a small margin was a near-tie.",
+        "margin = ln p(first) − ln p(second)",
+        "KL over the whole vocabulary at the deciding token; the mean of several if several decide.",
+    ),
+    "item": Explanation(
+        "the item",
+        "The text that both models read, and their answers. Options have the probabilities of both models among "
+        "themselves; ✓ is the right one, ● the dense model's choice, ○ the pruned one's.",
+        "If the options' own KL is far below that of the whole vocabulary, the damage lies in tokens that this task "
+        "never asks for. Enter opens the item on the main screen.",
+        "p̂ = p / Σ p over the options; a letter's probability is the sum over its surface forms",
+        "By continuation: the log-probability of the whole option.",
+    ),
+    "similarities": Explanation(
+        "similarities of a retrieval task",
+        "A row is a query, a cell a document: the cosine of their embeddings, in the dense model, in the pruned one, "
+        "and the difference. Documents are in the order of their queries, so good retrieval is a diagonal.",
+        "● is the document ranked first, if it is right, ○ if it is wrong; in the third map, the pruned model's. Below "
+        "are both rankings of the query under the cursor; ↑ and ↓ say how many ranks a document moved.",
+        "similarity = cos(e(query), e(document)),  e = mean of h over the text's own tokens",
+        f"{PAPER}: embeddings survive pruning.",
+    ),
+    "passages": Explanation(
+        "where the models differ",
+        "The passages of a text, scored by both models: the mean and the largest KL, the first step at which the top "
+        "tokens differ, how often they agree, and what happens to the text's own tokens.",
+        "The first rows are what this setting breaks. s sorts by the next figure, Enter opens the passage on the "
+        "main screen.",
+        "Δp = mean of q(y) − p(y)    rank = how far a token that the dense model ranks first falls",
+        "Both models read the same text, as in `text`.",
+    ),
     "strip": Explanation(
         "KL by step",
         "One bar a step, or the largest KL of the steps that share a cell. The scale is fixed, 0.005 to 5 nats "

@@ -1,40 +1,21 @@
-"""Full screens with a cursor over the steps of a run: the keys that move it, and why a key has no effect."""
+"""Full screens with a cursor over the steps of a run: the keys that move it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-from textual.events import Key
+from typing import TypeVar
 
 from explorer.state.view import View
 from explorer.ui.commands import Command
-from explorer.ui.screens.page import Page
+from explorer.ui.screens.reasoned_page import ReasonedPage
 
 State = TypeVar("State")
 
 
-class CursorPage(Page):
-    """A screen that shows the step at the view's cursor. A key that is not possible now does nothing but say why."""
+class CursorPage(ReasonedPage):
+    """A screen that shows the step at the view's cursor."""
 
     view: View
-
-    def why_not(self, command: Command[Any]) -> str:
-        """Why a command is not possible now, in a sentence; "" says nothing."""
-        raise NotImplementedError
-
-    def is_possible(self, action: str) -> bool:
-        """Is an action possible now? One that is not in the table is not restricted."""
-        command = self.command_by_action(action)
-        return command is None or command.when(self.command_state)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
-        return self.is_possible(action)
-
-    def on_key(self, event: Key) -> None:
-        command = self.command_by_key(event.key)
-        if command is not None and not command.when(self.command_state) and (why := self.why_not(command)):
-            self.notify(why, title=command.name)
 
     def action_move(self, steps: int) -> None:
         self.view.move(steps)

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from explorer.sources.playback import next_speed
 from explorer.sources.source import Source
 from explorer.state.explain_requests import ExplainRequests
+from explorer.state.judge_requests import JudgeRequests
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
 from explorer.ui.commands import Command
@@ -50,6 +51,7 @@ class MainScreen(MainActions):
         self.view = view
         self.history = SettingHistory()
         self.explaining = ExplainRequests(source, view)
+        self.judging = JudgeRequests(source, view)
 
     def compose(self) -> ComposeResult:
         yield Title()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from explorer.sources.source import Source
 from explorer.state.explain_requests import ExplainRequests
+from explorer.state.judge_requests import JudgeRequests
 from explorer.state.setting_history import SettingHistory
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
 from explorer.ui.screens.cursor_page import CursorPage
@@ -25,6 +26,7 @@ class MainActions(CursorPage):
     source: Source
     history: SettingHistory
     explaining: ExplainRequests
+    judging: JudgeRequests
     untils: tuple[str, ...] = ()
     """Recent conditions, the latest first."""
     settings_asked: tuple[Setting, ...] = ()
@@ -179,6 +181,21 @@ class MainActions(CursorPage):
         from explorer.ui.screens.why import WhyScreen
 
         self.app.push_screen(WhyScreen(self.source, self.view, self.explaining, self.history))
+
+    def action_verdict(self) -> None:
+        """Says for which tasks the setting is safe; after an item was opened, it comes back to the list of items."""
+        from explorer.ui.screens.verdict import VerdictScreen
+
+        verdict = VerdictScreen(self.source, self.view, self.judging)
+        self.app.push_screen(verdict)
+        if self.judging.open_task:
+            verdict.show_items(self.judging.open_task)
+
+    def action_search(self) -> None:
+        """Searches for passages where the models differ."""
+        from explorer.ui.screens.passages import PassagesScreen
+
+        self.app.push_screen(PassagesScreen(self.source, self.view, self.judging))
 
     def action_flip(self) -> None:
         if not self.history.flip(self.source, self.view):

@@ -41,6 +41,7 @@ class Status(LineWidget):
             view.following,
             view.behind,
             view.failure,
+            view.opened,
             view.cursor,
             playing(view),
             int(view.working_for),
@@ -74,6 +75,9 @@ def sentence(view: View, width: int) -> str:
     if view.pause is None:
         branch = view.branches[view.branches.current]
         return f"Branch {branch.id}, from step {branch.step} on. Space continues." if branch.id and view.live else ""
+    if view.opened:
+        key = "/" if view.scores else "j"
+        return f"{view.opened[0].upper()}{view.opened[1:]}. {key} goes back to the list."
     reason = flowing(pause_sentence(view.pause))
     if view.playback is not None:
         ways = play_keys(view.playback)

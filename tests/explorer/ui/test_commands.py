@@ -20,29 +20,40 @@ from explorer.ui.screens.cursor_page import CursorPage
 from explorer.ui.screens.dialog import Dialog, MessageDialog
 from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
+from explorer.ui.screens.reasoned_page import ReasonedPage
+from explorer.ui.screens.results_page import ResultsPage
 from explorer.ui.widgets.key_line import KeyLine
 from tests.support.records import recorded_events, write_events
 from tests.support.stage import on_stage, press, screen_text, scripted, settle
 
+SCORED = ("r", "score")
+"""Scores all items; not a key."""
 OPENED_BY = {
     "MainScreen": (),
     "AskBranch": ("b",),
+    "AskMargin": ("j", *SCORED, "d"),
     "AskName": ("k",),
+    "AskPassages": ("slash",),
     "AskPath": ("S",),
     "AskPrompt": ("p",),
     "AskRepair": ("d", "r"),
     "AskSetting": ("x",),
     "AskSettings": ("s",),
+    "AskTasks": ("j", "c"),
     "AskToken": ("i",),
     "AskUntil": ("u",),
     "ChoiceDialog": ("f",),
     "ComparisonScreen": None,
     "ExplanationDialog": ("f1",),
+    "ItemsScreen": ("j", *SCORED, "enter"),
     "KeysDialog": ("question_mark",),
     "MessageDialog": None,
     "NotesDialog": ("exclamation_mark",),
+    "PassagesScreen": ("slash", "escape"),
     "PruneGrid": ("w",),
     "Recordings": ("o",),
+    "SimilaritiesScreen": ("j", *SCORED, "down", "down", "enter"),
+    "VerdictScreen": ("j",),
     "WhyScreen": ("d",),
 }
 """The keys that open each screen from the main one; None if it takes more than keys."""
@@ -53,7 +64,7 @@ def screens() -> dict[str, type[Screen[object]]]:
     """Every screen of the program by its name, without what several of them share."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
         importlib.import_module(f"explorer.ui.screens.{module.name}")
-    found = set(_below(Screen)) - {Page, CursorPage, MainActions, Dialog}
+    found = set(_below(Screen)) - {Page, ReasonedPage, CursorPage, ResultsPage, MainActions, Dialog}
     return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.")}
 
 
@@ -67,7 +78,12 @@ async def opened(name: str, app: ExplorerApp, pilot: Pilot[int], folder: Path) -
     """The screen of that name over the main one."""
     keys = OPENED_BY[name]
     if keys is not None:
-        await press(pilot, *keys)
+        for key in keys:
+            if key == "score":
+                app.source.score()  # type: ignore[attr-defined]
+                await settle(pilot)
+            else:
+                await press(pilot, key)
     elif name == "ComparisonScreen":
         app.compare([write_events(folder / f"{which}.jsonl", recorded_events(30, seed=which)) for which in (1, 2)])
         await settle(pilot)

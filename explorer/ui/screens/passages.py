@@ -1,0 +1,261 @@
+"""The search for passages where the two models differ most. One opens on the main screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input, Label, Static
+
+from explorer.state.item_list import passage_settings
+from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.screens.page import too_small
+from explorer.ui.screens.results_page import ResultsPage
+from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.widgets.passage_sheet import PassageSheet
+from explorer.ui.widgets.passage_table import PassageTable, source_of
+from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
+from explorer.ui.widgets.scoring_status import ScoringStatus
+from explorer.words.verdict_figures import ORDER_NAMES
+from probes.schema.events import Failed
+from probes.schema.passages import Order, Passage, Passages
+from probes.schema.requests import FindPassages
+
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+def _has_rows(screen: PassagesScreen) -> bool:
+    return screen.passages is not None and bool(screen.passages.rows)
+
+
+PASSAGE_COMMANDS: tuple[Command[PassagesScreen], ...] = (
+    Command(
+        {"slash,r": "ask"},
+        "/",
+        "Searches a text, a folder, or prompts that ship.",
+        label="search",
+        name="Search: Where to look",
+        when=lambda screen: screen.has_models,
+        weight=90,
+    ),
+    Command(
+        {"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a passage.", label="passage", when=_has_rows, weight=85
+    ),
+    Command({"pageup": "row(-10)", "pagedown": "row(10)"}, "PgUp PgDn", "Moves ten passages up or down."),
+    Command(
+        {"enter": "open"},
+        "⏎",
+        "Opens the passage on the main screen, scored after its context; / there comes back to this list.",
+        label="open",
+        name="Search: Open as a run",
+        when=lambda screen: not screen.why_shut(),
+        weight=80,
+    ),
+    Command(
+        {"s": "order"},
+        "s",
+        "Sorts the passages by the next figure: mean KL, largest KL, first split, Δp, rank change.",
+        label="order",
+        name="Search: Next order",
+        when=lambda screen: _has_rows(screen) and screen.has_models,
+        weight=70,
+    ),
+    ZOOM,
+    COPY,
+    replace(EXPLAIN, weight=45),
+    THEME,
+    Command(
+        {"escape": "leave"}, "Esc", "Stops the search, or goes back.", label="back", name="Search: Back", weight=60
+    ),
+    replace(HELP, weight=50),
+    QUIT,
+    FOCUS,
+    PALETTE,
+)
+
+
+class PassagesScreen(ResultsPage):
+    """Lists the passages that were found under the present setting."""
+
+    HOME = "#passages"
+    AUTO_FOCUS = "#passages"
+    COMMAND_TABLE = PASSAGE_COMMANDS
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="title", markup=False)
+        with Vertical(id="body"):
+            with Vertical(id="found"):
+                yield PassageTable()
+                yield PassageSheet()
+            yield ScoringStatus()
+        yield too_small()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self.passages is None and not self.judging.searching and self.has_models:
+            self.action_ask()
+
+    def show(self) -> None:
+        table = self.query_one(PassageTable)
+        table.show(self.passages, self._row, self._empty())
+        self.query_one(PassageSheet).show(self.chosen, self.why_shut() or "⏎ opens it as a run")
+        self.show_around("where do they differ?", searching=True)
+
+    @property
+    def passages(self) -> Passages | None:
+        found = self.judging.results.passages
+        return found.found if found is not None else None
+
+    @property
+    def _row(self) -> int:
+        return max(0, min(self.judging.passage_row, len(self.passages.rows) - 1 if self.passages is not None else 0))
+
+    @property
+    def chosen(self) -> Passage | None:
+        """The passage under the cursor."""
+        found = self.passages
+        return found.rows[self._row] if found is not None and found.rows else None
+
+    def why_shut(self) -> str:
+        """Why the chosen passage can't be opened as a run; "" if it can."""
+        return self.why_no_models() or ("No passage is chosen." if self.chosen is None else "")
+
+    def why_not(self, command: Command[PassagesScreen]) -> str:  # noqa: ARG002 - one reason for all
+        return self.why_shut()
+
+    def _empty(self) -> str:
+        answer = self.judging.search_answer
+        if isinstance(answer, Failed):
+            return f"{answer.title}. {answer.message} {answer.hint}".strip()
+        if self.judging.searching:
+            return "The first passages are being scored."
+        if not self.view.live:
+            more = " Esc, then m loads the models." if self.view.revivable else ""
+            return f"Searching needs the models: a recording holds only the measured steps.{more}"
+        if self.passages is not None:
+            return "No passage was found there."
+        return "/ searches a text, a folder, a JSON Lines file or prompts that ship for what this setting breaks."
+
+    # Actions.
+
+    def action_ask(self) -> None:
+        def answered(request: FindPassages | None) -> None:
+            if request is not None:
+                self.judging.passage_row = 0
+                self.judging.find(request)
+                self.show()
+
+        self.app.push_screen(AskPassages(self.judging.search), answered)
+
+    def action_order(self) -> None:
+        """Searches again in the next order: the passages listed are those that come first in it."""
+        search, found = self.judging.search, self.passages
+        if search is not None and found is not None:
+            order = ORDERS[(ORDERS.index(found.order) + 1) % len(ORDERS)]
+            self.judging.passage_row = 0
+            self.judging.find(FindPassages(search.where, order, search.most))
+            self.show()
+
+    def action_row(self, rows: int) -> None:
+        self._choose(self._row + rows)
+
+    def _choose(self, row: int) -> None:
+        self.judging.passage_row = max(0, min(row, len(self.passages.rows) - 1 if self.passages is not None else 0))
+        self.show()
+
+    @on(RowPointed)
+    def point(self, message: RowPointed) -> None:
+        message.stop()
+        self._choose(message.place)
+
+    @on(RowConfirmed)
+    def confirm(self, message: RowConfirmed) -> None:
+        message.stop()
+        self._choose(message.place)
+        self.action_open()
+
+    def action_open(self) -> None:
+        row = self.chosen
+        if row is not None:
+            self.judging.stop_search()
+            self.open_run(lambda base: passage_settings(base, row), f"passage {source_of(row)}", first_step=False)
+
+    def action_explain(self) -> None:
+        self.explain("passages")
+
+    def action_leave(self) -> None:
+        if not self.zoomed and self.judging.stop_search():
+            self.notify("It stops after the present passage.", title="Stopping the search")
+        else:
+            super().action_leave()
+
+
+class AskPassages(Dialog[FindPassages]):
+    """Asks where to search, and by which figure."""
+
+    title_text = "Find where they differ"
+    COMMAND_TABLE = (
+        Command({"enter": ""}, "⏎", "Searches.", label="searches"),
+        Command({"tab": ""}, "Tab", "Goes to the next field.", label="next field"),
+        CANCEL,
+    )
+
+    def __init__(self, before: FindPassages | None) -> None:
+        super().__init__()
+        self._before = before
+
+    def body(self) -> Iterator[Widget]:
+        yield Static(
+            "The passages where this setting changes the model most: of a text, a folder of texts, a JSON Lines file, "
+            "or prompts that ship.",
+            markup=False,
+        )
+        before = self._before
+        for name, value, about in (
+            ("where", before.where if before else "", "a file, a folder, or the name of a set"),
+            ("by", ORDER_NAMES[before.order if before else "mean_kl"], ", ".join(ORDER_NAMES.values())),
+            ("how many", str(before.most if before else 50), "50"),
+        ):
+            with Horizontal(classes="row"):
+                yield Label(name, markup=False)
+                yield Input(value, placeholder=about, id=name.replace(" ", "-"))
+        yield Static("", id="verdict", classes="hint", markup=False)
+
+    @on(Input.Changed)
+    def check(self) -> None:
+        found = self._request()
+        verdict = self.query_one("#verdict", Static)
+        verdict.set_class(isinstance(found, str), "fault")
+        by = ", ".join(ORDER_NAMES.values())
+        verdict.update(found if isinstance(found, str) else f"By {by}. It runs beside stepping; Esc stops it.")
+
+    @on(Input.Submitted)
+    def submit(self) -> None:
+        found = self._request()
+        if not isinstance(found, str):
+            self.dismiss(found)
+
+    def _request(self) -> FindPassages | str:
+        values = {field.id: field.value for field in self.query(Input)}
+        return search_of(values.get("where", ""), values.get("by", ""), values.get("how-many", ""))
+
+
+def search_of(where: str, by: str, most: str) -> FindPassages | str:
+    """A request from the texts of the fields, or a sentence on what is wrong with them."""
+    orders = [
+        order for order, name in ORDER_NAMES.items() if by.strip() and name.lower().startswith(by.strip().lower())
+    ]
+    if not where.strip():
+        return "Name a file, a folder, or a set that ships."
+    if len(orders) != 1:
+        return f"Choose one of {', '.join(ORDER_NAMES.values())}."
+    if not most.strip().isdecimal() or not 1 <= int(most) <= 1000:
+        return "List from 1 to 1,000 passages."
+    return FindPassages(where.strip(), orders[0], int(most))

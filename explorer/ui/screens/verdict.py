@@ -1,0 +1,199 @@
+"""The verdict: for which tasks the setting is safe, and how much is lost in each space."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from explorer.state.judge_requests import Judging
+from explorer.ui.commands import Command
+from explorer.ui.messages import RecordingsAsked
+from explorer.ui.screens.page import too_small
+from explorer.ui.screens.results_page import ResultsPage
+from explorer.ui.screens.setting_title import setting_title
+from explorer.ui.screens.verdict_commands import VERDICT_COMMANDS, can_score, is_away
+from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
+from explorer.ui.widgets.scoring_status import ScoringStatus
+from explorer.ui.widgets.sentence_lines import SentenceLines
+from explorer.ui.widgets.space_losses import SpaceLosses
+from explorer.ui.widgets.task_sheet import TaskSheet
+from explorer.ui.widgets.verdict_table import VerdictTable
+from explorer.words.verdict_figures import outcomes_sentence
+from explorer.words.verdicts import claim_sentence
+from probes.schema.events import Failed
+from probes.schema.verdict import Verdict
+
+INVITATION = (
+    "r scores questions, texts, documents and prompts in both models, and says for which tasks this setting is safe. "
+    "Stepping goes on meanwhile. c chooses the tasks, or files of your own."
+)
+
+
+class VerdictScreen(ResultsPage):
+    """Shows the verdict on the present setting. It fills while items are scored."""
+
+    HOME = "#verdict"
+    AUTO_FOCUS = "#verdict"
+    COMMAND_TABLE = VERDICT_COMMANDS
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="title", markup=False)
+        with Vertical(id="body"):
+            yield SentenceLines("headline", strong=True)
+            with Vertical(id="judged"):
+                yield VerdictTable()
+                yield TaskSheet()
+                yield SpaceLosses()
+            yield ScoringStatus()
+        yield too_small()
+        yield KeyLine()
+
+    def show(self) -> None:
+        verdict = self.judging.results.verdict
+        row = self.row
+        self.query_one("#title", Static).update(
+            setting_title("where is it safe?", self.judging, self.view, self.app.theme)
+        )
+        self.query_one("#headline", SentenceLines).show(self._headline(verdict))
+        table = self.query_one(VerdictTable)
+        table.show(verdict, row, self._empty())
+        table.styles.max_height = max(7, table.count + 3) if not self.zoomed else None
+        self.query_one(TaskSheet).show(verdict, row)
+        self.query_one(SpaceLosses).show(verdict, row)
+        self.show_around("where is it safe?")
+
+    @property
+    def row(self) -> int:
+        """The place of the chosen task."""
+        return max(0, min(self.judging.row, len(self.judging.results.rows) - 1))
+
+    @property
+    def can_judge(self) -> bool:
+        """Are there items, scored here or read from a file?"""
+        return bool(self.judging.results.rows) and self.view.work is None
+
+    def why_not(self, command: Command[VerdictScreen]) -> str:
+        if command.when is can_score:
+            return self.why_no_models()
+        if self.view.work is not None:
+            return "The models are busy."
+        return "No item is scored yet." if command.when is not is_away else "Your own run is shown."
+
+    def _headline(self, verdict: Verdict | None) -> str:
+        if verdict is None or not verdict.rows:
+            return "For which tasks is this setting safe?"
+        so_far = f"So far, with {verdict.done} of {verdict.of} items, {outcomes_sentence(verdict)}."
+        return claim_sentence(verdict) or so_far
+
+    def _empty(self) -> str:
+        answer = self.judging.judge_answer
+        if isinstance(answer, Failed):
+            return f"{answer.title}. {answer.message} {answer.hint}".strip()
+        if self.judging.scoring:
+            return "The first items are being scored."
+        if self.view.failure is not None:
+            return f"{self.view.failure.title}. {self.view.failure.message} {self.view.failure.hint}".strip()
+        if self.view.header is None:
+            return "Reading the results …"
+        if not self.view.live:
+            more = " Esc, then m loads the models." if self.view.revivable else ""
+            return f"Scoring items needs the models: a recording holds only the measured steps.{more}"
+        return INVITATION
+
+    # Actions.
+
+    def action_row(self, rows: int) -> None:
+        self._choose(self.row + rows)
+
+    def _choose(self, row: int) -> None:
+        self.judging.row = max(0, min(row, len(self.judging.results.rows) - 1))
+        self.show()
+
+    @on(RowPointed)
+    def point(self, message: RowPointed) -> None:
+        message.stop()
+        self._choose(message.place)
+
+    @on(RowConfirmed)
+    def confirm(self, message: RowConfirmed) -> None:
+        message.stop()
+        self._choose(message.place)
+        self.action_items()
+
+    def action_score(self) -> None:
+        if self.judging.scoring:
+            self.judging.stop()
+        else:
+            self.judging.judge()
+        self.show()
+
+    def action_margin(self) -> None:
+        from explorer.ui.screens.ask_verdict import AskMargin
+
+        def answered(margin: float | None) -> None:
+            if margin is not None:
+                self.judging.with_margin(margin)
+                self.show()
+
+        verdict = self.judging.results.verdict
+        self.app.push_screen(
+            AskMargin(verdict.margin if verdict is not None else self.judging.judging.margin), answered
+        )
+
+    def action_tasks(self) -> None:
+        from explorer.ui.screens.ask_verdict import AskTasks
+
+        def answered(judging: Judging | None) -> None:
+            if judging is not None:
+                self.judging.judge(judging)
+                self.show()
+
+        self.app.push_screen(AskTasks(self.judging.judging), answered)
+
+    def action_items(self) -> None:
+        rows = self.judging.results.rows
+        if rows:
+            self.show_items(rows[self.row].task)
+
+    def show_items(self, task: str) -> None:
+        """Shows the items of a task, if it is judged."""
+        from explorer.ui.screens.items import items_screen
+
+        row = next((row for row in self.judging.results.rows if row.task == task), None)
+        if row is not None:
+            self.app.push_screen(items_screen(row, self._source, self.view, self.judging))
+
+    def action_search(self) -> None:
+        from explorer.ui.screens.passages import PassagesScreen
+
+        self.app.push_screen(PassagesScreen(self._source, self.view, self.judging))
+
+    def action_home(self) -> None:
+        self.judging.go_home()
+        self.show_main()
+
+    async def action_prune(self) -> None:
+        await self._on_main("prune")
+
+    async def action_flip(self) -> None:
+        await self._on_main("flip")
+
+    async def _on_main(self, action: str) -> None:
+        """Does what the key does on the main screen."""
+        from explorer.ui.screens.main import MainScreen
+
+        main = next(screen for screen in self.app.screen_stack if isinstance(screen, MainScreen))
+        await main.run_action(action)
+
+    def action_explain(self) -> None:
+        self.explain(self.panel.id if self.panel.id in ("losses", "of-task") else "verdict")
+
+    def action_leave(self) -> None:
+        """Goes back; from a results file, which has no run behind it, to the list of recordings."""
+        if self.view.header is None and not self.zoomed:
+            self.post_message(RecordingsAsked())
+        else:
+            super().action_leave()

@@ -1,0 +1,91 @@
+"""The search for passages, by keys alone."""
+
+from __future__ import annotations
+
+from explorer.ui.screens.main import MainScreen
+from explorer.ui.screens.passages import AskPassages, PassagesScreen, search_of
+from explorer.ui.widgets.passage_table import PassageTable
+from probes.schema.events import PassagesFound
+from probes.schema.passages import Passages
+from probes.schema.requests import Cancel, FindPassages, Request, Restart, Run
+from probes.schema.settings import Follow
+from tests.support.stage import on_stage, press, screen_text, scripted, settle, text_of
+
+
+async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "slash")
+        assert isinstance(app.screen, AskPassages)
+        await press(pilot, *"text", "enter")
+        assert source.asked[-1] == FindPassages("text")
+        text = screen_text(app)
+        assert "by mean KL" in text
+        assert "30 passages, 720 tokens scored" in text
+        table = app.screen.query_one(PassageTable)
+        kl = [row.mean_kl for row in table.rows]
+        assert kl == sorted(kl, reverse=True)
+        await press(pilot, "escape", "slash")
+        assert isinstance(app.screen, PassagesScreen), "what was found is still listed"
+
+
+async def test_the_next_order_searches_again() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "slash", *"text", "enter", "s")
+        assert source.asked[-1] == FindPassages("text", "max_kl")
+        assert "by largest KL" in screen_text(app)
+        assert "max KL▾" in screen_text(app)
+
+
+async def test_a_passage_opens_on_the_main_screen() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "slash", *"text", "enter", "down")
+        row = app.screen.query_one(PassageTable).rows[1]
+        await press(pilot, "enter")
+        assert isinstance(app.screen, MainScreen)
+        opened = app.view.header.settings
+        assert (opened.follow, opened.raw, opened.prompt, opened.text) == (Follow.TEXT, True, row.context, row.text)
+        assert source.asked[-2:] == [Restart(opened), Run()]
+        source.advance(1)
+        await press(pilot, "space")
+        assert f"Passage text:{row.place}. / goes back to the list." in text_of(app, "#status")
+        await press(pilot, "slash")
+        assert isinstance(app.screen, PassagesScreen)
+        assert app.screen.chosen == row
+
+
+async def test_a_search_in_progress_is_stopped_by_escape() -> None:
+    source = scripted(Follow.DENSE)
+    ask = source.ask
+
+    def slow(request: Request) -> None:
+        if isinstance(request, FindPassages):
+            source.asked.append(request)
+            source.emit(PassagesFound(Passages("mean_kl", (), 0, 0), final=False, request=request.id))
+        elif isinstance(request, Cancel):
+            source.asked.append(request)
+        else:
+            ask(request)
+
+    source.ask = slow
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "slash", *"text", "enter")
+        assert "The first passages are being scored." in screen_text(app)
+        await press(pilot, "escape")
+        assert source.asked[-1] == Cancel(source.asked[-2].id)
+
+
+async def test_a_recording_can_t_be_searched() -> None:
+    async with on_stage(scripted(live=False), 5) as (app, pilot):
+        await press(pilot, "slash")
+        await settle(pilot)
+        assert isinstance(app.screen, PassagesScreen)
+        assert "Searching needs the models" in screen_text(app)
+
+
+def test_a_search_from_the_fields() -> None:
+    assert search_of(" a.txt ", "largest", "20") == FindPassages("a.txt", "max_kl", 20)
+    for wrong in (("", "mean", "5"), ("a", "", "5"), ("a", "speed", "5"), ("a", "mean", "0"), ("a", "mean", "many")):
+        assert isinstance(search_of(*wrong), str)

@@ -1,0 +1,278 @@
+"""The verdict screen and the items behind it, by keys alone: what is asked, what fills, what is kept."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from explorer.ui.app import ExplorerApp
+from explorer.ui.screens.ask_verdict import margin_of, tasks_of
+from explorer.ui.screens.items import ItemsScreen
+from explorer.ui.screens.main import MainScreen
+from explorer.ui.screens.similarities import SimilaritiesScreen
+from explorer.ui.screens.verdict import VerdictScreen
+from explorer.ui.widgets.item_table import ItemTable
+from explorer.ui.widgets.similarity_maps import SimilarityHeat
+from explorer.ui.widgets.verdict_table import VerdictTable
+from probes.schema.requests import Cancel, Judge, Prune, Restart, Run
+from probes.schema.settings import Follow
+from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, settle, text_of
+
+ALL = 1000
+
+
+def verdict(app: ExplorerApp) -> VerdictScreen:
+    assert isinstance(app.screen, VerdictScreen)
+    return app.screen
+
+
+def judges(source: object) -> list[Judge]:
+    return [one for one in source.asked if isinstance(one, Judge)]  # type: ignore[attr-defined]
+
+
+async def prune(app: ExplorerApp, pilot: Pilot[int], setting: str) -> None:
+    await press(pilot, "x")
+    app.screen.query_one(Input).value = setting
+    await press(pilot, "enter")
+
+
+async def test_nothing_is_scored_before_it_is_asked_for() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j")
+        assert not judges(source)
+        assert "r scores questions, texts, documents and prompts" in screen_text(app)
+
+
+async def test_it_fills_while_items_are_scored_and_steps_go_on() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        assert judges(source) == [Judge()]
+        source.score(100)
+        await settle(pilot)
+        text = screen_text(app)
+        assert "So far, with 100 of 172 items" in text
+        assert "100 of 172, 29 s left" in text
+        assert "0/24" in text, "a task that is not begun is listed"
+        await press(pilot, "escape", "n", "j")
+        assert app.view.newest == 6, "stepping goes on"
+        source.score(ALL)
+        await settle(pilot)
+        text = screen_text(app)
+        assert "✗ broken" in text
+        assert "Scoring items" not in text
+        assert not verdict(app).judging.scoring
+
+
+async def test_r_stops_and_goes_on() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(10)
+        await press(pilot, "r")
+        assert Cancel(judges(source)[0].id) in source.asked
+        assert "10 of 172 items are scored. r goes on." in screen_text(app)
+        assert app.view.failure is None
+        assert not app._notifications, "a person who stopped it knows"
+        await press(pilot, "r")
+        source.score(ALL)
+        await settle(pilot)
+        assert verdict(app).judging.results.verdict.final
+
+
+async def test_another_margin_judges_again_without_scoring() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "d", "backspace", "5", "enter")
+        assert judges(source)[-1] == Judge(margin=0.05, only_known=True)
+        text = screen_text(app)
+        assert "margin −5 points" in text
+        assert "✓ safe" in text
+        assert not verdict(app).judging.scoring
+
+
+async def test_another_margin_while_items_are_scored_goes_on_scoring() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(10)
+        await press(pilot, "d", "backspace", "5", "enter")
+        assert judges(source)[-1] == Judge(margin=0.05)
+        assert verdict(app).judging.scoring
+        source.score(ALL)
+        await settle(pilot)
+        assert verdict(app).judging.results.verdict.final
+
+
+def test_a_margin_that_is_none() -> None:
+    assert margin_of("2") == 0.02
+    assert margin_of(" 0,5 ") == 0.005
+    for wrong in ("", "much", "-1", "100", "nan", "inf"):
+        assert isinstance(margin_of(wrong), str)
+
+
+async def test_the_tasks_are_chosen_by_name_and_file() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "c", *"tone", "enter")
+        assert judges(source)[-1] == Judge(("tone",))
+        source.score(ALL)
+        await settle(pilot)
+        assert [row.task for row in verdict(app).judging.results.rows] == ["tone"]
+    assert tasks_of("facts 'my items.csv' facts") == ("facts", "my items.csv")
+    assert tasks_of("don't") == ("don't",)
+
+
+async def test_results_are_kept_by_setting() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await settle(pilot)
+        before = verdict(app).judging.results
+        await prune(app, pilot, "wanda:0.2")
+        assert any(isinstance(one, Prune) for one in source.asked)
+        assert verdict(app).judging.results is not before
+        assert "r scores questions" in screen_text(app)
+        await press(pilot, "v")
+        assert verdict(app).judging.results is before
+        assert "✗ broken" in screen_text(app)
+        assert len(judges(source)) == 1, "nothing is scored again"
+
+
+async def test_answers_that_arrive_late_belong_to_the_setting_they_were_asked_under() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(10)
+        await settle(pilot)
+        before = verdict(app).judging.results
+        await prune(app, pilot, "wanda:0.2")
+        assert not verdict(app).judging.scoring, "the source says that the model changed"
+        assert not verdict(app).judging.results.items
+        assert sum(map(len, before.items.values())) == 10
+
+
+async def test_a_recording_says_why_it_can_t() -> None:
+    async with on_stage(scripted(live=False), 5) as (app, pilot):
+        await press(pilot, "j")
+        assert "Scoring items needs the models" in screen_text(app)
+        await press(pilot, "r", "c", "x")
+        assert isinstance(app.screen, VerdictScreen), "these keys are struck out"
+
+
+async def test_items_are_filtered_and_sorted() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "down", "enter")
+        assert isinstance(app.screen, ItemsScreen)
+        table = app.screen.query_one(ItemTable)
+        assert table.count == 32
+        await press(pilot, "2")
+        changed = [one.result for one in table._listed]
+        assert changed
+        assert not any(one.same for one in changed)
+        await press(pilot, "3")
+        assert all(one.result.dense.right and not one.result.pruned.right for one in table._listed)
+        await press(pilot, "4")
+        assert "No item is right in the pruned model alone." in screen_text(app)
+        await press(pilot, "1", "s")
+        kl = [one.result.spaces.p.kl for one in table._listed]
+        assert kl == sorted(kl, reverse=True)
+
+
+async def test_an_item_opens_on_the_main_screen_and_j_comes_back_to_it() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "enter", "down", "down", "enter")
+        assert isinstance(app.screen, MainScreen)
+        opened = app.view.header.settings
+        assert opened.raw
+        assert opened.prompt.endswith("Answer:")
+        assert [group.label for group in opened.watch] == ["A", "B", "C", "D"]
+        assert source.asked[-2:] == [Restart(opened), Run(("steps=1",))]
+        source.advance(1)
+        await settle(pilot)
+        assert "Item facts-3. j goes back to the list." in text_of(app, "#status")
+        await press(pilot, "j")
+        assert isinstance(app.screen, ItemsScreen)
+        assert app.screen.query_one(ItemTable).chosen.result.item == "facts-3"
+        await press(pilot, "escape")
+        assert isinstance(app.screen, VerdictScreen)
+        await press(pilot, "h")
+        assert isinstance(app.screen, MainScreen)
+        assert app.view.header.settings.prompt == "How many clips did Natalia sell?"
+        assert not app.view.opened
+        await press(pilot, "j")
+        assert isinstance(app.screen, VerdictScreen), "the list was left"
+
+
+async def test_an_opened_item_keeps_the_person_s_own_run() -> None:
+    source = scripted(Follow.FREE)
+    async with on_stage(source, 5) as (app, pilot):
+        own = app.view.header.settings
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "enter", "enter", "j", "down", "enter", "j", "escape", "h")
+        assert app.view.header.settings == own, "also after a second item"
+
+
+async def test_a_retrieval_task_shows_its_similarities() -> None:
+    source = scripted(Follow.DENSE, setting="wanda:0.7")
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "down", "down", "enter")
+        assert isinstance(app.screen, SimilaritiesScreen)
+        dense, pruned, change = app.screen.query(SimilarityHeat)
+        assert "\n".join(dense._text_lines()).count("●") == 17, "the rows that fit"
+        assert "○" in "\n".join(pruned._text_lines())
+        assert "▲" in "\n".join(change._text_lines())
+        await press(pilot, "g")
+        text = screen_text(app)
+        assert "query documents-10" in text
+        assert "1   doc-16" in text
+        assert "2 ✓ doc-10" in text
+        assert "↑9" in text
+        await press(pilot, "enter")
+        assert isinstance(app.screen, MainScreen)
+        await press(pilot, "j")
+        assert isinstance(app.screen, SimilaritiesScreen)
+
+
+async def test_similarities_that_are_not_known_yet() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(140)
+        await press(pilot, "down", "down", "enter", "down", "g")
+        assert "The maps appear when all documents" in screen_text(app)
+
+
+async def test_a_small_terminal_shows_every_column_that_decides() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5, SMALL) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await settle(pilot)
+        lines = app.screen.query_one(VerdictTable)._text_lines()
+        assert all(len(line) <= 80 for line in lines)
+        assert any("… too few items" in line for line in lines)
+
+
+async def test_the_table_is_copied_whole() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "y")
+        head, *rows = app.clipboard.splitlines()
+        assert head.split("\t")[:4] == ["task", "items", "of", "dense"]
+        assert [row.split("\t")[0] for row in rows] == ["facts", "tone", "documents", "answers"]
