@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer.state.judge_requests import JudgeRequests
-from explorer.state.view import TimedWork, View
+from explorer.state.timed_work import TimedWork
+from explorer.state.view import View
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.ui.widgets.status import work_pieces, work_text
