@@ -133,7 +133,9 @@ class _Retrieval:
         for side, name in enumerate(SIDES):
             missing = sum(vector[side] is None for vector in vectors)
             if missing:
-                notes.append(f"{_counted(missing)} ranked last: the {name} model computes NaN or infinity for them.")
+                notes.append(
+                    f"{_counted(missing)} ranked last, because the {name} model computes NaN or infinity there."
+                )
         return notes
 
     def _result(

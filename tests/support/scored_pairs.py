@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.models.comparable import check_comparable
@@ -76,8 +78,8 @@ def loaded(model: PreTrainedModel, name: str, tokenizer: Any = TOKENIZER) -> Loa
     return Loaded(model, tokenizer, info)
 
 
-def paired(dense: PreTrainedModel, pruned: PreTrainedModel, tokenizer: Any = TOKENIZER) -> Pair:
-    one, other = loaded(dense, "dense"), loaded(pruned, "pruned", tokenizer)
+def paired(dense: PreTrainedModel, pruned: PreTrainedModel, ours: Any = TOKENIZER, theirs: Any = TOKENIZER) -> Pair:
+    one, other = loaded(dense, "dense", ours), loaded(pruned, "pruned", theirs)
     return Pair(one, other, None, common=check_comparable(one, other))
 
 
@@ -88,13 +90,13 @@ def tiny_pair(architecture: str = "llama", noise: float = 0.3) -> Pair:
     return paired(dense, damaged(dense, noise) if noise else copy.deepcopy(dense))
 
 
-def broken_at(model: PreTrainedModel, when: Callable[[list[int]], bool]) -> PreTrainedModel:
-    """The model, which computes NaN in its first layer on a piece of tokens for which `when` is true."""
+def broken_at(model: PreTrainedModel, token: int) -> PreTrainedModel:
+    """The model, which computes NaN from this token on."""
 
-    def break_it(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        return output * float("nan") if when(args[0][0].tolist()) else output
+    def break_it(_module: object, args: tuple[Any, ...], output: Any) -> Any:
+        return output.masked_fill((args[0] == token)[..., None], float("nan"))
 
-    model.get_input_embeddings().register_forward_hook(break_it, with_kwargs=True)
+    model.get_input_embeddings().register_forward_hook(break_it)
     return model
 
 
@@ -106,3 +108,30 @@ def by_item(scored: Iterable[ItemResult | Similarities]) -> dict[tuple[str, str]
         assert place not in found
         found[place] = one
     return found
+
+
+def slow_read(model: PreTrainedModel, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The states that enter the LM head, (tokens, d), and the logits, (tokens, V), of one pass without a cache, in
+    float64."""
+    seen: list[Tensor] = []
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _module, args: seen.append(args[0][0]))
+    try:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+    finally:
+        handle.remove()
+    return seen[0].double(), logits.double()
+
+
+def saying(model: PreTrainedModel, prompt: Sequence[int], tokens: Sequence[int]) -> PreTrainedModel:
+    """The model, which after this prompt finds these tokens by far the likeliest, one after another."""
+
+    def script(_module: object, _args: object, kwargs: dict[str, Any], output: Any) -> Any:
+        place = int(kwargs["position_ids"][0, -1]) + 1 - len(prompt)
+        if 0 <= place < len(tokens):
+            output.logits[:, -1, tokens[place]] += 1000
+        return output
+
+    model.register_forward_hook(script, with_kwargs=True)
+    return model
