@@ -36,6 +36,7 @@ from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.summary import Summary, Tally, summarise
+from probes.schema.watch import WatchedGroup
 
 F = TypeVar("F", bound=Finding)
 _Place = tuple[int, int, int | None, str, str]
@@ -110,6 +111,8 @@ class View:
         self.generation = 0
         """Grows whenever another path is shown, so that widgets know to draw it from the start."""
         self._cursor = 0
+        self._kept = False
+        """True if the next run is one of the same steps, in which the cursor stays at its step."""
         self._tally = Tally()
         self._summary: tuple[int, int, Summary] | None = None
         self._clock = clock
@@ -130,6 +133,7 @@ class View:
             case Failed():
                 self.failure = event
                 self.work = None
+                self._kept = False
             case Noticed():
                 pass
             case ItemScored() | DocumentsCompared() | Judged() | PassagesFound():
@@ -178,8 +182,11 @@ class View:
         self._found.clear()
         self.found = 0
         self._arrivals.clear()
+        cursor, kept = self._cursor, self._kept and not self.following
         self._show_path()
-        self.following = True
+        self.following, self._kept = not kept, False
+        if kept:
+            self._cursor = cursor
 
     def _step(self, event: StepMeasured) -> None:
         self.branches.add(event.branch, event.record)
@@ -249,6 +256,11 @@ class View:
     @property
     def follow(self) -> Follow:
         return self.header.settings.follow if self.header else Follow.DENSE
+
+    @property
+    def watch(self) -> tuple[WatchedGroup, ...]:
+        """The groups of tokens that this run follows."""
+        return self.header.settings.watch if self.header else ()
 
     @property
     def scores(self) -> bool:
@@ -343,6 +355,10 @@ class View:
 
     def move(self, steps: int) -> None:
         self.move_to(self.cursor + steps)
+
+    def keep_cursor(self) -> None:
+        """The next run measures the same steps again: the cursor goes to the step where it is now, and stays there."""
+        self._kept = True
 
     def follow_newest(self) -> None:
         self.following = True

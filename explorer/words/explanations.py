@@ -243,6 +243,16 @@ EXPLANATIONS = {
         "main screen.",
         "Δp = mean of q(y) − p(y)    rank = how far a token that the dense model ranks first falls",
         "Both models read the same text, as in `text`.",
+    "board": Explanation(
+        "watched tokens",
+        "The tokens that this run follows, in groups: p and q of a group are the sums over its tokens, such as “A” "
+        "and “ A”. The shares p̂ and q̂ are the probabilities among the watched groups alone. The last row compares "
+        "these two distributions, and beside them those over the whole vocabulary.",
+        "If the shares keep their order while the whole vocabulary's KL is large, the answer survives pruning and only "
+        "the rest has changed. A small mass means that the models would write something else.",
+        "p = Σ p over the group's tokens,  m = Σ p over the groups,  p̂ = p / m\n"
+        "KL(p̂‖q̂) = Σ p̂ (log p̂ − log q̂),  cos = ⟨p̂, q̂⟩ / (‖p̂‖ ‖q̂‖)",
+        "Taken from the logarithms, so the shares are defined where every probability underflows.",
     ),
     "strip": Explanation(
         "KL by step",

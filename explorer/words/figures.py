@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from explorer.words import numbers
-from probes.schema.record import StepRecord
+from probes.schema.record import StepRecord, Watched
 
 
 class Scope(StrEnum):
@@ -75,6 +75,11 @@ _ALL = (
     StepFigure("p.topk_overlap", "top-k shared", Better.HIGHER, numbers.percent),
     StepFigure("p.amplification_h", "amplified from h", Better.NEITHER, numbers.times),
     StepFigure("p.amplification_z", "amplified from z", Better.NEITHER, numbers.times),
+    StepFigure("watched.kl", "KL", Better.LOWER, numbers.significant, "nat"),
+    StepFigure("watched.kl_reverse", "reverse", Better.LOWER, numbers.significant, "nat"),
+    StepFigure("watched.cos", "cosine", Better.HIGHER, numbers.cosine),
+    StepFigure("watched.mass_dense", "mass dense", Better.NEITHER, numbers.chance),
+    StepFigure("watched.mass_pruned", "mass pruned", Better.NEITHER, numbers.chance),
     StepFigure("sum.kl", "ΣKL", Better.LOWER, numbers.significant, "nat"),
     StepFigure("sum.survival", "survival", Better.HIGHER, numbers.chance),
 )
@@ -102,6 +107,8 @@ def value(record: StepRecord, key: str, scope: Scope) -> float | None:
     found = record.shared if scope is Scope.SHARED else record.own
     if found is None:
         return None
+    if group == "watched":
+        return _watched(found.watched, name)
     figures = getattr(found, group)
     if name == "gap":
         return 1.0 - float(figures.cos_centred if group == "z" else figures.cos)
@@ -112,6 +119,15 @@ def text(record: StepRecord, key: str, scope: Scope) -> str:
     """One figure of a step as the screen shows it, without its unit."""
     found = value(record, key, scope)
     return numbers.NONE if found is None else FIGURES[key].write(found)
+
+
+def _watched(watched: Watched | None, name: str) -> float | None:
+    """A figure over all watched groups ("kl"), or of one by its place ("2.share_dense")."""
+    place, _, figure = name.rpartition(".")
+    if watched is None or (place and int(place) >= len(watched.groups)):
+        return None
+    found = getattr(watched.groups[int(place)] if place else watched, figure)
+    return None if found is None else float(found)
 
 
 def _sum(record: StepRecord, name: str, scope: Scope) -> float:

@@ -30,7 +30,8 @@ from explorer.ui.widgets.status import Status
 from explorer.ui.widgets.text_panel import TextPanel
 from explorer.ui.widgets.title import Title
 from explorer.words.explanations import explanation_of
-from probes.schema.requests import Cancel, Pause, PlayAt, Repeat, Run, Step, ToEnd
+from explorer.words.watched import toggled
+from probes.schema.requests import Cancel, Pause, PlayAt, Repeat, Run, Step, ToEnd, Watch
 
 
 class Region(Protocol):
@@ -166,6 +167,14 @@ class MainScreen(MainActions):
         message.stop()
         if self.is_possible("fork"):
             self.ask_fork(message.token_id, message.token, message.record)
+
+    def action_mark_token(self) -> None:
+        """Watches the token chosen in the table, or no longer."""
+        table = self.query_one(NextTokens)
+        if (row := table.chosen) is not None:
+            groups = toggled(self.view.watch, table.watched, row.token_id, row.token)
+            self.view.keep_cursor()
+            self.source.ask(Watch(groups))
 
     def action_contexts(self) -> None:
         self.view.own_contexts = not self.view.own_contexts

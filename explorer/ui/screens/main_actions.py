@@ -197,6 +197,12 @@ class MainActions(CursorPage):
 
         self.app.push_screen(PassagesScreen(self.source, self.view, self.judging))
 
+    def action_watched(self) -> None:
+        """Shows the watched tokens over the steps."""
+        from explorer.ui.screens.watching import WatchScreen
+
+        self.app.push_screen(WatchScreen(self.source, self.view))
+
     def action_flip(self) -> None:
         if not self.history.flip(self.source, self.view):
             self.notify("There is no other prune setting yet.", title="Flip")

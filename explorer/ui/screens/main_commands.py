@@ -86,6 +86,22 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         weight=60,
     ),
     Command({"i": "force"}, "i", "Forces a token that you type.", name="Branch: Fork with any token", when=can_fork),
+    Command(
+        {"asterisk": "mark_token"},
+        "*",
+        "Watches the token chosen in the table through the whole run, or no longer.",
+        name="Watch: The chosen token",
+        when=can_fork,
+    ),
+    Command(
+        {"W,shift+w": "watched"},
+        "W",
+        "Shows the watched tokens over the steps, and names others.",
+        label=lambda view: f"{len(view.watch)} watched" if view.watch else "watch",
+        name="Watch: Tokens over the steps",
+        when=has_run,
+        weight=4,
+    ),
     *PLAY_COMMANDS,
     Command(
         {"d": "why"},

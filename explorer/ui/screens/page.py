@@ -13,6 +13,7 @@ from explorer.ui.commands import Commanded
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.space_panel import SpacePanel
 from explorer.ui.widgets.text_panel import TextPanel
+from explorer.ui.widgets.watch_board import WatchBoard
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 FULL_WIDTH, FULL_HEIGHT = 110, 33
@@ -79,7 +80,7 @@ class Page(Commanded, Screen[None]):
     def action_copy(self) -> None:
         selected = self.get_selected_text()
         panel = self.panel
-        text = selected or (panel.copy_text() if isinstance(panel, (LineWidget, SpacePanel)) else "")
+        text = selected or (panel.copy_text() if isinstance(panel, (LineWidget, SpacePanel, WatchBoard)) else "")
         self.app.copy_to_clipboard(text)
         if in_gnu_screen():
             self.notify(NOT_COPIED, title="Not copied")

@@ -15,7 +15,8 @@ from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import numbers
 from explorer.words.sentences import scored_token
 from explorer.words.token_text import fit, fit_quoted, wrapped
-from probes.schema.record import StepRecord, TopToken
+from explorer.words.watched import MARK, compared_at, watched_at, watched_line
+from probes.schema.record import StepRecord, TopToken, Watched
 from probes.schema.summary import log_ratio
 
 PARTS = " ▏▎▍▌▋▊▉█"
@@ -37,6 +38,8 @@ class NextTokens(LineWidget, can_focus=True):
         self.row = 0
         """The chosen row."""
         self._own = False
+        self._watched: Watched | None = None
+        """The watched groups, on the context of the table."""
 
     def show(self, view: View) -> None:
         record = view.record
@@ -47,6 +50,7 @@ class NextTokens(LineWidget, can_focus=True):
             self.row = self._top = 0
         self._state, self._record, self._own = state, record, view.own_contexts
         self._rows = table_rows(record, self._own)
+        self._watched = watched_at(record, self._own)
         self.entitle(
             Text(table_title(record, self._own, scored=view.scores)),
             Text("● dense's choice  ○ pruned's" if self._rows else ""),
@@ -56,6 +60,11 @@ class NextTokens(LineWidget, can_focus=True):
     @property
     def chosen(self) -> TopToken | None:
         return self._rows[self.row] if self.row < len(self._rows) else None
+
+    @property
+    def watched(self) -> Watched | None:
+        """The watched groups of this step, with the ids of their tokens."""
+        return self._watched
 
     def move(self, table_rows: int) -> None:
         if self._rows:
@@ -69,10 +78,14 @@ class NextTokens(LineWidget, can_focus=True):
             return [[(f" {line}", self.palette.muted)] for line in sentence]
         columns = TableWidths(width)
         lines: list[list[Piece]] = [columns.head(self.palette.muted)]
-        visible = max(1, height - 1)
+        groups = self._watched.groups if self._watched else ()
+        visible = max(1, height - 1 - bool(groups))
         self._top = max(min(self._top, self.row), self.row - visible + 1)
         for place, row in enumerate(self._rows[self._top : self._top + visible], start=self._top):
             lines.append(self._line(columns, row, place == self.row))
+        if groups and height > 2:
+            lines += [[]] * (height - 1 - len(lines))
+            lines.append([(f" {watched_line(groups, width - 2)}", self.palette.strong)])
         return lines
 
     def _line(self, columns: TableWidths, row: TopToken, chosen: bool) -> list[Piece]:
@@ -80,7 +93,7 @@ class NextTokens(LineWidget, can_focus=True):
         pieces: list[Piece] = [
             ("▸" if chosen else " ", palette.strong),
             (choices(record, row, self._own), palette.text),
-            (fit_quoted(row.token, columns.token), palette.strong if chosen else palette.text),
+            *self._token(row, columns.token, palette.strong if chosen else palette.text),
             (f" {row.p:.3f} ", palette.text),
             (bar(row.p, columns.bar), palette.dense),
             (f" {row.q:.3f} ", palette.text),
@@ -95,12 +108,19 @@ class NextTokens(LineWidget, can_focus=True):
         pieces.append((" " * max(0, columns.width - used), None))
         return [(text, (style or Style()) + palette.selected) for text, style in pieces] if chosen else pieces
 
+    def _token(self, row: TopToken, width: int, style: Style) -> list[Piece]:
+        """The token in quotation marks; in a run that watches tokens with a mark after it if it is one of them."""
+        if self._watched is None:
+            return [(fit_quoted(row.token, width), style)]
+        seen = any(row.token_id in group.tokens for group in self._watched.groups)
+        return [(fit_quoted(row.token, width - 1), style), (MARK if seen else " ", self.palette.strong)]
+
     def on_click(self, event: events.Click) -> None:
         inside = event.get_content_offset(self) if self.text_selection is None else None
         if inside is None or not self._rows:
             return
         row = self._top + inside.y - 1
-        if not 0 <= row < len(self._rows) or inside.y == 0:
+        if not 0 <= row < len(self._rows) or inside.y == 0 or (self._watched and inside.y == self.size.height - 1):
             return
         self.row = row
         self.redraw()
@@ -157,9 +177,7 @@ def bar(share: float, width: int) -> str:
 
 def table_rows(record: StepRecord | None, own_contexts: bool) -> tuple[TopToken, ...]:
     """The table of a step: on the shared context if there is one, unless `own_contexts` is set."""
-    if record is None:
-        return ()
-    found = record.own if own_contexts or record.shared is None else record.shared
+    found = compared_at(record, own_contexts)
     return found.top if found else ()
 
 
