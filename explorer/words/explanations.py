@@ -243,6 +243,7 @@ EXPLANATIONS = {
         "main screen.",
         "Δp = mean of q(y) − p(y)    rank = how far a token that the dense model ranks first falls",
         "Both models read the same text, as in `text`.",
+    ),
     "board": Explanation(
         "watched tokens",
         "The tokens that this run follows, in groups: p and q of a group are the sums over its tokens, such as “A” "

@@ -33,6 +33,7 @@ from probes.schema.record import (
 from probes.schema.recorded_table import RecordedTable
 from probes.schema.requests import Fork, Run, Select
 from probes.schema.settings import Follow, RunSettings, Sampling
+from probes.schema.watch import parse_watch
 
 PROMPT = "Natalia sold clips to 48 of her friends in April. How many clips did she sell?"
 HOSTILE = (
@@ -63,10 +64,12 @@ def recorded_events(
     seed: int | None = None,
     accidents: Accidents | None = None,
     fork_at: int | None = None,
+    watch: str = "",
 ) -> list[Event]:
     """The events of one run; with `fork_at`, a branch leaves at that step and has a few steps of its own."""
     events: list[Event] = []
-    source = ToySource(settings(follow, steps=steps, seed=seed), setting=setting, accidents=accidents)
+    asked = replace(settings(follow, steps=steps, seed=seed), watch=parse_watch(watch))
+    source = ToySource(asked, setting=setting, accidents=accidents)
     source.open(events.append)
     source.ask(Run(("steps=1000",)))
     source.advance(steps)

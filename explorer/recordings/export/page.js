@@ -103,7 +103,7 @@ const keys = { ArrowLeft: "back", ArrowRight: "on", g: "split", G: "worst", " ":
 function build() {
   $("charts").replaceChildren();
   charts.clear();
-  current().charts.forEach((chart, place) => {
+  current().charts.forEach((chart) => {
     const box = element("section", "", "chart");
     box.id = `chart-${chart.id}`;
     const head = document.createElement("header");
@@ -113,7 +113,7 @@ function build() {
     box.append(head, svg, names(chart));
     $("charts").append(box);
     const others = recordings.flatMap((recording, index) =>
-      index === state.recording ? [] : [{ ...recording.charts[place].lines[0], look: look(index) }]);
+      index === state.recording ? [] : same(recording, chart).map((one) => ({ ...one.lines[0], look: look(index) })));
     const made = { chart, others, svg, value };
     charts.set(chart.id, made);
     plot(made);
@@ -122,6 +122,11 @@ function build() {
     svg.addEventListener("pointermove", follow);
   });
   who();
+}
+
+// The same chart of another recording, which may watch other tokens.
+function same(recording, chart) {
+  return recording.charts.filter((one) => one.id === chart.id && one.title === chart.title);
 }
 
 // How the lines of a recording look. Alone it has the two models' colours; among several each has a colour of its own,

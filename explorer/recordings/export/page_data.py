@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from explorer.recordings.comparison import labels_of
 from explorer.recordings.export.page_findings import explained_html
-from explorer.recordings.export.series import series
+from explorer.recordings.export.page_watched import watched_charts
+from explorer.recordings.export.series import Number, page_number, series
 from explorer.state.columns import Columns
 from explorer.words import numbers
 from explorer.words import sentences as reading
@@ -22,9 +23,6 @@ from probes.recording import Recording
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord, TopToken
 from probes.schema.summary import Summary, summarise
-
-Number = float | str | None
-"""A figure as JSON can hold it: "inf", "-inf" and "nan" are text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,10 @@ def _entry(recording: Recording, label: str) -> PageRecording:
     data: dict[str, object] = {
         "label": flowing(label),
         "steps": len(path),
-        "charts": [_chart(id_, chart, path, diverged) for id_, chart in PAGE_CHARTS.items()],
+        "charts": [
+            *(_chart(id_, chart, path, diverged) for id_, chart in PAGE_CHARTS.items()),
+            *watched_charts(run.header.settings.watch, path, diverged),
+        ],
         "rows": [
             {
                 "readout": [[chart.axis, _text(record, chart.key)] for chart in READOUT],
@@ -123,17 +124,11 @@ def _chart(id_: str, chart: ChartKind, path: Sequence[StepRecord], diverged: boo
             {
                 "label": line.label,
                 "style": line.style,
-                "values": [_number(one) for one in series(path, line.key, line.scope)],
+                "values": [page_number(one) for one in series(path, line.key, line.scope)],
             }
             for line in _lines(chart, diverged)
         ],
     }
-
-
-def _number(found: float | None) -> Number:
-    if found is None:
-        return None
-    return float(f"{found:.6g}") if math.isfinite(found) else str(found)
 
 
 def _text(record: StepRecord, key: str) -> str:
@@ -165,8 +160,8 @@ def _row(token: TopToken) -> list[Number | int]:
         ratio = math.log(token.p / token.q)
     return [
         quoted(token.token),
-        _number(token.p),
-        _number(token.q),
+        page_number(token.p),
+        page_number(token.q),
         token.rank_dense,
         token.rank_pruned,
         numbers.signed(ratio),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from explorer.words.figures import Scope, value
 from probes.schema.record import StepRecord
+
+Number = float | str | None
+"""A figure as the page's JSON can hold it: "inf", "-inf" and "nan" are text."""
 
 
 def series(records: Sequence[StepRecord], key: str, scope: Scope) -> list[float | None]:
@@ -28,3 +32,10 @@ def measured_until(records: Sequence[StepRecord], scope: Scope) -> int:
 def end(values: Sequence[float | str | None]) -> int:
     """The step of the last value there is; 0 without any."""
     return max((step for step, one in enumerate(values, 1) if one is not None), default=0)
+
+
+def page_number(found: float | None) -> Number:
+    """A figure for the page, in six significant digits."""
+    if found is None:
+        return None
+    return float(f"{found:.6g}") if math.isfinite(found) else str(found)

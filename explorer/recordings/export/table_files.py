@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from explorer.recordings.export.tables import ColumnKind, ExportTable, Value
+from explorer.recordings.export.tidy_table import ColumnKind, ExportTable, Value
 from probes.schema.as_json import json_to_print
 from probes.schema.errors import BadInput
 

@@ -1,17 +1,24 @@
-"""A recording as tidy tables: one row a step, one row a step and token, one row a step and layer."""
+"""A recording as tidy tables: one row a step, and one a step and token, a step and watched group, a step and layer."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
 from explorer.recordings.export.finding_rows import finding_tables
 from explorer.recordings.export.several import names_of
+from explorer.recordings.export.tidy_table import (
+    ColumnKind,
+    ExportTable,
+    MeasuredStep,
+    TableColumn,
+    Value,
+    place_columns,
+)
+from explorer.recordings.export.watched_rows import watched_table
 from explorer.sources.chosen import Chosen
 from probes.recording import RecordedRun, Recording
 from probes.recording.runs import latest_findings
@@ -30,52 +37,6 @@ from probes.schema.record import (
 )
 from probes.schema.recorded_table import Cell
 
-Value = str | int | float | bool | None
-
-
-class ColumnKind(StrEnum):
-    """The type of a column's values, which may be missing."""
-
-    WHOLE = "int"
-    NUMBER = "float"
-    TEXT = "str"
-    TRUTH = "bool"
-
-
-@dataclass(slots=True)
-class TableColumn:
-    name: str
-    """Dotted as in the record: "p.kl", "shared.h.cos"."""
-    kind: ColumnKind
-    values: list[Value]
-
-
-@dataclass(slots=True)
-class ExportTable:
-    """Columns of one length."""
-
-    name: str
-    """"steps", "tokens", "layers", or what an explanation is called; a part of a file's name."""
-    columns: list[TableColumn]
-
-    def __len__(self) -> int:
-        return len(self.columns[0].values)
-
-    def rows(self) -> Iterator[tuple[Value, ...]]:
-        return zip(*(column.values for column in self.columns), strict=True)
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredStep:
-    """One step with its recording, run and branch."""
-
-    recording: str
-    header: RunHeader
-    run: int
-    branch: int
-    seconds: float | None
-    record: StepRecord
-
 
 def tables(recordings: Sequence[Recording], *, every: bool = False) -> list[ExportTable]:
     """The tables of all recordings together, those without a row left out.
@@ -89,7 +50,7 @@ def tables(recordings: Sequence[Recording], *, every: bool = False) -> list[Expo
         for name, recording in zip(names, recordings, strict=True)
         for step in measured_steps(name, recording, every)
     ]
-    found = [_steps(steps), _tokens(steps)]
+    found = [_steps(steps), _tokens(steps), watched_table(steps)]
     explanations = [
         (name, run, explained)
         for name, recording in zip(names, recordings, strict=True)
@@ -190,12 +151,6 @@ _RUN: list[tuple[str, ColumnKind, Callable[[RunHeader], Value]]] = [
     ("prompt", ColumnKind.TEXT, lambda header: _digest(header.prompt_text)),
 ]
 """The columns that tell one run's steps from another's. `dense` would be the name of a group of columns."""
-_PLACE = (
-    ("recording", ColumnKind.TEXT),
-    ("setting", ColumnKind.TEXT),
-    ("run", ColumnKind.WHOLE),
-    ("branch", ColumnKind.WHOLE),
-)
 
 
 def _digest(prompt: str) -> str:
@@ -204,7 +159,7 @@ def _digest(prompt: str) -> str:
 
 
 def _steps(steps: Sequence[MeasuredStep]) -> ExportTable:
-    columns = _places((one.recording, one.header.title, one.run, one.branch) for one in steps)
+    columns = place_columns((one.recording, one.header.title, one.run, one.branch) for one in steps)
     columns.append(TableColumn("step", ColumnKind.WHOLE, [one.record.step for one in steps]))
     columns.append(TableColumn("seconds", ColumnKind.NUMBER, [one.seconds for one in steps]))
     columns += [TableColumn(name, kind, [get(one.header) for one in steps]) for name, kind, get in _RUN]
@@ -222,7 +177,7 @@ def _tokens(steps: Sequence[MeasuredStep]) -> ExportTable:
         for context, top in _tops(one.record)
         for place, token in enumerate(top, 1)
     ]
-    columns = _places((one.recording, one.header.title, one.run, one.branch) for one, *_ in rows)
+    columns = place_columns((one.recording, one.header.title, one.run, one.branch) for one, *_ in rows)
     columns.append(TableColumn("step", ColumnKind.WHOLE, [one.record.step for one, *_ in rows]))
     columns.append(TableColumn("context", ColumnKind.TEXT, [context for _, context, *_ in rows]))
     columns.append(TableColumn("place", ColumnKind.WHOLE, [place for *_, place, _ in rows]))
@@ -245,7 +200,7 @@ def _tops(record: StepRecord) -> Iterator[tuple[str, Sequence[TopToken]]]:
 
 def _file_name(what: str, place: int) -> str:
     """The name of a kind of rows if it can be part of a file's name and no other table has it; else a number."""
-    return what if _PLAIN.fullmatch(what) and what not in ("steps", "tokens") else f"explained-{place}"
+    return what if _PLAIN.fullmatch(what) and what not in ("steps", "tokens", "watched") else f"explained-{place}"
 
 
 _PLAIN = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -255,7 +210,7 @@ _ExplainedRow = tuple[str, RecordedRun, Explained, Mapping[str, Cell]]
 
 
 def _explained(table: str, what: str, rows: Sequence[_ExplainedRow]) -> ExportTable:
-    columns = _places((name, run.header.title, run.number, explained.branch) for name, run, explained, _ in rows)
+    columns = place_columns((name, run.header.title, run.number, explained.branch) for name, run, explained, _ in rows)
     columns.append(TableColumn("step", ColumnKind.WHOLE, [explained.step or None for _, _, explained, _ in rows]))
     if any(explained.through is not None for _, _, explained, _ in rows):
         columns.append(TableColumn("through", ColumnKind.WHOLE, [explained.through for _, _, explained, _ in rows]))
@@ -286,12 +241,3 @@ def _as(kind: ColumnKind, value: Cell) -> Value:
     if kind is ColumnKind.NUMBER:
         return float(value)
     return str(value) if kind is ColumnKind.TEXT else value
-
-
-def _places(found: Iterator[tuple[str, str, int, int]]) -> list[TableColumn]:
-    columns: list[list[Value]] = [[], [], [], []]
-    for place in found:
-        values: tuple[Value, ...] = place
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    return [TableColumn(name, kind, values) for (name, kind), values in zip(_PLACE, columns, strict=True)]

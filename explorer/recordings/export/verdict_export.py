@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.recordings.export.table_files import WRITERS
-from explorer.recordings.export.tables import ColumnKind, ExportTable, TableColumn, Value
+from explorer.recordings.export.tidy_table import ColumnKind, ExportTable, TableColumn, Value
 from explorer.words.token_text import flowing
 from explorer.words.verdicts import row_sentence
 from probes.schema.as_json import json_to_print

@@ -42,6 +42,7 @@ OPENED_BY = {
     "AskTasks": ("j", "c"),
     "AskToken": ("i",),
     "AskUntil": ("u",),
+    "AskWatched": ("W", "e"),
     "ChoiceDialog": ("f",),
     "ComparisonScreen": None,
     "ExplanationDialog": ("f1",),
@@ -54,6 +55,7 @@ OPENED_BY = {
     "Recordings": ("o",),
     "SimilaritiesScreen": ("j", *SCORED, "down", "down", "enter"),
     "VerdictScreen": ("j",),
+    "WatchScreen": ("W",),
     "WhyScreen": ("d",),
 }
 """The keys that open each screen from the main one; None if it takes more than keys."""

@@ -20,6 +20,7 @@ from probes.recording import read
 from probes.schema.events import Event, RunStarted, StepMeasured
 from probes.schema.record import Comparison, StepRecord
 from probes.schema.settings import Follow
+from probes.schema.watch import WatchedGroup
 from tests.support.browser import Browser
 from tests.support.findings import sample_findings
 from tests.support.records import HOSTILE, recorded_events, records, with_own, write_events
@@ -62,6 +63,7 @@ def hostile_events() -> list[Event]:
                 events.append(replace(event, record=poisoned(event.record)))
             case RunStarted():
                 evil = "".join(HOSTILE) + "{{data}}{{script}}"
+                watched = (WatchedGroup(evil, (evil,)), WatchedGroup("b", (3,)))
                 header = event.header
                 assert header.prune is not None
                 events.append(
@@ -71,7 +73,7 @@ def hostile_events() -> list[Event]:
                             header,
                             dense=replace(header.dense, name=evil, device=evil),
                             prune=replace(header.prune, setting=evil),
-                            settings=replace(header.settings, prompt=evil),
+                            settings=replace(header.settings, prompt=evil, watch=watched),
                             prompt_text=evil,
                             started=evil,
                         ),
@@ -260,6 +262,21 @@ def test_of_several_recordings_one_is_chosen_and_the_others_stay_in_the_charts(t
     clean.click("[data-choose='0']")
     assert clean.text("#place") == "step 7 of 40"
     assert clean.value("location.hash") == "#1.7"
+    assert clean.problems == []
+
+
+@pytest.mark.browser
+def test_each_watched_group_has_a_chart_beside_the_same_group_of_other_recordings(
+    tmp_path: Path, clean: Browser
+) -> None:
+    runs = [recorded_events(12, watch=text) for text in ('A=" and" | B=" half"', 'A=" and" | C=" in"', "")]
+    clean.open(made(tmp_path, *runs), "#1.7")
+    titles = "[...document.querySelectorAll('[id^=chart-watched] b')].map(title => title.textContent)"
+    assert clean.value(titles) == ["p and q of A", "p and q of B", "KL over the watched groups [nat] ↓"]
+    others = "document.querySelectorAll('#chart-watched-%s path.other').length"
+    assert [clean.value(others % place) for place in ("0", "1", "kl")] == [1, 0, 1]
+    clean.click("[data-choose='2']")
+    assert clean.value(titles) == []
     assert clean.problems == []
 
 

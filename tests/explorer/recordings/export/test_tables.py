@@ -16,7 +16,7 @@ import pytest
 from explorer.recordings.export import export_recordings
 from explorer.recordings.export.several import names_of
 from explorer.recordings.export.table_files import to_parquet
-from explorer.recordings.export.tables import ColumnKind, ExportTable, TableColumn
+from explorer.recordings.export.tidy_table import ColumnKind, ExportTable, TableColumn
 from explorer.sources.toy.step import Accidents
 from probes.recording import read
 from probes.schema.errors import BadInput, Failure
@@ -69,6 +69,23 @@ def test_one_row_a_step_and_token_for_each_context(recording: Path, tmp_path: Pa
     ]
     rows = lines(tmp_path / "x.tokens.csv")
     assert [(row["step"], row["context"], row["token_id"], row["kl_share"]) for row in rows] == expected
+    assert {"own", "shared"} == {row["context"] for row in rows}
+
+
+def test_one_row_a_step_context_and_watched_group(tmp_path: Path) -> None:
+    watch = 'A=" and", " half" | "\\u001b[31m"'
+    recording = write_events(tmp_path / "run.jsonl", recorded_events(24, watch=watch))
+    assert "x.watched.csv" in [path.name for path in export_recordings([recording], "csv", tmp_path / "x").paths]
+    expected = [
+        (str(r.step), context, group.label, " ".join(map(str, group.tokens)), str(group.q), str(one.watched.kl))
+        for r in records(recorded_events(24, watch=watch))
+        for context, one in (("own", None if r.same_context else r.own), ("shared", r.shared))
+        if one is not None and one.watched is not None
+        for group in one.watched.groups
+    ]
+    rows = lines(tmp_path / "x.watched.csv")
+    shown = [tuple(row[name] for name in ("step", "context", "label", "tokens", "q", "kl")) for row in rows]
+    assert shown == expected
     assert {"own", "shared"} == {row["context"] for row in rows}
 
 
