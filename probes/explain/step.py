@@ -318,14 +318,21 @@ class Explainer:
             pieces, notes = pieces_of(sublayers, level, within or sublayers.parts)
             self.notes += notes
 
+        work = self._work.apart()
+
         def estimate(reference: Tensor) -> Mapping[Part, float]:
             found = estimate_heals(
-                sublayers, context, count, reference=reference, vocabulary=vocabulary, temperature=temperature
+                sublayers,
+                context,
+                count,
+                reference=reference,
+                vocabulary=vocabulary,
+                temperature=temperature,
+                between=lambda: work.check("Estimating heals"),
             )
             self.notes += filter(None, [found.note])
             return found.heals
 
-        work = self._work.apart()
         found = swaps_as_found(
             sublayers,
             context,

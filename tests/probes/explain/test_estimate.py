@@ -12,7 +12,9 @@ from probes.explain import estimate as module
 from probes.explain.culprits import measure_swaps, rank_correlation, swaps_as_found
 from probes.explain.estimate import estimate_heals
 from probes.explain.sublayers import Sublayers, take_apart
+from probes.schema.errors import Cancelled
 from probes.schema.part import Part
+from probes.system.progress import Work
 from probes.twin.twin import Twin
 from tests.support.explaining import _BLOCKS, _NORMS, CONTEXT, EXPLAINED, exchanged, kl, two
 from tests.support.stepping import damaged
@@ -115,6 +117,27 @@ def test_the_models_need_no_gradient_afterwards() -> None:
     estimate_heals(sublayers, CONTEXT)
     for model in (dense, pruned):
         assert all(parameter.grad is None and not parameter.requires_grad for parameter in model.parameters())
+
+
+def test_others_have_a_turn_before_every_block_and_on_the_way_back() -> None:
+    _, _, sublayers = two("llama")
+    turns: list[int] = []
+
+    def between() -> None:
+        assert not torch.is_inference_mode_enabled()
+        turns.append(len(turns))
+
+    found = estimate_heals(sublayers, CONTEXT, between=between)
+    assert len(turns) == 2 * 3
+    assert found == estimate_heals(sublayers, CONTEXT)
+    for stop in range(6):
+
+        def cancelled(left: list[int] = [*range(stop)]) -> bool:  # noqa: B006 - one list for each function
+            return not left or left.pop() < 0
+
+        work = Work(cancelled=cancelled)
+        with pytest.raises(Cancelled):
+            estimate_heals(sublayers, CONTEXT, between=lambda work=work: work.check("x"))
 
 
 @pytest.mark.parametrize(
