@@ -3,13 +3,15 @@
 A step has one pair, a token that is explained 120 or more. The figures are the same, made of the same sums, but most
 sums are inner products of six vectors (z, Δ = z' - z, p, q - p, p·Δ and log(m/p)), and those of the dense row are taken
 once for all rows that are compared with it. In the products, Δ is less its value at the dense top token: a constant in
-all logits costs no digits so, and equal rows stay exactly equal.
+all logits costs no digits so, and equal rows stay exactly equal. A row is compared by one thread, others beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from probes.stepping.distribution import Distribution
 from probes.stepping.figures import hidden_figures, logit_figures, probability_figures
 from probes.stepping.spaces import compare
 from probes.stepping.sums import count_ahead, hidden_sums
+from probes.system.threads import side_by_side
 
 _AT_ONCE = 8
 """Rows of a GPU whose distributions are in memory at once."""
@@ -77,11 +80,16 @@ def compare_rows(
             for made, (h, z) in zip(found, others, strict=True):
                 made += compare_plainly(hidden[rows], logits[rows], h[rows], z[rows].to(logits.device), temperature)
         return found
-    comparison = _RowComparison(logits.shape[1], temperature)
-    compared = [
-        comparison.against(hidden[row], logits[row], [(h[row], z[row]) for h, z in others])
-        for row in range(len(logits))
-    ]
+
+    @torch.inference_mode()
+    def some(rows: range) -> list[list[ComparedRow]]:
+        comparison = _RowComparison(logits.shape[1], temperature)
+        return [comparison.against(hidden[row], logits[row], [(h[row], z[row]) for h, z in others]) for row in rows]
+
+    number = min(len(logits), torch.get_num_threads())
+    ends = [len(logits) * share // number for share in range(number + 1)]
+    shares = side_by_side([partial(some, range(*pair)) for pair in pairwise(ends)])
+    compared = [row for share in shares for row in share]
     return tuple([row[other] for row in compared] for other in range(len(others)))
 
 

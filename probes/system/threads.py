@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from statistics import median
 from typing import TypeVar
 
@@ -91,6 +92,27 @@ def on_threads(number: int, work: Callable[[], R]) -> R:
 
     with ThreadPoolExecutor(1, thread_name_prefix="other threads") as pool:
         return pool.submit(run).result()
+
+
+def side_by_side(tasks: Sequence[Callable[[], R]]) -> list[R]:
+    """Runs tasks on as many threads as this one computes with, and returns their results in order.
+
+    Each task computes with one thread. Many short operations are faster so than one after another on all threads, which
+    wait for one another at the end of each. If this thread computes with one, the tasks run here.
+    """
+    number = torch.get_num_threads()
+    if number == 1:
+        return [task() for task in tasks]
+    try:
+        return list(_single_threads(number).map(lambda task: task(), tasks))
+    finally:
+        torch.set_num_threads(number)  # for threads that start later
+
+
+@cache
+def _single_threads(number: int) -> ThreadPoolExecutor:
+    """Threads that compute with one thread each. They are kept, as are the buffers that libraries keep for each."""
+    return ThreadPoolExecutor(number, "side by side", lambda: torch.set_num_threads(1))
 
 
 def fastest(seconds: dict[int, float], default: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from probes.schema.errors import BadInput
 from probes.schema.prune_setting import parse
 from probes.schema.spec import LoadOptions, PairSpec
 from probes.system import threads
-from probes.system.threads import fastest, median_seconds, use_threads
+from probes.system.threads import fastest, median_seconds, side_by_side, use_threads
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 
@@ -101,3 +102,29 @@ def test_the_sentence_is_a_note_of_the_pair_and_the_number_is_handed_through(wid
     assert any("--threads 4" in note for note in pair.every_note)
     load_pair(PairSpec(dense=str(folder), prune=parse("magnitude:0.5"), load=LoadOptions(threads=2)))
     assert torch.get_num_threads() == 2
+
+
+def test_tasks_side_by_side_compute_with_one_thread_each_and_answer_in_order():
+    both = threading.Barrier(2, timeout=20)
+
+    def task(number):
+        if number < 2:
+            both.wait()  # at the same time
+        return number, torch.get_num_threads(), threading.current_thread()
+
+    found = side_by_side([lambda number=number: task(number) for number in range(6)])
+    assert [number for number, *_ in found] == [*range(6)]
+    assert {threads for _, threads, _ in found} == {1}
+    assert torch.get_num_threads() == 4
+    later: list[int] = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [4]
+    with pytest.raises(ZeroDivisionError):
+        side_by_side([lambda: 1, lambda: 1 // 0])
+
+
+def test_with_one_thread_tasks_run_where_they_are_asked_for():
+    torch.set_num_threads(1)
+    assert side_by_side([threading.current_thread] * 2) == [threading.current_thread()] * 2
