@@ -16,7 +16,7 @@ from probes.schema.spec import PairSpec
 from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
-    from probes.bench.explanations import ExplainCost
+    from probes.bench.explanations import ExplainCosts
     from probes.bench.plants import Plant
 
 TOKENS, PLANTED_IN = 64, 40
@@ -29,7 +29,7 @@ class ExplainBench:
 
     dense: str
     pruned: str
-    costs: tuple[ExplainCost, ...]
+    costs: ExplainCosts | None
     plants: tuple[Plant, ...]
 
 
@@ -49,28 +49,30 @@ def bench_explain(
     if plants:
         assert pair.twin is not None  # the pruned model is made here
         found = plant_faults(pair.twin, ids[-PLANTED_IN:], plants=plants, work=work)
-        return ExplainBench(*names, (), tuple(found))
+        return ExplainBench(*names, None, tuple(found))
     costs = explain_costs(pair.dense.model, pair.pruned.model, ids, tokens=TOKENS, work=work)
-    return ExplainBench(*names, tuple(costs), ())
+    return ExplainBench(*names, costs, ())
 
 
 def print_explain(found: ExplainBench, console: Console | None = None) -> None:
     """Prints each cost beside its limit, or every fault with its rank and how many ranked first."""
     console = console or Console()
     console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False, markup=False)
-    if found.costs:
+    if found.costs is not None:
         console.print(_cost_table(found.costs))
     if found.plants:
         console.print(_plant_table(found.plants))
 
 
-def _cost_table(costs: Sequence[ExplainCost]) -> Table:
+def _cost_table(costs: ExplainCosts) -> Table:
     caption = f"A context of {TOKENS} tokens; the median of the rounds, each beside its unit."
     table = Table("what", "seconds", "units", "limit", "unit", title="What explaining costs", caption=caption)
-    for one in costs:
+    for one in costs.times:
         seconds = sorted(one.seconds)[len(one.seconds) // 2]
         limit = "–" if one.limit is None else f"{one.limit:g}"
         table.add_row(Text(one.what), f"{seconds:.3f}", f"{one.ratio:.2f}", limit, one.per)
+    peak, most = (f"{size / 1e6:.2f}" for size in (costs.memory.peak, costs.memory.limit))
+    table.add_row(Text("memory of the estimate"), "–", peak, most, "MB beyond the models")
     return table
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from probes.bench.estimate_memory import EstimateMemory, estimate_memory
 from probes.explain.estimate import estimate_heals
 from probes.explain.layers import measure_layers
 from probes.explain.sublayers import take_apart
@@ -42,6 +43,15 @@ class ExplainCost:
         return statistics.median(a / b for a, b in zip(self.seconds, self.units, strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainCosts:
+    """What explaining a token costs."""
+
+    times: tuple[ExplainCost, ...]
+    memory: EstimateMemory
+    """Of the estimate."""
+
+
 def explain_costs(
     dense: PreTrainedModel,
     pruned: PreTrainedModel,
@@ -50,9 +60,10 @@ def explain_costs(
     tokens: int = 64,
     rounds: int = 5,
     work: Work = UNWATCHED,
-) -> list[ExplainCost]:
+) -> ExplainCosts:
     """Times the layers at a new position, the estimate of all heals, and the exact heal of every sublayer, on a context
-    of this many tokens: the prompt, repeated until it is long enough. A first round is not counted.
+    of this many tokens: the prompt, repeated until it is long enough. A first round is not counted. Counts the memory
+    of the estimate.
 
     A decoding step is one token of both models, read with their caches. The sublayers are taken apart before, once for
     a pair.
@@ -62,6 +73,11 @@ def explain_costs(
     sublayers = take_apart(dense, pruned)
     models = CachedModel(dense), CachedModel(pruned)
     ids = torch.tensor([context], device=input_device(pruned))
+
+    count = len(sublayers.parts)
+
+    def check() -> None:
+        work.check("Timing explanations")
 
     def step() -> None:
         """One token after the context, whose tokens the caches hold."""
@@ -80,12 +96,10 @@ def explain_costs(
 
     def heals() -> None:
         exchanges = Exchanges(sublayers, sublayers.pruned, sublayers.dense, context, 1)
-        for number, part in enumerate(sublayers.parts):
-            if number % 10 == 0:
-                work.check("Timing explanations")
-            float(exchanges.exchanged(part)[0, 0])
+        for start in range(0, count, exchanges.together):
+            for logits in exchanges.each(sublayers.parts[start : start + exchanges.together], check):
+                float(logits[0, 0])
 
-    count = len(sublayers.parts)
     tasks: list[tuple[str, Callable[[], None], str, Callable[[], None], float, int, float | None]] = [
         ("layers at a new position", layers, STEP, step, 1.0, rounds, 4.0),
         ("estimate of all heals", estimate, STEP, step, 1.0, rounds, 8.0),
@@ -102,7 +116,7 @@ def explain_costs(
             pairs.append((seconds, share * (before + _timed(unit)) / 2))
         kept = pairs[1:]
         found.append(ExplainCost(what, tuple(a for a, _ in kept), per, tuple(b for _, b in kept), limit))
-    return found
+    return ExplainCosts(tuple(found), estimate_memory(sublayers, context))
 
 
 def _timed(task: Callable[[], None]) -> float:

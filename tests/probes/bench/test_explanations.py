@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from probes.bench.estimate_memory import estimate_memory
 from probes.bench.explanations import HALF_PASS, STEP, ExplainCost, explain_costs
 from probes.bench.plants import KINDS, damage, plant_faults
+from probes.explain.sublayers import take_apart
 from probes.models.loaded import Loaded
 from probes.schema.errors import Cancelled
 from probes.schema.part import Part
@@ -20,9 +22,25 @@ from tests.support.tiny import tiny
 def test_every_cost_has_its_limit_and_its_unit() -> None:
     dense = tiny("llama")
     found = explain_costs(dense, damaged(dense), CONTEXT, tokens=20, rounds=2)
-    assert [(one.per, one.limit, len(one.seconds)) for one in found] == [(STEP, 4, 2), (STEP, 8, 2), (HALF_PASS, 6, 2)]
-    assert all(one.ratio > 0 for one in found)
+    assert [(one.per, one.limit, len(one.seconds)) for one in found.times] == [
+        (STEP, 4, 2),
+        (STEP, 8, 2),
+        (HALF_PASS, 6, 2),
+    ]
+    assert all(one.ratio > 0 for one in found.times)
     assert ExplainCost("x", (1.0, 4.0, 9.0), STEP, (1.0, 2.0, 3.0), None).ratio == 2
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", "gpt2", "falcon", "mixtral"])
+def test_an_estimate_keeps_the_activations_of_a_pass_and_a_gradient_of_the_stream_a_layer(architecture: str) -> None:
+    dense = tiny(architecture, vocab_size=4096)  # so that the peak is where the whole pass is kept
+    sublayers = take_apart(dense, damaged(dense))
+    found = estimate_memory(sublayers, CONTEXT)
+    stream = len(CONTEXT) * dense.config.hidden_size * 4
+    assert 12 * stream < found.peak <= found.limit
+    assert estimate_memory(sublayers, CONTEXT) == found
+    longer = estimate_memory(sublayers, [*CONTEXT, 4, 4])
+    assert longer.peak > found.peak
 
 
 def test_the_only_fault_heals_the_whole_kl() -> None:
