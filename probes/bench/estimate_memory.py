@@ -69,7 +69,7 @@ class _CountedBytes(TorchDispatchMode):
     """Counts the bytes of the storages that are made in its block."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self.peak = 0
         self._now = 0
         self._seen: set[int] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from statistics import fmean
 
 import torch
@@ -102,24 +103,26 @@ def swaps_as_found(
             "Use a CPU or another attention kernel.",
         )
 
-    def swap(model: Exchanges, part: Part | Piece, kl_before: float) -> Swap:
-        logits = model.exchanged(part)
+    def swap(logits: Tensor, part: Part | Piece, kl_before: float) -> Swap:
         kl_after = kl(logits)
         returns = torch.equal(logits[:, :vocabulary].argmax(-1).to(top.device), top)
         piece = part.name if isinstance(part, Piece) else ""
         return Swap(part.layer, part.kind, kl_before, kl_after, kl_before - kl_after, returns, piece=piece)
 
     total, unit = 2 * len(state.parts), "matrices and heads" if pieces else "sublayers"
-    order = sorted(state.order(), key=lambda part: part not in state.damage)
-    for number, part in enumerate(order):
-        if part in state.damage:
-            continue
-        work.report(TASK, 2 * number, total, unit)
-        state.heal[part] = swap(pruned, part, before)
-        work.report(TASK, 2 * number + 1, total, unit)
-        state.damage[part] = swap(dense, part, 0.0)
-        if number + 1 < len(state.parts):
-            yield state.swaps()
+    order = [part for part in state.order() if part not in state.damage]
+    done = len(state.parts) - len(order)
+    ends = [0, *range(min(dense.lanes, len(order)), len(order), dense.together), len(order)]
+    for first, end in pairwise(ends):  # the likely culprits at once, then many together
+        parts = order[first:end]
+        healed, damaged = (model.each(parts, lambda: work.check(TASK)) for model in (pruned, dense))
+        for number, (part, *logits) in enumerate(zip(parts, healed, damaged, strict=True), done + first):
+            work.report(TASK, 2 * number, total, unit)
+            state.heal[part] = swap(logits[0], part, before)
+            work.report(TASK, 2 * number + 1, total, unit)
+            state.damage[part] = swap(logits[1], part, 0.0)
+            if number + 1 < len(state.parts):
+                yield state.swaps()
     work.check(TASK)
     yield state.swaps(healed=kl(pruned.exchanged(*sublayers.parts)))
 
