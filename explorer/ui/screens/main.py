@@ -15,9 +15,8 @@ from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Phase, View
 from explorer.ui.commands import Command
 from explorer.ui.messages import RetryAsked, ReturnAsked, StepPointed, TokenChosen
-from explorer.ui.screens.cursor_page import models_needed
 from explorer.ui.screens.main_actions import MainActions
-from explorer.ui.screens.main_commands import MAIN_COMMANDS, NEED_MODELS, is_busy
+from explorer.ui.screens.main_commands import MAIN_COMMANDS, is_busy, why_not_here
 from explorer.ui.screens.page import too_small
 from explorer.ui.widgets.key_line import KeyHint, KeyLine
 from explorer.ui.widgets.kl_strip import KlStrip
@@ -108,7 +107,7 @@ class MainScreen(MainActions):
         return hints if self.view.live else sorted(hints, key=lambda hint: not hint.enabled)
 
     def why_not(self, command: Command[View]) -> str:
-        return models_needed(self.view) if not self.view.live and command.when in NEED_MODELS else ""
+        return why_not_here(self.view, command)
 
     # Running.
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from explorer.state.view import Phase, View
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
-from explorer.ui.screens.cursor_page import cursor_commands
+from explorer.ui.screens.cursor_page import cursor_commands, models_needed
 from explorer.ui.screens.play_commands import PLAY_COMMANDS
 
 
@@ -54,6 +54,7 @@ def is_busy(view: View) -> bool:
     return view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED)
 
 
+CURSOR_COMMANDS: tuple[Command[View], ...] = cursor_commands(lambda view: view, offered=lambda view: not is_busy(view))
 MAIN_COMMANDS: tuple[Command[View], ...] = (
     Command(
         {"space": "run"},
@@ -74,7 +75,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         when=can_step,
         weight=50,
     ),
-    *cursor_commands(lambda view: view, offered=lambda view: not is_busy(view)),
+    *CURSOR_COMMANDS,
     Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a row of the next-token table.", when=has_steps),
     Command(
         {"enter": "fork"},
@@ -272,3 +273,12 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
 )
 NEED_MODELS = (has_models, can_fork, is_live)
 """Conditions of the commands that a recording alone can't do."""
+
+
+def why_not_here(view: View, command: Command[View]) -> str:
+    """Why a command is not possible now; "" if the screen shows it."""
+    if not view.live and command.when in NEED_MODELS:
+        return models_needed(view)
+    if view.phase is Phase.READY and (command.when in (has_steps, can_fork) or command in CURSOR_COMMANDS):
+        return "Nothing is generated yet. Space runs both models, n measures one step."
+    return ""

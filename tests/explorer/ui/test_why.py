@@ -402,7 +402,10 @@ async def test_while_following_a_run_only_layers_are_computed() -> None:
 
 async def test_nothing_generated_yet() -> None:
     async with on_stage(ExplainedSource()) as (app, pilot):
-        await press(pilot, "d")
+        for key in ("d", "g", "left", "enter"):
+            app._notifications.clear()
+            await press(pilot, key)
+            assert ["Nothing is generated yet." in one.message for one in app._notifications] == [True], key
         assert isinstance(app.screen, MainScreen), "there is no token to explain"
 
 
