@@ -63,10 +63,11 @@ class ClusteredSums:
 
 
 class ScoreTally:
-    """The figures of one second model so far."""
+    """The figures of one second model so far. If it is `bounded`, the KLs are lower bounds, against a reference."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, bounded: bool = False) -> None:
+        self.name, self.bounded = name, bounded
+        self._upper = ClusteredSums(1)
         self._means = ClusteredSums(len(_MEANS))
         self._groups = {group: ClusteredSums(len(names)) for group, names in _GROUPS.items()}
         self._same = {group: np.zeros(len(names)) for group, names in _GROUPS.items()}
@@ -74,9 +75,16 @@ class ScoreTally:
         self._counts = np.zeros(3, dtype=np.int64)
         """Windows, and positions at which the dense and only the second model are not finite."""
 
-    def add(self, found: PositionFigures, windows: np.ndarray, places: np.ndarray, kinds: np.ndarray) -> None:
+    def add(
+        self,
+        found: PositionFigures,
+        windows: np.ndarray,
+        places: np.ndarray,
+        kinds: np.ndarray,
+        upper: np.ndarray | None = None,
+    ) -> None:
         """Adds the positions of some whole windows, numbered from 0 in `windows`, (n,). `places` is the number of
-        tokens before each in its window, `kinds` the kind of its token."""
+        tokens before each in its window, `kinds` the kind of its token, `upper` the upper bound of its KL."""
         count = int(windows[-1]) + 1
         bad_dense = int((found.finite_dense == 0).sum())
         bad = int(((found.finite_dense > 0) & (found.finite_pruned == 0)).sum())
@@ -95,6 +103,8 @@ class ScoreTally:
         whole = np.isfinite(found.kl)
         for row, name in enumerate(_MEANS):
             self._means.add(row, columns[name][whole], windows[whole], count)
+        if upper is not None:
+            self._upper.add(0, upper[whole], windows[whole], count)
         for name, quantiles in self._spreads.items():
             quantiles.add(columns[name][whole])
         members = {
@@ -122,9 +132,9 @@ class ScoreTally:
             ppl_pruned=math.exp(of["nll_pruned"].mean),
             ppl_ratio=Estimate(ratio, _times(of["log_ratio"].se, ratio), _times(of["log_ratio"].se_naive, ratio)),
             kl=of["kl"],
-            kl_upper=None,
+            kl_upper=self._upper.estimate(0) if self.bounded else None,
             kl_spread=self._spreads["kl"].spread(),
-            kl_reverse=of["kl_reverse"],
+            kl_reverse=None if self.bounded else of["kl_reverse"],
             dp=of["dp"],
             dp_rms=math.sqrt(of["dp_square"].mean),
             dp_spread=self._spreads["dp"].spread(),
@@ -132,7 +142,7 @@ class ScoreTally:
             by_certainty=self._group("certainty"),
             by_place=self._group("place"),
             by_kind=self._group("kind"),
-            spaces=SpaceMeans(*(of[name].mean for name in _MEANS[8:])),
+            spaces=None if self.bounded else SpaceMeans(*(of[name].mean for name in _MEANS[8:])),
         )
 
     def state(self) -> dict[str, np.ndarray]:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from probes.models.loaded import Loaded, load
+from probes.models.loaded import Loaded, load, with_fingerprint
 from probes.models.naming import names_apart
+from probes.models.vocabulary import named_ids
 from probes.pair import Pair, load_pair, pair_with_foreign
 from probes.schema.errors import BadInput
-from probes.schema.spec import PairSpec
+from probes.schema.spec import LoadOptions, PairSpec
 from probes.system.progress import UNWATCHED, Work
+from probes.system.threads import use_threads
 from probes.tasks.many_positions import ManyPositions
 from probes.tasks.scored_windows import SecondModel
 
@@ -36,6 +38,14 @@ class ScoredModels:
 def scored_pair(pair: Pair) -> ScoredModels:
     """The models of one pair, with its twin in its present state."""
     return _together([pair], [second_of(pair)])
+
+
+def load_dense(spec: str, options: LoadOptions, work: Work = UNWATCHED) -> ScoredModels:
+    """Loads a dense model alone, to save a reference of it. Raises what `load` raises."""
+    dense = with_fingerprint(load(spec, options, work))
+    use_threads(dense.model, options.threads)
+    vocabulary = min(dense.info.vocabulary, named_ids(dense.tokenizer))
+    return ScoredModels(dense, (), vocabulary, dense.notes, dense.warnings)
 
 
 def load_scored(specs: Sequence[PairSpec], work: Work = UNWATCHED) -> ScoredModels:

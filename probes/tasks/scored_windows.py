@@ -7,7 +7,7 @@ more windows a chunk mean fewer changes of state and more hidden states in memor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ LOGITS = 1 << 22
 """How many logits of a model are in memory at once: 16 MiB in float32."""
 CHUNK = 16_384
 """Tokens that are read under one state of the twin before the next one is set."""
+Keep = Callable[[Tensor, Tensor], None]
 _PASS = {"cpu": 1024}
 """Tokens of one pass; on a GPU more, because short passes leave it idle."""
 _PASS_GPU = 16_384
@@ -78,26 +79,33 @@ def score_windows(
     at_once: int = 0,
     total: int | None = None,
     done: int = 0,
+    keep: Keep | None = None,
 ) -> Iterator[ScoredChunk]:
     """The figures of all windows. Distributions are over the ids below `vocabulary`.
 
-    `at_once` are the tokens of one pass, 0 for the default. Progress is in tokens, from `done` on, of `total`. The
-    second models' twins have their former states whenever a chunk is yielded. Raises `Cancelled`, and `Failure` if
-    memory runs out.
+    `keep` gets the dense logits, (n, V), and the text's tokens, (n,), of all scored positions in order, those of a
+    chunk before it is yielded. `at_once` are the tokens of one pass, 0 for the default. Progress is in tokens, from
+    `done` on, of `total`. The second models' twins have their former states whenever a chunk is yielded. Raises
+    `Cancelled`, and `Failure` if memory runs out.
     """
-    most = at_once or _PASS.get(dense.device.type, _PASS_GPU)
+    most = at_once or pass_size(dense)
     switched = len({id(second.state) for second in seconds if second.twin is not None}) > 1
-    compare = _Comparison(dense, seconds, vocabulary, work)
-    for chunk in _chunks(windows, max(most, CHUNK) if switched else most):
+    compare = _Comparison(dense, seconds, vocabulary, work, keep)
+    for chunk in chunks_of(windows, max(most, CHUNK) if switched else most):
         size = sum(len(window.ids) for window in chunk)
         hidden = []
-        for number, states in enumerate(_states(dense, seconds, list(_batches(chunk, most)), work)):
+        for number, states in enumerate(_states(dense, seconds, list(batches_of(chunk, most)), work)):
             hidden.append(states)
             work.report(SCORING, done + size * (number + 1) / (len(seconds) + 2), total, "tokens")
         figures = compare(hidden, [token for window in chunk for token in window.ids[window.first :]])
         done += size
         work.report(SCORING, done, total, "tokens")
         yield ScoredChunk(tuple(chunk), figures)
+
+
+def pass_size(reader: ManyPositions) -> int:
+    """Tokens of one pass of a model."""
+    return _PASS.get(reader.device.type, _PASS_GPU)
 
 
 def _states(
@@ -113,7 +121,7 @@ def _states(
             found = []
             for batch in batches:
                 work.check(SCORING)
-                found.append(_positions(dense if second is None else second.reader, batch))
+                found.append(positions_of(dense if second is None else second.reader, batch))
             yield torch.cat(found)
     finally:
         for twin, state in held.values():
@@ -123,8 +131,16 @@ def _states(
 class _Comparison:
     """Compares the states of some positions, a slice of positions at a time."""
 
-    def __init__(self, dense: ManyPositions, seconds: Sequence[SecondModel], vocabulary: int, work: Work) -> None:
+    def __init__(
+        self,
+        dense: ManyPositions,
+        seconds: Sequence[SecondModel],
+        vocabulary: int,
+        work: Work,
+        keep: Keep | None,
+    ) -> None:
         self._dense, self._seconds, self._vocabulary, self._work = dense, seconds, vocabulary, work
+        self._keep = keep
         self._device = torch.device("cpu") if dense.device.type == "mps" else dense.device
         self._slice = max(1, LOGITS // vocabulary)
         rows = ROWS if self._device.type == "cpu" else self._slice
@@ -142,6 +158,8 @@ class _Comparison:
                 self._output(reader, states[rows])
                 for reader, states in zip((self._dense, *(one.reader for one in self._seconds)), hidden, strict=True)
             )
+            if self._keep is not None:
+                self._keep(dense[1], targets[rows])
             for made, figures in zip(found, self._sums.compare(*dense, others, targets[rows]), strict=True):
                 made.append(figures)
         return tuple(PositionFigures.joined(parts) for parts in found)
@@ -150,14 +168,14 @@ class _Comparison:
         return hidden.to(self._device), reader.logits(hidden)[:, : self._vocabulary].to(self._device)
 
 
-def _positions(reader: ManyPositions, batch: Sequence[TokenWindow]) -> Tensor:
+def positions_of(reader: ManyPositions, batch: Sequence[TokenWindow]) -> Tensor:
     """The states after which the scored tokens follow, (positions, d)."""
     hidden = reader.hidden([window.ids for window in batch])
     rows = [states[window.first - 1 : len(window.ids) - 1] for states, window in zip(hidden, batch, strict=True)]
     return torch.cat(rows)
 
 
-def _chunks(windows: Iterable[TokenWindow], most: int) -> Iterator[list[TokenWindow]]:
+def chunks_of(windows: Iterable[TokenWindow], most: int) -> Iterator[list[TokenWindow]]:
     """Windows of at most so many tokens together, at least one."""
     held: list[TokenWindow] = []
     for window in windows:
@@ -169,7 +187,7 @@ def _chunks(windows: Iterable[TokenWindow], most: int) -> Iterator[list[TokenWin
         yield held
 
 
-def _batches(windows: Sequence[TokenWindow], most: int) -> Iterator[list[TokenWindow]]:
+def batches_of(windows: Sequence[TokenWindow], most: int) -> Iterator[list[TokenWindow]]:
     """Windows that are read in one pass: of about one length, padded to so many tokens at most."""
     held: list[TokenWindow] = []
     for window in windows:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from probes.pair import Pair
 from probes.schema.errors import BadInput
 from probes.schema.score import Scores, ScoreSettings
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.reference import TOP, ReferenceHeader, tokenizer_digest, writing_reference
 from probes.tasks.score_checkpoint import ScoreCheckpoint
 from probes.tasks.score_tally import ScoreTally
 from probes.tasks.scored_models import ScoredModels, scored_pair
-from probes.tasks.scored_windows import SCORING, ScoredChunk, score_windows
+from probes.tasks.scored_windows import SCORING, Keep, ScoredChunk, score_windows
 from probes.tasks.text_files import digest_of, read_files, text_files
 from probes.tasks.token_kinds import TokenKinds
 from probes.tasks.token_windows import TokenWindow, token_windows, window_settings
@@ -29,6 +32,8 @@ def score_texts(
     work: Work = UNWATCHED,
     *,
     results: Path | None = None,
+    reference: Path | None = None,
+    top: int = TOP,
 ) -> Scores:
     """Scores the texts of files and folders in the dense model and each second one.
 
@@ -47,12 +52,16 @@ def score_texts(
     kept = ScoreCheckpoint(results, plan.identity) if results else None
     done = kept.restore(tallies) if kept else 0
     kinds = TokenKinds(models.dense.tokenizer)
+    saving = writing_reference(reference, plan.reference(top)) if reference else nullcontext()
     try:
-        for chunk in plan.chunks(models, work, done):
-            add_chunk(tallies, chunk, kinds)
-            done += len(chunk.windows)
-            if kept:
-                kept.keep(tallies, done)
+        with saving as writer:
+            for chunk in plan.chunks(models, work, done, writer.keep if writer else None):
+                if writer:
+                    writer.write(chunk.windows)
+                add_chunk(tallies, chunk, kinds)
+                done += len(chunk.windows)
+                if kept:
+                    kept.keep(tallies, done)
     except BaseException:
         if kept and done:
             kept.keep(tallies, done, now=True)
@@ -96,14 +105,31 @@ class WindowPlan:
             "vocabulary": models.vocabulary,
         }
 
-    def chunks(self, models: ScoredModels, work: Work, done: int = 0) -> Iterator[ScoredChunk]:
-        """The figures of all windows after the first `done`."""
+    def reference(self, top: int) -> ReferenceHeader:
+        """The description of a reference of these windows."""
+        models = self._models
+        double = models.dense.model.dtype == torch.float64
+        return ReferenceHeader(
+            dense=models.dense.info,
+            settings=self.settings,
+            texts=tuple(path.name for path in self.paths),
+            text_digest=digest_of(self.paths),
+            tokenizer_digest=tokenizer_digest(self._tokenizer),
+            vocabulary=models.vocabulary,
+            top=min(top, models.vocabulary),
+            logits="<f8" if double else "<f4",
+        )
+
+    def chunks(
+        self, models: ScoredModels, work: Work, done: int = 0, keep: Keep | None = None
+    ) -> Iterator[ScoredChunk]:
+        """The figures of all windows after the first `done`. `keep` is that of `score_windows`."""
         windows = self.windows()
         read = sum(len(window.ids) for window in islice(windows, done))
         if done:
             work.report(SCORING, read, self.tokens, "tokens")
         return score_windows(
-            models.reader, models.seconds, windows, models.vocabulary, work, total=self.tokens, done=read
+            models.reader, models.seconds, windows, models.vocabulary, work, total=self.tokens, done=read, keep=keep
         )
 
     def scores(self, models: ScoredModels, tallies: Sequence[ScoreTally]) -> Scores:
@@ -122,6 +148,8 @@ class WindowPlan:
 
 def add_chunk(tallies: Sequence[ScoreTally], chunk: ScoredChunk, kinds: TokenKinds) -> None:
     """Adds the figures of a chunk to the sums of each second model."""
+    if not tallies:
+        return
     of_kind = np.concatenate([kinds.of(window.ids, window.first) for window in chunk.windows])
     for tally, figures in zip(tallies, chunk.figures, strict=True):
         tally.add(figures, chunk.numbers, chunk.places, of_kind)

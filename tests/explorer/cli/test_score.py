@@ -63,6 +63,30 @@ def test_the_results_file_holds_what_json_prints(folders: tuple[Path, Path, Path
     assert "is there already" in again.stderr
 
 
+def test_a_reference_is_saved_once_and_scored_against_without_the_dense_model(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    dense, other, text = folders
+    saved = tmp_path / "saved"
+    words = ("--window", 32, "--threads", 1)
+    runner = CliRunner(env={"COLUMNS": "160"})
+    result = runner.invoke(phier, [*map(str, ("score", text, "--dense", dense, "--save-reference", saved, *words))])
+    assert result.exit_code == 0, result.output
+    assert "bytes a position" in result.stderr
+    assert result.stdout == ""
+    (exact,) = json.loads(run("score", text, "--dense", dense, "--pruned", other, "--json", *words))["rows"]
+    found = json.loads(run("score", "--reference", saved, "--pruned", other, "--json", "--threads", 1))
+    (row,) = found["rows"]
+    assert row["kl"]["mean"] <= exact["kl"]["mean"] + 1e-9
+    assert row["kl_upper"]["mean"] >= exact["kl"]["mean"] - 1e-9
+    assert row["ppl_pruned"] == pytest.approx(exact["ppl_pruned"])
+    assert found["texts"] == ["text.txt"]
+    out = run("score", text, "--reference", saved, "--pruned", other, "--pruned", dense, "--threads", 1)
+    assert " to " in next(line for line in out.splitlines() if line.startswith("KL(p‖q)"))
+    assert "KL(q‖p)" not in out
+    assert "1 − cos h" not in out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -74,6 +98,12 @@ def test_the_results_file_holds_what_json_prints(folders: tuple[Path, Path, Path
         (["text.txt", "--prune", "wanda:x"], "wanda:x"),
         (["text.txt", "--prune", "magnitude:0.5", "--samples", "4"], "--samples has no effect"),
         (["text.txt", "--results", "no/such/file"], "in a folder that does not exist"),
+        (["text.txt", "--save-reference", "text.txt"], "is there already"),
+        (["text.txt", "--reference-top", "9"], "--reference-top has no effect without --save-reference"),
+        (["--reference", "r", "--prune", "wanda:0.5"], "--prune has no effect with --reference"),
+        (["--reference", "r", "--pruned", "m", "--window", "9"], "--window has no effect with --reference"),
+        (["--reference", "r"], "--reference needs a second model"),
+        (["text.txt", "--results", "x", "--save-reference", "y"], "--results has no effect with --save-reference"),
     ],
 )
 def test_mistakes_get_a_sentence_before_anything_is_loaded(tmp_path: Path, words: list[str], message: str) -> None:
