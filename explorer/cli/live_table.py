@@ -12,6 +12,7 @@ from rich.text import Text
 from explorer.words.pauses import pause_sentence
 from explorer.words.summary_figures import summary_figures
 from explorer.words.token_text import fit
+from explorer.words.watched import watched_line
 from probes.schema.as_json import json_to_print
 from probes.schema.events import Event, RunPaused, RunStarted, StepMeasured
 from probes.schema.flat_step import to_jsonable
@@ -41,6 +42,8 @@ SUMMARY = summary_figures(
     "agree_rate",
     "longest_agreement",
     "first_split",
+    "watched_kl",
+    "watched_agree_rate",
     "invalid",
 )
 """The figures under the table."""
@@ -116,7 +119,7 @@ class LiveTable:
         own = f"  {'own KL':>8}" if self._follow is Follow.FREE else ""
         self._console.print(
             f"{'step':>5}   {scored}{'dense':<12} {'pruned':<12} {'cos h':>7} {'z centred':>9} {'KL':>8}"
-            f" {'ΣKL':>7} {'survival':>8}{own}",
+            f" {'ΣKL':>7} {'survival':>8}{own}{'  watched p → q' if settings.watch else ''}",
             style="bold",
             soft_wrap=True,
         )
@@ -136,6 +139,8 @@ class LiveTable:
         line.append(f"{padded(record.sum.kl_shared, '7.4g')} {padded(record.sum.survival, '8.2g')}")
         if self._follow is Follow.FREE:
             line.append(f"  {padded(record.own.p.kl if record.own else None, '8.3g')}")
+        if shared and shared.watched:
+            line.append(f"  {watched_line(shared.watched.groups)}")
         if record.invalid:
             line.append(f"  the {record.invalid.model} model is not finite from {record.invalid.layer} on", "bold")
         self._console.print(line, soft_wrap=True, highlight=False)
@@ -164,6 +169,8 @@ def summary_rows(summary: Summary) -> list[tuple[str, str]]:
     left_out = set() if summary.kl_sum != summary.kl_shared_sum else {"kl_sum", "kl_shared_both", "drift"}
     if not summary.invalid:
         left_out.add("invalid")
+    if summary.watched_kl is None:
+        left_out |= {"watched_kl", "watched_agree_rate"}
     return [
         (figure.label, figure.text_with_unit(figure.of(summary), 4)) for figure in SUMMARY if figure.key not in left_out
     ]

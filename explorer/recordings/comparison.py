@@ -20,6 +20,7 @@ from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
 from probes.schema.summary import Summary, summarise
+from probes.schema.watch import WatchedGroup
 
 _LEAST_POINTS = 0.0005
 """The smallest difference of shares that is written in points; a smaller one would look like none."""
@@ -237,7 +238,14 @@ def _rows(entries: Sequence[ComparedRun], shared: Sequence[int], both: Sequence[
 
     steps, invalid = summary_figures("steps", "invalid")
     rows = [ComparisonRow(steps, tuple(len(entry.records) for entry in entries)), *map(row, ROWS)]
+    if all(summary.watched_kl is not None for summary in whole) and len(_watches(entries)) == 1:
+        rows += map(row, summary_figures("watched_kl", "watched_agree_rate"))
     return (*rows, row(invalid)) if any(summary.invalid for summary in whole) else tuple(rows)
+
+
+def _watches(entries: Sequence[ComparedRun]) -> set[tuple[WatchedGroup, ...]]:
+    """The different choices of watched tokens."""
+    return {entry.header.settings.watch for entry in entries}
 
 
 def _text(side: str, entries: Sequence[ComparedRun]) -> ComparedText:
@@ -279,6 +287,8 @@ def _differing(entries: Sequence[ComparedRun]) -> list[str]:
         if len(set(values)) > 1:
             listed = ", ".join(f"{value} in {entry.label}" for value, entry in zip(values, entries, strict=True))
             found.append(f"{name} differ: {listed}.")
+    if len(_watches(entries)) > 1:
+        found.append("They watch other tokens, so the figures of watched tokens are left out.")
     return found
 
 

@@ -110,6 +110,8 @@ _ALL = (
         "first_split", "first split", "first split", HIGHER, Written.WHOLE, unit="step", over=Over.PATH, missing="none"
     ),
     SummaryFigure("rms_p_minus_q", "rms p(y) − q(y)", "rms p − q", LOWER),
+    SummaryFigure("watched_kl", "mean KL, watched tokens", "watched KL", LOWER, unit="nat"),
+    SummaryFigure("watched_agree_rate", "same top watched token", "watched top", HIGHER, Written.SHARE),
     SummaryFigure("invalid", "invalid steps", "invalid steps", LOWER, Written.WHOLE, over=Over.PATH),
 )
 

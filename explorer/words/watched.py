@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rich.cells import cell_len
@@ -42,7 +43,7 @@ def probability(value: float) -> str:
     return f"{value:.2f}" if value >= 0.005 or value == 0 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def watched_line(groups: Sequence[GroupFigures], width: int) -> str:
+def watched_line(groups: Sequence[GroupFigures], width: int = sys.maxsize) -> str:
     """All groups with p and q, as many as fit: "◆ A 0.62 → 0.31  B 0.20 → 0.40"."""
     line = f"{MARK}"
     for place, group in enumerate(groups):

@@ -153,6 +153,13 @@ class Watched:
     kl_reverse: NonNegative | None
     cos: Cosine | None
 
+    @property
+    def agree(self) -> bool:
+        """Do both models find the same group likeliest? Of equal ones the first counts."""
+        places = range(len(self.groups))
+        dense = max(places, key=lambda place: self.groups[place].share_dense)
+        return dense == max(places, key=lambda place: self.groups[place].share_pruned)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

@@ -154,6 +154,10 @@ class Summary:
     continues to the end of the dense text."""
     drift: float
     """`kl_sum` less `kl_shared_both`, in nats: the effect of the contexts having diverged."""
+    watched_kl: float | None = None
+    """Mean KL(p̂‖q̂) over the watched groups on the shared context, in nats; None if fewer than two are watched."""
+    watched_agree_rate: float | None = None
+    """Share of those steps at which both models find the same group likeliest; of equal ones the first counts."""
 
 
 class Tally:
@@ -167,6 +171,8 @@ class Tally:
         self._shared: list[float] = []
         self._taken = 0
         self._squares = self._drift = self._both = 0.0
+        self._watched = self._watched_agreed = 0
+        self._watched_kl = 0.0
 
     def add(self, record: StepRecord) -> None:
         """Adds the path's next step."""
@@ -182,6 +188,10 @@ class Tally:
                 self._both += shared.p.kl
                 if not record.same_context:
                     self._drift += own.p.kl - shared.p.kl
+            if shared.watched is not None and shared.watched.kl is not None:
+                self._watched += 1
+                self._watched_kl += shared.watched.kl
+                self._watched_agreed += shared.watched.agree
             if record.taken is not None:
                 self._taken += 1
                 self._squares += (record.taken.p - record.taken.q) ** 2
@@ -220,6 +230,8 @@ class Tally:
             rms_p_minus_q=math.sqrt(self._squares / self._taken) if self._taken else 0.0,
             kl_shared_both=self._both,
             drift=self._drift,
+            watched_kl=self._watched_kl / self._watched if self._watched else None,
+            watched_agree_rate=self._watched_agreed / self._watched if self._watched else None,
         )
 
 

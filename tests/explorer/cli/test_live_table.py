@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from explorer.cli.live_table import SUMMARY, LiveTable, summary_rows
+from explorer.sources.toy.source import ToySource
 from probes.schema.events import RunStarted, StepMeasured
 from probes.schema.settings import Follow
 from probes.schema.summary import summarise
+from probes.schema.watch import parse_watch
 from tests.support.stage import scripted
 
 
@@ -60,3 +63,26 @@ def test_the_figures_below_have_the_labels_and_units_of_the_catalogue(follow: Fo
     assert rows["steps compared"] == str(summary.compared)
     assert rows["first split"] == f"step {summary.first_split}"
     assert rows["ΣKL, shared context"].endswith(" nat")
+
+
+def test_a_row_ends_with_the_watched_tokens() -> None:
+    out = io.StringIO()
+    shown = LiveTable(Console(file=out, width=160))
+    source = ToySource(replace(scripted().settings, watch=parse_watch('A=" and" | "[bold]","\\u001b[31m"')))
+    source.open(lambda event: shown(event) if isinstance(event, (RunStarted, StepMeasured)) else None)
+    source.advance(3)
+    *_, head, first, _, _ = [line for line in out.getvalue().splitlines() if line.strip()]
+    assert head.endswith("watched p → q")
+    assert "◆ A " in first
+    assert "  [bold] " in first
+
+
+def test_watched_tokens_have_figures_below_only_if_there_are_two() -> None:
+    watching = [ToySource(replace(scripted().settings, watch=parse_watch(text))) for text in ("#1 | #2", "#1", "")]
+    found = [dict(summary_rows(summarise(source.records(12)))) for source in watching]
+    assert ["mean KL, watched tokens" in rows for rows in found] == [True, False, False]
+    record = watching[0].records(12)[-1].shared
+    assert record is not None
+    assert record.watched is not None
+    a, b = record.watched.groups
+    assert record.watched.agree == ((a.p >= b.p) == (a.q >= b.q))

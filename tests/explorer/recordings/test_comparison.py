@@ -152,6 +152,23 @@ def test_differences_of_infinite_or_missing_figures_are_not_numbers() -> None:
     assert ComparisonRow(SUMMARY_FIGURES["drift"], (None, 1.0)).differences == (None, None)
 
 
+def test_watched_tokens_are_compared_if_all_watch_the_same(tmp_path: Path) -> None:
+    same = [
+        recorded(tmp_path, name, setting, watch="#1 | #2") for name, setting in (("a", "wanda:0.2"), ("b", "wanda:0.9"))
+    ]
+    other = recorded(tmp_path, "c", watch="#1 | #3")
+    rows = {row.figure.key: row.values for row in compare_recordings(same).rows}
+    kls = [
+        summarise(records(recorded_events(24, setting=setting, watch="#1 | #2"))).watched_kl
+        for setting in ("wanda:0.2", "wanda:0.9")
+    ]
+    assert rows["watched_kl"] == tuple(kls)
+    assert "watched_agree_rate" in rows
+    found = compare_recordings([same[0], other])
+    assert "watched_kl" not in {row.figure.key for row in found.rows}
+    assert any("other tokens" in note for note in found.notes)
+
+
 def test_the_first_step_at_which_texts_part_is_found(two: list[Path]) -> None:
     found = compare_recordings(two)
     for text in found.texts:

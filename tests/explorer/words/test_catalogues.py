@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from explorer.recordings.comparison import ROWS
 from explorer.recordings.export.page import SUMS
 from explorer.recordings.export.page_data import PAGE_CHARTS, READOUT
+from explorer.sources.toy.source import ToySource
 from explorer.ui.screens.compare import COMPARED_CHARTS
 from explorer.ui.widgets import before_after
 from explorer.ui.widgets.space_panel import SPACES
@@ -17,6 +18,7 @@ from explorer.words.charts import CHARTS
 from explorer.words.figures import FIGURES
 from explorer.words.summary_figures import SUMMARY_FIGURES, SummaryFigure
 from probes.schema.summary import Spread, Summary, summarise
+from probes.schema.watch import parse_watch
 from tests.support.stage import scripted
 
 WITHOUT_A_ROW = {"log_survival"}
@@ -30,7 +32,8 @@ def test_every_figure_of_a_summary_is_in_the_catalogue() -> None:
 
 
 def test_every_figure_is_read_from_a_summary() -> None:
-    summary = summarise(scripted().records(40))
+    settings = replace(scripted().settings, watch=parse_watch("#1 | #2"))
+    summary = summarise(ToySource(settings).records(40))
     for figure in SUMMARY_FIGURES.values():
         assert figure.of(summary) is not None, figure.key
         assert not figure.own or figure.of_own(summary) is not None, figure.key
