@@ -44,6 +44,15 @@ class SimilarityMap:
         self._by_id = {one.result.item: one for one in items}
 
     @property
+    def cells(self) -> int:
+        return len(self.found.queries) * len(self.found.documents)
+
+    def prepare(self) -> SimilarityMap:
+        """Computes everything that a screen needs at once, which is slow for many documents."""
+        _ = self.order, self.bounds, self.largest_change, self._tops
+        return self
+
+    @property
     def queries(self) -> tuple[str, ...]:
         return self.found.queries
 
@@ -95,7 +104,13 @@ class SimilarityMap:
 
     def top(self, of: MapOf, row: int) -> int:
         """The column of the document ranked first; of a change, the one that the pruned model ranks first."""
-        return ranked_columns((self.found.dense if of is MapOf.DENSE else self.found.pruned)[row])[0]
+        return self._tops[of is not MapOf.DENSE][row]
+
+    @cached_property
+    def _tops(self) -> tuple[list[int], list[int]]:
+        """The column of each query's first document, in the dense and in the pruned model."""
+        dense, pruned = ([ranked_columns(row)[0] for row in side] for side in (self.found.dense, self.found.pruned))
+        return dense, pruned
 
     def ranking(self, of: MapOf, row: int) -> list[Ranked]:
         """All documents as the dense or the pruned model ranks them for a query."""

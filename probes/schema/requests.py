@@ -175,7 +175,7 @@ class Judge(_Asked):
     margin: float = MARGIN_OF_SAFETY
     level: float = LEVEL
     only_known: bool = False
-    """True scores nothing: it judges the items that were scored before."""
+    """True scores nothing and sends no item: it judges those that were scored before."""
 
 
 @dataclass(frozen=True, slots=True)

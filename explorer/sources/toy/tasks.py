@@ -88,6 +88,8 @@ class ToyTasks:
         ]
         verdict = self._verdict()
         self.request = 0 if request.only_known or verdict.final else request.id
+        if request.only_known:
+            return [Judged(verdict, request=request.id)]
         compared = [self._compared(task, request.id) for task in self._finished()]
         return [*found, *compared, Judged(verdict, request=request.id)]
 

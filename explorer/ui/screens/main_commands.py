@@ -50,6 +50,12 @@ def can_revive(view: View) -> bool:
     return view.revivable and can_step(view)
 
 
+def verdict_label(view: View) -> str:
+    """How far the verdict is, while it is not final."""
+    verdict = view.results.present.verdict
+    return "verdict" if verdict is None or verdict.final else f"verdict {verdict.done}/{verdict.of}"
+
+
 def is_busy(view: View) -> bool:
     return view.phase in (Phase.STARTING, Phase.WORKING, Phase.FAILED)
 
@@ -117,7 +123,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         {"j": "verdict"},
         "j",
         "Judges over many items for which tasks this setting is safe.",
-        label="verdict",
+        label=verdict_label,
         name="Verdict: Where it is safe",
         when=has_run,
         weight=43,

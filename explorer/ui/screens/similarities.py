@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
@@ -23,6 +23,10 @@ from explorer.ui.widgets.row_list import RowPointed
 from explorer.ui.widgets.scoring_status import ScoringStatus
 from explorer.ui.widgets.similarity_maps import QueryRankings, SimilarityHeat
 from probes.schema.events import ItemScored
+from probes.schema.task_results import Similarities
+
+AT_ONCE = 20_000
+"""So many cells are ordered at once; more, in a thread."""
 
 SIMILARITY_COMMANDS: tuple[Command[SimilaritiesScreen], ...] = (
     Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a query.", label="query", weight=90),
@@ -68,6 +72,8 @@ class SimilaritiesScreen(ResultsPage):
         super().__init__(source, view, judging)
         self._of = task
         self._map: SimilarityMap | None = None
+        self._preparing: Similarities | None = None
+        """Those that are being ordered."""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -96,8 +102,24 @@ class SimilaritiesScreen(ResultsPage):
         if found is None:
             self._map = None
         elif self._map is None or self._map.found is not found:
-            self._map = SimilarityMap(found, self.judging.results.scored(self._of))
+            self._map = None
+            made = SimilarityMap(found, self.judging.results.scored(self._of))
+            if made.cells <= AT_ONCE:
+                self._map = made.prepare()
+            elif self._preparing is not found:
+                self._preparing = found
+                self._prepare(made)
         return self._map
+
+    @work(thread=True, exclusive=True, group="similarities", description="ordering documents")
+    def _prepare(self, made: SimilarityMap) -> None:
+        """Orders many documents in a thread of its own."""
+        made.prepare()
+        self.app.call_from_thread(self._take, made)
+
+    def _take(self, made: SimilarityMap) -> None:
+        self._map = made
+        self.show()
 
     @property
     def _row(self) -> int:
@@ -119,6 +141,8 @@ class SimilaritiesScreen(ResultsPage):
         return self.why_shut()
 
     def _empty(self) -> str:
+        if self._preparing is not None and self._map is None:
+            return "Ordering the documents …"
         if self.judging.scoring:
             return "The maps appear when all documents and queries are read."
         return "The similarities are not known: not all documents and queries were read."
