@@ -6,7 +6,7 @@ The formulas are in docs/figures.md. All of them are taken from logarithms in fl
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -18,7 +18,7 @@ from probes.stepping.distribution import Distribution
 from probes.tasks.item_plan import TaskPlan
 from probes.tasks.item_spaces import comparisons, mean_spaces
 from probes.tasks.prompts import ContinuationPrompt, LetterPrompt, by_continuation, by_letter
-from probes.tasks.readers import SCORING, Readers, item_name
+from probes.tasks.readers import SCORING, Outputs, Readers, item_name
 
 SIDES: tuple[Side, Side] = ("dense", "pruned")
 
@@ -32,47 +32,64 @@ def score_letters(readers: Readers, items: ItemSet, question: Question, prompt: 
     Each model reads the prompt once. Raises `Cancelled`, and `Failure` if memory runs out.
     """
     readers.forget()
+    scores = _Scores(readers, question)
     outputs = readers.read_last(prompt.ids)
-    logs: list[Logs | None] = [None, None]
-    notes = []
-    for place, (side, output) in enumerate(zip(SIDES, outputs, strict=True)):
-        if output.finite:
-            distribution = Distribution(output.logits)
-            logs[place] = [log_sum([distribution.log_at(token) for token in forms]) for forms in prompt.tokens]
-        else:
-            notes.append(readers.broken(side, prompt.ids))
-    found = [] if notes else comparisons(*outputs)
-    return _result(items, question, logs, found, notes, tokens=prompt.tokens)
+    scores.add(
+        outputs,
+        prompt.ids,
+        lambda p: {place: log_sum([p.log_at(form) for form in forms]) for place, forms in enumerate(prompt.tokens)},
+    )
+    found = [] if scores.notes else comparisons(*outputs)
+    return _result(items, question, scores, found, tokens=prompt.tokens)
 
 
 def score_continuations(readers: Readers, items: ItemSet, question: Question, prompt: ContinuationPrompt) -> ItemResult:
     """One question by Σ log p(o_t | x, o_<t) over the tokens of each option o after the prompt x.
 
-    The prompt is read once, unless a model is recurrent. The spaces are the means over the positions that predict the
-    option that the dense model chooses. Raises `Cancelled`, and `Failure` if memory runs out.
+    The prompt is read once, unless a model is recurrent, and only options of several tokens are read after it. The
+    spaces are the means over the positions that predict the option that the dense model chooses. Raises `Cancelled`,
+    and `Failure` if memory runs out.
     """
     readers.forget()
-    logs: list[Logs | None] = [[], []]
-    notes = []
-    for option in prompt.continuations:
-        sums = [0.0, 0.0]
-        for tokens, outputs in readers.read_after(prompt.ids, option):
-            for place, (side, output) in enumerate(zip(SIDES, outputs, strict=True)):
-                if logs[place] is None:
-                    continue
-                if output.finite:
-                    sums[place] += _log_probability(Distribution(output.logits), tokens)
-                else:
-                    logs[place] = None
-                    notes.append(readers.broken(side, [*prompt.ids, *option[:-1]]))
-        for place, scored in enumerate(logs):
-            if scored is not None:
-                scored.append(sums[place])
+    scores = _Scores(readers, question)
+    first = readers.read_last(prompt.ids)
+    scores.add(first, prompt.ids, lambda p: {place: p.log_at(one[0]) for place, one in enumerate(prompt.continuations)})
+    for place, option in enumerate(prompt.continuations):
+        for tokens, outputs in readers.read_after([*prompt.ids, option[0]], option[1:]):
+            scores.add(outputs, [*prompt.ids, *option[:-1]], partial(_log_probability, place=place, tokens=tokens))
     found: list[Comparison] = []
-    if logs[0] is not None and not notes:
-        for _, outputs in readers.read_after(prompt.ids, prompt.continuations[_ranked(logs[0])[0]]):
+    dense = scores.logs[0]
+    if dense is not None and not scores.notes:
+        chosen = prompt.continuations[_ranked(dense)[0]]
+        found += comparisons(*first)
+        for _, outputs in readers.read_after([*prompt.ids, chosen[0]], chosen[1:]):
             found += comparisons(*outputs)
-    return _result(items, question, logs, found, notes)
+    return _result(items, question, scores, found)
+
+
+class _Scores:
+    """ln p of each option in both models, as far as they have been read."""
+
+    def __init__(self, readers: Readers, question: Question) -> None:
+        self._readers = readers
+        self.logs: list[Logs | None] = [[0.0] * len(question.options) for _ in SIDES]
+        """None for a model that has computed NaN or infinity."""
+        self.notes: list[str] = []
+
+    def add(
+        self, outputs: Outputs, context: Sequence[int], logs_of: Callable[[Distribution], Mapping[int, float]]
+    ) -> None:
+        """Adds what a distribution gives for some of the options. `context` has been read."""
+        for place, (side, output) in enumerate(zip(SIDES, outputs, strict=True)):
+            logs = self.logs[place]
+            if logs is None:
+                continue
+            if not output.finite:
+                self.logs[place] = None
+                self.notes.append(self._readers.broken(side, context))
+                continue
+            for option, log in logs_of(Distribution(output.logits)).items():
+                logs[option] += log
 
 
 def option_figures(logs: Logs, logs_pruned: Logs) -> OptionFigures:
@@ -118,9 +135,9 @@ def _kl(p: Sequence[float], ln_p: Sequence[float], ln_q: Sequence[float]) -> flo
     return kl if kl > 0 else 0.0
 
 
-def _log_probability(distribution: Distribution, tokens: Sequence[int]) -> float:
-    """Σ ln p of one token at each position."""
-    return math.fsum(distribution[place : place + 1].log_at(token) for place, token in enumerate(tokens))
+def _log_probability(distribution: Distribution, *, place: int, tokens: Sequence[int]) -> dict[int, float]:
+    """Σ ln p of one token at each position, for the option at this place."""
+    return {place: math.fsum(distribution[at : at + 1].log_at(token) for at, token in enumerate(tokens))}
 
 
 def _ranked(scores: Sequence[float]) -> list[int]:
@@ -131,14 +148,13 @@ def _ranked(scores: Sequence[float]) -> list[int]:
 def _result(
     items: ItemSet,
     question: Question,
-    logs: Sequence[Logs | None],
+    scores: _Scores,
     found: Sequence[Comparison],
-    notes: Sequence[str],
     *,
     tokens: tuple[tuple[int, ...], ...] = (),
 ) -> ItemResult:
     """`tokens` are given by letter."""
-    dense, pruned = logs
+    dense, pruned = scores.logs
     figures = None
     if dense is not None and pruned is not None:
         if tokens:
@@ -152,7 +168,7 @@ def _result(
         _answered(question, pruned),
         mean_spaces(found),
         options=figures,
-        notes=tuple(notes),
+        notes=tuple(scores.notes),
     )
 
 

@@ -48,7 +48,8 @@ class Scripted:
         return tuple(NextTokenOutput(one.hidden[rows], one.logits[rows]) for one in self.outputs)
 
     def read_after(self, context: Sequence[int], text: Sequence[int]) -> Iterator[Any]:
-        yield text, self.read_last([*context, *text[:-1]], len(text))
+        if text:
+            yield text, self.read_last([*context, *text[:-1]], len(text))
 
 
 def scripted(*each: Sequence[Sequence[float]]) -> Any:

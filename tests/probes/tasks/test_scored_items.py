@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
@@ -16,18 +17,27 @@ from probes.schema.settings import RunSettings
 from probes.schema.task_options import Pooling, TaskOptions
 from probes.schema.task_results import ItemResult, Similarities
 from probes.system.progress import Work
-from probes.tasks.scored_items import score_items
+from probes.tasks import scored_items
 from tests.support.scored_pairs import EVERY_KIND, FIND, LETTERS, SAY, WORDS, by_item, tiny_pair
 from tests.support.stepping import ONES, ZEROS
 
 ITEMS = [(items.name, one.id) for items in (LETTERS, WORDS) for one in items.questions]
 ITEMS += [(FIND.name, query.id) for query in FIND.collection.queries] + [(SAY.name, one.id) for one in SAY.prompts]
 
+QUICK = TaskOptions(new_tokens=3)
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma3", "gpt2", "mamba"])
-@pytest.mark.parametrize("pooling", Pooling)
+
+def score_items(*given: Any, options: TaskOptions = QUICK, **more: Any) -> Iterator[ItemResult | Similarities]:
+    """With short answers."""
+    return scored_items.score_items(*given, options=options, **more)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "pooling"),
+    [("llama", Pooling.LAST), *((one, Pooling.MEAN) for one in ("gemma3", "gpt2", "mamba"))],
+)
 def test_an_exact_copy_gives_differences_of_exactly_0(architecture: str, pooling: Pooling) -> None:
-    scored = list(score_items(tiny_pair(architecture, 0.0), EVERY_KIND, options=TaskOptions(pooling, new_tokens=5)))
+    scored = list(score_items(tiny_pair(architecture, 0.0), EVERY_KIND, options=TaskOptions(pooling, new_tokens=3)))
     assert set(by_item(scored)) == {*ITEMS, (FIND.name, "")}
     for one in scored:
         if isinstance(one, Similarities):
@@ -54,13 +64,11 @@ def test_the_results_are_the_same_in_every_repetition_and_order(architecture: st
     pair = tiny_pair(architecture)
     first = by_item(score_items(pair, EVERY_KIND))
     assert by_item(score_items(pair, EVERY_KIND)) == first
-    assert by_item(score_items(pair, EVERY_KIND[::-1])) == first
-    for items in EVERY_KIND:
-        alone = by_item(score_items(pair, [items]))
-        assert alone == {place: one for place, one in first.items() if place[0] == items.name}
+    alone = [score_items(pair, [items]) for items in EVERY_KIND[::-1]]
+    assert by_item(one for scored in alone for one in scored) == first
 
 
-@pytest.mark.parametrize("stop", [0, 1, 5, 9, 10, 11])
+@pytest.mark.parametrize("stop", [0, 5, 10, 11])
 def test_a_run_that_was_interrupted_and_goes_on_gives_what_one_left_alone_gives(stop: int) -> None:
     pair = tiny_pair()
     whole = list(score_items(pair, EVERY_KIND))
@@ -98,12 +106,12 @@ def test_scoring_can_be_cancelled_between_two_passes() -> None:
     def stop() -> bool:
         nonlocal checks
         checks += 1
-        return checks > 60
+        return checks > 50
 
     found = []
     with pytest.raises(Cancelled):
         found.extend(score_items(tiny_pair(), EVERY_KIND, Work(cancelled=stop)))
-    assert checks == 61
+    assert checks == 51
 
 
 def test_a_run_of_the_same_pair_goes_on_undisturbed() -> None:
@@ -113,7 +121,7 @@ def test_a_run_of_the_same_pair_goes_on_undisturbed() -> None:
         expected = list(alone)
     with pair.lockstep(settings) as lockstep:
         steps = [lockstep.step() for _ in range(3)]
-        scoring = score_items(pair, EVERY_KIND, options=TaskOptions(new_tokens=4))
+        scoring = score_items(pair, EVERY_KIND)
         for _ in range(3):
             next(scoring)
             steps.append(lockstep.step())
@@ -139,12 +147,12 @@ def test_an_item_longer_than_the_context_is_refused_before_anything_is_scored(it
     long = "word " * 300
     if items is FIND:
         many = replace(FIND.collection, documents=(*FIND.collection.documents, Document("long", long)))
-        changed, options = replace(FIND, collection=many), TaskOptions(refuse_long=True)
+        changed, options = replace(FIND, collection=many), replace(QUICK, refuse_long=True)
     elif items is SAY:
-        changed, options = replace(SAY, prompts=(*SAY.prompts, ShortAnswer("long", long, ("x",)))), TaskOptions()
+        changed, options = replace(SAY, prompts=(*SAY.prompts, ShortAnswer("long", long, ("x",)))), QUICK
     else:
         question = replace(LETTERS.questions[0], id="long", question=long)
-        changed, options = replace(items, questions=(*items.questions, question)), TaskOptions()
+        changed, options = replace(items, questions=(*items.questions, question)), QUICK
     with pytest.raises(BadInput, match=rf"long of {items.name} has 1,\d\d\d tokens, .* at most 256"):
         score_items(tiny_pair(), [changed], options=options)
 
