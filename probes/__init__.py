@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from probes.schema.settings import Follow, RunSettings, Sampling
     from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
     from probes.schema.summary import Summary, summarise
+    from probes.tasks.scored_items import score_items
 
 __all__ = [
     "BadInput",
@@ -39,6 +40,7 @@ __all__ = [
     "load_pair",
     "parse_setting",
     "read_recording",
+    "score_items",
     "summarise",
 ]
 
@@ -50,6 +52,7 @@ _MODULES = {
     "schema.settings": ("Follow", "RunSettings", "Sampling"),
     "schema.spec": ("CalibrationSpec", "LoadOptions", "PairSpec"),
     "schema.summary": ("Summary", "summarise"),
+    "tasks.scored_items": ("score_items",),
 }
 _RENAMED = {
     "find_repair": ("explain.repair", "repair"),
