@@ -58,6 +58,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{count} skipped, {reason.partition(SKIPPED)[2]}", red=True)
 
 
+def _shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers, and for all of `tests/run.sh`: the demo model is then pruned only once by a
+    setting."""
+    base = factory.getbasetemp()
+    workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return Path(os.environ.get("PHIER_TESTS_CACHE") or workers / "phier_cache")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Whoever runs the tests keeps what they have recorded, named and measured: all of it goes into folders of the
@@ -69,7 +77,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     for variable in ("PHIER_RECORDINGS", "PHIER_CONFIG"):
         os.environ[variable] = str(tmp_path_factory.mktemp(variable.lower()))
-    os.environ["PHIER_CACHE"] = str(cache_of_tests(tmp_path_factory.mktemp("phier_cache")))
+    os.environ["PHIER_CACHE"] = str(cache_of_tests(_shared_folder(tmp_path_factory)))
     os.environ.pop("PHIER_SESSIONS", None)  # the earlier name of PHIER_RECORDINGS
     user = tmp_path_factory.mktemp("user")
     os.environ["XDG_DATA_HOME"] = str(user / "data")

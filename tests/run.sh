@@ -8,6 +8,10 @@ shift
 
 [ -z "${QUICK:-}" ] || exec "$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile -m "not (slow or demo or terminal)" "$@"
 
+PHIER_TESTS_CACHE=$(mktemp -d) || exit 1 # what one test has pruned, the others need not prune again
+export PHIER_TESTS_CACHE
+trap 'rm -rf "$PHIER_TESTS_CACHE"' EXIT
+
 "$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile -m "not terminal" "$@"
 parallel=$?
 [ "$parallel" = 0 ] || [ "$parallel" = 5 ] || exit "$parallel"

@@ -27,8 +27,9 @@ DEMO_FOLDERS = ("demo", "models", "digests")
 def cache_of_tests(folder: Path) -> Path:
     """A cache folder whose demo model is the user's."""
     user = cache_folder()
-    with suppress(OSError):  # a cache that can't be written: each run of the tests then fetches its own
-        for name in DEMO_FOLDERS:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in DEMO_FOLDERS:
+        with suppress(OSError):  # there already, or a cache that can't be written: the tests then fetch their own
             (user / name).mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(user / name, target_is_directory=True)
     return folder
