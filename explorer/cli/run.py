@@ -8,7 +8,7 @@ from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
-from probes.schema.until import UNTIL_GRAMMAR, parse_until
+from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
 from probes.system.user_folders import expanded
 
 
@@ -24,7 +24,7 @@ def run_command(typed: Typed, until: tuple[str, ...], record_to: str, json: bool
     """Step both models and print one row per step."""
     settings = run_settings(typed)
     for condition in until:
-        parse_until(condition)
+        check_watched(parse_until(condition), len(settings.watch))
     if settings.sampling.greedy:
         typed.refuse(("top_k", "top_p"), "at temperature 0", "Give --temperature too, or leave it out.")
     spec = pair_spec(typed)

@@ -209,6 +209,17 @@ def parse_until(text: str, start: int = 0) -> Until:
     raise BadInput("Run until", f"{text!r} is not a condition.", f"{meant}Use one of: {UNTIL_GRAMMAR}.")
 
 
+def check_watched(condition: Until, groups: int) -> None:
+    """Raises `BadInput` for a bound on a figure of watched tokens if the run watches too few groups to have it."""
+    name = condition.name.removeprefix("shared.") if isinstance(condition, Bound) else ""
+    if not name.startswith("watched."):
+        return
+    least = 1 if name.startswith("watched.mass") else 2
+    if groups < least:
+        watched = f"{groups} watched group{'' if groups == 1 else 's'}"
+        raise BadInput("Run until", f"{condition} is never met: the run has {watched}.", "Name more with --watch or W.")
+
+
 def unescaped(text: str) -> str:
     """Text with \\n, \\t and two backslashes replaced by a line break, a tab and one backslash."""
     return _ESCAPE.sub(lambda found: {"n": "\n", "t": "\t", "\\": "\\"}[found[1]], text)

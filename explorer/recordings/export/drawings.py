@@ -16,6 +16,7 @@ from explorer.recordings.export.several import unlike
 from explorer.words.charts import CHARTS, charts
 from explorer.words.figures import Scope
 from explorer.words.token_text import flowing
+from explorer.words.watched import label_text
 from probes.recording import RecordedRun, Recording
 from probes.schema.explanation import Layers
 from probes.schema.part import SUBLAYERS
@@ -199,6 +200,30 @@ def _layers(of: Material) -> _Made | str:
     )
 
 
+def _watched(of: Material) -> _Made | str:
+    watches = {subject.header.settings.watch for subject in of.subjects}
+    if watches == {()}:
+        return "No figure of watched tokens: none were watched. --watch names them."
+    if len(watches) > 1:
+        return "No figure of watched tokens: the recordings watch different ones."
+    (groups,) = watches
+    panels: list[Panel | Scatter | HeatMap] = []
+    for place, group in enumerate(groups):
+        dense = curves(of, f"watched.{place}.p", "dense p")
+        pruned = curves(of, f"watched.{place}.q", "pruned q", variant=1)
+        panels.append(Panel(label_text(group.label), dense + pruned, ceiling=1.0, paired=True))
+    if len(groups) > 1:
+        panels.append(Panel("KL(p̂‖q̂)", curves(of, "watched.kl"), "nat", log=True))
+    return (
+        1,
+        panels,
+        (
+            "The probability of watched tokens in both models; that of a group of tokens is their sum. Last, if "
+            "several groups are watched, KL(p̂‖q̂) of the two distributions among these groups alone."
+        ),
+    )
+
+
 def _heat_map(subject: Subject, title: str, kind: str) -> HeatMap:
     rows = [(step, row) for step, found in subject.layers.items() for row in found.rows if row.sublayer in SUBLAYERS]
     figures = [(step, row, getattr(row, kind)) for step, row in rows]
@@ -218,6 +243,7 @@ _MAKERS: dict[str, Callable[[Material], _Made | str]] = {
     "drift": _drift,
     "sums": _sums,
     "layers": _layers,
+    "watched": _watched,
 }
 FIGURE_NAMES = tuple(_MAKERS)
 """The figures there are."""

@@ -107,7 +107,7 @@ def draw_panel(axis: Axes, panel: Panel, drawn: PrintFigure) -> None:
     if panel.guide is not None and low < panel.guide < high:
         axis.axhline(panel.guide, color="#888888", linewidth=0.5, zorder=0)
     _splits(axis, drawn)
-    axis.set_ylabel(_named(panel.axis, panel.unit))
+    axis.set_ylabel(_named(panel.axis, panel.unit).replace("$", r"\$"))  # a watched token is no formula
 
 
 def draw_scatter(axis: Axes, panel: Scatter) -> None:

@@ -57,15 +57,19 @@ def draw(
 ) -> tuple[dict[str, bytes], list[str]]:
     """The figures by name as files of that format, with notes on why they are not comparable and which are missing.
 
-    All of `FIGURE_NAMES` unless some are named; "layers" then only if a step was explained. Raises `BadInput` if a name
-    is unknown, if none of the figures asked for can be drawn, and if matplotlib is missing.
+    All of `FIGURE_NAMES` unless some are named; "layers" then only if a step was explained, and "watched" only if
+    tokens were watched. Raises `BadInput` if a name is unknown, if none of the figures asked for can be drawn, and if
+    matplotlib is missing.
     """
     unknown = [name for name in names if name not in FIGURE_NAMES]
     if unknown:
         raise BadInput("Figures", f"There is no figure {unknown[0]!r}.", f"Choose among {', '.join(FIGURE_NAMES)}.")
     of = material(recordings, own=own)
-    explained = any(subject.layers for subject in of.subjects)
-    unasked = [name for name in FIGURE_NAMES if explained or name != "layers"]
+    there = {
+        "layers": any(subject.layers for subject in of.subjects),
+        "watched": any(subject.header.settings.watch for subject in of.subjects),
+    }
+    unasked = [name for name in FIGURE_NAMES if there.get(name, True)]
     drawings = [print_figure(name, of) for name in names or unasked]
     notes = [*of.warnings, *(one for one in drawings if isinstance(one, str))]
     if own and not of.free:

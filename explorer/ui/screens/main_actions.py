@@ -98,7 +98,7 @@ class MainActions(CursorPage):
                 self.view.follow_newest()
                 self.source.ask(Run((condition,)))
 
-        self.app.push_screen(AskUntil(self.untils), answered)
+        self.app.push_screen(AskUntil(self.untils, len(self.view.watch)), answered)
 
     def action_follow(self) -> None:
         from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice

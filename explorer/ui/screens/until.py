@@ -12,7 +12,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from probes.schema.errors import BadInput
-from probes.schema.until import UNTIL_GRAMMAR, parse_until
+from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
 
 CONDITIONS = (
     ("split", "the two choices differ"),
@@ -38,9 +38,11 @@ class AskUntil(Dialog[str]):
         CANCEL,
     )
 
-    def __init__(self, earlier: Sequence[str] = ()) -> None:
+    def __init__(self, earlier: Sequence[str] = (), watched: int = 0) -> None:
+        """`watched` is the number of groups that the run watches."""
         super().__init__()
         self._earlier = earlier
+        self._watched = watched
 
     def body(self) -> Iterator[Widget]:
         yield Input(self._earlier[0] if self._earlier else "split", placeholder=UNTIL_GRAMMAR, id="condition")
@@ -53,14 +55,14 @@ class AskUntil(Dialog[str]):
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
-        fault = condition_fault(event.value)
+        fault = condition_fault(event.value, self._watched)
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(bool(fault), "fault")
         verdict.update(fault or "Pauses after the step that meets it.")
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
-        if not condition_fault(event.value):
+        if not condition_fault(event.value, self._watched):
             self.dismiss(event.value)  # not stripped: a token may be a space
 
     @on(OptionList.OptionSelected)
@@ -76,10 +78,10 @@ class AskUntil(Dialog[str]):
         self.query_one(OptionList).focus()
 
 
-def condition_fault(condition: str) -> str:
-    """The fault in a condition, or "" if there is none."""
+def condition_fault(condition: str, watched: int = 0) -> str:
+    """The fault in a condition for a run that watches so many groups of tokens, or "" if there is none."""
     try:
-        parse_until(condition)
+        check_watched(parse_until(condition), watched)
     except BadInput as problem:
         return f"{problem.message} {problem.hint}".strip()
     return ""

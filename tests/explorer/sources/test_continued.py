@@ -27,6 +27,7 @@ from probes.schema.record import StepRecord
 from probes.schema.requests import Explain, Step
 from probes.schema.settings import RunSettings
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+from probes.schema.watch import WatchedGroup
 from tests.support.launcher import FakeLauncher
 from tests.support.live import INFO, SETTINGS, Listener, TinyPair, expected
 from tests.support.stage import MIDDLE, Clock, at_rest, opened, press, record, screen_text
@@ -59,6 +60,25 @@ def test_the_recorded_steps_are_measured_again_and_the_next_ones_follow() -> Non
     assert heard.steps() == expected(6)
     assert not heard.of(Failed)
     source.close()
+
+
+def test_watched_tokens_are_watched_on_and_their_figures_are_checked() -> None:
+    settings = replace(SETTINGS, watch=(WatchedGroup("A", (5, 6)), WatchedGroup("B", (7,))))
+    with TinyPair().lockstep(settings) as lockstep:
+        path = [lockstep.step() for _ in range(4)]
+    header = replace(HEADER, settings=settings)
+    source, heard = continued(path[:3], header)
+    assert "identical" in pause_sentence(heard.wait(RunPaused))
+    source.ask(Step())
+    heard.wait(StepMeasured, 4)
+    assert heard.steps() == path
+    own = path[1].own
+    assert own is not None
+    assert own.watched is not None
+    group = replace(own.watched.groups[0], q=own.watched.groups[0].q + 0.25)
+    watched = replace(own.watched, groups=(group, *own.watched.groups[1:]))
+    _, heard = continued([path[0], replace(path[1], own=replace(own, watched=watched))], header)
+    assert "watched.A.q of step 2" in heard.wait(Failed).message
 
 
 def test_a_recorded_step_is_explained_once_its_models_are_loaded() -> None:

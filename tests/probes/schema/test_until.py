@@ -13,7 +13,7 @@ from probes.schema.errors import BadInput
 from probes.schema.flat_step import figure_named, figures, to_jsonable
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.until import UNTIL_GRAMMAR, Bound, Loop, Met, TokenTaken, first_met, parse_until
+from probes.schema.until import UNTIL_GRAMMAR, Bound, Loop, Met, TokenTaken, check_watched, first_met, parse_until
 from probes.stepping.lockstep import Lockstep
 from tests.support.records import recorded_events, records
 from tests.support.stepping import Words, damaged
@@ -96,6 +96,18 @@ def test_where_the_texts_diverge_and_where_one_ends() -> None:
 def test_a_name_that_is_no_figure_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(BadInput, match=r"Did you mean sum\.kl_shared\?"):
         parse_until("sum.kl_share>2")
+
+
+def test_a_bound_on_watched_tokens_is_met_and_refused_where_it_never_could_be() -> None:
+    path = records(recorded_events(24, watch="#1 | #2"))
+    kls = [record.shared.watched.kl for record in path]
+    bound = sorted(kls)[len(kls) // 2]
+    assert first(f"shared.watched.kl>{bound!r}", path) == next(step for step, kl in enumerate(kls, 1) if kl > bound)
+    for condition, least in (("watched.kl>1", 2), ("shared.watched.cos<0.9", 2), ("watched.mass_dense>0.1", 1)):
+        check_watched(parse_until(condition), least)
+        with pytest.raises(BadInput, match="is never met"):
+            check_watched(parse_until(condition), least - 1)
+    check_watched(parse_until("kl>2"), 0)
 
 
 def test_a_token_and_a_number_of_steps(path: list[StepRecord]) -> None:

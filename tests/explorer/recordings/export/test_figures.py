@@ -98,7 +98,7 @@ def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(record
     dense = write_events(tmp_path / "dense.jsonl", recorded_events(10, follow=Follow.DENSE))
     assert "the two are one" in str(print_figure("drift", material([read(dense)])))
     done = export_recordings([dense], "svg", tmp_path / "x")
-    assert len(done.paths) == len(FIGURE_NAMES) - 2, "and no step was explained"
+    assert len(done.paths) == len(FIGURE_NAMES) - 3, "no step was explained and no token watched either"
     assert any("shared against own" in note for note in done.notes)
     with pytest.raises(BadInput, match="shared against own"):
         export_recordings([dense], "svg", tmp_path / "x", figures=["drift"])
@@ -369,6 +369,29 @@ def test_single_steps_and_steps_without_figures_can_be_drawn(tmp_path: Path) -> 
     for name, steps, accidents in (("one", 1, Accidents()), ("none", 1, Accidents(invalid=1))):
         path = write_events(tmp_path / f"{name}.jsonl", recorded_events(steps, accidents=accidents))
         assert export_recordings([path], "svg", tmp_path / name).paths
+
+
+def test_each_watched_group_has_a_panel_of_p_and_q(recording: Path, tmp_path: Path) -> None:
+    watch = 'A=" and" | "$\\\\frac{1}{</b>$"=#7'
+    path = write_events(tmp_path / "watched.jsonl", recorded_events(8, watch=watch))
+    drawn = print_figure("watched", material([read(path)]))
+    assert isinstance(drawn, PrintFigure)
+    first, second, kl = drawn.panels
+    assert isinstance(first, Panel)
+    assert isinstance(second, Panel)
+    assert isinstance(kl, Panel)
+    shared = [record.shared.watched for record in records(recorded_events(8, watch=watch)) if record.shared]
+    assert first.axis == "A"
+    assert [curve.values for curve in first.curves] == [
+        tuple(one.groups[0].p for one in shared if one),
+        tuple(one.groups[0].q for one in shared if one),
+    ]
+    assert kl.curves[0].values == tuple(one.kl for one in shared if one)
+    (svg,) = export_recordings([path], "svg", tmp_path / "x", figures=["watched"]).paths
+    ElementTree.fromstring(svg.read_bytes())
+    assert any(one.name.endswith(".watched.svg") for one in export_recordings([path], "svg", tmp_path / "y").paths)
+    assert "none were watched" in str(print_figure("watched", material([read(recording)])))
+    assert "watch different ones" in str(print_figure("watched", material([read(path), read(recording)])))
 
 
 def test_unknown_figures_and_a_missing_library_are_sentences(
