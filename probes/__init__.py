@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from probes.schema.prune_setting import parse as parse_setting
     from probes.schema.record import StepRecord
     from probes.schema.repair import Repair, RepairGoal
+    from probes.schema.score import ScoreSettings
     from probes.schema.settings import Follow, RunSettings, Sampling
     from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
     from probes.schema.summary import Summary, summarise
+    from probes.tasks.passages import find_passages
     from probes.tasks.scored_items import score_items
+    from probes.tasks.scoring import score_texts
 
 __all__ = [
     "BadInput",
@@ -34,13 +37,16 @@ __all__ = [
     "RepairGoal",
     "RunSettings",
     "Sampling",
+    "ScoreSettings",
     "StepRecord",
     "Summary",
+    "find_passages",
     "find_repair",
     "load_pair",
     "parse_setting",
     "read_recording",
     "score_items",
+    "score_texts",
     "summarise",
 ]
 
@@ -49,10 +55,13 @@ _MODULES = {
     "schema.errors": ("BadInput", "Failure"),
     "schema.record": ("StepRecord",),
     "schema.repair": ("Repair", "RepairGoal"),
+    "schema.score": ("ScoreSettings",),
     "schema.settings": ("Follow", "RunSettings", "Sampling"),
     "schema.spec": ("CalibrationSpec", "LoadOptions", "PairSpec"),
     "schema.summary": ("Summary", "summarise"),
+    "tasks.passages": ("find_passages",),
     "tasks.scored_items": ("score_items",),
+    "tasks.scoring": ("score_texts",),
 }
 _RENAMED = {
     "find_repair": ("explain.repair", "repair"),

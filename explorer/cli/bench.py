@@ -12,7 +12,7 @@ from probes.schema.nearest import did_you_mean
 from probes.schema.prune_setting import parse
 from probes.schema.spec import PairSpec
 
-_BENCHMARKS = ("steps", "prune", "methods", "explain")
+_BENCHMARKS = ("steps", "prune", "methods", "explain", "score")
 
 
 @click.command("bench", cls=ShellCommand)
@@ -21,13 +21,14 @@ _BENCHMARKS = ("steps", "prune", "methods", "explain")
     default="steps",
     help="steps: a step against a bare loop of the two models, memory and interface. prune: time and memory of "
     "pruning. methods: every method at a few amounts, as a table in Markdown. explain: what explaining a token costs. "
+    "score: scoring a text against stepping through it. "
     "[default: steps]",
 )
 @takes(PairSpec, only=("dense", "device", "threads"))
 @option(
     "--prune",
     multiple=True,
-    help="steps, explain: the setting of the pruned model. methods: the settings in the table.",
+    help="steps, explain, score: the setting of the pruned model. methods: the settings in the table.",
 )
 @option("--prompt", may_be_empty=True, help="All but prune: the prompt; - reads standard input.")
 @option(
@@ -48,7 +49,7 @@ def bench_command(
 ) -> None:
     """Measure what the program costs here, or compare the methods."""
     if benchmark not in _BENCHMARKS:
-        hint = f"{did_you_mean(benchmark, _BENCHMARKS)}Use steps, prune, methods or explain."
+        hint = f"{did_you_mean(benchmark, _BENCHMARKS)}Use steps, prune, methods, explain or score."
         raise BadInput("Bench", f"Unknown benchmark {benchmark!r}.", hint)
     if benchmark != "methods":
         typed.refuse(("steps",), f"on `bench {benchmark}`", "Leave it out, or use methods.")
@@ -57,7 +58,7 @@ def bench_command(
     if benchmark == "prune":
         why = "on `bench prune`, which has its own settings and prompt"
         typed.refuse(("prune", "prompt"), why, "Leave --prune and --prompt out.")
-    if benchmark in ("steps", "explain") and len(prune) > 1:
+    if benchmark in ("steps", "explain", "score") and len(prune) > 1:
         raise BadInput("Bench", f"`bench {benchmark}` measures one setting.", "Give --prune once, or use methods.")
     from probes.early import check_early
 
@@ -68,7 +69,7 @@ def bench_command(
     text = text_of(DEFAULT_PROMPT if prompt is None else prompt)
     from rich.console import Console
 
-    from explorer.bench import explanations, pruning, stepping
+    from explorer.bench import explanations, pruning, scoring, stepping
     from explorer.cli.progress_bar import Bar
 
     bar = Bar(Console(stderr=True))
@@ -80,6 +81,10 @@ def bench_command(
         with bar:
             explain_costs = explanations.bench_explain(specs[0], bar.work, prompt=text, plants=plants or 0)
         explanations.print_explain(explain_costs)
+    elif benchmark == "score":
+        with bar:
+            score_costs = scoring.bench_score(specs[0], bar.work, prompt=text)
+        scoring.print_score_bench(score_costs)
     elif benchmark == "prune":
         with bar:
             prune_costs = pruning.bench_pruning(specs[0], bar.work)

@@ -55,17 +55,17 @@ def estimate_memory(sublayers: Sublayers, context: Sequence[int]) -> EstimateMem
         with torch.no_grad():
             ids = torch.tensor([list(context)], device=input_device(sublayers.dense.model))
             reference = answer(sublayers.dense.model, ids, 1)
-        with _CountedBytes() as plain, torch.enable_grad():
+        with CountedBytes() as plain, torch.enable_grad():
             ids = torch.tensor([list(context)], device=input_device(pruned.model))
             kl = mean_kl(reference.to(ids.device), answer(graph, ids, 1), 1.0)
         del kl
-        with _CountedBytes() as estimating:
+        with CountedBytes() as estimating:
             estimate_heals(sublayers, context, reference=reference)
     stream = calls[0].hidden
     return EstimateMemory(estimating.peak, plain.peak + stream.numel() * stream.element_size() * len(blocks))
 
 
-class _CountedBytes(TorchDispatchMode):
+class CountedBytes(TorchDispatchMode):
     """Counts the bytes of the storages that are made in its block."""
 
     def __init__(self) -> None:

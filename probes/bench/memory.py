@@ -79,7 +79,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
     twin = Twin(dense.model)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    with _highest() as highest:
+    with highest_resident() as highest:
         report = apply(twin, parse(setting), dense, CalibrationSpec(samples=number), keep=False)
     after, peak = taken(), torch.cuda.max_memory_allocated() if on_gpu else max(highest)
     stored = tensors(dense.model)
@@ -96,7 +96,7 @@ def _here(setting: str, number: int, spec: str) -> PruneMemory:
 
 
 @contextmanager
-def _highest() -> Iterator[list[int]]:
+def highest_resident() -> Iterator[list[int]]:
     """Measures the highest resident memory in its block; it is in the list afterwards."""
     done = threading.Event()
     seen = [resident()]

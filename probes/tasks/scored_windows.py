@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probes.system.memory import release
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.many_positions import ManyPositions
 from probes.tasks.position_sums import ROWS, PositionFigures, PositionSums
@@ -99,6 +100,8 @@ def score_windows(
             work.report(SCORING, done + size * (number + 1) / (len(seconds) + 2), total, "tokens")
         figures = compare(hidden, [token for window in chunk for token in window.ids[window.first :]])
         done += size
+        del hidden
+        release()  # or the C library keeps what was freed between two slices, more with every chunk
         work.report(SCORING, done, total, "tokens")
         yield ScoredChunk(tuple(chunk), figures)
 
