@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
+from probes.models.hub_rows import dataset_rows, may_be_dataset
 from probes.models.spec_check import nearby
-from probes.schema.errors import BadInput, Failure
+from probes.schema.errors import BadInput
 from probes.system.progress import Work
 from probes.system.user_folders import expanded
 
@@ -19,7 +18,6 @@ FIELD = "text"
 """The field of a JSON object or of a data set's row that holds the text."""
 _JSON_NAMES = (".json", ".jsonl", ".ndjson")
 """Endings of files that must be JSON. Other files are read as JSON only if they are valid JSON."""
-_DATASET = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 _HINT = "Name a text file, a JSON or JSON Lines file, or a data set as owner/name or owner/name:configuration."
 
 
@@ -43,7 +41,7 @@ def check_source(source: str) -> Path | None:
     if os.path.exists(path):
         return path
     named_as_file = path.suffix and ":" not in source  # a configuration may have a dot: wikimedia/wikipedia:20231101.en
-    if source.count("/") != 1 or named_as_file or not _DATASET.fullmatch(source):
+    if named_as_file or not may_be_dataset(source):
         raise BadInput("Calibration text", f"There is no file {source}.", f"{nearby(path)}{_HINT}")
     return None
 
@@ -103,24 +101,8 @@ def _entries(whole: dict[str, object] | list[object], name: str) -> Iterator[str
 
 
 def _read_dataset(source: str, work: Work) -> Iterator[str]:
-    name, _, configuration = source.partition(":")
-    try:
-        load_dataset = importlib.import_module("datasets").load_dataset
-    except ModuleNotFoundError as problem:
-        raise BadInput(
-            "Calibration text",
-            f"There is no file {source}. If it is a data set, reading it needs the package `datasets`.",
-            "Install it with `pip install datasets`, or name a text file.",
-        ) from problem
-    work.report(f"Downloading {source}")
-    try:
-        rows = load_dataset(name, configuration or None, split="train", streaming=True)
-        for row in rows:
-            work.check(f"Reading {source}")
-            yield _field(row, f"A row of {source}")
-    except (OSError, ValueError, RuntimeError) as problem:
-        said = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        raise Failure("Calibration text", f"{source} could not be downloaded: {said}", _HINT) from problem
+    for row in dataset_rows(source, work, title="Calibration text", hint=_HINT):
+        yield _field(row, f"A row of {source}")
 
 
 def _field(row: object, where: str) -> str:
