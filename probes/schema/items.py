@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from probes.schema.task_options import Pooling
+
 
 class TaskKind(StrEnum):
     """What a task asks of a model."""
@@ -111,7 +113,9 @@ class ItemSet:
     way: Way = Way.LETTER
     """Of options and classification."""
     wording: Wording = Wording()
-    """Of questions and prompts."""
+    """Of questions and prompts; of retrieval, of each text that is embedded by its last token."""
+    pooling: Pooling = Pooling.MEAN
+    """Of retrieval: how a text is embedded, unless the options of a run say otherwise."""
     group_wordings: Mapping[str, Wording] = field(default_factory=dict)
     """The wording of each group that has its own, by name."""
     chat: bool = False

@@ -25,9 +25,12 @@ class Pooling(StrEnum):
 class TaskOptions:
     """How the items of all tasks are scored."""
 
-    pooling: Pooling = field(
-        default=Pooling.MEAN,
-        metadata=described("How a text is embedded for retrieval: the mean of its states, or the last one."),
+    pooling: Pooling | None = field(
+        default=None,
+        metadata=described(
+            "How a text is embedded for retrieval: the mean of its states, or the last one.",
+            shown_default="as the item set says, else mean",
+        ),
     )
     refuse_long: bool = field(
         default=False, metadata=described("Refuse documents longer than the models' context instead of cutting them.")

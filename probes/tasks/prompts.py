@@ -21,6 +21,7 @@ from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.items import PLACE, ItemSet, Question, ShortAnswer, TaskKind, Way, Wording
 from probes.schema.settings import RunSettings
+from probes.schema.task_options import Pooling
 from probes.schema.task_results import ItemPrompt
 
 _SHOWN = 60
@@ -107,6 +108,12 @@ def short_answer_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, item
     return _read(tokenizer, items, item.prompt, items.wording)[1]
 
 
+def worded(wording: Wording, text: str) -> str:
+    """The text of an item as a prompt; without spaces at its end, because the option after it begins with one."""
+    filled = wording.form.replace(PLACE, text)
+    return (f"{wording.instruction}\n\n{filled}" if wording.instruction else filled).rstrip(" ")
+
+
 def item_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, item_id: str) -> ItemPrompt:
     """The text that both models read of one item, up to the token that decides it, and the options to watch there.
 
@@ -121,7 +128,8 @@ def item_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, item_id: str
             return ItemPrompt(items.name, item_id, text, {}, item.targets[0])
     for query in items.collection.queries if items.collection else ():
         if query.id == item_id:
-            return ItemPrompt(items.name, item_id, query.text, {}, query.positive[0])
+            text = worded(items.wording, query.text) if items.pooling is Pooling.LAST else query.text
+            return ItemPrompt(items.name, item_id, text, {}, query.positive[0])
     raise BadInput("Item", f"{items.name} has no item {visible(item_id, _SHOWN)!r}.", "Choose one of the list.")
 
 
@@ -143,21 +151,16 @@ def _lettered(question: Question) -> str:
     return "\n".join((question.question, *lines))
 
 
-def _worded(wording: Wording, text: str) -> str:
-    filled = wording.form.replace(PLACE, text)
-    return (f"{wording.instruction}\n\n{filled}" if wording.instruction else filled).rstrip(" ")
-
-
 def _read(
     tokenizer: PreTrainedTokenizerBase, items: ItemSet, text: str, wording: Wording
 ) -> tuple[Callable[[str], tuple[int, ...]], Prompt]:
     """The prompt, and a function that gives the tokens of the prompt and a text after it."""
-    worded = _worded(wording, text)
-    prompt = read_prompt(tokenizer, RunSettings(worded, raw=not items.chat))
+    written = worded(wording, text)
+    prompt = read_prompt(tokenizer, RunSettings(written, raw=not items.chat))
     if items.chat and tokenizer.chat_template:
         return (lambda after: tuple(token_ids_of(tokenizer, prompt.text + after, special=False))), prompt
     # The tokenizer adds its beginning token itself; after a written one, some read the first word differently.
-    return (lambda after: _raw(tokenizer, worded + after).ids), replace(prompt, text=worded)
+    return (lambda after: _raw(tokenizer, written + after).ids), replace(prompt, text=written)
 
 
 def _raw(tokenizer: PreTrainedTokenizerBase, text: str) -> Prompt:

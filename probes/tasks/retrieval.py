@@ -17,7 +17,7 @@ from torch import Tensor
 from probes.models.tokens import token_ids_of
 from probes.schema.errors import BadInput
 from probes.schema.explanation import SpaceFigures
-from probes.schema.items import ItemSet, Query
+from probes.schema.items import PLACE, ItemSet, Query, Wording
 from probes.schema.task_options import Pooling, TaskOptions
 from probes.schema.task_results import Answered, ItemResult, RankingFigures, Similarities
 from probes.stepping.figures import hidden_figures
@@ -25,6 +25,7 @@ from probes.stepping.sums import hidden_sums
 from probes.tasks.item_plan import Scored, TaskPlan
 from probes.tasks.item_spaces import comparisons, mean_spaces
 from probes.tasks.options import SIDES
+from probes.tasks.prompts import worded
 from probes.tasks.rankings import kendall_tau_b, moved, ranks
 from probes.tasks.readers import Readers, item_name
 
@@ -59,18 +60,22 @@ def plan_retrieval(
         _tokens(readers, items, "Document", document.id, document.text, options) for document in collection.documents
     ]
     queries = [_tokens(readers, items, "Query", query.id, query.text, options) for query in collection.queries]
-    scored = _Retrieval(readers, items, done, options.pooling).scored(documents, queries)
+    scored = _Retrieval(readers, items, done, options.pooling or items.pooling).scored(documents, queries)
     return TaskPlan(len(documents) + len(queries), scored)
 
 
 def _tokens(readers: Readers, items: ItemSet, kind: str, text_id: str, text: str, options: TaskOptions) -> TextTokens:
-    """The text's tokens, cut to the models' context. Special tokens after the text are left out: no token of the text
-    sees them."""
-    what = item_name(items, text_id, kind)
-    own = token_ids_of(readers.tokenizer, text, special=False)
-    whole = token_ids_of(readers.tokenizer, text, special=True)
-    if not own:
+    """The text's tokens, in the wording of the item set if the last one is embedded, cut to the models' context.
+
+    Special tokens after the text are left out: no token of the text sees them.
+    """
+    what, tokenizer = item_name(items, text_id, kind), readers.tokenizer
+    if not token_ids_of(tokenizer, text, special=False):
         raise BadInput("Empty text", f"{what} has no tokens.", "Give it a text, or leave it out.")
+    wording = items.wording if (options.pooling or items.pooling) is Pooling.LAST else Wording()
+    text = worded(wording, text)
+    own = token_ids_of(tokenizer, text, special=False)
+    whole = token_ids_of(tokenizer, text, special=True)
     extra = len(whole) - len(own)
     before = next((start for start in range(extra + 1) if whole[start : start + len(own)] == own), 0)
     ids = [*whole[:before], *own]
@@ -78,7 +83,9 @@ def _tokens(readers: Readers, items: ItemSet, kind: str, text_id: str, text: str
     if cut and options.refuse_long:
         message = f"{what} has {len(ids):,} tokens, but the models read at most {readers.longest:,}."
         raise BadInput("Text too long", message, "Shorten it, or let long texts be cut.")
-    ids = ids[: readers.longest]
+    if cut:  # the words after the text stay, since the last token is the embedded one
+        after = token_ids_of(tokenizer, wording.form.partition(PLACE)[2], special=False)
+        ids = [*ids[: max(readers.longest - len(after), 0)], *after][: readers.longest]
     readers.check(what, ids)
     return TextTokens(tuple(ids), before, cut)
 
