@@ -36,7 +36,7 @@ all."""
 
 @dataclass(frozen=True)
 class NextTokenOutput:
-    """A model's output for the next token, with one row for each context, or for each of the last positions of one."""
+    """A model's output for the next token, with one row for each context, or for each of its last positions."""
 
     hidden: Tensor
     """(rows, d): the state that enters the LM head."""
@@ -47,6 +47,10 @@ class NextTokenOutput:
     def finite(self) -> bool:
         ends = [end for values in (self.logits, self.hidden) for end in values.aminmax()]  # a NaN is both
         return bool(torch.isfinite(torch.stack(ends)).all())
+
+    def rows(self, start: int, end: int) -> NextTokenOutput:
+        """Some of the rows."""
+        return NextTokenOutput(self.hidden[start:end], self.logits[start:end])
 
     def over(self, vocabulary: int, device: torch.device) -> NextTokenOutput:
         """The same on a device, with the logits of the ids below `vocabulary` alone."""
@@ -111,29 +115,37 @@ class CachedModel:
         return self._read(contexts, work, before, total)
 
     @torch.inference_mode()
-    def read_last(self, context: Context, positions: int, work: Work = UNWATCHED) -> NextTokenOutput:
-        """The outputs after each of the last positions of a context, one row for each; the last is after all of it.
+    def read_last(self, contexts: Sequence[Context], positions: int, work: Work = UNWATCHED) -> NextTokenOutput:
+        """The outputs after each of the last positions of contexts of one length: one row for each position of the
+        first context, then of the others.
 
         The positions are read in one piece, and the logits of all of them are in memory. A recurrent model reads the
-        whole context again; a model whose rotary factors change between the positions reads each one alone. For the
+        whole contexts again; a model whose rotary factors change between the positions reads each one alone. For the
         rest see `read`.
         """
-        length = len(context)
+        length = len(contexts[0])
         first = length - positions + 1
         if not 1 <= positions <= length:
             raise ValueError(f"{positions} positions of {length} can't be read")
         if positions == 1 or self._rotary.scale(first) != self._rotary.scale(length):
-            outputs = [self._read([context[:end]], work) for end in range(first, length + 1)]
-            return NextTokenOutput(torch.cat([one.hidden for one in outputs]), torch.cat([o.logits for o in outputs]))
-        with self._reading([context]):
+            ends = range(first, length + 1)
+            found = [self._read([context[:end] for context in contexts], work) for end in ends]
+            hidden, logits = (
+                torch.stack([one.hidden for one in found], 1),
+                torch.stack([one.logits for one in found], 1),
+            )
+            return NextTokenOutput(hidden.flatten(0, 1), logits.flatten(0, 1))
+        with self._reading(contexts):
             if self._recurrent:
                 self.forget()
-                logits = self._feed([context], 0, length, positions)
+                self._rows = [[] for _ in contexts]
+                logits = self._feed(contexts, 0, length, positions)
             else:
-                self._fill([context[:first]], work, total=length)
-                logits = self._feed([context], first - 1, length, positions)
+                self._fill([context[:first] for context in contexts], work, total=length)
+                logits = self._feed(contexts, first - 1, length, positions)
             assert self._hidden is not None
-            return NextTokenOutput(self._hidden[0, -positions:].to(logits.device), logits[0, -positions:])
+            hidden = self._hidden[:, -positions:].to(logits.device)
+            return NextTokenOutput(hidden.flatten(0, 1), logits[:, -positions:].flatten(0, 1))
 
     @torch.inference_mode()
     def states(self, context: Context, work: Work = UNWATCHED) -> Tensor:

@@ -54,15 +54,16 @@ def score_continuations(readers: Readers, items: ItemSet, question: Question, pr
     scores = _Scores(readers, question)
     first = readers.read_last(prompt.ids)
     scores.add(first, prompt.ids, lambda p: {place: p.log_at(one[0]) for place, one in enumerate(prompt.continuations)})
-    for place, option in enumerate(prompt.continuations):
-        for tokens, outputs in readers.read_after([*prompt.ids, option[0]], option[1:]):
-            scores.add(outputs, [*prompt.ids, *option[:-1]], partial(_log_probability, place=place, tokens=tokens))
+    options = dict(enumerate(prompt.continuations))
+    for place, tokens, outputs in readers.read_options(prompt.ids, options):
+        context = [*prompt.ids, *options[place][:-1]]
+        scores.add(outputs, context, partial(_log_probability, place=place, tokens=tokens))
     found: list[Comparison] = []
     dense = scores.logs[0]
     if dense is not None and not scores.notes:
-        chosen = prompt.continuations[_ranked(dense)[0]]
         found += comparisons(*first)
-        for _, outputs in readers.read_after([*prompt.ids, chosen[0]], chosen[1:]):
+        chosen = _ranked(dense)[0]
+        for _, _, outputs in readers.read_options(prompt.ids, {chosen: options[chosen]}):
             found += comparisons(*outputs)
     return _result(items, question, scores, found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -22,7 +22,7 @@ SCORING = "Scoring items"
 _SHOWN = 60
 """How many characters of a name are shown in an error."""
 AT_ONCE = 32
-"""How many positions of a continuation are read at once, so that memory stays bounded."""
+"""How many positions of options are read at once, so that memory stays bounded."""
 
 Outputs = tuple[NextTokenOutput, NextTokenOutput]
 
@@ -67,20 +67,37 @@ class Readers:
 
     def read_last(self, context: Sequence[int], positions: int = 1) -> Outputs:
         """Both models' outputs after each of the last positions of a context, on one device and over one vocabulary."""
+        return self._read([context], positions)
+
+    def read_options(
+        self, context: Sequence[int], options: Mapping[int, Sequence[int]]
+    ) -> Iterator[tuple[int, Sequence[int], Outputs]]:
+        """Tokens of options after a context, all but the first of each, with the outputs that predict them, by the
+        option's number. Short options are read in one batch, long ones alone, a piece at a time."""
+        longer = {number: option for number, option in options.items() if len(option) > 1}
+        width = max(map(len, longer.values()), default=1) - 1
+        if len(longer) > 1 and len(longer) * width <= AT_ONCE:
+            # What follows a shorter option fills its row, and is not used.
+            rows = [[*context, *option[:-1], *[option[-1]] * (width + 1 - len(option))] for option in longer.values()]
+            outputs = self._read(rows, width)
+            for start, (number, option) in zip(range(0, len(rows) * width, width), longer.items(), strict=True):
+                dense, pruned = (one.rows(start, start + len(option) - 1) for one in outputs)
+                yield number, option[1:], (dense, pruned)
+            return
+        for number, option in longer.items():
+            for start in range(1, len(option), AT_ONCE):
+                tokens = option[start : start + AT_ONCE]
+                read = [*context, *option[: start + len(tokens) - 1]]
+                yield number, tokens, self.read_last(read, len(tokens))
+
+    def _read(self, contexts: Sequence[Sequence[int]], positions: int) -> Outputs:
         self.work.check(SCORING)
-        found = [model.read_last(context, positions, self.work) for model in self.models]
+        found = [model.read_last(contexts, positions, self.work) for model in self.models]
         for model in self.models:
             model.join()
         device = found[0].logits.device
         dense, pruned = (output.over(self.vocabulary, device) for output in found)
         return dense, pruned
-
-    def read_after(self, context: Sequence[int], text: Sequence[int]) -> Iterator[tuple[Sequence[int], Outputs]]:
-        """The tokens of a text after a context, a few at a time, with the outputs that predict them."""
-        for start in range(0, len(text), AT_ONCE):
-            tokens = text[start : start + AT_ONCE]
-            read = [*context, *text[: start + len(tokens) - 1]]
-            yield tokens, self.read_last(read, len(tokens))
 
     def states(self, context: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The states that enter the two LM heads at each token, (tokens, d) each, in float64 on the CPU."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,9 +47,10 @@ class Scripted:
         rows = list(context[-positions:])
         return tuple(NextTokenOutput(one.hidden[rows], one.logits[rows]) for one in self.outputs)
 
-    def read_after(self, context: Sequence[int], text: Sequence[int]) -> Iterator[Any]:
-        if text:
-            yield text, self.read_last([*context, *text[:-1]], len(text))
+    def read_options(self, context: Sequence[int], options: Mapping[int, Sequence[int]]) -> Iterator[Any]:
+        for number, option in options.items():
+            if len(option) > 1:
+                yield number, option[1:], self.read_last([*context, *option[:-1]], len(option) - 1)
 
 
 def scripted(*each: Sequence[Sequence[float]]) -> Any:
