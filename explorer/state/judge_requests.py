@@ -17,7 +17,7 @@ from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class VerdictChoice:
     """What is judged, and how."""
 
     tasks: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class JudgeRequests:
     def __init__(self, source: Source, view: View) -> None:
         self._source = source
         self._view = view
-        self.judging = Judging()
+        self.judging = VerdictChoice()
         self._judge: Judge | None = None
         self._judged: SettingResults | None = None
         """The results that the request in progress adds to."""
@@ -55,7 +55,7 @@ class JudgeRequests:
 
     # The verdict.
 
-    def judge(self, judging: Judging | None = None, *, only_known: bool = False) -> None:
+    def judge(self, judging: VerdictChoice | None = None, *, only_known: bool = False) -> None:
         """Scores the items that are not scored yet, and judges; with `only_known` it judges what there is."""
         self.judging = judging or self.judging
         going_on = self.scoring
@@ -63,11 +63,12 @@ class JudgeRequests:
         one = self.judging
         request = Judge(one.tasks, one.margin, one.level, only_known and not going_on)
         self._judge, self._judged = request, self.results
+        self.results.tasks = one.tasks
         self._ask(request)
 
     def with_margin(self, margin: float) -> None:
         """Judges again at another margin. No item is scored again."""
-        self.judge(replace(self.judging, margin=margin), only_known=True)
+        self.judge(replace(self.judging, tasks=self.results.tasks, margin=margin), only_known=True)
 
     def stop(self) -> None:
         """Stops scoring; what has arrived stays."""

@@ -22,6 +22,8 @@ class SettingResults:
     """What is known of one setting."""
 
     verdict: Verdict | None = None
+    tasks: tuple[str, ...] = ()
+    """The tasks that it was asked for; empty for all that ship."""
     judged: int = 0
     """The request that the verdict answers."""
     items: dict[str, dict[str, ItemScored]] = field(default_factory=dict)

@@ -10,8 +10,8 @@ from functools import cached_property
 from probes.schema.events import ItemScored
 from probes.schema.task_results import Similarities
 
-LEVELS = 8
-Row = Sequence[float | None]
+MAP_LEVELS = 8
+SimilarityRow = Sequence[float | None]
 
 
 class MapOf(StrEnum):
@@ -100,7 +100,7 @@ class SimilarityMap:
         """From 0, the lowest similarity of either model, to 7; of a change from 0, the most negative."""
         low, high = self.bounds if of is not MapOf.CHANGE else (-self.largest_change, self.largest_change)
         share = (value - low) / (high - low) if high > low else 0.5
-        return max(0, min(LEVELS - 1, int(share * LEVELS)))
+        return max(0, min(MAP_LEVELS - 1, int(share * MAP_LEVELS)))
 
     def top(self, of: MapOf, row: int) -> int:
         """The column of the document ranked first; of a change, the one that the pruned model ranks first."""
@@ -124,6 +124,6 @@ class SimilarityMap:
         ]
 
 
-def ranked_columns(row: Row) -> list[int]:
+def ranked_columns(row: SimilarityRow) -> list[int]:
     """The columns from the most similar to the least; of equal ones the first, and the unknown last."""
     return sorted(range(len(row)), key=lambda column: (row[column] is None, -(row[column] or 0.0)))

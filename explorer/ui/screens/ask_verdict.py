@@ -10,7 +10,7 @@ from textual import on
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from explorer.state.judge_requests import Judging
+from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 
@@ -58,13 +58,13 @@ def margin_of(text: str) -> float | str:
     return points / 100
 
 
-class AskTasks(Dialog[Judging]):
+class AskTasks(Dialog[VerdictChoice]):
     """Asks for the tasks: sets that ship, by name, and files of items."""
 
     title_text = "Tasks"
     COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Scores them.", label="scores them"), CANCEL)
 
-    def __init__(self, judging: Judging, shipped: tuple[str, ...] = ()) -> None:
+    def __init__(self, judging: VerdictChoice, shipped: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._judging = judging
         self._shipped = shipped

@@ -232,7 +232,7 @@ class AskPassages(Dialog[FindPassages]):
     def check(self) -> None:
         found = self._request()
         verdict = self.query_one("#verdict", Static)
-        verdict.set_class(isinstance(found, str), "fault")
+        verdict.set_class(isinstance(found, str) and bool(self.query_one("#where", Input).value), "fault")
         by = ", ".join(ORDER_NAMES.values())
         verdict.update(found if isinstance(found, str) else f"By {by}. It runs beside stepping; Esc stops it.")
 

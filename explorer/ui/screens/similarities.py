@@ -25,7 +25,7 @@ from explorer.ui.widgets.similarity_maps import QueryRankings, SimilarityHeat
 from probes.schema.events import ItemScored
 from probes.schema.task_results import Similarities
 
-AT_ONCE = 20_000
+MOST_CELLS = 20_000
 """So many cells are ordered at once; more, in a thread."""
 
 SIMILARITY_COMMANDS: tuple[Command[SimilaritiesScreen], ...] = (
@@ -104,7 +104,7 @@ class SimilaritiesScreen(ResultsPage):
         elif self._map is None or self._map.found is not found:
             self._map = None
             made = SimilarityMap(found, self.judging.results.scored(self._of))
-            if made.cells <= AT_ONCE:
+            if made.cells <= MOST_CELLS:
                 self._map = made.prepare()
             elif self._preparing is not found:
                 self._preparing = found

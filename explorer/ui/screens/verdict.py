@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from explorer.state.judge_requests import Judging
+from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.messages import RecordingsAsked
 from explorer.ui.screens.page import too_small
@@ -24,6 +24,7 @@ from explorer.ui.widgets.verdict_table import VerdictTable
 from explorer.words.verdict_figures import outcomes_sentence
 from explorer.words.verdicts import claim_sentence
 from probes.schema.events import Failed
+from probes.schema.items import TaskKind
 from probes.schema.verdict import Verdict
 
 INVITATION = (
@@ -85,8 +86,11 @@ class VerdictScreen(ResultsPage):
     def _headline(self, verdict: Verdict | None) -> str:
         if verdict is None or not verdict.rows:
             return "For which tasks is this setting safe?"
-        so_far = f"So far, with {verdict.done} of {verdict.of} items, {outcomes_sentence(verdict)}."
-        return claim_sentence(verdict) or so_far
+        said = outcomes_sentence(verdict)
+        if not verdict.final:
+            return f"So far, with {verdict.done} of {verdict.of} items, {said}."
+        both_sides = 0 < sum(row.kind is TaskKind.GENERATION for row in verdict.rows) < len(verdict.rows)
+        return claim_sentence(verdict) if both_sides else f"{said[0].upper()}{said[1:]}."
 
     def _empty(self) -> str:
         answer = self.judging.judge_answer
@@ -146,7 +150,7 @@ class VerdictScreen(ResultsPage):
     def action_tasks(self) -> None:
         from explorer.ui.screens.ask_verdict import AskTasks
 
-        def answered(judging: Judging | None) -> None:
+        def answered(judging: VerdictChoice | None) -> None:
             if judging is not None:
                 self.judging.judge(judging)
                 self.show()

@@ -11,7 +11,7 @@ from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import Pieces, joined
 from probes.schema.verdict import Outcome, TaskVerdict
 
-STEPS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+AXIS_ENDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """How far the axis may reach on each side."""
 
 
@@ -62,7 +62,7 @@ class DifferenceAxis:
 
 
 def _round_up(value: float) -> float:
-    return next((step for step in STEPS if value <= step), 1.0)
+    return next((step for step in AXIS_ENDS if value <= step), 1.0)
 
 
 def outcome_style(outcome: Outcome, palette: Palette) -> Style:
