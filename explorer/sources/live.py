@@ -3,9 +3,9 @@
 While nobody waits for a step, the next few are measured ahead, so that a key press shows its step at once. A step that
 is measured ahead is not part of the run until it is released: a fork or a new setting throws it away.
 
-Long work (`Rank`, `Explain`, `FindRepair`) has a thread of its own, so that steps can run beside it. The models belong
-to one thread at a time: both take turns, a step, a text or a pass at a time, and nothing that one changes on a model (a
-hook, a weight) outlives its turn unless the other may see it.
+Long work (`Rank`, `Explain`, `FindRepair`) has a thread of its own, so that steps can run beside it, and so has scoring
+(`Judge`, `FindPassages`). The models belong to one thread at a time: they take turns, a step, a text or a pass at a
+time, and nothing that one changes on a model (a hook, a weight) outlives its turn unless the other may see it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from explorer.sources.ending import why_ended
 from explorer.sources.explaining import Explaining, ShownRun
+from explorer.sources.judging import Judging
 from explorer.sources.lane import Lane, Stopping, Turns
 from explorer.sources.measured import FREELY, Forced, MeasuredPaths, forced_at
 from explorer.sources.playhead import Playhead
@@ -32,8 +33,10 @@ from probes.schema.record import StepRecord
 from probes.schema.requests import (
     Cancel,
     Explain,
+    FindPassages,
     FindRepair,
     Fork,
+    Judge,
     Pause,
     Prune,
     Rank,
@@ -87,6 +90,7 @@ class LiveSource:
         self._sink: Sink = lambda _event: None
         self._measuring = Lane("measuring", self._failed, self._advance)
         self._beside = Lane("long work", lambda request, problem: self._tell(failure_of(problem, request)))
+        self._scoring = Lane("scoring", lambda request, problem: self._tell(failure_of(problem, request)))
         self._models = Turns()
         """Whose turn it is with the models."""
         self._lock = threading.RLock()
@@ -102,6 +106,7 @@ class LiveSource:
         """The forced tokens of this run, by step."""
         self._measured = MeasuredPaths()
         self._explaining = Explaining(self._models, self._lock, self._shown, self._tell)
+        self._judging = Judging(self._models, self._lock, self._loaded, self._tell)
         self._pace, self._on_cpu = SlowdownWatch(), False
         self._healthy = True
         """False from a failure until the next request: a step that failed is not tried again unasked."""
@@ -127,6 +132,7 @@ class LiveSource:
                 self._measuring.cancel(request.request)
                 if request.request:
                     self._beside.cancel(request.request)
+                    self._scoring.cancel(request.request)
             case Fork():
                 self._do(request.id, lambda _: self._fork(request))
             case Select():
@@ -151,16 +157,25 @@ class LiveSource:
                     lambda cancelled: self._explaining.repair(request, self._watched(request.id, cancelled)),
                     request.id,
                 )
+            case Judge():
+                self._scoring.put(
+                    lambda cancelled: self._judging.judge(request, self._watched(request.id, cancelled)), request.id
+                )
+            case FindPassages():
+                self._scoring.put(
+                    lambda cancelled: self._judging.find(request, self._watched(request.id, cancelled)), request.id
+                )
             case _:
                 self._tell(failure_of(BadInput("Not a recording", "Only a recording can be played."), request.id))
 
     def close(self) -> None:
         self._beside.close(0.0)
+        self._scoring.close(0.0)
         if self._measuring.close(1.0) and self._lockstep is not None:
             self._lockstep.close()
 
     def wait_idle(self, seconds: float) -> bool:
-        return self._measuring.wait_idle(seconds) and self._beside.wait_idle(seconds)
+        return all(lane.wait_idle(seconds) for lane in (self._measuring, self._beside, self._scoring))
 
     def _tell(self, *events: Event) -> None:
         for event in events:
@@ -279,6 +294,7 @@ class LiveSource:
         again = max(len(path), self._head.again)
         forced = self._forced | {record.step: forced_at(record) for record in path}
         self._explaining.forget()
+        self._judging.overtake()
         before = pair.twin.state if pair.twin is not None else None
         self._pair = pair.repruned(request.setting, work)
         try:

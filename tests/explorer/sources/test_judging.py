@@ -1,0 +1,184 @@
+"""Items are scored beside stepping: they change no step, can be stopped, and what was scored is kept by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from explorer.sources.live import LiveSource
+from probes.pair import Pair, pair_with_twin
+from probes.schema.errors import FailureKind
+from probes.schema.events import Event, Failed, ItemScored, Judged, PassagesFound, RunStarted, StepMeasured
+from probes.schema.prune_setting import parse
+from probes.schema.requests import Cancel, FindPassages, Judge, Prune, Step
+from probes.schema.settings import Follow, RunSettings
+from tests.support.live import Listener
+from tests.support.prune_models import FEW, loaded
+
+SETTINGS = RunSettings("abcdef", follow=Follow.DENSE, steps=40)
+TONES = "text,label\nabc,g\nbca,h\ncab,g\nacb,h\n"
+
+
+def pair() -> Pair:
+    return pair_with_twin(loaded("llama"), parse("magnitude:0.6"), FEW)
+
+
+@pytest.fixture
+def tones(tmp_path: Path) -> str:
+    path = tmp_path / "tones.csv"
+    path.write_text(TONES)
+    return str(path)
+
+
+class Acting(Listener):
+    """Does something with each scored item, which is between two passes."""
+
+    act: Callable[[ItemScored], None] = staticmethod(lambda _event: None)
+
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        if isinstance(event, ItemScored):
+            self.act(event)
+
+
+def opened() -> tuple[LiveSource, Acting]:
+    source, heard = LiveSource(lambda _work: pair(), SETTINGS), Acting()
+    source.open(heard)
+    heard.wait(RunStarted)
+    return source, heard
+
+
+def scored(heard: Listener, request: int) -> list[str]:
+    return [event.result.item for event in heard.of(ItemScored) if event.request == request]
+
+
+def test_every_item_and_a_final_verdict_answer_a_request(tones: str) -> None:
+    source, heard = opened()
+    request = Judge((tones,))
+    source.ask(request)
+    assert source.wait_idle(60)
+    assert not heard.of(Failed)
+    assert len(scored(heard, request.id)) == 4
+    last = heard.of(Judged)[-1]
+    assert last.request == request.id
+    assert last.verdict.final
+    assert last.verdict.setting == "magnitude:0.6"
+    assert all(event.prompt is not None and event.prompt.options for event in heard.of(ItemScored))
+    source.close()
+
+
+def test_what_is_known_is_sent_again_and_not_scored_again(tones: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, heard = opened()
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    seen = []
+    from probes.tasks import scored_items
+
+    score = scored_items.score_items
+    monkeypatch.setattr(scored_items, "score_items", lambda *a, **k: seen.append(k["done"]) or score(*a, **k))
+    again = Judge((tones,), margin=0.3)
+    source.ask(again)
+    assert source.wait_idle(60)
+    assert len(seen[0]) == 4
+    assert len(scored(heard, again.id)) == 4
+    assert heard.of(Judged)[-1].verdict.margin == 0.3
+    only = Judge((tones,), only_known=True)
+    source.ask(only)
+    assert source.wait_idle(60)
+    assert len(seen) == 1
+    assert heard.of(Judged)[-1].request == only.id
+    source.close()
+
+
+def test_a_step_is_taken_between_two_items_and_equals_one_without(tones: str) -> None:
+    with pair().lockstep(SETTINGS) as lockstep:
+        alone = [lockstep.step() for _ in range(3)]
+    source, heard = opened()
+    heard.act = lambda _event: source.ask(Step())
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    assert heard.steps()[:3] == alone
+    assert len(heard.of(StepMeasured)) == 4
+    source.close()
+
+
+def test_cancelling_keeps_what_has_arrived(tones: str) -> None:
+    source, heard = opened()
+    request = Judge((tones,))
+    heard.act = lambda _event: source.ask(Cancel(request.id))
+    source.ask(request)
+    assert source.wait_idle(60)
+    [failed] = heard.of(Failed)
+    assert (failed.kind, failed.request) == (FailureKind.CANCELLED, request.id)
+    before = len(scored(heard, request.id))
+    assert 0 < before < 4
+    heard.act = lambda _event: None
+    again = Judge((tones,))
+    source.ask(again)
+    assert source.wait_idle(60)
+    assert len(scored(heard, again.id)) == 4
+    assert heard.of(Judged)[-1].verdict.final
+    source.close()
+
+
+def test_another_setting_stops_it_and_the_earlier_one_finds_its_results(tones: str) -> None:
+    source, heard = opened()
+    request = Judge((tones,))
+    pruned = False
+
+    def prune(_event: ItemScored) -> None:
+        nonlocal pruned
+        if not pruned:
+            pruned = True
+            source.ask(Prune(parse("magnitude:0.2")))
+
+    heard.act = prune
+    source.ask(request)
+    assert source.wait_idle(60)
+    [failed] = heard.of(Failed)
+    assert (failed.title, failed.request) == ("Not all scored", request.id)
+    before = scored(heard, request.id)
+    other = Judge((tones,), only_known=True)
+    source.ask(other)
+    assert source.wait_idle(60)
+    assert heard.of(Judged)[-1].verdict.done == 0, "nothing is known of this setting"
+    source.ask(Prune(parse("magnitude:0.6")))
+    assert source.wait_idle(60)
+    back = Judge((tones,), only_known=True)
+    source.ask(back)
+    assert source.wait_idle(60)
+    assert heard.of(Judged)[-1].verdict.done == len(before) > 0
+    assert not scored(heard, back.id)
+    source.close()
+
+
+def test_items_that_can_t_be_read_are_a_failure_of_the_request(tmp_path: Path) -> None:
+    source, heard = opened()
+    request = Judge((str(tmp_path / "none.csv"),))
+    source.ask(request)
+    assert source.wait_idle(60)
+    [failed] = heard.of(Failed)
+    assert failed.request == request.id
+    assert failed.kind is not FailureKind.UNEXPECTED
+    source.close()
+
+
+def test_passages_are_found_beside_stepping(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("abcdef " * 60)
+    source, heard = opened()
+    request = FindPassages(str(path), "max_kl", 3)
+    source.ask(request)
+    source.ask(Step())
+    assert source.wait_idle(60)
+    assert not heard.of(Failed)
+    *early, last = heard.of(PassagesFound)
+    assert last.final
+    assert not any(one.final for one in early)
+    rows = last.found.rows
+    assert 0 < len(rows) <= 3
+    assert [row.max_kl for row in rows] == sorted((row.max_kl for row in rows), reverse=True)
+    assert len(heard.of(StepMeasured)) == 1
+    source.close()
