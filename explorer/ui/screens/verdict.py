@@ -155,7 +155,9 @@ class VerdictScreen(ResultsPage):
                 self.judging.judge(judging)
                 self.show()
 
-        self.app.push_screen(AskTasks(self.judging.judging), answered)
+        from probes.tasks.item_files import shipped_names
+
+        self.app.push_screen(AskTasks(self.judging.judging, shipped_names()), answered)
 
     def action_items(self) -> None:
         rows = self.judging.results.rows

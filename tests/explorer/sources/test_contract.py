@@ -18,8 +18,10 @@ from probes.schema.errors import FailureKind
 from probes.schema.events import Event, Failed, RunPaused, RunResumed, RunStarted, StepMeasured, Why
 from probes.schema.requests import (
     Explain,
+    FindPassages,
     FindRepair,
     Fork,
+    Judge,
     Pause,
     PlayAt,
     Prune,
@@ -142,6 +144,8 @@ def test_a_pause_answers_whoever_paused_and_a_run_goes_on_from_there(source: Sou
         Explain(1, through=9, kinds=("layers",), near=1),
         Explain(9),
         FindRepair(1),
+        Judge(("missing.csv",)),
+        FindPassages("missing.txt"),
         PlayAt(500.0),
         Repeat(True),
         ToEnd(),

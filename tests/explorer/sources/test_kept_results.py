@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from explorer.cli.explore import open_recording
 from explorer.sources.kept_results import ResultsSource, is_results
 from explorer.sources.toy.tasks import TASKS, toy_item, toy_set, toy_similarities
 from explorer.ui.app import ExplorerApp
@@ -13,7 +14,7 @@ from explorer.ui.screens.items import ItemsScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.screens.similarities import SimilaritiesScreen
 from explorer.ui.screens.verdict import VerdictScreen
-from probes.schema.errors import FailureKind
+from probes.schema.errors import BadInput, FailureKind
 from probes.schema.events import DocumentsCompared, Failed, ItemScored, Judged
 from probes.schema.items import TaskKind
 from probes.schema.requests import Judge, Step
@@ -43,6 +44,14 @@ def test_what_a_file_is(results: Path, tmp_path: Path) -> None:
         assert not is_results(other)
     assert not is_results(tmp_path / "missing")
     assert not is_results(tmp_path)
+
+
+def test_the_program_opens_it_and_plays_none(results: Path) -> None:
+    found = open_recording(str(results), None, False, False, None, False)
+    assert isinstance(found, ResultsSource)
+    assert found.path == results
+    with pytest.raises(BadInput, match="can't be played"):
+        open_recording(str(results), None, False, True, None, False)
 
 
 def test_it_gives_every_item_and_a_verdict(results: Path) -> None:
