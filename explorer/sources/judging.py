@@ -98,7 +98,6 @@ class Judging:
         `Cancelled`; what was scored until then is kept.
         """
         from probes.tasks.item_files import item_set, shipped_names
-
         from probes.tasks.scored_items import score_items
 
         work.report("Reading the items")
