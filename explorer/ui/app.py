@@ -251,6 +251,8 @@ class ExplorerApp(App[int]):
             self._show_all()
 
     def _show_all(self) -> None:
+        if not self.is_running:
+            return  # it is ending, and its widgets are gone
         main = self.main
         main.show()
         if isinstance(self.screen, Page) and self.screen is not main and self.screen.is_mounted:

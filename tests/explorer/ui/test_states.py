@@ -98,6 +98,15 @@ async def test_work_during_a_run_leaves_the_run_on_the_screen() -> None:
         assert source.asked == []
 
 
+async def test_the_clock_of_slow_work_may_tick_once_more_while_the_program_ends() -> None:
+    source = scripted()
+    async with on_stage(source, 20) as (app, pilot):
+        source.emit(WorkProgressed("Calibrating wanda:0.6", 1024, 4096, "tokens"))
+        await settle(pilot)
+    assert app.view.work is not None
+    app._show_time()  # with widgets that are gone
+
+
 async def test_a_failure_during_a_run_is_a_dialog_and_loses_nothing() -> None:
     source = scripted()
     async with on_stage(source, 20) as (app, pilot):
