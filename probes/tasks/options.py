@@ -18,7 +18,7 @@ from probes.stepping.distribution import Distribution
 from probes.tasks.item_plan import TaskPlan
 from probes.tasks.item_spaces import comparisons, mean_spaces
 from probes.tasks.prompts import ContinuationPrompt, LetterPrompt, by_continuation, by_letter
-from probes.tasks.readers import SCORING, Outputs, Readers, item_name
+from probes.tasks.readers import AT_ONCE, SCORING, Outputs, Readers, item_name
 
 SIDES: tuple[Side, Side] = ("dense", "pruned")
 
@@ -55,15 +55,20 @@ def score_continuations(readers: Readers, items: ItemSet, question: Question, pr
     first = readers.read_last(prompt.ids)
     scores.add(first, prompt.ids, lambda p: {place: p.log_at(one[0]) for place, one in enumerate(prompt.continuations)})
     options = dict(enumerate(prompt.continuations))
+    few = sum(len(option) - 1 for option in prompt.continuations) <= AT_ONCE
+    kept: dict[int, list[Outputs]] = {}
     for place, tokens, outputs in readers.read_options(prompt.ids, options):
         context = [*prompt.ids, *options[place][:-1]]
         scores.add(outputs, context, partial(_log_probability, place=place, tokens=tokens))
+        if few:
+            kept.setdefault(place, []).append(outputs)
     found: list[Comparison] = []
     dense = scores.logs[0]
     if dense is not None and not scores.notes:
         found += comparisons(*first)
         chosen = _ranked(dense)[0]
-        for _, _, outputs in readers.read_options(prompt.ids, {chosen: options[chosen]}):
+        again = () if few else readers.read_options(prompt.ids, {chosen: options[chosen]})
+        for outputs in chain(kept.get(chosen, ()), (one for _, _, one in again)):
             found += comparisons(*outputs)
     return _result(items, question, scores, found)
 
