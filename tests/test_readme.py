@@ -71,11 +71,16 @@ def test_every_command_of_the_shell_runs(tmp_path):
         save(tmp_path / "models" / name, model, byte_tokenizer())
     write_events(tmp_path / "FILE", [*recorded_events(20), *of_run(2, recorded_events(20, setting="wanda:0.2"))])
     (tmp_path / "page.txt").write_text("the cat sat on the mat")
+    question = {"question": "Which animal sat on the mat?", "choices": ["the cow", "a cat"], "answer": 1}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(question))
     lines = []
     for line in COMMANDS:
         program, *arguments = shlex.split(line.split("<")[0])
         if program == "phier" and arguments[0] != "bench":  # which takes minutes, and has tests of its own
             arguments = ["models/demo" if word == "demo" else word for word in arguments]
+            if arguments[0] == "verdict" and "--tasks" not in arguments:  # the tasks that ship take minutes
+                arguments += ["--tasks", "mine.jsonl"]
+            arguments = ["mine.jsonl" if word == "facts" else word for word in arguments]
             if arguments[0] in LOADING:
                 arguments += ["--dense", "models/deep" if "layers=20" in line else "models/demo"]
             lines.append(arguments)

@@ -16,11 +16,15 @@ from explorer.cli.repair import repair_command
 from explorer.cli.run import run_command
 from explorer.cli.score import score_command
 from explorer.cli.search import search_command
+from explorer.cli.tasks import tasks_command
+from explorer.cli.verdict import verdict_command
 
 _COMMANDS = (
     run_command,
     explain_command,
     repair_command,
+    tasks_command,
+    verdict_command,
     score_command,
     search_command,
     prune_command,

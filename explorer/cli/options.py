@@ -18,6 +18,7 @@ from probes.schema.option import Option, option_of
 from probes.schema.score import ScoreSettings
 from probes.schema.settings import RunSettings, Sampling
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+from probes.schema.task_options import TaskOptions
 
 Kind = TypeVar("Kind")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -29,6 +30,7 @@ SECTIONS: dict[type, str] = {
     Sampling: "Sampling",
     CalibrationSpec: "Calibration",
     LoadOptions: "Loading",
+    TaskOptions: "Tasks",
 }
 """The heading in the help of the options that a dataclass gives, in the order in which they are shown."""
 _REST = "Options"

@@ -15,7 +15,6 @@ from probes.schema.items import ItemSet, TaskKind, Way
 from probes.schema.task_results import Answered, ItemResult
 from probes.schema.verdict import FurtherFigure, TaskVerdict, Verdict
 
-_WAYS = {Way.LETTER: "by letter", Way.CONTINUATION: "by continuation"}
 _ANSWER = 18
 """Cells of an answer in the list of items."""
 
@@ -26,13 +25,23 @@ def print_tasks(found: Verdict, item_sets: Sequence[ItemSet], results: Sequence[
     console.print(Text.assemble((flowing(found.dense), "bold blue"), "  ⇄  ", (pruned, "bold dark_orange")))
     for row, items in zip(found.rows, item_sets, strict=True):
         console.print()
-        way = [_WAYS[items.way]] if items.questions else []
-        done = f"{row.items:,} items" if row.final else f"{row.items:,} of {row.of:,} items so far"
+        way = [_way(items)] if items.questions else []
+        done = (
+            f"{row.items:,} item{'' if row.items == 1 else 's'}"
+            if row.final
+            else f"{row.items:,} of {row.of:,} items so far"
+        )
         console.print(Text(" · ".join([flowing(row.task), str(row.kind), *way, done]), "bold"))
         console.print(_figures(row))
         if mine := [one for one in results if one.task == row.task]:
             console.print()
             console.print(_list(mine, items))
+
+
+def _way(items: ItemSet) -> str:
+    if items.way is Way.CONTINUATION:
+        return "by continuation"
+    return "by label" if items.kind is TaskKind.CLASSIFICATION else "by letter"
 
 
 def _figures(row: TaskVerdict) -> Table:
