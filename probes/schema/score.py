@@ -43,6 +43,7 @@ class ScoreSettings:
         metadata=described(
             "Tokens from one window to the next; less than a window reads the rest again, as context.",
             shown_default="a window",
+            least=1,
         ),
     )
     scored: Scored = field(

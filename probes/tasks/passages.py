@@ -14,9 +14,8 @@ from probes.schema.errors import BadInput
 from probes.schema.passages import Order, Passage, Passages
 from probes.schema.score import ScoreSettings
 from probes.system.progress import UNWATCHED, Work
-from probes.tasks.many_positions import ManyPositions
 from probes.tasks.position_sums import PositionFigures
-from probes.tasks.scored_models import second_of
+from probes.tasks.scored_models import scored_pair
 from probes.tasks.scored_windows import score_windows
 from probes.tasks.text_files import FileText, read_files, text_files
 from probes.tasks.token_windows import TokenWindow, token_windows, window_settings
@@ -43,11 +42,10 @@ def find_passages(
     """
     check_most(most)
     texts = _texts(where)
-    second = second_of(pair)
-    length = window_settings(ScoreSettings(), pair.dense.model, second.reader.model).window
-    settings = window_settings(
-        ScoreSettings(window=length, stride=max(1, 3 * length // 4)), pair.dense.model, second.reader.model
-    )
+    models = scored_pair(pair)
+    both = pair.dense.model, pair.pruned.model
+    length = window_settings(ScoreSettings(), *both).window
+    settings = window_settings(ScoreSettings(window=length, stride=max(1, 3 * length // 4)), *both)
     tokens = TokenDecoder(pair.dense.tokenizer)
     opened: list[FileText] = []
 
@@ -58,14 +56,15 @@ def find_passages(
 
     total = 0
     for window in token_windows(texts(), pair.dense.tokenizer, settings):
-        _check_known(window, pair.vocabulary, tokens)
+        models.check_known(window)
         total += len(window.ids)
         work.check("Reading the texts")
     found = _Found(order, most)
-    dense = ManyPositions(pair.dense.model)
     windows = token_windows(noted(), pair.dense.tokenizer, settings)
     cut = _Cutter(tokens, opened)
-    for chunk in score_windows(dense, [second], windows, pair.vocabulary, work, at_once=AT_ONCE, total=total):
+    for chunk in score_windows(
+        models.reader, models.seconds, windows, models.vocabulary, work, at_once=AT_ONCE, total=total
+    ):
         start = 0
         for window in chunk.windows:
             found.tokens += window.scored
@@ -84,12 +83,6 @@ def check_most(most: int) -> None:
 def _texts(where: str) -> Callable[[], Iterator[FileText]]:
     paths = text_files([where])
     return lambda: read_files(paths)
-
-
-def _check_known(window: TokenWindow, vocabulary: int, tokens: TokenDecoder) -> None:
-    if max(window.ids) >= vocabulary:
-        piece = tokens.piece(max(window.ids))
-        raise BadInput("Unknown token", f"A text has {piece!r}, which not both models have.", "Leave it out.")
 
 
 class _Cutter:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from probes.models.loaded import Loaded, load, with_fingerprint
 from probes.models.naming import names_apart
+from probes.models.tokens import TokenDecoder
 from probes.models.vocabulary import named_ids
 from probes.pair import Pair, load_pair, pair_with_foreign
 from probes.schema.errors import BadInput
@@ -16,6 +17,7 @@ from probes.system.progress import UNWATCHED, Work
 from probes.system.threads import use_threads
 from probes.tasks.many_positions import ManyPositions
 from probes.tasks.scored_windows import SecondModel
+from probes.tasks.token_windows import TokenWindow
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class ScoredModels:
     seconds: tuple[SecondModel, ...]
     vocabulary: int
     """All distributions are over the ids below it: tokens of every model."""
+    foreign: frozenset[int] = frozenset()
+    """Ids below it that are another token in a second model."""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -33,6 +37,14 @@ class ScoredModels:
     def reader(self) -> ManyPositions:
         """The dense model, read many positions at a time."""
         return ManyPositions(self.dense.model)
+
+    def check_known(self, window: TokenWindow) -> None:
+        """Raises `BadInput` for a token that not all models have."""
+        lacking = [token for token in window.ids if token >= self.vocabulary or token in self.foreign]
+        if lacking:
+            piece = TokenDecoder(self.dense.tokenizer).piece(lacking[0])
+            message = f"A text has {piece!r} (token {lacking[0]:,}), which not all models have."
+            raise BadInput("Unknown token", message, "Leave it out of the text.")
 
 
 def scored_pair(pair: Pair) -> ScoredModels:
@@ -45,7 +57,7 @@ def load_dense(spec: str, options: LoadOptions, work: Work = UNWATCHED) -> Score
     dense = with_fingerprint(load(spec, options, work))
     use_threads(dense.model, options.threads)
     vocabulary = min(dense.info.vocabulary, named_ids(dense.tokenizer))
-    return ScoredModels(dense, (), vocabulary, dense.notes, dense.warnings)
+    return ScoredModels(dense, (), vocabulary, notes=dense.notes, warnings=dense.warnings)
 
 
 def load_scored(specs: Sequence[PairSpec], work: Work = UNWATCHED) -> ScoredModels:
@@ -90,6 +102,7 @@ def _together(pairs: Sequence[Pair], seconds: Sequence[SecondModel]) -> ScoredMo
         pairs[0].dense,
         tuple(seconds),
         min(sizes),
+        frozenset[int]().union(*(pair.common.foreign for pair in pairs if pair.common)),
         tuple(dict.fromkeys(notes)),
         tuple(dict.fromkeys(warning for pair in pairs for warning in pair.every_warning)),
     )

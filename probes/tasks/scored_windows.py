@@ -27,7 +27,9 @@ SCORING = "Scoring"
 LOGITS = 1 << 22
 """How many logits of a model are in memory at once: 16 MiB in float32."""
 CHUNK = 16_384
-"""Tokens that are read under one state of the twin before the next one is set."""
+"""The most tokens that are read under one state of the twin before the next one is set."""
+HELD = 0.1
+"""The share of the dense weights that the hidden states of these tokens may take, of all models together."""
 Keep = Callable[[Tensor, Tensor], None]
 _PASS = {"cpu": 1024}
 """Tokens of one pass; on a GPU more, because short passes leave it idle."""
@@ -90,9 +92,8 @@ def score_windows(
     `Cancelled`, and `Failure` if memory runs out.
     """
     most = at_once or pass_size(dense)
-    switched = len({id(second.state) for second in seconds if second.twin is not None}) > 1
     compare = _Comparison(dense, seconds, vocabulary, work, keep)
-    for chunk in chunks_of(windows, max(most, CHUNK) if switched else most):
+    for chunk in chunks_of(windows, _chunk_size(dense, seconds, most)):
         size = sum(len(window.ids) for window in chunk)
         hidden = []
         for number, states in enumerate(_states(dense, seconds, list(batches_of(chunk, most)), work)):
@@ -104,6 +105,16 @@ def score_windows(
         release()  # or the C library keeps what was freed between two slices, more with every chunk
         work.report(SCORING, done, total, "tokens")
         yield ScoredChunk(tuple(chunk), figures)
+
+
+def _chunk_size(dense: ManyPositions, seconds: Sequence[SecondModel], most: int) -> int:
+    """Tokens of a chunk: those of one pass, but more if states of a twin take turns."""
+    if len({id(second.state) for second in seconds if second.twin is not None}) < 2:
+        return most
+    weights = sum(weight.nbytes for weight in dense.model.parameters())
+    width = int(dense.model.config.get_text_config(decoder=True).hidden_size)
+    held = (1 + len(seconds)) * width * dense.model.dtype.itemsize
+    return max(most, min(CHUNK, int(HELD * weights / held)))
 
 
 def pass_size(reader: ManyPositions) -> int:

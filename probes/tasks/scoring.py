@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from probes.pair import Pair
-from probes.schema.errors import BadInput
 from probes.schema.score import Scores, ScoreSettings
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.reference import TOP, ReferenceHeader, tokenizer_digest, writing_reference
@@ -80,14 +79,11 @@ class WindowPlan:
         self._tokenizer = models.dense.tokenizer
         self._models = models
         self.count = self.tokens = 0
-        known = models.vocabulary
         for window in self.windows():
             self.count, self.tokens = self.count + 1, self.tokens + len(window.ids)
             if self.count % 64 == 1:
                 work.report("Reading the texts", self.tokens, unit="tokens")
-            if max(window.ids) >= known:
-                piece = self._tokenizer.convert_ids_to_tokens(max(window.ids))
-                raise BadInput("Unknown token", f"A text has {piece!r}, which not all models have.", "Leave it out.")
+            models.check_known(window)
 
     def windows(self) -> Iterator[TokenWindow]:
         """All windows, in order."""

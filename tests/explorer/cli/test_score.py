@@ -93,7 +93,7 @@ def test_a_reference_is_saved_once_and_scored_against_without_the_dense_model(
         (["none.txt"], "There is no file none.txt"),
         ([], "No file with a text was named"),
         (["latin.txt"], "not UTF-8"),
-        (["text.txt", "--stride", "-1"], "not a number of tokens"),
+        (["text.txt", "--stride", "0"], "0 is not in the range"),
         (["text.txt", "--window", "1"], "1 is not in the range"),
         (["text.txt", "--prune", "wanda:x"], "wanda:x"),
         (["text.txt", "--prune", "magnitude:0.5", "--samples", "4"], "--samples has no effect"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from probes.models.comparable import Common
 from probes.models.loaded import Loaded
 from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import BadInput, Cancelled
@@ -281,3 +282,11 @@ def test_a_window_in_which_rotary_factors_change_is_refused(text: Path) -> None:
     both = Pair(Loaded(model, TOKENIZER, dense.info), Loaded(model, TOKENIZER, dense.info), None)
     with pytest.raises(BadInput, match=f"Beyond {CONTEXT} tokens a model's rotary factors change"):
         score_texts(both, [text], ScoreSettings(window=CONTEXT + 1))
+
+
+def test_a_token_that_is_another_one_in_a_second_model_is_refused(text: Path) -> None:
+    pair = foreign_pair()
+    with pytest.raises(BadInput, match="which not all models have"):
+        score_texts(replace(pair, common=Common(len(TOKENIZER), frozenset({IDS[5]}))), [text])
+    with pytest.raises(BadInput, match="which not all models have"):
+        score_texts(replace(pair, common=Common(max(IDS))), [text])
