@@ -14,7 +14,9 @@ from probes.schema.spec import PairSpec
 
 
 @click.command("search", cls=ShellCommand)
-@argument("where", help="A UTF-8 file, a JSON Lines file with a field “text”, or a folder of both.")
+@argument(
+    "where", help="A UTF-8 file, a JSON Lines file with a field “text”, a folder of both, or a set of items that ships."
+)
 @takes(PairSpec)
 @option(
     "--by",

@@ -70,4 +70,4 @@ def item_settings(base: RunSettings, prompt: ItemPrompt, result: ItemResult) -> 
 
 def passage_settings(base: RunSettings, passage: Passage) -> RunSettings:
     """The run that scores a passage after its context."""
-    return replace(base, prompt=passage.context, raw=True, follow=Follow.TEXT, text=passage.text, steps=0, watch=())
+    return replace(passage.run, top=base.top)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from probes.models.tokens import TextStream, TokenDecoder
 from probes.pair import Pair
 from probes.schema.errors import BadInput
+from probes.schema.items import ItemSet
 from probes.schema.passages import Order, Passage, Passages
 from probes.schema.score import ScoreSettings
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.item_files import item_set, shipped_names
 from probes.tasks.position_sums import PositionFigures
 from probes.tasks.scored_models import scored_pair
 from probes.tasks.scored_windows import score_windows
@@ -33,10 +36,10 @@ def find_passages(
 ) -> Iterator[Passages]:
     """The passages of `where` at which the models of a pair differ most, in lists that improve; the last is final.
 
-    `where` names a file or a folder of texts (`text_files`). Texts are read in windows of 512 tokens, or the models'
-    context, a quarter of which is context from the window before, and cut into passages of at most `LENGTH` tokens. A
-    passage's figures are about the tokens at which both models are finite; one without any is left out. The work is
-    checked between two short passes, and the models are used at no other time.
+    `where` names a file or a folder of texts (`text_files`), or a set of items that ships, by its texts. Texts are read
+    in windows of 512 tokens, or the models' context, a quarter of which is context from the window before, and cut into
+    passages of at most `LENGTH` tokens. A passage's figures are about the tokens at which both models are finite; one
+    without any is left out. The work is checked between two short passes, and the models are used at no other time.
 
     Raises `BadInput` for what can't be read, `Failure` if memory runs out, and `Cancelled`.
     """
@@ -81,8 +84,21 @@ def check_most(most: int) -> None:
 
 
 def _texts(where: str) -> Callable[[], Iterator[FileText]]:
+    if where in shipped_names():
+        items = item_set(where)
+        return lambda: _prompts(items)
     paths = text_files([where])
     return lambda: read_files(paths)
+
+
+def _prompts(items: ItemSet) -> Iterator[FileText]:
+    """The texts of a set, each by its number from 1."""
+    texts = [question.question for question in items.questions] + [item.prompt for item in items.prompts]
+    if items.collection is not None:
+        texts += [document.text for document in items.collection.documents]
+        texts += [query.text for query in items.collection.queries]
+    for number, text in enumerate(texts, 1):
+        yield FileText(Path(items.name), number, iter([text]))
 
 
 class _Cutter:

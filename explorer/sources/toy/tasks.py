@@ -289,6 +289,7 @@ def toy_passages(where: str, order: Order, most: int, damage: float, request: in
                 max(0.0, 1 - mean / 3),
                 -damage * draw.uniform(0.0, 0.3),
                 float(draw.randrange(0, 2 + int(60 * damage))),
+                (4, 9),
             )
         )
     keys = {

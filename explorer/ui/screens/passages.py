@@ -27,6 +27,8 @@ from probes.schema.events import Failed
 from probes.schema.passages import Order, Passage, Passages
 from probes.schema.requests import FindPassages
 
+DEFAULT_WHERE = "answers"
+"""The set that the field begins with: prompts whose answers are generated."""
 ORDERS: tuple[Order, ...] = get_args(Order)
 
 
@@ -214,12 +216,12 @@ class AskPassages(Dialog[FindPassages]):
     def body(self) -> Iterator[Widget]:
         yield Static(
             "The passages where this setting changes the model most: of a text, a folder of texts, a JSON Lines file, "
-            "or prompts that ship.",
+            "or a set of items that ships.",
             markup=False,
         )
         before = self._before
         for name, value, about in (
-            ("where", before.where if before else "", "a file, a folder, or the name of a set"),
+            ("where", before.where if before else DEFAULT_WHERE, "a file, a folder, or the name of a set"),
             ("by", ORDER_NAMES[before.order if before else "mean_kl"], ", ".join(ORDER_NAMES.values())),
             ("how many", str(before.most if before else 50), "50"),
         ):

@@ -40,12 +40,18 @@ class PassageSheet(LineWidget, can_focus=True):
             [(f" {line}", palette.strong)] for line in wrapped(passage_sentence(row), size.width - 2)
         ]
         room = max(1, size.height - len(lines))
-        text = wrapped(flowing(" ".join(row.text.split())), size.width - 2)
+        text = wrapped(flowing(" ".join(marked_text(row).split())), size.width - 2)
         before = wrapped(flowing(" ".join(row.context.split())), size.width - 2) if row.context else []
         before = before[-max(0, room - len(text)) :] if room > len(text) else []
         lines += [[(f" {line}", palette.muted)] for line in before]
         lines += [[(f" {line}", palette.text)] for line in text]
         return lines
+
+
+def marked_text(row: Passage) -> str:
+    """The text, with its token of the largest KL in brackets."""
+    start, end = row.worst
+    return f"{row.text[:start]}[{row.text[start:end]}]{row.text[end:]}" if start < end else row.text
 
 
 def passage_sentence(row: Passage) -> str:

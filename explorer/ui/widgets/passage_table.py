@@ -93,7 +93,7 @@ class PassageTable(RowList):
 
 
 def source_of(row: Passage) -> str:
-    """The file's name and the place in it."""
+    """The file's name, and the line or the character in it."""
     return f"{flowing(PurePath(row.source).name or row.source)}:{row.place}"
 
 

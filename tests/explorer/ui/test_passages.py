@@ -17,7 +17,7 @@ async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "slash")
         assert isinstance(app.screen, AskPassages)
-        await press(pilot, *"text", "enter")
+        await press(pilot, "end", *["backspace"] * 7, *"text", "enter")
         assert source.asked[-1] == FindPassages("text")
         text = screen_text(app)
         assert "by mean KL" in text
@@ -32,7 +32,7 @@ async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
 async def test_the_next_order_searches_again() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "slash", *"text", "enter", "s")
+        await press(pilot, "slash", "end", *["backspace"] * 7, *"text", "enter", "s")
         assert source.asked[-1] == FindPassages("text", "max_kl")
         assert "by largest KL" in screen_text(app)
         assert "max KL▾" in screen_text(app)
@@ -41,7 +41,7 @@ async def test_the_next_order_searches_again() -> None:
 async def test_a_passage_opens_on_the_main_screen() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "slash", *"text", "enter", "down")
+        await press(pilot, "slash", "end", *["backspace"] * 7, *"text", "enter", "down")
         row = app.screen.query_one(PassageTable).rows[1]
         await press(pilot, "enter")
         assert isinstance(app.screen, MainScreen)
@@ -71,7 +71,7 @@ async def test_a_search_in_progress_is_stopped_by_escape() -> None:
 
     source.ask = slow
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "slash", *"text", "enter")
+        await press(pilot, "slash", "end", *["backspace"] * 7, *"text", "enter")
         assert "The first passages are being scored." in screen_text(app)
         await press(pilot, "escape")
         assert source.asked[-1] == Cancel(source.asked[-2].id)

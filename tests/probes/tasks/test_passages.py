@@ -13,6 +13,7 @@ from probes.schema.errors import BadInput, Cancelled
 from probes.schema.passages import Order, Passage, Passages
 from probes.schema.summary import summarise
 from probes.system.progress import Work
+from probes.tasks.item_files import item_set
 from probes.tasks.passages import LENGTH, find_passages
 from tests.support.scoring import TEXT, TOKENIZER, foreign_pair, loaded
 
@@ -41,6 +42,15 @@ def test_the_passages_are_the_whole_text_in_order_of_their_places(text: Path) ->
     assert rows[0].context == ""
     assert all(one.context.endswith(LONG[max(0, one.place - 5) : one.place]) for one in rows)
     assert not any(one.lined for one in rows)
+
+
+def test_a_set_that_ships_is_searched_by_its_texts() -> None:
+    found = last(foreign_pair(), Path("answers"), most=3)
+    assert len(found.rows) == 3
+    prompts = item_set("answers").prompts
+    assert found.scored >= len(prompts)
+    assert all(one.source == "answers" and one.lined for one in found.rows)
+    assert all(f"{one.context}{one.text}".endswith(prompts[one.place - 1].prompt) for one in found.rows)
 
 
 def test_the_figures_of_a_passage_are_those_of_the_run_that_opens_it(text: Path) -> None:
