@@ -61,10 +61,9 @@ def kl_of(result: ItemResult) -> float:
     return kl if kl == kl else -1.0
 
 
-def item_settings(base: RunSettings, prompt: ItemPrompt, result: ItemResult) -> RunSettings:
-    """The run that opens an item at its deciding token. By letter, its options are watched."""
-    tokens = result.options.tokens if result.options is not None else ()
-    watch = tuple(WatchedGroup(name, ids) for name, ids in zip(prompt.options, tokens, strict=False) if ids)
+def item_settings(base: RunSettings, prompt: ItemPrompt) -> RunSettings:
+    """The run that opens an item at its deciding token, with its options watched."""
+    watch = tuple(WatchedGroup(name, ids) for name, ids in zip(prompt.options, prompt.tokens, strict=False) if ids)
     return replace(base, prompt=prompt.prompt, raw=True, follow=Follow.DENSE, text="", watch=watch)
 
 

@@ -127,5 +127,8 @@ class ItemPrompt:
     prompt: str
     """The text that both models read, in its chat template if it has one, as `RunSettings.prompt` with `raw`."""
     options: Mapping[str, str]
-    """Each option's letter or word, and its text: the tokens to watch; empty for generation."""
+    """Each option's letter or word, and its text; empty for generation."""
     answer: TokenString = ""
+    """The name of the right option, or the right answer."""
+    tokens: tuple[tuple[Natural, ...], ...] = ()
+    """The ids of the tokens that begin each option at the deciding position; () if two options begin alike."""

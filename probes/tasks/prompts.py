@@ -136,11 +136,13 @@ def item_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, item_id: str
 def _question_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, question: Question) -> ItemPrompt:
     if items.way is Way.LETTER:
         lettered = by_letter(tokenizer, items, question)
-        text, names = lettered.text, lettered.names
+        text, names, tokens = lettered.text, lettered.names, lettered.tokens
     else:
-        text, names = by_continuation(tokenizer, items, question).text, question.options
+        continued = by_continuation(tokenizer, items, question)
+        text, names, tokens = continued.text, question.options, tuple(ids[:1] for ids in continued.continuations)
     options = dict(zip(names, question.options, strict=True))
-    return ItemPrompt(items.name, question.id, text, options, names[question.answer])
+    apart = len({token for ids in tokens for token in ids}) == sum(map(len, tokens))
+    return ItemPrompt(items.name, question.id, text, options, names[question.answer], tokens if apart else ())
 
 
 # Text ---------------------------------------------------------------------------------------------------------

@@ -197,7 +197,8 @@ def toy_item(task: ToyTask, place: int, damage: float) -> tuple[ItemResult, Item
         )
         tokens = tuple((10 * at, 10 * at + 1) for at in range(len(names)))
         result = replace(result, options=OptionFigures(p, q, 0.8, 0.7, kl, back, cos, tokens))
-    return result, ItemPrompt(task.name, result.item, prompt, texts, right)
+    begins = result.options.tokens if result.options is not None else ()
+    return result, ItemPrompt(task.name, result.item, prompt, texts, right, begins)
 
 
 def _asked(task: ToyTask, place: int) -> tuple[str, list[str], str]:

@@ -163,8 +163,7 @@ class ItemsScreen(ResultsPage):
         one = self.query_one(ItemTable).chosen
         if one is not None and (prompt := one.prompt) is not None:
             self.judging.open_task = self._of
-            result = one.result
-            self.open_run(lambda base: item_settings(base, prompt, result), f"item {result.item}", first_step=True)
+            self.open_run(lambda base: item_settings(base, prompt), f"item {prompt.item}", first_step=True)
 
     def action_explain(self) -> None:
         self.explain("item" if self.panel.id == "item" else "items")

@@ -180,8 +180,7 @@ class SimilaritiesScreen(ResultsPage):
         one = self.chosen
         if one is not None and (prompt := one.prompt) is not None:
             self.judging.open_task = self._of
-            result = one.result
-            self.open_run(lambda base: item_settings(base, prompt, result), f"query {result.item}", first_step=True)
+            self.open_run(lambda base: item_settings(base, prompt), f"query {prompt.item}", first_step=True)
 
     def action_explain(self) -> None:
         self.explain("similarities")

@@ -65,7 +65,8 @@ def test_every_item_and_a_final_verdict_answer_a_request(tones: str) -> None:
     assert last.request == request.id
     assert last.verdict.final
     assert last.verdict.setting == "magnitude:0.6"
-    assert all(event.prompt is not None and event.prompt.options for event in heard.of(ItemScored))
+    for event in heard.of(ItemScored):
+        assert event.prompt.tokens == event.result.options.tokens, "the options that an opened run watches"
     source.close()
 
 
