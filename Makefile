@@ -7,6 +7,7 @@
 #   make setup    as root: installs tmux and chromium, without which some tests are skipped
 #   make check    checks types, lint, formatting, and which folder imports which
 #   make pictures draws the pictures of docs/explain.md with the demo model, in some minutes
+#   make verdicts makes the verdicts of docs/verdict.md with the demo model, in some minutes
 #   make clean    removes .venv and the files of tools; models in the cache folder stay
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ TESTS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help run test quick setup check pictures clean
+.PHONY: help run test quick setup check pictures verdicts clean
 .DELETE_ON_ERROR:
 
 help:
@@ -42,6 +43,10 @@ check: .venv/installed-for-tests
 
 pictures: .venv/installed
 	$(BIN)/python docs/pictures.py
+
+verdicts: .venv/installed
+	$(PIP) --editable '.[figures]'
+	$(BIN)/python docs/verdicts.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
