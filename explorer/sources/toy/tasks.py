@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import cycle, islice
 
 from probes.schema.events import DocumentsCompared, ItemScored, Judged, PassagesFound
@@ -135,6 +136,7 @@ def item_id(task: ToyTask, place: int) -> str:
     return f"{task.name}-{place + 1}"
 
 
+@cache
 def toy_set(task: ToyTask) -> ItemSet:
     """The items of a task."""
     questions, prompts = [], []
@@ -236,6 +238,7 @@ def _shares(names: Sequence[str], choice: str, margin: float, draw: random.Rando
     return tuple(weight / sum(weights) for weight in weights)
 
 
+@cache
 def toy_similarities(task: ToyTask, damage: float) -> Similarities:
     """The similarities of a retrieval task: every query is near its own document."""
     draw = random.Random(task.name)
