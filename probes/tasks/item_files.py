@@ -108,7 +108,7 @@ def item_set(
     )
     found = _cut(found, limit)
     if bad and not skip_bad:
-        hint = f"Correct {'it' if len(bad) == 1 else 'them'}, or leave bad lines out (skip bad lines). {HINT}"
+        hint = f"Correct {'it' if len(bad) == 1 else 'them'}, or leave bad lines out (--skip-bad). {HINT}"
         raise BadInput(TITLE, f"{_lines(bad)} of {name} can't be used: {_reasons(bad)}.", hint)
     if not len(found):
         raise BadInput(
