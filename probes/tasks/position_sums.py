@@ -17,8 +17,8 @@ from torch import Tensor
 from probes.system.float64 import to_float64
 
 Column = np.ndarray[tuple[int], np.dtype[np.float64]]
-ROWS = 2
-"""Positions that a CPU compares at once: their vectors stay in its cache."""
+ROWS = 1
+"""Positions that a CPU compares at once: more vectors would leave its cache."""
 
 
 @dataclass(slots=True, eq=False)
