@@ -140,7 +140,7 @@ async def test_every_key_of_the_table_does_what_it_says(
 
 @pytest.mark.parametrize("name", TABLES)
 async def test_the_key_line_the_palette_and_help_show_the_table(name: str, tmp_path: Path) -> None:
-    async with on_stage(scripted(), 30, (140, 70)) as (app, pilot):
+    async with on_stage(scripted(), 30, (140, 90)) as (app, pilot):
         screen = await opened(name, app, pilot, tmp_path)
         table: tuple[Command[object], ...] = screen.COMMAND_TABLE  # type: ignore[attr-defined]
         assert all(command in table for command in PossibleCommands(screen)._commands())
