@@ -70,7 +70,9 @@ def test_every_command_of_the_shell_runs(tmp_path):
         model = tiny("llama", vocab_size=len(byte_tokenizer()), num_hidden_layers=layers)
         save(tmp_path / "models" / name, model, byte_tokenizer())
     write_events(tmp_path / "FILE", [*recorded_events(20), *of_run(2, recorded_events(20, setting="wanda:0.2"))])
-    (tmp_path / "page.txt").write_text("the cat sat on the mat")
+    (tmp_path / "notes").mkdir()
+    for page in (tmp_path / "page.txt", tmp_path / "notes" / "page.txt"):
+        page.write_text("the cat sat on the mat")
     question = {"question": "Which animal sat on the mat?", "choices": ["the cow", "a cat"], "answer": 1}
     (tmp_path / "mine.jsonl").write_text(json.dumps(question))
     lines = []
