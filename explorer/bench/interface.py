@@ -96,11 +96,11 @@ async def _step_cost(path: Sequence[StepRecord], steps: int, size: tuple[int, in
     source = ToySource()
     app = ExplorerApp(source, driver=CountingDriver)
     task = asyncio.create_task(app.run_async(size=size, mouse=False))
-    await _until(lambda: app.view.header is not None)
+    await until(lambda: app.view.header is not None)
     source.ask(Run())
     for record in path[:steps]:
         source.emit(StepMeasured(1, 0, record))
-    await _until(lambda: app.view.newest == steps)
+    await until(lambda: app.view.newest == steps)
     await asyncio.sleep(4 * LEAST_INTERVAL)
     found = []
     for record in path[steps:]:
@@ -116,7 +116,8 @@ async def _step_cost(path: Sequence[StepRecord], steps: int, size: tuple[int, in
     return statistics.median(found)
 
 
-async def _until(true: Callable[[], bool]) -> None:
+async def until(true: Callable[[], bool]) -> None:
+    """Waits until something is so."""
     while not true():
         await asyncio.sleep(0.005)
 
