@@ -13,7 +13,7 @@ import pytest
 from explorer.state.saved_settings import SavedSettings
 from probes.recording import recordings_folder
 from probes.schema.prune_setting import parse
-from probes.system.user_folders import cache_folder
+from probes.system.user_folders import cache_folder, shortened
 from tests.support.user_folders import cache_of_tests, settings, written
 
 CODE = "from probes.recording import *; RecordingWriter(recordings_folder() / 'mine.jsonl').close()"
@@ -55,3 +55,8 @@ def test_a_setting_that_is_written_is_found(monkeypatch, tmp_path):
     SavedSettings().save("mine", parse("wanda:0.5"))
     assert settings() > 0
     monkeypatch.undo()
+
+
+def test_a_path_in_the_home_folder_is_shortened():
+    assert shortened(Path.home() / "a" / "b.jsonl") == "~/a/b.jsonl"
+    assert shortened("/elsewhere/b.jsonl") == "/elsewhere/b.jsonl"

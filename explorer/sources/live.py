@@ -158,13 +158,9 @@ class LiveSource:
                     request.id,
                 )
             case Judge():
-                self._scoring.put(
-                    lambda cancelled: self._judging.judge(request, self._watched(request.id, cancelled)), request.id
-                )
+                self._score(request.id, lambda work, age: self._judging.judge(request, work, age))
             case FindPassages():
-                self._scoring.put(
-                    lambda cancelled: self._judging.find(request, self._watched(request.id, cancelled)), request.id
-                )
+                self._score(request.id, lambda work, age: self._judging.find(request, work, age))
             case _:
                 self._tell(failure_of(BadInput("Not a recording", "Only a recording can be played."), request.id))
 
@@ -201,6 +197,15 @@ class LiveSource:
         if self._pair is not None:
             self._tell(WorkProgressed(name, request=request))
         self._do(request, task, brief=False)
+
+    def _score(self, request: int, task: Callable[[Work, int], None]) -> None:
+        """Makes the scoring thread do a task, after every change of the models that was asked for before it."""
+
+        def begin(cancelled: Stopping) -> None:
+            age = self._judging.age
+            self._scoring.put(lambda stops: task(self._watched(request, lambda: cancelled() or stops()), age), request)
+
+        self._measuring.put(begin, request)
 
     # The measuring thread -------------------------------------------------------------------------------------
 

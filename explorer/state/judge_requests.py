@@ -34,8 +34,6 @@ class JudgeRequests:
         self._view = view
         self.judging = VerdictChoice()
         self._judge: Judge | None = None
-        self._judged: SettingResults | None = None
-        """The results that the request in progress adds to."""
         self._search: FindPassages | None = None
         self._searched: SettingResults | None = None
         self.row = 0
@@ -62,9 +60,16 @@ class JudgeRequests:
         self.stop()
         one = self.judging
         request = Judge(one.tasks, one.margin, one.level, only_known and not going_on)
-        self._judge, self._judged = request, self.results
+        self._judge = request
         self.results.tasks = one.tasks
         self._ask(request)
+
+    def recall(self) -> None:
+        """Asks once for what was scored of this setting before, in an earlier sitting, too. Nothing is scored."""
+        results = self.results
+        if results.verdict is None and not results.recalled and not self._unanswered:
+            results.recalled = True
+            self.judge(only_known=True)
 
     def with_margin(self, margin: float) -> None:
         """Judges again at another margin. No item is scored again."""
@@ -78,11 +83,25 @@ class JudgeRequests:
     @property
     def scoring(self) -> bool:
         """Are items being scored, under whichever setting?"""
-        if self._judge is None or self._judged is None or isinstance(self._answer(self._judge), Failed):
+        return self._unanswered and self._judge is not None and not self._judge.only_known
+
+    @property
+    def recalling(self) -> bool:
+        """Is only what was scored before being read and judged?"""
+        return self._unanswered and not self.scoring
+
+    @property
+    def _unanswered(self) -> bool:
+        judged = self._judged
+        if self._judge is None or judged is None or isinstance(self._answer(self._judge), Failed):
             return False
-        verdict = self._judged.verdict
-        known = verdict is not None and self._judged.judged == self._judge.id
+        verdict, known = judged.verdict, judged.judged == self._judge.id
         return not (known and (self._judge.only_known or (verdict is not None and verdict.final)))
+
+    @property
+    def _judged(self) -> SettingResults | None:
+        """The results that the latest request adds to."""
+        return self._view.results.asked(self._judge.id) if self._judge is not None else None
 
     @property
     def judge_answer(self) -> WorkProgressed | Failed | None:

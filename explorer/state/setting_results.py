@@ -22,15 +22,20 @@ class SettingResults:
     """What is known of one setting."""
 
     verdict: Verdict | None = None
+    """None until the first item is scored."""
     tasks: tuple[str, ...] = ()
     """The tasks that it was asked for; empty for all that ship."""
     judged: int = 0
     """The request that the verdict answers."""
+    kept_in: str | None = None
+    """The results file; "" if the results are in memory only, None if nothing was measured."""
     items: dict[str, dict[str, ItemScored]] = field(default_factory=dict)
     """By task and item, in the order in which they were scored."""
     similarities: dict[str, Similarities] = field(default_factory=dict)
     """By task."""
     passages: PassagesFound | None = None
+    recalled: bool = False
+    """Was it asked what an earlier sitting scored?"""
     version: int = 0
     """Grows whenever something arrives, so that widgets know to draw again."""
 
@@ -43,7 +48,8 @@ class SettingResults:
             case DocumentsCompared(found):
                 self.similarities[found.task] = found
             case Judged(verdict):
-                self.verdict, self.judged = verdict, event.request
+                self.verdict = verdict if verdict.done else None
+                self.judged, self.kept_in = event.request, event.kept_in
             case PassagesFound():
                 self.passages = event
 
@@ -84,6 +90,14 @@ class ResultsBook:
         while len(self._asked) > 2 * MOST_SETTINGS:
             del self._asked[next(iter(self._asked))]
 
+    def asked(self, request: int) -> SettingResults | None:
+        """The results that a request adds to."""
+        return self._asked.get(request)
+
     def take(self, event: TaskEvent) -> None:
-        """Keeps what an event brings."""
+        """Keeps what an event brings. A verdict names its models and setting: what follows it is about them, too."""
+        if isinstance(event, Judged) and event.request in self._asked:
+            verdict = event.verdict
+            named = self._kept.get((verdict.dense, verdict.pruned, verdict.setting))
+            self._asked[event.request] = named or self._asked[event.request]
         self._asked.get(event.request, self.present).take(event)

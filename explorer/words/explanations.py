@@ -187,7 +187,8 @@ EXPLANATIONS = {
         "decide it, and about so many would. If the dense model only guesses, there is nothing to lose. p is McNemar's "
         "test of items lost against items gained, agree the share of equal answers, right or wrong.",
         "safe: low end of (pruned − dense) ≥ −δ    broken: high end < −δ    (δ is the margin, d changes it)\n"
-        "interval: Newcombe's paired score for shares, else a paired bootstrap of 10,000 draws",
+        "interval: Newcombe's paired score for shares, else a paired bootstrap of 10,000 draws\n"
+        "Each result is kept in a file as soon as it is measured (phier verdict --results FILE, phier-tui FILE).",
         "Newcombe 1998; McNemar 1947, exact. Formulas in docs/figures.md.",
     ),
     "of-task": Explanation(

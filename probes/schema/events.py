@@ -177,6 +177,8 @@ class Judged(_Answer):
     """The verdict on the present setting, from the items scored so far; it is final once all are."""
 
     verdict: Verdict
+    kept_in: str | None = None
+    """The results file; "" if the results are in memory only, None if nothing is measured here."""
 
 
 @dataclass(frozen=True, slots=True)

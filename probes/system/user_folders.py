@@ -43,3 +43,12 @@ def expanded(name: str | Path) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         return Path(name)
+
+
+def shortened(name: str | Path) -> str:
+    """The path with `~` in place of the home folder."""
+    path = Path(name)
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except (RuntimeError, ValueError):
+        return str(path)

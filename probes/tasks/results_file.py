@@ -72,6 +72,10 @@ class KeptResults:
         return TaskResults(header.dense, header.pruned, header.setting, self.results, self.similarities)
 
 
+class OtherItems(BadInput):
+    """A file has results of an item set of the same name with other items."""
+
+
 def results_header(pair: Pair, options: TaskOptions = TASK_DEFAULTS) -> ResultsHeader:
     """What the results of this pair depend on, besides the items."""
     dense, pruned, report = pair.dense.info, pair.pruned.info, pair.report
@@ -122,7 +126,7 @@ class ResultsFile:
             known = there.get(items.name)
             if known is not None and replace(known, notes=()) != replace(items, notes=()):
                 assert self.path is not None
-                raise BadInput(
+                raise OtherItems(
                     "Other items",
                     f"{_shown(self.path)} has results of other items, or of other wording, that are also named "
                     f"{visible(items.name, 60)}.",

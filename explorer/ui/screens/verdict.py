@@ -53,6 +53,8 @@ class VerdictScreen(ResultsPage):
         yield KeyLine()
 
     def show(self) -> None:
+        if self.has_models:
+            self.judging.recall()
         verdict = self.judging.results.verdict
         row = self.row
         self.query_one("#title", Static).update(
@@ -96,6 +98,8 @@ class VerdictScreen(ResultsPage):
         answer = self.judging.judge_answer
         if isinstance(answer, Failed):
             return f"{answer.title}. {answer.message} {answer.hint}".strip()
+        if self.judging.recalling:
+            return "Reading the results …"
         if self.judging.scoring:
             return "The first items are being scored."
         if self.view.failure is not None:

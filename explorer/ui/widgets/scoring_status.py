@@ -16,6 +16,7 @@ from explorer.ui.widgets.status import work_pieces, work_text
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 from probes.schema.events import Failed, WorkProgressed
+from probes.system.user_folders import shortened
 
 _BAR = 16
 
@@ -56,9 +57,17 @@ def _line(view: View, judging: JudgeRequests, palette: Palette, *, searching: bo
         stop = "  Esc stops" if searching else "  r stops"
         return [*_progress(judging, answer, palette, searching=searching), (stop, palette.muted)]
     verdict = judging.results.verdict
-    if not searching and verdict is not None and not verdict.final and view.live:
-        return [(f" {verdict.done} of {verdict.of} items are scored. r goes on.", palette.muted)]
-    return []
+    if searching or verdict is None or not view.live:
+        return []
+    left = "" if verdict.final else f" {verdict.done} of {verdict.of} items are scored; r goes on."
+    return [(f"{left}{kept_text(judging.results.kept_in)}", palette.muted)]
+
+
+def kept_text(kept_in: str | None) -> str:
+    """Where the results are, in a sentence; "" if nothing was measured."""
+    if kept_in is None:
+        return ""
+    return f" Kept in {flowing(shortened(kept_in))}" if kept_in else " The results are in memory only."
 
 
 def _progress(judging: JudgeRequests, answer: WorkProgressed | None, palette: Palette, *, searching: bool) -> Pieces:

@@ -10,10 +10,12 @@ import pytest
 from explorer.sources.live import LiveSource
 from probes.pair import Pair, pair_with_twin
 from probes.schema.errors import FailureKind
-from probes.schema.events import Event, Failed, ItemScored, Judged, PassagesFound, RunStarted, StepMeasured
+from probes.schema.events import Event, Failed, ItemScored, Judged, Noticed, PassagesFound, RunStarted, StepMeasured
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, FindPassages, Judge, Prune, Step
 from probes.schema.settings import Follow, RunSettings
+from probes.tasks.judge import judge
+from probes.tasks.results_file import read_results, results_file, results_header
 from tests.support.live import Listener
 from tests.support.prune_models import FEW, loaded
 
@@ -30,6 +32,12 @@ def tones(tmp_path: Path) -> str:
     path = tmp_path / "tones.csv"
     path.write_text(TONES)
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path / "recordings"))
+    return tmp_path / "recordings"
 
 
 class Acting(Listener):
@@ -151,7 +159,7 @@ def test_another_setting_stops_it_and_the_earlier_one_finds_its_results(tones: s
     source.ask(back)
     assert source.wait_idle(60)
     assert heard.of(Judged)[-1].verdict.done == len(before) > 0
-    assert not scored(heard, back.id)
+    assert scored(heard, back.id) == before
     source.close()
 
 
@@ -183,3 +191,81 @@ def test_passages_are_found_beside_stepping(tmp_path: Path) -> None:
     assert [row.max_kl for row in rows] == sorted((row.max_kl for row in rows), reverse=True)
     assert len(heard.of(StepMeasured)) == 1
     source.close()
+
+
+def kept_file(heard: Listener) -> Path:
+    where = heard.of(Judged)[-1].kept_in
+    assert where
+    return Path(where)
+
+
+def test_what_is_scored_is_in_a_results_file_and_known_at_the_next_start(tones: str, recordings: Path) -> None:
+    source, heard = opened()
+    heard.act = lambda event: source.ask(Cancel(event.request))
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    source.close()
+    before = [event.result for event in heard.of(ItemScored)]
+    path = kept_file(heard)
+    assert path.is_relative_to(recordings)
+    assert list(read_results(path).results) == before
+    assert 0 < len(before) < 4
+
+    source, heard = opened()
+    only = Judge(only_known=True)
+    source.ask(only)
+    assert source.wait_idle(60)
+    assert [event.result for event in heard.of(ItemScored)] == before, "of the set that the file knows"
+    assert heard.of(ItemScored)[0].prompt
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    source.close()
+    assert heard.of(Judged)[-1].verdict.final
+    kept = read_results(kept_file(heard))
+    assert kept_file(heard) == path
+    assert len(kept.results) == 4
+    assert judge(kept.found, kept.item_sets) == heard.of(Judged)[-1].verdict
+
+
+def test_a_file_that_another_program_writes_leaves_results_in_memory_with_a_notice(tones: str) -> None:
+    header = results_header(pair())
+    source, heard = opened()
+    source.ask(Judge((tones,), only_known=True))
+    assert source.wait_idle(60)
+    with results_file(kept_file(heard), header):
+        request = Judge((tones,))
+        source.ask(request)
+        assert source.wait_idle(60)
+        assert len(scored(heard, request.id)) == 4
+        assert heard.of(Judged)[-1].kept_in == ""
+        [notice] = heard.of(Noticed)
+        assert "Another program is writing" in notice.message
+    source.ask(Judge((tones,), only_known=True))
+    assert source.wait_idle(60)
+    source.close()
+    assert len(read_results(kept_file(heard)).results) == 4, "written as soon as it is free"
+
+
+def test_items_that_changed_get_a_file_of_their_own(tones: str) -> None:
+    source, heard = opened()
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    first = kept_file(heard)
+    Path(tones).write_text(TONES.replace("acb,h", "acb,g"))
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    source.close()
+    assert not heard.of(Noticed)
+    assert kept_file(heard) != first
+    assert len(read_results(first).results) == len(read_results(kept_file(heard)).results) == 4
+
+
+def test_a_request_after_a_change_is_about_the_changed_model(tones: str) -> None:
+    source, heard = opened()
+    source.ask(Prune(parse("magnitude:0.2")))
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    source.close()
+    assert not heard.of(Failed)
+    assert {event.verdict.setting for event in heard.of(Judged)} == {"magnitude:0.2"}
+    assert len(heard.of(ItemScored)) == 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from explorer.sources.toy.source import _header
-from explorer.sources.toy.tasks import TASKS, toy_item
+from explorer.sources.toy.tasks import TASKS, ToyTasks, toy_item
 from explorer.state.setting_results import MOST_SETTINGS, ResultsBook
-from probes.schema.events import ItemScored
+from probes.schema.events import ItemScored, Judged
 from probes.schema.settings import RunSettings
 
 SCORED = ItemScored(*toy_item(TASKS[0], 0, 0.5))
@@ -49,3 +49,17 @@ def test_an_answer_belongs_to_the_setting_it_was_asked_under() -> None:
     assert not book.present.items
     begun(book, "wanda:0.5")
     assert book.present.items
+
+
+def test_a_verdict_that_names_another_setting_is_about_that_one() -> None:
+    book = ResultsBook()
+    begun(book, "wanda:0.2")
+    new = _header(RunSettings("go"), "wanda:0.2")
+    begun(book, "wanda:0.5")
+    book.expect(7)  # asked just after the setting changed, before that was known here
+    begun(book, "wanda:0.2")
+    verdict = ToyTasks(new.dense.name, new.pruned.name, "wanda:0.2", 0.5)._verdict()
+    book.take(Judged(verdict, request=7))
+    book.take(replace(SCORED, request=7))
+    assert book.asked(7) is book.present
+    assert book.present.scored("facts") == [replace(SCORED, request=7)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -14,6 +16,7 @@ from explorer.ui.screens.verdict import VerdictScreen
 from explorer.ui.widgets.item_table import ItemTable
 from explorer.ui.widgets.similarity_maps import SimilarityHeat
 from explorer.ui.widgets.verdict_table import VerdictTable
+from probes.schema.events import Judged
 from probes.schema.requests import Cancel, Judge, Prune, Restart, Run
 from probes.schema.settings import Follow
 from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, settle, text_of
@@ -27,7 +30,9 @@ def verdict(app: ExplorerApp) -> VerdictScreen:
 
 
 def judges(source: object) -> list[Judge]:
-    return [one for one in source.asked if isinstance(one, Judge)]  # type: ignore[attr-defined]
+    """The requests, without the one that each setting begins with: what an earlier sitting scored of it."""
+    known, found = Judge(only_known=True), [one for one in source.asked if isinstance(one, Judge)]  # type: ignore[attr-defined]
+    return [one for one in found if one != known]
 
 
 async def prune(app: ExplorerApp, pilot: Pilot[int], setting: str) -> None:
@@ -41,6 +46,7 @@ async def test_nothing_is_scored_before_it_is_asked_for() -> None:
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "j")
         assert not judges(source)
+        assert Judge(only_known=True) in source.asked
         assert "r scores questions, texts, documents and prompts" in screen_text(app)
 
 
@@ -63,6 +69,12 @@ async def test_it_fills_while_items_are_scored_and_steps_go_on() -> None:
         assert "✗ broken" in text
         assert "Scoring items" not in text
         assert not verdict(app).judging.scoring
+        judged = verdict(app).judging.results.verdict
+        assert judged is not None
+        for kept_in, said in ((str(Path.home() / "a.jsonl"), "Kept in ~/a.jsonl"), ("", "are in memory only.")):
+            source.emit(Judged(judged, kept_in, request=judges(source)[-1].id))
+            await settle(pilot)
+            assert said in screen_text(app)
 
 
 async def test_r_stops_and_goes_on() -> None:
@@ -72,7 +84,7 @@ async def test_r_stops_and_goes_on() -> None:
         source.score(10)
         await press(pilot, "r")
         assert Cancel(judges(source)[0].id) in source.asked
-        assert "10 of 172 items are scored. r goes on." in screen_text(app)
+        assert "10 of 172 items are scored; r goes on." in screen_text(app)
         assert app.view.failure is None
         assert not app._notifications, "a person who stopped it knows"
         await press(pilot, "r")
