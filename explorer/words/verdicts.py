@@ -112,9 +112,7 @@ def claim_sentence(found: Verdict) -> str:
     generated = [row for row in found.rows if row.kind is TaskKind.GENERATION and _testable(row)]
     claim = "that options, classification and retrieval survive while generation breaks"
     if not steady or not generated:
-        missing = "generation" if steady else "options, classification or retrieval"
-        why = f"no task of {missing} has a score to lose" if steady or generated else "no task has a score to lose"
-        return f"Nothing is shown about the claim {claim}: {why}."
+        return _untestable(found, claim)
     broken, kept, open_steady = (_with(steady, *one) for one in ((Outcome.BROKEN,), (Outcome.SAFE,), UNDECIDED))
     broken_text = _with(generated, Outcome.BROKEN)
     if broken_text and not broken:
@@ -144,6 +142,17 @@ def claim_sentence(found: Verdict) -> str:
     return (
         f"Undecided: no task is shown to break, and the items are too few for {_names(_with(found.rows, *UNDECIDED))}."
     )
+
+
+def _untestable(found: Verdict, claim: str) -> str:
+    """Which task would test the claim, or which ones can't because the dense model fails at them."""
+    generated = [row for row in found.rows if row.kind is TaskKind.GENERATION]
+    if not generated:
+        return f"To test the claim {claim}, score a task of generation, too, such as answers."
+    if len(generated) == len(found.rows):
+        return f"To test the claim {claim}, score a task of another kind, too, such as facts."
+    failed = _names([row for row in found.rows if not _testable(row)])
+    return f"The claim {claim} can't be tested: the dense model has no score to lose in {failed}."
 
 
 def _testable(row: TaskVerdict) -> bool:

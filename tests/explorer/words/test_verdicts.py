@@ -115,9 +115,17 @@ class TestClaim:
 
     def test_nothing_to_lose(self):
         no_text = (0, 0, 0, 400)
-        assert self.claim(SAFE, SAFE, no_text).endswith("no task of generation has a score to lose.")
-        assert "no task of options, classification or retrieval" in self.claim(NOTHING, no_text, SAFE)
-        assert self.claim(NOTHING, no_text, no_text).endswith(": no task has a score to lose.")
+        assert self.claim(SAFE, SAFE, no_text).endswith(
+            "can't be tested: the dense model has no score to lose in answers."
+        )
+        assert self.claim(NOTHING, no_text, SAFE).endswith("no score to lose in facts and passages.")
+        assert self.claim(NOTHING, no_text, no_text).endswith("no score to lose in facts, passages and answers.")
+
+    def test_one_side_alone_names_a_task_to_add(self):
+        for items, more in ((questions(400), "of generation, too, such as answers."), (prompts(400), "such as facts.")):
+            made = claim_sentence(judge(found(counted(items, *SAFE)), [items]))
+            assert made.startswith("To test the claim that options, classification and retrieval survive")
+            assert made.endswith(more)
 
     def test_silent_until_all_is_scored(self):
         assert self.claim(SAFE, SAFE, (0,)) == ""
