@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual.binding import Binding, BindingType
@@ -135,3 +135,18 @@ QUIT: Command[Any] = Command(
 )
 FOCUS: Command[Any] = Command({"tab": ""}, "Tab", "Moves the focus to the next panel.")
 PALETTE: Command[Any] = Command({"ctrl+p": ""}, "Ctrl+P", "Finds a command by name.")
+
+
+def page_commands(area: str, leave: str, *, explain: int = 45, back: int = 60) -> tuple[Command[Any], ...]:
+    """The commands that every full screen with panels ends with; `leave` says what Esc does."""
+    return (
+        ZOOM,
+        COPY,
+        replace(EXPLAIN, weight=explain),
+        THEME,
+        Command({"escape": "leave"}, "Esc", leave, label="back", name=f"{area}: Back", weight=back),
+        replace(HELP, weight=explain + 5),
+        QUIT,
+        FOCUS,
+        PALETTE,
+    )

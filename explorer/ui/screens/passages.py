@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import get_args
 
 from textual import on
@@ -13,15 +12,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from explorer.state.item_list import passage_settings
-from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.screens.page import too_small
-from explorer.ui.screens.results_page import ResultsPage
-from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.screens.list_page import ListPage, open_command, row_commands
 from explorer.ui.widgets.passage_sheet import PassageSheet
 from explorer.ui.widgets.passage_table import PassageTable, source_of
-from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
-from explorer.ui.widgets.scoring_status import ScoringStatus
 from explorer.words.verdict_figures import ORDER_NAMES
 from probes.schema.events import Failed
 from probes.schema.passages import Order, Passage, Passages
@@ -30,10 +25,6 @@ from probes.schema.requests import FindPassages
 DEFAULT_WHERE = "answers"
 """The set that the field begins with: prompts whose answers are generated."""
 ORDERS: tuple[Order, ...] = get_args(Order)
-
-
-def _has_rows(screen: PassagesScreen) -> bool:
-    return screen.passages is not None and bool(screen.passages.rows)
 
 
 PASSAGE_COMMANDS: tuple[Command[PassagesScreen], ...] = (
@@ -46,58 +37,32 @@ PASSAGE_COMMANDS: tuple[Command[PassagesScreen], ...] = (
         when=lambda screen: screen.has_models,
         weight=90,
     ),
-    Command(
-        {"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a passage.", label="passage", when=_has_rows, weight=85
-    ),
-    Command({"pageup": "row(-10)", "pagedown": "row(10)"}, "PgUp PgDn", "Moves ten passages up or down."),
-    Command(
-        {"enter": "open"},
-        "⏎",
-        "Opens the passage on the main screen, scored after its context; / there comes back to this list.",
-        label="open",
-        name="Search: Open as a run",
-        when=lambda screen: not screen.why_shut(),
-        weight=80,
-    ),
+    *row_commands("passage", "passages"),
+    open_command("the passage on the main screen, scored after its context", "/", "Search"),
     Command(
         {"s": "order"},
         "s",
         "Sorts the passages by the next figure: mean KL, largest KL, first split, Δp, rank change.",
         label="order",
         name="Search: Next order",
-        when=lambda screen: _has_rows(screen) and screen.has_models,
+        when=lambda screen: screen.count > 0 and screen.has_models,
         weight=70,
     ),
-    ZOOM,
-    COPY,
-    replace(EXPLAIN, weight=45),
-    THEME,
-    Command(
-        {"escape": "leave"}, "Esc", "Stops the search, or goes back.", label="back", name="Search: Back", weight=60
-    ),
-    replace(HELP, weight=50),
-    QUIT,
-    FOCUS,
-    PALETTE,
+    *page_commands("Search", "Stops the search, or goes back."),
 )
 
 
-class PassagesScreen(ResultsPage):
+class PassagesScreen(ListPage):
     """Lists the passages that were found under the present setting."""
 
     HOME = "#passages"
     AUTO_FOCUS = "#passages"
     COMMAND_TABLE = PASSAGE_COMMANDS
 
-    def compose(self) -> ComposeResult:
-        yield Static("", id="title", markup=False)
-        with Vertical(id="body"):
-            with Vertical(id="found"):
-                yield PassageTable()
-                yield PassageSheet()
-            yield ScoringStatus()
-        yield too_small()
-        yield KeyLine()
+    def regions(self) -> ComposeResult:
+        with Vertical(id="found"):
+            yield PassageTable()
+            yield PassageSheet()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -106,7 +71,7 @@ class PassagesScreen(ResultsPage):
 
     def show(self) -> None:
         table = self.query_one(PassageTable)
-        table.show(self.passages, self._row, self._empty())
+        table.show(self.passages, self.row, self._empty())
         self.query_one(PassageSheet).show(self.chosen, self.why_shut() or "⏎ opens it as a run")
         self.show_around("where do they differ?", searching=True)
 
@@ -116,21 +81,25 @@ class PassagesScreen(ResultsPage):
         return found.found if found is not None else None
 
     @property
-    def _row(self) -> int:
-        return max(0, min(self.judging.passage_row, len(self.passages.rows) - 1 if self.passages is not None else 0))
+    def row(self) -> int:
+        return max(0, min(self.judging.passage_row, self.count - 1))
+
+    @property
+    def count(self) -> int:
+        return len(self.passages.rows) if self.passages is not None else 0
+
+    def keep_row(self, row: int) -> None:
+        self.judging.passage_row = row
 
     @property
     def chosen(self) -> Passage | None:
         """The passage under the cursor."""
         found = self.passages
-        return found.rows[self._row] if found is not None and found.rows else None
+        return found.rows[self.row] if found is not None and found.rows else None
 
     def why_shut(self) -> str:
         """Why the chosen passage can't be opened as a run; "" if it can."""
         return self.why_no_models() or ("No passage is chosen." if self.chosen is None else "")
-
-    def why_not(self, command: Command[PassagesScreen]) -> str:  # noqa: ARG002 - one reason for all
-        return self.why_shut()
 
     def _empty(self) -> str:
         answer = self.judging.search_answer
@@ -164,24 +133,6 @@ class PassagesScreen(ResultsPage):
             self.judging.passage_row = 0
             self.judging.find(FindPassages(search.where, order, search.most))
             self.show()
-
-    def action_row(self, rows: int) -> None:
-        self._choose(self._row + rows)
-
-    def _choose(self, row: int) -> None:
-        self.judging.passage_row = max(0, min(row, len(self.passages.rows) - 1 if self.passages is not None else 0))
-        self.show()
-
-    @on(RowPointed)
-    def point(self, message: RowPointed) -> None:
-        message.stop()
-        self._choose(message.place)
-
-    @on(RowConfirmed)
-    def confirm(self, message: RowConfirmed) -> None:
-        message.stop()
-        self._choose(message.place)
-        self.action_open()
 
     def action_open(self) -> None:
         row = self.chosen

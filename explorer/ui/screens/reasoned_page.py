@@ -27,5 +27,13 @@ class ReasonedPage(Page):
 
     def on_key(self, event: Key) -> None:
         command = self.command_by_key(event.key)
-        if command is not None and not command.when(self.command_state) and (why := self.why_not(command)):
+        if command is not None:
+            self.say_why_not(command)
+
+    def say_why_not(self, command: Command[Any]) -> bool:
+        """Says why a command is not possible now. False if it is possible."""
+        if command.when(self.command_state):
+            return False
+        if why := self.why_not(command):
             self.notify(why, title=command.name)
+        return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.widgets import Static
 
 from explorer.sources.source import Source
@@ -12,6 +14,7 @@ from explorer.state.judge_requests import JudgeRequests
 from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.screens.cursor_page import models_needed
+from explorer.ui.screens.page import too_small
 from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.ui.screens.setting_title import setting_title
 from explorer.ui.widgets.key_line import KeyLine
@@ -27,6 +30,18 @@ class ResultsPage(ReasonedPage):
         self._source = source
         self.view: View = view
         self.judging: JudgeRequests = judging
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="title", markup=False)
+        with Vertical(id="body"):
+            yield from self.regions()
+            yield ScoringStatus()
+        yield too_small()
+        yield KeyLine()
+
+    def regions(self) -> ComposeResult:
+        """What is between the title and the status."""
+        raise NotImplementedError
 
     def show_around(self, name: str, *, searching: bool = False) -> None:
         """Updates the title, the status and the key line."""

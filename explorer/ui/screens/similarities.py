@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Static
 
 from explorer.sources.source import Source
-from explorer.state.item_list import ItemLook, item_settings
+from explorer.state.item_list import ItemLook
 from explorer.state.judge_requests import JudgeRequests
 from explorer.state.similarity_map import MapOf, SimilarityMap
 from explorer.state.view import View
-from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
-from explorer.ui.screens.items import why_shut
-from explorer.ui.screens.page import too_small
-from explorer.ui.screens.results_page import ResultsPage
-from explorer.ui.widgets.key_line import KeyLine
-from explorer.ui.widgets.row_list import RowPointed
-from explorer.ui.widgets.scoring_status import ScoringStatus
+from explorer.ui.commands import Command, page_commands
+from explorer.ui.screens.list_page import TaskPage, open_command, row_commands
 from explorer.ui.widgets.similarity_maps import QueryRankings, SimilarityHeat
 from probes.schema.events import ItemScored
 from probes.schema.task_results import Similarities
@@ -29,9 +21,8 @@ MOST_CELLS = 20_000
 """So many cells are ordered at once; more, in a thread."""
 
 SIMILARITY_COMMANDS: tuple[Command[SimilaritiesScreen], ...] = (
-    Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a query.", label="query", weight=90),
-    Command({"pageup": "row(-10)", "pagedown": "row(10)"}, "PgUp PgDn", "Moves ten queries up or down."),
-    Command({"home": "row(-1000000)", "end": "row(1000000)"}, "Home End", "Chooses the first or the last query."),
+    *row_commands("query", "queries"),
+    open_command("the text of the query on the main screen", "j", "Queries"),
     Command(
         {"g": "changed"},
         "g",
@@ -40,70 +31,48 @@ SIMILARITY_COMMANDS: tuple[Command[SimilaritiesScreen], ...] = (
         name="Queries: Next changed",
         weight=80,
     ),
-    Command(
-        {"enter": "open"},
-        "⏎",
-        "Opens the text of the query on the main screen; j there comes back to this screen.",
-        label="open",
-        name="Queries: Open as a run",
-        when=lambda screen: not screen.why_shut(),
-        weight=85,
-    ),
-    ZOOM,
-    COPY,
-    replace(EXPLAIN, weight=45),
-    THEME,
-    Command({"escape": "leave"}, "Esc", "Goes back to the verdict.", label="back", name="Queries: Back", weight=60),
-    replace(HELP, weight=50),
-    QUIT,
-    FOCUS,
-    PALETTE,
+    *page_commands("Queries", "Goes back to the verdict."),
 )
 
 
-class SimilaritiesScreen(ResultsPage):
+class SimilaritiesScreen(TaskPage):
     """Shows the similarities of one task of the present setting."""
 
+    ITEM = "query"
     HOME = "#rankings"
     AUTO_FOCUS = "#rankings"
     COMMAND_TABLE = SIMILARITY_COMMANDS
 
     def __init__(self, task: str, source: Source, view: View, judging: JudgeRequests) -> None:
-        super().__init__(source, view, judging)
-        self._of = task
+        super().__init__(task, source, view, judging)
         self._map: SimilarityMap | None = None
         self._preparing: Similarities | None = None
         """Those that are being ordered."""
 
-    def compose(self) -> ComposeResult:
-        yield Static("", id="title", markup=False)
-        with Vertical(id="body"):
-            with Vertical(id="similar"):
-                with Horizontal(id="maps"):
-                    for of in MapOf:
-                        yield SimilarityHeat(of)
-                yield QueryRankings()
-            yield ScoringStatus()
-        yield too_small()
-        yield KeyLine()
+    def regions(self) -> ComposeResult:
+        with Vertical(id="similar"):
+            with Horizontal(id="maps"):
+                for of in MapOf:
+                    yield SimilarityHeat(of)
+            yield QueryRankings()
 
     def show(self) -> None:
-        found, row = self._found(), self._row
+        found, row = self._found(), self.row
         for one in self.query(SimilarityHeat):
             one.show(found, row, self._empty())
         scored = self.chosen
         text = scored.prompt.prompt if scored is not None and scored.prompt is not None else ""
         self.query_one(QueryRankings).show(found, row, text, self.why_shut() or "⏎ opens its text as a run")
-        self.show_around(self._of)
+        self.show_around(self.task_name)
 
     def _found(self) -> SimilarityMap | None:
         """The similarities of the present setting; made once for each."""
-        found = self.judging.results.similarities.get(self._of)
+        found = self.judging.results.similarities.get(self.task_name)
         if found is None:
             self._map = None
         elif self._map is None or self._map.found is not found:
             self._map = None
-            made = SimilarityMap(found, self.judging.results.scored(self._of))
+            made = SimilarityMap(found, self.judging.results.scored(self.task_name))
             if made.cells <= MOST_CELLS:
                 self._map = made.prepare()
             elif self._preparing is not found:
@@ -122,23 +91,25 @@ class SimilaritiesScreen(ResultsPage):
         self.show()
 
     @property
-    def _row(self) -> int:
-        found, chosen = self._found(), self.judging.looks.get(self._of, ItemLook()).item
+    def row(self) -> int:
+        found, chosen = self._found(), self.judging.looks.get(self.task_name, ItemLook()).item
         return found.queries.index(chosen) if found is not None and chosen in found.queries else 0
 
     @property
     def chosen(self) -> ItemScored | None:
-        """The query under the cursor, if it was scored."""
         found = self._found()
-        items = self.judging.results.items.get(self._of, {})
-        return items.get(found.queries[self._row]) if found is not None and found.queries else None
+        items = self.judging.results.items.get(self.task_name, {})
+        return items.get(found.queries[self.row]) if found is not None and found.queries else None
 
-    def why_shut(self) -> str:
-        """Why the chosen query can't be opened as a run; "" if it can."""
-        return self.why_no_models() or why_shut(self.chosen)
+    @property
+    def count(self) -> int:
+        found = self._found()
+        return len(found.queries) if found is not None else 0
 
-    def why_not(self, command: Command[SimilaritiesScreen]) -> str:  # noqa: ARG002 - one reason for all
-        return self.why_shut()
+    def keep_row(self, row: int) -> None:
+        found = self._found()
+        if found is not None:
+            self.judging.looks[self.task_name] = ItemLook(item=found.queries[row])
 
     def _empty(self) -> str:
         if self._preparing is not None and self._map is None:
@@ -149,43 +120,17 @@ class SimilaritiesScreen(ResultsPage):
 
     # Actions.
 
-    def action_row(self, rows: int) -> None:
-        self._choose(self._row + rows)
-
-    def _choose(self, row: int) -> None:
-        found = self._found()
-        if found is not None and found.queries:
-            chosen = found.queries[max(0, min(row, len(found.queries) - 1))]
-            self.judging.looks[self._of] = ItemLook(item=chosen)
-            self.show()
-
-    @on(RowPointed)
-    def point(self, message: RowPointed) -> None:
-        message.stop()
-        self._choose(message.place)
-
     def action_changed(self) -> None:
         found = self._found()
         if found is None:
             return
         count = len(found.queries)
-        later = [(self._row + step) % count for step in range(1, count + 1)]
+        later = [(self.row + step) % count for step in range(1, count + 1)]
         changed = [row for row in later if found.top(MapOf.DENSE, row) != found.top(MapOf.PRUNED, row)]
         if changed:
-            self._choose(changed[0])
+            self.go_to_row(changed[0])
         else:
             self.notify("Both models rank the same document first for every query.", title="None changed")
 
-    def action_open(self) -> None:
-        one = self.chosen
-        if one is not None and (prompt := one.prompt) is not None:
-            self.judging.open_task = self._of
-            self.open_run(lambda base: item_settings(base, prompt), f"query {prompt.item}", first_step=True)
-
     def action_explain(self) -> None:
         self.explain("similarities")
-
-    def action_leave(self) -> None:
-        if not self.zoomed:
-            self.judging.open_task = ""
-        super().action_leave()

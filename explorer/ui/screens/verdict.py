@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from textual import on
+from typing import Any
+
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Static
 
 from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.messages import RecordingsAsked
-from explorer.ui.screens.page import too_small
-from explorer.ui.screens.results_page import ResultsPage
-from explorer.ui.screens.setting_title import setting_title
+from explorer.ui.screens.list_page import ListPage
 from explorer.ui.screens.verdict_commands import VERDICT_COMMANDS, can_score, is_away
-from explorer.ui.widgets.key_line import KeyLine
-from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
-from explorer.ui.widgets.scoring_status import ScoringStatus
 from explorer.ui.widgets.sentence_lines import SentenceLines
 from explorer.ui.widgets.space_losses import SpaceLosses
 from explorer.ui.widgets.task_sheet import TaskSheet
@@ -33,33 +28,25 @@ INVITATION = (
 )
 
 
-class VerdictScreen(ResultsPage):
+class VerdictScreen(ListPage):
     """Shows the verdict on the present setting. It fills while items are scored."""
 
     HOME = "#verdict"
     AUTO_FOCUS = "#verdict"
     COMMAND_TABLE = VERDICT_COMMANDS
 
-    def compose(self) -> ComposeResult:
-        yield Static("", id="title", markup=False)
-        with Vertical(id="body"):
-            yield SentenceLines("headline", strong=True)
-            with Vertical(id="judged"):
-                yield VerdictTable()
-                yield TaskSheet()
-                yield SpaceLosses()
-            yield ScoringStatus()
-        yield too_small()
-        yield KeyLine()
+    def regions(self) -> ComposeResult:
+        yield SentenceLines("headline", strong=True)
+        with Vertical(id="judged"):
+            yield VerdictTable()
+            yield TaskSheet()
+            yield SpaceLosses()
 
     def show(self) -> None:
         if self.has_models:
             self.judging.recall()
         verdict = self.judging.results.verdict
         row = self.row
-        self.query_one("#title", Static).update(
-            setting_title("where is it safe?", self.judging, self.view, self.app.theme)
-        )
         self.query_one("#headline", SentenceLines).show(self._headline(verdict))
         table = self.query_one(VerdictTable)
         table.show(verdict, row, self._empty())
@@ -70,20 +57,29 @@ class VerdictScreen(ResultsPage):
 
     @property
     def row(self) -> int:
-        """The place of the chosen task."""
-        return max(0, min(self.judging.row, len(self.judging.results.rows) - 1))
+        return max(0, min(self.judging.row, self.count - 1))
+
+    @property
+    def count(self) -> int:
+        return len(self.judging.results.rows)
+
+    def keep_row(self, row: int) -> None:
+        self.judging.row = row
 
     @property
     def can_judge(self) -> bool:
         """Are there items, scored here or read from a file?"""
-        return bool(self.judging.results.rows) and self.view.work is None
+        return self.count > 0 and self.view.work is None
 
-    def why_not(self, command: Command[VerdictScreen]) -> str:
+    def why_shut(self) -> str:
+        return "" if self.count else "No item is scored yet."
+
+    def why_not(self, command: Command[Any]) -> str:
         if command.when is can_score:
             return self.why_no_models()
         if self.view.work is not None:
             return "The models are busy."
-        return "No item is scored yet." if command.when is not is_away else "Your own run is shown."
+        return "Your own run is shown." if command.when is is_away else self.why_shut()
 
     def _headline(self, verdict: Verdict | None) -> str:
         if verdict is None or not verdict.rows:
@@ -112,24 +108,6 @@ class VerdictScreen(ResultsPage):
         return INVITATION
 
     # Actions.
-
-    def action_row(self, rows: int) -> None:
-        self._choose(self.row + rows)
-
-    def _choose(self, row: int) -> None:
-        self.judging.row = max(0, min(row, len(self.judging.results.rows) - 1))
-        self.show()
-
-    @on(RowPointed)
-    def point(self, message: RowPointed) -> None:
-        message.stop()
-        self._choose(message.place)
-
-    @on(RowConfirmed)
-    def confirm(self, message: RowConfirmed) -> None:
-        message.stop()
-        self._choose(message.place)
-        self.action_items()
 
     def action_score(self) -> None:
         if self.judging.scoring:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.commands import Command, page_commands
+from explorer.ui.screens.list_page import row_commands
 
 if TYPE_CHECKING:
     from explorer.ui.screens.verdict import VerdictScreen
@@ -21,7 +21,7 @@ def is_away(screen: VerdictScreen) -> bool:
 
 
 def _is_judged(screen: VerdictScreen) -> bool:
-    return bool(screen.judging.results.rows)
+    return screen.count > 0
 
 
 VERDICT_COMMANDS: tuple[Command[VerdictScreen], ...] = (
@@ -34,7 +34,7 @@ VERDICT_COMMANDS: tuple[Command[VerdictScreen], ...] = (
         when=can_score,
         weight=90,
     ),
-    Command({"up": "row(-1)", "down": "row(1)"}, "↑ ↓", "Chooses a task.", label="task", when=_is_judged, weight=85),
+    *row_commands("task", "tasks"),
     Command(
         {"enter": "items"},
         "⏎",
@@ -97,20 +97,5 @@ VERDICT_COMMANDS: tuple[Command[VerdictScreen], ...] = (
         offered=lambda screen: screen.judging.home is not None,
         weight=65,
     ),
-    ZOOM,
-    COPY,
-    replace(EXPLAIN, weight=40),
-    THEME,
-    Command(
-        {"escape": "leave"},
-        "Esc",
-        "Goes back, or closes a zoomed panel. Scoring goes on.",
-        label="back",
-        name="Verdict: Back",
-        weight=55,
-    ),
-    replace(HELP, weight=45),
-    QUIT,
-    FOCUS,
-    PALETTE,
+    *page_commands("Verdict", "Goes back, or closes a zoomed panel. Scoring goes on.", explain=40, back=55),
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from explorer.state.view import View
 from explorer.state.why_pages import WhyPage
-from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.cursor_page import cursor_commands, models_needed
 from explorer.ui.screens.main_commands import is_pruned_here
 
@@ -153,20 +152,10 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         offered=lambda screen: screen.view.revivable,
         weight=75,
     ),
-    ZOOM,
-    COPY,
-    replace(EXPLAIN, weight=30),
-    THEME,
-    Command(
-        {"escape": "leave"},
-        "Esc",
+    *page_commands(
+        "Explain",
         "Cancels the search, goes one level up, or goes back. What was computed is kept.",
-        label="back",
-        name="Explain: Back",
-        weight=55,
+        explain=30,
+        back=55,
     ),
-    replace(HELP, weight=35),
-    QUIT,
-    FOCUS,
-    PALETTE,
 )

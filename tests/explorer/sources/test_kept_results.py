@@ -14,6 +14,8 @@ from explorer.ui.screens.items import ItemsScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.screens.similarities import SimilaritiesScreen
 from explorer.ui.screens.verdict import VerdictScreen
+from explorer.ui.widgets.item_table import ItemTable
+from explorer.ui.widgets.row_list import RowConfirmed
 from probes.schema.errors import BadInput, FailureKind
 from probes.schema.events import DocumentsCompared, Failed, ItemScored, Judged
 from probes.schema.items import TaskKind
@@ -91,7 +93,9 @@ async def test_it_is_shown_read_only(results: Path) -> None:
         assert isinstance(app.screen, ItemsScreen)
         assert "What is the capital of France?" in screen_text(app)
         await press(pilot, "enter")
-        assert isinstance(app.screen, ItemsScreen), "opening one needs the models"
+        app.screen.query_one(ItemTable).post_message(RowConfirmed(0))
+        await at_rest(app, pilot)
+        assert isinstance(app.screen, ItemsScreen), "opening one needs the models, by key or by a double click"
         await press(pilot, "escape", "down", "down", "enter")
         assert isinstance(app.screen, SimilaritiesScreen)
         assert "dense ranking" in screen_text(app)

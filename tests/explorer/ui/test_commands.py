@@ -18,6 +18,7 @@ from explorer.ui.command_palette import PossibleCommands
 from explorer.ui.commands import Command, Commanded
 from explorer.ui.screens.cursor_page import CursorPage
 from explorer.ui.screens.dialog import Dialog, MessageDialog
+from explorer.ui.screens.list_page import ListPage, TaskPage
 from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
 from explorer.ui.screens.reasoned_page import ReasonedPage
@@ -66,7 +67,7 @@ def screens() -> dict[str, type[Screen[object]]]:
     """Every screen of the program by its name, without what several of them share."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
         importlib.import_module(f"explorer.ui.screens.{module.name}")
-    found = set(_below(Screen)) - {Page, ReasonedPage, CursorPage, ResultsPage, MainActions, Dialog}
+    found = set(_below(Screen)) - {Page, ReasonedPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
     return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.")}
 
 
