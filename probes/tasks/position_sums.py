@@ -1,8 +1,9 @@
-"""Compares two models' logits at many positions, in float64, a few rows of the vocabulary at a time.
+"""Compares two models' logits at many positions, in float64, a slice of the vocabulary at a time.
 
-The notation is that of `probes.stepping.spaces`. The dense row is taken once for all models that are compared with it.
-All sums are inner products of a few vectors: a = z - max z, p, Δ = a' - a, q - p and p·Δ. A constant in all logits of
-a model changes none of them, and equal rows give exactly 0.
+The notation is that of `probes.stepping.spaces`. All figures come from inner products of six vectors over the
+vocabulary: a = z - max z, e = exp a, Δ = a' - a, u = e' - e, the products eΔ, and ones. They need one pass, whose
+vectors stay in a CPU's cache. A constant in all logits of a model changes none of them, and equal rows give exactly 0.
+The dense model's vectors are made once for all models that are compared with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from probes.system.float64 import to_float64
 Column = np.ndarray[tuple[int], np.dtype[np.float64]]
 ROWS = 1
 """Positions that a CPU compares at once: more vectors would leave its cache."""
+COLUMNS = 12_288
+"""The slice of the vocabulary, of which six vectors fit into a CPU's cache."""
+_BLOCK = 128
+"""Neighbouring tokens whose largest logit is taken at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,29 +66,15 @@ class PositionFigures:
         return len(self.kl)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _DenseRows:
-    """The dense model at a few positions: vectors (n, V) and sums (n,)."""
-
-    below: Tensor
-    """a = z - max z"""
-    p: Tensor
-    first: Tensor
-    log_total: Tensor
-    """log Σ exp a"""
-    at: Tensor
-    """log p(y)"""
-    sum: Tensor
-    square: Tensor
-    square_p: Tensor
-
-
 class PositionSums:
-    """Compares rows over one vocabulary. All rows share its memory: five vectors in float64 for each row at once."""
+    """Compares rows over one vocabulary. All rows share its memory: six vectors in float64 of a slice of the
+    vocabulary for each row at once."""
 
     def __init__(self, vocabulary: int, rows: int = ROWS, device: torch.device | None = None) -> None:
         self.rows = rows
-        self._room = torch.empty(5, rows, vocabulary, dtype=torch.float64, device=device)
+        self._columns = min(COLUMNS, vocabulary)
+        # Zeros, because products with what is left in memory could be slow (denormal numbers).
+        self._room = torch.zeros(rows, 6, self._columns, dtype=torch.float64, device=device)
 
     def compare(
         self, hidden: Tensor, logits: Tensor, others: Sequence[tuple[Tensor, Tensor]], targets: Tensor
@@ -92,81 +83,186 @@ class PositionSums:
 
         `targets`, (n,), are the text's tokens. Everything is on one device.
         """
-        found: list[list[Tensor]] = [[] for _ in others]
-        for start in range(0, len(logits), self.rows):
-            rows = slice(start, start + self.rows)
-            dense = self._dense(logits[rows], targets[rows])
-            for made, (h, z) in zip(found, others, strict=True):
-                sums = self._against(dense, logits[rows], z[rows], targets[rows])
-                made.append(torch.stack([*sums, *_states(hidden[rows], h[rows])]))
-        return [_figures(torch.cat(made, 1).cpu().numpy()) for made in found]
+        dense = _Top.of(logits)
+        tops = [_Top.of(z) for _, z in others]
+        of_dense, changes = self._products(logits, [z for _, z in others], dense, tops)
+        found = []
+        for (h, z), top, change in zip(others, tops, changes, strict=True):
+            sums = _sums(logits, z, dense, top, of_dense, change, targets)
+            found.append(_figures(torch.stack([*sums, *_states(hidden, h)]).cpu().numpy()))
+        return found
 
-    def _dense(self, logits: Tensor, targets: Tensor) -> _DenseRows:
-        below, p = (room[: len(logits)] for room in self._room[:2])
-        first, log_total = _distribution(logits, below, p)
-        at = below.gather(1, targets[:, None])[:, 0] - log_total
-        return _DenseRows(below, p, first, log_total, at, below.sum(-1), _dot(below, below), _dot(p, p))
+    def _products(
+        self, logits: Tensor, others: Sequence[Tensor], dense: _Top, tops: Sequence[_Top]
+    ) -> tuple[Tensor, list[_Changes]]:
+        """Σa and Σa², (n, 2, 1), and the sums of each other model."""
+        count = len(logits)
 
-    def _against(self, dense: _DenseRows, logits: Tensor, logits_pruned: Tensor, targets: Tensor) -> list[Tensor]:
-        change, q, weighted = (room[: len(logits)] for room in self._room[2:])
-        first, log_total = _distribution(logits_pruned, change, q)
-        at = change.gather(1, targets[:, None])[:, 0] - log_total
-        below_first = change.gather(1, dense.first[:, None])
-        ahead = _ahead(change, below_first, dense.first, first)
-        finite_pruned = torch.isfinite(change.sum(-1))
-        change.sub_(dense.below)
-        constant = log_total - dense.log_total
-        p_change, q_change = _dot(dense.p, change), _dot(q, change)
-        square, along, total = _dot(change, change), _dot(dense.below, change), change.sum(-1)
-        torch.mul(dense.p, change, out=weighted)
-        variance = _dot(weighted, change) - p_change * p_change
-        p_weighted = _dot(dense.p, weighted)
-        variance_of_squares = _dot(weighted, weighted) - p_weighted * p_weighted / dense.square_p
-        apart = q.sub_(dense.p)
-        p_apart, square_apart = _dot(dense.p, apart), _dot(apart, apart)
-        size = logits.shape[1]
-        centred = dense.square - dense.sum * dense.sum / size
-        centred_along = along - dense.sum * total / size
-        centred_change = square - total * total / size
-        same = (dense.first == first).double()
-        return [
-            torch.isfinite(dense.sum).double(),
-            finite_pruned.double(),
-            dense.at,
-            at,
-            (-dense.log_total).exp(),
-            same,
-            1 + ahead,
-            _not_negative(constant - p_change),
-            _not_negative(q_change - constant),
-            _apart(centred, centred_along, centred_change),
-            _apart(dense.square_p, p_apart, square_apart),
-            _not_negative(variance_of_squares) / dense.square_p / 2,
-            _not_negative(variance) / 2,
-        ]
+        def zeros(size: int) -> Tensor:
+            return torch.zeros(count, size, 1, dtype=torch.float64, device=logits.device)
+
+        of_dense = zeros(2)
+        changes = [_Changes(zeros(6), zeros(6), zeros(2), zeros(1)) for _ in others]
+        rooms: dict[tuple[int, ...], _Vectors] = {}
+        for first in range(0, count, self.rows):
+            rows = slice(first, first + self.rows)
+            largest, dense_sums = dense.largest[rows], of_dense[rows]
+            row_sums = [(top.largest[rows], sums[rows]) for top, sums in zip(tops, changes, strict=True)]
+            slices = [z[rows].split(self._columns, 1) for z in (logits, *others)]
+            for z, *pruned in zip(*slices, strict=True):
+                if z.shape not in rooms:
+                    rooms[z.shape] = _Vectors(self._room[: len(z), :, : z.shape[1]])
+                vectors = rooms[z.shape]
+                vectors.set_dense(z, largest)
+                vectors.add_dense(dense_sums)
+                for other, (top, sums) in zip(pruned, row_sums, strict=True):
+                    vectors.set_other(other, top)
+                    vectors.add(sums)
+        return of_dense, changes
 
 
-def _distribution(logits: Tensor, below: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """Fills in z - max z and the probabilities; returns the top token and log Σ exp(z - max z), (n,) each."""
-    largest, first = logits.max(-1, keepdim=True)
-    below.copy_(logits)
-    below.sub_(largest)
-    torch.exp(below, out=p)
-    total = p.sum(-1, keepdim=True)
-    p.mul_(1 / total)
-    return first[:, 0], total[:, 0].log()
+class _Vectors:
+    """Six vectors of some rows over a slice of the vocabulary, (rows, 6, columns): Δ, eΔ, e, u, 1 and a."""
+
+    def __init__(self, room: Tensor) -> None:
+        self._all = room
+        self._change, self._weighted, self._e, self._apart, ones, self._a = room.unbind(1)
+        ones.fill_(1)
+        self._weighted_alone, self._apart_one, self._one_a = room[:, 1:2], room[:, 3:5], room[:, 4:]
+        # As columns, to multiply with.
+        self._by_change, self._by_weighted, self._by_e, self._by_apart, _, self._by_a = room.unsqueeze(3).unbind(1)
+
+    def set_dense(self, logits: Tensor, largest: Tensor) -> None:
+        """Fills in a and e."""
+        self._a.copy_(logits).sub_(largest)
+        torch.exp(self._a, out=self._e)
+
+    def set_other(self, logits: Tensor, largest: Tensor) -> None:
+        """Fills in the vectors that depend on another model."""
+        self._change.copy_(logits).sub_(largest)
+        torch.exp(self._change, out=self._apart)
+        self._apart.sub_(self._e)
+        self._change.sub_(self._a)
+        torch.mul(self._e, self._change, out=self._weighted)
+
+    def add_dense(self, sums: Tensor) -> None:
+        """Adds Σa and Σa²."""
+        sums.baddbmm_(self._one_a, self._by_a)
+
+    def add(self, sums: _Changes) -> None:
+        """Adds the inner products."""
+        sums.of_change.baddbmm_(self._all, self._by_change)
+        sums.of_e.baddbmm_(self._all, self._by_e)
+        sums.of_apart.baddbmm_(self._apart_one, self._by_apart)
+        sums.of_weighted.baddbmm_(self._weighted_alone, self._by_weighted)
 
 
-def _ahead(below: Tensor, own: Tensor, token: Tensor, first: Tensor) -> Tensor:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Top:
+    """The largest logit of each row."""
+
+    largest: Tensor
+    """(n, 1), in float64."""
+    token: Tensor
+    """(n,); of equal logits the smaller id."""
+
+    @classmethod
+    def of(cls, logits: Tensor) -> _Top:
+        """Blocks first: torch finds a maximum's place much slower than the maximum."""
+        vocabulary = logits.shape[1]
+        size = min(_BLOCK, vocabulary)
+        whole = vocabulary - vocabulary % size
+        blocks = logits[:, :whole].unflatten(1, (-1, size)).amax(-1)
+        if whole < vocabulary:
+            blocks = torch.cat([blocks, logits[:, whole:].amax(-1, keepdim=True)], 1)
+        # The last block may begin in the one before it, whose maximum is then less.
+        start = (blocks.argmax(-1, keepdim=True) * size).clamp_(max=vocabulary - size)
+        inside = logits.gather(1, start + torch.arange(size, device=logits.device))
+        token = start + inside.argmax(-1, keepdim=True)
+        return cls(logits.gather(1, token).double(), token[:, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Changes:
+    """Inner products of the vectors Δ, eΔ, e, u, 1 and a with some of them, (n, k, 1)."""
+
+    of_change: Tensor
+    of_e: Tensor
+    of_apart: Tensor
+    """Of u and 1 alone."""
+    of_weighted: Tensor
+    """Of eΔ alone."""
+
+    def __getitem__(self, rows: slice) -> _Changes:
+        return _Changes(self.of_change[rows], self.of_e[rows], self.of_apart[rows], self.of_weighted[rows])
+
+
+def _sums(
+    logits: Tensor,
+    logits_pruned: Tensor,
+    dense: _Top,
+    pruned: _Top,
+    of_dense: Tensor,
+    changes: _Changes,
+    targets: Tensor,
+) -> list[Tensor]:
+    """The figures of rows but those of h, in the order of `_figures`, from their sums."""
+    sum_a, square_a = of_dense[:, :, 0].unbind(1)
+    square_change, variance, mean, apart_change, sum_change, along = changes.of_change[:, :, 0].unbind(1)
+    _, weighted_e, square_e, apart_e, total, _ = changes.of_e[:, :, 0].unbind(1)
+    square_apart, sum_apart = changes.of_apart[:, :, 0].unbind(1)
+    size = logits.shape[1]
+    growth = sum_apart / total  # of Σe
+    total_pruned = total + sum_apart
+    constant = torch.log(total_pruned) - torch.log(total)
+    mean = mean / total  # p·Δ
+    # q - p = (u - growth e) / Σe', and q = (e + u) / Σe'
+    p_apart = (apart_e - growth * square_e) / (total * total_pruned)
+    square = (square_apart - growth * (2 * apart_e - growth * square_e)) / (total_pruned * total_pruned)
+    square_p = square_e / (total * total)
+    q_change = (mean * total + apart_change) / total_pruned
+    spread = (changes.of_weighted[:, 0, 0] - weighted_e * weighted_e / square_e) / square_e
+    finite_dense = torch.isfinite(sum_a)
+    finite = torch.isfinite(sum_change)
+    if not bool(finite.all()):  # of both models: that of one is asked only then
+        finite = torch.isfinite(logits_pruned).all(-1)
+    return [
+        finite_dense.double(),
+        finite.double(),
+        _log_probability(logits, dense, total, targets),
+        _log_probability(logits_pruned, pruned, total_pruned, targets),
+        1 / total,
+        (dense.token == pruned.token).double(),
+        1 + _ahead(logits_pruned, dense.token, pruned.token),
+        _not_negative(constant - mean),
+        _not_negative(q_change - constant),
+        _apart(
+            square_a - sum_a * sum_a / size,
+            along - sum_a * sum_change / size,
+            square_change - sum_change * sum_change / size,
+        ),
+        _apart(square_p, p_apart, square),
+        _not_negative(spread) / 2,
+        _not_negative(variance / total - mean * mean) / 2,
+    ]
+
+
+def _log_probability(logits: Tensor, top: _Top, total: Tensor, targets: Tensor) -> Tensor:
+    return (logits.gather(1, targets[:, None]).double() - top.largest)[:, 0] - total.log()
+
+
+def _ahead(logits: Tensor, token: Tensor, first: Tensor) -> Tensor:
     """How many logits are larger than a token's, or equal with a smaller id: 0 if it is the top token, so that most
     rows need no pass."""
-    found = torch.zeros(len(below), dtype=torch.float64, device=below.device)
-    if not below.is_cpu:
-        ids = torch.arange(below.shape[1], device=below.device)
-        return ((below > own) | ((below == own) & (ids < token[:, None]))).sum(-1).double()
+    found = torch.zeros(len(logits), dtype=torch.float64, device=logits.device)
+    own = logits.gather(1, token[:, None])
+    if not logits.is_cpu:
+        ids = torch.arange(logits.shape[1], device=logits.device)
+        return ((logits > own) | ((logits == own) & (ids < token[:, None]))).sum(-1).double()
     for row in torch.nonzero(token != first)[:, 0].tolist():
         at = int(token[row])
-        found[row] = int((below[row, :at] >= own[row]).sum()) + int((below[row, at:] > own[row]).sum())
+        before, after = logits[row, :at] >= own[row], logits[row, at:] > own[row]
+        found[row] = int(before.count_nonzero() + after.count_nonzero())
     return found
 
 
@@ -193,12 +289,6 @@ def _apart(square: Tensor, along: Tensor, square_change: Tensor) -> Tensor:
 def _not_negative(values: Tensor) -> Tensor:
     """0 where rounding made a value less; NaN stays."""
     return torch.where(values <= 0, torch.zeros_like(values), values)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    if a.is_cpu:  # BLAS writes no products into memory
-        return torch.bmm(a.unsqueeze(1), b.unsqueeze(2))[:, 0, 0]
-    return (a * b).sum(-1)
 
 
 def _figures(sums: np.ndarray) -> PositionFigures:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from probes.system.memory import release
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.many_positions import ManyPositions
 from probes.tasks.position_sums import ROWS, PositionFigures, PositionSums
@@ -31,7 +30,7 @@ CHUNK = 16_384
 HELD = 0.1
 """The share of the dense weights that the hidden states of these tokens may take, of all models together."""
 Keep = Callable[[Tensor, Tensor], None]
-_PASS = {"cpu": 1024}
+_PASS = {"cpu": 512}
 """Tokens of one pass; on a GPU more, because short passes leave it idle."""
 _PASS_GPU = 16_384
 
@@ -92,8 +91,9 @@ def score_windows(
     `Cancelled`, and `Failure` if memory runs out.
     """
     most = at_once or pass_size(dense)
-    compare = _Comparison(dense, seconds, vocabulary, work, keep)
-    for chunk in chunks_of(windows, _chunk_size(dense, seconds, most)):
+    together = _chunk_size(dense, seconds, most)
+    compare = _Comparison(dense, seconds, vocabulary, work, keep, together)
+    for chunk in chunks_of(windows, together):
         size = sum(len(window.ids) for window in chunk)
         hidden = []
         for number, states in enumerate(_states(dense, seconds, list(batches_of(chunk, most)), work)):
@@ -102,7 +102,6 @@ def score_windows(
         figures = compare(hidden, [token for window in chunk for token in window.ids[window.first :]])
         done += size
         del hidden
-        release()  # or the C library keeps what was freed between two slices, more with every chunk
         work.report(SCORING, done, total, "tokens")
         yield ScoredChunk(tuple(chunk), figures)
 
@@ -143,7 +142,8 @@ def _states(
 
 
 class _Comparison:
-    """Compares the states of some positions, a slice of positions at a time."""
+    """Compares the states of some positions, a slice of positions at a time. All slices use the same memory: if it were
+    got for each and freed, the C library would keep ever more of it between what is still in use."""
 
     def __init__(
         self,
@@ -152,11 +152,13 @@ class _Comparison:
         vocabulary: int,
         work: Work,
         keep: Keep | None,
+        most: int,
     ) -> None:
         self._dense, self._seconds, self._vocabulary, self._work = dense, seconds, vocabulary, work
         self._keep = keep
         self._device = torch.device("cpu") if dense.device.type == "mps" else dense.device
-        self._slice = max(1, LOGITS // vocabulary)
+        self._slice = max(1, min(most, LOGITS // vocabulary))
+        self._rooms = [reader.room(self._slice) for reader in (dense, *(one.reader for one in seconds))]
         rows = ROWS if self._device.type == "cpu" else self._slice
         self._sums = PositionSums(vocabulary, rows, self._device)
 
@@ -165,12 +167,14 @@ class _Comparison:
         """The figures of each second model. `hidden` are the states of the dense model and of each second one."""
         targets = torch.tensor(tokens, device=self._device)
         found: list[list[PositionFigures]] = [[] for _ in self._seconds]
-        for start in range(0, len(targets), self._slice):
+        readers = (self._dense, *(one.reader for one in self._seconds))
+        slices = max(1, -(-len(targets) // self._slice))
+        for number in range(slices):
             self._work.check(SCORING)
-            rows = slice(start, start + self._slice)
+            rows = slice(len(targets) * number // slices, len(targets) * (number + 1) // slices)
             dense, *others = (
-                self._output(reader, states[rows])
-                for reader, states in zip((self._dense, *(one.reader for one in self._seconds)), hidden, strict=True)
+                self._output(reader, states[rows], room)
+                for reader, states, room in zip(readers, hidden, self._rooms, strict=True)
             )
             if self._keep is not None:
                 self._keep(dense[1], targets[rows])
@@ -178,8 +182,8 @@ class _Comparison:
                 made.append(figures)
         return tuple(PositionFigures.joined(parts) for parts in found)
 
-    def _output(self, reader: ManyPositions, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        return hidden.to(self._device), reader.logits(hidden)[:, : self._vocabulary].to(self._device)
+    def _output(self, reader: ManyPositions, hidden: Tensor, room: Tensor | None) -> tuple[Tensor, Tensor]:
+        return hidden.to(self._device), reader.logits(hidden, room)[:, : self._vocabulary].to(self._device)
 
 
 def positions_of(reader: ManyPositions, batch: Sequence[TokenWindow]) -> Tensor:

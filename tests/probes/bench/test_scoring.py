@@ -35,7 +35,7 @@ def test_a_long_text_takes_no_more_memory_than_a_short_one() -> None:
                 del chunk
         peaks.append(counted.peak)
     assert peaks[0] == peaks[1]
-    # A pass of 66 tokens, its logits in both models once, and a few vectors in float64.
+    # A pass of 66 tokens, its logits in both models once, and six vectors of a position in float64.
     assert 2 * 64 * 9_000 * 4 < peaks[0] < 2 * 64 * 9_000 * 4 + 6 * 2 * 9_000 * 8 + 2**20
 
 
