@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.text import Text
-from textual import events
 from textual.geometry import Size
 
 from explorer.ui.widgets.item_table import RIGHT, WRONG
-from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.line_widget import Pieces
 from explorer.ui.widgets.next_tokens import bar
+from explorer.ui.widgets.scrolled_panel import ScrolledPanel
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing, wrapped
 from probes.schema.events import ItemScored
@@ -19,16 +19,13 @@ from probes.schema.task_results import Answered, ItemPrompt, ItemResult
 _P = 7
 
 
-class ItemSheet(LineWidget, can_focus=True):
+class ItemSheet(ScrolledPanel):
     """Shows the chosen item; it scrolls."""
 
-    ALLOW_SELECT = True
-
     def __init__(self) -> None:
-        super().__init__(id="item", classes="panel")
+        super().__init__(id="item")
         self._scored: ItemScored | None = None
         self._note = ""
-        self._top = 0
 
     def show(self, scored: ItemScored | None, note: str) -> None:
         """`note` says how the item is opened, or why it can't be."""
@@ -41,19 +38,10 @@ class ItemSheet(LineWidget, can_focus=True):
         self.entitle(Text(name), Text(note))
         self.redraw()
 
-    def scroll_rows(self, rows: int) -> None:
-        self._top = max(0, self._top + rows)
-        self.redraw()
-
     def draw(self, size: Size) -> Iterable[Pieces]:
         if self._scored is None:
             return []
-        lines = self._all_lines(self._scored.result, self._scored.prompt, size)
-        self._top = max(0, min(self._top, len(lines) - size.height))
-        shown = lines[self._top : self._top + size.height]
-        if self._top + size.height < len(lines) and shown:
-            shown[-1] = [(f" ↓ {len(lines) - self._top - size.height + 1} more lines", self.palette.muted)]
-        return shown
+        return self.lines_that_fit(self._all_lines(self._scored.result, self._scored.prompt, size), size.height)
 
     def _all_lines(self, result: ItemResult, prompt: ItemPrompt | None, size: Size) -> list[Pieces]:
         palette, width = self.palette, size.width
@@ -116,14 +104,6 @@ class ItemSheet(LineWidget, can_focus=True):
         if result.ranking is not None:
             lines += [[(f" {line}", palette.text)] for line in wrapped(moved_sentence(result), width - 2)]
         return lines
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self.scroll_rows(1)
-        event.stop()
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self.scroll_rows(-1)
-        event.stop()
 
 
 def _answer_lines(name: str, answered: Answered, width: int) -> Sequence[str]:

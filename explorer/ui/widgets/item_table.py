@@ -19,6 +19,14 @@ RIGHT, WRONG = "✓", "✗"
 _MARGINS, _KL = 16, 9
 
 
+_WHY_EMPTY = {
+    ItemFilter.ALL: "No item of this task is scored yet.",
+    ItemFilter.CHANGED: "Both models give the same answer to every item.",
+    ItemFilter.LOST: "No item is right in the dense model alone.",
+    ItemFilter.GAINED: "No item is right in the pruned model alone.",
+}
+
+
 class ItemTable(RowList):
     """A row an item."""
 
@@ -26,14 +34,13 @@ class ItemTable(RowList):
         super().__init__(id="items")
         self._listed: Sequence[ItemScored] = ()
         self._look: object = None
-        self._filter = ItemFilter.ALL
 
     def show(self, task: str, items: Sequence[ItemScored], look: ItemLook, version: int) -> None:
         """`version` changes whenever an item was scored."""
         state = (task, look, version)
         if state == self._look:
             return
-        self._look, self._filter = state, look.shown
+        self._look, self.why_empty = state, _WHY_EMPTY[look.shown]
         self._listed = look.listed(items)
         self.row = look.row(self._listed)
         counts = {one: sum(one.holds(item.result) for item in items) for one in ItemFilter}
@@ -54,18 +61,8 @@ class ItemTable(RowList):
         return self._listed[max(0, min(row, len(self._listed) - 1))] if self._listed else None
 
     @property
-    def count(self) -> int:
-        return len(self._listed)
-
-    def why_empty(self) -> str:
-        match self._filter:
-            case ItemFilter.CHANGED:
-                return "Both models give the same answer to every item."
-            case ItemFilter.LOST:
-                return "No item is right in the dense model alone."
-            case ItemFilter.GAINED:
-                return "No item is right in the pruned model alone."
-        return "No item of this task is scored yet."
+    def rows(self) -> Sequence[ItemScored]:
+        return self._listed
 
     def head(self, width: int) -> Sequence[Pieces]:
         name, answer = _widths(width)

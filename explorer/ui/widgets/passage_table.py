@@ -26,12 +26,11 @@ class PassageTable(RowList):
     def __init__(self) -> None:
         super().__init__(id="passages")
         self._found: Passages | None = None
-        self._empty = ""
 
     def show(self, found: Passages | None, row: int, empty: str) -> None:
-        if (found, row, empty) == (self._found, self.row, self._empty):
+        if (found, row, empty) == (self._found, self.row, self.why_empty):
             return
-        self._found, self.row, self._empty = found, row, empty
+        self._found, self.row, self.why_empty = found, row, empty
         title = "where the models differ"
         if found is not None:
             title = f"where the models differ most, by {ORDER_NAMES[found.order]}"
@@ -44,13 +43,6 @@ class PassageTable(RowList):
     @property
     def rows(self) -> Sequence[Passage]:
         return self._found.rows if self._found is not None else ()
-
-    @property
-    def count(self) -> int:
-        return len(self.rows)
-
-    def why_empty(self) -> str:
-        return self._empty
 
     def head(self, width: int) -> Sequence[Pieces]:
         names = ["mean KL", "max KL", "split", "agree", "Δp", "rank"]

@@ -39,12 +39,19 @@ class RowList(LineWidget, can_focus=True):
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes="panel")
         self.row = 0
+        self.why_empty = ""
+        """The sentence in place of rows."""
         self._top = 0
+
+    @property
+    def rows(self) -> Sequence[object]:
+        """What the rows are about."""
+        raise NotImplementedError
 
     @property
     def count(self) -> int:
         """How many rows there are."""
-        raise NotImplementedError
+        return len(self.rows)
 
     def head(self, width: int) -> Sequence[Pieces]:
         """The lines above the rows."""
@@ -52,10 +59,6 @@ class RowList(LineWidget, can_focus=True):
 
     def line(self, place: int, width: int) -> Pieces:
         """A row. Its first cell is left free for the mark of the chosen one."""
-        raise NotImplementedError
-
-    def why_empty(self) -> str:
-        """The sentence in place of rows."""
         raise NotImplementedError
 
     def move_to(self, row: int) -> None:
@@ -68,7 +71,7 @@ class RowList(LineWidget, can_focus=True):
     def draw(self, size: Size) -> Iterable[Pieces]:
         width, height = size
         if not self.count:
-            return [[(f" {line}", self.palette.muted)] for line in wrapped(self.why_empty(), width - 2)]
+            return [[(f" {line}", self.palette.muted)] for line in wrapped(self.why_empty, width - 2)]
         self.row = min(self.row, self.count - 1)
         lines = list(self.head(width))
         room = max(1, height - len(lines))

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from rich.cells import cell_len
-from textual.geometry import Size
-
 from explorer.state.judge_requests import JudgeRequests
 from explorer.state.timed_work import TimedWork
 from explorer.state.view import View
 from explorer.ui.theme import Palette
-from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.line_widget import Pieces
 from explorer.ui.widgets.status import work_pieces, work_text
+from explorer.ui.widgets.status_line import StatusLine
 from explorer.words import numbers
-from explorer.words.token_text import fit, flowing
+from explorer.words.token_text import flowing
 from probes.schema.events import Failed, WorkProgressed
 from probes.system.user_folders import shortened
 
 _BAR = 16
 
 
-class ScoringStatus(LineWidget):
-    """One line."""
-
-    DEFAULT_CSS = "ScoringStatus { height: 1; }"
-
-    def __init__(self) -> None:
-        super().__init__(id="status")
-        self._pieces: Pieces = []
+class ScoringStatus(StatusLine):
+    """Shows how far scoring or a search is."""
 
     def show(self, view: View, judging: JudgeRequests, *, searching: bool = False) -> None:
         """Shows how far the search is if `searching`, else how far scoring is."""
-        pieces = _line(view, judging, self.palette, searching=searching)
-        if pieces != self._pieces:
-            self._pieces = pieces
-            self.redraw()
-
-    def draw(self, size: Size) -> Iterable[Pieces]:
-        room, line = size.width, []
-        for text, style in self._pieces:
-            if room > 0:
-                line.append((text if cell_len(text) <= room else fit(text, room), style))
-                room -= cell_len(text)
-        return [line]
+        self.show_pieces(_line(view, judging, self.palette, searching=searching))
 
 
 def _line(view: View, judging: JudgeRequests, palette: Palette, *, searching: bool) -> Pieces:

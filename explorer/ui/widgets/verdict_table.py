@@ -33,14 +33,13 @@ class VerdictTable(RowList):
     def __init__(self) -> None:
         super().__init__(id="verdict")
         self._verdict: Verdict | None = None
-        self._empty = ""
         self._axis = DifferenceAxis(-0.1, 0.1)
 
     def show(self, verdict: Verdict | None, row: int, empty: str) -> None:
         """`empty` is the sentence for when nothing has been scored."""
-        if (verdict, row, empty) == (self._verdict, self.row, self._empty):
+        if (verdict, row, empty) == (self._verdict, self.row, self.why_empty):
             return
-        self._verdict, self.row, self._empty = verdict, row, empty
+        self._verdict, self.row, self.why_empty = verdict, row, empty
         if verdict is not None and verdict.rows:
             self._axis = DifferenceAxis.around(verdict.rows, verdict.margin)
             self.entitle(
@@ -54,13 +53,6 @@ class VerdictTable(RowList):
     @property
     def rows(self) -> Sequence[TaskVerdict]:
         return self._verdict.rows if self._verdict is not None else ()
-
-    @property
-    def count(self) -> int:
-        return len(self.rows)
-
-    def why_empty(self) -> str:
-        return self._empty
 
     def head(self, width: int) -> Sequence[Pieces]:
         columns = _Columns(width)

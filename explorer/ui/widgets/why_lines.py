@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.cells import cell_len
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
@@ -15,6 +14,7 @@ from explorer.state.view import View
 from explorer.state.why_pages import WhyLook, WhyPage, headline
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
 from explorer.ui.widgets.status import work_pieces, work_text
+from explorer.ui.widgets.status_line import StatusLine
 from explorer.words.token_text import fit, flowing, wrapped
 from probes.schema.events import WorkProgressed
 
@@ -86,28 +86,11 @@ class WhyTabs(LineWidget):
                 return
 
 
-class WhyStatus(LineWidget):
+class WhyStatus(StatusLine):
     """The work in progress, or how to go on."""
 
-    DEFAULT_CSS = "WhyStatus { height: 1; }"
-
-    def __init__(self) -> None:
-        super().__init__(id="status")
-        self._pieces: Pieces = []
-
     def show(self, view: View, explaining: ExplainRequests) -> None:
-        pieces = self._line(view, explaining)
-        if pieces != self._pieces:
-            self._pieces = pieces
-            self.redraw()
-
-    def draw(self, size: Size) -> Iterable[Pieces]:
-        room, line = size.width, []
-        for text, style in self._pieces:
-            if room > 0:
-                line.append((text if cell_len(text) <= room else fit(text, room), style))
-                room -= cell_len(text)
-        return [line]
+        self.show_pieces(self._line(view, explaining))
 
     def _line(self, view: View, explaining: ExplainRequests) -> Pieces:
         palette = self.palette

@@ -14,7 +14,8 @@ from textual.geometry import Size
 from explorer.state.heat import scrolled_top
 from explorer.ui.messages import SublayerPointed
 from explorer.ui.theme import Palette
-from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.line_widget import Pieces
+from explorer.ui.widgets.scrolled_panel import ScrolledPanel
 from explorer.words.token_text import wrapped
 from probes.schema.part import Part
 
@@ -45,16 +46,13 @@ class SheetPage:
     draw: Drawer = field(compare=False)
 
 
-class WhySheet(LineWidget, can_focus=True):
+class WhySheet(ScrolledPanel):
     """Shows a page."""
 
-    ALLOW_SELECT = True
-
     def __init__(self) -> None:
-        super().__init__(id="sheet", classes="panel")
+        super().__init__(id="sheet")
         self._page: SheetPage | None = None
         self._sheet = SheetLines()
-        self._top = 0
         self._chosen: Part | None = None
 
     def show(self, page: SheetPage, chosen: Part | None) -> None:
@@ -69,11 +67,6 @@ class WhySheet(LineWidget, can_focus=True):
         """The sublayers of the rows, in their order."""
         return [part for part in self._sheet.parts if part is not None]
 
-    def scroll_rows(self, rows: int) -> None:
-        """Scrolls a page that is no table."""
-        self._top = max(0, self._top + rows)
-        self.redraw()
-
     def draw(self, size: Size) -> Iterable[Pieces]:
         if self._page is None:
             return []
@@ -85,12 +78,11 @@ class WhySheet(LineWidget, can_focus=True):
         room = max(1, size.height - len(sheet.head))
         place = sheet.parts.index(self._chosen) if self._chosen in sheet.parts else None
         self._top = scrolled_top(self._top, place, len(sheet.rows), room)
-        lines = [list(line) for line in sheet.head]
-        for at, row in enumerate(sheet.rows[self._top : self._top + room], self._top):
-            lines.append(self._marked(row, size.width) if at == place else list(row))
-        if self._top + room < len(sheet.rows) and not sheet.parts and lines:
-            lines[-1] = [(f" ↓ {len(sheet.rows) - self._top - room + 1} more lines", self.palette.muted)]
-        return lines
+        head = [list(line) for line in sheet.head]
+        if not sheet.parts:
+            return [*head, *self.lines_that_fit(sheet.rows, room)]
+        rows = enumerate(sheet.rows[self._top : self._top + room], self._top)
+        return [*head, *(self._marked(row, size.width) if at == place else list(row) for at, row in rows)]
 
     def _marked(self, row: Pieces, width: int) -> Pieces:
         """The chosen row: with an arrow, and on another ground as far as the panel goes."""
@@ -103,14 +95,6 @@ class WhySheet(LineWidget, can_focus=True):
         at = inside.y - len(self._sheet.head) + self._top if inside is not None else -1
         if 0 <= at < len(self._sheet.parts) and (part := self._sheet.parts[at]) is not None:
             self.post_message(SublayerPointed(part))
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        self.scroll_rows(1)
-        event.stop()
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        self.scroll_rows(-1)
-        event.stop()
 
 
 def paragraph(text: str, width: int, style: Style) -> list[Pieces]:
