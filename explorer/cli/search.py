@@ -32,9 +32,11 @@ def search_command(typed: Typed, where: str, by: str, most: int, json: bool) -> 
     spec = pair_spec(typed)
     order: Order = next(name for name in get_args(Order) if name == by.replace("-", "_"))
     from probes.early import check_early
+    from probes.tasks.item_files import shipped_names
     from probes.tasks.text_files import check_texts
 
-    check_texts([where])
+    if where not in shipped_names():
+        check_texts([where])
     check_early(spec)
     from rich.console import Console
 

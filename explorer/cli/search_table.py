@@ -31,7 +31,8 @@ def print_found(found: Passages, commands: Sequence[str], console: Console) -> N
     """A row of figures for each passage, and under it its text with the worst token marked."""
     table = Table(box=None, pad_edge=False)
     for name in ("", "mean KL", "max KL", "at", "split", "same top", "Δp", "rank", "place"):
-        table.add_column(name, justify="left" if name == "place" else "right", no_wrap=True)
+        last = name == "place"  # the only one that gives way in a narrow terminal
+        table.add_column(name, justify="left" if last else "right", no_wrap=not last, overflow="fold")
     for number, one in enumerate(found.rows, 1):
         cells = (
             f"{number}",
@@ -44,16 +45,24 @@ def print_found(found: Passages, commands: Sequence[str], console: Console) -> N
             f"+{one.rank_change:.0f}",
         )
         table.add_row(*cells, Text(place_of_passage(one)))
+    counted = f"{found.scored:,} passage{_s(found.scored)} of {found.tokens:,} token{_s(found.tokens)}"
+    if not found.rows:
+        nowhere = f"No passage has figures: nowhere in {found.tokens:,} token{_s(found.tokens)} are both models finite."
+        console.print(Text(nowhere), soft_wrap=True, highlight=False)
+        return
     console.print(table)
     for number, one in enumerate(found.rows, 1):
         console.print(Text.assemble((f"\n{number:>3}  ", "bold"), marked(one)), soft_wrap=True, highlight=False)
     console.print(
-        Text(f"\n{found.scored:,} passages of {found.tokens:,} tokens were scored. This opens the first one:", "dim"),
+        Text(f"\n{counted} {'was' if found.scored == 1 else 'were'} scored. This opens the first one:", "dim"),
         soft_wrap=True,
         highlight=False,
     )
-    if commands:
-        console.print(Text(visible(commands[0])), soft_wrap=True, highlight=False)
+    console.print(Text(visible(commands[0])), soft_wrap=True, highlight=False)
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def place_of_passage(one: Passage) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from pathlib import Path
 
@@ -58,6 +59,25 @@ def test_the_command_of_a_passage_gives_its_figures(words: list[str]) -> None:
     summary = steps[-1]["summary"]
     assert summary["compared"] == row["steps"]
     assert summary["kl"]["mean"] == pytest.approx(row["mean_kl"], rel=1e-3)
+
+
+def test_the_texts_of_a_set_that_ships_are_searched(words: list[str]) -> None:
+    found = json.loads(run("search", "facts", *words[2:], "--most", "1", "--json"))
+    assert (found["rows"][0]["source"], found["scored"] > 0) == ("facts", True)
+
+
+def test_a_narrow_table_cuts_no_figure(words: list[str]) -> None:
+    result = CliRunner(env={"COLUMNS": "60"}).invoke(phier, [*words, "--most", "3"], catch_exceptions=False)
+    assert "…" not in result.stdout.split("\n\n")[0]
+
+
+def test_models_that_are_finite_nowhere_have_no_passages(words: list[str], tmp_path: Path) -> None:
+    model = tiny("llama", vocab_size=len(TOKENIZER), max_position_embeddings=64)
+    model.get_input_embeddings().weight.data[:] = math.nan
+    broken = save(tmp_path / "broken", model, TOKENIZER)
+    out = run(*words[:5], str(broken), *words[6:])
+    assert out.startswith("No passage has figures: nowhere in ")
+    assert out.endswith("tokens are both models finite.\n")
 
 
 @pytest.mark.parametrize(
