@@ -56,6 +56,8 @@ def print_scores(found: Scores, console: Console) -> None:
 def print_groups(title: str, groups: Sequence[Sequence[GroupScore]], names: Sequence[str], console: Console) -> None:
     """The KL of each kind of position, a column a second model."""
     shown = list(dict.fromkeys(group.name for row in groups for group in row))
+    if not shown:
+        return
     table = Table(escape(title), "positions", *(escape(visible(name)) for name in names), box=None, pad_edge=False)
     for name in shown:
         found = [next((group for group in row if group.name == name), None) for row in groups]

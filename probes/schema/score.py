@@ -122,7 +122,7 @@ class TextScore:
     name: str
     """The setting, or the model's name."""
     positions: Natural
-    """Scored tokens at which both models are finite."""
+    """Scored tokens at which both models are finite; without any, all figures of them are NaN."""
     windows: Natural
     nonfinite_dense: Natural
     """Scored tokens at which the dense model computes NaN or infinity; they are in no other figure."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -44,9 +45,10 @@ class Quantiles:
             self._count_bins(values)
 
     def spread(self) -> Spread:
-        """Minimum, quantiles and maximum; linear between neighbouring values while all are kept."""
+        """Minimum, quantiles and maximum, linear between neighbouring values while all are kept; NaN of no
+        values."""
         if not self._count:
-            return Spread(0.0, (0.0,) * len(QUANTILES), 0.0)
+            return Spread(math.nan, (math.nan,) * len(QUANTILES), math.nan)
         least, most = (float(end) for end in self._ends)
         if self._bins is None:
             found = np.quantile(np.concatenate(self._values), QUANTILES)

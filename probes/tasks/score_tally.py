@@ -51,10 +51,11 @@ class ClusteredSums:
         return int(self.sums[row, 1])
 
     def estimate(self, row: int) -> Estimate:
-        """The mean m, with √(W/(W-1) Σ(s - mn)²) / n by window, the linearised error of a ratio; and naively."""
+        """The mean m, with √(W/(W-1) Σ(s - mn)²) / n by window, the linearised error of a ratio; and naively. NaN of no
+        values."""
         pivot, n, total, square, windows, ss, sn, nn = map(float, self.sums[row])
         if not n:
-            return Estimate(0.0, None, None)
+            return Estimate(math.nan, None, None)
         mean = total / n
         naive = math.sqrt(max(0.0, square - n * mean * mean) / (n - 1) / n) if n > 1 else None
         apart = max(0.0, ss - 2 * mean * sn + mean * mean * nn)

@@ -221,15 +221,27 @@ def test_what_is_kept_of_another_run_is_not_gone_on_from(text: Path, tmp_path: P
 
 def test_positions_that_are_not_finite_are_counted_and_left_out(text: Path) -> None:
     pair = foreign_pair()
-    token = IDS[3]
+    model, token = pair.pruned.model, IDS[3]
     with torch.no_grad():
-        pair.pruned.model.get_input_embeddings().weight[token] = math.nan
+        model.get_output_embeddings().weight = torch.nn.Parameter(model.get_output_embeddings().weight.clone())
+        model.get_input_embeddings().weight[token] = math.nan
     (row,) = score_texts(pair, [text], ScoreSettings(window=8)).rows
     assert row.nonfinite_dense == 0
-    assert row.nonfinite_pruned > 0
+    assert row.nonfinite_pruned > 0 < row.positions
     assert row.positions + row.nonfinite_pruned == len(IDS)
     assert math.isfinite(row.kl.mean)
     assert math.isfinite(row.ppl_pruned)
+
+
+def test_a_model_that_is_finite_nowhere_has_no_figures_rather_than_zeros(text: Path) -> None:
+    pair = foreign_pair()
+    with torch.no_grad():
+        pair.pruned.model.get_input_embeddings().weight[:] = math.nan
+    (row,) = score_texts(pair, [text], ScoreSettings(window=8)).rows
+    assert (row.positions, row.nonfinite_pruned) == (0, len(IDS))
+    assert row.spaces is not None
+    figures = [row.kl.mean, row.ppl_dense, row.ppl_pruned, row.ppl_ratio.mean, row.dp_rms, row.same_top, row.spaces.h]
+    assert all(map(math.isnan, [*figures, *row.kl_spread.quantiles, row.dp_spread.max]))
 
 
 def test_each_line_of_a_file_of_lines_is_a_text_of_its_own(tmp_path: Path) -> None:
