@@ -101,7 +101,7 @@ def _entries(whole: dict[str, object] | list[object], name: str) -> Iterator[str
 
 
 def _read_dataset(source: str, work: Work) -> Iterator[str]:
-    for row in dataset_rows(source, work, title="Calibration text", hint=_HINT):
+    for row in dataset_rows(source, work, title="Calibration text"):
         yield _field(row, f"A row of {source}")
 
 

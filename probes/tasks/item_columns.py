@@ -17,7 +17,7 @@ _QUESTION = ("question", "ctx")
 _CHOICES = ("choices", "options", "endings")
 _ANSWER = ("answer", "answerKey", "label", "gold")
 _TEXT = ("text", "sentence")
-_LABEL = ("label", "answer")
+LABEL_COLUMNS = ("label", "answer")
 _PROMPT = ("prompt", "question")
 _TARGET = ("target", "targets", "completion", "answer", "answers")
 QUERY_COLUMNS = ("query",)
@@ -41,7 +41,7 @@ def kind_of(names: Names[str]) -> TaskKind | None:
         return TaskKind.RETRIEVAL
     if has(*_QUESTION) and (has(*_CHOICES) or (has("A") and has("B"))):
         return TaskKind.OPTIONS
-    if has(*_TEXT) and has(*_LABEL):
+    if has(*_TEXT) and has(*LABEL_COLUMNS):
         return TaskKind.CLASSIFICATION
     if has(*_PROMPT) and has(*_TARGET):
         return TaskKind.GENERATION
@@ -87,7 +87,7 @@ def labelled(row: Row, labels: Mapping[str, Sequence[str]]) -> Question:
 
 def label_in(cells: Cells) -> str:
     """The label of a text, as text. Raises `BadRow` if there is none."""
-    found = cells.get(_column(cells, _LABEL) or "")
+    found = cells.get(_column(cells, LABEL_COLUMNS) or "")
     if isinstance(found, bool) or not isinstance(found, str | int) or not str(found).strip():
         raise BadRow("it has no label")
     return str(found).strip()

@@ -22,7 +22,16 @@ from probes.schema.task_options import Pooling
 from probes.system.progress import UNWATCHED, Work
 from probes.system.user_folders import expanded
 from probes.tasks.item_collection import collected
-from probes.tasks.item_columns import group_of, kind_of, label_in, labelled, question_of, quoted, short_answer
+from probes.tasks.item_columns import (
+    LABEL_COLUMNS,
+    group_of,
+    kind_of,
+    label_in,
+    labelled,
+    question_of,
+    quoted,
+    short_answer,
+)
 from probes.tasks.item_rows import HINT, TITLE, BadRow, Row, file_rows
 
 SHIPPED = Path(__file__).parent / "items"
@@ -87,9 +96,9 @@ def item_set(
     """
     if limit is not None and limit < 1:
         raise BadInput(TITLE, f"{limit} items can't be taken.", "Take 1 or more.")
-    name, rows = _rows_of(source, limit, work)
+    name, rows, classes = _rows_of(source, limit, work)
     header, rows = _about(name, rows)
-    labels = tuple(labels) or header.labels
+    labels = tuple(labels) or header.labels or classes
     kind = kind or header.kind or kind_of({column for row in rows for column in row.cells})
     if kind is None:
         columns = visible(", ".join(dict.fromkeys(column for row in rows for column in row.cells)), 200) or "none"
@@ -111,11 +120,8 @@ def item_set(
         hint = f"Correct {'it' if len(bad) == 1 else 'them'}, or leave bad lines out (--skip-bad). {HINT}"
         raise BadInput(TITLE, f"{_lines(bad)} of {name} can't be used: {_reasons(bad)}.", hint)
     if not len(found):
-        raise BadInput(
-            TITLE,
-            f"{name} has no items. {f'{_lines(bad)} can not be used: {_reasons(bad)}.' if bad else ''}".strip(),
-            HINT,
-        )
+        why = f" {_lines(bad)} can't be used: {_reasons(bad)}." if bad else ""
+        raise BadInput(TITLE, f"{name} has no items.{why}", HINT)
     notes = (f"{_lines(bad)} can't be used and {'is' if len(bad) == 1 else 'are'} left out: {_reasons(bad)}.",)
     return replace(found, digest=_digest(found), notes=notes if bad else ())
 
@@ -123,22 +129,24 @@ def item_set(
 # Where the rows are -------------------------------------------------------------------------------------------
 
 
-def _rows_of(source: str, limit: int | None, work: Work) -> tuple[str, Sequence[Row]]:
-    """The short name of the set, and its rows."""
+def _rows_of(source: str, limit: int | None, work: Work) -> tuple[str, Sequence[Row], tuple[str, ...]]:
+    """The short name of the set, its rows, and the names of its numbered labels if a data set of the hub has them."""
     path = expanded(source)
     if os.path.isdir(path):
         raise BadInput(TITLE, f"{visible(source, _SHOWN)} is a folder.", "Name a file of items.")
     if os.path.isfile(path):
-        return visible(path.name.split(".")[0] or path.name, 60), file_rows(path)
+        return visible(path.name.split(".")[0] or path.name, 60), file_rows(path), ()
     if source in shipped_names():
-        return source, file_rows(SHIPPED / f"{source}.jsonl")
+        return source, file_rows(SHIPPED / f"{source}.jsonl"), ()
     if may_be_dataset(source) and not _named_as_file(source):
-        found = dataset_rows(source, work, title=TITLE, hint=HINT, splits=SPLITS)
+        classes: dict[str, tuple[str, ...]] = {}
+        found = dataset_rows(source, work, title=TITLE, splits=SPLITS, classes=classes)
         rows = [
             Row(number, row) if isinstance(row, Mapping) else Row(number, {}, "it has no columns")
             for number, row in enumerate(islice(found, limit), 1)
         ]
-        return visible(source.split("/")[1].partition(":")[0], 60), rows
+        names_of = next((classes[column] for column in LABEL_COLUMNS if column in classes), ())
+        return visible(source.split("/")[1].partition(":")[0], 60), rows, names_of
     near = did_you_mean(source, list(shipped_names())) or nearby(path)
     names = ", ".join(shipped_names())
     raise BadInput(

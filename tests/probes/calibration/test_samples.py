@@ -311,7 +311,7 @@ def test_a_data_set_that_breaks_off_or_has_no_text_is_an_error(dense: Loaded, mo
         raise ConnectionError("the hub went away\nwith many lines")
 
     assert hub(monkeypatch, broken()) == []
-    with pytest.raises(Failure, match=r"owner/name could not be downloaded: the hub went away Name"):
+    with pytest.raises(Failure, match=r"owner/name could not be downloaded: the hub went away. Check the name"):
         taken("owner/name", dense, 2, 5)
     hub(monkeypatch, iter([{"content": "a"}]))
     with pytest.raises(BadInput, match="A row of owner/name has no field 'text'"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -354,12 +355,19 @@ def test_a_name_that_is_nothing(tmp_path):
         item_set("my/pets.csv")
 
 
+class Rows(list[object]):
+    """A split whose labels have names."""
+
+    features: ClassVar = {"text": object(), "label": SimpleNamespace(names=["World", "Sports", "Trade"])}
+
+
 def hub(monkeypatch: pytest.MonkeyPatch, splits: dict[str, Any]) -> None:
     def load_dataset(name: str, configuration: str | None, *, split: str, streaming: bool) -> Iterator[object]:
         if split not in splits:
             raise ValueError(f"Bad split: {split}")
-        found: Iterator[object] = iter(splits[split])
-        return found
+        logging.getLogger("huggingface_hub.utils").warning("Retrying in 1s")
+        found = splits[split]
+        return found if isinstance(found, Rows) else iter(found)
 
     module = ModuleType("datasets")
     monkeypatch.setattr(module, "load_dataset", load_dataset, raising=False)
@@ -374,9 +382,18 @@ def test_a_data_set_of_the_hub(monkeypatch: pytest.MonkeyPatch):
         item_set("owner/pets:small")
 
 
+def test_labels_of_a_data_set_have_their_names(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    hub(monkeypatch, {"test": Rows([{"text": "A goal!", "label": 1}, {"text": "A vote.", "label": 0}])})
+    found = item_set("owner/news", limit=1)
+    assert (found.questions[0].options, found.questions[0].answer) == (("World", "Sports", "Trade"), 1)
+    named = item_set("owner/news", labels=("w", "s", "t"))
+    assert (named.questions[1].options, named.questions[1].answer) == (("w", "s", "t"), 0)
+    assert not caplog.records
+
+
 def test_a_data_set_that_can_not_be_had(monkeypatch: pytest.MonkeyPatch):
     hub(monkeypatch, {})
-    with pytest.raises(Failure, match="owner/pets could not be downloaded: Bad split: train"):
+    with pytest.raises(Failure, match=r"owner/pets could not be downloaded: Bad split: train\. Check the name"):
         item_set("owner/pets")
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(BadInput, match=r"There is no file owner/pets\. If it is a data set.*pip install datasets"):
