@@ -126,14 +126,8 @@ def _figures(shape: type, before: str) -> Iterator[tuple[str, tuple[float, float
 def to_jsonable(value: object) -> dict[str, Any]:
     """A step or other data as plain dicts. A figure that is not finite is None, and its path is in `nonfinite`."""
     plain: dict[str, Any] = msgspec.to_builtins(FlatStep.of(value) if isinstance(value, StepRecord) else value)
-    nonfinite: dict[str, str] = {}
-    for path, holder, key, number in list(_floats(plain, "")):
-        if not math.isfinite(number):
-            nonfinite[path] = str(number)
-            holder[key] = None
-    if nonfinite:
-        plain["nonfinite"] = nonfinite
-    return plain
+    nonfinite = {path: str(number) for path, number in _floats(plain, "") if not math.isfinite(number)}
+    return {**_with_nulls(plain), "nonfinite": nonfinite} if nonfinite else plain
 
 
 def from_jsonable(plain: dict[str, Any]) -> StepRecord:
@@ -152,12 +146,21 @@ def from_jsonable(plain: dict[str, Any]) -> StepRecord:
     return flat.record()
 
 
-def _floats(node: Any, path: str) -> Iterator[tuple[str, Any, Any, float]]:
+def _with_nulls(node: Any) -> Any:
+    """The same with None for figures that are not finite."""
+    if isinstance(node, dict):
+        return {key: _with_nulls(child) for key, child in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_with_nulls(child) for child in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def _floats(node: Any, path: str) -> Iterator[tuple[str, float]]:
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, child in items:
         here = f"{path}.{key}" if path else str(key)
         if isinstance(child, float):
-            yield here, node, key, child
+            yield here, child
         elif isinstance(child, (dict, list, tuple)):
             yield from _floats(child, here)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_several_settings_and_models_are_columns_of_one_table(folders: tuple[Pat
         assert name in out
     for kind in ("[0, 0.25)", "16 to 31", "word continuation"):
         assert kind in out
+
+
+def test_a_model_that_is_finite_nowhere_has_null_figures(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    dense, _, text = folders
+    model = tiny("llama", vocab_size=len(TOKENIZER), max_position_embeddings=64)
+    model.get_input_embeddings().weight.data[:] = math.nan
+    broken = save(tmp_path / "broken", model, TOKENIZER)
+    words = ("score", text, "--dense", dense, "--pruned", broken, "--threads", 1)
+    found = json.loads(run(*words, "--json", "--results", tmp_path / "results.json"))
+    (row,) = found["rows"]
+    assert (row["positions"], row["ppl_pruned"], row["kl"]["mean"]) == (0, None, None)
+    assert row["kl_spread"]["quantiles"] == [None] * 9
+    assert found["nonfinite"]["rows.0.kl_spread.quantiles.0"] == "nan"
+    assert "undef." in run(*words)
 
 
 def test_the_results_file_holds_what_json_prints(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
