@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import math
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from probes.models.loaded import Loaded
 from probes.models.quiet_libraries import marked_output
 from probes.pair import Pair
 from probes.schema.errors import BadInput
+from probes.schema.foreign_text import visible
 from probes.schema.items import ItemSet, Question, ShortAnswer, TaskKind, Way
 from probes.schema.nearest import nearest
 from probes.schema.task_results import Answered, ItemResult
@@ -90,6 +92,8 @@ def harness_tasks(
 
         known = TaskManager(include_defaults=not all(_is_file(name) for name in names))
         for name in names:
+            if _is_file(name) and not os.path.isfile(name):
+                raise BadInput("Unknown task", f"There is no task file {visible(name)}.", "Name a .yaml file.")
             if not _is_file(name) and name not in known.all_tasks:
                 hint = nearest(name, known.all_tasks)
                 raise BadInput(

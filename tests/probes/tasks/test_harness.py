@@ -210,6 +210,8 @@ def test_a_task_is_found_by_its_name(pair: Pair, tmp_path: Path, monkeypatch: py
     assert len(harness_tasks(["small_facts"]).sets[0]) == 3
     with pytest.raises(BadInput, match=r"has no task 'small_fax'\. Did you mean small_facts"):
         harness_tasks(["small_fax"])
+    with pytest.raises(BadInput, match=r"There is no task file none\.yaml"):
+        harness_tasks(["none.yaml"])
 
 
 def test_without_the_package_a_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
