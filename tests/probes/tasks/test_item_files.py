@@ -6,7 +6,7 @@ import gzip
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
@@ -362,12 +362,12 @@ class Rows(list[object]):
 
 
 def hub(monkeypatch: pytest.MonkeyPatch, splits: dict[str, Any]) -> None:
-    def load_dataset(name: str, configuration: str | None, *, split: str, streaming: bool) -> Iterator[object]:
+    def load_dataset(name: str, configuration: str | None, *, split: str, streaming: bool) -> Iterable[object]:
         if split not in splits:
             raise ValueError(f"Bad split: {split}")
         logging.getLogger("huggingface_hub.utils").warning("Retrying in 1s")
-        found = splits[split]
-        return found if isinstance(found, Rows) else iter(found)
+        found: Rows | Iterator[object] = splits[split] if isinstance(splits[split], Rows) else iter(splits[split])
+        return found
 
     module = ModuleType("datasets")
     monkeypatch.setattr(module, "load_dataset", load_dataset, raising=False)
