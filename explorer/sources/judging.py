@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from explorer.sources.kept_scores import KeptScores, ScoredSet, SettingScores, prompt_of
+from explorer.sources.kept_scores import KeptScores, SettingScores, prompt_of
 from explorer.sources.lane import Turns
 from probes.schema.errors import BadInput
 from probes.schema.events import DocumentsCompared, Event, ItemScored, Judged, PassagesFound, WorkProgressed
@@ -94,12 +94,11 @@ class Judging:
                 pair = self._pair()
             item_sets = named or (self._kept.item_sets(pair) if request.only_known else [])
             item_sets = item_sets or [item_set(name) for name in shipped_names()]
+            if request.only_known:
+                self._tell_known(request, pair, item_sets, self._kept.recalled(pair, item_sets), pace)
+                return
             with self._kept.opened(pair, item_sets) as scores:
-                told = self._tell_verdict(request, pair, item_sets, scores, pace)
-                for known in scores.known.values():
-                    self._tell_known(known, request.id)
-                if request.only_known:
-                    return
+                told = self._tell_known(request, pair, item_sets, scores, pace)
                 watched = self._giving_turns(work, age, pace)
                 for found in score_items(pair, item_sets, watched, done=scores.done):
                     event = _event(found, pair, scores.known[found.task].of, request.id)
@@ -129,11 +128,17 @@ class Judging:
         if latest is not None:
             self._tell(replace(latest, final=True))
 
-    def _tell_known(self, known: ScoredSet, request: int) -> None:
-        for event in known.items.values():
-            self._tell(replace(event, request=request))
-        if known.similarities is not None:
-            self._tell(DocumentsCompared(known.similarities, request=request))
+    def _tell_known(
+        self, request: Judge, pair: Pair, item_sets: Sequence[ItemSet], scores: SettingScores, pace: _Pace
+    ) -> float:
+        """Judges what was scored before, and sends it. Returns the time."""
+        told = self._tell_verdict(request, pair, item_sets, scores, pace)
+        for known in scores.known.values():
+            for event in known.items.values():
+                self._tell(replace(event, request=request.id))
+            if known.similarities is not None:
+                self._tell(DocumentsCompared(known.similarities, request=request.id))
+        return told
 
     def _tell_verdict(
         self, request: Judge, pair: Pair, item_sets: Sequence[ItemSet], scores: SettingScores, pace: _Pace

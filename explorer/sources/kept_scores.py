@@ -24,7 +24,7 @@ from probes.system.user_folders import recordings_folder
 if TYPE_CHECKING:
     from probes.pair import Pair
     from probes.schema.items import ItemSet
-    from probes.tasks.results_file import ResultsFile, ResultsHeader
+    from probes.tasks.results_file import KeptResults, ResultsFile, ResultsHeader
 
 KEPT_SETTINGS = 12
 """Of how many settings the results are in memory; those of the setting that was judged longest ago go first."""
@@ -56,15 +56,18 @@ class ScoredSet:
 class SettingScores:
     """The scored items of some item sets under one setting."""
 
-    def __init__(self, known: dict[str, ScoredSet], file: ResultsFile | None, notice: Callable[[str], None]) -> None:
+    def __init__(
+        self, known: dict[str, ScoredSet], path: Path | None, file: ResultsFile | None, notice: Callable[[str], None]
+    ) -> None:
+        """`file` is the one at `path`, if results are added to it."""
         self.known = known
         """By the name of the item set."""
-        self._file, self._notice = file, notice
+        self._path, self._file, self._notice = path, file, notice
 
     @property
     def kept_in(self) -> str:
         """The results file; "" if the results are in memory only."""
-        return str(self._file.path) if self._file is not None else ""
+        return str(self._path) if self._path is not None else ""
 
     @property
     def done(self) -> frozenset[tuple[str, str]]:
@@ -83,7 +86,7 @@ class SettingScores:
             try:
                 self._file.add(found)
             except PhierError as problem:
-                self._file = None
+                self._file = self._path = None
                 self._notice(problem.message)
 
 
@@ -98,26 +101,44 @@ class KeptScores:
 
     @contextmanager
     def opened(self, pair: Pair, item_sets: Sequence[ItemSet]) -> Iterator[SettingScores]:
-        """What is known of these item sets under the pair's setting, while more is added to it.
-
-        The results file is open meanwhile. Of one that another program writes, its results are read and not added to.
-        """
+        """What is known of these item sets under the pair's setting; what is taken meanwhile is added to its file."""
         from probes.tasks.results_file import results_header
 
         with ExitStack() as stack:
             header = results_header(pair)
             file = self._file(stack, header, item_sets)
-            sets = self._of_setting(pair)
-            known = {items.name: sets.setdefault(_key(items), ScoredSet(items)) for items in item_sets}
-            scores = SettingScores(known, file, self._notice)
+            known = self._known(pair, item_sets)
+            scores = SettingScores(known, file.path if file is not None else None, file, self._notice)
             if file is not None:
                 before = set(_names(file.kept.results, file.kept.similarities))
-                _recall(pair, known, file.kept.results, file.kept.similarities)
+                _recall(pair, known, file.kept)
                 for one in known.values():
                     for found in one.found:
                         if not before.intersection(_names([found])):
                             scores.write(found)
             yield scores
+
+    def recalled(self, pair: Pair, item_sets: Sequence[ItemSet]) -> SettingScores:
+        """What is known of these item sets under the pair's setting. No file is made or changed."""
+        from probes.tasks.results_file import read_results, results_header
+
+        known, digests = self._known(pair, item_sets), {items.name: items.digest for items in item_sets}
+        for path in _paths(results_header(pair)):
+            if not path.is_file():
+                break
+            try:
+                kept = read_results(path)
+            except PhierError as problem:
+                self._notice(problem.message)
+                break
+            if all(digests.get(items.name, items.digest) == items.digest for items in kept.item_sets):
+                _recall(pair, known, kept)
+                return SettingScores(known, path, None, self._notice)
+        return SettingScores(known, None, None, self._notice)
+
+    def _known(self, pair: Pair, item_sets: Sequence[ItemSet]) -> dict[str, ScoredSet]:
+        sets = self._of_setting(pair)
+        return {items.name: sets.setdefault(_key(items), ScoredSet(items)) for items in item_sets}
 
     def item_sets(self, pair: Pair) -> list[ItemSet]:
         """The item sets of which something is known under the pair's setting."""
@@ -129,7 +150,7 @@ class KeptScores:
             try:
                 kept = read_results(max(files, key=lambda path: path.stat().st_mtime))
             except PhierError:
-                return []  # `opened` says why
+                return []  # `recalled` says why
             scored = {result.task for result in kept.results}
             found = {items.name: items for items in kept.item_sets if items.name in scored}
         return list(found.values())
@@ -173,14 +194,12 @@ def prompt_of(item: str, pair: Pair, items: ItemSet) -> ItemPrompt:
     return item_prompt(pair.dense.tokenizer, items, item)
 
 
-def _recall(
-    pair: Pair, known: dict[str, ScoredSet], results: Sequence[ItemResult], similarities: Sequence[Similarities]
-) -> None:
+def _recall(pair: Pair, known: dict[str, ScoredSet], kept: KeptResults) -> None:
     """Takes what a file has of these item sets and memory has not."""
-    for result in results:
+    for result in kept.results:
         if (one := known.get(result.task)) is not None and result.item not in one.items:
             one.take(ItemScored(result, prompt_of(result.item, pair, one.of)))
-    for found in similarities:
+    for found in kept.similarities:
         if (one := known.get(found.task)) is not None and one.similarities is None:
             one.take(DocumentsCompared(found))
 

@@ -227,11 +227,19 @@ def test_what_is_scored_is_in_a_results_file_and_known_at_the_next_start(tones: 
     assert judge(kept.found, kept.item_sets) == heard.of(Judged)[-1].verdict
 
 
-def test_a_file_that_another_program_writes_leaves_results_in_memory_with_a_notice(tones: str) -> None:
+def test_a_file_that_another_program_writes_leaves_results_in_memory_with_a_notice(
+    tones: str, recordings: Path
+) -> None:
     header = results_header(pair())
     source, heard = opened()
     source.ask(Judge((tones,), only_known=True))
     assert source.wait_idle(60)
+    assert heard.of(Judged)[-1].kept_in == "", "looking makes no file"
+    assert not recordings.exists()
+    act, heard.act = heard.act, lambda event: source.ask(Cancel(event.request))
+    source.ask(Judge((tones,)))
+    assert source.wait_idle(60)
+    heard.act = act
     with results_file(kept_file(heard), header):
         request = Judge((tones,))
         source.ask(request)
@@ -240,7 +248,7 @@ def test_a_file_that_another_program_writes_leaves_results_in_memory_with_a_noti
         assert heard.of(Judged)[-1].kept_in == ""
         [notice] = heard.of(Noticed)
         assert "Another program is writing" in notice.message
-    source.ask(Judge((tones,), only_known=True))
+    source.ask(Judge((tones,)))
     assert source.wait_idle(60)
     source.close()
     assert len(read_results(kept_file(heard)).results) == 4, "written as soon as it is free"
