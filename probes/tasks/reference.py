@@ -60,7 +60,7 @@ class ReferenceHeader:
     tokens: int = 0
     """Tokens that were read."""
     digest: str = ""
-    """SHA-256 over all windows."""
+    """SHA-256 over all windows and this description, without its digest."""
 
     @property
     def record(self) -> np.dtype[np.void]:
@@ -111,9 +111,10 @@ class ReferenceWriter:
     def finish(self) -> ReferenceHeader:
         """Writes the description, and returns it."""
         positions, windows, tokens = self._counts
-        digest = self._hash.hexdigest()
-        self.header = replace(self.header, positions=positions, windows=windows, tokens=tokens, digest=digest)
-        described = msgspec.json.encode(asdict(self.header))
+        counted = replace(self.header, positions=positions, windows=windows, tokens=tokens)
+        self._hash.update(_as_json(counted))
+        self.header = replace(counted, digest=self._hash.hexdigest())
+        described = _as_json(self.header)
         self._file.write(described + _END.pack(len(described)) + _MARK)
         return self.header
 
@@ -176,7 +177,9 @@ def open_reference(path: Path) -> Reference:
                 file.seek(end)
                 header = msgspec.json.decode(file.read(length), type=ReferenceHeader)
                 file.seek(len(_MARK))
-                whole = _digest(file, end - len(_MARK)) == header.digest
+                found = _hash_of(file, end - len(_MARK))
+                found.update(_as_json(replace(header, digest="")))
+                whole = found.hexdigest() == header.digest
     except (OSError, msgspec.MsgspecError):
         whole = False
     if not whole:
@@ -197,12 +200,16 @@ def described_reference(path: Path) -> str:
     )
 
 
-def _digest(file: BinaryIO, left: int) -> str:
+def _as_json(header: ReferenceHeader) -> bytes:
+    return msgspec.json.encode(asdict(header))
+
+
+def _hash_of(file: BinaryIO, left: int) -> hashlib._Hash:
     found = hashlib.sha256()
     while left and (more := file.read(min(left, 1 << 22))):
         found.update(more)
         left -= len(more)
-    return found.hexdigest()
+    return found
 
 
 def _rows(records: np.ndarray) -> KeptRows:
