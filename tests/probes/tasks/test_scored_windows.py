@@ -12,6 +12,7 @@ import torch
 
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
+from probes.tasks import position_sums
 from probes.tasks.many_positions import ManyPositions
 from probes.tasks.position_sums import PositionFigures, PositionSums
 from probes.tasks.scored_windows import SecondModel, score_windows
@@ -86,8 +87,10 @@ def test_an_exact_copy_gives_exactly_nothing() -> None:
     assert (found.rank == 1).all()
 
 
-@pytest.mark.parametrize("rows", [1, 3, 16])
-def test_the_sums_agree_with_the_formulas_written_out(rows: int) -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(1, 12_288), (3, 16), (16, 7)])
+def test_the_sums_agree_with_the_formulas_written_out(rows: int, columns: int, monkeypatch) -> None:
+    monkeypatch.setattr(position_sums, "COLUMNS", columns)
+    monkeypatch.setattr(position_sums, "_BLOCK", columns // 2)
     generator = torch.Generator().manual_seed(0)
     h, h2 = (torch.randn(7, 9, generator=generator) for _ in range(2))
     z = torch.randn(7, 50, generator=generator) * torch.tensor([0.01, 1, 5, 30, 1, 1, 1])[:, None]
@@ -140,4 +143,6 @@ def test_a_logit_slice_is_the_models_own_output() -> None:
         model = tiny(architecture)
         reader = ManyPositions(model)
         states = reader.hidden([IDS[:9]])[0]
-        assert torch.equal(reader.logits(states), plain(model, list(IDS[:9]))), architecture
+        for room in (None, reader.room(12)):
+            assert torch.equal(reader.logits(states, room), plain(model, list(IDS[:9]))), architecture
+        assert (room is None) == (architecture != "llama")
