@@ -41,19 +41,14 @@ async def prune(app: ExplorerApp, pilot: Pilot[int], setting: str) -> None:
     await press(pilot, "enter")
 
 
-async def test_nothing_is_scored_before_it_is_asked_for() -> None:
-    source = scripted(Follow.DENSE)
-    async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "j")
-        assert not judges(source)
-        assert Judge(only_known=True) in source.asked
-        assert "r scores questions, texts, documents and prompts" in screen_text(app)
-
-
 async def test_it_fills_while_items_are_scored_and_steps_go_on() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "j", "r")
+        await press(pilot, "j")
+        assert Judge(only_known=True) in source.asked
+        assert not judges(source), "nothing is scored before it is asked for"
+        assert "r scores questions, texts, documents and prompts" in screen_text(app)
+        await press(pilot, "r")
         assert judges(source) == [Judge()]
         source.score(100)
         await settle(pilot)
@@ -88,6 +83,10 @@ async def test_r_stops_and_goes_on() -> None:
         assert app.view.failure is None
         assert not app._notifications, "a person who stopped it knows"
         await press(pilot, "r")
+        source.score(10)
+        await press(pilot, "d", "backspace", "5", "enter")
+        assert judges(source)[-1] == Judge(margin=0.05), "another margin goes on scoring"
+        assert verdict(app).judging.scoring
         source.score(ALL)
         await settle(pilot)
         assert verdict(app).judging.results.verdict.final
@@ -98,25 +97,16 @@ async def test_another_margin_judges_again_without_scoring() -> None:
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "j", "r")
         source.score(ALL)
+        await press(pilot, "y")
+        head, *rows = app.clipboard.splitlines()
+        assert head.split("\t")[:4] == ["task", "items", "of", "dense"], "the table is copied whole"
+        assert [row.split("\t")[0] for row in rows] == ["facts", "tone", "documents", "answers"]
         await press(pilot, "d", "backspace", "5", "enter")
         assert judges(source)[-1] == Judge(margin=0.05, only_known=True)
         text = screen_text(app)
         assert "margin −5 points" in text
         assert "✓ safe" in text
         assert not verdict(app).judging.scoring
-
-
-async def test_another_margin_while_items_are_scored_goes_on_scoring() -> None:
-    source = scripted(Follow.DENSE)
-    async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "j", "r")
-        source.score(10)
-        await press(pilot, "d", "backspace", "5", "enter")
-        assert judges(source)[-1] == Judge(margin=0.05)
-        assert verdict(app).judging.scoring
-        source.score(ALL)
-        await settle(pilot)
-        assert verdict(app).judging.results.verdict.final
 
 
 def test_a_margin_that_is_none() -> None:
@@ -201,6 +191,7 @@ async def test_items_are_filtered_and_sorted() -> None:
 async def test_an_item_opens_on_the_main_screen_and_j_comes_back_to_it() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
+        own = app.view.header.settings
         await press(pilot, "j", "r")
         source.score(ALL)
         await press(pilot, "enter", "down", "down", "enter")
@@ -216,32 +207,25 @@ async def test_an_item_opens_on_the_main_screen_and_j_comes_back_to_it() -> None
         await press(pilot, "j")
         assert isinstance(app.screen, ItemsScreen)
         assert app.screen.query_one(ItemTable).chosen.result.item == "facts-3"
-        await press(pilot, "escape")
+        await press(pilot, "down", "enter", "j", "escape")
         assert isinstance(app.screen, VerdictScreen)
         await press(pilot, "h")
         assert isinstance(app.screen, MainScreen)
-        assert app.view.header.settings.prompt == "How many clips did Natalia sell?"
+        assert app.view.header.settings == own, "also after a second item"
         assert not app.view.opened
         await press(pilot, "j")
         assert isinstance(app.screen, VerdictScreen), "the list was left"
-
-
-async def test_an_opened_item_keeps_the_person_s_own_run() -> None:
-    source = scripted(Follow.FREE)
-    async with on_stage(source, 5) as (app, pilot):
-        own = app.view.header.settings
-        await press(pilot, "j", "r")
-        source.score(ALL)
-        await press(pilot, "enter", "enter", "j", "down", "enter", "j", "escape", "h")
-        assert app.view.header.settings == own, "also after a second item"
 
 
 async def test_a_retrieval_task_shows_its_similarities() -> None:
     source = scripted(Follow.DENSE, setting="wanda:0.7")
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "j", "r")
+        source.score(140)
+        await press(pilot, "down", "down", "enter", "down", "g")
+        assert "The maps appear when all documents" in screen_text(app)
         source.score(ALL)
-        await press(pilot, "down", "down", "enter")
+        await settle(pilot)
         assert isinstance(app.screen, SimilaritiesScreen)
         dense, pruned, change = app.screen.query(SimilarityHeat)
         assert "\n".join(dense._text_lines()).count("●") == 17, "the rows that fit"
@@ -259,15 +243,6 @@ async def test_a_retrieval_task_shows_its_similarities() -> None:
         assert isinstance(app.screen, SimilaritiesScreen)
 
 
-async def test_similarities_that_are_not_known_yet() -> None:
-    source = scripted(Follow.DENSE)
-    async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "j", "r")
-        source.score(140)
-        await press(pilot, "down", "down", "enter", "down", "g")
-        assert "The maps appear when all documents" in screen_text(app)
-
-
 async def test_a_small_terminal_shows_every_column_that_decides() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5, SMALL) as (app, pilot):
@@ -277,14 +252,3 @@ async def test_a_small_terminal_shows_every_column_that_decides() -> None:
         lines = app.screen.query_one(VerdictTable)._text_lines()
         assert all(len(line) <= 80 for line in lines)
         assert any("… too few items" in line for line in lines)
-
-
-async def test_the_table_is_copied_whole() -> None:
-    source = scripted(Follow.DENSE)
-    async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "j", "r")
-        source.score(ALL)
-        await press(pilot, "y")
-        head, *rows = app.clipboard.splitlines()
-        assert head.split("\t")[:4] == ["task", "items", "of", "dense"]
-        assert [row.split("\t")[0] for row in rows] == ["facts", "tone", "documents", "answers"]

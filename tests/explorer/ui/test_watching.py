@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from textual.widgets import Input
 
 from explorer.sources.toy.source import ToySource
@@ -42,8 +41,8 @@ def test_naming_the_tokens(snap_compare: Compare) -> None:
     assert seen(explorer(source), snap_compare, MIDDLE, before(source, 20, "W", "e"))
 
 
-async def test_the_table_marks_watched_tokens_and_has_all_of_them_below() -> None:
-    async with on_stage(watching(), 42) as (app, _pilot):
+async def test_the_table_marks_watched_tokens_and_the_figures_follow_the_cursor() -> None:
+    async with on_stage(watching(), 42) as (app, pilot):
         head, first, *_, last = text_of(app, "#table").splitlines()
         assert "token" in head
         assert '" and"' in first
@@ -52,6 +51,17 @@ async def test_the_table_marks_watched_tokens_and_has_all_of_them_below() -> Non
         assert "␛[31m" in last
         assert "[bold]" in last
         assert "\x1b" not in screen_text(app)
+        await press(pilot, "W", "home")
+        recorded = app.view.path[0].shared
+        assert recorded is not None
+        assert recorded.watched is not None
+        assert "step 1/42" in screen_text(app)
+        await press(pilot, "s")
+        shown = screen_text(app)
+        assert "shares p̂ and q̂" in shown
+        assert f"dense  p̂ {recorded.watched.groups[0].share_dense:>7.2f}" in shown
+        await press(pilot, "y")
+        assert "all groups" in app.clipboard
 
 
 async def test_a_table_too_narrow_for_all_says_how_many_are_left_out() -> None:
@@ -60,13 +70,9 @@ async def test_a_table_too_narrow_for_all_says_how_many_are_left_out() -> None:
         assert text_of(app, "#table").splitlines()[-1].endswith("+4")
 
 
-async def test_nothing_about_it_is_shown_while_nothing_is_watched() -> None:
-    async with on_stage(watching(""), 42) as (app, _pilot):
-        assert "◆" not in screen_text(app)
-
-
 async def test_the_chosen_token_is_watched_at_every_step_and_the_cursor_stays() -> None:
     async with on_stage(watching(""), 30) as (app, pilot):
+        assert "◆" not in screen_text(app), "nothing is watched"
         await press(pilot, "left", "left", "down")
         chosen = app.main.query_one(NextTokens).chosen
         assert chosen is not None
@@ -77,21 +83,6 @@ async def test_the_chosen_token_is_watched_at_every_step_and_the_cursor_stays() 
         await press(pilot, "down", "asterisk")
         assert app.view.watch == ()
         assert app.view.cursor == 28
-
-
-async def test_figures_follow_the_cursor_and_turn_to_shares() -> None:
-    async with on_stage(watching(follow=Follow.DENSE), 30) as (app, pilot):
-        await press(pilot, "W", "home")
-        first = app.view.path[0].shared
-        assert first is not None
-        assert first.watched is not None
-        assert "step 1/30" in screen_text(app)
-        await press(pilot, "s")
-        shown = screen_text(app)
-        assert "shares p̂ and q̂" in shown
-        assert f"dense  p̂ {first.watched.groups[0].share_dense:>7.2f}" in shown
-        await press(pilot, "y")
-        assert "all groups" in app.clipboard
 
 
 async def test_other_tokens_are_named_on_its_screen() -> None:
@@ -113,23 +104,20 @@ async def test_other_tokens_are_named_on_its_screen() -> None:
         assert [type(request) for request in source.asked][-1] is Watch
         assert len(app.screen.query(WatchRow)) == 3
         assert app.view.newest == 12
-
-
-async def test_a_token_that_the_models_lack_is_said_and_the_run_stays() -> None:
-    async with on_stage(watching(), 12) as (app, pilot):
-        await press(pilot, "W", "e")
+        await press(pilot, "e")
         app.screen.query_one(Input).value = "nonsense"
         await press(pilot, "enter")
         assert "“nonsense” is no token of toy models." in screen_text(app)
-        assert len(app.view.watch) == 4
+        assert len(app.view.watch) == 2, "the run stays"
         assert app.view.newest == 12
 
 
-@pytest.mark.parametrize("keys", [("asterisk",), ("W", "e")])
-async def test_a_recording_says_that_other_tokens_need_the_models(keys: tuple[str, ...]) -> None:
+async def test_a_recording_says_that_other_tokens_need_the_models() -> None:
     async with on_stage(watching(live=False), 12) as (app, pilot):
-        await press(pilot, *keys)
-        assert_notified(app, "This key needs the models.")
+        for keys in (("asterisk",), ("W", "e")):
+            app.clear_notifications()
+            await press(pilot, *keys)
+            assert_notified(app, "This key needs the models.")
 
 
 def assert_notified(app: ExplorerApp, sentence: str) -> None:
