@@ -193,7 +193,7 @@ EXPLANATIONS = {
     ),
     "of-task": Explanation(
         "the task",
-        "The verdict on the chosen task in words, how many answers were lost and gained, and its further figures.",
+        "The verdict on the chosen task, and how many answers were lost and gained. Its further figures are below.",
         "A further figure with an interval is paired, as the score is. One without a pruned value compares both, "
         "such as tau-b of their rankings or the half-life of a generated text.",
         "MRR = mean of 1 / rank    recall@k = share of the right documents within rank k",
@@ -201,8 +201,8 @@ EXPLANATIONS = {
     ),
     "losses": Explanation(
         "lost in each space",
-        "How far the two models are apart where items are decided: in the state h before the LM head, in the logits z, "
-        "in the probabilities p of all tokens, and in those of the options alone.",
+        "How far the two models are apart where items are decided. There is a bar for the state h before the LM head, "
+        "the logits z, the probabilities p of all tokens, and those of the options alone.",
         "Small bars at h and at the options beside a large one at p are why answers survive: a choice among few stable "
         "options needs little. A generated text draws on all of p, again and again.",
         "h: mean of 1 − cos(h, h′)    z: 1 − centred cosine    p: 1 − cos(p, q)    options: p and q over them, "
@@ -238,8 +238,8 @@ EXPLANATIONS = {
     ),
     "passages": Explanation(
         "where the models differ",
-        "The passages of a text, scored by both models: the mean and the largest KL, the first step at which the top "
-        "tokens differ, how often they agree, and what happens to the text's own tokens.",
+        "The passages of a text, scored by both models. A row has the mean and the largest KL, the first step at which "
+        "the top tokens differ, how often they agree, and what happens to the text's own tokens.",
         "The first rows are what this setting breaks. s sorts by the next figure, Enter opens the passage on the "
         "main screen.",
         "Δp = mean of q(y) − p(y)    rank = how far a token that the dense model ranks first falls",

@@ -265,7 +265,7 @@ def test_models_of_two_dtypes_read_each_other_s_cache() -> None:
 def test_caches_that_can_not_be_exchanged() -> None:
     with pytest.raises(BadInput, match="MambaForCausalLM carries a state"):
         measured(tiny("mamba"), tiny("mamba"))
-    with pytest.raises(BadInput, match="has 3 layers and the pruned model's 2"):
+    with pytest.raises(BadInput, match="the dense model has 3 layers and the pruned one 2"):
         measured(tiny("llama"), tiny("llama", num_hidden_layers=2))
     with pytest.raises(BadInput, match="layer 0 holds 2 heads of 8 numbers in the dense and 4 heads of 8 numbers in"):
         measured(tiny("llama"), tiny("llama", num_key_value_heads=4))
