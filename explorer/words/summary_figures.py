@@ -116,7 +116,16 @@ _ALL = (
 )
 
 
+_OF_COMPARED = frozenset(("survival", "agree_rate", "longest_agreement", "kl_sum", "kl_shared_sum", "kl_shared_both"))
+_OF_SCORED = frozenset(
+    ("log_ratio", "perplexity_ratio", "perplexity_dense", "perplexity_pruned", "nll_dense", "nll_pruned")
+)
+"""Figures of the steps that are compared, and of the tokens that are scored: of none, they are not known."""
+
+
 def _read(summary: Summary, key: str) -> float | None:
+    if (not summary.compared and key in _OF_COMPARED) or (not summary.scored and key in _OF_SCORED):
+        return None
     found: object = summary
     for name in key.split("."):
         found = None if found is None else getattr(found, name)

@@ -91,3 +91,10 @@ def test_a_chart_says_its_unit_and_which_way_is_better() -> None:
     assert (CHARTS["p.kl"].title, CHARTS["p.kl"].better) == ("KL in nats", "↓")
     assert (CHARTS["h.cos"].title, CHARTS["h.cos"].better) == ("cosine of h", "↑")
     assert CHARTS["h.length_ratio"].better == ""
+
+
+def test_a_run_in_which_nothing_could_be_compared_has_no_perfect_figures() -> None:
+    nothing = summarise([])
+    for key in ("agree_rate", "survival", "longest_agreement", "kl_shared_sum", "perplexity_ratio", "log_ratio"):
+        assert SUMMARY_FIGURES[key].of(nothing) is None, key
+    assert SUMMARY_FIGURES["agree_rate"].of(summarise(ToySource().records(3))) is not None
