@@ -89,10 +89,11 @@ def _bounded(
     every = KeptRows.joined(kept)
     targets = torch.tensor([token for window in batch for token in window.ids[window.first :]])
     at_once = max(1, LOGITS // vocabulary)
+    room = reader.room(at_once)
     for start in range(0, len(targets), at_once):
         work.check(SCORING)
         rows = slice(start, start + at_once)
-        logits = reader.logits(states[rows])[:, :vocabulary].cpu()
+        logits = reader.logits(states[rows], room)[:, :vocabulary].cpu()
         yield _figures(every[rows], bound_rows(every[rows], logits, targets[rows]))
 
 
