@@ -65,18 +65,19 @@ async def screen_waits(spec: PairSpec, *, steps: int = STEPS, rest: float = 2.0)
     late: list[float] = []
     ticking = asyncio.create_task(_tick(late))
 
-    def taken(doing: str) -> None:
+    async def taken(doing: str) -> None:
+        await asyncio.sleep(2 * TICK)  # so that there is a tick, however quick it was
         found.append(Waits(doing, tuple(late)))
         late.clear()
 
     await asyncio.sleep(rest)
-    taken("at rest")
+    await taken("at rest")
     app.source.ask(Run())
     await until(lambda: app.view.newest == steps)
-    taken("stepping")
+    await taken("stepping")
     app.simulate_key("d")
     await until(lambda: _explained(app))
-    taken("explaining")
+    await taken("explaining")
     ticking.cancel()
     app.leave()
     await task
