@@ -1,0 +1,266 @@
+"""A sweep: settings × tasks and prompts × seeds, as plain data without torch.
+
+A cell is one setting on one task with one seed. What a sweep found is a file of one line a cell; the items of a cell
+are in a file of its own beside it, so that any cell opens as a verdict and any item as a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from probes.schema.bounds import Bounded, Names, Natural, NonNegative, Share
+from probes.schema.items import TaskKind, Way
+from probes.schema.prune_setting import Setting
+from probes.schema.settings import Follow, Sampling
+from probes.schema.spec import LOAD_DEFAULTS, OWN_TEXT, CalibrationSpec, LoadOptions
+from probes.schema.summary import Summary
+from probes.schema.task_options import TASK_DEFAULTS, TaskOptions
+from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY, TaskVerdict
+
+GREEDY = Sampling()
+PROMPT_STEPS = 64
+"""Steps of a prompt's run, unless the plan says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweptSetting:
+    """One setting of a sweep, and its place on a curve."""
+
+    setting: Setting
+    family: str
+    """What the settings of one curve share: the setting with its swept amount left out, "wanda:{}" or
+    "drop-attn:{}@layers=8-29"."""
+    amount: float | None
+    """The swept amount, the curve's x: a ratio, the share that a pattern removes (2:4 is 0.5), a number of layers. None
+    for a setting without one amount, which is a curve of one point."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTask:
+    """A prompt that both models are stepped on; its cell holds the run's summary."""
+
+    name: str
+    """Short, unique among tasks and prompts: "prompt 1"."""
+    prompt: str
+    raw: bool = False
+    follow: Follow = Follow.DENSE
+    steps: int = PROMPT_STEPS
+    sampling: Sampling = GREEDY
+    """Its seed is replaced by the cell's seed, if the cell has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """Everything that a person asks for; from options or from a TOML file."""
+
+    settings: tuple[SweptSetting, ...]
+    dense: str = "demo"
+    tasks: tuple[str, ...] = ()
+    """Item sets that ship, files of items, data sets; () with no prompts means all that ship."""
+    prompts: tuple[PromptTask, ...] = ()
+    seeds: tuple[int | None, ...] = (None,)
+    """Each replaces `calibration.seed`, and the sampling seed of prompts; None leaves them as they are."""
+    most: int | None = None
+    """Only the first items of each task."""
+    way: Way | None = None
+    margin: float = MARGIN_OF_SAFETY
+    level: float = LEVEL
+    load: LoadOptions = LOAD_DEFAULTS
+    calibration: CalibrationSpec = OWN_TEXT
+    options: TaskOptions = TASK_DEFAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class CellKey:
+    """What a cell's figures depend on: a hash of each, 12 hex digits, "" where nothing of that kind matters.
+
+    A hash changes if and only if what it names changes, so that equal keys mean equal figures.
+    """
+
+    model: str
+    """The dense weights, the dtype, and the kind of device."""
+    setting: str
+    """The canonical text of the setting, with the content of the files that it reads."""
+    calibration: str
+    """Source (its content), samples and length; "" for a setting that needs no calibration."""
+    task: str
+    """The items, their wording and options; or the prompt and how it is stepped."""
+    seed: str
+    """"" if neither the setting nor the prompt draws anything at random."""
+
+    def __str__(self) -> str:
+        return "-".join(part or "none" for part in (self.model, self.setting, self.calibration, self.task, self.seed))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One setting on one task with one seed."""
+
+    setting: str
+    """The text of the setting."""
+    family: str
+    amount: Bounded | None
+    task: str
+    """The name of the item set or prompt."""
+    seed: int | None
+    key: CellKey
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a setting removed, counted in the weights."""
+
+    zeroed: Natural
+    """Weights of the layers that are zero, and were not in the dense model."""
+    dropped: Natural
+    """Parameters of dropped sublayers and blocks."""
+    parts: Names
+    """Dropped sublayers and blocks: "attn 20"."""
+    of: Natural
+    """All parameters of the dense model."""
+
+    @property
+    def share(self) -> float:
+        """Parameters removed, as a share of the dense model's."""
+        return (self.zeroed + self.dropped) / self.of if self.of else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CellError:
+    """Why a cell has no figures."""
+
+    title: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What one cell gave: the row of a task, the summary of a prompt's run, or an error. A line of the sweep's file."""
+
+    cell: Cell
+    row: TaskVerdict | None = None
+    """Of a task."""
+    run: Summary | None = None
+    """Of a prompt."""
+    error: CellError | None = None
+    removed: Removed | None = None
+    mask: str = ""
+    """SHA-256 over the masks and drops, hex."""
+    seconds: NonNegative = 0.0
+    """Scoring alone."""
+    pruning_seconds: NonNegative = 0.0
+    """Carrying the setting out, counted in the first cell that needed it."""
+    worker: str = ""
+    """Where it was computed: "here", "process 1", an address."""
+    peak_bytes: Natural = 0
+    """The largest memory of the worker's process up to the end of this cell; 0 if it is not known."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> TaskKind | None:
+        """The kind of its task; None for a prompt or an error."""
+        return self.row.kind if self.row is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepHeader:
+    """The first line of a sweep's file: what is common to all of its cells."""
+
+    dense: str
+    """The model's name."""
+    spec: str
+    """The name that the person gave."""
+    cells: tuple[Cell, ...]
+    """All cells that the latest plan asks for, in its order."""
+    margin: Share
+    level: Share
+    versions: dict[str, str]
+    """"phier", "torch", "transformers": results of different ones are not mixed."""
+    started: str = ""
+    """ISO 8601, UTC."""
+    plan: str = ""
+    """The plan as TOML, with which the sweep can be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Everything that a sweep's file holds."""
+
+    header: SweepHeader
+    results: tuple[CellResult, ...] = ()
+    """In the order in which they were found; of a key that is there twice, the last one without an error counts."""
+
+
+class Held(StrEnum):
+    """Whether a task holds at one point of a curve."""
+
+    SAFE = "safe"
+    BROKEN = "broken"
+    UNDECIDED = "undecided"
+    """Borderline, too few items, nothing to lose, or an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One setting of a curve: the mean over its seeds."""
+
+    amount: Bounded | None
+    setting: str
+    removed: Share
+    """Parameters removed."""
+    value: Bounded
+    """The pruned model's score; of a prompt, its figure."""
+    low: Bounded
+    high: Bounded
+    """Its interval; of several seeds, from the lowest end to the highest one."""
+    held: Held
+    """The worst of its seeds."""
+    seeds: Natural = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A task's score against one family's amount."""
+
+    task: str
+    kind: TaskKind | None
+    family: str
+    figure: str
+    """"accuracy", "top-1", "exact match"; of a prompt, a figure of its summary."""
+    dense: Bounded | None
+    """The dense model's score, the line beside the curve; None for a prompt."""
+    chance: Share | None
+    points: tuple[CurvePoint, ...]
+    """Ascending by amount."""
+    knee: int | None
+    """The index of the knee: the largest amount such that it and all smaller ones are safe. None if the smallest is not
+    safe already, or nothing is decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A setting that a recommendation tried."""
+
+    setting: str
+    removed: Share
+    rows: tuple[TaskVerdict, ...]
+    safe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The setting that removes the most and is still safe, with the evidence."""
+
+    setting: str
+    """"" if no tried setting is safe."""
+    removed: Share
+    tasks: tuple[str, ...]
+    margin: Share
+    level: Share
+    trials: tuple[Trial, ...]
+    """Everything that was tried, in its order."""
+    not_tried: tuple[str, ...]
+    """Sentences: methods, allocations and amounts that were left out, and why."""
+    notes: tuple[str, ...] = ()

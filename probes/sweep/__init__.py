@@ -1,0 +1,1 @@
+"""Sweeps: settings × tasks and prompts × seeds, on one machine or many."""

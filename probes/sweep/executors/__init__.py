@@ -1,0 +1,1 @@
+"""Where the cells of a sweep are computed: here, in processes, on a cluster."""
