@@ -12,7 +12,7 @@ from enum import Enum
 
 from explorer.words import numbers
 from explorer.words.figures import Better
-from probes.schema.summary import Summary
+from probes.schema.summary import Summary, summary_value
 
 
 class Written(Enum):
@@ -52,11 +52,11 @@ class SummaryFigure:
 
     def of(self, summary: Summary) -> float | None:
         """The figure of a run, or None if the run has none."""
-        return _read(summary, self.key)
+        return summary_value(summary, self.key)
 
     def of_own(self, summary: Summary) -> float | None:
         """The same figure with each model on its own context."""
-        return _read(summary, self.own)
+        return summary_value(summary, self.own)
 
     def text(self, value: float | None, digits: int = 3) -> str:
         """A value as a person reads it, without its unit."""
@@ -114,23 +114,6 @@ _ALL = (
     SummaryFigure("watched_agree_rate", "same top watched token", "watched top", HIGHER, Written.SHARE),
     SummaryFigure("invalid", "invalid steps", "invalid steps", LOWER, Written.WHOLE, over=Over.PATH),
 )
-
-
-_OF_COMPARED = frozenset(("survival", "agree_rate", "longest_agreement", "kl_sum", "kl_shared_sum", "kl_shared_both"))
-_OF_SCORED = frozenset(
-    ("log_ratio", "perplexity_ratio", "perplexity_dense", "perplexity_pruned", "nll_dense", "nll_pruned")
-)
-"""Figures of the steps that are compared, and of the tokens that are scored: of none, they are not known."""
-
-
-def _read(summary: Summary, key: str) -> float | None:
-    if (not summary.compared and key in _OF_COMPARED) or (not summary.scored and key in _OF_SCORED):
-        return None
-    found: object = summary
-    for name in key.split("."):
-        found = None if found is None else getattr(found, name)
-    return found if isinstance(found, (int, float)) else None
-
 
 SUMMARY_FIGURES = {figure.key: figure for figure in _ALL}
 

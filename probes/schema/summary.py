@@ -160,6 +160,26 @@ class Summary:
     """Share of those steps at which both models find the same group likeliest; of equal ones the first counts."""
 
 
+_OF_COMPARED = frozenset(("survival", "agree_rate", "longest_agreement", "kl_sum", "kl_shared_sum", "kl_shared_both"))
+_OF_SCORED = frozenset(
+    ("log_ratio", "perplexity_ratio", "perplexity_dense", "perplexity_pruned", "nll_dense", "nll_pruned")
+)
+"""Figures of the steps that are compared, and of the tokens that are scored: of none, they are not known."""
+
+
+def summary_value(summary: Summary, key: str) -> float | None:
+    """A figure by its dotted name in `Summary`, "kl_shared.mean"; None if the run has none.
+
+    Raises `AttributeError` for a name that `Summary` does not have.
+    """
+    if (not summary.compared and key in _OF_COMPARED) or (not summary.scored and key in _OF_SCORED):
+        return None
+    found: object = summary
+    for name in key.split("."):
+        found = None if found is None else getattr(found, name)
+    return found if isinstance(found, (int, float)) else None
+
+
 class Tally:
     """The summary of a growing path, updated with each step, so that its cost does not grow with the path."""
 

@@ -16,7 +16,7 @@ from probes.schema.settings import Follow, Sampling
 from probes.schema.spec import LOAD_DEFAULTS, OWN_TEXT, CalibrationSpec, LoadOptions
 from probes.schema.summary import Summary
 from probes.schema.task_options import TASK_DEFAULTS, TaskOptions
-from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY, TaskVerdict
+from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY, Interval, TaskVerdict
 
 GREEDY = Sampling()
 PROMPT_STEPS = 64
@@ -199,7 +199,20 @@ class Held(StrEnum):
     SAFE = "safe"
     BROKEN = "broken"
     UNDECIDED = "undecided"
-    """Borderline, too few items, nothing to lose, or an error."""
+    """A `Doubt` says why."""
+
+
+class Doubt(StrEnum):
+    """Why a point is neither safe nor broken."""
+
+    MISSING = "not computed yet"
+    ERROR = "error"
+    NOT_FINITE = "not finite"
+    """The figure is NaN or infinite, or the run has no such figure."""
+    UNJUDGED = "a prompt has no verdict"
+    NOTHING_TO_LOSE = "nothing to lose"
+    TOO_FEW = "too few items"
+    BORDERLINE = "borderline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,16 +221,27 @@ class CurvePoint:
 
     amount: Bounded | None
     setting: str
-    removed: Share
-    """Parameters removed."""
-    value: Bounded
-    """The pruned model's score; of a prompt, its figure."""
-    low: Bounded
-    high: Bounded
-    """Its interval; of several seeds, from the lowest end to the highest one."""
+    removed: Share | None
+    """Parameters removed; None if no seed has a figure."""
+    value: Bounded | None
+    """The pruned model's score; of a prompt, its figure. None if no seed has one that is finite."""
+    low: Bounded | None
+    high: Bounded | None
+    """Its interval; of several seeds, from the lowest end to the highest one. Of a prompt, from the lowest seed to the
+    highest."""
+    difference: Interval | None
+    """Pruned minus dense, paired, joined in the same way; None for a prompt."""
     held: Held
-    """The worst of its seeds."""
+    """The worst of its seeds: one that is broken, else one that is undecided."""
+    doubt: Doubt | None = None
+    """Why it is undecided; of several reasons, the first in the order of `Doubt`."""
     seeds: Natural = 1
+    """Seeds that have a finite figure."""
+    seeds_asked: Natural = 1
+    errors: tuple[str, ...] = ()
+    """What failed, of the seeds that have no figure."""
+    items_needed: Natural | None = None
+    """About how many items would decide it, if there are too few: the most of its seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,17 +250,52 @@ class Curve:
 
     task: str
     kind: TaskKind | None
+    """None for a prompt, and for a task of which no cell has a figure."""
     family: str
     figure: str
-    """"accuracy", "top-1", "exact match"; of a prompt, a figure of its summary."""
+    """"accuracy", "top-1", "exact match"; of a prompt, a figure of its summary; "" if no cell has one."""
     dense: Bounded | None
     """The dense model's score, the line beside the curve; None for a prompt."""
     chance: Share | None
+    margin: Share
+    """What the points are judged by."""
     points: tuple[CurvePoint, ...]
-    """Ascending by amount."""
+    """Ascending by amount; those of one amount in the order of the plan."""
     knee: int | None
     """The index of the knee: the largest amount such that it and all smaller ones are safe. None if the smallest is not
     safe already, or nothing is decided."""
+
+    @property
+    def at_knee(self) -> CurvePoint | None:
+        return None if self.knee is None else self.points[self.knee]
+
+    @property
+    def stop(self) -> CurvePoint | None:
+        """The first point that is not safe, where the knee's search ends: its `held` and `doubt` say why. None if all
+        points are safe; the knee may then be beyond them."""
+        return next((point for point in self.points if point.held is not Held.SAFE), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tradeoff:
+    """One setting in the Pareto view of a task."""
+
+    task: str
+    setting: str
+    family: str
+    amount: Bounded | None
+    removed: Share
+    """Parameters removed."""
+    lost: Bounded
+    """The score lost: dense minus pruned, negative for a gain. Of a prompt, the figure itself, with its sign turned if
+    a higher one is better."""
+    lost_low: Bounded
+    lost_high: Bounded
+    held: Held
+    doubt: Doubt | None
+    front: bool
+    """Is there no setting that removes at least as much and loses at most as much, and is better in one of the two?
+    Of settings that are equal in both, all are on the front."""
 
 
 @dataclass(frozen=True, slots=True)

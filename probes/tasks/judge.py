@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from probes.schema.errors import BadInput
 from probes.schema.explanation import SpaceFigures
@@ -125,6 +126,19 @@ def task_row(items: ItemSet, results: Sequence[ItemResult], margin: float, level
         space_loss(results),
         further_figures(items, results, level),
     )
+
+
+def rejudged(row: TaskVerdict, margin: float, level: float) -> TaskVerdict:
+    """The row as `task_row` gives it at another margin; `level` is that of the row's intervals."""
+    if row.figure == MEAN_SCORE:
+        needed = _scores_needed(row.difference, row.items, margin)
+    else:
+        right = round(row.dense.value * row.items)
+        wrong = row.items - right - row.gained
+        table = Paired(right - row.lost, row.lost, row.gained, wrong)
+        needed = _items_needed(table, margin, level) if row.items else None
+    outcome, needed = _outcome(row.items, row.chance, row.dense, row.difference, margin, needed, level)
+    return replace(row, outcome=outcome, items_needed=needed)
 
 
 def _outcome(

@@ -11,7 +11,7 @@ from probes.schema.items import TaskKind
 from probes.schema.task_results import GenerationFigures, OptionFigures
 from probes.schema.verdict import FEWEST_FOR_CHANCE, MOST_NEEDED, Outcome
 from probes.tasks.intervals import Paired, difference_interval, mcnemar, wilson
-from probes.tasks.judge import judge
+from probes.tasks.judge import judge, rejudged
 from tests.support.task_results import (
     answered,
     collection,
@@ -249,3 +249,24 @@ class TestVerdict:
     def test_items_have_the_names_that_the_judge_looks_for(self):
         for items in (questions(3), prompts(3), collection(3, 5)):
             assert row(items, counted(items, len(item_names(items)))).items == 3
+
+
+class TestAnotherMargin:
+    @pytest.mark.parametrize(
+        "counts", [(98, 2), (60, 2), (100, 100), (1000,), (25, 0, 0, 75), (5, 1), (), (60, 8, 3, 29)]
+    )
+    @pytest.mark.parametrize("margin", [0.0, 0.05, 0.3])
+    def test_a_row_is_judged_again_as_its_results_are(self, counts, margin):
+        items = questions(sum(counts) or 5)
+        results = counted(items, *(counts or (0,)))
+        assert rejudged(row(items, results), margin, 0.95) == row(items, results, margin)
+
+    def test_a_mean_score_is_judged_again_as_its_results_are(self):
+        items = prompts(40)
+        scores = [(0.5, 0.4 if n % 3 else 0.5) for n in range(40)]
+        results = [
+            replace(one, dense=answered(True, dense), pruned=answered(True, pruned))
+            for one, (dense, pruned) in zip(counted(items, 40), scores, strict=True)
+        ]
+        for margin in (0.02, 0.07, 0.3):
+            assert rejudged(row(items, results), margin, 0.95) == row(items, results, margin)
