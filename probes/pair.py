@@ -26,7 +26,7 @@ from probes.schema.errors import BadInput
 from probes.schema.header import PruneReport, RunHeader
 from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
-from probes.schema.spec import OWN_TEXT, CalibrationSpec, PairSpec
+from probes.schema.spec import OWN_TEXT, CalibrationSpec, LoadOptions, PairSpec
 from probes.stepping.cache_check import check_steppable
 from probes.stepping.lockstep import Lockstep, longest_context
 from probes.system.progress import UNWATCHED, Work
@@ -164,13 +164,19 @@ def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
 def load_pair(spec: PairSpec, work: Work = UNWATCHED) -> Pair:
     """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise."""
     name, name_pruned = names_apart(spec.dense, spec.pruned) if spec.pruned else ("", "")
-    dense = with_fingerprint(load(spec.dense, spec.load, work, name=name))
-    dense = with_notes(dense, use_threads(dense.model, spec.load.threads), _on_lengths(dense))
-    check_steppable(dense)
+    dense = load_dense(spec.dense, spec.load, work, name=name)
     if spec.prune:
         return pair_with_twin(dense, spec.prune, spec.calibration, work)
     pruned = load(spec.pruned, spec.load, work, name=name_pruned, tokenizer=dense.tokenizer, drops_obeyed=True)
     return pair_with_foreign(dense, pruned, spec.calibration, work)
+
+
+def load_dense(spec: str, options: LoadOptions, work: Work = UNWATCHED, *, name: str = "") -> Loaded:
+    """Loads the dense model of a pair, with its fingerprint, and checks that it can be stepped."""
+    dense = with_fingerprint(load(spec, options, work, name=name))
+    dense = with_notes(dense, use_threads(dense.model, options.threads), _on_lengths(dense))
+    check_steppable(dense)
+    return dense
 
 
 def with_notes(loaded: Loaded, *sentences: str) -> Loaded:

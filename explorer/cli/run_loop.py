@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.sources.ending import why_ended
 from explorer.sources.playhead import Playhead
 from explorer.sources.recorder import Recorder
 from explorer.sources.source import Sink
@@ -23,6 +22,7 @@ from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.repair import RepairLevel
 from probes.schema.requests import Explain, FindRepair, Run, SwapLevel
+from probes.stepping.ending import why_ended
 from probes.system.pace import SlowdownWatch
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from explorer.sources.ending import why_ended
 from explorer.sources.explaining import Explaining, ShownRun
 from explorer.sources.judging import Judging
 from explorer.sources.lane import Lane, Stopping, Turns
@@ -50,6 +49,7 @@ from probes.schema.requests import (
 )
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
+from probes.stepping.ending import why_ended
 from probes.system.pace import SlowdownWatch
 from probes.system.progress import READING_PROMPT, Work
 

@@ -15,6 +15,30 @@ from probes.schema.task_options import TASK_DEFAULTS, TaskOptions
 from probes.schema.task_results import ItemResult, Similarities
 from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.results_file import ResultsHeader
+
+Found = ItemResult | Similarities
+
+
+@dataclass(frozen=True, slots=True)
+class DenseFacts:
+    """What the coordinator knows of the workers' dense model, which it need not load itself."""
+
+    name: str
+    fingerprint: str
+    """Of the weights; "" if they have none."""
+    configuration: str
+    """A hash of the settings that it computes with."""
+    dtype: str
+    device: str
+    """The kind of device: "cpu", "cuda"."""
+    parameters: int
+    bytes: int
+    """Of its weights in memory."""
+    context: int | None
+    """The longest context; None if it states none."""
+    second_per_token: float
+    """Seconds a token of one pass over a text, measured when it was loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +54,21 @@ class Job:
     options: TaskOptions = TASK_DEFAULTS
     margin: float = MARGIN_OF_SAFETY
     level: float = LEVEL
-    known: tuple[ItemResult | Similarities, ...] = ()
+    known: tuple[Found, ...] = ()
     """What an interrupted sweep had scored of this cell."""
     dense_side: bytes = b""
     """What the dense model gave for this task, as a worker has returned it; b"" if it is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsFound:
+    """Some items of a job that is still being done, so that they can be kept at once."""
+
+    worker: str
+    job: Job
+    header: ResultsHeader
+    """What the results depend on: the first line of the cell's own file."""
+    items: tuple[Found, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +76,10 @@ class JobDone:
     """What a worker gives back."""
 
     result: CellResult
-    items: tuple[ItemResult | Similarities, ...] = ()
+    items: tuple[Found, ...] = ()
     """All of the cell, those that were known included."""
+    header: ResultsHeader | None = None
+    """What the results depend on; None for a prompt, and if the cell failed before anything was scored."""
     recording: tuple[bytes, ...] = ()
     """The lines of a prompt's recording."""
     dense_side: bytes = b""
@@ -65,11 +102,15 @@ class Workers(Protocol):
     def names(self) -> tuple[str, ...]:
         """The workers that are alive now; more may join."""
 
+    def dense(self, spec: PairSpec, work: Work = UNWATCHED) -> DenseFacts:
+        """What the workers' dense model is; a worker loads it, unless it has. Raises what loading raises."""
+
     def give(self, worker: str, job: Job) -> None:
         """Gives an idle worker a job."""
 
-    def wait(self, work: Work = UNWATCHED) -> tuple[str, JobDone] | WorkerLost:
-        """What happens next: the worker that has finished its job, or has died. Raises `Cancelled`."""
+    def wait(self, work: Work = UNWATCHED) -> tuple[str, JobDone] | ItemsFound | WorkerLost:
+        """What happens next: the worker that has finished its job or has died, or items of a job (workers far away
+        may give them only with the finished job). Raises `Cancelled`."""
 
     def close(self) -> None:
         """Ends the workers; jobs that are being done are given up."""
