@@ -95,6 +95,13 @@ class WorkerLost:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A worker has joined, and is idle."""
+
+    worker: str
+
+
 class Workers(Protocol):
     """Some workers, here or elsewhere; each does one job at a time."""
 
@@ -108,9 +115,9 @@ class Workers(Protocol):
     def give(self, worker: str, job: Job) -> None:
         """Gives an idle worker a job."""
 
-    def wait(self, work: Work = UNWATCHED) -> tuple[str, JobDone] | ItemsFound | WorkerLost:
-        """What happens next: the worker that has finished its job or has died, or items of a job (workers far away
-        may give them only with the finished job). Raises `Cancelled`."""
+    def wait(self, work: Work = UNWATCHED) -> tuple[str, JobDone] | ItemsFound | WorkerLost | WorkerJoined:
+        """What happens next: the worker that has finished its job, has died or has joined, or items of a job (workers
+        far away may give them only with the finished job). Raises `Cancelled`."""
 
     def close(self) -> None:
         """Ends the workers; jobs that are being done are given up."""
