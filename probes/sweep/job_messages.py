@@ -112,7 +112,9 @@ def read_done(message: bytes, job: Job, worker: str) -> JobDone:
     if error is not None:
         error = replace(error, title=_shown(error.title), message=_shown(error.message, 4), hint=_shown(error.hint))
     notes = tuple(_shown(note) for note in result.notes)
-    return JobDone(replace(result, worker=worker, error=error, notes=notes), items, given.header, tuple(rest[1:]), rest[0])
+    return JobDone(
+        replace(result, worker=worker, error=error, notes=notes), items, given.header, tuple(rest[1:]), rest[0]
+    )
 
 
 def _apart(scored: Iterable[Found]) -> tuple[tuple[ItemResult, ...], tuple[Similarities, ...]]:
