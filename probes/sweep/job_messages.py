@@ -104,7 +104,7 @@ def read_done(message: bytes, job: Job, worker: str) -> JobDone:
     """What the worker gave for this job. Raises `Failure` if it gave something else."""
     given, rest = _read(message, _Given)
     result = given.result
-    items = (*given.results, *given.similarities)
+    items: tuple[Found, ...] = (*given.results, *given.similarities)
     task = job.items.name if job.items is not None else None
     if not rest or result.cell != job.cell or any(one.task != task for one in items):
         raise _unreadable("it is about another cell")

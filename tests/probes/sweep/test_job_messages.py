@@ -67,7 +67,8 @@ def test_what_a_job_gave_arrives_as_it_was_given(items: ItemSet) -> None:
 
 
 def test_figures_that_are_not_finite_arrive() -> None:
-    (first, *_) = tuple(score_items(tiny_pair(), [LETTERS]))
+    first = scored_of(LETTERS)[0]
+    assert isinstance(first, ItemResult)
     odd = replace(first, options=replace(first.options, kl=math.inf))
     done = JobDone(CellResult(CELL), (odd,))
     assert read_done(done_message(done), Job(CELL, SPEC, LETTERS), "").items == (odd,)
