@@ -16,6 +16,7 @@ from explorer.cli.repair import repair_command
 from explorer.cli.run import run_command
 from explorer.cli.score import score_command
 from explorer.cli.search import search_command
+from explorer.cli.sweep import sweep_command
 from explorer.cli.tasks import tasks_command
 from explorer.cli.verdict import verdict_command
 
@@ -25,6 +26,7 @@ _COMMANDS = (
     repair_command,
     tasks_command,
     verdict_command,
+    sweep_command,
     score_command,
     search_command,
     prune_command,

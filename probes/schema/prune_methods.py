@@ -145,5 +145,5 @@ Amount = Ratio | Pattern | Count | Table | Owl | FittedShare
 
 def _quoted(path: str) -> str:
     """A file name in quotes, if it has a character of the grammar."""
-    plain = not set('+@"') & set(path) and path == path.strip()
+    plain = not set('+@"{}') & set(path) and path == path.strip()
     return path if plain else '"' + path.replace('"', '""') + '"'

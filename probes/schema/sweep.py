@@ -193,6 +193,21 @@ class Sweep:
     """In the order in which they were found; of a key that is there twice, the last one without an error counts."""
 
 
+@dataclass(frozen=True, slots=True)
+class SweepProgress:
+    """How far a sweep is."""
+
+    done: int
+    """Cells with figures, those included that were known before."""
+    failed: int
+    """Cells that failed in this sweep."""
+    of: int
+    running: tuple[tuple[str, float], ...]
+    """The cells that are being computed ("wanda:0.5 on facts"), each with the share that is done."""
+    seconds_left: float | None
+    """None while nothing is known about it."""
+
+
 class Held(StrEnum):
     """Whether a task holds at one point of a curve."""
 

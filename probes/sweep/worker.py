@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import torch
@@ -20,11 +20,10 @@ from probes.schema.spec import LoadOptions, PairSpec
 from probes.schema.summary import summarise
 from probes.schema.sweep import CellError, CellResult, Removed
 from probes.schema.task_results import ItemResult
-from probes.schema.verdict import TaskResults, TaskVerdict
 from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone
+from probes.sweep.judged import judged_row
 from probes.sweep.prompt_run import run_prompt
 from probes.system.progress import UNWATCHED, Work
-from probes.tasks.judge import judge
 from probes.tasks.results_file import results_header
 from probes.tasks.scored_items import score_items
 
@@ -119,7 +118,7 @@ class CellWorker:
         for one in score_items(pair, [items], work, done=done, options=job.options):
             found.append(one)
             yield ItemsFound(self.name, job, header, (one,))
-        row, notes = judged(job, items, found, header.pruned)
+        row, notes = judged_row(items, found, job.margin, job.level)
         return JobDone(replace(result, row=row, notes=notes), tuple(found), header)
 
     def _loaded(self, spec: PairSpec, work: Work) -> Loaded:
@@ -155,24 +154,6 @@ def _paired(dense: Loaded, spec: PairSpec, before: Pair | None, work: Work) -> P
     if before is None:
         return pair_with_twin(dense, spec.prune, spec.calibration, work)
     return pair_with_twin(dense, spec.prune, spec.calibration, work, twin=before.twin, known=before.known)
-
-
-def judged(job: Job, items: ItemSet, found: Sequence[Found], pruned: str = "") -> tuple[TaskVerdict, tuple[str, ...]]:
-    """The row of a task, and its notes. The items are taken in the set's order, so that a cell that was interrupted
-    has the same row as one that was not."""
-    places = {name: place for place, name in enumerate(item_order(items))}
-    results = [one for one in found if isinstance(one, ItemResult)]
-    results.sort(key=lambda one: places.get(one.item, len(places)))
-    verdict = judge(
-        TaskResults(job.spec.dense, pruned, job.cell.setting, tuple(results)), [items], job.margin, job.level
-    )
-    return verdict.rows[0], verdict.notes
-
-
-def item_order(items: ItemSet) -> tuple[str, ...]:
-    """The ids of the items that are scored, in the set's order."""
-    queries = items.collection.queries if items.collection else ()
-    return tuple(one.id for group in (items.questions, items.prompts, queries) for one in group)
 
 
 def _removed(pair: Pair) -> Removed:
