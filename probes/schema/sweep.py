@@ -313,28 +313,78 @@ class Tradeoff:
     Of settings that are equal in both, all are on the front."""
 
 
+class Allocation(StrEnum):
+    """How a setting's amount is shared out among the layers."""
+
+    UNIFORM = "uniform"
+    OWL = "owl"
+    """By outliers of the scores: `owl=0.5` in the grammar."""
+    SENSITIVITY = "sensitivity"
+    """By what each layer's pruning costs, measured layer by layer: a table of ratios in a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A setting that a recommendation may try."""
+
+    setting: str
+    family: str
+    """The uniform family it comes from: "wanda:{}@mlp"."""
+    amount: Bounded
+    """Mean ratio, or number of layers."""
+    allocation: Allocation = Allocation.UNIFORM
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A setting that a recommendation tried."""
 
-    setting: str
-    removed: Share
+    candidate: Candidate
+    held: Held
+    """Safe if all tasks are safe, broken if one is; else undecided, which may be an error."""
     rows: tuple[TaskVerdict, ...]
-    safe: bool
+    """Of the tasks that were scored; the others were left out because these decided already."""
+    removed: Share | None
+    """Parameters removed; None if pruning failed."""
+    error: CellError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The verdict on the recommended setting, counting that it is the best of several."""
+
+    tried: Natural
+    """Settings that were judged on the same items."""
+    level: Share
+    """The level of each interval at which all of them hold together: 1 - (1 - level) / tried."""
+    held: Held | None
+    """None if a task has scores other than right and wrong, whose intervals aren't made again from their counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
     """The setting that removes the most and is still safe, with the evidence."""
 
-    setting: str
-    """"" if no tried setting is safe."""
-    removed: Share
+    best: Trial | None
+    """None if no tried setting is safe."""
+    not_broken: Trial | None
+    """If none is safe: the one that removes the most and is not shown to be broken."""
+    decidable: bool
+    """Could the items show that even an exact copy of the dense model is safe?"""
     tasks: tuple[str, ...]
+    """The tasks that were judged."""
+    nothing_to_lose: tuple[str, ...]
+    """Tasks that are left out, because the dense model is not above guessing in them."""
     margin: Share
     level: Share
     trials: tuple[Trial, ...]
     """Everything that was tried, in its order."""
     not_tried: tuple[str, ...]
     """Sentences: methods, allocations and amounts that were left out, and why."""
+    counted: Counted | None = None
+    confirmed: tuple[TaskVerdict, ...] = ()
+    """The recommended setting on items that the search has not seen."""
+    items_needed: Natural | None = None
+    """If nothing is safe: about how many items a task would need; of an undecidable task, to show that an exact copy
+    is."""
     notes: tuple[str, ...] = ()

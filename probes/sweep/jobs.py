@@ -39,6 +39,7 @@ class DenseFacts:
     """The longest context; None if it states none."""
     second_per_token: float
     """Seconds a token of one pass over a text, measured when it was loaded."""
+    layers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

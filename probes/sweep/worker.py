@@ -61,6 +61,7 @@ class CellWorker:
             bytes=sum(one.numel() * one.element_size() for one in dense.model.parameters()),
             context=context,
             second_per_token=_second_per_token(dense, context),
+            layers=dense.info.layers,
         )
 
     def do(self, job: Job, work: Work = UNWATCHED) -> JobDone:

@@ -129,16 +129,29 @@ def task_row(items: ItemSet, results: Sequence[ItemResult], margin: float, level
 
 
 def rejudged(row: TaskVerdict, margin: float, level: float) -> TaskVerdict:
-    """The row as `task_row` gives it at another margin; `level` is that of the row's intervals."""
+    """The row as `task_row` gives it at another margin or level, but for its further figures.
+
+    A mean score keeps its intervals, which can't be made again without the items: `level` is then theirs.
+    """
+    dense, pruned, difference = row.dense, row.pruned, row.difference
     if row.figure == MEAN_SCORE:
-        needed = _scores_needed(row.difference, row.items, margin)
+        needed = _scores_needed(difference, row.items, margin)
     else:
-        right = round(row.dense.value * row.items)
-        wrong = row.items - right - row.gained
-        table = Paired(right - row.lost, row.lost, row.gained, wrong)
+        right = round(dense.value * row.items)
+        table = Paired(right - row.lost, row.lost, row.gained, row.items - right - row.gained)
+        dense = wilson(table.both + table.only_dense, table.items, level)
+        pruned = wilson(table.both + table.only_pruned, table.items, level)
+        difference = difference_interval(table, level)
         needed = _items_needed(table, margin, level) if row.items else None
-    outcome, needed = _outcome(row.items, row.chance, row.dense, row.difference, margin, needed, level)
-    return replace(row, outcome=outcome, items_needed=needed)
+    outcome, needed = _outcome(row.items, row.chance, dense, difference, margin, needed, level)
+    return replace(row, dense=dense, pruned=pruned, difference=difference, outcome=outcome, items_needed=needed)
+
+
+def exact_copy(row: TaskVerdict, margin: float, level: float) -> TaskVerdict:
+    """The row of an exact copy of the dense model on the same items: can they show at all that a setting is safe?"""
+    width = wilson(0, row.items, level).high
+    copy = replace(row, pruned=row.dense, difference=Interval(0.0, -width, width), lost=0, gained=0, mcnemar=None)
+    return rejudged(replace(copy, agreement=1.0), margin, level)
 
 
 def _outcome(
