@@ -25,6 +25,7 @@ from probes.models.hooks import Call, Stop, entering, leaving, until_stop
 from probes.models.kv_cache import cache_name, is_recurrent, new_cache, same_cache
 from probes.models.rotary import Rotary
 from probes.schema.errors import Failure
+from probes.system.float64 import to_float64
 from probes.system.memory import ran_out
 from probes.system.progress import READING_PROMPT, UNWATCHED, Work
 
@@ -83,12 +84,13 @@ class CachedModel:
         """Tokens that the model can both read and give logits for: the ids below it."""
         self._stream = _streams(self.device)[lane] if self.device.type == "cuda" else None
         self._hidden: Tensor | None = None
-        self.forget()
+        self._rows: list[list[int]]
+        self._cache: DynamicCache
+        self._empty()
 
     def forget(self) -> None:
         """Empties the cache."""
-        self._rows: list[list[int]] = [[]]
-        self._cache = new_cache(self.model)
+        self._empty()
 
     def apart(self) -> CachedModel:
         """Another one of the same model, which has read the same; what either of them reads, the other has not."""
@@ -137,7 +139,7 @@ class CachedModel:
             return NextTokenOutput(hidden.flatten(0, 1), logits.flatten(0, 1))
         with self._reading(contexts):
             if self._recurrent:
-                self.forget()
+                self._empty()
                 self._rows = [[] for _ in contexts]
                 logits = self._feed(contexts, 0, length, positions)
             else:
@@ -153,16 +155,14 @@ class CachedModel:
 
         What the cache holds is read again, so the states depend on the context alone. For the rest see `read`.
         """
-        length, found = len(context), []
-        self.forget()
-        with self._reading([context]):
-            fill = length if self._recurrent else FILL
-            for start in range(0, length, fill):
-                work.check(READING_PROMPT)
-                self._feed([context], start, min(start + fill, length), 0)
-                assert self._hidden is not None
-                found.append(self._hidden[0])
-        return torch.cat(found)
+        return self._states(context, work)
+
+    @torch.inference_mode()
+    def mean_state(self, context: Context, start: int, work: Work = UNWATCHED) -> Tensor:
+        """The mean of `states` from the token `start` on, (d,), in float64. On a GPU it may still be computing."""
+        states = self._states(context, work)
+        with self._on_stream():
+            return to_float64(states[start:]).mean(0)
 
     @torch.inference_mode()
     def memory(self, context: Context) -> DynamicCache:
@@ -190,6 +190,7 @@ class CachedModel:
         if self._stream is not None:
             torch.cuda.current_stream(self.device).wait_stream(self._stream)
 
+    @torch.inference_mode()
     def first_nonfinite(self, contexts: Sequence[Context]) -> str:
         """The first module, in the order of the forward pass, whose output is not finite; "" if all are finite."""
         found: list[str] = []
@@ -199,9 +200,9 @@ class CachedModel:
             if not found and isinstance(value, Tensor) and not bool(torch.isfinite(value).all()):
                 found.append(path)
 
-        self.forget()
+        self._empty()
         with leaving(self.model, [path for path, _ in self.model.named_modules() if path], look, idle=True):
-            self.read(contexts)
+            self._read(contexts)
         return found[0] if found else ""
 
     def _read(
@@ -215,6 +216,18 @@ class CachedModel:
             # In a model on several devices, the logits may be on another device than the last block's output.
             return NextTokenOutput(self._hidden[:, -1].to(logits.device), logits[:, -1])
 
+    def _states(self, context: Context, work: Work) -> Tensor:
+        length, found = len(context), []
+        self._empty()
+        with self._reading([context]):
+            fill = length if self._recurrent else FILL
+            for start in range(0, length, fill):
+                work.check(READING_PROMPT)
+                self._feed([context], start, min(start + fill, length), 0)
+                assert self._hidden is not None
+                found.append(self._hidden[0])
+        return torch.cat(found)
+
     @contextmanager
     def _reading(self, contexts: Sequence[Context]) -> Iterator[None]:
         length = len(contexts[0])
@@ -224,7 +237,7 @@ class CachedModel:
             with self._on_stream(), self._rotary.at_length(length) if self._rotary else nullcontext():
                 yield
         except torch.OutOfMemoryError as problem:
-            self.forget()
+            self._empty()
             message = ran_out(problem)
             raise Failure(
                 "Out of memory",
@@ -232,8 +245,12 @@ class CachedModel:
                 "Use a smaller dtype (--dtype bfloat16), spread the model (--device-map auto), or a shorter prompt.",
             ) from problem
         except BaseException:
-            self.forget()
+            self._empty()
             raise
+
+    def _empty(self) -> None:
+        self._rows = [[]]
+        self._cache = new_cache(self.model)
 
     def _fill(
         self, contexts: Sequence[Context], work: Work = UNWATCHED, before: int = 0, total: int | None = None
@@ -251,7 +268,7 @@ class CachedModel:
         """Crops the cache to the longest beginning of the contexts that it can keep, and returns its length."""
         scale, self._scale = self._scale, self._rotary.scale(len(contexts[0]))
         if scale != self._scale:
-            self.forget()  # its keys have the rotary factors of another length
+            self._empty()  # its keys have the rotary factors of another length
         want = [list(context[:-1]) for context in contexts]
         same_rows = len(self._rows) == len(want)
         keep = min(_shared(self._rows[i if same_rows else 0], row) for i, row in enumerate(want))
@@ -261,7 +278,7 @@ class CachedModel:
         elif surplus:
             self._cache.crop(-surplus)
         if keep == 0:
-            self.forget()
+            self._empty()
         elif not same_rows:
             if len(self._rows) > 1:
                 self._cache.batch_select_indices(torch.tensor([0], device=self.device))

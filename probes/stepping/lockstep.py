@@ -60,14 +60,14 @@ class Lockstep:
 
     `ends_dense` and `ends_pruned` are the token ids that end each model's text. `text_ids` is the text that both read
     in `text`. Both distributions are over the ids below `vocabulary`. No context may contain the ids in `foreign`,
-    because they are other tokens in the second model. `watched` has the ids of the settings' groups. Not safe for use
-    from several threads at the same time.
+    because they are other tokens in the second model. `watched` has the ids of the settings' groups. A model that is
+    given with its cache is used with it. Not safe for use from several threads at the same time.
     """
 
     def __init__(
         self,
-        dense: PreTrainedModel,
-        pruned: PreTrainedModel,
+        dense: PreTrainedModel | CachedModel,
+        pruned: PreTrainedModel | CachedModel,
         tokens: Tokens,
         prompt_ids: Sequence[int],
         settings: RunSettings,
@@ -88,7 +88,9 @@ class Lockstep:
         self._tokens = tokens
         self._text_ids = list(text_ids)
         self._ends_dense, self._ends_pruned = ends_dense, ends_pruned
-        self._dense, self._pruned = CachedModel(dense, lane=0), CachedModel(pruned, lane=1)
+        self._dense, self._pruned = (
+            one if isinstance(one, CachedModel) else CachedModel(one, lane) for lane, one in enumerate((dense, pruned))
+        )
         self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
         self._foreign = foreign
         self._check_known(self.prompt_ids, "The prompt has")
@@ -99,7 +101,7 @@ class Lockstep:
         self._check_known([token for group in watched for token in group.ids], "To be watched is")
         self._sampler = Sampler(settings.sampling)
         self._scratch: Tensor | None = None
-        longest = longest_context(dense, pruned)
+        longest = longest_context(self._dense.model, self._pruned.model)
         self._room = longest - len(self.prompt_ids)
         if self._room < 1:
             raise BadInput(

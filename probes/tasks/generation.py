@@ -56,9 +56,9 @@ class Generation:
         """
         settings = RunSettings(prompt.text, raw=True, follow=Follow.DENSE, steps=self._new_tokens)
         readers = self._readers
+        readers.forget()
         lockstep = Lockstep(
-            readers.pair.dense.model,
-            readers.pair.pruned.model,
+            *readers.models,
             readers.tokens,
             prompt.ids,
             settings,

@@ -16,6 +16,8 @@ from probes.schema.record import Side
 from probes.stepping.cached_model import CachedModel, NextTokenOutput
 from probes.stepping.lockstep import longest_context
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.dense_side import DenseSide
+from probes.tasks.remembered_model import RememberedModel
 
 SCORING = "Scoring items"
 """The name of this work."""
@@ -30,11 +32,14 @@ Outputs = tuple[NextTokenOutput, NextTokenOutput]
 class Readers:
     """The dense and the pruned model. What they read depends on the item alone, not on the items before it."""
 
-    def __init__(self, pair: Pair, work: Work = UNWATCHED) -> None:
-        """`work` is checked between passes, when nothing is changed in a model; it hears of no progress."""
+    def __init__(self, pair: Pair, work: Work = UNWATCHED, side: DenseSide | None = None) -> None:
+        """`work` is checked between passes, when nothing is changed in a model; it hears of no progress. `side` has
+        answers of the dense model and gets more."""
         self.pair = pair
         self.work = replace(work, progress=None)
-        self.dense, self.pruned = CachedModel(pair.dense.model, lane=0), CachedModel(pair.pruned.model, lane=1)
+        dense = pair.dense.model
+        self.dense = CachedModel(dense, lane=0) if side is None else RememberedModel(dense, side, lane=0)
+        self.pruned = CachedModel(pair.pruned.model, lane=1)
         self.tokenizer = pair.dense.tokenizer
         self.tokens = TokenDecoder(self.tokenizer)
         self.vocabulary = min(self.dense.vocabulary, self.pruned.vocabulary, pair.vocabulary)
@@ -99,13 +104,14 @@ class Readers:
         dense, pruned = (output.over(self.vocabulary, device) for output in found)
         return dense, pruned
 
-    def states(self, context: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The states that enter the two LM heads at each token, (tokens, d) each, in float64 on the CPU."""
+    def mean_states(self, context: Sequence[int], start: int) -> tuple[Tensor, Tensor]:
+        """The means of the states that enter the two LM heads from the token `start` on, (d,) each, in float64 on the
+        CPU."""
         self.work.check(SCORING)
-        found = [model.states(context, self.work) for model in self.models]
+        found = [model.mean_state(context, start, self.work) for model in self.models]
         for model in self.models:
             model.join()
-        dense, pruned = (states.cpu().double() for states in found)
+        dense, pruned = (mean.cpu() for mean in found)
         return dense, pruned
 
     def broken(self, side: Side, context: Sequence[int]) -> str:

@@ -127,10 +127,9 @@ class _Retrieval:
 
     def _embedded(self, tokens: TextTokens) -> tuple[Tensor, Tensor]:
         """The text's embedding in both models, (d,) each; not finite if the model computes NaN."""
-        dense, pruned = self._readers.states(tokens.ids)
-        if self._pooling is Pooling.LAST:
-            return dense[-1], pruned[-1]
-        return dense[tokens.own :].mean(0), pruned[tokens.own :].mean(0)
+        return self._readers.mean_states(
+            tokens.ids, len(tokens.ids) - 1 if self._pooling is Pooling.LAST else tokens.own
+        )
 
     def _notes(self, documents: Sequence[TextTokens], vectors: Sequence[tuple[Vector | None, ...]]) -> list[str]:
         notes = []

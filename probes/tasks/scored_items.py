@@ -10,6 +10,7 @@ from probes.schema.foreign_text import visible
 from probes.schema.items import ItemSet, TaskKind
 from probes.schema.task_options import TASK_DEFAULTS, TaskOptions
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.dense_side import DenseSide
 from probes.tasks.generation import plan_generation
 from probes.tasks.item_plan import Scored, TaskPlan, in_turn
 from probes.tasks.options import plan_questions
@@ -26,12 +27,14 @@ def score_items(
     *,
     done: Collection[tuple[str, str]] = frozenset(),
     options: TaskOptions = TASK_DEFAULTS,
+    side: DenseSide | None = None,
 ) -> Iterator[Scored]:
     """The result of each item in both models, as soon as it is known, and the similarities of each retrieval task.
 
     `done` are the task and the id of items that were scored before, which are left out. The results are the same in
     any order, and in every repetition. A retrieval task gives its similarities before its last result, so that they
-    are there if all of its items are done.
+    are there if all of its items are done. What `side` knows of the dense model is not computed again, and it gets the
+    rest; the results are the same to the bit.
 
     All prompts are made before the first item is scored. `work` hears of the progress in texts, and is checked between
     any two passes, when nothing is changed in a model: another thread may use the models there. Raises `BadInput` if an
@@ -41,7 +44,7 @@ def score_items(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise BadInput("Tasks", f"Two tasks are called {visible(twice, _SHOWN)!r}.", "Rename one of them.")
-    readers = Readers(pair, work)
+    readers = Readers(pair, work, side)
     skipped = frozenset(done)
     plans = [_plan(readers, items, skipped, options) for items in item_sets]
     return _scored(plans, work)
