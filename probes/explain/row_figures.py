@@ -1,13 +1,14 @@
 """Compares many pairs of rows of logits on a CPU, in a fraction of the time that `spaces.compare` takes.
 
 A step has one pair, a token that is explained 120 or more. The figures are the same, made of the same sums, but most
-sums are inner products of six vectors (z, Δ = z' - z, p, q - p, p·Δ and log(m/p)), and those of the dense row are taken
-once for all rows that are compared with it. In the products, Δ is less its value at the dense top token: a constant in
+sums are inner products, several of them taken in one pass, and those of the dense row are taken once for all rows that
+are compared with it. From each model's logits, that of the dense model's top token is subtracted first: a constant in
 all logits costs no digits so, and equal rows stay exactly equal. A row is compared by one thread, others beside it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from torch import Tensor
 from probes.schema.explanation import SpaceFigures
 from probes.stepping.distribution import Distribution
 from probes.stepping.figures import hidden_figures, logit_figures, probability_figures
+from probes.stepping.largest import first_largest
 from probes.stepping.spaces import compare
 from probes.stepping.sums import count_ahead, hidden_sums
 from probes.system.threads import side_by_side
@@ -27,36 +29,8 @@ _AT_ONCE = 8
 """Rows of a GPU whose distributions are in memory at once."""
 _CANDIDATES = 32
 """How many of the dense model's largest logits are sorted to find the five largest."""
-_CAP = 40.0
-"""The largest log(q/p) that is compared here; `spaces` treats the tokens beyond apart."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """One model's next-token distribution at one position."""
-
-    logits: Tensor
-    """(V,), as the model computes them."""
-    z: Tensor
-    """(V,), float64, as all that follows."""
-    p: Tensor
-    largest: float
-    first: int
-    """The top token; of several, the first."""
-    log_total: float
-    """log Σ exp((z - largest)/T)"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Dense:
-    row: Row
-    square: float
-    sum: float
-    square_p: float
-    z_mean: float
-    """Σ p·z"""
-    five: Sequence[int]
-    """The tokens of the five largest logits, equals by their ids; empty if equals may be missing."""
+_MOST = 700.0
+"""Beyond a power that is little larger, exp overflows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,105 +56,148 @@ def compare_rows(
         return found
 
     @torch.inference_mode()
-    def some(rows: range) -> list[list[ComparedRow]]:
+    def some(rows: slice) -> list[list[ComparedRow]]:
         comparison = _RowComparison(logits.shape[1], temperature)
-        return [comparison.against(hidden[row], logits[row], [(h[row], z[row]) for h, z in others]) for row in rows]
+        return comparison.against(hidden[rows], logits[rows], [(h[rows], z[rows]) for h, z in others])
 
     number = min(len(logits), torch.get_num_threads())
     ends = [len(logits) * share // number for share in range(number + 1)]
-    shares = side_by_side([partial(some, range(*pair)) for pair in pairwise(ends)])
+    shares = side_by_side([partial(some, slice(*pair)) for pair in pairwise(ends)])
     compared = [row for share in shares for row in share]
     return tuple([row[other] for row in compared] for other in range(len(others)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Dense:
+    """The dense row and its own sums."""
+
+    logits: Tensor
+    first: int
+    """The top token; of several, the first."""
+    largest: float
+    five: Sequence[int]
+    """The tokens of the five largest logits, equals by their ids; empty if equals may be missing."""
+    total: float
+    """Σe"""
+    square_e: float
+    along_e: float
+    """Σea"""
+    square: float
+    """Σa²"""
+    sum: float
+    """Σa"""
+
+
 class _RowComparison:
-    """Compares rows over one vocabulary at one temperature with a dense row. All rows share its memory."""
+    """Compares rows over one vocabulary at one temperature with a dense row.
+
+    With a = z - z_t and a' = z' - z'_t, where t is the dense model's top token, the vectors are e = exp(a/T), e',
+    Δ = a' - a, and e' - γe, where γ = Σe'/Σe. All rows share their memory, in which those that are multiplied with the
+    same one are neighbours.
+    """
 
     def __init__(self, vocabulary: int, temperature: float) -> None:
-        self._inverse = 1 / temperature
-        self._temperature = temperature
-        self._memory = torch.empty(6, vocabulary, dtype=torch.float64)
+        self._size, self._temperature, self._inverse = vocabulary, temperature, 1 / temperature
+        room = torch.zeros(8, vocabulary, dtype=torch.float64)
+        self._apart, self._e_pruned, self._e, self._weighted, self._change, self._a, self._half, self._spare = room
+        self._half.fill_(0.5)
+        self._by_apart, self._by_middle, self._by_weighted, self._by_change = room[:3], room[1:3], room[2:4], room[1:7]
 
-    def against(self, hidden: Tensor, logits: Tensor, others: Sequence[tuple[Tensor, Tensor]]) -> list[ComparedRow]:
-        """One state, (d,), and its logits, (V,), compared with others."""
-        row = self._row(logits, *self._memory[:2])
-        z, p = row.z, row.p
-        dense = _Dense(row, _dot(z, z), float(z.sum()), _dot(p, p), _dot(p, z), _five_largest(logits))
-        top = row.first, float(p[row.first])
-        return [self._compared(hidden, dense, top, *other) for other in others]
+    def against(
+        self, hidden: Tensor, logits: Tensor, others: Sequence[tuple[Tensor, Tensor]]
+    ) -> list[list[ComparedRow]]:
+        """States, (n, d), and their logits, (n, V), compared row by row with others."""
+        tops = [first_largest(z).tolist() for z in (logits, *(z for _, z in others))]
+        states = [{name: sums[:, 0].tolist() for name, sums in hidden_sums(hidden, h).items()} for h, _ in others]
+        found = []
+        for row, (first, *firsts) in enumerate(zip(*tops, strict=True)):
+            dense = self._dense(logits[row], first)
+            compared = []
+            for (h, z), sums, top in zip(others, states, firsts, strict=True):
+                figures = self._compared(dense, z[row], top, {name: values[row] for name, values in sums.items()})
+                at = slice(row, row + 1)
+                compared.append(figures or compare_plainly(hidden[at], logits[at], h[at], z[at], self._temperature)[0])
+            found.append(compared)
+        return found
 
-    def _compared(
-        self, hidden: Tensor, own: _Dense, top: tuple[int, float], hidden_pruned: Tensor, logits_pruned: Tensor
-    ) -> ComparedRow:
-        dense, pruned = own.row, self._row(logits_pruned, *self._memory[2:4])
-        top_pruned = pruned.first, float(pruned.p[pruned.first])
-        changes = [float(pruned.z[token]) - float(dense.z[token]) for token in own.five]
-        sums = self._sums(own, pruned)
-        if sums is None or not changes:
-            pair = (hidden[None], dense.logits[None], hidden_pruned[None], logits_pruned[None])
-            return compare_plainly(*pair, self._temperature)[0]
+    def _dense(self, logits: Tensor, first: int) -> _Dense:
+        """Fills in a and e."""
+        largest = float(logits[first])
+        a = self._a.copy_(logits).sub_(largest)
+        e = self._exp(a, self._e)
+        sums = float(e.sum()), _dot(e, e), _dot(e, a), _dot(a, a), float(a.sum())
+        return _Dense(logits, first, largest, _five_largest(logits), *sums)
+
+    def _compared(self, dense: _Dense, logits: Tensor, first: int, states: dict[str, float]) -> ComparedRow | None:
+        """A row with this top token and these sums over the hidden states; None if it needs the plain way."""
+        largest, at_top = float(logits[first]), float(logits[dense.first])
+        a = self._spare.copy_(logits).sub_(largest)
+        total = float(self._exp(a, self._e_pruned).sum())
+        top = first, 1 / total
+        if first != dense.first:
+            growth = (largest - at_top) * self._inverse
+            if not growth < _MOST:
+                return None
+            a.add_(largest - at_top)
+            self._e_pruned.mul_(math.exp(growth))
+            total *= math.exp(growth)
+        sums = self._sums(dense, at_top - dense.largest, total)
+        if sums is None or not dense.five:
+            return None
         ranks = (1, 1)
-        if dense.first != pruned.first:
-            ahead = count_ahead(logits_pruned, [dense.first]) + count_ahead(dense.logits, [pruned.first])
+        if dense.first != first:
+            ahead = count_ahead(logits, [dense.first]) + count_ahead(dense.logits, [first])
             ranks = 1 + int(ahead[0]), 1 + int(ahead[1])
-        states = {name: float(value) for name, value in hidden_sums(hidden[None], hidden_pruned[None]).items()}
+        changes = [float(logits[token]) - float(dense.logits[token]) for token in dense.five]
         figures = SpaceFigures(
             hidden_figures(states),
-            logit_figures(sums, changes, len(dense.z)),
-            probability_figures(sums, ranks, float(dense.first == pruned.first)),
+            logit_figures(sums, changes, self._size),
+            probability_figures(sums, ranks, float(dense.first == first)),
         )
-        return ComparedRow(figures, top, top_pruned)
+        return ComparedRow(figures, (dense.first, 1 / dense.total), top)
 
-    def _row(self, logits: Tensor, z: Tensor, p: Tensor) -> Row:
-        z.copy_(logits)
-        largest, first = logits.max(-1)
-        torch.sub(z, largest, out=p)
-        if self._inverse != 1:
-            p.mul_(self._inverse)
-        total = p.exp_().sum()
-        p.mul_(1 / total)
-        return Row(logits, z, p, float(largest), int(first), float(total.log()))
+    def _sums(self, dense: _Dense, shift: float, total_pruned: float) -> dict[str, float] | None:
+        """The sums that `sums.measure` takes, by its names, of a row whose a' and e' have been filled in; z'_t - z_t is
+        `shift`. None if they are not finite, or the dense row is constant."""
+        t, size, total = self._inverse, self._size, dense.total
+        e, e_pruned, a, spare = self._e, self._e_pruned, self._a, self._spare
+        change = torch.sub(spare, a, out=self._change)
+        weighted = torch.mul(e, change, out=self._weighted)
+        apart = torch.sub(e_pruned, e, alpha=total_pruned / total, out=self._apart)
+        e_pruned_change, e_change, spread, square, along, half_change = (self._by_change @ change).tolist()
+        along_weighted, square_weighted = (self._by_weighted @ weighted).tolist()
+        square_apart, _, along_apart = (self._by_apart @ apart).tolist()
+        distance = float(apart.abs_().sum())
+        # log(m/p) = log(1/2 + q/2p) of m = (p + q)/2; log(m/q) is less by log(q/p).
+        ratio = torch.addcdiv(self._half, e_pruned, e, value=total / total_pruned / 2, out=spare).log_()
+        middle_pruned, middle = (self._by_middle @ ratio).tolist()
+        below = (_dot(e_pruned, a) + e_pruned_change) / total_pruned * t
+        moved = torch.add(change, shift, out=spare).abs_()
+        sum_abs, max_abs = float(moved.sum()), float(moved.max())
 
-    def _sums(self, own: _Dense, pruned: Row) -> dict[str, float] | None:
-        """The sums that `sums.measure` takes, by its names; None if a sum is of a kind that loses its digits here.
-        The pruned row is overwritten."""
-        dense, t, size = own.row, self._inverse, len(pruned.z)
-        z, p, q = dense.z, dense.p, pruned.p
-        room, weighted = self._memory[4], self._memory[5]
-        q_below = (_dot(q, pruned.z) - pruned.largest) * t
-        change = pruned.z.sub_(z)
-        torch.abs(change, out=room)
-        sum_abs, max_abs = float(room.sum()), float(room.max())
-        shift = float(change[dense.first])
-        change.sub_(shift)
-        total, square, along = float(change.sum()), _dot(change, change), _dot(z, change)
-        squares = square + 2 * shift * total + size * shift * shift
-        raw_along = along + shift * own.sum
-        centred = own.square - own.sum * own.sum / size
-        squares_centred = max(0.0, square - total * total / size)
-        along_centred = along - own.sum * total / size
-        # log q - log p is this constant and Δ/T
-        constant = (shift - (pruned.largest - dense.largest)) * t - (pruned.log_total - dense.log_total)
-        torch.mul(p, change, out=weighted)
-        p_change, q_change = float(weighted.sum()), _dot(q, change)
-        variance = max(0.0, _dot(weighted, change) - p_change * p_change) * t * t
-        p_weighted = _dot(p, weighted)
-        variance_of_squares = max(0.0, _dot(weighted, weighted) - p_weighted * p_weighted / own.square_p) * t * t
-        q_ratio = q_change * t + constant
-        ratio = change.mul_(t).add_(constant)
-        if not own.square or centred <= 1e-20 * own.square or float(ratio.max()) > _CAP:
+        # log q - log p is this constant less than Δ/T.
+        constant = math.log(total_pruned / total)
+        sum_change = 2 * half_change
+        sum_z = dense.sum + size * dense.largest
+        square_z = dense.square + dense.largest * (2 * dense.sum + size * dense.largest)
+        squares = square + shift * (2 * sum_change + size * shift)
+        along_z = along + dense.largest * sum_change + shift * sum_z
+        centred = dense.square - dense.sum * dense.sum / size
+        if not math.isfinite(middle + middle_pruned + square) or centred <= 1e-20 * square_z:
             return None
-        middle = ratio.expm1_().mul_(0.5).log1p_()
-        p_middle, q_middle = _dot(p, middle), _dot(q, middle)
-        apart = q.sub_(p)
-        p_apart, square_apart = _dot(p, apart), _dot(apart, apart)
+        across = _across(squares, along_z, square_z)
+        along_centred = along - dense.sum * sum_change / size
+        squares_centred = max(0.0, square - sum_change * sum_change / size)
+        p_change, square_p = e_change / total, dense.square_e / (total * total)
+        q_ratio = e_pruned_change / total_pruned * t - constant
+        p_apart, squares_apart = along_apart / (total * total_pruned), square_apart / (total_pruned * total_pruned)
         return {
-            "z.square": own.square,
-            "z.along": own.square + raw_along,
-            "z.across": (across := _across(squares, raw_along, own.square)),
-            "dz.along": raw_along,
+            "z.square": square_z,
+            "z.along": square_z + along_z,
+            "z.across": across,
+            "dz.along": along_z,
             "dz.across": across,
-            "dz.square": own.square,
+            "dz.square": square_z,
             "cz.square": centred,
             "cz.along": centred + along_centred,
             "cz.across": _across(squares_centred, along_centred, centred),
@@ -188,22 +205,28 @@ class _RowComparison:
             "dz.squares_centred": squares_centred,
             "dz.sum_abs": sum_abs,
             "dz.max_abs": max_abs,
-            "p.square": own.square_p,
-            "p.along": own.square_p + p_apart,
-            "p.across": _across(square_apart, p_apart, own.square_p),
-            "p.distance": float(apart.abs_().sum()),
-            "p.below": (own.z_mean - dense.largest) * t,
-            "q.below": q_below,
-            "p.ratio": p_change * t + constant,
+            "p.square": square_p,
+            "p.along": square_p + p_apart,
+            "p.across": _across(squares_apart, p_apart, square_p),
+            "p.distance": distance / total_pruned,
+            "p.below": dense.along_e / total * t,
+            "q.below": below,
+            "p.ratio": p_change * t - constant,
             "q.ratio": q_ratio,
-            "p.variance": variance,
-            "pp.variance": variance_of_squares,
-            "p.middle": p_middle,
-            "q.middle": q_middle,
+            "p.variance": max(0.0, spread / total - p_change * p_change) * t * t,
+            "pp.variance": max(0.0, square_weighted - along_weighted * along_weighted / dense.square_e)
+            / (total * total)
+            * t
+            * t,
+            "p.middle": middle / total,
+            "q.middle": middle_pruned / total_pruned,
             "q.capped": q_ratio,
-            "p.log_total": dense.log_total,
-            "q.log_total": pruned.log_total,
+            "p.log_total": math.log(total),
+            "q.log_total": math.log(total_pruned),
         }
+
+    def _exp(self, a: Tensor, out: Tensor) -> Tensor:
+        return torch.exp(a, out=out) if self._inverse == 1 else torch.mul(a, self._inverse, out=out).exp_()
 
 
 def compare_plainly(
@@ -228,7 +251,7 @@ def _across(square: float, along: float, base: float) -> float:
 
 
 def _five_largest(logits: Tensor) -> list[int]:
-    values, tokens = logits.topk(min(_CANDIDATES, len(logits)))
-    ordered = sorted(zip(values.tolist(), tokens.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
+    values, tokens = (found.tolist() for found in logits.topk(min(_CANDIDATES, len(logits))))
+    ordered = sorted(zip(values, tokens, strict=True), key=lambda pair: (-pair[0], pair[1]))
     cut = len(tokens) < len(logits) and ordered[min(4, len(ordered) - 1)][0] == ordered[-1][0]
     return [] if cut else [token for _, token in ordered[:5]]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probes.stepping.largest import first_largest
 from probes.system.float64 import to_float64
 
 Column = np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -22,8 +23,6 @@ ROWS = 1
 """Positions that a CPU compares at once: more vectors would leave its cache."""
 COLUMNS = 12_288
 """The slice of the vocabulary, of which six vectors fit into a CPU's cache."""
-_BLOCK = 128
-"""Neighbouring tokens whose largest logit is taken at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -168,18 +167,8 @@ class _Top:
 
     @classmethod
     def of(cls, logits: Tensor) -> _Top:
-        """Blocks first: torch finds a maximum's place much slower than the maximum."""
-        vocabulary = logits.shape[1]
-        size = min(_BLOCK, vocabulary)
-        whole = vocabulary - vocabulary % size
-        blocks = logits[:, :whole].unflatten(1, (-1, size)).amax(-1)
-        if whole < vocabulary:
-            blocks = torch.cat([blocks, logits[:, whole:].amax(-1, keepdim=True)], 1)
-        # The last block may begin in the one before it, whose maximum is then less.
-        start = (blocks.argmax(-1, keepdim=True) * size).clamp_(max=vocabulary - size)
-        inside = logits.gather(1, start + torch.arange(size, device=logits.device))
-        token = start + inside.argmax(-1, keepdim=True)
-        return cls(logits.gather(1, token).double(), token[:, 0])
+        token = first_largest(logits)
+        return cls(logits.gather(1, token[:, None]).double(), token)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

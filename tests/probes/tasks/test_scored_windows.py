@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from probes.schema.settings import Follow, RunSettings
+from probes.stepping import largest
 from probes.stepping.lockstep import Lockstep
 from probes.tasks import position_sums
 from probes.tasks.many_positions import ManyPositions
@@ -90,7 +91,7 @@ def test_an_exact_copy_gives_exactly_nothing() -> None:
 @pytest.mark.parametrize(("rows", "columns"), [(1, 12_288), (3, 16), (16, 7)])
 def test_the_sums_agree_with_the_formulas_written_out(rows: int, columns: int, monkeypatch) -> None:
     monkeypatch.setattr(position_sums, "COLUMNS", columns)
-    monkeypatch.setattr(position_sums, "_BLOCK", columns // 2)
+    monkeypatch.setattr(largest, "_BLOCK", columns // 2)
     generator = torch.Generator().manual_seed(0)
     h, h2 = (torch.randn(7, 9, generator=generator) for _ in range(2))
     z = torch.randn(7, 50, generator=generator) * torch.tensor([0.01, 1, 5, 30, 1, 1, 1])[:, None]
