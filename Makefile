@@ -59,7 +59,7 @@ clean:
 	@touch $@
 
 .venv/installed-for-tests: pyproject.toml | .venv/made
-	$(PIP) --editable '.[test]'
+	$(PIP) --no-compile --editable '.[test]' # of most modules nothing is ever imported
 	@touch $@ .venv/installed
 
 .venv/made:
