@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 from probes.schema.record import Comparison, HiddenFigures, LogitFigures, ProbabilityFigures, TopToken
 
@@ -36,6 +36,17 @@ def pieces(text: str) -> list[str]:
     return re.findall(r"\n+| ?[^\W\d_]+| ?\d+| ?[^\w\s]", text)
 
 
+TOY_VOCABULARY = tuple(
+    dict.fromkeys(
+        [*pieces(DENSE_TEXT), *pieces(PRUNED_TEXT), *(f" {word}" for word in OTHER_WORDS.split()), *ODD_TOKENS]
+    )
+)
+_IDS = {token: token_id for token_id, token in enumerate(TOY_VOCABULARY)}
+_DENSE_SCRIPT, _PRUNED_SCRIPT = ([_IDS[token] for token in pieces(text)] for text in (DENSE_TEXT, PRUNED_TEXT))
+_MOST_KEPT = 4096
+"""The most contexts, and the most comparisons, that are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToyState:
     """The output of one toy model on one context."""
@@ -44,33 +55,39 @@ class ToyState:
     z: tuple[float, ...]
 
 
+@dataclass(frozen=True)
 class ToyPair:
-    """Two toy models over one vocabulary; everything follows from the seed and the context."""
+    """Two toy models over one vocabulary; everything follows from the seed and the context.
 
-    def __init__(self, seed: int = 0, damage: float = 0.5) -> None:
-        self.seed = seed
-        self.damage = damage
-        """0 is an exact copy; 0.5 falls apart within some twenty tokens."""
-        words = [*pieces(DENSE_TEXT), *pieces(PRUNED_TEXT), *(f" {word}" for word in OTHER_WORDS.split()), *ODD_TOKENS]
-        self.vocabulary: tuple[str, ...] = tuple(dict.fromkeys(words))
-        self._ids = {token: token_id for token_id, token in enumerate(self.vocabulary)}
-        self._dense_script = [self._ids[token] for token in pieces(DENSE_TEXT)]
-        self._pruned_script = [self._ids[token] for token in pieces(PRUNED_TEXT)]
+    What it computes is kept for all pairs that are equal: scripted runs begin alike, and hundreds of them are tested.
+    """
 
-    @cached_property
+    seed: int = 0
+    damage: float = 0.5
+    """0 is an exact copy; 0.5 falls apart within some twenty tokens."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return TOY_VOCABULARY
+
+    @property
     def matrix(self) -> list[list[float]]:
         """The LM head, one row a token."""
-        draw = random.Random(self.seed)
-        return [[draw.gauss(0, 1) for _ in range(DIMENSION)] for _ in self.vocabulary]
+        return _head(self.seed)
 
     def id_of(self, token: str) -> int:
-        return self._ids[token]
+        return _IDS[token]
 
     def dense(self, context: Sequence[int]) -> ToyState:
-        return self._state(self._hidden(context, 0.0))
+        return self._state(tuple(context), 0.0)
 
     def pruned(self, context: Sequence[int]) -> ToyState:
-        return self._state(self._hidden(context, self.damage))
+        return self._state(tuple(context), self.damage)
+
+    @lru_cache(_MOST_KEPT)  # noqa: B019 - a pair is two numbers
+    def _state(self, context: tuple[int, ...], damage: float) -> ToyState:
+        h = self._hidden(context, damage)
+        return ToyState(h, tuple(_dot(row, h) for row in self.matrix))
 
     def _hidden(self, context: Sequence[int], damage: float) -> tuple[float, ...]:
         """Near the row of the scripted next token; damage mixes in noise and the other script's token.
@@ -78,12 +95,12 @@ class ToyPair:
         A context that has left the dense script goes on along the pruned one.
         """
         recent = range(max(0, len(context) - 5), len(context))
-        left = damage > 0 and any(context[i] != self._at(self._dense_script, i) for i in recent)
-        script = self._pruned_script if left else self._dense_script
+        left = damage > 0 and any(context[i] != self._at(_DENSE_SCRIPT, i) for i in recent)
+        script = _PRUNED_SCRIPT if left else _DENSE_SCRIPT
         key = f"{self.seed}:{len(context)}:{list(context[-3:])}"
         draw = random.Random(key)
         sure = 0.32 + 0.28 * draw.random()
-        rival = draw.randrange(len(self.vocabulary))
+        rival = draw.randrange(len(TOY_VOCABULARY))
         share = 0.36 * draw.random() ** 2
         noise = [draw.gauss(0, 0.2) for _ in range(DIMENSION)]
         target = self.matrix[self._at(script, len(context))]
@@ -93,7 +110,7 @@ class ToyPair:
             draw = random.Random(f"damage:{key}")
             spike = 0.25 + 1.6 * draw.random() ** 4
             amount = damage * spike * min(1.0, 0.5 + len(context) / 40)
-            wrong = self.matrix[self._at(self._pruned_script, len(context))]
+            wrong = self.matrix[self._at(_PRUNED_SCRIPT, len(context))]
             hidden = [
                 (1 - 0.4 * damage) * value + amount * (0.5 * sure * w + draw.gauss(0, 0.35))
                 for value, w in zip(hidden, wrong, strict=True)
@@ -103,10 +120,14 @@ class ToyPair:
     def _at(self, script: Sequence[int], place: int) -> int:
         return script[place % len(script)]
 
-    def _state(self, h: tuple[float, ...]) -> ToyState:
-        return ToyState(h, tuple(_dot(row, h) for row in self.matrix))
+
+@lru_cache(1)
+def _head(seed: int) -> list[list[float]]:
+    draw = random.Random(seed)
+    return [[draw.gauss(0, 1) for _ in range(DIMENSION)] for _ in TOY_VOCABULARY]
 
 
+@lru_cache(_MOST_KEPT)
 def toy_comparison(pair: ToyPair, dense: ToyState, pruned: ToyState, temperature: float, top: int) -> Comparison:
     """The three spaces and the table of two states, by their definitions."""
     p, q = softmax(dense.z, temperature), softmax(pruned.z, temperature)
