@@ -28,6 +28,7 @@ from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
 from probes.schema.spec import OWN_TEXT, CalibrationSpec, LoadOptions, PairSpec
 from probes.stepping.cache_check import check_steppable
+from probes.stepping.cached_model import CachedModel
 from probes.stepping.lockstep import Lockstep, longest_context
 from probes.system.progress import UNWATCHED, Work
 from probes.system.threads import use_threads
@@ -81,14 +82,17 @@ class Pair:
         """The prompt of a recorded run. Raises `BadInput` if this tokenizer makes other tokens of it."""
         return recorded_prompt(self.dense.tokenizer, header)
 
-    def lockstep(self, settings: RunSettings, prompt: Prompt | None = None) -> Lockstep:
-        """Both models on a prompt, before the first step. Without `prompt`, that of the settings is read.
+    def lockstep(
+        self, settings: RunSettings, prompt: Prompt | None = None, *, dense: CachedModel | None = None
+    ) -> Lockstep:
+        """Both models on a prompt, before the first step. Without `prompt`, that of the settings is read; `dense` is
+        the dense model with a cache of its own.
 
         Raises `BadInput` if the prompt or text can't be used.
         """
         prompt = prompt or self.prompt(settings)
         return Lockstep(
-            self.dense.model,
+            dense or self.dense.model,
             self.pruned.model,
             TokenDecoder(self.dense.tokenizer),
             prompt.ids,

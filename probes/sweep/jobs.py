@@ -84,7 +84,7 @@ class JobDone:
     recording: tuple[bytes, ...] = ()
     """The lines of a prompt's recording."""
     dense_side: bytes = b""
-    """What the dense model gave, if the job did not bring it."""
+    """What the dense model gave, if the job did not bring all of it: this takes its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from probes.recording.lines import encode
 from probes.schema.events import Event, RunPaused, RunResumed, RunStarted, StepMeasured, Why
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
-from probes.schema.settings import RunSettings
+from probes.schema.settings import Follow, RunSettings
 from probes.schema.sweep import PromptTask
 from probes.stepping.ending import why_ended
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.dense_side import DenseSide
+from probes.tasks.remembered_model import RememberedModel
 
 STEPPING = "Stepping"
 """The name of this work."""
@@ -29,9 +31,10 @@ def prompt_settings(prompt: PromptTask) -> RunSettings:
 
 
 def run_prompt(
-    pair: Pair, prompt: PromptTask, work: Work = UNWATCHED
+    pair: Pair, prompt: PromptTask, work: Work = UNWATCHED, side: DenseSide | None = None
 ) -> tuple[tuple[bytes, ...], tuple[StepRecord, ...], tuple[str, ...]]:
-    """The lines of a recording, the steps, and the notes of a run.
+    """The lines of a recording, the steps, and the notes of a run. `side` has answers of the dense model and gets more,
+    unless it reads what the pruned one wrote.
 
     Raises `Cancelled` between two steps, and `BadInput` if the prompt can't be used.
     """
@@ -39,7 +42,9 @@ def run_prompt(
     tokens = pair.prompt(settings)
     header = pair.header(settings, tokens)
     begun = time.perf_counter()
-    with pair.lockstep(settings, tokens) as lockstep:
+    remembered = side if prompt.follow is not Follow.PRUNED else None
+    dense = RememberedModel(pair.dense.model, remembered) if remembered is not None else None
+    with pair.lockstep(settings, tokens, dense=dense) as lockstep:
         lines = tuple(encode(event, time.perf_counter() - begun) for event in _events(lockstep, header, work))
         path = tuple(lockstep.path)
     return lines, path, (*header.every_warning, *header.every_note)

@@ -24,6 +24,7 @@ from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone
 from probes.sweep.judged import judged_row
 from probes.sweep.prompt_run import run_prompt
 from probes.system.progress import UNWATCHED, Work
+from probes.tasks.dense_side import DenseSide, dense_side
 from probes.tasks.results_file import results_header
 from probes.tasks.scored_items import score_items
 
@@ -91,32 +92,34 @@ class CellWorker:
         assert report is not None, "a twin has a report"
         result = CellResult(job.cell, removed=_removed(pair), mask=report.mask_hash, worker=self.name)
         notes = (*pair.every_warning, *pair.every_note)
+        side = dense_side(pair.dense, job.dense_side)
         done: JobDone
         if job.items is not None:
-            done = yield from self._items(job, job.items, pair, result, work)
+            done = yield from self._items(job, job.items, pair, result, side, work)
         else:
             assert job.prompt is not None, "a job has items or a prompt"
-            lines, path, notes = run_prompt(pair, job.prompt, work)
+            lines, path, notes = run_prompt(pair, job.prompt, work, side)
             done = JobDone(replace(result, run=summarise(path)), recording=lines)
         yield replace(
             done,
+            dense_side=side.to_bytes() if side.grown else b"",
             result=replace(
                 done.result,
                 seconds=time.perf_counter() - pruned,
                 pruning_seconds=pruned - begun,
                 peak_bytes=_peak_bytes(),
-                notes=tuple(dict.fromkeys((*notes, *done.result.notes, *work.notes))),
+                notes=tuple(dict.fromkeys((*notes, *done.result.notes, *side.notes, *work.notes))),
             ),
         )
 
     def _items(
-        self, job: Job, items: ItemSet, pair: Pair, result: CellResult, work: Work
+        self, job: Job, items: ItemSet, pair: Pair, result: CellResult, side: DenseSide, work: Work
     ) -> Generator[ItemsFound, None, JobDone]:
         """Scores what is not known; returns the `JobDone`."""
         header = results_header(pair, job.options)
         found: list[Found] = list(job.known)
         done = frozenset((one.task, one.item) for one in found if isinstance(one, ItemResult))
-        for one in score_items(pair, [items], work, done=done, options=job.options):
+        for one in score_items(pair, [items], work, done=done, options=job.options, side=side):
             found.append(one)
             yield ItemsFound(self.name, job, header, (one,))
         row, notes = judged_row(items, found, job.margin, job.level)
