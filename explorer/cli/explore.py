@@ -53,7 +53,8 @@ def _end_at_once(code: object) -> None:
 @argument(
     "recording",
     default="",
-    help="A recorded run to replay, without any model; FILE#2 is the second run of a file. Or a results file.",
+    help="A recorded run to replay, without any model; FILE#2 is the second run of a file. Or a results file, or a "
+    "sweep's.",
 )
 @_playing("--run", "number", type=click.IntRange(min=1), help="The run of the recording. [default: its last one]")
 @_playing("--demo", is_flag=True, help="Play a recording that comes with the program; it needs no model.")
@@ -129,13 +130,17 @@ def open_recording(
         raise BadInput(
             "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier recordings` lists them."
         )
-    from explorer.sources.kept_results import ResultsSource, is_results
+    from explorer.sources.kept_results import ResultsSource, kind_of_file
 
-    if is_results(path):
+    kind = kind_of_file(path)
+    if kind in ("results", "sweep"):
         if play or loop or speed is not None or number is not None:
-            sentence = f"{visible(str(path))} holds the results of items, which can't be played."
+            holds = "the results of items" if kind == "results" else "a sweep"
+            sentence = f"{visible(str(path))} holds {holds}, which can't be played."
             raise BadInput("Results", sentence, "Leave out --run, --play, --speed and --loop.")
-        return ResultsSource(path)
+        from explorer.sources.kept_sweep import SweepSource
+
+        return ResultsSource(path) if kind == "results" else SweepSource(path)
     if play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
     return ReplaySource(path, number=number)

@@ -11,7 +11,6 @@ from explorer.cli.explain import explain_command
 from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
 from explorer.cli.prune import inspect_command, prune_command
-from explorer.cli.recommend import recommend_command
 from explorer.cli.recordings import compare_command, export_command, recordings_command
 from explorer.cli.repair import repair_command
 from explorer.cli.run import run_command
@@ -28,7 +27,6 @@ _COMMANDS = (
     tasks_command,
     verdict_command,
     sweep_command,
-    recommend_command,
     score_command,
     search_command,
     prune_command,

@@ -1,10 +1,11 @@
-"""A results file as a source: the verdict and the items that it holds, without any model."""
+"""Results files as a source: the verdict and the items that they hold, without any model."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from probes.schema.events import DocumentsCompared, Event, Failed, ItemScored, J
 from probes.schema.foreign_text import visible
 from probes.schema.requests import Cancel, Judge, Request
 from probes.schema.task_results import ItemPrompt
+from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
 
 if TYPE_CHECKING:
     from probes.schema.items import ItemSet
@@ -27,12 +29,17 @@ _FIRST_LINE = 1 << 20
 
 def is_results(path: Path) -> bool:
     """Is this a results file, by its first line?"""
+    return kind_of_file(path) == "results"
+
+
+def kind_of_file(path: Path) -> object:
+    """The kind that the first line of a JSON Lines file names: "results", "sweep"; None if it names none."""
     try:
         with path.open("rb") as file:
             found = json.loads(file.readline(_FIRST_LINE))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("kind") == "results"
+        return None
+    return found.get("kind") if isinstance(found, dict) else None
 
 
 class ResultsSource:
@@ -40,8 +47,11 @@ class ResultsSource:
 
     live = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *more: Path, margin: float = MARGIN_OF_SAFETY, level: float = LEVEL) -> None:
+        """`more` are files of the same setting with other tasks, which are shown together."""
         self.path = path
+        self.paths = (path, *more)
+        self._begin = Judge(margin=margin, level=level, id=0)
         self._kept: KeptResults | None = None
         self._sink: Sink = lambda _event: None
         self._lane = Lane("results", lambda request, problem: self._tell(failure_of(problem, request)))
@@ -64,6 +74,11 @@ class ResultsSource:
                 hint = "Begin a run: phier-tui --dense MODEL --prune SETTING."
                 self._tell(Failed("Only results", message, hint, FailureKind.NEEDS_MODELS, request=request.id))
 
+    def item_set(self, task: str) -> ItemSet | None:
+        """The items of a task, once the files are read."""
+        item_sets = self._kept.item_sets if self._kept is not None else ()
+        return next((items for items in item_sets if items.name == task), None)
+
     def close(self) -> None:
         self._lane.close()
 
@@ -78,14 +93,20 @@ class ResultsSource:
     def _read(self) -> None:
         from probes.tasks.results_file import read_results
 
-        kept = self._kept = read_results(self.path)
+        first, *others = [read_results(path) for path in self.paths]
+        kept = self._kept = replace(
+            first,
+            item_sets=tuple(items for one in (first, *others) for items in one.item_sets),
+            results=tuple(result for one in (first, *others) for result in one.results),
+            similarities=tuple(found for one in (first, *others) for found in one.similarities),
+        )
         texts = {items.name: _texts(items) for items in kept.item_sets}
         for result in kept.results:
             text, options, answer = texts.get(result.task, {}).get(result.item, ("", {}, ""))
             prompt = ItemPrompt(result.task, result.item, text, options, answer) if text else None
             self._tell(ItemScored(result, prompt))
         self._tell(*(DocumentsCompared(found) for found in kept.similarities))
-        self._judge(Judge(id=0))
+        self._judge(self._begin)
 
     def _judge(self, request: Judge) -> None:
         from probes.tasks.judge import judge

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from explorer.sources.continued import continued
 from explorer.sources.live import LiveSource, loader
+from explorer.sources.opened_item import ItemSource
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.source import Source
 from probes.schema.errors import BadInput
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import RunSettings
-from probes.schema.spec import PairSpec
+from probes.schema.spec import LOAD_DEFAULTS, PairSpec
+from probes.schema.task_results import ItemPrompt
 from probes.system.user_folders import expanded
+
+if TYPE_CHECKING:
+    from probes.schema.items import ItemSet
+
+ItemAsRun = Callable[[ItemPrompt, RunSettings], RunSettings]
+"""The settings of the run that opens an item, made from those of the command line."""
 
 
 class Launcher(Protocol):
@@ -26,6 +35,10 @@ class Launcher(Protocol):
 
     def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
         """Continues a recorded run after these steps. Raises `BadInput` if the recording does not name its models."""
+
+    def open_item(self, spec: PairSpec, items: ItemSet, item: str, as_run: ItemAsRun) -> Source:
+        """The run of an item under a setting, up to the token that decides it. `as_run` makes its settings from those
+        of the command line."""
 
     def unsaved(self) -> str:
         """A sentence on what would be lost by leaving the run that is shown; "" if nothing would."""
@@ -46,12 +59,23 @@ class ModelLauncher:
         self._settings = settings
         self._file = file and expanded(file)
         self._shown: RecordedSource | None = None
+        self._item: ItemSource | None = None
+        """The item that was opened last, whose models are used again."""
 
     def begin(self) -> Source:
         return self._recorded(LiveSource(loader(self._spec), self._settings))
 
     def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
         return self._recorded(continued(header, path, self._spec))
+
+    def open_item(self, spec: PairSpec, items: ItemSet, item: str, as_run: ItemAsRun) -> Source:
+        placed = {
+            name: value for name, value in asdict(self._spec.load).items() if value != getattr(LOAD_DEFAULTS, name)
+        }
+        here = replace(spec, load=replace(spec.load, **placed))
+        settings = self._settings
+        self._item = ItemSource(here, items, item, lambda prompt: as_run(prompt, settings), self._item)
+        return self._recorded(self._item)
 
     def unsaved(self) -> str:
         return self._shown.recorder.unsaved() if self._shown is not None else ""

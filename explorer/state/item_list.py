@@ -67,6 +67,11 @@ def item_settings(base: RunSettings, prompt: ItemPrompt) -> RunSettings:
     return replace(base, prompt=prompt.prompt, raw=True, follow=Follow.DENSE, text="", watch=watch)
 
 
+def run_of_item(prompt: ItemPrompt, base: RunSettings) -> RunSettings:
+    """The same as a launcher takes it."""
+    return item_settings(base, prompt)
+
+
 def passage_settings(base: RunSettings, passage: Passage) -> RunSettings:
     """The run that scores a passage after its context."""
     return replace(passage.run, top=base.top)

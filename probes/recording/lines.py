@@ -37,6 +37,7 @@ from probes.schema.events import (
     RunResumed,
     RunStarted,
     StepMeasured,
+    SweepRead,
     Why,
     WorkProgressed,
 )
@@ -154,8 +155,8 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"kind": "failed", "failure": event.kind.value, **said}
         case WorkProgressed() | Noticed() | PlaybackChanged():
             return None
-        case ItemScored() | DocumentsCompared() | Judged() | PassagesFound():
-            return None  # they are about the setting, not the run, and have a results file of their own
+        case ItemScored() | DocumentsCompared() | Judged() | PassagesFound() | SweepRead():
+            return None  # they are about settings, not the run, and have files of their own
 
 
 def _explanation(event: Explained) -> dict[str, Any] | None:

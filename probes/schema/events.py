@@ -15,6 +15,7 @@ from probes.schema.findings import Finding
 from probes.schema.header import RunHeader
 from probes.schema.passages import Passages
 from probes.schema.record import Invalid, StepRecord
+from probes.schema.sweep import Curve, Sweep
 from probes.schema.task_results import ItemPrompt, ItemResult, Similarities
 from probes.schema.until import Met
 from probes.schema.verdict import Verdict
@@ -190,6 +191,17 @@ class PassagesFound(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class SweepRead(_Answer):
+    """A sweep was read from its file, or its file has grown; it is not recorded."""
+
+    sweep: Sweep
+    """Its rows are judged by the margin of its header, which may be another one than the file's."""
+    curves: tuple[Curve, ...]
+    running: frozenset[str] = frozenset()
+    """The keys of the cells that are being computed now, by whichever program."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed(_Answer):
     """A request failed; everything from before is unchanged."""
 
@@ -234,6 +246,7 @@ Event = (
     | DocumentsCompared
     | Judged
     | PassagesFound
+    | SweepRead
     | RunResumed
     | RunPaused
     | Failed

@@ -50,7 +50,7 @@ def read_sweep(path: Path | str) -> Sweep:
     except OSError as problem:
         reason = "it is a folder" if path.is_dir() else problem.strerror or str(problem)
         raise BadInput(_TITLE, f"{_shown(path)} can't be read: {reason}.", _NAME_ONE) from problem
-    read = _Read(path)
+    read = SweepReader(path)
     read.add(content)
     return read.sweep
 
@@ -61,7 +61,7 @@ class SweepFile:
     def __init__(self, path: Path, handle: int) -> None:
         """`sweep_file` opens it."""
         self.path, self._handle = path, handle
-        self._read = _Read(path)
+        self._read = SweepReader(path)
 
     @property
     def header(self) -> SweepHeader:
@@ -135,6 +135,62 @@ class SweepFile:
         self._read.add(line)
 
 
+@dataclass(slots=True)
+class SweepReader:
+    """What has been read of a file so far."""
+
+    path: Path
+    header: SweepHeader | None = None
+    every: list[CellResult] = field(default_factory=list)
+    results: dict[str, CellResult] = field(default_factory=dict)
+    whole: int = 0
+    """Bytes that are whole lines."""
+    lines: int = 0
+
+    @property
+    def sweep(self) -> Sweep:
+        """Everything so far. Raises `BadInput` before the first header."""
+        if self.header is None:
+            raise BadInput(_TITLE, f"{_shown(self.path)} is no sweep's file.", _NAME_ONE)
+        return Sweep(self.header, tuple(self.every))
+
+    def add(self, content: bytes) -> None:
+        """Reads the bytes after those that were read; an incomplete last line is left for the next call. Raises
+        `BadInput` for a line that can't be read."""
+        whole = content.rfind(b"\n") + 1
+        for line in content[:whole].split(b"\n")[:-1]:
+            self.lines += 1
+            self._take(line)
+        self.whole += whole
+
+    def _take(self, line: bytes) -> None:
+        try:
+            plain = msgspec.json.decode(line, type=dict[str, Any])
+            kind, odd = plain.pop("kind", None), plain.pop("nonfinite", {})
+            if kind == "sweep":
+                self._check_format(plain.get("format"))
+                self.header = value_from(SweepHeader, plain, odd)
+            elif self.header is None:
+                raise ValueError("its first line is not that of one")
+            elif kind == "cell":
+                result = value_from(CellResult, plain, odd)
+                self.every.append(result)
+                key = str(result.cell.key)
+                if result.error is None or key not in self.results or self.results[key].error is not None:
+                    self.results[key] = result
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+            if self.header is None:
+                what = f"{_shown(self.path)} is no sweep's file: {said(problem, 200)}"
+                raise BadInput(_TITLE, what, _NAME_ONE) from None
+            what = f"Line {self.lines} of {_shown(self.path)} can't be read: {said(problem, 200)}"
+            raise BadInput(_TITLE, what, "Delete that line: its cell is then computed again.") from None
+
+    def _check_format(self, there: object) -> None:
+        if not isinstance(there, int) or there > SWEEP_FORMAT:
+            newer = f"{_shown(self.path)} has format {there}, and this version reads up to {SWEEP_FORMAT}."
+            raise BadInput("Newer sweep", newer, "Use a newer version of phier.")
+
+
 @contextmanager
 def sweep_file(path: Path) -> Iterator[SweepFile]:
     """Opens a sweep's file to append to it, and makes it and its folder if they are not there.
@@ -173,59 +229,6 @@ def claimed(path: Path, key: CellKey) -> Iterator[bool]:
         if mine:
             lock.unlink(missing_ok=True)
         os.close(handle)
-
-
-@dataclass(slots=True)
-class _Read:
-    """What has been read of a file."""
-
-    path: Path
-    header: SweepHeader | None = None
-    every: list[CellResult] = field(default_factory=list)
-    results: dict[str, CellResult] = field(default_factory=dict)
-    whole: int = 0
-    """Bytes that are whole lines."""
-    lines: int = 0
-
-    @property
-    def sweep(self) -> Sweep:
-        if self.header is None:
-            raise BadInput(_TITLE, f"{_shown(self.path)} is no sweep's file.", _NAME_ONE)
-        return Sweep(self.header, tuple(self.every))
-
-    def add(self, content: bytes) -> None:
-        whole = content.rfind(b"\n") + 1
-        for line in content[:whole].split(b"\n")[:-1]:
-            self.lines += 1
-            self._take(line)
-        self.whole += whole
-
-    def _take(self, line: bytes) -> None:
-        try:
-            plain = msgspec.json.decode(line, type=dict[str, Any])
-            kind, odd = plain.pop("kind", None), plain.pop("nonfinite", {})
-            if kind == "sweep":
-                self._check_format(plain.get("format"))
-                self.header = value_from(SweepHeader, plain, odd)
-            elif self.header is None:
-                raise ValueError("its first line is not that of one")
-            elif kind == "cell":
-                result = value_from(CellResult, plain, odd)
-                self.every.append(result)
-                key = str(result.cell.key)
-                if result.error is None or key not in self.results or self.results[key].error is not None:
-                    self.results[key] = result
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-            if self.header is None:
-                what = f"{_shown(self.path)} is no sweep's file: {said(problem, 200)}"
-                raise BadInput(_TITLE, what, _NAME_ONE) from None
-            what = f"Line {self.lines} of {_shown(self.path)} can't be read: {said(problem, 200)}"
-            raise BadInput(_TITLE, what, "Delete that line: its cell is then computed again.") from None
-
-    def _check_format(self, there: object) -> None:
-        if not isinstance(there, int) or there > SWEEP_FORMAT:
-            newer = f"{_shown(self.path)} has format {there}, and this version reads up to {SWEEP_FORMAT}."
-            raise BadInput("Newer sweep", newer, "Use a newer version of phier.")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from probes.schema.errors import BadInput
 from probes.schema.explanation import SpaceFigures
@@ -128,6 +129,7 @@ def task_row(items: ItemSet, results: Sequence[ItemResult], margin: float, level
     )
 
 
+@lru_cache(maxsize=8192)
 def rejudged(row: TaskVerdict, margin: float, level: float) -> TaskVerdict:
     """The row as `task_row` gives it at another margin or level, but for its further figures.
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from explorer.sources.launcher import ItemAsRun
 from explorer.sources.source import Source
 from explorer.sources.toy.source import ToySource
 from probes.schema.header import RunHeader
+from probes.schema.items import ItemSet
 from probes.schema.record import StepRecord
+from probes.schema.spec import PairSpec
 
 
 def _never(*_: object) -> Source:
@@ -22,6 +25,7 @@ class FakeLauncher:
 
     begin: Callable[[], Source] = ToySource
     go_on: Callable[[RunHeader, Sequence[StepRecord]], Source] = _never
+    open_item: Callable[[PairSpec, ItemSet, str, ItemAsRun], Source] = _never
     unsaved: Callable[[], str] = lambda: ""
     save: Callable[[Path], None] = field(default=_never)  # type: ignore[assignment]
 

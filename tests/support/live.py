@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TypeVar
 
 from probes.models.prompting import Prompt
@@ -82,6 +83,10 @@ class Listener:
             arrived = self._arrived.wait_for(lambda: len(self.of(kind)) >= count, timeout=20)
         assert arrived, f"no {count} × {kind.__name__} in {[type(event).__name__ for event in self.events]}"
         return self.of(kind)[count - 1]
+
+    def wait_for(self, done: Callable[[], bool], what: str) -> None:
+        with self._arrived:
+            assert self._arrived.wait_for(done, timeout=20), f"never: {what}"
 
     def steps(self) -> list[StepRecord]:
         return [event.record for event in self.of(StepMeasured)]
