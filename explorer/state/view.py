@@ -29,6 +29,7 @@ from probes.schema.events import (
     RunResumed,
     RunStarted,
     StepMeasured,
+    SweepRead,
     WorkProgressed,
 )
 from probes.schema.findings import KINDS, Finding, kind_of
@@ -65,6 +66,13 @@ class Phase(StrEnum):
     PAUSED = "paused"
 
 
+class Under(StrEnum):
+    """What is under a source that was opened from another one."""
+
+    SWEEP = "the sweep"
+    ITEMS = "the items"
+
+
 class View:
     """Folds events; holds the cursor. Everything else on the screen is derived from it."""
 
@@ -77,6 +85,10 @@ class View:
         """True if the models of a recording can be loaded."""
         self.returnable = False
         """True if there is a recording to go back to in case its models can't be loaded."""
+        self.under: Under | None = None
+        """What Esc comes back to, if this source was opened from another one."""
+        self.opens_items = False
+        """True if the models of a results file can be loaded, so that its items open as runs."""
         self.run = 0
         self.header: RunHeader | None = None
         self.branches = Branches()
@@ -95,6 +107,8 @@ class View:
         """Requests for work that steps are taken beside: how far it is, or why it failed; None until it says so."""
         self.results = ResultsBook()
         """What is known over many items, of each prune setting."""
+        self.sweep: SweepRead | None = None
+        """The latest state of the sweep, if the source is one."""
         self.opened_as: tuple[RunSettings, str] | None = None
         """The settings of the run that was begun to look at an item or a passage, and its name."""
         self.span: tuple[int, int] | None = None
@@ -138,6 +152,8 @@ class View:
                 pass
             case ItemScored() | DocumentsCompared() | Judged() | PassagesFound():
                 self.results.take(event)
+            case SweepRead():
+                self.sweep, self.failure = event, None
             case PlaybackChanged():
                 self.playback = event
             case _ if event.run != self.run:

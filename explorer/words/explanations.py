@@ -236,6 +236,43 @@ EXPLANATIONS = {
         "similarity = cos(e(query), e(document)),  e = mean of h over the text's own tokens",
         f"{PAPER}: embeddings survive pruning.",
     ),
+    "sweep-heat": Explanation(
+        "settings × tasks",
+        "A row is a setting, a column a task or a prompt, a cell both models' figures of one on the other. Cells with "
+        "several seeds show the mean; the outcome is that of the worst seed. f goes through the figures.",
+        "✓ safe, ✗ broken, … too few items, ≈ borderline, ○ nothing to lose; with other figures, from ▁ alike to █ "
+        "unlike. ◆ is the knee: the largest amount of its family that is safe together with all smaller ones. Enter "
+        "opens the setting as a verdict.",
+        "safe: the lower end of the interval of (pruned − dense) ≥ −margin",
+        "The verdict's rule. d changes the margin; nothing is computed again.",
+    ),
+    "sweep-curves": Explanation(
+        "curves",
+        "Each task's score of the pruned model against the swept amount, with its interval; ╌ is the dense model's "
+        "score, ┈ what guessing would score. With a, all tasks are in one plot, as points lost.",
+        "● safe, ○ undecided, ✗ broken, ◆ and ┆ the knee. An interval that hangs over the dense score is no gain: the "
+        "difference is decided on pairs, which the cell below shows.",
+        "knee = the largest amount such that it and all smaller ones are safe",
+        "Intervals of scores: Wilson. Of several seeds: the mean, from the lowest end to the highest.",
+    ),
+    "sweep-pareto": Explanation(
+        "parameters removed against score lost",
+        "Every setting of one task, of all families: across, the share of the dense model's parameters that it zeroes "
+        "or drops, counted in the weights; up, the points it loses.",
+        "Filled marks are on the front: no other setting removes as much and loses less. The arrows go to another "
+        "task; c and m go back to the curves and the heat map.",
+        "removed = (zeroed + dropped) / all parameters    lost = dense − pruned",
+        "Points lost are estimates: the table has their intervals and the verdict's outcome.",
+    ),
+    "cell": Explanation(
+        "a cell of the sweep",
+        "What one setting does to one task: the verdict in a sentence, the difference with its interval on an axis "
+        "with zero │ and the margin ┊, both scores, what is lost in each space, what was removed and how long it took.",
+        "Enter opens all tasks of this setting as a verdict; there any item opens as a run, whose models are loaded "
+        "for it. A prompt opens as its recording.",
+        "lost in h = mean of 1 − cos(h, h′) at the deciding tokens; z (centred) and p likewise",
+        "The figures of the verdict.",
+    ),
     "passages": Explanation(
         "where the models differ",
         "The passages of a text, scored by both models. A row has the mean and the largest KL, the first step at which "
@@ -269,4 +306,8 @@ EXPLANATIONS = {
 
 def explanation_of(panel: str) -> Explanation:
     """The explanation of the panel with this id."""
-    return EXPLANATIONS["text" if panel in ("dense", "pruned") else panel]
+    return EXPLANATIONS[_SHARED.get(panel, panel)]
+
+
+_SHARED = {"dense": "text", "pruned": "text", "curve": "sweep-curves"}
+"""Panels that another one's explanation is about."""
