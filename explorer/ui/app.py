@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import App
@@ -15,18 +15,22 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.driver import Driver
 from textual.notifications import SeverityLevel
+from textual.screen import Screen
 from textual.types import CSSPathType
 
 from explorer.sources.chosen import Chosen
 from explorer.sources.empty import EmptySource
 from explorer.sources.kept_results import ResultsSource
+from explorer.sources.kept_sweep import CellSource, SweepSource
 from explorer.sources.source import Source
 from explorer.state.timed_work import Clock
-from explorer.state.view import View
+from explorer.state.view import Under, View
 from explorer.ui import theme
 from explorer.ui.mailbox import Mailbox
 from explorer.ui.messages import (
+    CellOpened,
     EventsArrived,
+    ItemRunAsked,
     LiveRunAsked,
     ModelsAsked,
     RecordingChosen,
@@ -96,6 +100,8 @@ class ExplorerApp(App[int]):
         self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self._left: Shown | None = None
         """The recording that was left to show its models."""
+        self._under: list[tuple[Shown, Screen[Any]]] = []
+        """What is under the source that is shown, each with the screen that was on top: the one below last."""
         self._shown = self._show_new(source or EmptySource())
 
     def _show_new(self, source: Source) -> Shown:
@@ -120,9 +126,16 @@ class ExplorerApp(App[int]):
         if isinstance(self.source, EmptySource):
             self.show_recordings()
             return
+        self._begin_source()
+
+    def _show_over_main(self) -> None:
+        """Shows what a source without a run is about, over the main screen."""
         if isinstance(self.source, ResultsSource):
             self.main.action_verdict()
-        self.open_source()
+        elif isinstance(self.source, SweepSource):
+            from explorer.ui.screens.sweep import SweepScreen
+
+            self.push_screen(SweepScreen(self.source, self.view))
 
     def open_source(self) -> None:
         self.source.open(self._shown.mailbox.put)
@@ -133,7 +146,9 @@ class ExplorerApp(App[int]):
         self.open_source()
 
     def use(self, source: Source) -> None:
-        """Shows another source in place of the present one."""
+        """Shows another source in place of the present one, and of all that is under it."""
+        while self._under:
+            self._close_over()
         self._let_go()
         self._show_source(source)
 
@@ -146,12 +161,77 @@ class ExplorerApp(App[int]):
     def _show_source(self, source: Source) -> None:
         self._shown = self._show_new(source)
         self._show_main()
-        self.call_after_refresh(self.open_source)
+        self.call_after_refresh(self._begin_source)
+
+    def _begin_source(self) -> None:
+        self._show_over_main()
+        self.open_source()
 
     def _show_main(self) -> None:
         while not isinstance(self.screen, MainScreen):
             self.pop_screen()
         self.switch_screen(MainScreen(self.source, self.view))
+
+    # A cell of a sweep, and an item of a cell, are sources over the one that they are from.
+
+    def _open_over(self, source: Source, under: Under) -> Shown:
+        """Shows a source over the present one, which stays as it is; `_close_over` comes back to it."""
+        self._under.append((self._shown, self.screen))
+        self._shown = self._show_new(source)
+        self.view.under = under
+        return self._shown
+
+    def _close_over(self) -> None:
+        shown, screen = self._under.pop()
+        self._let_go()
+        while self.screen is not screen:
+            self.pop_screen()
+        self._shown = shown
+        self.post_message(EventsArrived())
+
+    @on(CellOpened)
+    def open_cell(self, message: CellOpened) -> None:
+        """Opens a cell of the sweep that is shown: as a verdict, or of a prompt, as a recording."""
+        from explorer.state.judge_requests import JudgeRequests
+        from explorer.ui.screens.verdict import VerdictScreen
+
+        sweep = self.source
+        if not isinstance(sweep, SweepSource):
+            return
+        try:
+            source = sweep.opened(message.setting, message.task)
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+            return
+        view = self._open_over(source, Under.SWEEP).view
+        if isinstance(source, CellSource):
+            judging = JudgeRequests(source, view)
+            judging.row = source.tasks.index(message.task)
+            view.opens_items = self._launcher is not None
+            self.push_screen(VerdictScreen(source, view, judging))
+        else:
+            self.push_screen(MainScreen(source, view))
+        self.call_after_refresh(self.open_source)
+
+    @on(ItemRunAsked)
+    def open_item(self, message: ItemRunAsked) -> None:
+        """Loads the models of a cell, and opens one of its items as a run."""
+        from explorer.state.item_list import run_of_item
+
+        cell = self.source
+        items = cell.item_set(message.task) if isinstance(cell, CellSource) else None
+        if not isinstance(cell, CellSource) or items is None or self._launcher is None:
+            return
+        if not self._may_leave("opening an item"):
+            return
+        try:
+            source = self._launcher.open_item(cell.spec, items, message.item, run_of_item)
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
+            return
+        view = self._open_over(source, Under.ITEMS).view
+        self.push_screen(MainScreen(source, view))
+        self.call_after_refresh(self.open_source)
 
     # Recordings.
 
@@ -221,13 +301,16 @@ class ExplorerApp(App[int]):
             return
         self.source.ask(Pause())
         self._left = self._shown
+        under = self.view.under
         self._show_source(source)
-        self.view.returnable = True
+        self.view.returnable, self.view.under = True, under
 
     @on(ReturnAsked)
     def return_to_recording(self) -> None:
-        """Shows the recording again as it was left, if its models could not be loaded."""
+        """Shows what is under the present source. A recording whose models were asked for is shown as it was left."""
         if self._left is None:
+            if self._under:
+                self._close_over()
             return
         self.source.close()
         self._shown, self._left = self._left, None
@@ -288,8 +371,8 @@ class ExplorerApp(App[int]):
 
     @property
     def main(self) -> MainScreen:
-        """The main screen, also while another one is over it."""
-        return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
+        """The main screen of the source that is shown, also while another one is over it."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, MainScreen))
 
     def _tell(self, failure: Failed) -> None:
         """Shows a failure in a dialog over the run. If there is no run, the opening screen shows it."""
@@ -367,6 +450,8 @@ class ExplorerApp(App[int]):
 
     def leave(self) -> None:
         self._let_go()
+        for shown, _ in self._under:
+            shown.source.close()
         self.exit(0)
 
 

@@ -88,3 +88,21 @@ class SublayerPointed(Message):
         super().__init__()
         self.part = part
         self.step = step
+
+
+class CellOpened(Message):
+    """A cell of the sweep is to be opened: its setting as a verdict, or the recording of its prompt."""
+
+    def __init__(self, setting: str, task: str) -> None:
+        super().__init__()
+        self.setting = setting
+        self.task = task
+
+
+class ItemRunAsked(Message):
+    """An item of a results file is to be opened as a run of its models, which are loaded for it."""
+
+    def __init__(self, task: str, item: str) -> None:
+        super().__init__()
+        self.task = task
+        self.item = item

@@ -47,6 +47,10 @@ class Palette:
     """Values that are not finite or not valid."""
     ramp: tuple[Style, ...]
     """From like to unlike, one style a level."""
+    heat: tuple[Style, ...]
+    """The same for the cells of a heat map that hold a figure: on grounds from blue to orange."""
+    open_cell: Style
+    """Such a cell that is neither safe nor broken."""
 
     def of_kl(self, kl: float | None) -> Style:
         """How a token or a bar with this KL is drawn."""
@@ -133,6 +137,16 @@ def _ramp(colours: Sequence[str | None]) -> tuple[Style, ...]:
     )
 
 
+def _grounds(anchors: Sequence[str], text: str, on_last: str) -> tuple[Style, ...]:
+    """Grounds at even steps between the anchors; the last two have another colour of text, to be read on them."""
+    colours = mix(anchors, len(KL_BOUNDS) + 1)
+    last = len(colours) - 2
+    return tuple(
+        Style(color=on_last if place >= last else text, bgcolor=colour, bold=place >= last or None)
+        for place, colour in enumerate(colours)
+    )
+
+
 def mix(anchors: Sequence[str], count: int) -> list[str]:
     """Colours at even steps between the anchors, straight lines in OKLab, where equal steps look equal."""
     points = [_to_oklab(anchor) for anchor in anchors]
@@ -207,6 +221,8 @@ _PALETTES = {
         split=Style(color="#ffd9a8", bold=True),
         odd=Style(color="#ffd9a8", bold=True),
         ramp=_ramp(mix(("#5f9fdc", "#cfd2d2", "#ff9a3c"), len(KL_BOUNDS) + 1)),
+        heat=_grounds(("#1c4269", "#3b4149", "#e07f26"), "#eef2f6", "#14171c"),
+        open_cell=Style(color="#dfe3e8", bgcolor="#2c323a"),
     ),
     LIGHT: Palette(
         text=Style(color="#1c2127"),
@@ -225,6 +241,8 @@ _PALETTES = {
         split=Style(color="#8a3a00", bold=True),
         odd=Style(color="#8a3a00", bold=True),
         ramp=_ramp(mix(("#1b62b0", "#54534e", "#b84a00"), len(KL_BOUNDS) + 1)),
+        heat=_grounds(("#bcd8f3", "#e6e3dc", "#e27a24"), "#1c2127", "#14171c"),
+        open_cell=Style(color="#1c2127", bgcolor="#e4e2dc"),
     ),
     TERMINAL: Palette(
         text=Style(),
@@ -243,5 +261,9 @@ _PALETTES = {
         split=Style(bold=True),
         odd=Style(bold=True),
         ramp=_ramp(("blue", "blue", "cyan", None, None, "yellow", "yellow", "bright_yellow")),
+        heat=tuple(
+            Style(color=one) for one in ("blue", "blue", "cyan", None, None, "yellow", "yellow", "bright_yellow")
+        ),
+        open_cell=Style(),
     ),
 }

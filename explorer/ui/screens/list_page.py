@@ -11,6 +11,7 @@ from explorer.state.item_list import item_settings
 from explorer.state.judge_requests import JudgeRequests
 from explorer.state.view import View
 from explorer.ui.commands import Command
+from explorer.ui.messages import ItemRunAsked
 from explorer.ui.screens.results_page import ResultsPage
 from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
 from probes.schema.events import ItemScored
@@ -111,7 +112,8 @@ class TaskPage(ListPage):
         raise NotImplementedError
 
     def why_shut(self) -> str:
-        why, chosen = self.why_no_models(), self.chosen if self.is_mounted else None
+        why = "" if self.view.opens_items else self.why_no_models()
+        chosen = self.chosen if self.is_mounted else None
         if why or (chosen is not None and chosen.prompt is not None):
             return why
         return f"No {self.ITEM} is chosen." if chosen is None else "Its prompt is not known."
@@ -119,7 +121,9 @@ class TaskPage(ListPage):
     def action_open(self) -> None:
         """Opens the chosen item on the main screen, which comes back here."""
         one = self.chosen
-        if one is not None and (prompt := one.prompt) is not None:
+        if one is not None and self.view.opens_items:
+            self.post_message(ItemRunAsked(self.task_name, one.result.item))
+        elif one is not None and (prompt := one.prompt) is not None:
             self.judging.open_task = self.task_name
             self.open_run(lambda base: item_settings(base, prompt), f"{self.ITEM} {prompt.item}", first_step=True)
 

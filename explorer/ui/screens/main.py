@@ -199,7 +199,7 @@ class MainScreen(MainActions):
             self.close_zoom()
         elif self.view.work is not None or self.view.phase is Phase.STARTING:
             self.source.ask(Cancel())
-        elif self.view.returnable and self.view.phase is Phase.FAILED:
+        elif self.view.under is not None or (self.view.returnable and self.view.phase is Phase.FAILED):
             self.post_message(ReturnAsked())
         else:
             self.clear_selection()

@@ -9,7 +9,8 @@ from explorer.sources.source import Source
 from explorer.state.explain_requests import ExplainRequests
 from explorer.state.judge_requests import JudgeRequests
 from explorer.state.setting_history import SettingHistory
-from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved
+from explorer.state.view import Under
+from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved, ReturnAsked
 from explorer.ui.screens.cursor_page import CursorPage
 from explorer.words.defaults import prompt_for
 from explorer.words.token_text import quoted
@@ -186,6 +187,9 @@ class MainActions(CursorPage):
         """Says for which tasks the setting is safe; after an item was opened, it comes back to the list of items."""
         from explorer.ui.screens.verdict import VerdictScreen
 
+        if self.view.under is Under.ITEMS:
+            self.post_message(ReturnAsked())
+            return
         verdict = VerdictScreen(self.source, self.view, self.judging)
         self.app.push_screen(verdict)
         if self.judging.open_task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from explorer.state.view import Phase, View
+from explorer.state.view import Phase, Under, View
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.ui.screens.cursor_page import cursor_commands, models_needed
 from explorer.ui.screens.play_commands import PLAY_COMMANDS
@@ -51,7 +51,9 @@ def can_revive(view: View) -> bool:
 
 
 def verdict_label(view: View) -> str:
-    """How far the verdict is, while it is not final."""
+    """How far the verdict is, while it is not final; of an item of a sweep, that it comes back to the items."""
+    if view.under is Under.ITEMS:
+        return "items"
     verdict = view.results.present.verdict
     return "verdict" if verdict is None or verdict.final else f"verdict {verdict.done}/{verdict.of}"
 

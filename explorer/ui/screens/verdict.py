@@ -9,7 +9,7 @@ from textual.containers import Vertical
 
 from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
-from explorer.ui.messages import RecordingsAsked
+from explorer.ui.messages import RecordingsAsked, ReturnAsked
 from explorer.ui.screens.list_page import ListPage
 from explorer.ui.screens.verdict_commands import VERDICT_COMMANDS, can_score, is_away
 from explorer.ui.widgets.sentence_lines import SentenceLines
@@ -180,8 +180,10 @@ class VerdictScreen(ListPage):
         self.explain(self.panel.id if self.panel.id in ("losses", "of-task") else "verdict")
 
     def action_leave(self) -> None:
-        """Goes back; from a results file, which has no run behind it, to the list of recordings."""
-        if self.view.header is None and not self.zoomed:
+        """Goes back; from a results file, which has no run behind it, to its sweep or to the list of recordings."""
+        if self.view.under is not None and self.view.header is None and not self.zoomed:
+            self.post_message(ReturnAsked())
+        elif self.view.header is None and not self.zoomed:
             self.post_message(RecordingsAsked())
         else:
             super().action_leave()

@@ -14,9 +14,9 @@ from explorer.state.axis import Axis
 from explorer.state.columns import KEPT, Bounds, Column
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-"""Braille bits by dot column and row, top to bottom."""
-_BRAILLE = [chr(0x2800 + dots) for dots in range(256)]
+DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Bits of a braille character by dot column and row, top to bottom."""
+BRAILLE = [chr(0x2800 + dots) for dots in range(256)]
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ def lines(
             if span is None or x % (drawn + left_out) >= drawn:
                 continue
             for y in range(span[0], span[1] + 1):
-                bits[y >> 2][x >> 1] |= _DOTS[x & 1][y & 3]
+                bits[y >> 2][x >> 1] |= DOTS[x & 1][y & 3]
                 owner[y >> 2][x >> 1] = series
     cells = [
-        [(_BRAILLE[dots], series) if dots else EMPTY for dots, series in zip(row, owners, strict=True)]
+        [(BRAILLE[dots], series) if dots else EMPTY for dots, series in zip(row, owners, strict=True)]
         for row, owners in zip(bits, owner, strict=True)
     ]
     for series in reversed(range(len(columns))):

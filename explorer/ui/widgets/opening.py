@@ -47,7 +47,8 @@ class Opening(LineWidget):
             lines.append([(view.failure.title, palette.split)])
             lines += [[(part, palette.text)] for part in wrapped(flowing(view.failure.message), width)]
             lines += [[(part, palette.muted)] for part in wrapped(flowing(view.failure.hint), width)]
-            back = "Esc goes back to the recording" if view.returnable else "o opens a recording"
+            where = "the recording" if view.returnable else view.under
+            back = f"Esc goes back to {where}" if where else "o opens a recording"
             return [*lines, [], [(f"r tries again   {back}   q quits", palette.muted)]]
         work = view.work
         if work is None:
