@@ -105,7 +105,7 @@ def heads_in(sublayers: Sublayers, within: Collection[Part]) -> tuple[list[Piece
             undivided.append(block.layer)
             continue
         makes = [matrix for matrix in matrices if matrix != writes]
-        like = tuple((shares[m.name].path, twin.weight(m.name).shape) for m in (writes, *makes))
+        like = tuple((shares[m.name].path, twin.shape(m.name)) for m in (writes, *makes))
         if like not in known:
             layout = heads(twin, writes, makes)
             local = {shares[name].path: runs for name, runs in layout.served.items()} if layout else {}

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from probes.models.offloaded import is_readable, tensor_of
+
 _THREADS = 4
 _OF_NO_EFFECT = frozenset(
     (
@@ -40,14 +42,15 @@ _OF_TRAINING = re.compile(r"dropout|_pdrop$|^layerdrop$|^initializer_")
 def fingerprint(model: PreTrainedModel) -> str:
     """SHA-256, hex, over the names, shapes, dtypes and bytes of all weights, sorted by name; tied weights once.
 
-    The device and the order of the weights in memory do not change it; one bit of one weight does. It is "" if a weight
-    is not in memory (offloaded by a device map). Half a gigabyte takes well under a second.
+    The device and the order of the weights in memory do not change it; one bit of one weight does. Weights that a
+    device map keeps elsewhere are read a few at a time; if that is impossible, it is "". Half a gigabyte takes well
+    under a second.
     """
     weights = _distinct(model)
-    if any(weight.is_meta for weight in weights.values()):
+    if not all(is_readable(model, name, weight) for name, weight in weights.items()):
         return ""
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="fingerprint") as pool:
-        digests = pool.map(_digest, weights.values())
+        digests = pool.map(lambda name: _digest(tensor_of(model, name, weights[name])), weights)
         whole = hashlib.sha256()
         for (name, weight), digest in zip(weights.items(), digests, strict=True):
             whole.update(f"{name} {tuple(weight.shape)} {weight.dtype} {digest}\n".encode())
@@ -73,12 +76,15 @@ def settings(model: PreTrainedModel) -> dict[str, Any]:
 def _distinct(model: PreTrainedModel) -> dict[str, Tensor]:
     """Parameters and saved buffers by name, sorted. If several share their memory, only the first name is included."""
     seen: set[tuple[object, ...]] = set()
+    tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
     weights: dict[str, Tensor] = {}
     for name, tensor in sorted(model.state_dict().items()):
         if not isinstance(tensor, Tensor):
             continue
-        place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride())
-        if tensor.is_meta or tensor.numel() == 0 or place not in seen:
+        place: tuple[object, ...] = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride())
+        if tensor.is_meta:
+            place = (tied.get(name, name),)
+        if tensor.numel() == 0 or place not in seen:
             seen.add(place)
             weights[name] = tensor
     return weights

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from weakref import finalize
 
 import torch
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,6 +19,8 @@ from probes.models.configured import doubtful, read_configuration
 from probes.models.devices import available_bytes
 from probes.models.error_boundary import SMALLER, error_boundary
 from probes.models.locate import read_config
+from probes.models.offloaded import offload_folder
+from probes.models.placing import memory_limits, named_map
 from probes.models.quantised import check_readable, decompress, silenced, unknown_method
 from probes.models.quiet_libraries import reporting
 from probes.models.safetensors_header import bytes_needed, count_tensors
@@ -94,7 +97,7 @@ def read_model(
     needed, device_map = bytes_needed(files, dtype), options.device_map
     if not device_map:
         _refuse_too_large(needed, device, name)
-    placed = device_map if device_map else None if device.type == "cpu" else {"": device}
+    placed: object = named_map(options) or (None if device.type == "cpu" else {"": device})
     task = f"Loading {name}"
     found = read_config(folder)
     hint = "Name another model." if not device_map else "Use a device map such as auto or balanced."
@@ -110,11 +113,14 @@ def read_model(
         unread.collecting_unused() as left,
     ):
         work.report(task)
+        offloaded = offload_folder() if device_map else None
         read: Any = AutoModelForCausalLM.from_pretrained(  # the types do not include the pair that it returns here
             folder,
             config=config,
             dtype=dtype or "auto",
             device_map=placed,
+            max_memory=memory_limits(options) or None,
+            offload_folder=offloaded.name if offloaded else None,
             use_safetensors=None if options.allow_pickle else True,
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
@@ -124,6 +130,8 @@ def read_model(
         model, report = read
         if isinstance(model, PreTrainedModel):
             decompress(model)
+            if offloaded:
+                finalize(model, offloaded.cleanup)
     if not isinstance(model, PreTrainedModel):
         raise BadInput("Not a language model", f"{name} is a {type(model).__name__}.", "Name a causal language model.")
     left.unused.update((str(key) for key in _several(report.get("unexpected_keys"))), unread.read_unused(folder))

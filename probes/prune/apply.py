@@ -206,7 +206,7 @@ class _Applying:
         out = self._twin.anatomy.unreachable
         if not out or not any(p.method.unstructured and p.targets.sublayer != "attn" for p in self._setting.parts):
             return []
-        reached = sum(self._twin.dense_weight(matrix.name).numel() for matrix in self._twin.anatomy.matrices)
+        reached = sum(self._twin.shape(matrix.name).numel() for matrix in self._twin.anatomy.matrices)
         count = sum(self._twin.dense.get_parameter(name).numel() for name in out)
         more = ", …" if len(out) > 1 else ""
         share = f"{count / 1e6:.1f} M of the layers' {(count + reached) / 1e6:.1f} M weights"

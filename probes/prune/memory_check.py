@@ -12,7 +12,7 @@ from probes.models.devices import available_bytes
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import Method, Setting, SettingPart, ranges
 from probes.twin.anatomy import Matrix
-from probes.twin.twin import Twin, moved_off
+from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
 
 _SCORE = 4
@@ -22,8 +22,7 @@ Free = Callable[[torch.device], int]
 
 
 def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | None = None) -> None:
-    """Raises `Failure` unless the matrices that a setting changes fit beside the dense model, on each device, and
-    `BadInput` if a device map keeps one of them off it.
+    """Raises `Failure` unless the matrices that a setting changes fit beside the dense model, on each device.
 
     `start` is the state that pruning begins with, whose matrices already exist. `free` gives the free bytes of a device
     (measured if it is None). The check counts the least that any method needs: a copy of each changed matrix, its mask,
@@ -31,12 +30,9 @@ def check_memory(twin: Twin, setting: Setting, start: TwinState, free: Free | No
     memory.
     """
     matrices = [matrix for matrix in _changed(twin, setting) if matrix.name not in start.changes]
-    for matrix in matrices:
-        if twin.dense_weight(matrix.name).is_meta:
-            raise moved_off(matrix.name)
     by_device: dict[torch.device, list[Matrix]] = {}
     for matrix in matrices:
-        by_device.setdefault(twin.dense_weight(matrix.name).device, []).append(matrix)
+        by_device.setdefault(twin.device(matrix.name), []).append(matrix)
     for device, here in by_device.items():
         there = (free or available_bytes)(device) + _freed(twin, start, device)
         working = max(_working(twin, matrix, setting) for matrix in here)
@@ -71,23 +67,24 @@ def _sublayer(part: SettingPart) -> str | None:
 
 
 def _kept(twin: Twin, matrix: Matrix) -> int:
-    """Bytes of a changed matrix and of its mask, a bit a weight."""
-    weight = twin.dense_weight(matrix.name)
-    return weight.numel() * weight.element_size() + -(-weight.numel() // 8)
+    """Bytes of a changed matrix and of its mask, a bit a weight; the mask's alone if the matrix is offloaded."""
+    size = twin.shape(matrix.name).numel()
+    return (0 if twin.is_offloaded(matrix.name) else size * twin.element_size(matrix.name)) + -(-size // 8)
 
 
 def _working(twin: Twin, matrix: Matrix, setting: Setting) -> int:
-    outputs, inputs = twin.dense_weight(matrix.name).shape
+    outputs, inputs = twin.shape(matrix.name)
+    read = outputs * inputs * twin.element_size(matrix.name) if twin.is_offloaded(matrix.name) else 0
     if any(part.method is Method.SPARSEGPT for part in setting.parts):
-        return _SCORE * (2 * outputs * inputs + 2 * inputs * inputs)  # the matrix and its errors, Hessian and factor
-    return _SCORE * outputs * inputs
+        return read + _SCORE * (2 * outputs * inputs + 2 * inputs * inputs)  # matrix and errors, Hessian and factor
+    return read + _SCORE * outputs * inputs
 
 
 def _freed(twin: Twin, start: TwinState, device: torch.device) -> int:
     """Bytes of masked matrices that are freed when the twin goes to the state that pruning starts from."""
     freed = [name for name, change in twin.state.changes.items() if name not in start.changes and change.weight is None]
-    weights = [twin.weight(name) for name in freed]
-    return sum(weight.numel() * weight.element_size() for weight in weights if weight.device == device)
+    there = [name for name in freed if twin.device(name) == device and not twin.is_offloaded(name)]
+    return sum(twin.shape(name).numel() * twin.element_size(name) for name in there)
 
 
 def _what_fits(twin: Twin, matrices: Sequence[Matrix], free: int) -> str:

@@ -67,7 +67,7 @@ def neurons_of_rows(twin: Twin, written_by: Matrix, source: Matrix) -> Tensor | 
     Neurons are the features that enter the writing matrix. A fused matrix has several rows for each: one set after
     another, or side by side.
     """
-    neurons, rows = twin.weight(written_by.name).shape[1], twin.weight(source.name).shape[0]
+    neurons, rows = twin.shape(written_by.name)[1], twin.shape(source.name)[0]
     if rows % neurons:
         return None
     some = torch.rand(neurons, generator=torch.Generator().manual_seed(0)) < 0.5
@@ -80,7 +80,7 @@ def neurons_of_rows(twin: Twin, written_by: Matrix, source: Matrix) -> Tensor | 
 
 def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | None:
     """The heads of an attention; None if its features don't divide into them."""
-    features = twin.weight(written_by.name).shape[1]
+    features = twin.shape(written_by.name)[1]
     config = twin.dense.config.get_text_config(decoder=True)
     number = getattr(config, "num_attention_heads", None)
     if not isinstance(number, int) or features % number:
@@ -88,7 +88,7 @@ def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | 
     size = features // number
     served: dict[str, tuple[frozenset[int], ...]] = {}
     for source in sources:
-        if twin.weight(source.name).shape[0] % size == 0:
+        if twin.shape(source.name)[0] % size == 0:
             runs = _served(twin, written_by, source, size)
             if runs is not None:
                 served[source.name] = runs
@@ -99,7 +99,7 @@ def heads(twin: Twin, written_by: Matrix, sources: Sequence[Matrix]) -> Heads | 
 
 
 def _served(twin: Twin, written_by: Matrix, source: Matrix, size: int) -> tuple[frozenset[int], ...] | None:
-    rows = torch.arange(twin.weight(source.name).shape[0]) // size
+    rows = torch.arange(twin.shape(source.name)[0]) // size
     found = []
     for run in range(int(rows[-1]) + 1):
         changed = _changed(twin.dense, written_by, source, rows == run)

@@ -28,7 +28,7 @@ from probes.schema.prune_setting import SettingPart
 from probes.system.progress import UNWATCHED, Work
 from probes.twin.anatomy import Matrix
 from probes.twin.sharing import sharing_copy
-from probes.twin.twin import Twin, moved_off
+from probes.twin.twin import Twin
 from probes.twin.twin_state import unpacked
 
 CHOOSING_WEIGHTS = "Choosing weights to restore"
@@ -74,8 +74,6 @@ def candidates_of(twin: Twin, name: str) -> Tensor | None:
     if change is None:
         return None
     dense = twin.dense_weight(name)
-    if dense.is_meta:
-        raise moved_off(name)
     gone = (dense != 0) & ~unpacked(change.kept, dense.shape).to(dense.device)
     if change.feature_mask is not None:
         gone &= unpacked(change.feature_mask, dense.shape).to(dense.device)
@@ -124,7 +122,7 @@ def ranked_weights(
     offsets, end = {}, 0
     for matrix in matrices:
         offsets[matrix.name] = end
-        end += twin.dense_weight(matrix.name).numel()
+        end += twin.shape(matrix.name).numel()
     largest = _Largest(most)
 
     def scored(matrix: Matrix, gradient: Tensor) -> None:
@@ -135,7 +133,7 @@ def ranked_weights(
         largest.add(scores, offsets[matrix.name])
 
     each_gradient(twin.dense, twin.model, matrices, fitted, scored, work)
-    return RankedWeights(largest.ranked(), {m.name: twin.dense_weight(m.name).numel() for m in matrices})
+    return RankedWeights(largest.ranked(), {m.name: twin.shape(m.name).numel() for m in matrices})
 
 
 def each_gradient(

@@ -100,9 +100,9 @@ def _sublayers(twin: Twin, part: SettingPart, kind: str) -> list[_Sublayer]:
 def _neurons(
     twin: Twin, part: SettingPart, ratio: float, found: Sequence[_Sublayer], samples: Callable[[], Tensor], work: Work
 ) -> list[FeatureMask]:
-    counts = {sublayer.block.layer: removed(ratio, twin.weight(sublayer.writes.name).shape[1]) for sublayer in found}
+    counts = {sublayer.block.layer: removed(ratio, twin.shape(sublayer.writes.name)[1]) for sublayer in found}
     if not any(counts.values()):
-        raise _too_few(part, "neurons", twin.weight(found[0].writes.name).shape[1])
+        raise _too_few(part, "neurons", twin.shape(found[0].writes.name)[1])
     norms = Norms()
     with watched(twin.model, [sublayer.writes.name for sublayer in found], norms.see):
         stream(twin.model, samples(), work=work, task="Measuring what each neuron adds")
@@ -115,7 +115,7 @@ def _neurons(
         kept = keep_highest(adds.unsqueeze(0), counts[sublayer.block.layer])[0]
         result.append(FeatureMask(sublayer.writes.name, kept.expand(weight.shape)))
         for matrix in sublayer.makes:
-            like = (sublayer.local(matrix), weight.shape, twin.weight(matrix.name).shape)
+            like = (sublayer.local(matrix), weight.shape, twin.shape(matrix.name))
             if like not in rows:
                 rows[like] = neurons_of_rows(twin, sublayer.writes, matrix)
             if (neuron := rows[like]) is not None:
@@ -164,7 +164,7 @@ def _layouts(twin: Twin, found: Sequence[_Sublayer]) -> dict[int, Heads]:
     result = {}
     made = [{sublayer.local(matrix) for matrix in sublayer.makes} for sublayer in found]
     for sublayer, names in zip(found, made, strict=True):
-        like = tuple((sublayer.local(m), twin.weight(m.name).shape) for m in (sublayer.writes, *sublayer.makes))
+        like = tuple((sublayer.local(m), twin.shape(m.name)) for m in (sublayer.writes, *sublayer.makes))
         if like not in known:
             layout = heads(twin, sublayer.writes, sublayer.makes)
             if layout is None or any(names < others for others in made):

@@ -24,7 +24,11 @@ class LoadOptions:
         metadata=described("float32, bfloat16, float16 or float64; auto is float32 on a CPU, else the checkpoint's."),
     )
     device_map: str = field(
-        default="", metadata=described("Spread the models over several devices: auto, balanced, sequential.")
+        default="",
+        metadata=described(
+            "Spread the models over several devices: auto, balanced, sequential, or a JSON file with the device of "
+            "each module (cpu, cuda:1, disk)."
+        ),
     )
     trust_remote_code: bool = field(default=False, metadata=described("Run code that comes with a model."))
     allow_pickle: bool = field(
@@ -32,6 +36,10 @@ class LoadOptions:
     )
     threads: int = field(
         default=0, metadata=described("Threads that a CPU computes with; 0 measures which number is fastest.", least=0)
+    )
+
+    max_memory: str = field(
+        default="", metadata=described("The most that a device map puts on each device: cuda:0=20GB,cpu=60GB.")
     )
 
     def __post_init__(self) -> None:

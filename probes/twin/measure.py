@@ -27,7 +27,7 @@ def measure_removed(
     matrices = tuple(
         _counted(twin, matrix)
         for matrix in twin.anatomy.matrices
-        if matrix.name in names or (all_listed and not twin.weight(matrix.name).is_meta)
+        if matrix.name in names or (all_listed and not twin.is_offloaded(matrix.name))
     )
     counted = [matrix for matrix in matrices if matrix.name in names]
     return PruneReport(
@@ -52,7 +52,7 @@ def _weights_in_layers(twin: Twin) -> int:
 
 
 def _counted(twin: Twin, matrix: Matrix) -> MatrixReport:
-    weight = twin.weight(matrix.name)
+    outputs, inputs = twin.shape(matrix.name)
     changed = matrix.name in twin.state.changes
-    zeros = count_zeros(weight) if changed else twin.dense_zeros(matrix.name)
-    return MatrixReport(matrix.name, matrix.layer, matrix.sublayer, weight.shape[0], weight.shape[1], zeros)
+    zeros = count_zeros(twin.weight(matrix.name)) if changed else twin.dense_zeros(matrix.name)
+    return MatrixReport(matrix.name, matrix.layer, matrix.sublayer, outputs, inputs, zeros)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from probes.models.offloaded import device_of, is_offloaded, mapped, replace_offloaded, restore_offloaded, weight_of
 from probes.schema.errors import BadInput, Failure
 from probes.schema.part import BLOCK, SUBLAYERS, Part
 from probes.schema.prune_setting import ranges
@@ -22,19 +23,11 @@ from probes.twin.sharing import sharing_copy
 from probes.twin.twin_state import Bits, MatrixChange, TwinState, packed, unpacked
 
 
-def moved_off(name: str) -> BadInput:
-    """The error for a matrix whose weights are on the device only while it runs."""
-    return BadInput(
-        "Weights elsewhere",
-        f"A device map keeps the weights of {name} off the device, so they can't be pruned in place.",
-        "Load the model without --device-map, or prune and save it without a device map first.",
-    )
-
-
 class Twin:
     """The dense model and its pruned twin; every change of the twin goes through here.
 
-    Matrices are named by their module path. Not safe to be changed while another thread runs the model.
+    Matrices are named by their module path. Weights that a device map keeps off the device are pruned whenever they
+    are moved in, so a mask takes a bit a weight. Not safe to be changed while another thread runs the model.
     """
 
     def __init__(self, dense: PreTrainedModel) -> None:
@@ -55,17 +48,35 @@ class Twin:
     # Matrices -------------------------------------------------------------------------------------------------
 
     def dense_weight(self, name: str) -> Tensor:
-        """The dense matrix, (outputs, inputs): a view of the dense model's own tensor."""
-        return self._as_rows(name, _weight(self.dense.get_submodule(name)))
+        """The dense matrix, (outputs, inputs): a view of the dense model's own tensor, or a copy of one that a device
+        map keeps elsewhere."""
+        return self._as_rows(name, weight_of(self._dense_modules[name]))
 
     def weight(self, name: str) -> Tensor:
         """The twin's matrix as it is now, (outputs, inputs), even while its sublayer is dropped."""
-        return self._as_rows(name, _weight(self._own[name]))
+        return self._as_rows(name, weight_of(self._own[name]))
+
+    def shape(self, name: str) -> torch.Size:
+        """(outputs, inputs) of a matrix, without reading its weights."""
+        return self._as_rows(name, self._dense_modules[name].get_parameter("weight")).shape
+
+    def element_size(self, name: str) -> int:
+        """Bytes of one weight of a matrix."""
+        size: int = self._dense_modules[name].get_parameter("weight").dtype.itemsize
+        return size
+
+    def device(self, name: str) -> torch.device:
+        """The device that a matrix is computed with."""
+        return device_of(self._dense_modules[name])
+
+    def is_offloaded(self, name: str) -> bool:
+        """Does a device map keep the weights of a matrix elsewhere while it does not run?"""
+        return is_offloaded(self._dense_modules[name])
 
     def mask(self, name: str, keep: Tensor) -> None:
         """Sets the dense matrix with zeros where `keep`, (outputs, inputs), is False or `remove_features` put them.
 
-        Raises `BadInput` if a device map has moved the weight away.
+        Raises `BadInput` if a device map moves the weight in with those of other modules.
         """
         features = self._feature_mask(name)
         kept = keep if features is None else keep & features
@@ -96,8 +107,10 @@ class Twin:
         self._change(name, change)
 
     def stored(self, name: str, weight: Tensor) -> nn.Parameter:
-        """A matrix, (outputs, inputs), as a parameter in the layout this one is stored in."""
-        return nn.Parameter(self._as_rows(name, weight).contiguous(), requires_grad=False)
+        """A matrix, (outputs, inputs), as a parameter in the layout this one is stored in; on the disk if the dense one
+        is offloaded."""
+        weight = self._as_rows(name, weight).contiguous()
+        return nn.Parameter(mapped(weight) if self.is_offloaded(name) else weight, requires_grad=False)
 
     def restore_unstructured(self, name: str) -> None:
         """Restores all dense weights of a matrix but those that `remove_features` zeroed."""
@@ -183,30 +196,38 @@ class Twin:
     # Helpers --------------------------------------------------------------------------------------------------
 
     def _change(self, name: str, change: MatrixChange) -> None:
-        dense = self.dense_weight(name)
-        if dense.is_meta:
-            raise moved_off(name)
-        before = self._state.changes.get(name)
-        if change.weight is not None:
+        before, device = self._state.changes.get(name), self.device(name)
+        if self.is_offloaded(name):
+            replace_offloaded(self._own[name], lambda: self._pruned(name, change))
+        elif change.weight is not None:
             weight = change.weight
-            if weight.device != dense.device:  # it waited on the host
-                weight = nn.Parameter(weight.detach().to(dense.device), requires_grad=False)
+            if weight.device != device:  # it waited on the host
+                weight = nn.Parameter(weight.detach().to(device), requires_grad=False)
             self._own[name].weight = weight
         else:
             if before is None or before.weight is not None:
-                mine = torch.empty_like(_weight(self.dense.get_submodule(name)))
+                mine = torch.empty_like(weight_of(self._dense_modules[name]))
                 self._own[name].weight = nn.Parameter(mine, requires_grad=False)
-            # `where` and not a product: 0 times infinity is NaN.
-            kept = torch.where(self._unpacked(name, change.kept), dense, 0)
-            self.weight(name).data.copy_(kept)
+            self._as_rows(name, weight_of(self._own[name])).data.copy_(self._masked(name, change.kept))
         self._state = replace(self._state, changes={**self._state.changes, name: change})
+
+    def _pruned(self, name: str, change: MatrixChange) -> Tensor:
+        """The stored weight of an offloaded matrix with its change."""
+        return change.weight if change.weight is not None else self._as_rows(name, self._masked(name, change.kept))
+
+    def _masked(self, name: str, kept: Bits) -> Tensor:
+        # `where` and not a product: 0 times infinity is NaN.
+        return torch.where(self._unpacked(name, kept), self.dense_weight(name), 0)
 
     def _restore_dense(self, *names: str) -> None:
         if not names:
             return
         gone: list[object] = [self._own[name].weight for name in names]
         for name in names:
-            self._own[name].weight = self._dense_modules[name].weight
+            if self.is_offloaded(name):
+                restore_offloaded(self._own[name])
+            else:
+                self._own[name].weight = self._dense_modules[name].weight
         given = set(names)
         rest = {name: change for name, change in self._state.changes.items() if name not in given}
         self._state = replace(self._state, changes=rest)
@@ -222,8 +243,7 @@ class Twin:
         return None if bits is None else self._unpacked(name, bits)
 
     def _unpacked(self, name: str, bits: Bits) -> Tensor:
-        dense = self.dense_weight(name)
-        return unpacked(bits, dense.shape).to(dense.device)
+        return unpacked(bits, self.shape(name)).to(self.device(name))
 
     def _as_rows(self, name: str, stored: Tensor) -> Tensor:
         return stored.t() if self._matrices[name].transposed else stored
@@ -280,9 +300,3 @@ class Twin:
 def count_zeros(weight: Tensor) -> int:
     """How many of a matrix's weights are 0."""
     return weight.numel() - int(torch.count_nonzero(weight))
-
-
-def _weight(module: nn.Module) -> Tensor:
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight

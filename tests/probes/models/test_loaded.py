@@ -273,6 +273,9 @@ def test_a_folder_without_weights_is_refused(folder):
         ({"dtype": "int3"}, "'int3' is not a supported dtype"),
         ({"device": "cpu", "device_map": "auto"}, "exclude each other"),
         ({"device_map": "sideways"}, "'sideways' is not a device map"),
+        ({"device_map": "absent.json"}, "absent.json can't be read: No such file"),
+        ({"device_map": "auto", "max_memory": "cpu=much"}, "'cpu=much' is not a limit of memory"),
+        ({"max_memory": "cpu=2GB"}, "--max-memory has no effect without a device map"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(folder, options, sentence):

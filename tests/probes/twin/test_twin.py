@@ -338,8 +338,10 @@ def test_a_model_whose_weights_are_moved_in_and_out_shares_the_store_they_come_f
             assert a.weights_map is b.weights_map
     twin.drop(Part("mlp", 1))
     assert not torch.equal(logits(twin.model), plain)
-    with pytest.raises(BadInput, match="keeps the weights"):
-        twin.mask(twin.anatomy.matrices[0].name, torch.ones(32, 32, dtype=torch.bool))
+    name = twin.anatomy.matrices[0].name
+    twin.mask(name, torch.eye(32, dtype=torch.bool))
+    assert int(torch.count_nonzero(twin.weight(name))) == 32
+    assert torch.equal(logits(dense), plain)
 
 
 def hooks_of(module: nn.Module) -> list[AlignDevicesHook]:
