@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> None:
     """Runs a sweep, and prints its table. A person who stops it is told how to go on."""
     from explorer.cli.live_table import print_json
-    from probes.sweep.cells import check_plan
     from probes.sweep.curves import results_by_key
+    from probes.sweep.plan_check import check_plan
 
     errors = Console(stderr=True)
 
@@ -63,8 +63,8 @@ def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> N
 def check_sweep(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> None:
     """Prints the cells of a plan and which are known, and computes nothing."""
     from explorer.cli.live_table import print_json
-    from probes.sweep.cells import check_plan
     from probes.sweep.curves import results_by_key
+    from probes.sweep.plan_check import check_plan
 
     with Bar(Console(stderr=True)) as bar:
         check_plan(plan, bar.work)

@@ -108,8 +108,10 @@ def seed_hash(setting: Setting, calibration: CalibrationSpec, task: ItemSet | Pr
     if any(part.method is Method.RANDOM for part in setting.parts):
         drawn["weights"] = calibration.seed or 0
     if any(part.calibrated for part in setting.parts):
-        own = calibration.source in ("", "self")
-        drawn["calibration"] = calibration.seed or 0 if own else calibration.seed
+        if calibration.source in ("", "self"):
+            drawn["calibration"] = calibration.seed or 0
+        elif calibration.seed is not None:  # without a seed, the first samples of a text are taken
+            drawn["calibration"] = calibration.seed
     if isinstance(task, PromptTask) and not task.sampling.greedy:
         drawn["tokens"] = task.sampling.seed if seed is None else seed
     return _hash(drawn) if drawn else ""

@@ -14,9 +14,10 @@ from probes.schema.errors import BadInput, Failure
 from probes.schema.spec import PairSpec
 from probes.schema.sweep import CellError, CellResult, SweepHeader, SweepPlan, SweepProgress
 from probes.schema.task_results import ItemResult
-from probes.sweep.cells import PlannedCell, SweptTask, check_plan, planned_cells
+from probes.sweep.cells import PlannedCell, planned_cells
 from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone, WorkerJoined, WorkerLost, Workers
 from probes.sweep.judged import judged_row
+from probes.sweep.plan_check import SweptTask, check_plan
 from probes.sweep.plan_file import plan_toml
 from probes.sweep.sweep_file import SweepFile, cant_write, cell_file, cells_folder, claimed, sweep_file
 from probes.system.files import replacing
@@ -279,7 +280,7 @@ class _Coordinator:
             with _writing(cell_file(self._file.path, done.result.cell.key)) as part:
                 part.write_bytes(b"".join(done.recording))
         side = self._dense_side(running.planned)
-        if done.dense_side and not side.exists():
+        if done.dense_side:
             with _writing(side) as part:
                 part.write_bytes(done.dense_side)
         yield from self._end(worker, done.result)
