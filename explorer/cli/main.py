@@ -11,6 +11,7 @@ from explorer.cli.explain import explain_command
 from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
 from explorer.cli.prune import inspect_command, prune_command
+from explorer.cli.recommend import recommend_command
 from explorer.cli.recordings import compare_command, export_command, recordings_command
 from explorer.cli.repair import repair_command
 from explorer.cli.run import run_command
@@ -27,6 +28,7 @@ _COMMANDS = (
     tasks_command,
     verdict_command,
     sweep_command,
+    recommend_command,
     score_command,
     search_command,
     prune_command,

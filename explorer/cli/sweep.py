@@ -105,11 +105,11 @@ def sweep_command(
     json: bool,
     **_of_typed: object,
 ) -> None:
-    """Score many settings on many tasks; a stopped sweep goes on where it stopped."""
+    """Score many settings on many tasks. A stopped sweep goes on where it stopped."""
     plan, path = _asked(typed, what, out)
     from explorer.cli.sweep_run import check_sweep, run_in_shell
 
-    made = _workers(workers, scheduler)
+    made = workers_asked(workers, scheduler)
     try:
         if check:
             check_sweep(plan, path, made, json)
@@ -183,7 +183,7 @@ def _seeds(text: str) -> tuple[int | None, ...]:
     return tuple(seeds)
 
 
-def _workers(number: int | None, scheduler: str) -> Workers:
+def workers_asked(number: int | None, scheduler: str) -> Workers:
     if scheduler or number is not None:
         raise BadInput(
             "Workers", "Only one worker in this process is there yet.", "Leave out --workers and --scheduler."

@@ -51,6 +51,8 @@ class Question:
     """How many of the best families are allocated by layer."""
     trials: int | None = None
     """At most so many settings; None for no limit."""
+    confirm: tuple[str, ...] = ()
+    """Other tasks, on which the recommended setting is judged once."""
 
 
 def recommend(
@@ -72,7 +74,7 @@ def recommend(
         search.bisect(_is_not_broken, _Until.BROKEN)
         judged = [one for one in search.trials.values() if len(one.rows) == len(search.tasks)]
         not_broken = _most([one for one in judged if one.held is not Held.BROKEN])
-    return search.recommendation(best, not_broken)
+    return search.recommendation(best, not_broken, search.confirmed(best))
 
 
 class _Until(Enum):
@@ -234,7 +236,24 @@ class _Search:
     def _full(self) -> bool:
         return self.question.trials is not None and len(self.trials) >= self.question.trials
 
-    def recommendation(self, best: Trial | None, not_broken: Trial | None) -> Recommendation:
+    def confirmed(self, best: Trial | None) -> tuple[TaskVerdict, ...]:
+        """The rows of the best setting on the tasks that the search has not seen."""
+        if best is None:
+            return ()
+        rows = []
+        for task in self.question.confirm:
+            (result,) = self.evaluation.scored([best.candidate], task)
+            if result.row is not None and result.error is None:
+                rows.append(rejudged(result.row, self.question.margin, self.question.level))
+            else:
+                self.notes.append(
+                    f"{best.candidate.setting} could not be scored on {task}, so it is not confirmed there."
+                )
+        return tuple(rows)
+
+    def recommendation(
+        self, best: Trial | None, not_broken: Trial | None, confirmed: tuple[TaskVerdict, ...]
+    ) -> Recommendation:
         question = self.question
         trials = tuple(self.trials.values())
         needed = None
@@ -253,6 +272,7 @@ class _Search:
             trials,
             (*self._amounts_not_tried(), *self.not_tried),
             _counted(best, sum(bool(one.rows) for one in trials), question) if best is not None else None,
+            confirmed,
             items_needed=needed,
             notes=tuple(self.notes),
         )
