@@ -82,6 +82,8 @@ def test_every_command_of_the_shell_runs(tmp_path):
             arguments = ["models/demo" if word == "demo" else word for word in arguments]
             if arguments[0] == "verdict" and "--tasks" not in arguments:  # the tasks that ship take minutes
                 arguments += ["--tasks", "mine.jsonl"]
+            if arguments[0] == "recommend":  # the whole search has tests of its own
+                arguments += ["--trials", "1", "--methods", "magnitude"]
             arguments = ["mine.jsonl" if word == "facts" else word for word in arguments]
             if arguments[0] in LOADING:
                 arguments += ["--dense", "models/deep" if "layers=20" in line else "models/demo"]
