@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 METHODS = ("wanda", "magnitude", "drop-attn")
 """The methods that are searched, unless others are named."""
 _ALLOCATED = 2
-_COST_STEPS = 32
+COST_STEPS = 32
+"""Steps of the prompt on which a layer's cost is measured."""
 _OUT = "recommend.jsonl"
 _NEVER_TRIED = "Patterns such as 2:4, several methods in one setting, other calibration data and seeds."
 
@@ -184,7 +185,7 @@ def _searched(
             done = progress.done + progress.failed + sum(share for _, share in progress.running)
             bar.show(WorkProgressed(names or "Searching", done, progress.of, "cells"))
 
-        prompt = PromptTask("", typed.get("prompt", DEFAULT_PROMPT), steps=_COST_STEPS)
+        prompt = PromptTask("", typed.get("prompt", DEFAULT_PROMPT), steps=COST_STEPS)
         evaluation = SweepEvaluation(plan, path, workers, prompt, bar.work, tell)
         asked = Question(
             evaluation.tasks,

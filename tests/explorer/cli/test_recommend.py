@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from explorer.cli.main import phier
+from probes.sweep.plan_file import plan_from_toml
 from probes.sweep.sweep_file import read_sweep
 from tests.support.tiny import byte_tokenizer, save, tiny
 
@@ -40,14 +41,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("PHIER_CONFIG", str(here / "config"))
         patch.setenv("COLUMNS", "120")
         patch.chdir(here)
-        Path("asked.jsonl").write_text(questions(range(1, 45), {}))
+        Path("asked.jsonl").write_text(questions(range(1, 41), {}))
         asked = run("tasks", "asked.jsonl", *MODEL, "--prune", "magnitude:0.3", "--items", "--json")
         chosen = {
             one["item"]: choices(int(one["item"][1:])).index(one["dense"]["choice"])
             for one in json.loads(asked.stdout)["items"]
         }
         Path("own.jsonl").write_text(questions(range(1, 31), chosen))
-        Path("other.jsonl").write_text(questions(range(31, 45), chosen))
+        Path("other.jsonl").write_text(questions(range(31, 41), chosen))
         yield here
 
 
@@ -84,7 +85,7 @@ def test_the_next_amount_was_tried_and_is_not_safe(found: dict[str, Any]) -> Non
 
 
 def test_it_is_confirmed_on_items_that_the_search_has_not_seen(found: dict[str, Any]) -> None:
-    assert [(row["task"], row["items"]) for row in found["confirmed"]] == [("other", 14)]
+    assert [(row["task"], row["items"]) for row in found["confirmed"]] == [("other", 10)]
     assert any("which the search has not seen" in sentence for sentence in found["sentences"])
 
 
@@ -103,7 +104,8 @@ def test_its_cells_are_those_of_a_sweep_and_the_header_keeps_all_of_them(found: 
     assert named >= set(settings)
 
 
-def test_a_table_by_sensitivity_is_written_and_tried(found: dict[str, Any]) -> None:
+def test_a_table_by_sensitivity_is_written_and_tried(found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explorer.cli.recommend.COST_STEPS", 4)
     made = recommended("--margin", 0.2, "--allocate", 1, "--prompt", "one two")
     by_table = [one for one in made["trials"] if one["candidate"]["allocation"] == "sensitivity"]
     (setting,) = {one["candidate"]["setting"] for one in by_table[:1]}
@@ -112,6 +114,8 @@ def test_a_table_by_sensitivity_is_written_and_tried(found: dict[str, Any]) -> N
     layers = [line.split()[0] for line in path.read_text().splitlines() if not line.startswith("#")]
     assert layers == ["0", "1", "2"]
     assert abs(by_table[0]["removed"] - by_table[0]["candidate"]["amount"] * SHARE) < 0.02
+    plan = plan_from_toml(read_sweep("recommend.jsonl").header.plan, "the plan")
+    assert {str(one.setting) for one in plan.settings} == {one["candidate"]["setting"] for one in made["trials"]}
 
 
 SHARE = 0.76
