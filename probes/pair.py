@@ -22,6 +22,7 @@ from probes.models.tokens import TokenDecoder
 from probes.models.vocabulary import named_ids
 from probes.prune.apply import apply, known_as
 from probes.prune.known import latest
+from probes.prune.sharded import load_shards, without_model
 from probes.schema.errors import BadInput
 from probes.schema.header import PruneReport, RunHeader
 from probes.schema.prune_setting import Setting
@@ -31,6 +32,7 @@ from probes.stepping.cache_check import check_steppable
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.lockstep import Lockstep, longest_context
 from probes.system.progress import UNWATCHED, Work
+from probes.system.ranks import ranks, refuse_ranks
 from probes.system.threads import use_threads
 from probes.twin.twin import Twin
 from probes.twin.twin_state import TwinState
@@ -156,6 +158,7 @@ class Pair:
         file that it reads has changed. On any error the twin, and so this pair, stays as it was. A second model made
         elsewhere is released, and the dense model gets a twin.
         """
+        refuse_ranks("Pruning again")
         return pair_with_twin(self.dense, setting, self.calibration, work, twin=self.twin, known=self.known)
 
 
@@ -166,7 +169,28 @@ def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
 
 
 def load_pair(spec: PairSpec, work: Work = UNWATCHED) -> Pair:
-    """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise."""
+    """Loads the dense model, and loads or makes the pruned one. Raises what `load` and `apply` raise.
+
+    If torchrun started several processes, each gets its part of both models, and must call this.
+    """
+    return _load_sharded(spec, work) if ranks() > 1 else _load_whole(spec, work)
+
+
+def _load_sharded(spec: PairSpec, work: Work) -> Pair:
+    """The first process loads the pair whole, prunes it and checks it; the others get what it found."""
+
+    def whole() -> tuple[Pair, Loaded, Loaded, TwinState]:
+        pair = _load_whole(spec, work)
+        dense, pruned = without_model(pair.dense), without_model(pair.pruned)
+        known = dict.fromkeys(pair.known, TwinState())
+        found = replace(pair, dense=dense, pruned=pruned, twin=None, known=known)
+        return found, pair.dense, pair.pruned, pair.twin.state if pair.twin else TwinState()
+
+    found, dense, pruned = load_shards(spec, whole, work)
+    return replace(found, dense=dense, pruned=pruned)
+
+
+def _load_whole(spec: PairSpec, work: Work) -> Pair:
     name, name_pruned = names_apart(spec.dense, spec.pruned) if spec.pruned else ("", "")
     dense = load_dense(spec.dense, spec.load, work, name=name)
     if spec.prune:

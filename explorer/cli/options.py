@@ -12,13 +12,14 @@ import click
 from click.core import ParameterSource
 
 from explorer.cli.exits import debug_option, exit_on_error
-from explorer.cli.standard_streams import safe_streams
+from explorer.cli.standard_streams import one_voice, safe_streams
 from probes.schema.errors import BadInput
 from probes.schema.option import Option, option_of
 from probes.schema.score import ScoreSettings
 from probes.schema.settings import RunSettings, Sampling
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 from probes.schema.task_options import TaskOptions
+from probes.system.ranks import refuse_ranks
 
 Kind = TypeVar("Kind")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -68,9 +69,15 @@ class HelpArgument(click.Argument):
 
 
 class ShellCommand(click.Command):
-    """A command that gets its options as `Typed`, reports an error in a sentence, and has --debug."""
+    """A command that gets its options as `Typed`, reports an error in a sentence, and has --debug.
 
-    def __init__(self, name: str | None, params: list[click.Parameter] | None = None, **kwargs: Any) -> None:
+    Only one that is `sharded` may run in several processes under torchrun.
+    """
+
+    def __init__(
+        self, name: str | None, params: list[click.Parameter] | None = None, *, sharded: bool = False, **kwargs: Any
+    ) -> None:
+        self.sharded = sharded
         super().__init__(name, params=[*(params or ()), debug_option()], **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,7 +87,9 @@ class ShellCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         in_dataclasses = {param.name for param in self.params if getattr(param, "of_dataclass", False)}
         own = {name: value for name, value in ctx.params.items() if name not in in_dataclasses}
-        with exit_on_error():
+        with exit_on_error(), one_voice():
+            if not self.sharded:
+                refuse_ranks(f"phier {self.name}" if self.name != "phier-tui" else "The explorer")
             assert self.callback is not None
             return ctx.invoke(self.callback, Typed(ctx), **own)
 

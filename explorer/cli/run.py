@@ -9,10 +9,11 @@ from explorer.cli.read_options import pair_spec, run_settings
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
+from probes.system.ranks import own_file
 from probes.system.user_folders import expanded
 
 
-@click.command("run", cls=ShellCommand)
+@click.command("run", cls=ShellCommand, sharded=True)
 @takes(PairSpec)
 @takes(RunSettings)
 @option(
@@ -38,7 +39,7 @@ def run_command(typed: Typed, until: tuple[str, ...], record_to: str, json: bool
     from explorer.cli.run_loop import events, recorded, tell_notes, tell_notice
 
     show = JsonLines() if json else LiveTable(Console())
-    with recorded(expanded(record_to) if record_to else None) as record:
+    with recorded(own_file(expanded(record_to) if record_to else None)) as record:
         with Bar(Console(stderr=True)) as bar:
             from probes.pair import load_pair
 

@@ -14,10 +14,11 @@ from probes.schema.errors import BadInput
 from probes.schema.prune_setting import Method, parse
 from probes.schema.score import Scores, ScoreSettings
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
+from probes.system.ranks import own_file
 from probes.system.user_folders import expanded
 
 
-@click.command("score", cls=ShellCommand)
+@click.command("score", cls=ShellCommand, sharded=True)
 @argument(
     "files",
     nargs=-1,
@@ -73,7 +74,9 @@ def score_command(
     json: bool,
 ) -> None:
     """Score long texts in both models."""
-    asked = _Asked(files, _new_file(results, "Results"), _new_file(save_reference, "Reference"), reference_top)
+    asked = _Asked(
+        files, own_file(_new_file(results, "Results")), _new_file(save_reference, "Reference"), reference_top
+    )
     if reference_top and not save_reference:
         typed.refuse(("reference_top",), "without --save-reference", "Leave it out.")
     if results and (save_reference or reference):

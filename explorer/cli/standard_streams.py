@@ -6,10 +6,11 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
 
 from probes.schema.errors import Failure
+from probes.system.ranks import rank
 
 
 class OutputLost(Failure):
@@ -47,6 +48,23 @@ def safe_streams() -> Iterator[None]:
         raise SystemExit(problem.exit_code) from None
     except ReaderGone:
         raise SystemExit(0) from None
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Drops what all but the first process of several would print. A failure is still reported: it may be its own."""
+    if rank() == 0:
+        yield
+        return
+    spoken = sys.stderr
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
+    except Failure as problem:
+        spoken.write(f"Process {rank()}: {problem}\n")
+        raise SystemExit(problem.exit_code) from None
+    except Exception:  # noqa: BLE001 - the first process reports what all of them meet
+        raise SystemExit(1) from None
 
 
 class _Output(io.FileIO):

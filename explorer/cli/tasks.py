@@ -11,10 +11,11 @@ from explorer.cli.read_options import pair_spec
 from explorer.cli.scored_tasks import scored_tasks, scores_tasks, tasks_asked
 from probes.schema.spec import PairSpec
 from probes.schema.task_options import TaskOptions
+from probes.system.ranks import own_file
 from probes.system.user_folders import expanded
 
 
-@click.command("tasks", cls=ShellCommand)
+@click.command("tasks", cls=ShellCommand, sharded=True)
 @argument("names", nargs=-1, help="Tasks that ship, files of items, or data sets of the hub. [default: all that ship]")
 @takes(PairSpec)
 @scores_tasks
@@ -25,7 +26,7 @@ def tasks_command(
 ) -> None:
     """Score the items of tasks in both models."""
     asked, options = tasks_asked(typed, names), typed.build(TaskOptions)
-    kept = scored_tasks(pair_spec(typed), asked, options, expanded(results) if results else None)
+    kept = scored_tasks(pair_spec(typed), asked, options, own_file(expanded(results) if results else None))
     from rich.console import Console
 
     from explorer.cli.live_table import print_json

@@ -16,6 +16,7 @@ from probes.schema.errors import BadInput
 from probes.schema.spec import PairSpec
 from probes.schema.task_options import TaskOptions
 from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
+from probes.system.ranks import own_file, rank
 from probes.system.user_folders import expanded
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from probes.tasks.results_file import KeptResults
 
 
-@click.command("verdict", cls=ShellCommand)
+@click.command("verdict", cls=ShellCommand, sharded=True)
 @takes(PairSpec)
 @option(
     "--tasks",
@@ -66,7 +67,7 @@ def verdict_command(
 
     check_judging(margin, level)
     target = check_verdict_export(export_to) if export_to else None
-    path = expanded(results) if results else None
+    path = own_file(expanded(results) if results else None)
     if path is not None and not models_typed(typed):
         kept = _there(path, split_names(tasks))
     else:
@@ -79,7 +80,7 @@ def verdict_command(
 
     verdict = judge(kept.found, kept.item_sets, margin, level)
     plain = verdict_object(verdict, made_with=asdict(kept.header))
-    if target is not None:
+    if target is not None and rank() == 0:
         export_verdict(verdict, target, plain)
     if json:
         print_json(plain)

@@ -17,11 +17,12 @@ from probes.models.aligned import align
 from probes.models.bitmask import unpacked_folder
 from probes.models.error_boundary import error_boundary
 from probes.models.fingerprint import fingerprint
-from probes.models.locate import locate, weight_files
+from probes.models.locate import locate, read_config, weight_files
 from probes.models.placing import check_placing
 from probes.models.prompting import chat_end_ids
 from probes.models.quiet_libraries import marked_output
 from probes.models.read import named_drops, read_model, read_settings, read_tokenizer
+from probes.models.shardable import check_shardable
 from probes.models.tokens import TextStream, TokenDecoder
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
@@ -30,6 +31,7 @@ from probes.schema.settings import RunSettings
 from probes.schema.spec import LOAD_DEFAULTS, LoadOptions
 from probes.system.cache_folder import Unkept, recall, remember, signature_of
 from probes.system.progress import UNWATCHED, Work
+from probes.system.ranks import ranks
 
 __all__ = [
     "TORCH_DTYPES",
@@ -75,13 +77,15 @@ def load(
     tokenizer: PreTrainedTokenizerBase | None = None,
     drops_obeyed: bool = False,
     thorough: bool = False,
+    sharded: bool = False,
 ) -> Loaded:
     """Loads the causal LM that `spec` names, with its tokenizer.
 
     `name` is the model's short name in titles; "" takes one from `spec`. `tokenizer` is used if the model has none of
     its own. A configuration that names dropped sublayers is refused, because this function drops nothing, unless
     `drops_obeyed` says that the caller drops them (`named_drops`). `thorough` hashes the program's own copies instead
-    of trusting their sizes and times. `info.fingerprint` is "" unless it is known from an earlier start; see
+    of trusting their sizes and times. `sharded` loads this process's part of a model that several compute together; all
+    of them must load it. `info.fingerprint` is "" unless it is known from an earlier start; see
     `with_fingerprint`.
 
     Raises `BadInput` if the model can't be used, `Failure` if it could not be downloaded or does not fit into memory,
@@ -106,6 +110,8 @@ def load(
         place = replace(place, name=name or place.name)
         files = weight_files(folder)
     config = read_settings(folder, files, place.name, options, drops_obeyed=drops_obeyed)
+    if ranks() > 1:
+        check_shardable(config, read_config(folder), place.name)
     own = read_tokenizer(place.folder, config, options) or tokenizer
     if own is None:
         raise BadInput(
@@ -114,7 +120,16 @@ def load(
             "Add its tokenizer.json, or name it as the second model of one that has the tokenizer.",
         )
     read = read_model(
-        folder, config, files, place.name, options, work, device=device, dtype=dtype, drops_obeyed=drops_obeyed
+        folder,
+        config,
+        files,
+        place.name,
+        options,
+        work,
+        device=device,
+        dtype=dtype,
+        drops_obeyed=drops_obeyed,
+        sharded=sharded,
     )
     model = read.model
     align(model)

@@ -12,6 +12,7 @@ from weakref import finalize
 
 import torch
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.distributed.configuration_utils import DistributedConfig
 from transformers.models.auto import CONFIG_MAPPING, AutoModelForCausalLM
 
 from probes.models import adapter, unread
@@ -28,6 +29,7 @@ from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
 from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
+from probes.system.ranks import ranks
 
 _TRIED = 8
 """How many words of a tokenizer are tried before it counts as unable to make tokens."""
@@ -88,16 +90,21 @@ def read_model(
     device: torch.device,
     dtype: torch.dtype | None,
     drops_obeyed: bool = False,
+    sharded: bool = False,
 ) -> ReadModel:
-    """The folder's causal LM on `device` (or placed by the device map); `dtype` None keeps the checkpoint's own.
+    """The folder's causal LM on `device` (or placed by the device map, or this process's part of it if `sharded`);
+    `dtype` None keeps the checkpoint's own.
 
     With `drops_obeyed`, the files may lack tensors of layers whose sublayers the configuration names as dropped. Raises
     `BadInput` if the folder holds no model or not all of it, and `Failure` if memory is too small.
     """
-    needed, device_map = bytes_needed(files, dtype), options.device_map
-    if not device_map:
+    needed, device_map = bytes_needed(files, dtype), "" if sharded else options.device_map
+    if not device_map and not sharded:
         _refuse_too_large(needed, device, name)
     placed: object = named_map(options) or (None if device.type == "cpu" else {"": device})
+    placing: dict[str, object] = {"device_map": placed, "max_memory": memory_limits(options) or None}
+    if sharded:
+        placing = {"distributed_config": DistributedConfig(tp_size=ranks(), tp_plan="auto")}
     task = f"Loading {name}"
     found = read_config(folder)
     hint = "Name another model." if not device_map else "Use a device map such as auto or balanced."
@@ -118,8 +125,7 @@ def read_model(
             folder,
             config=config,
             dtype=dtype or "auto",
-            device_map=placed,
-            max_memory=memory_limits(options) or None,
+            **placing,
             offload_folder=offloaded.name if offloaded else None,
             use_safetensors=None if options.allow_pickle else True,
             trust_remote_code=options.trust_remote_code,

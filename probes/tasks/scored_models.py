@@ -14,6 +14,7 @@ from probes.pair import Pair, load_pair, pair_with_foreign
 from probes.schema.errors import BadInput
 from probes.schema.spec import LoadOptions, PairSpec
 from probes.system.progress import UNWATCHED, Work
+from probes.system.ranks import refuse_ranks
 from probes.system.threads import use_threads
 from probes.tasks.many_positions import ManyPositions
 from probes.tasks.scored_windows import SecondModel
@@ -54,6 +55,7 @@ def scored_pair(pair: Pair) -> ScoredModels:
 
 def load_dense(spec: str, options: LoadOptions, work: Work = UNWATCHED) -> ScoredModels:
     """Loads a dense model alone, to save a reference of it. Raises what `load` raises."""
+    refuse_ranks("Saving a reference")
     dense = with_fingerprint(load(spec, options, work))
     use_threads(dense.model, options.threads)
     vocabulary = min(dense.info.vocabulary, named_ids(dense.tokenizer))
@@ -66,6 +68,8 @@ def load_scored(specs: Sequence[PairSpec], work: Work = UNWATCHED) -> ScoredMode
     The settings share one twin, which holds one of them at a time. Models made elsewhere are in memory together.
     Raises what `load_pair` raises, and `BadInput` if two specs are the same.
     """
+    if len(specs) > 1:
+        refuse_ranks("Scoring several settings or second models at once")
     if len(set(specs)) < len(specs):
         raise BadInput("Twice the same", "A setting or model is named twice.", "Name it once.")
     made, elsewhere = ([spec for spec in specs if bool(spec.prune) is here] for here in (True, False))
@@ -87,7 +91,7 @@ def load_scored(specs: Sequence[PairSpec], work: Work = UNWATCHED) -> ScoredMode
 
 def second_of(pair: Pair) -> SecondModel:
     """The second model of a pair, in its twin's present state."""
-    name = pair.report.setting if pair.twin is not None and pair.report else pair.pruned.info.name
+    name = (pair.report.setting if pair.report else "") or pair.pruned.info.name
     state = pair.twin.state if pair.twin else None
     mark = f"{pair.pruned.info.fingerprint} {pair.made_by}"
     return SecondModel(name, ManyPositions(pair.pruned.model), mark, pair.twin, state)
