@@ -32,7 +32,7 @@ def print_recommendation(found: Recommendation, dense: str, console: Console) ->
     """The trials by family, the answer with a sentence for each task, what was not tried, and last the setting."""
     _line(console, flowing(dense), "bold blue")
     tasks = ", ".join(map(flowing, (*found.tasks, *found.nothing_to_lose)))
-    _line(console, f"The most that is safe on {tasks or 'no task'}: {rules(found)}\n")
+    _line(console, f"The most that is safe for {tasks or 'no task'}: {rules(found)}\n")
     if found.trials:
         console.print(_trials(found))
     for trial in found.trials:

@@ -34,7 +34,7 @@ def recommendation_sentences(found: Recommendation) -> tuple[str, ...]:
 def _answer(found: Recommendation) -> str:
     if found.best is not None:
         setting = flowing(found.best.candidate.setting)
-        return f"Recommended: {setting}, which {removes(found.best)} and is safe on {_names(found.tasks)}."
+        return f"Recommended: {setting}, which {removes(found.best)} and is safe for {_names(found.tasks)}."
     if found.nothing_to_lose and not found.tasks:
         return "Nothing can be recommended: the dense model has no score to lose on these tasks."
     if not found.tasks:

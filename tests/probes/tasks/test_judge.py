@@ -11,7 +11,7 @@ from probes.schema.items import TaskKind
 from probes.schema.task_results import GenerationFigures, OptionFigures
 from probes.schema.verdict import FEWEST_FOR_CHANCE, MOST_NEEDED, Outcome
 from probes.tasks.intervals import Paired, difference_interval, mcnemar, wilson
-from probes.tasks.judge import judge, rejudged
+from probes.tasks.judge import exact_copy, judge, rejudged
 from tests.support.task_results import (
     answered,
     collection,
@@ -270,3 +270,18 @@ class TestAnotherMargin:
         ]
         for margin in (0.02, 0.07, 0.3):
             assert rejudged(row(items, results), margin, 0.95) == row(items, results, margin)
+
+    def test_another_level_makes_the_intervals_again(self):
+        items = questions(100)
+        results = counted(items, 60, 8, 3, 29)
+        assert replace(rejudged(row(items, results), 0.02, 0.8), more=()) == replace(
+            row(items, results, level=0.8), more=()
+        )
+
+    @pytest.mark.parametrize("counts", [(98, 2), (60, 8, 3, 29), (300, 4, 0, 20)])
+    def test_an_exact_copy_is_judged_as_results_without_a_difference(self, counts):
+        items = questions(sum(counts))
+        both, lost, gained, neither = (*counts, 0, 0, 0)[:4]
+        copy = row(items, counted(items, both + lost, 0, 0, gained + neither))
+        found = exact_copy(row(items, counted(items, *counts)), 0.02, 0.95)
+        assert replace(found, spaces=None, more=()) == replace(copy, spaces=None, more=())
