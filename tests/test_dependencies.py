@@ -40,7 +40,9 @@ def distributions(packages: set[str]) -> set[str]:
 
 def test_each_import_is_declared() -> None:
     needed, optional = names(PROJECT["dependencies"]), PROJECT["optional-dependencies"]
-    extras = names([line for extra in ("compressed", "figures", "harness", "tables") for line in optional[extra]])
+    extras = names(
+        [line for extra in ("cluster", "compressed", "figures", "harness", "tables") for line in optional[extra]]
+    )
     always: set[str] = set()
     sometimes: set[str] = set()
     for package in ("explorer", "probes"):

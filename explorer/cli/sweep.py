@@ -184,10 +184,28 @@ def _seeds(text: str) -> tuple[int | None, ...]:
 
 
 def workers_asked(number: int | None, scheduler: str) -> Workers:
-    if scheduler or number is not None:
-        raise BadInput(
-            "Workers", "Only one worker in this process is there yet.", "Leave out --workers and --scheduler."
-        )
+    if scheduler:
+        if number is not None:
+            raise BadInput("Workers", "A cluster has its own number of workers.", "Leave out --workers or --scheduler.")
+        return _of_cluster(scheduler)
+    if number is not None:
+        raise BadInput("Workers", "Only one worker in this process is there yet.", "Leave out --workers.")
     from probes.sweep.executors.here import Here
 
     return Here()
+
+
+def _of_cluster(scheduler: str) -> Workers:
+    from rich.console import Console
+
+    from explorer.cli.progress_bar import Bar
+    from probes.sweep.executors.cluster import ClusterWorkers
+    from probes.sweep.executors.scheduler import connect, exposure, scheduler_address
+
+    def say(sentence: str) -> None:
+        click.echo(sentence, err=True)
+
+    if warning := exposure(scheduler_address(scheduler)):
+        say(warning)
+    with Bar(Console(stderr=True)) as bar:
+        return ClusterWorkers(connect(scheduler), bar.work, say)

@@ -21,24 +21,39 @@ from probes.schema.foreign_text import said, visible
 from probes.schema.items import ItemSet
 from probes.schema.prune_setting import parse
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
-from probes.schema.sweep import Cell, CellResult, PromptTask
+from probes.schema.sweep import Cell, CellError, CellResult, PromptTask
 from probes.schema.task_options import TaskOptions
 from probes.schema.task_results import ItemResult, Similarities
 from probes.sweep.jobs import Found, Job, JobDone
+from probes.sweep.statement import Statement
 from probes.tasks.results_file import ResultsHeader
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A job without its bytes. A setting is text, as everywhere outside of the program."""
+class _Models:
+    """The models of a job. A setting is text, as everywhere outside of the program."""
 
-    cell: Cell
     dense: str
     prune: str
     calibration: CalibrationSpec
     load: LoadOptions
+
+    @classmethod
+    def of(cls, spec: PairSpec) -> _Models:
+        return cls(spec.dense, str(spec.prune), spec.calibration, spec.load)
+
+    def spec(self) -> PairSpec:
+        return PairSpec(self.dense, prune=parse(self.prune), calibration=self.calibration, load=self.load)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A job without its bytes."""
+
+    cell: Cell
+    models: _Models
     items: ItemSet | None
     prompt: PromptTask | None
     options: TaskOptions
@@ -58,16 +73,35 @@ class _Given:
     similarities: tuple[Similarities, ...]
 
 
+def spec_message(spec: PairSpec) -> bytes:
+    """The models as bytes."""
+    return _written(_Models.of(spec))
+
+
+def read_spec(message: bytes) -> PairSpec:
+    """The models that `spec_message` wrote. Raises `Failure` if they are none, `BadInput` if this machine can't have
+    them."""
+    return _read(message, _Models)[0].spec()
+
+
+def statement_message(statement: Statement) -> bytes:
+    """What a worker states, as bytes."""
+    return _written(statement)
+
+
+def read_statement(message: bytes) -> Statement:
+    """What a worker states. Raises `Failure` if it is no statement."""
+    found = _read(message, Statement)[0]
+    versions = {_shown(name): _shown(value) for name, value in found.versions.items()}
+    return replace(found, versions=versions, error=_safe(found.error))
+
+
 def job_message(job: Job) -> bytes:
     """The job as bytes, without what the dense model gave for its task, which is sent apart."""
-    spec = job.spec
     return _written(
         _Asked(
             job.cell,
-            spec.dense,
-            str(spec.prune),
-            spec.calibration,
-            spec.load,
+            _Models.of(job.spec),
             job.items,
             job.prompt,
             job.options,
@@ -81,10 +115,9 @@ def job_message(job: Job) -> bytes:
 def read_job(message: bytes, dense_side: bytes = b"") -> Job:
     """The job that `job_message` wrote. Raises `Failure` if it is none, `BadInput` if this machine can't do it."""
     asked = _read(message, _Asked)[0]
-    spec = PairSpec(asked.dense, prune=parse(asked.prune), calibration=asked.calibration, load=asked.load)
     return Job(
         asked.cell,
-        spec,
+        asked.models.spec(),
         asked.items,
         asked.prompt,
         asked.options,
@@ -108,12 +141,13 @@ def read_done(message: bytes, job: Job, worker: str) -> JobDone:
     task = job.items.name if job.items is not None else None
     if not rest or result.cell != job.cell or any(one.task != task for one in items):
         raise _unreadable("it is about another cell")
-    error = result.error
-    if error is not None:
-        error = replace(error, title=_shown(error.title), message=_shown(error.message, 4), hint=_shown(error.hint))
     notes = tuple(_shown(note) for note in result.notes)
     return JobDone(
-        replace(result, worker=worker, error=error, notes=notes), items, given.header, tuple(rest[1:]), rest[0]
+        replace(result, worker=worker, error=_safe(result.error), notes=notes),
+        items,
+        given.header,
+        tuple(rest[1:]),
+        rest[0],
     )
 
 
@@ -147,6 +181,10 @@ def _unreadable(reason: str) -> Failure:
         f"What came from another machine can't be read: {reason}",
         "Check that the same version of phier is installed on every machine.",
     )
+
+
+def _safe(error: CellError | None) -> CellError | None:
+    return error and CellError(_shown(error.title), _shown(error.message, 4), _shown(error.hint))
 
 
 def _shown(text: str, times: int = 1) -> str:
