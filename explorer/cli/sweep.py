@@ -94,11 +94,21 @@ DEFAULT_OUT = "sweep.jsonl"
 @takes(CalibrationSpec, without=("prune_seed",))
 @takes(LoadOptions)
 @takes(TaskOptions)
+@option(
+    "--export",
+    "export_to",
+    default="",
+    metavar="OUT",
+    section="Sweep",
+    help="Write it to this file, too: .csv, .jsonl, .parquet, .svg, .png or .pdf; a figure for each family. Of a "
+    "sweep's file, it is what is there: nothing is computed, and --margin judges it again.",
+)
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
 def sweep_command(
     typed: Typed,
     what: tuple[str, ...],
     out: str,
+    export_to: str,
     workers: int | None,
     scheduler: str,
     check: bool,
@@ -106,6 +116,12 @@ def sweep_command(
     **_of_typed: object,
 ) -> None:
     """Score many settings on many tasks. A stopped sweep goes on where it stopped."""
+    from explorer.recordings.export.sweep_export import check_sweep_export
+
+    target = check_sweep_export(export_to) if export_to else None
+    if target is not None and len(what) == 1 and what[0].lower().endswith(".jsonl"):
+        _export_there(typed, expanded(what[0]), target)
+        return
     plan, path = _asked(typed, what, out)
     from explorer.cli.sweep_run import check_sweep, run_in_shell
 
@@ -114,9 +130,28 @@ def sweep_command(
         if check:
             check_sweep(plan, path, made, json)
         else:
-            run_in_shell(plan, path, made, json)
+            run_in_shell(plan, path, made, json, target)
     finally:
         made.close()
+
+
+def _export_there(typed: Typed, path: Path, target: Path) -> None:
+    """Exports what a sweep's file holds, without a model."""
+    from explorer.recordings.export.sweep_export import export_sweep, written_sentence
+    from probes.sweep.curves import rejudged_sweep
+    from probes.sweep.sweep_file import read_sweep
+    from probes.tasks.judge import check_judging
+
+    names = [name for name in _PLAN_OPTIONS if name != "margin"]
+    typed.refuse(
+        (*names, "check", "out", "json", "workers", "scheduler"), "on what a file holds already", "Leave it out."
+    )
+    margin = typed.get("margin", None)
+    found = read_sweep(path)
+    if margin is not None:
+        check_judging(margin, found.header.level)
+        found = rejudged_sweep(found, margin)
+    click.echo(written_sentence(export_sweep(found, target)), err=True)
 
 
 def _asked(typed: Typed, what: Sequence[str], out: str) -> tuple[SweepPlan, Path]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from probes.sweep.jobs import Workers
 
 
-def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> None:
+def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool, export_to: Path | None = None) -> None:
     """Runs a sweep, and prints its table. A person who stops it is told how to go on."""
     from explorer.cli.live_table import print_json
     from probes.sweep.curves import results_by_key
@@ -55,6 +55,10 @@ def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> N
     else:
         print_sweep(found, Console())
         click.echo(f"The sweep is in {flowing(str(path))}.", err=True)
+    if export_to is not None:
+        from explorer.recordings.export.sweep_export import export_sweep, written_sentence
+
+        click.echo(written_sentence(export_sweep(found, export_to)), err=True)
     by_key = results_by_key(found)
     if any(by_key[str(cell.key)].error for cell in found.header.cells if str(cell.key) in by_key):
         raise click.exceptions.Exit(1)

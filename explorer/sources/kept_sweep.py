@@ -20,7 +20,7 @@ from probes.schema.foreign_text import visible
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Judge, Request
 from probes.schema.spec import PairSpec
-from probes.schema.sweep import Cell, CellResult, Sweep
+from probes.schema.sweep import Cell, Sweep
 
 if TYPE_CHECKING:
     from probes.sweep.sweep_file import SweepReader
@@ -183,18 +183,11 @@ class CellSource(ResultsSource):
 
 def read_event(sweep: Sweep, running: frozenset[str], margin: float | None = None) -> SweepRead:
     """The sweep with its rows judged by `margin`, or by its own; and its curves."""
-    from probes.sweep.curves import curves
+    from probes.sweep.curves import curves, rejudged_sweep
 
-    if margin is not None and margin != sweep.header.margin:
-        results = tuple(_rejudged(one, margin, sweep.header.level) for one in sweep.results)
-        sweep = Sweep(replace(sweep.header, margin=margin), results)
+    if margin is not None:
+        sweep = rejudged_sweep(sweep, margin)
     return SweepRead(sweep, curves(sweep), running)
-
-
-def _rejudged(result: CellResult, margin: float, level: float) -> CellResult:
-    from probes.tasks.judge import rejudged
-
-    return result if result.row is None else replace(result, row=rejudged(result.row, margin, level))
 
 
 def spec_of_cell(sweep: Sweep, cell: Cell) -> PairSpec:

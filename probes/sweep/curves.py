@@ -74,6 +74,17 @@ def curves(sweep: Sweep, figure: str = PROMPT_FIGURE, margin: float | None = Non
     return tuple(made)
 
 
+def rejudged_sweep(sweep: Sweep, margin: float) -> Sweep:
+    """The sweep with its rows judged by another margin, 0 to 1, at its own level."""
+    if margin == sweep.header.margin:
+        return sweep
+    level = sweep.header.level
+    results = tuple(
+        one if one.row is None else replace(one, row=rejudged(one.row, margin, level)) for one in sweep.results
+    )
+    return Sweep(replace(sweep.header, margin=margin), results)
+
+
 def knee(points: Sequence[CurvePoint]) -> int | None:
     """The index of the largest amount that is safe, as is every smaller one; of equal amounts, the last safe one.
 

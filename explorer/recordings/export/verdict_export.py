@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,12 +27,17 @@ _NEEDED = {"parquet": ("polars", "tables"), **dict.fromkeys(FIGURES, ("matplotli
 
 
 def check_verdict_export(to: str) -> Path:
-    """The file that a verdict is exported to. Raises `BadInput` before anything is measured, if that can't be written:
-    an unknown format, a folder that is not there, a package that is missing."""
+    """The file that a verdict is exported to. Raises what `check_export_file` raises."""
+    return check_export_file(to, VERDICT_FORMATS)
+
+
+def check_export_file(to: str, formats: Sequence[str]) -> Path:
+    """The file to export to. Raises `BadInput` before anything is measured, if that can't be written: an unknown
+    format, a folder that is not there, a package that is missing."""
     path = expanded(to)
     form = path.suffix.removeprefix(".").lower()
-    if form not in VERDICT_FORMATS:
-        known = ", ".join(f".{one}" for one in VERDICT_FORMATS)
+    if form not in formats:
+        known = ", ".join(f".{one}" for one in formats)
         raise BadInput("Export", f"{flowing(to)} has no ending of a format.", f"End its name with one of: {known}.")
     if path.is_dir():
         raise BadInput("Export", f"{flowing(to)} is a folder.", "Name a file.")
@@ -80,14 +85,15 @@ def verdict_rows(found: Verdict) -> ExportTable:
     kinds: dict[str, ColumnKind] = {}
     for row in rows:
         for name, value in row.items():
-            kinds.setdefault(name, _kind(value))
+            kinds.setdefault(name, kind_of_value(value))
             if value is not None:
-                kinds[name] = _kind(value)
+                kinds[name] = kind_of_value(value)
     columns = [TableColumn(name, kind, [row.get(name) for row in rows]) for name, kind in kinds.items()]
     return ExportTable("verdict", columns)
 
 
-def _kind(value: Value) -> ColumnKind:
+def kind_of_value(value: Value) -> ColumnKind:
+    """The type of the column that holds this value; of None, that of numbers."""
     if isinstance(value, bool):
         return ColumnKind.TRUTH
     if isinstance(value, int):
@@ -96,13 +102,19 @@ def _kind(value: Value) -> ColumnKind:
 
 
 def _row(found: Verdict, row: TaskVerdict) -> dict[str, Value]:
-    made: dict[str, Value] = {"dense_model": found.dense, "pruned_model": found.pruned, "setting": found.setting}
-    made |= {"task": row.task, "kind": str(row.kind), "figure": row.figure, "items": row.items, "of": row.of}
+    models: dict[str, Value] = {"dense_model": found.dense, "pruned_model": found.pruned, "setting": found.setting}
+    return models | row_values(row, found.margin, found.level)
+
+
+def row_values(row: TaskVerdict, margin: float, level: float) -> dict[str, Value]:
+    """Everything of one task, by the names of columns."""
+    made: dict[str, Value] = {"task": row.task, "kind": str(row.kind), "figure": row.figure}
+    made |= {"items": row.items, "of": row.of}
     made["chance"] = float(row.chance)
     made |= _interval("dense", row.dense) | _interval("pruned", row.pruned) | _interval("difference", row.difference)
     made |= {"mcnemar": row.mcnemar, "lost": row.lost, "gained": row.gained, "agreement": float(row.agreement)}
-    made |= {"margin": float(found.margin), "level": float(found.level), "outcome": str(row.outcome)}
-    made |= {"items_needed": row.items_needed, "sentence": row_sentence(row, found.margin, found.level)}
+    made |= {"margin": float(margin), "level": float(level), "outcome": str(row.outcome)}
+    made |= {"items_needed": row.items_needed, "sentence": row_sentence(row, margin, level)}
     for field in fields(SpaceLoss):
         made[f"spaces.{field.name}"] = getattr(row.spaces, field.name, None)
     for one in row.more:
