@@ -66,16 +66,18 @@ def print_cells(cells: Sequence[Cell], known: Sequence[bool], console: Console) 
 
 
 def knee_sentence(curve: Curve) -> str:
-    """ "facts, wanda:{}: safe up to wanda:0.3, which removes 23.6 % of the parameters."; "" for a curve without
-    amounts."""
+    """ "facts, wanda:{}: safe up to wanda:0.3, which removes 23.6 % of the parameters (wanda:0.4: broken)."; "" for a
+    curve without amounts."""
     if len(curve.points) < 2 or curve.kind is None:
         return ""
     name = f"{flowing(curve.task)}, {flowing(curve.family)}"
+    stop = curve.stop
+    why = "" if stop is None else f"{flowing(stop.setting)}: {stop.doubt or stop.held}"
     if curve.knee is None:
-        return f"{name}: no knee; the smallest setting, {flowing(curve.points[0].setting)}, is not shown to be safe."
+        return f"{name}: no knee; the smallest setting is not shown to be safe ({why})."
     at = curve.points[curve.knee]
     removes = "" if at.removed is None else f", which removes {100 * at.removed:.1f} % of the parameters"
-    return f"{name}: safe up to {flowing(at.setting)}{removes}."
+    return f"{name}: safe up to {flowing(at.setting)}{removes} ({why or 'all are safe'})."
 
 
 def result_line(result: CellResult) -> str:
