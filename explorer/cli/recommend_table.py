@@ -44,7 +44,7 @@ def print_recommendation(found: Recommendation, dense: str, console: Console) ->
     shown = found.best or found.not_broken
     if shown is not None:
         for row in (*shown.rows, *found.confirmed):
-            _line(console, f"  {flowing(row.task)}: {row_sentence(row, found.margin, found.level)}")
+            _line(console, f"  {flowing(row.task)}, {row.items} items: {row_sentence(row, found.margin, found.level)}")
     for sentence in others:
         _line(console, sentence)
     for note in found.notes:
