@@ -8,6 +8,7 @@
 #   make check    checks types, lint, formatting, and which folder imports which
 #   make pictures draws the pictures of docs/explain.md with the demo model, in some minutes
 #   make verdicts makes the verdicts of docs/verdict.md with the demo model, in some minutes
+#   make sweeps   makes the figures of docs/sweep.md with the demo model, in some hours
 #   make clean    removes .venv and the files of tools; models in the cache folder stay
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ TESTS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help run test quick setup check pictures verdicts clean
+.PHONY: help run test quick setup check pictures verdicts sweeps clean
 .DELETE_ON_ERROR:
 
 help:
@@ -47,6 +48,10 @@ pictures: .venv/installed
 verdicts: .venv/installed
 	$(PIP) --editable '.[figures]'
 	$(BIN)/python docs/verdicts.py
+
+sweeps: .venv/installed
+	$(PIP) --editable '.[figures]'
+	$(BIN)/python docs/sweeps.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
