@@ -2,7 +2,7 @@
 
 A job goes to one named worker, so that the model and the twin that it holds are used again. Jobs and results are bytes
 of plain data: a worker imports `probes` itself. dask, however, lets everybody who can connect to its scheduler run code
-on every machine of the cluster; docs/sweep.md says how to keep others out.
+on every machine of the cluster; docs/cluster.md says how to keep others out.
 """
 
 from __future__ import annotations
