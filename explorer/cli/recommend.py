@@ -99,7 +99,13 @@ _NEVER_TRIED = "Patterns such as 2:4, several methods in one setting, other cali
     help="The prompt on which it is measured what pruning each layer costs. [default: that of phier run]",
 )
 @option("--out", default="", metavar="FILE", section="Sweep", help=f"A sweep's file for the results. [default: {_OUT}]")
-@option("--workers", type=click.IntRange(min=1), metavar="N", section="Sweep", help="Processes that compute cells.")
+@option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    section="Sweep",
+    help="Compute cells in N processes; 0 for one a GPU, or one a core if there is memory. [default: in this process]",
+)
 @option("--scheduler", default="", metavar="ADDRESS", section="Sweep", help="Compute on this dask cluster.")
 @option("--dense", default="demo", section="Models", help="The dense model. [default: demo]")
 @takes(CalibrationSpec)

@@ -79,7 +79,13 @@ DEFAULT_OUT = "sweep.jsonl"
     help=f"The level of the intervals. [default: {LEVEL:g}]",
 )
 @option("--out", default="", metavar="FILE", section="Sweep", help=f"Keep it in this file. [default: {DEFAULT_OUT}]")
-@option("--workers", type=click.IntRange(min=1), metavar="N", section="Sweep", help="Processes that compute cells.")
+@option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    section="Sweep",
+    help="Compute cells in N processes; 0 for one a GPU, or one a core if there is memory. [default: in this process]",
+)
 @option("--scheduler", default="", metavar="ADDRESS", section="Sweep", help="Compute on this dask cluster.")
 @option("--check", is_flag=True, section="Sweep", help="List the cells with the time and memory they need, and stop.")
 @option("--dense", default="demo", section="Models", help="The dense model. [default: demo]")
@@ -224,7 +230,9 @@ def workers_asked(number: int | None, scheduler: str) -> Workers:
             raise BadInput("Workers", "A cluster has its own number of workers.", "Leave out --workers or --scheduler.")
         return _of_cluster(scheduler)
     if number is not None:
-        raise BadInput("Workers", "Only one worker in this process is there yet.", "Leave out --workers.")
+        from probes.sweep.executors.processes import Processes
+
+        return Processes(number)
     from probes.sweep.executors.here import Here
 
     return Here()

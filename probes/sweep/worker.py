@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -23,6 +22,7 @@ from probes.schema.task_results import ItemResult
 from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone
 from probes.sweep.judged import judged_row
 from probes.sweep.prompt_run import run_prompt
+from probes.system.memory import peak_bytes
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.dense_side import DenseSide, dense_side
 from probes.tasks.results_file import results_header
@@ -81,7 +81,7 @@ class CellWorker:
         except Cancelled:
             raise
         except Exception as problem:  # noqa: BLE001 - a cell that fails is recorded, and the sweep goes on
-            failed = CellResult(job.cell, error=_error(problem), worker=self.name, peak_bytes=_peak_bytes())
+            failed = CellResult(job.cell, error=_error(problem), worker=self.name, peak_bytes=peak_bytes())
             yield JobDone(failed)
 
     def _steps(self, job: Job, work: Work) -> Iterator[ItemsFound | JobDone]:
@@ -107,7 +107,7 @@ class CellWorker:
                 done.result,
                 seconds=time.perf_counter() - pruned,
                 pruning_seconds=pruned - begun,
-                peak_bytes=_peak_bytes(),
+                peak_bytes=peak_bytes(),
                 notes=tuple(dict.fromkeys((*notes, *done.result.notes, *side.notes, *work.notes))),
             ),
         )
@@ -174,16 +174,6 @@ def _error(problem: Exception) -> CellError:
     if isinstance(problem, PhierError):
         return CellError(problem.title, problem.message, problem.hint)
     return CellError("Unexpected error", said(problem))
-
-
-def _peak_bytes() -> int:
-    """The largest memory of this process so far; 0 where the system does not say it."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 from probes.schema.foreign_text import said
 
@@ -20,6 +21,22 @@ def release() -> None:
     """
     if (trim := _trim()) is not None:
         trim(0)
+
+
+def peak_bytes() -> int:
+    """The largest memory of this process so far; 0 where the system does not say it."""
+    try:
+        # Not from getrusage, which on Linux counts the program that started this one, too.
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def ran_out(problem: BaseException) -> str:
