@@ -142,14 +142,19 @@ class SweepGrid:
 
     def is_knee(self, row: int, column: int) -> bool:
         """Is this the largest setting of its curve that is still safe?"""
-        curve = self.curve(self.family(row), self.tasks[column])
-        knee = curve.at_knee if curve is not None else None
-        return knee is not None and knee.setting == self.settings[row]
+        return (self.settings[row], self.tasks[column]) in self._knees
+
+    @cached_property
+    def _knees(self) -> frozenset[tuple[str, str]]:
+        return frozenset((knee.setting, one.task) for one in self.read.curves if (knee := one.at_knee) is not None)
 
     def is_prompt(self, column: int) -> bool:
         """Is it a prompt, and no task? Known once one of its cells is done."""
-        cells = (self.at(row, column) for row in range(len(self.settings)))
-        return any(cell is not None and cell.runs for cell in cells)
+        return self.tasks[column] in self._prompts
+
+    @cached_property
+    def _prompts(self) -> frozenset[str]:
+        return frozenset(one.cell.task for one in self.read.sweep.results if one.run is not None)
 
     @cached_property
     def figures(self) -> tuple[SweepFigure, ...]:

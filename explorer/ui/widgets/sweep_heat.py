@@ -66,6 +66,10 @@ class SweepHeat(LineWidget, can_focus=True):
         self._look = SweepLook()
         self._why_empty = ""
         self._top = self._left = 0
+        self._drawn_cells: dict[tuple[int, int], tuple[str, Style]] = {}
+        """The cells that were drawn, so that moving the cursor draws none again."""
+        self._drawn_cells_for: object = None
+        """The sweep, figure, width and colours of these."""
         self._entries: list[int | str] = []
         """The rows as they are drawn: a setting's place, or the name of a family above its settings."""
         self._layout = _Layout(0, 0, LEAST_CELL, 0, 0)
@@ -91,6 +95,10 @@ class SweepHeat(LineWidget, can_focus=True):
             return [[(f" {line}", palette.muted)] for line in wrapped(self._why_empty, size.width - 2)]
         row, column = self._look.row(grid), self._look.column(grid)
         layout = self._layout = self._laid_out(grid, column, size.width)
+        drawn_for = grid, self._look.figure, layout.cell, palette
+        if drawn_for != self._drawn_cells_for:
+            self._drawn_cells_for = drawn_for
+            self._drawn_cells.clear()
         room = max(1, size.height - _HEAD)
         chosen = self._entries.index(row)
         above = chosen - 1 if chosen and isinstance(self._entries[chosen - 1], str) else chosen
@@ -145,7 +153,10 @@ class SweepHeat(LineWidget, can_focus=True):
             line.append((f"{text:>{layout.removed - 1}} ", palette.muted))
         for column in self._columns(layout):
             cursor = chosen and column == self._look.column(grid)
-            text, look = self._cell(grid, row, column, layout.cell - 1)
+            drawn = self._drawn_cells.get((row, column))
+            if drawn is None:
+                drawn = self._drawn_cells[row, column] = self._cell(grid, row, column, layout.cell - 1)
+            text, look = drawn
             line += [(f"[{text[1:-1]}]", palette.cursor) if cursor else (text, look), (" ", None)]
         return joined(line)
 
