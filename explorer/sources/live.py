@@ -10,6 +10,8 @@ time, and nothing that one changes on a model (a hook, a weight) outlives its tu
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 import time
 from collections import deque
@@ -71,8 +73,13 @@ def loader(spec: PairSpec) -> Loader:
 
     def load(work: Work) -> Pair:
         work.report(IMPORTING)
+        first = "torch" not in sys.modules
         from probes.pair import load_pair
 
+        if first:
+            # Nine of ten objects in memory are modules' now, and stay. Looking through them in every full collection of
+            # garbage would hold the screen up for a quarter of a second. The models come later: they can be freed.
+            gc.freeze()
         work.check(IMPORTING)
         return load_pair(spec, work)
 

@@ -127,6 +127,14 @@ class ExplorerApp(App[int]):
             self.show_recordings()
             return
         self._begin_source()
+        self.run_worker(
+            import_ahead,
+            thread=True,
+            exclusive=False,
+            exit_on_error=False,
+            group="imports",
+            description="Importing a screen before its key is pressed",
+        )
 
     def _show_over_main(self) -> None:
         """Shows what a source without a run is about, over the main screen."""
@@ -460,3 +468,8 @@ def run_explorer(
 ) -> int:
     """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
     return ExplorerApp(source, launcher=launcher, theme_name=theme_name).run() or 0
+
+
+def import_ahead() -> None:
+    """Imports the screen that takes longest, while the models load: at its key it would hold the screen up."""
+    import explorer.ui.screens.why  # noqa: F401

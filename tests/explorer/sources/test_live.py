@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -357,3 +359,19 @@ def test_loading_says_at_once_what_it_does_and_can_be_cancelled() -> None:
     with pytest.raises(Cancelled):
         loader(PairSpec(dense="nowhere", prune=HALF))(Work(told.append, lambda: len(told) > 0))
     assert [event.task for event in told] == [IMPORTING]
+
+
+def test_a_full_collection_of_garbage_passes_over_the_modules_that_stay() -> None:
+    code = (
+        "import gc\n"
+        "from explorer.sources.live import loader\n"
+        "from probes.schema.prune_setting import parse\n"
+        "from probes.schema.spec import PairSpec\n"
+        "from probes.system.progress import UNWATCHED\n"
+        "try:\n"
+        "    loader(PairSpec(dense='./nowhere', prune=parse('magnitude:0.5')))(UNWATCHED)\n"
+        "except Exception as problem:\n"
+        "    print(type(problem).__name__, gc.get_freeze_count() > 4 * len(gc.get_objects()))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["BadInput", "True"]

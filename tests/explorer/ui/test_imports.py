@@ -45,12 +45,14 @@ def test_a_whole_session_on_the_screen_never_loads_torch() -> None:
         "            await pilot.press(key)\n"
         "asyncio.run(go())"
     )
-    assert not loaded_by(statement) & set(HEAVY)
+    loaded = loaded_by(statement)
+    assert not loaded & set(HEAVY)
+    assert "explorer.ui.screens.why" in loaded  # before its key
 
 
 def test_dialogs_are_loaded_when_they_are_asked_for() -> None:
     loaded = loaded_by("import explorer.ui.app")
     assert "explorer.ui.screens.main" in loaded
-    for name in ("dialog", "help", "prompt", "settings", "prune", "until", "branches"):
+    for name in ("dialog", "help", "prompt", "settings", "prune", "until", "branches", "why"):
         assert f"explorer.ui.screens.{name}" not in loaded
     assert "textual.widgets._text_area" not in loaded
