@@ -39,7 +39,7 @@ def run_command(typed: Typed, until: tuple[str, ...], record_to: str, json: bool
     from explorer.cli.run_loop import events, recorded, tell_notes, tell_notice
 
     show = JsonLines() if json else LiveTable(Console())
-    with recorded(own_file(expanded(record_to) if record_to else None)) as record:
+    with recorded(own_file(expanded(record_to) if record_to else None, new=True)) as record:
         with Bar(Console(stderr=True)) as bar:
             from probes.pair import load_pair
 

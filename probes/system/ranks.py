@@ -38,15 +38,17 @@ def refuse_ranks(what: str) -> None:
         )
 
 
-def own_file(path: Path | None) -> Path | None:
+def own_file(path: Path | None, *, new: bool = False) -> Path | None:
     """The path that this process writes: the file itself in the first process, in the others a copy that is deleted at
-    the end."""
+    the end. A `new` file is not copied: the first process may have begun it already."""
     if path is None or rank() == 0:
         return path
     folder = Path(tempfile.mkdtemp(prefix="phier-rank-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     copy = folder / path.name
-    for name in (path.name, f"{path.name}.part"):  # an interrupted run leaves its sums beside its results
+    for name in (
+        () if new else (path.name, f"{path.name}.part")
+    ):  # an interrupted run leaves its sums beside its results
         if (there := path.with_name(name)).is_file():
             shutil.copyfile(there, copy.with_name(name))
     return copy

@@ -63,5 +63,8 @@ def test_another_process_writes_to_a_copy(tmp_path: Path, monkeypatch: pytest.Mo
     assert copy is not None
     assert copy != file
     assert copy.read_text() == "a line\n"
+    begun = own_file(file, new=True)
+    assert begun is not None
+    assert not begun.exists()
     monkeypatch.setenv("RANK", "0")
     assert own_file(file) == file
