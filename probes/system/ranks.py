@@ -46,9 +46,8 @@ def own_file(path: Path | None, *, new: bool = False) -> Path | None:
     folder = Path(tempfile.mkdtemp(prefix="phier-rank-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     copy = folder / path.name
-    for name in (
-        () if new else (path.name, f"{path.name}.part")
-    ):  # an interrupted run leaves its sums beside its results
+    interrupted = f"{path.name}.part"  # the sums that an interrupted run leaves beside its results
+    for name in () if new else (path.name, interrupted):
         if (there := path.with_name(name)).is_file():
             shutil.copyfile(there, copy.with_name(name))
     return copy

@@ -15,6 +15,7 @@ from probes.schema.errors import BadInput
 from probes.schema.score import Scores
 from probes.schema.spec import LoadOptions
 from probes.system.progress import UNWATCHED, Work
+from probes.system.ranks import refuse_ranks
 from probes.system.threads import use_threads
 from probes.tasks.many_positions import ManyPositions
 from probes.tasks.position_sums import PositionFigures
@@ -32,6 +33,7 @@ _FEW = 64
 
 def load_alone(spec: str, options: LoadOptions, work: Work = UNWATCHED) -> Loaded:
     """Loads a model to score against a reference. Raises what `load` raises."""
+    refuse_ranks("Scoring against a reference")
     loaded = with_named_drops(load(spec, options, work, drops_obeyed=True), work).loaded
     use_threads(loaded.model, options.threads)
     return loaded

@@ -10,7 +10,9 @@ import pytest
 from explorer.cli.main import phier
 from probes.models.loaded import load
 from probes.schema.errors import BadInput
+from probes.schema.spec import LoadOptions
 from probes.system.ranks import own_file, rank, ranks
+from probes.tasks.reference_scoring import load_alone
 from tests.support.prune_models import TOKENIZER
 from tests.support.tiny import save, tiny
 
@@ -53,6 +55,11 @@ def test_commands_that_need_whole_weights_are_refused(
         phier.main(command.split())
     assert ended.value.code == 2
     assert "can't be done with a model that is sharded over 2 processes" in capsys.readouterr().err
+
+
+def test_scoring_against_a_saved_reference_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="Scoring against a reference can't be done"):
+        load_alone(str(tmp_path / "never read"), LoadOptions())
 
 
 def test_another_process_writes_to_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
