@@ -73,7 +73,7 @@ def plan_from_toml(text: str, where: str = "The plan") -> SweepPlan:
     except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise BadInput(_TITLE, f"{where} is not TOML: {said(problem, 200)}", "See docs/sweep.md for one.") from None
     given = dict(_known(plain, SweepPlan, where))
-    texts = given.pop("settings", ())
+    texts = given.pop("settings", [])
     if isinstance(texts, str):
         texts = [texts]
     if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):

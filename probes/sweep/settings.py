@@ -165,7 +165,7 @@ def swept(setting: Setting) -> SweptSetting:
 
 
 def _of(words: Sequence[str], last: int) -> SweptSetting:
-    """The setting of these words, the last of which (at `last`) is its amount."""
+    """The setting of these words, whose place on a curve is the word at `last`, if that is a number."""
     setting = parse("".join(words))
     before = "".join(words[:last])
     place = sum(1 for word in _PIECE.findall(before) if word == "+")
@@ -175,7 +175,7 @@ def _of(words: Sequence[str], last: int) -> SweptSetting:
         return _on_curve(setting, place, *hole)
     word = words[last]
     if not _NUMBER.fullmatch(word):
-        return SweptSetting(setting, str(setting), None)
+        return swept(setting)
     parts = [str(part) for part in setting.parts]
     after = "".join(words[last + 1 :]).partition("+")[0]
     parts[place] = f"{piece.strip()}{HOLE}{after.rstrip()}"
