@@ -12,9 +12,9 @@ import pytest
 from probes.schema.items import ItemSet, TaskKind, Way, Wording
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, Sampling
-from probes.schema.spec import CalibrationSpec
+from probes.schema.spec import OWN_TEXT, CalibrationSpec
 from probes.schema.sweep import CellKey, PromptTask
-from probes.schema.task_options import Pooling, TaskOptions
+from probes.schema.task_options import TASK_DEFAULTS, Pooling, TaskOptions
 from probes.sweep.jobs import DenseFacts
 from probes.sweep.keys import cell_key
 from tests.support.scored_pairs import FIND, LETTERS, SAY
@@ -29,9 +29,9 @@ def key(
     dense: DenseFacts = FACTS,
     spec: str = "tiny",
     setting: str = "wanda:0.5",
-    calibration: CalibrationSpec = CalibrationSpec(),
+    calibration: CalibrationSpec = OWN_TEXT,
     task: ItemSet | PromptTask = LETTERS,
-    options: TaskOptions = TaskOptions(),
+    options: TaskOptions = TASK_DEFAULTS,
     seed: int | None = None,
 ) -> CellKey:
     return cell_key(dense, spec, parse(setting), calibration, task, options, seed)
