@@ -7,8 +7,10 @@ taken over all tokens of the calibration text.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,9 @@ from probes.system.progress import Work
 from probes.twin.anatomy import Block, Sublayer
 from probes.twin.twin import Twin
 
+_KEPT: WeakKeyDictionary[Twin, dict[str, dict[Part, float]]] = WeakKeyDictionary()
+"""The scores of each twin, by the kind of part, the twin's state and the text."""
+
 Passed = Callable[[Part, Tensor, Tensor], None]
 """Gets a sublayer or block, and the residual stream before and after it, (batch, tokens, d)."""
 
@@ -32,8 +37,19 @@ Passed = Callable[[Part, Tensor, Tensor], None]
 def importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[Part, float]:
     """1 - mean cosine, in [0, 2], of all "attn", "mlp" or "block" that still run, in layer order.
 
-    Takes one forward pass of the twin as it is now over `ids`, (samples, length).
+    Takes one forward pass of the twin as it is now over `ids`, (samples, length). The twin's scores are kept: dropping
+    another number of layers needs the same ones.
     """
+    kept = _KEPT.setdefault(twin, {})
+    state, name = twin.state, ""
+    if all(change.weight is None for change in state.changes.values()):  # or the masks do not say what the weights are
+        name = f"{kind} {state.hash} {hashlib.sha256(ids.cpu().numpy().tobytes()).hexdigest()} {tuple(ids.shape)}"
+    if name not in kept:
+        kept[name] = _importance(twin, kind, ids, work)
+    return dict(kept[name] if name else kept.pop(name))
+
+
+def _importance(twin: Twin, kind: str, ids: Tensor, work: Work) -> dict[Part, float]:
     layers = {part.layer for part in _running(twin, kind)}
     blocks = [block for block in twin.anatomy.blocks if block.layer in layers]
     sums = {Part(kind, block.layer): (0.0, 0) for block in blocks}

@@ -157,7 +157,9 @@ def _paired(dense: Loaded, spec: PairSpec, before: Pair | None, work: Work) -> P
         raise BadInput("No setting", "A cell of a sweep has no prune setting.", "Give one.")
     if before is None:
         return pair_with_twin(dense, spec.prune, spec.calibration, work)
-    return pair_with_twin(dense, spec.prune, spec.calibration, work, twin=before.twin, known=before.known)
+    # The names of known states leave out the calibration and its seed, which are one pair's.
+    known = before.known if before.calibration == spec.calibration else None
+    return pair_with_twin(dense, spec.prune, spec.calibration, work, twin=before.twin, known=known)
 
 
 def _removed(pair: Pair) -> Removed:

@@ -145,8 +145,8 @@ def test_the_default_length_is_limited_by_the_context() -> None:
 
 def test_the_demo_models_text_that_ships_is_another_text() -> None:
     assert parts_that_differ(key(), key(spec="demo")) == {"calibration"}
-    seeded = {"calibration": CalibrationSpec(seed=7)}
-    assert key(spec="demo", **seeded) == key(**seeded), "no text ships for this seed"
+    seeded = CalibrationSpec(seed=7)
+    assert key(spec="demo", calibration=seeded) == key(calibration=seeded), "no text ships for this seed"
 
 
 @pytest.mark.parametrize(
