@@ -132,7 +132,7 @@ def _guessed_tokens(task: ItemSet | PromptTask, options: TaskOptions) -> float:
         return 2 * (len(task.prompt) / _LETTERS + task.steps * (1 + _PASS))
     if task.kind is TaskKind.RETRIEVAL:
         assert task.collection is not None, "a retrieval task has a collection"
-        texts = [one.text for one in (*task.collection.documents, *task.collection.queries)]
+        texts = [one.text for one in task.collection.documents] + [one.text for one in task.collection.queries]
         return 2 * sum(len(text) / _LETTERS + _PASS for text in texts)
     around = len(task.wording.instruction) + len(task.wording.form)
     if task.kind is TaskKind.GENERATION:

@@ -68,10 +68,12 @@ class RememberedModel(CachedModel):
         self, contexts: Sequence[Context], work: Work = UNWATCHED, *, before: int = 0, total: int | None = None
     ) -> NextTokenOutput:
         """See `CachedModel`."""
+        contexts = _copied(contexts)
         return self._output(contexts, 1, partial(super().read, contexts, work, before=before, total=total))
 
     def read_last(self, contexts: Sequence[Context], positions: int, work: Work = UNWATCHED) -> NextTokenOutput:
         """See `CachedModel`."""
+        contexts = _copied(contexts)
         return self._output(contexts, positions, partial(super().read_last, contexts, positions, work))
 
     def mean_state(self, context: Context, start: int, work: Work = UNWATCHED) -> Tensor:
@@ -104,7 +106,7 @@ class RememberedModel(CachedModel):
     def _output(
         self, contexts: Sequence[Context], positions: int, real: Callable[[], NextTokenOutput]
     ) -> NextTokenOutput:
-        call = positions, [list(context) for context in contexts]
+        call = positions, contexts
         # Reading the same again feeds the same tokens to the same cache, unless it can't be cropped.
         repeated = call == self._call and not self._recurrent
         if not repeated:
@@ -148,6 +150,11 @@ class RememberedModel(CachedModel):
         with replacing_forward(self.model, dict.fromkeys(self._bodies, given)):
             logits: Tensor = self.model(input_ids=ids, use_cache=False).logits
         return logits.flatten(0, 1)
+
+
+def _copied(contexts: Sequence[Context]) -> list[list[int]]:
+    """The contexts as they are now: a call that is done later must not read what was appended to them meanwhile."""
+    return [list(context) for context in contexts]
 
 
 class _BodyOutput(tuple[Tensor]):

@@ -75,7 +75,7 @@ def killing(after: int) -> None:
         left -= len(data)
         return plain(handle, data)
 
-    os.write = write
+    vars(os)["write"] = write
 
 
 def forked(work: Callable[[], None]) -> int:
