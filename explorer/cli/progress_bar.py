@@ -105,9 +105,14 @@ def time_left(elapsed: float, done: float, total: float | None) -> str:
     """
     if not total or elapsed < 5 or done < total / 50:
         return ""
-    seconds = round(elapsed * (total - done) / done)
-    hours, minutes = divmod(seconds // 60, 60)
-    return f"{hours}:{minutes:02}:{seconds % 60:02} left" if hours else f"{minutes}:{seconds % 60:02} left"
+    return f"{minutes_text(elapsed * (total - done) / done)} left"
+
+
+def minutes_text(seconds: float) -> str:
+    """`1:30`, or with hours `2:01:30`."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def _share(event: WorkProgressed) -> str:

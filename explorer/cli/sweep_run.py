@@ -10,44 +10,37 @@ import click
 from rich.console import Console
 
 from explorer.cli.progress_bar import Bar
+from explorer.cli.sweep_progress import SweepBar, estimate_sentence
 from explorer.cli.sweep_table import print_cells, print_sweep, result_line, sweep_object
 from explorer.words.token_text import flowing
-from probes.schema.events import WorkProgressed
-from probes.schema.sweep import Cell, SweepPlan, SweepProgress
+from probes.schema.sweep import Cell, SweepPlan
 
 if TYPE_CHECKING:
     from probes.sweep.jobs import Workers
+    from probes.sweep.sweep import PreparedSweep
 
 
 def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool, export_to: Path | None = None) -> None:
     """Runs a sweep, and prints its table. A person who stops it is told how to go on."""
     from explorer.cli.live_table import print_json
     from probes.sweep.curves import results_by_key
-    from probes.sweep.plan_check import check_plan
+    from probes.sweep.sweep_file import read_sweep
 
     errors = Console(stderr=True)
+    prepared = _prepared(plan, workers, errors)
+    from probes.sweep.sweep import run_sweep
 
-    def say(line: str) -> None:
-        errors.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    with Bar(errors) as bar:
-        check_plan(plan, bar.work)
-        from probes.sweep.sweep import SWEEPING, prepare_sweep, run_sweep
-        from probes.sweep.sweep_file import read_sweep
-
-        prepared = prepare_sweep(plan, workers, bar.work)
+    estimate = prepared.estimate(path, len(workers.names))
+    with SweepBar(errors) as bar:
         for note in prepared.notes:
-            say(note)
-
-        def tell(progress: SweepProgress) -> None:
-            done = progress.done + progress.failed + sum(share for _, share in progress.running)
-            bar.show(WorkProgressed(SWEEPING, done, progress.of, "cells"))
-
+            bar.say(note)
+        if estimate.cells:
+            bar.say(estimate_sentence(estimate, len(prepared.cells)))
         try:
-            for result in run_sweep(prepared, path, workers, tell=tell):
-                say(result_line(result))
+            for result in run_sweep(prepared, path, workers, tell=bar.show):
+                bar.say(result_line(result))
         except KeyboardInterrupt:
-            say(f"Stopped. phier sweep {flowing(str(path))} goes on.")
+            bar.say(f"Stopped. phier sweep {flowing(str(path))} goes on.")
             raise
     found = read_sweep(path)
     if json:
@@ -68,23 +61,32 @@ def check_sweep(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> No
     """Prints the cells of a plan and which are known, and computes nothing."""
     from explorer.cli.live_table import print_json
     from probes.sweep.curves import results_by_key
-    from probes.sweep.plan_check import check_plan
+    from probes.sweep.sweep_file import read_sweep
 
-    with Bar(Console(stderr=True)) as bar:
-        check_plan(plan, bar.work)
-        from probes.sweep.sweep import prepare_sweep
-        from probes.sweep.sweep_file import read_sweep
-
-        prepared = prepare_sweep(plan, workers, bar.work)
-        known = results_by_key(read_sweep(path)) if path.exists() else {}
+    errors = Console(stderr=True)
+    prepared = _prepared(plan, workers, errors)
+    known = results_by_key(read_sweep(path)) if path.exists() else {}
     cells = [one.cell for one in prepared.cells]
     there = [str(cell.key) in known and known[str(cell.key)].error is None for cell in cells]
+    estimate = prepared.estimate(path, len(workers.names))
     if json:
-        print_json({"cells": [{**_plain(cell), "known": it} for cell, it in zip(cells, there, strict=True)]})
+        listed = [{**_plain(cell), "known": it} for cell, it in zip(cells, there, strict=True)]
+        print_json({"cells": listed, "estimate": asdict(estimate), "notes": prepared.notes})
         return
     print_cells(cells, there, Console())
+    click.echo(estimate_sentence(estimate, len(cells)))
     for note in prepared.notes:
         click.echo(note, err=True)
+
+
+def _prepared(plan: SweepPlan, workers: Workers, errors: Console) -> PreparedSweep:
+    from probes.sweep.plan_check import check_plan
+
+    with Bar(errors) as bar:
+        check_plan(plan, bar.work)  # before torch is imported
+        from probes.sweep.sweep import prepare_sweep
+
+        return prepare_sweep(plan, workers, bar.work)
 
 
 def _plain(cell: Cell) -> dict[str, object]:

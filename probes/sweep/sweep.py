@@ -15,11 +15,13 @@ from probes.schema.spec import PairSpec
 from probes.schema.sweep import CellError, CellResult, SweepHeader, SweepPlan, SweepProgress
 from probes.schema.task_results import ItemResult
 from probes.sweep.cells import PlannedCell, planned_cells
+from probes.sweep.curves import results_by_key
+from probes.sweep.estimate import CellTimes, SweepEstimate, estimated
 from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone, WorkerJoined, WorkerLost, Workers
 from probes.sweep.judged import judged_row
 from probes.sweep.plan_check import SweptTask, check_plan
 from probes.sweep.plan_file import plan_toml
-from probes.sweep.sweep_file import SweepFile, cant_write, cell_file, cells_folder, claimed, sweep_file
+from probes.sweep.sweep_file import SweepFile, cant_write, cell_file, cells_folder, claimed, read_sweep, sweep_file
 from probes.system.files import replacing
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.results_file import ResultsFile, ResultsHeader, read_results, results_file
@@ -55,6 +57,11 @@ class PreparedSweep:
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             plan=plan_toml(self.plan),
         )
+
+    def estimate(self, path: Path, workers: int = 1) -> SweepEstimate:
+        """The time and the memory of the cells that are not in the file."""
+        results = results_by_key(read_sweep(path)) if path.exists() and path.stat().st_size else {}
+        return estimated(self.dense, self.cells, results, self.plan.options, workers)
 
 
 def prepare_sweep(plan: SweepPlan, workers: Workers, work: Work = UNWATCHED) -> PreparedSweep:
@@ -119,6 +126,7 @@ class _Coordinator:
         self._running: dict[str, _Running] = {}
         self._holds: dict[str, PairSpec] = {}
         """What the twin of a worker was last made by."""
+        self._times = CellTimes(prepared.dense, prepared.cells, prepared.plan.options)
         self._losses: dict[str, int] = {}
         self._failed = 0
 
@@ -159,6 +167,8 @@ class _Coordinator:
             known = file.results.get(str(one.cell.key))
             if known is None or known.error is not None or not (judged_so or self._judge_again(one, known)):
                 self._todo.append(one)
+            else:
+                self._times.learn(one, known)
         file.begin(prepared.header)
 
     def _judge_again(self, one: PlannedCell, known: CellResult) -> bool:
@@ -311,6 +321,8 @@ class _Coordinator:
         finally:
             running.held.close()
         self._failed += result.error is not None
+        if not running.known:  # or its time is that of a part of it
+            self._times.learn(running.planned, result)
         if added:
             yield result
 
@@ -322,7 +334,9 @@ class _Coordinator:
         present = tuple(
             (f"{one.planned.cell.setting} on {one.planned.cell.task}", one.share) for one in self._running.values()
         )
-        self._tell(SweepProgress(done - self._failed, self._failed, len(cells), present, None))
+        left = sum(self._times.scoring(one.planned) * (1 - one.share) for one in self._running.values())
+        seconds = (left + self._times.left(self._todo)) / max(1, len(self._workers.names))
+        self._tell(SweepProgress(done - self._failed, self._failed, len(cells), present, seconds))
 
 
 def _item(found: Found) -> str:
