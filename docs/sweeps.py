@@ -28,8 +28,8 @@ def main() -> None:
     """Computes the sweep, draws it, and replaces what is between the two marks of the page by what was found."""
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     asked = [word for text in SETTINGS for word in ("--settings", text)]
-    printed = phier("sweep", *asked, "--out", str(KEPT))
-    phier("sweep", str(KEPT), "--export", str(PICTURE), "--margin", MARGIN)
+    printed = phier("sweep", *asked, "--margin", MARGIN, "--out", str(KEPT))
+    phier("sweep", str(KEPT), "--export", str(PICTURE))
     pictures = [
         f"![{title}: points lost by each task, and each task's score with its knee](pictures/sweep-{name}.svg)"
         for name, title in FIGURES.items()
