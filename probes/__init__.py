@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from probes.schema.settings import Follow, RunSettings, Sampling
     from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
     from probes.schema.summary import Summary, summarise
+    from probes.schema.sweep import SweepPlan
+    from probes.sweep.settings import swept_settings
+    from probes.sweep.sweep import run_sweep
+    from probes.sweep.sweep_file import read_sweep
     from probes.tasks.passages import find_passages
     from probes.tasks.scored_items import score_items
     from probes.tasks.scoring import score_texts
@@ -40,14 +44,18 @@ __all__ = [
     "ScoreSettings",
     "StepRecord",
     "Summary",
+    "SweepPlan",
     "find_passages",
     "find_repair",
     "load_pair",
     "parse_setting",
     "read_recording",
+    "read_sweep",
+    "run_sweep",
     "score_items",
     "score_texts",
     "summarise",
+    "swept_settings",
 ]
 
 _MODULES = {
@@ -59,6 +67,10 @@ _MODULES = {
     "schema.settings": ("Follow", "RunSettings", "Sampling"),
     "schema.spec": ("CalibrationSpec", "LoadOptions", "PairSpec"),
     "schema.summary": ("Summary", "summarise"),
+    "schema.sweep": ("SweepPlan",),
+    "sweep.settings": ("swept_settings",),
+    "sweep.sweep": ("run_sweep",),
+    "sweep.sweep_file": ("read_sweep",),
     "tasks.passages": ("find_passages",),
     "tasks.scored_items": ("score_items",),
     "tasks.scoring": ("score_texts",),

@@ -17,6 +17,7 @@ from probes.schema.task_results import ItemResult
 from probes.sweep.cells import PlannedCell, planned_cells
 from probes.sweep.curves import results_by_key
 from probes.sweep.estimate import CellTimes, SweepEstimate, estimated
+from probes.sweep.executors.here import Here
 from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone, WorkerJoined, WorkerLost, Workers
 from probes.sweep.judged import judged_row
 from probes.sweep.plan_check import SweptTask, check_plan
@@ -76,16 +77,19 @@ def prepare_sweep(plan: SweepPlan, workers: Workers, work: Work = UNWATCHED) -> 
 def run_sweep(
     prepared: PreparedSweep | SweepPlan,
     path: Path,
-    workers: Workers,
+    workers: Workers | None = None,
     work: Work = UNWATCHED,
     tell: Callable[[SweepProgress], None] = lambda _: None,
 ) -> Iterator[CellResult]:
     """Computes the cells that are not in the file, and gives each result when it is in the file.
 
+    Without `workers` they are computed in this process, one after another.
+
     Results that another program adds meanwhile are given too. `tell` hears of every change. A cell that fails is a
     result with an error; a later sweep tries it again. Raises `BadInput` for a plan or a file that can't be used,
     `Failure` if the file can't be written or no worker is left, and `Cancelled`.
     """
+    workers = workers or Here()
     if isinstance(prepared, SweepPlan):
         prepared = prepare_sweep(prepared, workers, work)
     with sweep_file(path) as file:
