@@ -43,9 +43,9 @@ def own_file(path: Path | None, *, new: bool = False) -> Path | None:
     the end. A `new` file is not copied: the first process may have begun it already."""
     if path is None or rank() == 0:
         return path
-    folder = Path(tempfile.mkdtemp(prefix="phier-rank-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    copy = folder / path.name
+    folder = tempfile.TemporaryDirectory(prefix="phier-rank-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    copy = Path(folder.name) / path.name
     interrupted = f"{path.name}.part"  # the sums that an interrupted run leaves beside its results
     for name in () if new else (path.name, interrupted):
         if (there := path.with_name(name)).is_file():
