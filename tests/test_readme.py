@@ -84,9 +84,13 @@ def test_every_command_of_the_shell_runs(tmp_path):
                 arguments += ["--tasks", "mine.jsonl"]
             if arguments[0] == "recommend":  # the whole search has tests of its own
                 arguments += ["--trials", "1", "--methods", "magnitude"]
+            made_here = arguments[0] != "sweep" or "--settings" in arguments
+            if arguments[0] == "sweep" and made_here:
+                arguments += ["--tasks", "mine.jsonl"]
             arguments = ["mine.jsonl" if word == "facts" else word for word in arguments]
-            if arguments[0] in LOADING:
-                arguments += ["--dense", "models/deep" if "layers=20" in line else "models/demo"]
+            if arguments[0] in LOADING and made_here:
+                deep = "layers=20" in line or "drop-attn:{" in line
+                arguments += ["--dense", "models/deep" if deep else "models/demo"]
             lines.append(arguments)
     assert len(lines) >= 9
     environment = {**os.environ, "PHIER_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}

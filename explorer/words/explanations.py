@@ -257,8 +257,8 @@ EXPLANATIONS = {
     ),
     "sweep-pareto": Explanation(
         "parameters removed against score lost",
-        "Every setting of one task, of all families: across, the share of the dense model's parameters that it zeroes "
-        "or drops, counted in the weights; up, the points it loses.",
+        "Every setting of one task, of all families. Across is the share of the dense model's parameters that it "
+        "zeroes or drops, counted in the weights; up, the points it loses.",
         "Filled marks are on the front: no other setting removes as much and loses less. The arrows go to another "
         "task; c and m go back to the curves and the heat map.",
         "removed = (zeroed + dropped) / all parameters    lost = dense − pruned",

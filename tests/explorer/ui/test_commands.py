@@ -23,9 +23,12 @@ from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
 from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.ui.screens.results_page import ResultsPage
+from explorer.ui.screens.sweep import SweepScreen
 from explorer.ui.widgets.key_line import KeyLine
+from tests.support.formula_sweep import some_sweep
 from tests.support.records import recorded_events, write_events
 from tests.support.stage import on_stage, press, screen_text, scripted, settle
+from tests.support.swept import ScriptedSweep
 
 SCORED = ("r", "score")
 """Scores all items; not a key."""
@@ -54,6 +57,7 @@ OPENED_BY = {
     "PassagesScreen": ("slash", "escape"),
     "PruneGrid": ("w",),
     "Recordings": ("o",),
+    "SweepScreen": None,
     "SimilaritiesScreen": ("j", *SCORED, "down", "down", "enter"),
     "VerdictScreen": ("j",),
     "WatchScreen": ("W",),
@@ -89,6 +93,9 @@ async def opened(name: str, app: ExplorerApp, pilot: Pilot[int], folder: Path) -
                 await press(pilot, key)
     elif name == "ComparisonScreen":
         app.compare([write_events(folder / f"{which}.jsonl", recorded_events(30, seed=which)) for which in (1, 2)])
+        await settle(pilot)
+    elif name == "SweepScreen":
+        app.push_screen(SweepScreen(ScriptedSweep(some_sweep()), app.view))
         await settle(pilot)
     else:
         app.push_screen(MessageDialog("Title", "Sentence."))
