@@ -266,8 +266,9 @@ EXPLANATIONS = {
     ),
     "cell": Explanation(
         "a cell of the sweep",
-        "What one setting does to one task: the verdict in a sentence, the difference with its interval on an axis "
-        "with zero │ and the margin ┊, both scores, what is lost in each space, what was removed and how long it took.",
+        "What one setting does to one task: the verdict in a sentence, and the difference with its interval on an axis "
+        "with zero │ and the margin ┊. Below are both scores, what is lost in each space, what was removed and how "
+        "long it took.",
         "Enter opens all tasks of this setting as a verdict; there any item opens as a run, whose models are loaded "
         "for it. A prompt opens as its recording.",
         "lost in h = mean of 1 − cos(h, h′) at the deciding tokens; z (centred) and p likewise",
