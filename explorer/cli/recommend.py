@@ -176,6 +176,7 @@ def _searched(
     from explorer.cli.recommend_table import trial_line
     from probes.sweep.plan_check import check_plan
     from probes.sweep.recommend import Question, recommend
+    from probes.sweep.sweep_file import check_sweep_file
 
     errors = Console(stderr=True)
 
@@ -184,6 +185,7 @@ def _searched(
 
     with Bar(errors) as bar:
         check_plan(plan, bar.work)
+        check_sweep_file(path, plan.load.threads)
         from probes.sweep.evaluated import SweepEvaluation
 
         def tell(progress: SweepProgress) -> None:

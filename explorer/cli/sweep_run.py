@@ -24,9 +24,10 @@ def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool, expo
     """Runs a sweep, and prints its table. A person who stops it is told how to go on."""
     from explorer.cli.live_table import print_json
     from probes.sweep.curves import results_by_key
-    from probes.sweep.sweep_file import read_sweep
+    from probes.sweep.sweep_file import check_sweep_file, read_sweep
 
     errors = Console(stderr=True)
+    threads = check_sweep_file(path, plan.load.threads)
     prepared = _prepared(plan, workers, errors)
     from probes.sweep.sweep import run_sweep
 
@@ -34,6 +35,8 @@ def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool, expo
     with SweepBar(errors) as bar:
         for note in prepared.notes:
             bar.say(note)
+        if threads and prepared.dense.threads not in (0, threads):
+            bar.say(f"Computing with {threads} thread{'s' * (threads > 1)}, as the sweep began.")
         if estimate.cells:
             bar.say(estimate_sentence(estimate, len(prepared.cells)))
         try:
@@ -61,9 +64,10 @@ def check_sweep(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> No
     """Prints the cells of a plan and which are known, and computes nothing."""
     from explorer.cli.live_table import print_json
     from probes.sweep.curves import results_by_key
-    from probes.sweep.sweep_file import read_sweep
+    from probes.sweep.sweep_file import check_sweep_file, read_sweep
 
     errors = Console(stderr=True)
+    check_sweep_file(path, plan.load.threads)
     prepared = _prepared(plan, workers, errors)
     known = results_by_key(read_sweep(path)) if path.exists() else {}
     cells = [one.cell for one in prepared.cells]

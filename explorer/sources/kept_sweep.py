@@ -198,8 +198,9 @@ def spec_of_cell(sweep: Sweep, cell: Cell) -> PairSpec:
     if not header.plan:
         return PairSpec(header.spec, prune=setting)
     plan = plan_from_toml(header.plan, "The plan in the sweep's file")
+    threads = min(header.threads, os.cpu_count() or 1) or plan.load.threads
     calibration = plan.calibration if cell.seed is None else replace(plan.calibration, seed=cell.seed)
-    return PairSpec(plan.dense, prune=setting, calibration=calibration, load=plan.load)
+    return PairSpec(plan.dense, prune=setting, calibration=calibration, load=replace(plan.load, threads=threads))
 
 
 def _status(path: Path) -> tuple[int, int, int] | None:

@@ -110,13 +110,17 @@ def _takes_from(part: SettingPart, matrix: Matrix) -> bool:
 
 
 def known_as(setting: Setting, calibration: CalibrationSpec) -> str:
-    """A name for a setting's result, unique while one dense model is loaded: its text, and the state of the files that
-    it reads."""
+    """A name for a setting's result, unique while one dense model is loaded: its text, the state of the files that it
+    reads, its calibration text and its seed."""
     names = [part.file for part in setting.parts if part.file]
-    if calibration.source and any(part.calibrated for part in setting.parts):
+    depends: list[str] = []
+    if any(part.calibrated for part in setting.parts):
         names.append(calibration.source)
-    files = [path for path in map(expanded, names) if path.is_file()]
-    return f"{setting} {signature_of(files)}" if files else str(setting)
+        depends = [f"{calibration.samples} {calibration.length} {calibration.seed} {calibration.source}".strip()]
+    elif any(part.method is Method.RANDOM for part in setting.parts):
+        depends = [str(calibration.seed or 0)]
+    files = [path for path in map(expanded, filter(None, names)) if path.is_file()]
+    return " ".join([str(setting), *([signature_of(files)] if files else []), *depends])
 
 
 class _Applying:

@@ -182,6 +182,8 @@ class SweepHeader:
     """ISO 8601, UTC."""
     plan: str = ""
     """The plan as TOML, with which the sweep can be repeated."""
+    threads: Natural = 0
+    """With which all cells are computed on a CPU, because the last bits of figures depend on it; 0 on other devices."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class _Asked:
     options: TaskOptions
     margin: float
     level: float
+    threads: int
     results: tuple[ItemResult, ...]
     similarities: tuple[Similarities, ...]
 
@@ -107,6 +108,7 @@ def job_message(job: Job) -> bytes:
             job.options,
             job.margin,
             job.level,
+            job.threads,
             *_apart(job.known),
         )
     )
@@ -125,6 +127,7 @@ def read_job(message: bytes, dense_side: bytes = b"") -> Job:
         asked.level,
         (*asked.results, *asked.similarities),
         dense_side,
+        asked.threads,
     )
 
 

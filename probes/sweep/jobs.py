@@ -40,6 +40,8 @@ class DenseFacts:
     second_per_token: float
     """Seconds a token of one pass over a text, measured when it was loaded."""
     layers: int = 0
+    threads: int = 0
+    """With which a worker would compute on a CPU; 0 if it computes elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Job:
     """What an interrupted sweep had scored of this cell."""
     dense_side: bytes = b""
     """What the dense model gave for this task, as a worker has returned it; b"" if it is not known yet."""
+    threads: int = 0
+    """With which it is computed on a CPU, as the last bits of figures depend on it; 0 leaves it to the worker."""
 
 
 @dataclass(frozen=True, slots=True)

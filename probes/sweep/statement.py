@@ -5,16 +5,14 @@ Results of different versions, or of different dense models, are not mixed.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from probes.schema.errors import BadInput, Failure, PhierError
 from probes.schema.foreign_text import visible
 from probes.schema.sweep import CellError
 from probes.sweep.jobs import DenseFacts
+from probes.sweep.versions import check_versions
 
-_PACKAGES = ("phier", "torch", "transformers", "distributed")
 _LONG = 60
 """Characters of a value that is shown."""
 
@@ -32,26 +30,12 @@ class Statement:
     """Is the person's input the reason?"""
 
 
-def own_versions() -> dict[str, str]:
-    """The versions here."""
-    return {"python": ".".join(map(str, sys.version_info[:2])), **{name: version(name) for name in _PACKAGES}}
-
-
 def check_statement(stated: Statement, worker: str, dense: DenseFacts | None, first: str) -> None:
     """Checks what a worker states against this program's versions, and against the dense model of the `first` worker.
 
     Raises `BadInput` if they differ, and what loading the model raised there.
     """
-    here = own_versions()
-    for name in (*here, *stated.versions):
-        ours, theirs = here.get(name, "none"), stated.versions.get(name, "none")
-        if ours != theirs:
-            raise BadInput(
-                "Other versions",
-                f"The worker {worker} has {_value(name)} {_value(theirs)}, and this machine has {_value(ours)}. "
-                "Results of different versions are not mixed.",
-                "Install the same versions on every machine, or stop that worker.",
-            )
+    check_versions(stated.versions, worker)
     if stated.error is not None:
         kind: type[PhierError] = BadInput if stated.bad_input else Failure
         message = f"The worker {worker} can't load the dense model. {stated.error.message}"

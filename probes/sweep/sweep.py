@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from probes.schema.errors import BadInput, Failure
@@ -22,7 +21,16 @@ from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone, Worke
 from probes.sweep.judged import judged_row
 from probes.sweep.plan_check import SweptTask, check_plan
 from probes.sweep.plan_file import plan_toml
-from probes.sweep.sweep_file import SweepFile, cant_write, cell_file, cells_folder, claimed, read_sweep, sweep_file
+from probes.sweep.sweep_file import (
+    SweepFile,
+    cant_write,
+    cell_file,
+    cells_folder,
+    claimed,
+    read_sweep,
+    sweep_file,
+)
+from probes.sweep.versions import sweep_versions
 from probes.system.files import replacing
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.results_file import ResultsFile, ResultsHeader, read_results, results_file
@@ -54,9 +62,10 @@ class PreparedSweep:
             cells=tuple(one.cell for one in self.cells),
             margin=self.plan.margin,
             level=self.plan.level,
-            versions={name: version(name) for name in ("phier", "torch", "transformers")},
+            versions=sweep_versions(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             plan=plan_toml(self.plan),
+            threads=self.dense.threads,
         )
 
     def estimate(self, path: Path, workers: int = 1) -> SweepEstimate:
@@ -133,6 +142,8 @@ class _Coordinator:
         self._times = CellTimes(prepared.dense, prepared.cells, prepared.plan.options)
         self._losses: dict[str, int] = {}
         self._failed = 0
+        self._threads = 0
+        """Those of the file, with which all of its cells are computed."""
 
     def results(self) -> Iterator[CellResult]:
         self._begin()
@@ -165,7 +176,7 @@ class _Coordinator:
         prepared, file = self._prepared, self._file
         plan = prepared.plan
         before = file.header if file.results else None
-        file.check_versions(prepared.header)
+        file.check_same(prepared.header.versions, plan.load.threads)
         judged_so = before is None or (before.margin, before.level) == (plan.margin, plan.level)
         for one in prepared.cells:
             known = file.results.get(str(one.cell.key))
@@ -173,7 +184,7 @@ class _Coordinator:
                 self._todo.append(one)
             else:
                 self._times.learn(one, known)
-        file.begin(prepared.header)
+        self._threads = file.begin(prepared.header, plan.load.threads)
 
     def _judge_again(self, one: PlannedCell, known: CellResult) -> bool:
         """Judges a known cell by the plan's margin and level; False if its items are not there."""
@@ -242,6 +253,7 @@ class _Coordinator:
             level=plan.level,
             known=known,
             dense_side=side.read_bytes() if side.exists() else b"",
+            threads=self._threads,
         )
         self._running[worker] = _Running(one, held, known, done={_item(found) for found in known} - {""})
         self._holds[worker] = one.spec

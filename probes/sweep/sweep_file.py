@@ -21,6 +21,7 @@ from probes.schema.errors import BadInput, Failure
 from probes.schema.flat_step import to_jsonable
 from probes.schema.foreign_text import said, visible
 from probes.schema.sweep import CellKey, CellResult, Sweep, SweepHeader
+from probes.sweep.versions import sweep_versions
 
 SWEEP_FORMAT = 1
 """The version of the format; a file of a later one is refused."""
@@ -78,20 +79,26 @@ class SweepFile:
         with _locked(self._handle, self.path):
             self._catch_up()
 
-    def check_versions(self, header: SweepHeader) -> None:
-        """Raises `BadInput` if the file has results of other versions of the program or its libraries."""
+    def check_same(self, versions: Mapping[str, str], threads: int) -> None:
+        """Raises `BadInput` if the file has results of other versions of the program or its libraries, or of another
+        number of threads than the one that a person asked for (0 if they did not)."""
         if self._read.header is not None:
-            _check_versions(self.path, self._read.header, header)
+            _check_same(self.path, self._read.header, versions, threads)
 
-    def begin(self, header: SweepHeader) -> None:
-        """Appends a header, unless the latest one asks for the same. Raises what `check_versions` raises."""
+    def begin(self, header: SweepHeader, threads: int = 0) -> int:
+        """Appends a header, unless the latest one asks for the same. Raises what `check_same` raises.
+
+        Returns the number of threads that all cells are computed with: that of the file's first header.
+        """
         with _locked(self._handle, self.path):
             self._catch_up()
-            self.check_versions(header)
+            self.check_same(header.versions, threads)
             there = self._read.header
-            if there is not None and replace(there, started="") == replace(header, started=""):
-                return
-            self._append(_line("sweep", {"format": SWEEP_FORMAT, **to_jsonable(header)}))
+            if there is not None:
+                header = replace(header, threads=there.threads or header.threads)
+            if there is None or replace(there, started="") != replace(header, started=""):
+                self._append(_line("sweep", {"format": SWEEP_FORMAT, **to_jsonable(header)}))
+            return header.threads
 
     def add(self, result: CellResult) -> bool:
         """Appends a result; False if another program has appended one of its key without an error before."""
@@ -246,9 +253,29 @@ def _locked(handle: int, path: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_UN)
 
 
-def _check_versions(path: Path, there: SweepHeader, now: SweepHeader) -> None:
-    for name in dict.fromkeys((*there.versions, *now.versions)):
-        before, after = there.versions.get(name, "none"), now.versions.get(name, "none")
+def check_sweep_file(path: Path, threads: int) -> int:
+    """Checks before anything is loaded whether a sweep of this program can go on in the file, if it is there: raises
+    what `SweepFile.check_same` and `read_sweep` raise.
+
+    Returns the number of threads that the file states; 0 if it states none or is not there.
+    """
+    if not path.exists() or not (path.is_dir() or path.stat().st_size):
+        return 0
+    there = read_sweep(path).header
+    _check_same(path, there, sweep_versions(), threads)
+    return there.threads
+
+
+def _check_same(path: Path, there: SweepHeader, versions: Mapping[str, str], threads: int) -> None:
+    if threads and there.threads and threads != there.threads:
+        raise BadInput(
+            "Other threads",
+            f"{_shown(path)} has results computed with {there.threads} thread{'s' * (there.threads > 1)}, "
+            f"not {threads}. The last digits of figures depend on it.",
+            "Leave out --threads, or name another file with --out.",
+        )
+    for name in dict.fromkeys((*there.versions, *versions)):
+        before, after = there.versions.get(name, "none"), versions.get(name, "none")
         if before != after:
             raise BadInput(
                 "Other versions",

@@ -41,8 +41,10 @@ class CellWorker:
         self._dense_by: tuple[str, LoadOptions] | None = None
         self._pair: Pair | None = None
         """The dense model and its twin; the latest one that was made."""
-        self._made_by: PairSpec | None = None
-        """The latest setting, whether or not it could be carried out."""
+        self._threads = 0
+        """With which it computes unless a job says otherwise."""
+        self._made_by: tuple[PairSpec, int] | None = None
+        """The latest setting and its number of threads, whether or not it could be carried out."""
         self._failed: Exception | None = None
         """Why it could not; its other cells need not try again."""
 
@@ -63,6 +65,7 @@ class CellWorker:
             context=context,
             second_per_token=_second_per_token(dense, context),
             layers=dense.info.layers,
+            threads=self._threads if "cpu" in dense.info.device else 0,
         )
 
     def do(self, job: Job, work: Work = UNWATCHED) -> JobDone:
@@ -77,12 +80,16 @@ class CellWorker:
         `Cancelled`."""
         work = work.apart()
         try:
+            self._loaded(job.spec, work)
+            torch.set_num_threads(job.threads or self._threads)
             yield from self._steps(job, work)
         except Cancelled:
             raise
         except Exception as problem:  # noqa: BLE001 - a cell that fails is recorded, and the sweep goes on
             failed = CellResult(job.cell, error=_error(problem), worker=self.name, peak_bytes=peak_bytes())
             yield JobDone(failed)
+        finally:
+            torch.set_num_threads(self._threads or torch.get_num_threads())
 
     def _steps(self, job: Job, work: Work) -> Iterator[ItemsFound | JobDone]:
         begun = time.perf_counter()
@@ -130,35 +137,37 @@ class CellWorker:
         if self._dense is None or self._dense_by != wanted:
             self._dense = self._pair = self._made_by = None  # first, so that there is memory for another one
             self._dense, self._dense_by = load_dense(*wanted, work), wanted
+            self._threads = torch.get_num_threads()
         return self._dense
 
     def _pruned(self, spec: PairSpec, work: Work) -> Pair:
         """The twin by this setting; nothing is done if that is what it is. Raises what pruning raises."""
         dense = self._loaded(spec, work)
-        if spec == self._made_by:
+        wanted = spec, torch.get_num_threads()
+        if wanted == self._made_by:
             if self._failed is not None:
                 raise self._failed
         else:
             self._failed = None
             try:
-                self._pair = _paired(dense, spec, self._pair, work)
+                same = self._made_by is not None and self._made_by[1] == wanted[1]
+                self._pair = _paired(dense, spec, self._pair, work, same_threads=same)
             except Cancelled:
                 raise
             except Exception as problem:
-                self._made_by, self._failed = spec, problem.with_traceback(None)
+                self._made_by, self._failed = wanted, problem.with_traceback(None)
                 raise
-            self._made_by = spec
+            self._made_by = wanted
         assert self._pair is not None, "a setting that was carried out has made a pair"
         return self._pair
 
 
-def _paired(dense: Loaded, spec: PairSpec, before: Pair | None, work: Work) -> Pair:
+def _paired(dense: Loaded, spec: PairSpec, before: Pair | None, work: Work, *, same_threads: bool) -> Pair:
     if spec.prune is None:
         raise BadInput("No setting", "A cell of a sweep has no prune setting.", "Give one.")
     if before is None:
         return pair_with_twin(dense, spec.prune, spec.calibration, work)
-    # The names of known states leave out the calibration and its seed, which are one pair's.
-    known = before.known if before.calibration == spec.calibration else None
+    known = before.known if same_threads else None
     return pair_with_twin(dense, spec.prune, spec.calibration, work, twin=before.twin, known=known)
 
 

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
@@ -217,6 +217,8 @@ class ClusterWorkers:
         check_statement(stated, visible(name), self._dense, visible(self._first))
         if self._dense is None and stated.dense is not None:
             self._dense, self._first = stated.dense, name
+        elif self._dense is not None and stated.dense is not None:  # the number that every machine has cores for
+            self._dense = replace(self._dense, threads=min(self._dense.threads, stated.dense.threads))
         member.admitted = True
 
     def _submit(self, name: str, member: _Member, task: Callable[..., bytes], *given: object) -> None:

@@ -20,7 +20,7 @@ from probes.schema.foreign_text import said
 from probes.schema.spec import PairSpec
 from probes.schema.sweep import CellError
 from probes.sweep.jobs import DenseFacts, Found, ItemsFound, Job, JobDone
-from probes.sweep.versions import process_versions
+from probes.sweep.versions import own_versions
 from probes.tasks.results_file import ResultsHeader
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _work(connection: Connection, asked: SimpleQueue[PairSpec | Job], name: str)
 
     from probes.sweep.worker import CellWorker
 
-    connection.send(Hello(process_versions(), torch.cuda.device_count()))
+    connection.send(Hello(own_versions(), torch.cuda.device_count()))
     worker = CellWorker(name)
     while True:
         wanted = asked.get()

@@ -25,7 +25,7 @@ from probes.schema.errors import BadInput, Failure, PhierError
 from probes.schema.spec import PairSpec
 from probes.sweep.executors.process_worker import DenseLoaded, Hello, SomeItems, Told
 from probes.sweep.jobs import DenseFacts, ItemsFound, Job, JobDone, WorkerJoined, WorkerLost
-from probes.sweep.versions import check_process_versions
+from probes.sweep.versions import check_versions
 from probes.system.progress import UNWATCHED, Work
 from probes.system.subprocesses import PATIENCE, Ended
 
@@ -208,7 +208,7 @@ class Processes:
 
     def _greeted(self, one: _Process, hello: Hello, work: Work) -> None:
         try:
-            check_process_versions(hello.versions, one.name)
+            check_versions(hello.versions, one.name)
         except BadInput as problem:
             self._refuse(one, problem, work)
             return

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import cache
+from typing import TYPE_CHECKING
 
 from probes.schema.errors import BadInput, Cancelled, PhierError
 from probes.schema.foreign_text import said
@@ -16,10 +17,12 @@ from probes.schema.spec import LoadOptions, PairSpec
 from probes.schema.sweep import CellError, CellKey, CellResult
 from probes.sweep.job_messages import done_message, read_job, read_spec, statement_message
 from probes.sweep.jobs import DenseFacts, Job, JobDone
-from probes.sweep.keys import cell_key
-from probes.sweep.statement import Statement, own_versions
-from probes.sweep.worker import CellWorker
+from probes.sweep.statement import Statement
+from probes.sweep.versions import own_versions
 from probes.system.progress import Work
+
+if TYPE_CHECKING:
+    from probes.sweep.worker import CellWorker
 
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="cells")
 """Everything is computed on one thread, so one cell at a time, and always with the same number of torch's threads."""
@@ -63,6 +66,8 @@ def _computed(message: bytes, dense_side: bytes, work: Work) -> JobDone:
 
 @cache
 def _worker() -> CellWorker:
+    from probes.sweep.worker import CellWorker  # only now, as stating versions needs no torch
+
     return CellWorker("remote")
 
 
@@ -80,6 +85,8 @@ def _facts(spec: PairSpec, work: Work) -> DenseFacts:
 
 def _check_key(job: Job, dense: DenseFacts) -> None:
     """Raises `BadInput` if the model, a file or the task is not the same here as where the key was made."""
+    from probes.sweep.keys import cell_key
+
     task = job.items if job.items is not None else job.prompt
     spec = job.spec
     assert task is not None, "a job has items or a prompt"

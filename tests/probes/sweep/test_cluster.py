@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,9 +28,10 @@ from probes.sweep.executors.scheduler import connect, exposure, scheduler_addres
 from probes.sweep.jobs import DenseFacts, Job, JobDone, WorkerJoined, WorkerLost
 from probes.sweep.plan_check import check_plan
 from probes.sweep.settings import swept_settings
-from probes.sweep.statement import Statement, check_statement, own_versions
+from probes.sweep.statement import Statement, check_statement
 from probes.sweep.sweep import prepare_sweep, run_sweep
 from probes.sweep.sweep_file import cell_file, read_sweep
+from probes.sweep.versions import own_versions
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.results_file import read_results
 from tests.support.dask_cluster import DaskCluster, dask_cluster
@@ -230,7 +233,7 @@ def test_a_worker_of_other_versions_is_refused(name: str) -> None:
     same = Statement(own_versions(), FACTS)
     check_statement(same, "tcp://b", FACTS, "tcp://a")
     other = replace(same, versions={**same.versions, name: "0.0"})
-    with pytest.raises(BadInput, match=rf"worker tcp://b has {name} 0\.0, and this machine has"):
+    with pytest.raises(BadInput, match=rf"worker tcp://b has {name} 0\.0, and this process has"):
         check_statement(other, "tcp://b", FACTS, "tcp://a")
     less = replace(same, versions={key: value for key, value in same.versions.items() if key != name})
     with pytest.raises(BadInput, match=f"has {name} none"):
@@ -260,6 +263,16 @@ def test_a_worker_that_cannot_load_the_model_says_why() -> None:
         check_statement(failed, "tcp://b", FACTS, "tcp://a")
     with pytest.raises(BadInput, match="There is no folder"):
         check_statement(replace(failed, bad_input=True), "tcp://b", FACTS, "tcp://a")
+
+
+def test_a_worker_states_its_versions_without_importing_torch() -> None:
+    program = """
+import sys
+from probes.sweep.executors.remote_worker import state
+assert b"transformers" in state(b"", lambda: False)
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("task", [cluster._state, cluster._compute])

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from probes.pair import Pair, load_pair
+from probes.pair import Pair, load_pair, pair_with_twin
 from probes.prune import block_walk, importance
 from probes.schema.errors import BadInput, Failure
 from probes.schema.settings import Sampling
@@ -27,7 +28,7 @@ from probes.sweep.jobs import ItemsFound, Job, JobDone, WorkerLost
 from probes.sweep.prompt_run import prompt_settings
 from probes.sweep.settings import swept_settings
 from probes.sweep.sweep import prepare_sweep, run_sweep
-from probes.sweep.sweep_file import cell_file, cells_folder, read_sweep
+from probes.sweep.sweep_file import cell_file, cells_folder, check_sweep_file, read_sweep
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.item_files import item_set
 from probes.tasks.judge import judge
@@ -250,3 +251,62 @@ def test_a_row_is_small(model: str) -> None:
     swept(plan(model, "drop-attn:1,wanda:0.5", "choose.jsonl", "find.jsonl", "say.jsonl", prompts=(TALE,)))
     assert all(len(line) < 5000 for line in Path("sweep.jsonl").read_bytes().split(b"\n")[1:])
     assert not list(cells_folder(Path("sweep.jsonl")).glob("*.lock"))
+
+
+@pytest.fixture
+def numbers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The numbers of threads with which items are scored, on a machine that seems to have four cores."""
+    found: list[int] = []
+
+    def watched(*given: Any, **more: Any) -> Iterator[Any]:
+        found.append(torch.get_num_threads())
+        return score_items(*given, **more)
+
+    monkeypatch.setattr(worker, "score_items", watched)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    before = torch.get_num_threads()
+    yield found
+    torch.set_num_threads(before)
+
+
+def test_a_sweep_goes_on_with_the_threads_that_it_began_with(model: str, numbers: list[int]) -> None:
+    asked = plan(model, "magnitude:0.5", "choose.jsonl", load=LoadOptions(threads=2))
+    swept(asked)
+    assert read_sweep("sweep.jsonl").header.threads == 2
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    swept(plan(model, "magnitude:{0.5,0.4}", "choose.jsonl", load=LoadOptions()))
+    assert numbers == [2, 2]
+    assert torch.get_num_threads() == 1, "the file's number is for its cells alone"
+    assert read_sweep("sweep.jsonl").header.threads == 2
+
+
+def test_another_number_of_threads_is_refused_before_anything_is_loaded(model: str, numbers: list[int]) -> None:
+    asked = plan(model, "magnitude:0.5", "choose.jsonl", load=LoadOptions(threads=1))
+    swept(asked)
+    other = replace(asked, load=LoadOptions(threads=3))
+    with pytest.raises(BadInput, match=r"with 1 thread, not 3\. The last digits"):
+        check_sweep_file(Path("sweep.jsonl"), 3)
+    with pytest.raises(BadInput, match="with 1 thread, not 3"):
+        swept(other)
+    assert check_sweep_file(Path("sweep.jsonl"), 0) == 1
+    assert check_sweep_file(Path("new.jsonl"), 3) == 0
+    assert numbers == [1]
+
+
+def test_masks_of_another_number_of_threads_are_not_used_again(model: str, numbers: list[int]) -> None:
+    hand = worker.CellWorker()
+    asked = plan(model, "wanda:0.5", "choose.jsonl", load=LoadOptions(threads=1))
+    one = prepare_sweep(asked, Here()).cells[0]
+    walks: list[int] = []
+
+    def walked(*given: Any, **more: Any) -> Any:
+        walks.append(torch.get_num_threads())
+        return pair_with_twin(*given, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "pair_with_twin", walked)
+        for threads in (2, 2, 3, 0):
+            hand.do(Job(one.cell, one.spec, one.items, options=SHORT, threads=threads))
+    assert walks == [2, 3, 1]
+    assert numbers == [2, 2, 3, 1]
