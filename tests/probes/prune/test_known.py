@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from probes.prune.apply import known_as
 from probes.prune.known import MOST_STATES, SHARE, latest
+from probes.schema.prune_setting import parse
+from probes.schema.spec import CalibrationSpec
 from probes.twin.twin_state import TwinState
 from tests.support.prune_models import loaded, pruned
 
@@ -63,3 +66,16 @@ def test_a_state_is_not_changed_by_being_kept() -> None:
         assert weight is not None
         assert other is not None
         assert torch.equal(weight, other)
+
+
+@pytest.mark.parametrize(
+    ("setting", "samples", "seed"),
+    [("wanda:0.5", True, True), ("random:0.5", False, True), ("magnitude:0.5", False, False)],
+)
+def test_a_state_is_named_by_what_it_depends_on(setting: str, samples: bool, seed: bool) -> None:
+    def name(samples: int = 2, length: int = 8, seed: int = 0) -> str:
+        return known_as(parse(setting), CalibrationSpec(samples=samples, length=length, seed=seed))
+
+    assert (name(samples=3) != name()) == samples
+    assert (name(length=9) != name()) == samples
+    assert (name(seed=1) != name()) == seed
