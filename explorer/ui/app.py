@@ -344,10 +344,10 @@ class ExplorerApp(App[int]):
     def _show_all(self) -> None:
         if not self.is_running:
             return  # it is ending, and its widgets are gone
-        main = self.main
-        main.show()
-        if isinstance(self.screen, Page) and self.screen is not main and self.screen.is_mounted:
-            self.screen.show()  # one that is still being opened shows itself as soon as it has its widgets
+        self.main.history.notice(self.view)
+        page = next(screen for screen in reversed(self.screen_stack) if isinstance(screen, Page))
+        if page.is_mounted:
+            page.show()  # one that is still being opened, or under another page, shows itself once it is seen
 
     @on(EventsArrived)
     def take_events(self) -> None:

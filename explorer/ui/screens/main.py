@@ -81,6 +81,7 @@ class MainScreen(MainActions):
             self.query_one(Status),
         ]
         super().on_mount()
+        self.show()  # what is seen at the start decides what is under focus
 
     def show(self) -> None:
         """Updates every region from the view. A region that looks the same as before does nothing."""

@@ -34,7 +34,11 @@ class Page(Commanded, Screen[None]):
 
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._retheme, init=False)
-        self.show()
+
+    def on_screen_resume(self) -> None:
+        """Shows what arrived while another page was over it. A new page first shows its frames: to lay it out and to
+        fill it at one go would keep the loop waiting for too long."""
+        self.call_after_refresh(self.show)
 
     def on_resize(self, event: Resize) -> None:
         width, height = event.size

@@ -49,11 +49,6 @@ class ResultsPage(ReasonedPage):
         self.query_one(ScoringStatus).show(self.view, self.judging, searching=searching)
         self.query_one(KeyLine).show(self.key_hints())
 
-    def on_screen_resume(self) -> None:
-        """Shows what arrived while another screen was over it."""
-        if self.is_mounted:
-            self.show()
-
     @property
     def has_models(self) -> bool:
         """Are the models there and not busy?"""

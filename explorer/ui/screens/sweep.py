@@ -96,11 +96,6 @@ class SweepScreen(ReasonedPage):
         self.query_one(StatusLine).show_pieces(self._status())
         self.query_one(KeyLine).show(self.key_hints())
 
-    def on_screen_resume(self) -> None:
-        """Shows what arrived while another screen was over it."""
-        if self.is_mounted:
-            self.show()
-
     # What is said.
 
     def _title(self) -> Text:

@@ -104,11 +104,6 @@ class WhyScreen(CursorPage):
     def why_not(self, command: Command[WhyScreen]) -> str:
         return why_not(self, command)
 
-    def on_screen_resume(self) -> None:
-        """Shows what arrived while a dialog was over it."""
-        if self.is_mounted:
-            self.show()
-
     @property
     def look(self) -> WhyLook:
         """The state that the pages show: the view, and one level down the sublayer."""
