@@ -62,6 +62,8 @@ def progress_sentence(progress: SweepProgress) -> str:
         running.append(f"{more:,} more")
     if running:
         parts.append(", ".join(running))
+    if progress.elsewhere:
+        parts.append(f"{progress.elsewhere:,} computed by other programs")
     if progress.seconds_left is not None and running:
         parts.append(f"about {minutes_text(progress.seconds_left)} left")
     return " · ".join(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.5
 """Seconds from one look at the file to the next."""
-_LOCKS = Path("/proc/locks")
-"""Where Linux lists the locks that programs hold."""
-_HELD = re.compile(r"^\d+: FLOCK .*?:(\d+) \d+ EOF$", re.MULTILINE)
-"""A lock that is held there, with the number of its file; one that a program waits for begins with an arrow."""
 
 
 class SweepSource:
@@ -133,7 +128,9 @@ class SweepSource:
         """Reads what is new in the file, and tells it."""
         asked = self._asked
         try:
-            running, status = running_cells(self.path), _status(self.path)
+            from probes.sweep.sweep_file import claimed_keys
+
+            running, status = claimed_keys(self.path), _status(self.path)
             if asked is None and (status, running) == self._seen:
                 return
             self._seen = status, running
@@ -210,21 +207,3 @@ def _status(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def running_cells(path: Path) -> frozenset[str]:
-    """The keys of the cells that programs on this machine compute now: those whose claim is locked.
-
-    No lock is tried, so that no program takes this look for a claim.
-    """
-    from probes.sweep.sweep_file import cells_folder
-
-    try:
-        with os.scandir(cells_folder(path)) as files:
-            claims = {file.inode(): file.name.removesuffix(".lock") for file in files if file.name.endswith(".lock")}
-        if not claims:
-            return frozenset()
-        held = {int(found[1]) for found in _HELD.finditer(_LOCKS.read_text())}
-    except OSError:
-        return frozenset()
-    return frozenset(key for inode, key in claims.items() if inode in held)

@@ -208,6 +208,8 @@ class SweepProgress:
     """The cells that are being computed ("wanda:0.5 on facts"), each with the share that is done."""
     seconds_left: float | None
     """None while nothing is known about it."""
+    elsewhere: int = 0
+    """Cells that are waited for, as other programs compute them."""
 
 
 class Held(StrEnum):

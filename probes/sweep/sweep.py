@@ -154,6 +154,7 @@ class _Coordinator:
                 if not self._running:
                     if self._todo:  # another program computes them
                         self._work.check(SWEEPING)
+                        self._report(elsewhere=len(self._todo))
                         time.sleep(_POLL)
                     continue
                 happened = self._workers.wait(self._work)
@@ -344,7 +345,7 @@ class _Coordinator:
 
     # Telling ------------------------------------------------------------------------------------------------------
 
-    def _report(self) -> None:
+    def _report(self, elsewhere: int = 0) -> None:
         cells = self._prepared.cells
         done = len(cells) - len(self._todo) - len(self._running)
         present = tuple(
@@ -352,7 +353,7 @@ class _Coordinator:
         )
         left = sum(self._times.scoring(one.planned) * (1 - one.share) for one in self._running.values())
         seconds = (left + self._times.left(self._todo)) / max(1, len(self._workers.names))
-        self._tell(SweepProgress(done - self._failed, self._failed, len(cells), present, seconds))
+        self._tell(SweepProgress(done - self._failed, self._failed, len(cells), present, seconds, elsewhere))
 
 
 def _item(found: Found) -> str:

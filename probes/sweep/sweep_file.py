@@ -238,6 +238,36 @@ def claimed(path: Path, key: CellKey) -> Iterator[bool]:
         os.close(handle)
 
 
+def claimed_keys(path: Path) -> frozenset[str]:
+    """The keys of the cells that programs compute now, on this machine or on another one that shares the folder.
+
+    A shared lock is tried for a moment, and only on claims that are there: if a program claims that very cell
+    meanwhile, it takes it for one that is being computed, and comes back to it.
+    """
+    try:
+        with os.scandir(cells_folder(path)) as files:
+            claims = [file.path for file in files if file.name.endswith(".lock")]
+    except OSError:
+        return frozenset()
+    return frozenset(Path(claim).stem for claim in claims if _is_held(claim))
+
+
+def _is_held(claim: str) -> bool:
+    import fcntl
+
+    try:
+        handle = os.open(claim, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # its cell has just been finished
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as problem:
+        return isinstance(problem, BlockingIOError)
+    finally:
+        os.close(handle)
+    return False
+
+
 @contextmanager
 def _locked(handle: int, path: Path) -> Iterator[None]:
     """Holds the file's lock, for the moment in which lines are read and one is appended."""

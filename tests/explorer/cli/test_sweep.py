@@ -123,6 +123,9 @@ def test_the_progress_is_a_sentence_and_without_a_terminal_seldom_a_line() -> No
     progress = SweepProgress(12, 1, 60, (("wanda:0.3 on facts", 0.45),), 1290.4)
     sentence = "12 of 60 cells done, 1 failed · wanda:0.3 on facts 45 % · about 21:30 left"
     assert progress_sentence(progress) == sentence
+    assert progress_sentence(SweepProgress(58, 0, 60, (), 12.0, 2)) == (
+        "58 of 60 cells done · 2 computed by other programs"
+    )
     many = SweepProgress(0, 0, 60, tuple((f"wanda:0.{n} on facts", 0.0) for n in range(5)), None)
     assert progress_sentence(many).endswith("wanda:0.2 on facts 0 %, 2 more")
     now = iter((0.0, 1.0, 16.0, 16.0, 20.0))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.cli.explore import open_recording
-from explorer.sources.kept_sweep import CellSource, SweepSource, running_cells, spec_of_cell
+from explorer.sources.kept_sweep import CellSource, SweepSource, spec_of_cell
 from explorer.sources.replay import ReplaySource
 from probes.schema.errors import BadInput, FailureKind
 from probes.schema.events import Failed, ItemScored, Judged, SweepRead
@@ -15,7 +15,7 @@ from probes.schema.requests import Judge, Step
 from probes.schema.sweep import SweepPlan
 from probes.sweep.plan_file import plan_toml
 from probes.sweep.settings import swept_settings
-from probes.sweep.sweep_file import cell_file, claimed, sweep_file
+from probes.sweep.sweep_file import cell_file, claimed, claimed_keys, sweep_file
 from tests.support.formula_sweep import SETTINGS, TASKS, result_of, some_sweep, write_sweep
 from tests.support.live import Listener
 
@@ -87,14 +87,15 @@ def test_cells_whose_claim_is_held_are_running(tmp_path: Path) -> None:
     one, other = (cell.key for cell in sweep.header.cells[1:3])
     stale = cell_file(path, other).with_suffix(".lock")
     stale.touch()
-    assert running_cells(path) == frozenset()
+    cell_file(path, sweep.header.cells[3].key).with_suffix(".lock").symlink_to("gone")
+    assert claimed_keys(path) == frozenset()
     with claimed(path, one) as mine:
         assert mine
-        assert running_cells(path) == {str(one)}
+        assert claimed_keys(path) == {str(one)}
         with claimed(path, other) as too:
             assert too, "looking at it claims nothing"
-    assert running_cells(path) == frozenset()
-    assert running_cells(tmp_path / "other.jsonl") == frozenset()
+    assert claimed_keys(path) == frozenset()
+    assert claimed_keys(tmp_path / "other.jsonl") == frozenset()
 
 
 def test_another_margin_judges_every_row_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from probes.sweep.jobs import ItemsFound, Job, JobDone, WorkerLost
 from probes.sweep.prompt_run import prompt_settings
 from probes.sweep.settings import swept_settings
 from probes.sweep.sweep import prepare_sweep, run_sweep
-from probes.sweep.sweep_file import cell_file, cells_folder, check_sweep_file, read_sweep
+from probes.sweep.sweep_file import cell_file, cells_folder, check_sweep_file, claimed, read_sweep
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.item_files import item_set
 from probes.tasks.judge import judge
@@ -310,3 +311,20 @@ def test_masks_of_another_number_of_threads_are_not_used_again(model: str, numbe
             hand.do(Job(one.cell, one.spec, one.items, options=SHORT, threads=threads))
     assert walks == [2, 3, 1]
     assert numbers == [2, 2, 3, 1]
+
+
+def test_a_cell_that_another_program_computes_is_waited_for_and_said(model: str) -> None:
+    prepared = prepare_sweep(plan(model, "magnitude:{0.4,0.5}", "choose.jsonl"), Here())
+    elsewhere: list[int] = []
+    cells_folder(Path("sweep.jsonl")).mkdir()
+    with ExitStack() as claim:
+        assert claim.enter_context(claimed(Path("sweep.jsonl"), prepared.cells[0].cell.key))
+
+        def tell(progress: SweepProgress) -> None:
+            elsewhere.append(progress.elsewhere)
+            if progress.elsewhere:
+                claim.close()  # that program ends without a result
+
+        found = list(run_sweep(prepared, Path("sweep.jsonl"), tell=tell))
+    assert [one.cell.setting for one in found] == ["magnitude:0.5", "magnitude:0.4"]
+    assert set(elsewhere) == {0, 1}
