@@ -1,7 +1,9 @@
-"""`phier bench steps`: the cost of a step beyond the forward passes of the two models."""
+"""`phier bench`: the cost of a step beside a bare loop of the two models and the memory's own limit."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,35 @@ from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
     from explorer.bench.interface import UiCost
-    from probes.bench.stepping import Growth, StepCost
+    from probes.bench.bandwidth import Floor
+    from probes.bench.step_memory import Growth
+    from probes.bench.step_profile import StepProfile
+    from probes.bench.stepping import Opened, StepCost
+
+SIZES = ((80, 24), (120, 36), (160, 45))
+"""Terminal sizes; the middle one alone is measured by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured."""
+
+    steps: int
+    """Steps in a round."""
+    rounds: int
+    seconds: float
+    """No further round is begun after these, of each of the three timings."""
+    memory_steps: int
+    sizes: tuple[tuple[int, int], ...]
+    recorded: int
+    """Steps on the screen."""
+    profiled: int
+    """Steps of the profile; 0 for none."""
+
+
+QUICK = Effort(6, 7, 11.0, 60, SIZES[1:2], 10_000, 0)
+"""What takes at most 90 seconds on two quiet cores with the demo model."""
+THOROUGH = Effort(32, 15, math.inf, 300, SIZES, 10_000, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,66 +54,127 @@ class StepBench:
 
     dense: str
     pruned: str
+    parameters: int
+    """Of the dense model."""
     steps: tuple[StepCost, ...]
-    """In `dense`, then in `free`, in which the pruned model reads two contexts after the texts have diverged."""
+    """In `dense`, then in `free`, each in every way of overlapping; then in `dense` on one thread."""
+    floors: tuple[Floor, ...]
+    """With all threads, then with one."""
     growth: Growth
     interface: tuple[UiCost, ...]
     """At each terminal size."""
+    profile: StepProfile | None = None
 
 
 def bench_steps(
-    spec: PairSpec,
-    work: Work = UNWATCHED,
-    *,
-    prompt: str = DEFAULT_PROMPT,
-    steps: int = 32,
-    rounds: int = 9,
+    spec: PairSpec, work: Work = UNWATCHED, *, prompt: str = DEFAULT_PROMPT, effort: Effort = QUICK
 ) -> StepBench:
-    """Loads the two models and measures; a minute or two on the demo model. Raises what loading raises."""
+    """Loads the two models and measures. Raises what loading raises."""
     from explorer.bench.interface import interface_costs
-    from probes.bench.stepping import growth_alone, step_cost
+    from probes.bench.bandwidth import Floor, measure_bandwidth, weights_read
+    from probes.bench.overlaps import ways_of
+    from probes.bench.step_memory import growth_alone
+    from probes.bench.step_profile import profile_steps
+    from probes.bench.stepping import step_costs
+    from probes.models.devices import input_device
     from probes.models.prompting import read_prompt
     from probes.models.tokens import TokenDecoder
     from probes.pair import load_pair
+    from probes.system.threads import on_threads
 
     pair = load_pair(spec, work)
     ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
     tokens = TokenDecoder(pair.dense.tokenizer)
     models = pair.dense.model, pair.pruned.model
-    costs = [
-        step_cost(*models, tokens, ids, follow=follow, steps=steps, rounds=rounds, work=work)
-        for follow in (Follow.DENSE, Follow.FREE)
-    ]
+    weights = sum(weights_read(model) for model in models)
+    device = input_device(models[0])
+
+    def floor() -> Floor:
+        work.report("Measuring the memory's bandwidth")
+        return Floor(weights, measure_bandwidth(device))
+
+    def costs(follow: Follow, ways: Mapping[str, Opened]) -> list[StepCost]:
+        return step_costs(
+            models,
+            ids,
+            ways,
+            follow=follow,
+            steps=effort.steps,
+            rounds=effort.rounds,
+            seconds=effort.seconds,
+            work=work,
+        )
+
+    ways = ways_of(models, tokens, ids)
+    floors = [floor()]
+    found = [cost for follow in (Follow.DENSE, Follow.FREE) for cost in costs(follow, ways)]
+    if device.type == "cpu" and floors[0].bandwidth.threads > 1:
+        floors.append(on_threads(1, floor))
+        found += on_threads(1, lambda: costs(Follow.DENSE, {"none": ways["none"]}))
+    profile = None
+    if effort.profiled:
+        profile = profile_steps(models, tokens, ids, steps=effort.profiled, work=work)
     work.report("Measuring the memory of a step")
-    grown = growth_alone()
+    grown = growth_alone(steps=effort.memory_steps)
     work.report("Measuring the interface")
-    return StepBench(pair.dense.info.name, pair.pruned.info.name, tuple(costs), grown, tuple(interface_costs()))
+    interface = interface_costs(effort.recorded, effort.sizes)
+    names = pair.dense.info.name, pair.pruned.info.name
+    return StepBench(*names, pair.dense.info.parameters, tuple(found), tuple(floors), grown, tuple(interface), profile)
 
 
 def print_steps(found: StepBench, console: Console | None = None) -> None:
     """Prints the measured costs, each beside its limit."""
     from explorer.bench import interface
+    from explorer.bench.profile import profile_table
 
     console = console or Console()
     console.print(f"{found.dense} ⇄ {found.pruned}", style="bold", highlight=False, markup=False)
-    console.print(_steps_table(found.steps))
+    console.print(_steps_table(found))
+    if found.profile is not None:
+        console.print(profile_table(found.profile))
     console.print(_growth_table(found.growth))
     console.print(interface.cost_table(found.interface))
 
 
-def _steps_table(costs: tuple[StepCost, ...]) -> Table:
-    first = costs[0]
-    rounds = f"median of {len(first.bare)} rounds of {first.steps} steps, taken in turn"
-    table = Table("context", "bare loop", "measured", "ratio", "limit", title="One step of both models", caption=rounds)
-    for cost in costs:
+LIMITS = {(Follow.DENSE, True): "0.70", (Follow.FREE, True): "0.85", (Follow.DENSE, False): "1.06"}
+"""The largest ratio on a context that a step should have in its fastest way: with several threads, or with one."""
+
+
+def _steps_table(found: StepBench) -> Table:
+    first = found.steps[0]
+    rounds = f"medians of {len(first.bare)} rounds of {first.steps} steps, taken in turn; in free after the split"
+    table = Table(
+        *("context", "overlap", "threads", "bare loop", "measured", "ratio", "limit", "floor", "memory"),
+        title="One step of both models",
+        caption=f"{rounds}. {_floor_words(found)}",
+    )
+    for cost in found.steps:
+        floor = next((one for one in found.floors if one.bandwidth.threads == cost.threads), None)
         table.add_row(
             cost.follow,
+            cost.overlap,
+            f"{cost.threads}",
             f"{1000 * cost.bare_median:.1f} ms",
             f"{1000 * cost.measured_median:.1f} ms",
             f"{cost.ratio:.3f}",
-            "1.10" if cost.follow is Follow.DENSE else "reads a third context",
+            LIMITS.get((cost.follow, cost.threads > 1), ""),
+            "" if floor is None else f"{1000 * floor.seconds:.1f} ms",
+            f"{cost.memory / 1e6:,.0f} MB" if cost.memory else "",
         )
     return table
+
+
+def _floor_words(found: StepBench) -> str:
+    speeds = ", ".join(
+        f"{one.bandwidth.fastest / 1e9:.1f} GB/s with {one.bandwidth.threads} "
+        f"{'thread' if one.bandwidth.threads == 1 else 'threads'}"
+        for one in found.floors
+    )
+    first = found.floors[0]
+    return (
+        f"floor: {first.weights / 1e6:,.0f} MB of weights that a step reads, at {speeds}, the faster of a sum and a "
+        f"matrix-vector product over {first.bandwidth.size / 2**20:,.0f} MiB"
+    )
 
 
 def _growth_table(growth: Growth) -> Table:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import click
 
 from explorer.cli.options import ShellCommand, Typed, argument, option, takes
@@ -11,26 +16,109 @@ from probes.schema.errors import BadInput
 from probes.schema.nearest import did_you_mean
 from probes.schema.prune_setting import parse
 from probes.schema.spec import PairSpec
+from probes.system.progress import Work
 
-_BENCHMARKS = ("steps", "prune", "methods", "explain", "score")
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of a benchmark, read."""
+
+    specs: tuple[PairSpec, ...]
+    """One for each setting."""
+    settings: tuple[str, ...]
+    """Those that were typed."""
+    prompt: str
+    steps: int
+    plants: int
+    thorough: bool
+
+
+Printed = tuple[object, Callable[[], None]]
+"""What was found, and what prints it."""
+
+
+def _steps(asked: Asked, work: Work) -> Printed:
+    from explorer.bench import stepping
+
+    effort = stepping.THOROUGH if asked.thorough else stepping.QUICK
+    found = stepping.bench_steps(asked.specs[0], work, prompt=asked.prompt, effort=effort)
+    return found, lambda: stepping.print_steps(found)
+
+
+def _profile(asked: Asked, work: Work) -> Printed:
+    from explorer.bench import profile
+
+    found = profile.bench_profile(asked.specs[0], work, prompt=asked.prompt)
+    return found, lambda: profile.print_profile(found)
+
+
+def _explain(asked: Asked, work: Work) -> Printed:
+    from explorer.bench import explanations
+
+    found = explanations.bench_explain(asked.specs[0], work, prompt=asked.prompt, plants=asked.plants)
+    return found, lambda: explanations.print_explain(found)
+
+
+def _score(asked: Asked, work: Work) -> Printed:
+    from explorer.bench import scoring
+
+    found = scoring.bench_score(asked.specs[0], work, prompt=asked.prompt)
+    return found, lambda: scoring.print_score_bench(found)
+
+
+def _prune(asked: Asked, work: Work) -> Printed:
+    from explorer.bench import pruning
+
+    found = pruning.bench_pruning(asked.specs[0], work)
+    return found, lambda: pruning.print_pruning(found)
+
+
+def _methods(asked: Asked, work: Work) -> Printed:
+    from explorer.bench import pruning
+
+    found = pruning.bench_methods(asked.specs[0], asked.prompt, asked.settings, asked.steps, work)
+    return found, lambda: pruning.print_methods(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One benchmark: what measures, the options of its own, and what its help says."""
+
+    measure: Callable[[Asked, Work], Printed]
+    takes: frozenset[str]
+    help: str
+
+
+_MODELS = frozenset(("dense", "device", "threads"))
+_PAIR = _MODELS | {"prune", "prompt"}
+BENCHMARKS = {
+    "steps": Benchmark(
+        _steps,
+        _PAIR | {"thorough"},
+        "a step against a bare loop of the two models and the memory's own limit, memory and interface.",
+    ),
+    "profile": Benchmark(_profile, _PAIR, "where the time of a step goes."),
+    "prune": Benchmark(_prune, _MODELS, "time and memory of pruning."),
+    "methods": Benchmark(_methods, _PAIR | {"steps"}, "every method at a few amounts, as a table in Markdown."),
+    "explain": Benchmark(_explain, _PAIR | {"plants"}, "what explaining a token costs."),
+    "score": Benchmark(_score, _PAIR, "scoring a text against stepping through it."),
+}
+_OWN = ("dense", "device", "threads", "prune", "prompt", "steps", "plants", "thorough")
 
 
 @click.command("bench", cls=ShellCommand)
 @argument(
     "benchmark",
     default="steps",
-    help="steps: a step against a bare loop of the two models, memory and interface. prune: time and memory of "
-    "pruning. methods: every method at a few amounts, as a table in Markdown. explain: what explaining a token costs. "
-    "score: scoring a text against stepping through it. "
-    "[default: steps]",
+    help=" ".join(f"{name}: {one.help}" for name, one in BENCHMARKS.items()) + " [default: steps]",
 )
 @takes(PairSpec, only=("dense", "device", "threads"))
 @option(
     "--prune",
     multiple=True,
-    help="steps, explain, score: the setting of the pruned model. methods: the settings in the table.",
+    help="The setting of the pruned model. methods: the settings in the table.",
 )
-@option("--prompt", may_be_empty=True, help="All but prune: the prompt; - reads standard input.")
+@option("--prompt", may_be_empty=True, help="The prompt; - reads standard input.")
 @option(
     "--steps", type=click.IntRange(min=1), help="methods: how many tokens the methods are compared on. [default: 64]"
 )
@@ -39,6 +127,14 @@ _BENCHMARKS = ("steps", "prune", "methods", "explain", "score")
     type=click.IntRange(min=1),
     help=f"explain: plant so many faults, and count how many are found. --prune is {LIGHT_PRUNE} then, unless given.",
 )
+@option("--thorough", is_flag=True, help="steps: more rounds, more terminal sizes, and the profile.")
+@option(
+    "--json",
+    "json_to",
+    metavar="FILE",
+    help="Write all that was found to this file as one JSON object, with versions, cores and date; - prints it "
+    "instead of the tables.",
+)
 def bench_command(
     typed: Typed,
     benchmark: str,
@@ -46,50 +142,63 @@ def bench_command(
     prompt: str | None,
     steps: int | None,
     plants: int | None,
+    thorough: bool,
+    json_to: str | None,
 ) -> None:
     """Measure what the program costs here, or compare the methods."""
-    if benchmark not in _BENCHMARKS:
-        hint = f"{did_you_mean(benchmark, _BENCHMARKS)}Use steps, prune, methods, explain or score."
+    if benchmark not in BENCHMARKS:
+        *others, last = BENCHMARKS
+        hint = f"{did_you_mean(benchmark, tuple(BENCHMARKS))}Use {', '.join(others)} or {last}."
         raise BadInput("Bench", f"Unknown benchmark {benchmark!r}.", hint)
-    if benchmark != "methods":
-        typed.refuse(("steps",), f"on `bench {benchmark}`", "Leave it out, or use methods.")
-    if benchmark != "explain":
-        typed.refuse(("plants",), f"on `bench {benchmark}`", "Leave it out, or use explain.")
-    if benchmark == "prune":
-        why = "on `bench prune`, which has its own settings and prompt"
-        typed.refuse(("prune", "prompt"), why, "Leave --prune and --prompt out.")
-    if benchmark in ("steps", "explain", "score") and len(prune) > 1:
+    chosen = BENCHMARKS[benchmark]
+    for name in _OWN:
+        if name not in chosen.takes:
+            takers = [other for other, one in BENCHMARKS.items() if name in one.takes]
+            typed.refuse((name,), f"on `bench {benchmark}`", f"Leave it out, or use {' or '.join(takers)}.")
+    if benchmark != "methods" and len(prune) > 1:
         raise BadInput("Bench", f"`bench {benchmark}` measures one setting.", "Give --prune once, or use methods.")
+    _check_file(json_to)
     from probes.early import check_early
 
     default = LIGHT_PRUNE if plants else DEFAULT_PRUNE
-    specs = [typed.build(PairSpec, prune=parse(setting)) for setting in prune or (default,)]
-    for spec in specs:
-        check_early(spec)
+    specs = tuple(typed.build(PairSpec, prune=parse(setting)) for setting in prune or (default,))
+    if "dense" in chosen.takes:
+        for spec in specs:
+            check_early(spec)
     text = text_of(DEFAULT_PROMPT if prompt is None else prompt)
+    asked = Asked(specs, prune, text, steps or 64, plants or 0, thorough)
     from rich.console import Console
 
-    from explorer.bench import explanations, pruning, scoring, stepping
     from explorer.cli.progress_bar import Bar
 
+    begun = time.monotonic()
     bar = Bar(Console(stderr=True))
-    if benchmark == "steps":
-        with bar:
-            step_costs = stepping.bench_steps(specs[0], bar.work, prompt=text)
-        stepping.print_steps(step_costs)
-    elif benchmark == "explain":
-        with bar:
-            explain_costs = explanations.bench_explain(specs[0], bar.work, prompt=text, plants=plants or 0)
-        explanations.print_explain(explain_costs)
-    elif benchmark == "score":
-        with bar:
-            score_costs = scoring.bench_score(specs[0], bar.work, prompt=text)
-        scoring.print_score_bench(score_costs)
-    elif benchmark == "prune":
-        with bar:
-            prune_costs = pruning.bench_pruning(specs[0], bar.work)
-        pruning.print_pruning(prune_costs)
+    with bar:
+        found, show = chosen.measure(asked, bar.work)
+    _write(benchmark, found, show, time.monotonic() - begun, json_to)
+
+
+def _check_file(json_to: str | None) -> None:
+    """Raises `BadInput` if the file could not be written after all the work."""
+    if json_to in (None, "-"):
+        return
+    place = Path(str(json_to))
+    if place.is_dir() or not place.parent.is_dir():
+        problem = "is a folder" if place.is_dir() else f"can't be made: there is no folder {place.parent}"
+        raise BadInput("Bench", f"{place} {problem}.", "Name a file in a folder that exists.")
+
+
+def _write(benchmark: str, found: object, show: Callable[[], None], seconds: float, json_to: str | None) -> None:
+    from probes.bench.report import as_text, report
+
+    if json_to != "-":
+        show()
+    if json_to is None:
+        return
+    text = as_text(report(benchmark, found, seconds))
+    if json_to == "-":
+        click.echo(text)
     else:
-        with bar:
-            surveyed = pruning.bench_methods(specs[0], text, prune, steps or 64, bar.work)
-        pruning.print_methods(surveyed)
+        from probes.system.files import replace_file
+
+        replace_file(Path(json_to), text + "\n")

@@ -1,38 +1,49 @@
-"""Measures the cost of stepping: its time compared with a bare loop of the two models, and the bytes that a step
-keeps."""
+"""Measures the time and the memory of stepping, compared with a bare loop of the two models."""
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
-from probes.bench.alone import alone
-from probes.bench.resident import kept
-from probes.models.kv_cache import cache_name, new_cache
+from probes.bench.bare_loop import BareLoop
+from probes.bench.resident import held_by_all
+from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.stepping.lockstep import Lockstep, Tokens
+from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
+
+LEAST_ROUNDS = 3
+"""Rounds that are measured however long they take."""
+_SPLIT_WITHIN = 48
+"""Steps in which the texts usually diverge in `free`."""
+Opened = Callable[[RunSettings], Lockstep]
+"""Opens both models on one prompt, in one way of computing their passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """The seconds of a step in two ways of stepping, timed in turn, so that other load affects both alike."""
+    """The seconds of a step beside those of a bare loop, timed in turn, so that other load affects both alike."""
 
     follow: Follow
+    overlap: str
+    """How the two passes are computed: one after the other (none), in two threads, or in two processes."""
+    threads: int
+    """Those that the bare loop computes with, and both passes together."""
     steps: int
     """Steps in a round."""
     bare: tuple[float, ...]
     """The models one after the other, without any figure: the mean of each round."""
     measured: tuple[float, ...]
     """The same steps in lockstep, with every figure: the mean of each round."""
+    memory: int = 0
+    """Bytes of all processes together while stepping, shared ones counted once; 0 if the system does not say."""
 
     @property
     def bare_median(self) -> float:
@@ -48,142 +59,84 @@ class StepCost:
         return statistics.median(b / a for a, b in zip(self.bare, self.measured, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """The bytes that each step of a run adds to the process."""
-
-    vocabulary: int
-    steps: int
-    resident: float
-    """The growth of the memory in use."""
-    caches: float
-    """The growth of both KV caches, which any stepping needs."""
-
-    @property
-    def beyond_caches(self) -> float:
-        return self.resident - self.caches
-
-
-def step_cost(
-    dense: PreTrainedModel,
-    pruned: PreTrainedModel,
-    tokens: Tokens,
+def step_costs(
+    models: tuple[PreTrainedModel, PreTrainedModel],
     prompt_ids: Sequence[int],
+    ways: Mapping[str, Opened],
     *,
     follow: Follow = Follow.DENSE,
-    steps: int = 32,
-    rounds: int = 9,
+    steps: int = 6,
+    rounds: int = 5,
+    seconds: float = math.inf,
     work: Work = UNWATCHED,
-) -> StepCost:
-    """Times both ways of greedy stepping from one prompt, without the prefill.
+) -> list[StepCost]:
+    """Times greedy steps in each way of computing them and in a bare loop, from one place, without the prefill.
 
-    `follow` is `dense` or `free`: in `free`, the bare models each read their own tokens, and the lockstep
-    reads the shared context too. A first round is not counted. No token ends the text.
+    `follow` is `dense` or `free`. In `free` the place is the first step after the texts have diverged, if they do so
+    soon: from there the pruned model reads the shared context too, which the bare loop does not. All is timed in turn,
+    in so many rounds, or fewer if these took `seconds`; a first round is not counted. No token ends the text.
     """
-    settings = RunSettings("", follow=follow, steps=steps)
+    settings = RunSettings("", follow=follow, steps=_SPLIT_WITHIN + steps)
+    path: list[StepRecord] = []
+    with ExitStack() as stack:
+        base = held_by_all()
+        opened, memory = {}, {}
+        for name, open_one in ways.items():
+            before = held_by_all()
+            opened[name] = lockstep = stack.enter_context(open_one(settings))
+            if not path and follow is Follow.FREE:
+                path = _until_split(lockstep)
+            lockstep.seek(path)
+            lockstep.step()
+            memory[name] = base + held_by_all() - before
+        bare = BareLoop(models, _contexts(prompt_ids, path))
 
-    def measured() -> float:
-        with Lockstep(dense, pruned, tokens, prompt_ids, settings) as lockstep:
-            lockstep.prefill()
-            return _timed(lockstep.step, steps)
+        def stepping(lockstep: Lockstep) -> Callable[[], float]:
+            def timed() -> float:
+                lockstep.seek(path)
+                lockstep.prefill()
+                begun = time.perf_counter()
+                for _ in range(steps):
+                    lockstep.step()
+                return time.perf_counter() - begun
 
-    def bare() -> float:
-        return _bare(dense, pruned, prompt_ids, steps, shared=follow is not Follow.FREE)
+            return timed
 
-    times: dict[Callable[[], float], list[float]] = {bare: [], measured: []}
-    for number in range(rounds + 1):
-        # The order alternates, so that neither way always runs after the other.
-        for way in (bare, measured) if number % 2 else (measured, bare):
-            times[way].append(way() / steps)
-        work.report(f"Timing steps in {follow}", number + 1, rounds + 1, "rounds")
-    return StepCost(follow, steps, tuple(times[bare][1:]), tuple(times[measured][1:]))
-
-
-def growth(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
-    """Steps two small random models with a large vocabulary in `free`, and measures the growth of the process.
-
-    The records are kept, as in a run. The first steps, which fill the reserves of every allocator, are not counted.
-    """
-    warm = steps // 2
-    with torch.random.fork_rng():
-        dense, pruned = _random_model(vocabulary, steps + warm, 0), _random_model(vocabulary, steps + warm, 1)
-    settings = RunSettings("", follow=Follow.FREE, steps=steps + warm)
-    with Lockstep(dense, pruned, _Numbers(), [1, 2, 3], settings) as lockstep:
-        stepping = iter(lockstep)
-        for _ in islice(stepping, warm):
-            pass
-        before = kept()
-        for _ in islice(stepping, steps):
-            pass
-        after = kept()
-    # After the contexts diverge, three are cached: one of the dense model, two of the pruned one.
-    values = 2 * dense.config.num_hidden_layers * dense.config.hidden_size
-    return Growth(vocabulary, steps, (after - before) / steps, 3.0 * values * dense.dtype.itemsize)
+        timers = {"": lambda: bare.timed(steps, shared=follow is not Follow.FREE)}
+        timers |= {name: stepping(lockstep) for name, lockstep in opened.items()}
+        times = in_turn(timers, rounds, seconds, work, f"Timing steps in {follow}")
+    threads = torch.get_num_threads()
+    means = {name: tuple(one / steps for one in found) for name, found in times.items()}
+    return [StepCost(follow, name, threads, steps, means[""], means[name], memory[name]) for name in ways]
 
 
-def growth_alone(vocabulary: int = 150_000, *, steps: int = 300) -> Growth:
-    """`growth` in a new process. Raises `Failure` if it fails."""
-    return Growth(**alone(__name__, vocabulary, steps))
-
-
-@torch.inference_mode()
-def _bare(
-    dense: PreTrainedModel, pruned: PreTrainedModel, prompt_ids: Sequence[int], steps: int, shared: bool
-) -> float:
-    """Seconds of `steps` greedy steps of both models, one after the other, each with its cache."""
-    caches = [new_cache(dense), new_cache(pruned)]
-    contexts = [list(prompt_ids), list(prompt_ids)]
-
-    def read(which: int, model: PreTrainedModel, ids: Sequence[int]) -> int:
-        fed = torch.tensor([list(ids)], device=model.device)
-        logits = model(input_ids=fed, use_cache=True, **{cache_name(model): caches[which]}).logits
-        return int(logits[0, -1].argmax())
-
-    def step() -> None:
-        chosen, chosen_pruned = read(0, dense, contexts[0][-1:]), read(1, pruned, contexts[1][-1:])
-        contexts[0].append(chosen)
-        contexts[1].append(chosen if shared else chosen_pruned)
-
-    for which, model in enumerate((dense, pruned)):
-        read(which, model, prompt_ids[:-1])
-    return _timed(step, steps)
-
-
-def _timed(step: Callable[[], object], steps: int) -> float:
+def in_turn(
+    timers: Mapping[str, Callable[[], float]], rounds: int, seconds: float, work: Work, task: str
+) -> dict[str, list[float]]:
+    """What each of the timers gives in each round. Every other round runs backwards, so that none always comes after
+    the same other one; a first round is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in timers}
     begun = time.perf_counter()
-    for _ in range(steps):
-        step()
-    return time.perf_counter() - begun
+    for number in range(rounds + 1):
+        if number > LEAST_ROUNDS and time.perf_counter() - begun > seconds:
+            break
+        for name in list(timers) if number % 2 else reversed(list(timers)):
+            found[name].append(timers[name]())
+        work.report(task, number + 1, rounds + 1, "rounds")
+    return {name: each[1:] for name, each in found.items()}
 
 
-def _random_model(vocabulary: int, longest: int, seed: int) -> LlamaForCausalLM:
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=longest + 8,
-        initializer_range=0.4,
-    )
-    model = LlamaForCausalLM(config)
-    model.requires_grad_(False).eval()
-    return model
+def _until_split(lockstep: Lockstep) -> list[StepRecord]:
+    """The steps up to the one after which the texts differ; none if they agree for long."""
+    for _ in range(_SPLIT_WITHIN - 1):
+        record = lockstep.step()
+        if record.taken and record.taken_pruned and record.taken.token_id != record.taken_pruned.token_id:
+            return list(lockstep.path)
+    return []
 
 
-class _Numbers:
-    """Writes token 7 as "7 "."""
-
-    def piece(self, token_id: int) -> str:
-        return f"{token_id} "
-
-    def stream(self, ids: Sequence[int]) -> _Numbers:  # noqa: ARG002 - a number's text does not depend on the ones before
-        return self
-
-    def push(self, token_id: int) -> str:
-        return self.piece(token_id)
-
-
-if __name__ == "__main__":
-    print(json.dumps(asdict(growth(int(sys.argv[1]), steps=int(sys.argv[2])))))  # noqa: T201 - the process's output
+def _contexts(prompt_ids: Sequence[int], path: Sequence[StepRecord]) -> tuple[list[int], list[int]]:
+    """The dense and the pruned model's own context after these steps."""
+    dense = [*prompt_ids, *(record.taken.token_id for record in path if record.taken)]
+    pruned = [*prompt_ids, *(record.taken_pruned.token_id for record in path if record.taken_pruned)]
+    return dense, pruned
