@@ -32,13 +32,17 @@ class Page(Commanded, Screen[None]):
         """Updates every region."""
         raise NotImplementedError
 
+    def show_soon(self) -> None:
+        """Updates every region after what is due to be drawn, unless the page has been closed by then."""
+        self.call_after_refresh(lambda: self.show() if self in self.app.screen_stack else None)
+
     def on_mount(self) -> None:
         self.watch(self.app, "theme", self._retheme, init=False)
 
     def on_screen_resume(self) -> None:
         """Shows what arrived while another page was over it. A new page first shows its frames: to lay it out and to
         fill it at one go would keep the loop waiting for too long."""
-        self.call_after_refresh(self.show)
+        self.show_soon()
 
     def on_resize(self, event: Resize) -> None:
         width, height = event.size
@@ -46,7 +50,7 @@ class Page(Commanded, Screen[None]):
         self.set_class(tiny, "-tiny")
         self.set_class(not tiny and (width < FULL_WIDTH or height < FULL_HEIGHT), "-compact")
         self.set_class(width >= WIDE, "-wide")
-        self.call_after_refresh(self.show)
+        self.show_soon()
 
     def _retheme(self) -> None:
         for drawn in self.query(LineWidget):
@@ -73,13 +77,13 @@ class Page(Commanded, Screen[None]):
         panel.parent.add_class("-holds")
         self.add_class("-zoom")
         panel.focus()
-        self.call_after_refresh(self.show)
+        self.show_soon()
 
     def close_zoom(self) -> None:
         self.remove_class("-zoom")
         self.query(".-zoomed").remove_class("-zoomed")
         self.query(".-holds").remove_class("-holds")
-        self.call_after_refresh(self.show)
+        self.show_soon()
 
     def action_copy(self) -> None:
         selected = self.get_selected_text()
