@@ -52,6 +52,13 @@ def _profile(asked: Asked, work: Work) -> Printed:
     return found, lambda: profile.print_profile(found)
 
 
+def _growth(_: Asked, work: Work) -> Printed:
+    from explorer.bench import growth
+
+    found = growth.bench_growth(work)
+    return found, lambda: growth.print_growth(found)
+
+
 def _explain(asked: Asked, work: Work) -> Printed:
     from explorer.bench import explanations
 
@@ -98,6 +105,7 @@ BENCHMARKS = {
         "a step against a bare loop of the two models and the memory's own limit, memory and interface.",
     ),
     "profile": Benchmark(_profile, _PAIR, "where the time of a step goes."),
+    "growth": Benchmark(_growth, frozenset(), "how times grow with the sizes of models and recordings."),
     "prune": Benchmark(_prune, _MODELS, "time and memory of pruning."),
     "methods": Benchmark(_methods, _PAIR | {"steps"}, "every method at a few amounts, as a table in Markdown."),
     "explain": Benchmark(_explain, _PAIR | {"plants"}, "what explaining a token costs."),
