@@ -64,6 +64,7 @@ clean:
 	@touch $@
 
 .venv/installed-for-tests: pyproject.toml | .venv/made
+	$(PIP) --quiet --upgrade pip # an older one takes twice as long to find versions that fit together
 	$(PIP) --no-compile --editable '.[test]' # of most modules nothing is ever imported
 	@touch $@ .venv/installed
 

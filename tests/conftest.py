@@ -34,6 +34,13 @@ hypothesis.register_profile("any machine", deadline=None, suppress_health_check=
 hypothesis.load_profile("any machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the files that have slow tests: begun last, one would be done while the other workers have nothing
+    to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """Spares the collector of garbage the libraries' half a million objects, which it would walk again and again."""
     gc.collect()

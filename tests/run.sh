@@ -5,6 +5,7 @@
 set -u
 python=$1
 shift
+unset PYTHONDONTWRITEBYTECODE # dozens of tests start programs: each would compile all that it imports, for twelve seconds
 
 [ -z "${QUICK:-}" ] || exec "$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile -m "not (slow or demo or terminal)" "$@"
 
@@ -12,7 +13,7 @@ PHIER_TESTS_CACHE=$(mktemp -d) || exit 1 # what one test has pruned, the others 
 export PHIER_TESTS_CACHE
 trap 'rm -rf "$PHIER_TESTS_CACHE"' EXIT
 
-"$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile -m "not terminal" "$@"
+"$python" -m pytest -n "${WORKERS:-auto}" --dist loadfile --no-loadscope-reorder -m "not terminal" "$@"
 parallel=$?
 [ "$parallel" = 0 ] || [ "$parallel" = 5 ] || exit "$parallel"
 

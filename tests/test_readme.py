@@ -64,6 +64,7 @@ LOADING = {name for name, command in phier.commands.items() if any(option.name =
 """Commands that load the demo model if no other is named."""
 
 
+@pytest.mark.slow
 def test_every_command_of_the_shell_runs(tmp_path):
     """In one program, with models of random weights in the place of the demo model; the screens are run elsewhere."""
     for name, layers in (("demo", 2), ("deep", 24)):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -153,6 +154,7 @@ def through_a_terminal(code: str, *arguments: str, **env: str) -> bytes:
     return bytes(got)
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_folder_acts_on_the_terminal(tmp_path: Path) -> None:
     listed = tmp_path / "cases.jsonl"
     cases = [json.dumps([str(folder), files]) for folder, files in folders(tmp_path)]

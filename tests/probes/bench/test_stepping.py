@@ -98,6 +98,7 @@ def test_the_ratio_is_the_median_of_rounds_that_ran_side_by_side():
     assert (found.bare_median, found.measured_median) == (1.0, 1.5)
 
 
+@pytest.mark.slow
 def test_a_step_leaves_little_behind_however_large_the_vocabulary():
     assert growth_alone(60_000, steps=60).beyond_caches < 100_000  # a row of logits takes 240,000
 

@@ -111,6 +111,7 @@ def result_of(workers: ClusterWorkers) -> CellResult:
             raise AssertionError(other)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_which_a_worker_is_killed_equals_one_in_this_process(
     dask: DaskCluster, plan: SweepPlan, tmp_path: Path
 ) -> None:

@@ -18,6 +18,8 @@ from probes.sweep.sweep_file import cell_file, cells_folder, read_sweep
 from probes.tasks.results_file import KeptResults, read_results
 from tests.support.killed_sweeps import CELLS, KILLS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:

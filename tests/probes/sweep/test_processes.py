@@ -61,6 +61,7 @@ def bare(result: CellResult) -> CellResult:
     return replace(result, seconds=0, pruning_seconds=0, worker="", peak_bytes=0)
 
 
+@pytest.mark.slow
 def test_processes_give_the_results_of_this_one_to_the_bit_and_one_that_dies_has_its_cell_done_elsewhere(
     plan: SweepPlan, processes: Processes, tmp_path: Path
 ) -> None:
