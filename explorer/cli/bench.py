@@ -12,7 +12,7 @@ import click
 from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import text_of
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE, LIGHT_PRUNE
-from probes.schema.errors import BadInput
+from probes.schema.errors import BadInput, Failure
 from probes.schema.nearest import did_you_mean
 from probes.schema.prune_setting import parse
 from probes.schema.spec import PairSpec
@@ -57,6 +57,14 @@ def _growth(_: Asked, work: Work) -> Printed:
 
     found = growth.bench_growth(work)
     return found, lambda: growth.print_growth(found)
+
+
+def _gpu(asked: Asked, work: Work) -> Printed:
+    from probes.bench.gpu import bench_gpu, gpu_device, gpu_plan
+
+    name = asked.specs[0].load.device
+    found = bench_gpu(gpu_device("cuda" if name == "auto" else name), gpu_plan(), work.report)
+    return found, lambda: None
 
 
 def _explain(asked: Asked, work: Work) -> Printed:
@@ -106,6 +114,11 @@ BENCHMARKS = {
     ),
     "profile": Benchmark(_profile, _PAIR, "where the time of a step goes."),
     "growth": Benchmark(_growth, frozenset(), "how times grow with the sizes of models and recordings."),
+    "gpu": Benchmark(
+        _gpu,
+        frozenset(("device",)),
+        "checks and times on a GPU, as one JSON object.",
+    ),
     "prune": Benchmark(_prune, _MODELS, "time and memory of pruning."),
     "methods": Benchmark(_methods, _PAIR | {"steps"}, "every method at a few amounts, as a table in Markdown."),
     "explain": Benchmark(_explain, _PAIR | {"plants"}, "what explaining a token costs."),
@@ -170,7 +183,7 @@ def bench_command(
 
     default = LIGHT_PRUNE if plants else DEFAULT_PRUNE
     specs = tuple(typed.build(PairSpec, prune=parse(setting)) for setting in prune or (default,))
-    if "dense" in chosen.takes:
+    if chosen.takes:
         for spec in specs:
             check_early(spec)
     text = text_of(DEFAULT_PROMPT if prompt is None else prompt)
@@ -183,7 +196,11 @@ def bench_command(
     bar = Bar(Console(stderr=True))
     with bar:
         found, show = chosen.measure(asked, bar.work)
+    if benchmark == "gpu" and json_to is None:
+        json_to = "-"
     _write(benchmark, found, show, time.monotonic() - begun, json_to)
+    if getattr(found, "passed", True) is False:
+        raise Failure("Checks failed", "Some checks failed; each is in the object with its error.", "")
 
 
 def _check_file(json_to: str | None) -> None:

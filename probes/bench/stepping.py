@@ -14,13 +14,12 @@ from transformers import PreTrainedModel
 
 from probes.bench.bare_loop import BareLoop
 from probes.bench.resident import held_by_all
+from probes.bench.rounds import in_turn
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED, Work
 
-LEAST_ROUNDS = 3
-"""Rounds that are measured however long they take."""
 _SPLIT_WITHIN = 48
 """Steps in which the texts usually diverge in `free`."""
 Opened = Callable[[RunSettings], Lockstep]
@@ -108,22 +107,6 @@ def step_costs(
     threads = torch.get_num_threads()
     means = {name: tuple(one / steps for one in found) for name, found in times.items()}
     return [StepCost(follow, name, threads, steps, means[""], means[name], memory[name]) for name in ways]
-
-
-def in_turn(
-    timers: Mapping[str, Callable[[], float]], rounds: int, seconds: float, work: Work, task: str
-) -> dict[str, list[float]]:
-    """What each of the timers gives in each round. Every other round runs backwards, so that none always comes after
-    the same other one; a first round is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in timers}
-    begun = time.perf_counter()
-    for number in range(rounds + 1):
-        if number > LEAST_ROUNDS and time.perf_counter() - begun > seconds:
-            break
-        for name in list(timers) if number % 2 else reversed(list(timers)):
-            found[name].append(timers[name]())
-        work.report(task, number + 1, rounds + 1, "rounds")
-    return {name: each[1:] for name, each in found.items()}
 
 
 def _until_split(lockstep: Lockstep) -> list[StepRecord]:

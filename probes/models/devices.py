@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psutil
 import torch
 from transformers import PreTrainedModel
 
@@ -12,6 +11,8 @@ def available_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + reusable
+    import psutil  # only here: a GPU is measured without it
+
     return int(psutil.virtual_memory().available)
 
 

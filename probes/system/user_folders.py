@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-
-import platformdirs
+from types import ModuleType
 
 CACHE_VARIABLE, RECORDINGS_VARIABLE, CONFIG_VARIABLE = "PHIER_CACHE", "PHIER_RECORDINGS", "PHIER_CONFIG"
 EARLIER_VARIABLE = "PHIER_SESSIONS"
@@ -18,18 +17,24 @@ EARLIER_VARIABLE = "PHIER_SESSIONS"
 
 def cache_folder() -> Path:
     """The cache: downloads, conversions and kept prunings, all of which can be made again."""
-    return _folder(CACHE_VARIABLE, lambda: platformdirs.user_cache_path("phier", appauthor=False))
+    return _folder(CACHE_VARIABLE, lambda: _platform().user_cache_path("phier", appauthor=False))
 
 
 def recordings_folder() -> Path:
     """The user's recordings."""
     variable = RECORDINGS_VARIABLE if os.environ.get(RECORDINGS_VARIABLE) else EARLIER_VARIABLE
-    return _folder(variable, lambda: platformdirs.user_data_path("phier", appauthor=False) / "sessions")
+    return _folder(variable, lambda: _platform().user_data_path("phier", appauthor=False) / "sessions")
 
 
 def config_folder() -> Path:
     """Saved settings."""
-    return _folder(CONFIG_VARIABLE, lambda: platformdirs.user_config_path("phier", appauthor=False))
+    return _folder(CONFIG_VARIABLE, lambda: _platform().user_config_path("phier", appauthor=False))
+
+
+def _platform() -> ModuleType:
+    import platformdirs  # only if no variable names the folder
+
+    return platformdirs
 
 
 def _folder(variable: str, default: Callable[[], Path]) -> Path:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from explorer.bench import interface, stepping
@@ -33,7 +34,13 @@ def answered(*arguments: str) -> Result:
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_every_benchmark_says_which_of_the_options_it_takes(benchmark: str) -> None:
     assert BENCHMARKS[benchmark].takes <= set(_OWN)
-    values = {"thorough": [], "plants": ["2"], "steps": ["2"], "threads": ["1"], "device": ["cpu"]}
+    values: dict[str, list[str]] = {
+        "thorough": [],
+        "plants": ["2"],
+        "steps": ["2"],
+        "threads": ["1"],
+        "device": ["cpu"],
+    }
     for name in set(_OWN) - BENCHMARKS[benchmark].takes:
         answer = answered(benchmark, f"--{name}", *values.get(name, ["magnitude:0.5"]))
         assert answer.exit_code == 2
@@ -87,3 +94,11 @@ def test_json_on_standard_output_replaces_the_tables(model: str) -> None:
     found = json.loads(answer.stdout)
     assert found.keys() == HEAD | {"dense", "pruned", "profile"}
     assert found["benchmark"] == "profile"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_its_benchmark_says_so() -> None:
+    answer = answered("gpu")
+    assert answer.exit_code == 2
+    assert "no cuda GPU on this machine, so nothing was measured" in " ".join(answer.stderr.split())
+    assert answer.stdout == ""

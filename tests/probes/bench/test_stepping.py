@@ -8,8 +8,9 @@ from transformers import PreTrainedModel
 
 from probes.bench.bare_loop import BareLoop
 from probes.bench.overlaps import ways_of
+from probes.bench.rounds import LEAST_ROUNDS, in_turn
 from probes.bench.step_memory import growth, growth_alone
-from probes.bench.stepping import LEAST_ROUNDS, StepCost, in_turn, step_costs
+from probes.bench.stepping import StepCost, step_costs
 from probes.schema.events import WorkProgressed
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.lockstep import Lockstep
