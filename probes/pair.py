@@ -31,6 +31,7 @@ from probes.schema.spec import OWN_TEXT, CalibrationSpec, LoadOptions, PairSpec
 from probes.stepping.cache_check import check_steppable
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.lockstep import Lockstep, longest_context
+from probes.stepping.overlap import ONE_AFTER_THE_OTHER, Overlap, choose_overlap
 from probes.system.progress import UNWATCHED, Work
 from probes.system.ranks import ranks, refuse_ranks
 from probes.system.threads import use_threads
@@ -57,6 +58,8 @@ class Pair:
     """The tokens that both models are compared over; None takes every token that both have."""
     known: Mapping[str, TwinState] = field(default_factory=dict)
     """The twin's latest states by setting (`known_as`); returning to one of them needs no pruning."""
+    overlap: Overlap = ONE_AFTER_THE_OTHER
+    """How both compute a step."""
 
     @property
     def made_by(self) -> str:
@@ -67,13 +70,25 @@ class Pair:
     def every_note(self) -> tuple[str, ...]:
         """The notes on both models, on how they are compared, and on what was removed, each once."""
         removed = self.report.notes if self.report else ()
-        return tuple(dict.fromkeys((*self.dense.notes, *self.pruned.notes, *self.notes, *removed)))
+        return tuple(
+            dict.fromkeys(
+                (*self.dense.notes, *self.pruned.notes, *filter(None, [self.overlap.note]), *self.notes, *removed)
+            )
+        )
 
     @property
     def every_warning(self) -> tuple[str, ...]:
         """The warnings about both models, how they are compared, and what was removed, each once."""
         removed = self.report.warnings if self.report else ()
         return tuple(dict.fromkeys((*self.dense.warnings, *self.pruned.warnings, *self.warnings, *removed)))
+
+    def cached_models(self) -> tuple[CachedModel, CachedModel]:
+        """Both models with empty caches of their own, which compute a step as the pair does (`overlap`)."""
+        return self.overlap.models(self.dense.model, self.pruned.model)
+
+    def close(self) -> None:
+        """Ends what the models need to compute at the same time. They can be used further on, more slowly."""
+        self.overlap.close()
 
     def prompt(self, settings: RunSettings) -> Prompt:
         """The tokens that both models read in a run; made once a run. Raises `BadInput` if the prompt or text can't be
@@ -93,9 +108,10 @@ class Pair:
         Raises `BadInput` if the prompt or text can't be used.
         """
         prompt = prompt or self.prompt(settings)
+        models = self.cached_models()
         return Lockstep(
-            dense or self.dense.model,
-            self.pruned.model,
+            dense or models[0],
+            models[1],
             TokenDecoder(self.dense.tokenizer),
             prompt.ids,
             settings,
@@ -159,7 +175,8 @@ class Pair:
         elsewhere is released, and the dense model gets a twin.
         """
         refuse_ranks("Pruning again")
-        return pair_with_twin(self.dense, setting, self.calibration, work, twin=self.twin, known=self.known)
+        made = pair_with_twin(self.dense, setting, self.calibration, work, twin=self.twin, known=self.known)
+        return replace(made, overlap=self.overlap.renewed(self.dense.model))
 
 
 def _cut_by_steps(settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
@@ -173,7 +190,11 @@ def load_pair(spec: PairSpec, work: Work = UNWATCHED) -> Pair:
 
     If torchrun started several processes, each gets its part of both models, and must call this.
     """
-    return _load_sharded(spec, work) if ranks() > 1 else _load_whole(spec, work)
+    if ranks() > 1:
+        return _load_sharded(spec, work)
+    pair = _load_whole(spec, work)
+    models = pair.dense.model, pair.pruned.model
+    return replace(pair, overlap=choose_overlap(*models, spec.overlap, spec.load.threads))
 
 
 def _load_sharded(spec: PairSpec, work: Work) -> Pair:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import pair_spec
-from probes.schema.spec import LoadOptions, PairSpec
+from probes.schema.spec import LoadOptions, OverlapMode, PairSpec
 from probes.system.user_folders import expanded
 
 
 @click.command("prune", cls=ShellCommand)
-@takes(PairSpec, without=("pruned", "device_map"), required=("prune",), aliases={"prune_seed": ("seed",)})
+@takes(PairSpec, without=("pruned", "device_map", "overlap"), required=("prune",), aliases={"prune_seed": ("seed",)})
 @option("--out", required=True, metavar="FOLDER", help="The folder to write; new or empty.")
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
 def prune_command(typed: Typed, out: str, json: bool) -> None:
@@ -32,7 +34,7 @@ def prune_command(typed: Typed, out: str, json: bool) -> None:
     with Bar(Console(stderr=True)) as bar:
         from probes.pair import load_pair
 
-        pair = load_pair(spec, bar.work)
+        pair = load_pair(replace(spec, overlap=OverlapMode.NONE), bar.work)
         saved = pair.save(folder, bar.work)
     tell_notes(pair.every_warning, pair.every_note)
     if json:

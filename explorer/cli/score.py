@@ -25,7 +25,7 @@ from probes.system.user_folders import expanded
     metavar="FILE…",
     help="Texts: UTF-8 files, JSON Lines files with a field “text”, folders of both.",
 )
-@takes(PairSpec, without=("prune", "pruned"))
+@takes(PairSpec, without=("prune", "pruned", "overlap"))
 @option(
     "--prune",
     multiple=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import get_args
 
 import click
@@ -10,14 +11,14 @@ import click
 from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import pair_spec
 from probes.schema.passages import Order
-from probes.schema.spec import PairSpec
+from probes.schema.spec import OverlapMode, PairSpec
 
 
 @click.command("search", cls=ShellCommand)
 @argument(
     "where", help="A UTF-8 file, a JSON Lines file with a field “text”, a folder of both, or a set of items that ships."
 )
-@takes(PairSpec)
+@takes(PairSpec, without=("overlap",))
 @option(
     "--by",
     type=click.Choice([name.replace("_", "-") for name in get_args(Order)]),
@@ -50,7 +51,7 @@ def search_command(typed: Typed, where: str, by: str, most: int, json: bool) -> 
         from probes.pair import load_pair
         from probes.tasks.passages import find_passages
 
-        pair = load_pair(spec, bar.work)
+        pair = load_pair(replace(spec, overlap=OverlapMode.NONE), bar.work)
         (found,) = deque(find_passages(pair, where, order, most, bar.work), maxlen=1)
     commands = [command_line(pair.header(one.run, pair.prompt(one.run))) for one in found.rows]
     tell_notes(pair.every_warning, found.notes)

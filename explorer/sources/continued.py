@@ -52,6 +52,7 @@ def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
         pruned="" if made_here else _pinned(header.pruned),
         prune=parse(header.prune.setting) if header.prune is not None and made_here else None,
         calibration=calibration,
+        overlap=given.overlap,
         load=replace(
             options,
             device=options.device if placed or spread else header.dense.device,
@@ -75,10 +76,9 @@ class ContinuedSource(LiveSource):
         self._steps = tuple(path)
 
     def _begin(self, work: Work) -> None:
-        pair = self._load(work)
+        pair = self._adopt(self._load(work))
         prompt = pair.recorded_prompt(self._recorded)
         notes = check_same_models(self._recorded, pair.header(self._settings, prompt))
-        self._pair = pair
         lockstep = pair.lockstep(self._settings, prompt)
         try:
             lockstep.prefill(work)

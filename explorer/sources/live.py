@@ -104,6 +104,7 @@ class LiveSource:
         """Guards everything below: the measuring thread and the interface both release steps that were read ahead."""
         self._head = Playhead()
         self._pair: Pair | None = None
+        self._closed = False
         self._lockstep: Lockstep | None = None
         self._fingerprint = ""
         self._prompt: Prompt | None = None
@@ -172,10 +173,13 @@ class LiveSource:
                 self._tell(failure_of(BadInput("Not a recording", "Only a recording can be played."), request.id))
 
     def close(self) -> None:
+        self._closed = True
         self._beside.close(0.0)
         self._scoring.close(0.0)
         if self._measuring.close(1.0) and self._lockstep is not None:
             self._lockstep.close()
+        if self._pair is not None:
+            self._pair.close()
 
     def wait_idle(self, seconds: float) -> bool:
         return all(lane.wait_idle(seconds) for lane in (self._measuring, self._beside, self._scoring))
@@ -248,6 +252,8 @@ class LiveSource:
             seconds = time.perf_counter() - begun
         with self._lock:
             self._ahead.append((record, seconds))
+            if changed := lockstep.take_news():
+                self._tell(Noticed("Models compute in another way", changed))
             if (slow := self._pace.add(seconds)) and self._on_cpu:
                 self._tell(Noticed("Steps have become slow", slow))
         return True
@@ -262,8 +268,15 @@ class LiveSource:
             self._tell(self._head.stop(why_ended(lockstep)))
 
     def _begin(self, work: Work) -> None:
-        self._pair = self._load(work)
+        self._adopt(self._load(work))
         self._start(0, self._settings, work)
+
+    def _adopt(self, pair: Pair) -> Pair:
+        """Uses these models from here on; if nobody needs them any more, ends what they keep running."""
+        self._pair = pair
+        if self._closed:
+            pair.close()
+        return pair
 
     def _start(self, request: int, settings: RunSettings, work: Work, prompt: Prompt | None = None) -> None:
         """Begins a new run, on `prompt` if it was read before. If the run can't begin, the old one stays."""
@@ -308,7 +321,7 @@ class LiveSource:
         self._explaining.forget()
         self._judging.overtake()
         before = pair.twin.state if pair.twin is not None else None
-        self._pair = pair.repruned(request.setting, work)
+        repruned = self._adopt(pair.repruned(request.setting, work))
         try:
             known = self._begin_again(request.id, self._settings, forced, work)
         except BaseException:
@@ -318,7 +331,7 @@ class LiveSource:
                 pair.twin.set_state(before)
             raise
         self._show_known(request.id, known, forced, again)
-        self._explaining.recall(self._pair.made_by, self._settings, known)
+        self._explaining.recall(repruned.made_by, self._settings, known)
         self._measure_rest(request.id, known, again)
 
     def _watch(self, request: Watch, work: Work) -> None:

@@ -44,7 +44,7 @@ class ItemSource(LiveSource):
         return all(lane.close(0.0) for lane in (self._measuring, self._beside, self._scoring))
 
     def _begin(self, work: Work) -> None:
-        pair = self._pair = self._load(work)
+        pair = self._adopt(self._load(work))
         settings = self._as_run(prompt_of(self._item, pair, self._items))
         self._start(0, settings, work)
         self._go(Run(_FIRST_STEP))

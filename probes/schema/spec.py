@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from probes.schema.errors import BadInput
 from probes.schema.option import described
@@ -90,6 +91,19 @@ OWN_TEXT = CalibrationSpec()
 """The default: text that the dense model writes."""
 
 
+class OverlapMode(StrEnum):
+    """How the passes of the two models of a step follow each other on a CPU."""
+
+    AUTO = "auto"
+    """At the same time where that is faster."""
+    NONE = "none"
+    """One after the other."""
+    THREADS = "threads"
+    """At the same time, in two threads of one process."""
+    PROCESS = "process"
+    """At the same time, the dense model's in a process of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class PairSpec:
     """The two models. The second is `pruned`, made elsewhere, or the dense model pruned here by `prune`."""
@@ -105,6 +119,14 @@ class PairSpec:
     )
     calibration: CalibrationSpec = OWN_TEXT
     load: LoadOptions = LOAD_DEFAULTS
+    overlap: OverlapMode = field(
+        default=OverlapMode.AUTO,
+        metadata=described(
+            "How a CPU computes a step's two passes: one after the other (none), or at the same time, in two threads "
+            "or with the dense model in a process of its own; auto takes what is fast here. With --threads N, each "
+            "model computes with N.",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if self.pruned and self.prune:

@@ -5,6 +5,8 @@ holds of them, crops the rest, fills in what is missing and feeds the last token
 forking and changing branches are therefore all the same call. The last token is always fed alone, so that a step has
 the same shapes however it was reached, and cropping back to it gives bit-identical logits. Where several tokens were
 missing, as on another branch, they are read in one piece: other shapes, which can move a logit's last bits.
+
+`start` begins a reading whose result is taken later. Here it reads at once; the models of `overlap` read meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +61,45 @@ class NextTokenOutput:
         return NextTokenOutput(self.hidden.to(device), self.logits[:, :vocabulary].to(device))
 
 
+class Reading(Protocol):
+    """A reading that was started. Its result is taken, or it is abandoned."""
+
+    def result(self) -> NextTokenOutput:
+        """Waits for the output. Raises what reading raised."""
+
+    def abandon(self) -> None:
+        """Stops the reading if it goes on, and waits until the model is free. Without effect after `result`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A reading that has ended."""
+
+    output: NextTokenOutput
+
+    def result(self) -> NextTokenOutput:
+        return self.output
+
+    def abandon(self) -> None:
+        return
+
+
+@dataclass(slots=True)
+class Held:
+    """What a model has read."""
+
+    rows: list[list[int]]
+    """The tokens of each context."""
+    cache: DynamicCache
+    """What they left behind."""
+    scale: tuple[int, ...] = ()
+    """The rotary factors with which they were read (`Rotary.scale`)."""
+
+    def apart(self) -> Held:
+        """The same, to go on from: what is read with one of them does not change the other."""
+        return Held([list(row) for row in self.rows], same_cache(self.cache), self.scale)
+
+
 class CachedModel:
     """A causal language model with the KV cache of one or more contexts of equal length.
 
@@ -74,7 +116,6 @@ class CachedModel:
         self._cache_name = cache_name(model)
         self._recurrent = is_recurrent(model)
         self._rotary = Rotary(model)
-        self._scale: tuple[int, ...] = ()
         self._takes_positions = "position_ids" in accepted
         self._keeps_last = "logits_to_keep" in accepted
         embeddings = next(model.get_input_embeddings().parameters())
@@ -84,9 +125,7 @@ class CachedModel:
         """Tokens that the model can both read and give logits for: the ids below it."""
         self._stream = _streams(self.device)[lane] if self.device.type == "cuda" else None
         self._hidden: Tensor | None = None
-        self._rows: list[list[int]]
-        self._cache: DynamicCache
-        self._empty()
+        self._held = self._nothing()
 
     def forget(self) -> None:
         """Empties the cache."""
@@ -95,26 +134,30 @@ class CachedModel:
     def apart(self) -> CachedModel:
         """Another one of the same model, which has read the same; what either of them reads, the other has not."""
         other = copy.copy(self)
-        other._rows = [list(row) for row in self._rows]
-        other._cache = same_cache(self._cache)
+        other._held = self._held.apart()
         return other
 
+    @property
+    def lost(self) -> bool:
+        """Has what was read been lost? It can then only be forgotten (`forget`), and read again."""
+        return False
+
+    def take_news(self) -> str:
+        """A sentence, once, if it now computes in another way; otherwise ""."""
+        return ""
+
+    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> Reading:
+        """Begins to `read`; the contexts must stay as they are, and the model unused, until it has ended."""
+        return Done(self.read(contexts, work))
+
     @torch.inference_mode()
-    def read(
-        self,
-        contexts: Sequence[Context],
-        work: Work = UNWATCHED,
-        *,
-        before: int = 0,
-        total: int | None = None,
-    ) -> NextTokenOutput:
+    def read(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> NextTokenOutput:
         """The output after each context. The contexts have one length, of at least one token.
 
-        On a GPU it may still be computing: `join` before anything is done with the output. `work` hears
-        of a prefill's progress, in tokens: those read here after `before` others, of `total`.
-        Raises `Cancelled`, or `Failure` if memory runs out; it can be used again after both.
+        On a GPU it may still be computing: `join` before anything is done with the output. `work` hears of a prefill's
+        progress, in tokens. Raises `Cancelled`, or `Failure` if memory runs out; it can be used again after both.
         """
-        return self._read(contexts, work, before, total)
+        return self._read(contexts, work)
 
     @torch.inference_mode()
     def read_last(self, contexts: Sequence[Context], positions: int, work: Work = UNWATCHED) -> NextTokenOutput:
@@ -140,10 +183,10 @@ class CachedModel:
         with self._reading(contexts):
             if self._recurrent:
                 self._empty()
-                self._rows = [[] for _ in contexts]
+                self._held.rows, self._held.scale = [[] for _ in contexts], self._rotary.scale(length)
                 logits = self._feed(contexts, 0, length, positions)
             else:
-                self._fill([context[:first] for context in contexts], work, total=length)
+                self._fill([context[:first] for context in contexts], work, length)
                 logits = self._feed(contexts, first - 1, length, positions)
             assert self._hidden is not None
             hidden = self._hidden[:, -positions:].to(logits.device)
@@ -172,16 +215,16 @@ class CachedModel:
         """
         with self._reading([context]):
             self._fill([context])
-            return same_cache(self._cache)
+            return same_cache(self._held.cache)
 
     def read_on(self, contexts: Sequence[Context], cache: DynamicCache, *, gradient: bool = False) -> NextTokenOutput:
         """The output after contexts whose tokens but the last are in another cache, one row for each. It is used up.
 
         The own cache is left as it is. With `gradient`, the output has one with respect to the cache's tensors.
         """
-        other = self.apart()
-        other._cache, other._rows = cache, [list(context[:-1]) for context in contexts]
-        other._scale = self._rotary.scale(len(contexts[0]))
+        other = copy.copy(self)
+        rows = [list(context[:-1]) for context in contexts]
+        other._held = Held(rows, cache, self._rotary.scale(len(contexts[0])))
         with torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
             return other._read(contexts)
 
@@ -205,12 +248,10 @@ class CachedModel:
             self._read(contexts)
         return found[0] if found else ""
 
-    def _read(
-        self, contexts: Sequence[Context], work: Work = UNWATCHED, before: int = 0, total: int | None = None
-    ) -> NextTokenOutput:
+    def _read(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> NextTokenOutput:
         length = len(contexts[0])
         with self._reading(contexts):
-            self._fill(contexts, work, before, total)
+            self._fill(contexts, work)
             logits = self._feed(contexts, length - 1, length)
             assert self._hidden is not None
             # In a model on several devices, the logits may be on another device than the last block's output.
@@ -219,6 +260,7 @@ class CachedModel:
     def _states(self, context: Context, work: Work) -> Tensor:
         length, found = len(context), []
         self._empty()
+        self._held.scale = self._rotary.scale(length)
         with self._reading([context]):
             fill = length if self._recurrent else FILL
             for start in range(0, length, fill):
@@ -248,13 +290,13 @@ class CachedModel:
             self._empty()
             raise
 
-    def _empty(self) -> None:
-        self._rows = [[]]
-        self._cache = new_cache(self.model)
+    def _nothing(self) -> Held:
+        return Held([[]], new_cache(self.model))
 
-    def _fill(
-        self, contexts: Sequence[Context], work: Work = UNWATCHED, before: int = 0, total: int | None = None
-    ) -> None:
+    def _empty(self) -> None:
+        self._held = self._nothing()
+
+    def _fill(self, contexts: Sequence[Context], work: Work = UNWATCHED, total: int | None = None) -> None:
         """Reads all tokens but the last that the cache does not hold."""
         length = len(contexts[0])
         held = self._hold(contexts)
@@ -262,36 +304,38 @@ class CachedModel:
         for start in range(held, length - 1, fill):
             work.check(READING_PROMPT)
             self._feed(contexts, start, min(start + fill, length - 1))
-            work.report(READING_PROMPT, before + min(start + fill, length - 1), total or length, "tokens")
+            work.report(READING_PROMPT, min(start + fill, length - 1), total or length, "tokens")
 
     def _hold(self, contexts: Sequence[Context]) -> int:
         """Crops the cache to the longest beginning of the contexts that it can keep, and returns its length."""
-        scale, self._scale = self._scale, self._rotary.scale(len(contexts[0]))
-        if scale != self._scale:
+        scale = self._rotary.scale(len(contexts[0]))
+        if scale != self._held.scale:
             self._empty()  # its keys have the rotary factors of another length
+        held = self._held
         want = [list(context[:-1]) for context in contexts]
-        same_rows = len(self._rows) == len(want)
-        keep = min(_shared(self._rows[i if same_rows else 0], row) for i, row in enumerate(want))
-        surplus = len(self._rows[0]) - keep
+        same_rows = len(held.rows) == len(want)
+        keep = min(_shared(held.rows[i if same_rows else 0], row) for i, row in enumerate(want))
+        surplus = len(held.rows[0]) - keep
         if self._recurrent and (surplus or not same_rows or keep < len(want[0])):
             keep = 0  # such a state can't be cropped or copied, and some models update it only one token at a time
         elif surplus:
-            self._cache.crop(-surplus)
+            held.cache.crop(-surplus)
         if keep == 0:
-            self._empty()
+            self._held = held = self._nothing()
         elif not same_rows:
-            if len(self._rows) > 1:
-                self._cache.batch_select_indices(torch.tensor([0], device=self.device))
+            if len(held.rows) > 1:
+                held.cache.batch_select_indices(torch.tensor([0], device=self.device))
             if len(want) > 1:
-                self._cache.batch_repeat_interleave(len(want))
-        self._rows = [row[:keep] for row in want]
+                held.cache.batch_repeat_interleave(len(want))
+        held.rows, held.scale = [row[:keep] for row in want], scale
         return keep
 
     def _feed(self, contexts: Sequence[Context], start: int, end: int, keep: int = 1) -> Tensor:
         """Reads a piece; returns the logits of its last `keep` tokens, (rows, keep or more, V). With 0 the LM head does
         not run, and `_hidden` has the states of all tokens."""
+        held = self._held
         ids = torch.tensor([list(context[start:end]) for context in contexts], device=self.device)
-        extra: dict[str, object] = {self._cache_name: self._cache}
+        extra: dict[str, object] = {self._cache_name: held.cache}
         if self._takes_positions:
             extra["position_ids"] = torch.arange(start, end, device=self.device).expand(len(contexts), -1)
         if self._keeps_last:
@@ -307,7 +351,7 @@ class CachedModel:
             logits = self.model(input_ids=ids, use_cache=True, **extra).logits
         if self._hidden is None:
             raise Failure("Hidden state", f"{type(self.model).__name__} never ran its LM head, so h can't be read.")
-        for row, context in zip(self._rows, contexts, strict=True):
+        for row, context in zip(held.rows, contexts, strict=True):
             row.extend(context[start:end])
         return self._hidden[..., :0] if logits is None else logits
 

@@ -5,9 +5,8 @@ randomness, and appends the token of the followed context. In `free`, once the c
 reads both in a batch of two. This separates the effect of pruning on the shared (dense) context from the effect of the
 diverged contexts.
 
-The two passes are independent until the tokens are chosen. On GPUs they run at the same time, each on its own stream.
-On a CPU they run one after the other with all threads. Running both at the same time on half the threads each was not
-faster: the many short operations of a single token's pass make the two Python threads wait for each other.
+The two passes are independent until the tokens are chosen, so both are started before either is waited for. On GPUs
+each has a stream; on a CPU `overlap` decides how they run at the same time, or one after the other.
 """
 
 from __future__ import annotations
@@ -23,12 +22,14 @@ from transformers import PreTrainedModel
 
 from probes.models.rotary import Rotary
 from probes.schema.errors import BadInput
+from probes.schema.events import WorkProgressed
 from probes.schema.record import Choice, Comparison, Invalid, Side, StepRecord, Taken
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.summary import Accumulator
 from probes.schema.watch import WatchedIds
-from probes.stepping.cached_model import CachedModel, NextTokenOutput
+from probes.stepping.cached_model import CachedModel, Done, NextTokenOutput, Reading
 from probes.stepping.distribution import Distribution
+from probes.stepping.forked_model import CacheLost
 from probes.stepping.sampling import Sampler
 from probes.stepping.spaces import compare
 from probes.stepping.sums import new_scratch
@@ -155,7 +156,12 @@ class Lockstep:
     @property
     def models(self) -> tuple[CachedModel, CachedModel]:
         """The dense and the pruned model with their caches, to read contexts of this path with."""
+        self._mend()
         return self._dense, self._pruned
+
+    def take_news(self) -> str:
+        """A sentence, once, if the models now compute in another way; otherwise ""."""
+        return self._dense.take_news()
 
     @property
     def vocabulary(self) -> int:
@@ -267,17 +273,40 @@ class Lockstep:
 
     def _read(self, work: Work = UNWATCHED) -> tuple[NextTokenOutput | None, NextTokenOutput]:
         """The dense output (None once it has ended), and the pruned one: row 0 on the dense context, the last row
-        on its own. Joined only once both have been started, so that on one GPU neither waits for the other."""
-        contexts = self._pruned_contexts()
-        before = 0 if self._dense_ended else len(self._dense_ids)
-        total = before + len(contexts[0])
-        output = None
+        on its own."""
+        self._mend()
+        try:
+            return self._outputs(work)
+        except CacheLost:
+            self._mend()
+            return self._outputs(work)
+
+    def _mend(self) -> None:
+        """If the dense model's cache was lost, both are emptied: both models are then read in the same shapes again."""
+        if self._dense.lost:
+            self.close()
+
+    def _outputs(self, work: Work) -> tuple[NextTokenOutput | None, NextTokenOutput]:
+        """Reads both at the same time. They are joined only once both have been started, so that on one GPU neither
+        waits for the other. After any error both caches are empty."""
+        contexts = [(self._pruned, self._pruned_contexts())]
         if not self._dense_ended:
-            output = self._dense.read([self._dense_ids], work, total=total)
-        output_pruned = self._pruned.read(contexts, work, before=before, total=total)
+            contexts.insert(0, (self._dense, [self._dense_ids]))
+        both = _Together(work, [len(rows[0]) for _, rows in contexts])
+        started: list[Reading] = []
+        try:
+            for part, (model, rows) in enumerate(contexts):
+                started.append(model.start(rows, both.part(part)))
+                both.note(part, started[-1])
+            outputs = [one.result() for one in started]
+        except BaseException:
+            for one in started:
+                one.abandon()
+            self.close()
+            raise
         self._dense.join()
         self._pruned.join()
-        return output, output_pruned
+        return None if self._dense_ended else outputs[0], outputs[-1]
 
     def _pruned_contexts(self) -> list[list[int]]:
         if self._dense_ids == self._pruned_ids:
@@ -422,6 +451,30 @@ class Lockstep:
         if not output_pruned.finite:
             return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
         return None
+
+
+class _Together:
+    """Reports the progress of several readings as that of one work, in tokens."""
+
+    def __init__(self, work: Work, lengths: Sequence[int]) -> None:
+        self._work, self._lengths = work, lengths
+        self._read = [0.0] * len(lengths)
+
+    def part(self, number: int) -> Work:
+        """The work of one of them."""
+        listener = self._work.progress
+
+        def progress(one: WorkProgressed) -> None:
+            self._read[number] = one.done or 0.0
+            assert listener is not None
+            listener(replace(one, done=sum(self._read), total=float(sum(self._lengths))))
+
+        return Work(listener and progress, self._work.cancelled, self._work.notes)
+
+    def note(self, number: int, reading: Reading) -> None:
+        """Counts all of a reading that has ended already."""
+        if isinstance(reading, Done):
+            self._read[number] = self._lengths[number]
 
 
 def _shortened(shared: Comparison) -> Comparison:

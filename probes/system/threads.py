@@ -7,6 +7,7 @@ programs use the processor, the default of one thread for each core can be sever
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ _WEIGHTS = 32_000_000
 """The most weights that one trial multiplies by: at most a tenth of a second."""
 _SPLIT = 32_768
 """torch multiplies smaller matrices with one thread anyway."""
+_number_of_later_threads = threading.Lock()
+"""torch has one number for all threads that have not computed yet, and setting a thread's own number sets that too."""
 _settled: dict[str, str] = {}
 """The sentence about the measurement, made once for the process: equal runs must use the same number."""
 
@@ -78,20 +81,16 @@ def median_seconds(numbers: Sequence[int], work: Callable[[], object]) -> dict[i
 def on_threads(number: int, work: Callable[[], R]) -> R:
     """Runs the work on a thread of its own, which computes with so many threads, and returns its result.
 
-    Threads that have computed before keep their number, so those that compute meanwhile are not disturbed; later ones
-    get the number from before again.
+    All other threads keep their number, also those that start meanwhile.
     """
-    before = torch.get_num_threads()
+    with computing_thread(number, "other threads") as thread:
+        return thread.submit(work).result()
 
-    def run() -> R:
-        torch.set_num_threads(number)
-        try:
-            return work()
-        finally:
-            torch.set_num_threads(before)
 
-    with ThreadPoolExecutor(1, thread_name_prefix="other threads") as pool:
-        return pool.submit(run).result()
+def computing_thread(number: int, name: str) -> ThreadPoolExecutor:
+    """One thread that computes with so many threads, and does what is submitted in order. No other thread's number
+    changes."""
+    return _computing_threads(1, number, name)
 
 
 def side_by_side(tasks: Sequence[Callable[[], R]]) -> list[R]:
@@ -103,16 +102,34 @@ def side_by_side(tasks: Sequence[Callable[[], R]]) -> list[R]:
     number = torch.get_num_threads()
     if number == 1:
         return [task() for task in tasks]
-    try:
-        return list(_single_threads(number).map(lambda task: task(), tasks))
-    finally:
-        torch.set_num_threads(number)  # for threads that start later
+    return list(_single_threads(number).map(lambda task: task(), tasks))
 
 
 @cache
 def _single_threads(number: int) -> ThreadPoolExecutor:
     """Threads that compute with one thread each. They are kept, as are the buffers that libraries keep for each."""
-    return ThreadPoolExecutor(number, "side by side", lambda: torch.set_num_threads(1))
+    return _computing_threads(number, 1, "side by side")
+
+
+def _computing_threads(count: int, number: int, name: str) -> ThreadPoolExecutor:
+    """`count` threads that compute with `number` threads each. All of them are started here, so that the number for
+    later threads is wrong for no longer than that."""
+    all_there = threading.Barrier(count)
+
+    def begin() -> None:
+        torch.get_num_threads()  # gives a new thread the number for later threads, which would undo the next line
+        torch.set_num_threads(number)
+        all_there.wait()
+
+    with _number_of_later_threads:
+        own = torch.get_num_threads()
+        pool = ThreadPoolExecutor(count, name)
+        try:
+            for begun in [pool.submit(begin) for _ in range(count)]:
+                begun.result()
+        finally:
+            torch.set_num_threads(own)
+    return pool
 
 
 def fastest(seconds: dict[int, float], default: int) -> int:

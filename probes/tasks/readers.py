@@ -37,9 +37,9 @@ class Readers:
         answers of the dense model and gets more."""
         self.pair = pair
         self.work = replace(work, progress=None)
-        dense = pair.dense.model
-        self.dense = CachedModel(dense, lane=0) if side is None else RememberedModel(dense, side, lane=0)
-        self.pruned = CachedModel(pair.pruned.model, lane=1)
+        self.dense, self.pruned = pair.cached_models()
+        if side is not None:
+            self.dense = RememberedModel(pair.dense.model, side, lane=0)
         self.tokenizer = pair.dense.tokenizer
         self.tokens = TokenDecoder(self.tokenizer)
         self.vocabulary = min(self.dense.vocabulary, self.pruned.vocabulary, pair.vocabulary)

@@ -64,12 +64,10 @@ class RememberedModel(CachedModel):
         self._place = after(START, "states", [context])
         return self._really(partial(super().states, context, work))
 
-    def read(
-        self, contexts: Sequence[Context], work: Work = UNWATCHED, *, before: int = 0, total: int | None = None
-    ) -> NextTokenOutput:
+    def read(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> NextTokenOutput:
         """See `CachedModel`."""
         contexts = _copied(contexts)
-        return self._output(contexts, 1, partial(super().read, contexts, work, before=before, total=total))
+        return self._output(contexts, 1, partial(super().read, contexts, work))
 
     def read_last(self, contexts: Sequence[Context], positions: int, work: Work = UNWATCHED) -> NextTokenOutput:
         """See `CachedModel`."""

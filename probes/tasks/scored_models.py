@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from probes.models.loaded import Loaded, load, with_fingerprint
@@ -12,7 +12,7 @@ from probes.models.tokens import TokenDecoder
 from probes.models.vocabulary import named_ids
 from probes.pair import Pair, load_pair, pair_with_foreign
 from probes.schema.errors import BadInput
-from probes.schema.spec import LoadOptions, PairSpec
+from probes.schema.spec import LoadOptions, OverlapMode, PairSpec
 from probes.system.progress import UNWATCHED, Work
 from probes.system.ranks import refuse_ranks
 from probes.system.threads import use_threads
@@ -77,7 +77,7 @@ def load_scored(specs: Sequence[PairSpec], work: Work = UNWATCHED) -> ScoredMode
     found: dict[PairSpec, SecondModel] = {}
     for spec in (*made, *elsewhere):
         if not pairs:
-            pairs.append(load_pair(spec, work))
+            pairs.append(load_pair(replace(spec, overlap=OverlapMode.NONE), work))
         elif spec.prune:
             pairs.append(pairs[-1].repruned(spec.prune, work))
         else:

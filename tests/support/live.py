@@ -41,6 +41,9 @@ class TinyPair:
         self.pruned = damaged(self.dense, noise)
         self.made_by = str(noise)
 
+    def close(self) -> None:
+        return
+
     def prompt(self, settings: RunSettings) -> Prompt:
         return Prompt(settings.prompt, tuple(PROMPT) if settings.prompt else ())
 

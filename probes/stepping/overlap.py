@@ -1,0 +1,204 @@
+"""Decides how the passes of the two models of a step follow each other on a CPU, and makes the models that do so.
+
+One token's pass is many short operations. Several threads gain little on each of them, so two passes at the same time,
+each with half of the threads, take far less than two passes after each other. In two threads of one process the passes
+wait for Python's lock now and then. So the dense model, which never changes, computes in a process of its own where the
+system allows it; the pruned one stays here with all that changes it.
+
+The last digits of figures depend on the number of threads, and on nothing else that is decided here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import torch
+from transformers import PreTrainedModel
+
+from probes.models.offloaded import any_offloaded
+from probes.schema.errors import BadInput
+from probes.schema.spec import OverlapMode
+from probes.stepping.cached_model import CachedModel
+from probes.stepping.forked_model import ForkedModel
+from probes.stepping.reading_process import ProcessLost, ReadingProcess
+from probes.stepping.threaded_model import ThreadedModel
+from probes.system.ranks import ranks
+from probes.system.threads import GAIN, computing_thread
+
+SMALL = 8_000_000
+"""Models with fewer weights take a few milliseconds a pass in any case: they are read one after the other."""
+_TRIAL = 0.3
+"""Seconds that the trial goes on; at least one step of each way is timed."""
+_LONG = 0.4
+"""If a first pass takes more seconds, there is no trial."""
+
+Models = tuple[CachedModel, CachedModel]
+
+
+class Overlap:
+    """How the models of one pair compute, and what they need for it: threads that are kept, and a process."""
+
+    def __init__(self, mode: OverlapMode, threads: int = 0, *, process: ReadingProcess | None = None) -> None:
+        """`threads` is the number that each model computes with."""
+        self.threads = threads
+        self.note = ""
+        """A sentence about the choice that is worth showing."""
+        self._mode = mode
+        self._process = process
+
+    @property
+    def mode(self) -> OverlapMode:
+        """How they compute now: never `auto`, and `threads` when the process has ended."""
+        if self._process is not None and not self._process.alive:
+            return OverlapMode.THREADS
+        return self._mode
+
+    def models(self, dense: PreTrainedModel, pruned: PreTrainedModel) -> Models:
+        """Both models with empty caches of their own. `dense` is always the one that this was made for."""
+        if self._mode is OverlapMode.NONE:
+            return CachedModel(dense, 0), CachedModel(pruned, 1)
+        if self._process is not None:
+            return ForkedModel(dense, self._process, self._thread), ThreadedModel(pruned, self._thread_pruned)
+        return ThreadedModel(dense, self._thread), ThreadedModel(pruned, self._thread_pruned)
+
+    def close(self) -> None:
+        """Ends the process. Models that used it compute in a thread from then on."""
+        if self._process is not None:
+            self._process.close()
+
+    def renewed(self, dense: PreTrainedModel) -> Overlap:
+        """The same, also after `close`."""
+        if self._process is None or not self._process.closed:
+            return self
+        again = _made(self._mode, self.threads, dense)
+        again.note = self.note
+        return again
+
+    @cached_property
+    def _thread(self) -> ThreadPoolExecutor:
+        return computing_thread(self.threads, "the dense model")
+
+    @cached_property
+    def _thread_pruned(self) -> ThreadPoolExecutor:
+        return computing_thread(self.threads, "the pruned model")
+
+
+ONE_AFTER_THE_OTHER = Overlap(OverlapMode.NONE)
+
+
+def choose_overlap(
+    dense: PreTrainedModel, pruned: PreTrainedModel, asked: OverlapMode = OverlapMode.AUTO, threads: int = 0
+) -> Overlap:
+    """The way that was asked for; with `auto`, passes at the same time if there are processor cores for both, unless a
+    short trial shows that they are far slower.
+
+    `threads` is the number that each model is asked to compute with; 0 gives it half of those of this thread, or all if
+    OMP_NUM_THREADS asks for them. Raises `BadInput` if what is asked for is impossible here.
+    """
+    if asked is OverlapMode.NONE:
+        return ONE_AFTER_THE_OTHER
+    own = torch.get_num_threads()
+    each = threads or (own if os.environ.get("OMP_NUM_THREADS") else max(1, own // 2))
+    impossible = _why_not(dense, pruned) or (asked is OverlapMode.PROCESS and _why_no_process())
+    if asked is not OverlapMode.AUTO:
+        if impossible:
+            raise BadInput("Overlap", f"--overlap {asked} is not possible: {impossible}.", "Leave it out.")
+        return _made(asked, each, dense)
+    few = min(sum(one.numel() for one in model.parameters()) for model in (dense, pruned)) < SMALL
+    if impossible or few or cores() < 2 * each:
+        return ONE_AFTER_THE_OTHER
+    mode = OverlapMode.THREADS if _why_no_process() else OverlapMode.PROCESS
+    return _tried(_made(mode, each, dense), dense, pruned)
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _why_not(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:
+    if ranks() > 1:
+        return "several processes of torchrun share the models"
+    if any(any_offloaded(model) for model in (dense, pruned)):
+        return "a device map moves weights in and out"
+    if any(one.device.type != "cpu" for model in (dense, pruned) for one in (*model.parameters(), *model.buffers())):
+        return "the models are not on a CPU"
+    return "both models are one" if dense is pruned else ""
+
+
+def _why_no_process() -> str:
+    if sys.platform != "linux":
+        return "only Linux lets a process go on with the models of another one"
+    return "this process already uses a GPU" if torch.cuda.is_initialized() else ""
+
+
+def _made(mode: OverlapMode, threads: int, dense: PreTrainedModel) -> Overlap:
+    if mode is OverlapMode.THREADS:
+        return Overlap(mode, threads)
+    process = ReadingProcess(dense, threads)
+    try:
+        process.first_answer()
+    except ProcessLost:
+        instead = Overlap(OverlapMode.THREADS, threads)
+        instead.note = "The dense model's own process did not answer, so both models compute in threads of one process."
+        return instead
+    return Overlap(mode, threads, process=process)
+
+
+def _tried(overlap: Overlap, dense: PreTrainedModel, pruned: PreTrainedModel) -> Overlap:
+    """The overlap with a note on its speed, or none if that is much faster."""
+    seconds = _trial(
+        {overlap.mode: overlap.models(dense, pruned), OverlapMode.NONE: ONE_AFTER_THE_OTHER.models(dense, pruned)}
+    )
+    each = f"{overlap.threads} {'thread' if overlap.threads == 1 else 'threads'}"
+    where = ", the dense one in a process of its own" if overlap.mode is OverlapMode.PROCESS else ""
+    said = f"Both models compute at the same time{where}, each with {each}"
+    if not seconds:
+        overlap.note = _joined(overlap.note, f"{said}.")
+        return overlap
+    same_time, after = (1000 * seconds[mode] for mode in (overlap.mode, OverlapMode.NONE))
+    if same_time > GAIN * after:
+        overlap.close()
+        found = Overlap(OverlapMode.NONE)
+        found.note = (
+            f"The models compute one after the other: when they were loaded, two passes took {after:.0f} ms so, and "
+            f"{same_time:.0f} ms at the same time. --overlap {overlap.mode} computes at the same time nevertheless."
+        )
+        return found
+    overlap.note = _joined(
+        overlap.note,
+        f"{said}: when they were loaded, two passes took {same_time:.0f} ms so, and {after:.0f} ms one after the other "
+        f"with {torch.get_num_threads()}.",
+    )
+    return overlap
+
+
+def _trial(ways: Mapping[OverlapMode, Models]) -> dict[OverlapMode, float]:
+    """The least seconds of a step's two passes in each way; empty if passes take too long for a trial."""
+    context = [0]
+    first = [_step(models, context) for models in ways.values()]
+    if max(first) > _LONG:
+        return {}
+    least: dict[OverlapMode, float] = {}
+    begun = time.perf_counter()
+    while not least or time.perf_counter() - begun < _TRIAL:
+        context = [*context, 0]
+        for way, models in ways.items():
+            least[way] = min(_step(models, context), least.get(way, float("inf")))
+    return least
+
+
+def _step(models: Models, context: list[int]) -> float:
+    begun = time.perf_counter()
+    for reading in [model.start([context]) for model in models]:
+        reading.result()
+    return time.perf_counter() - begun
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

@@ -1,0 +1,285 @@
+"""Both models' passes at the same time: in threads, or with the dense model in a process of its own."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import torch
+
+from probes.schema.errors import BadInput, Cancelled
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.spec import OverlapMode
+from probes.stepping import overlap, reading_process
+from probes.stepping.cached_model import CachedModel
+from probes.stepping.forked_model import CacheLost, ForkedModel
+from probes.stepping.lockstep import Lockstep
+from probes.stepping.overlap import Overlap, choose_overlap
+from probes.system.progress import Work
+from probes.twin.twin import Twin
+from tests.support.stepping import PROMPT, Words, damaged
+from tests.support.tiny import tiny
+
+MODES = (OverlapMode.NONE, OverlapMode.THREADS, OverlapMode.PROCESS)
+TEXT = list(range(1, 14))
+
+
+@contextmanager
+def overlapping(dense, pruned, mode: OverlapMode = OverlapMode.PROCESS) -> Iterator[Overlap]:
+    made = choose_overlap(dense, pruned, mode)
+    assert made.mode == mode
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def stepper(made: Overlap, dense, pruned, follow: Follow = Follow.DENSE, **options) -> Lockstep:
+    text = TEXT if follow is Follow.TEXT else ()
+    settings = RunSettings("prompt", follow=follow, text="text" if text else "", steps=5)
+    prompt = options.pop("prompt", PROMPT)
+    return Lockstep(*made.models(dense, pruned), Words(), prompt, settings, text_ids=text, **options)
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def journey(run: Lockstep) -> list[object]:
+    """Everything that a run is asked for: steps, a fork, a branch, a run beside it, readings that explain a step."""
+    found: list[object] = [*run]
+    whole = list(run.path)
+    run.seek(whole[:3])
+    free = run.settings.follow is Follow.FREE
+    found.append(
+        run.step(dense=9, pruned=4 if free else None) if run.settings.follow is not Follow.TEXT else run.step()
+    )
+    with run.continued() as beside:
+        found += [beside.step(), beside.step()]
+    found.append(run.step())
+    for model in run.models:
+        reader, context = model.apart(), run.shared_context(3)
+        for output in (reader.read([context]), reader.read_last([context, context], 2)):
+            found += [output.hidden.tolist(), output.logits.tolist()]
+        kept = reader.memory(context)
+        found.append(model.read_on([context], kept).logits.tolist())
+        found.append(model.states(context).tolist())
+    run.seek(whole[:4])
+    return [*found, run.step(), *(one.path for one in [run.apart(Follow.DENSE)])]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "follow"),
+    [("llama", Follow.FREE), ("llama", Follow.TEXT), ("gemma3", Follow.DENSE), ("mamba", Follow.FREE)],
+)
+def test_every_figure_is_the_same_to_the_bit_however_the_passes_overlap(architecture, follow):
+    dense = tiny(architecture)
+    pruned = damaged(dense)
+    found: list[str] = []
+    for mode in MODES:
+        with overlapping(dense, pruned, mode) as made, stepper(made, dense, pruned, follow) as run:
+            found.append(repr(journey(run)))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("architecture", ["mistral-sliding", "gpt2"])
+def test_an_exact_copy_differs_by_exactly_0(architecture, mode):
+    dense = tiny(architecture)
+    other = copy.deepcopy(dense)
+    with overlapping(dense, other, mode) as made, stepper(made, dense, other, Follow.FREE) as run:
+        assert {record.own.p.kl for record in run if record.own} == {0.0}
+        readings = [model.apart().read_last([run.shared_context(4)], 3) for model in run.models]
+        assert torch.equal(readings[0].logits, readings[1].logits)
+        run.seek(run.path[:2])
+        assert run.step().own.z.l2 == 0.0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_pruned_model_changes_while_the_process_lives(mode):
+    dense = tiny("llama")
+    twin = Twin(dense)
+    matrix = twin.anatomy.matrices[0].name
+    with overlapping(dense, twin.model, mode) as made, stepper(made, dense, twin.model) as run:
+        assert run.step().own.p.kl == 0.0
+        before = twin.state
+        twin.mask(matrix, torch.arange(twin.dense_weight(matrix).numel()).view(twin.shape(matrix)) % 2 == 0)
+        with stepper(made, dense, twin.model) as changed:
+            assert changed.step().own.p.kl > 0
+        twin.set_state(before)
+        assert run.step().own.p.kl == 0.0
+
+
+def killed(made: Overlap) -> None:
+    assert made._process is not None
+    os.kill(made._process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, made._process.pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_killed_process_is_replaced_by_a_thread_and_both_models_are_read_again():
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    with overlapping(dense, other) as made, stepper(made, dense, other) as run, stepper(made, dense, other) as second:
+        run.step()
+        second.step()
+        assert run.take_news() == ""
+        beside = run.models[0].apart()
+        killed(made)
+        with pytest.raises(CacheLost):
+            beside.read([PROMPT])
+        assert {run.step().own.p.kl, run.step().own.z.l2} == {0.0}
+        assert "was ended by signal 9" in run.take_news()
+        assert run.take_news() == ""
+        assert made.mode is OverlapMode.THREADS
+        dense_reader, reader = (model.apart() for model in second.models)
+        context = second.shared_context(1)
+        assert torch.equal(dense_reader.read([context]).logits, reader.read([context]).logits)
+        assert second.step().own.p.kl == 0.0
+        renewed = made.renewed(dense)
+        assert renewed is made, "a process that was killed is not started again"
+
+
+def test_a_process_that_is_killed_while_it_reads_is_noticed(monkeypatch):
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    with overlapping(dense, other) as made, stepper(made, dense, other) as run:
+        run.step()
+        asked = reading_process.ReadingProcess.ask_to_read
+
+        def ask_and_kill(process, *given):
+            os.kill(process.pid, signal.SIGSTOP)
+            asked(process, *given)
+            os.kill(process.pid, signal.SIGKILL)
+
+        monkeypatch.setattr(reading_process.ReadingProcess, "ask_to_read", ask_and_kill)
+        assert run.step().own.p.kl == 0.0
+        assert "signal 9" in run.take_news()
+
+
+def broken(*_args: object, **_named: object) -> None:
+    raise ArithmeticError("no pass today")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_error_in_a_pass_comes_as_itself_and_the_models_go_on(mode, monkeypatch):
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    feed = CachedModel._feed
+
+    def failing(model, contexts: Sequence[Sequence[int]], *rest):
+        if model.model is dense and contexts[0][-1] == 77:
+            broken()
+        return feed(model, contexts, *rest)
+
+    monkeypatch.setattr(CachedModel, "_feed", failing)
+    with overlapping(dense, other, mode) as made, stepper(made, dense, other) as run:
+        run.step(dense=77)
+        with pytest.raises(ArithmeticError, match="no pass today"):
+            run.step()
+        run.seek(())
+        assert [run.step(dense=3).own.p.kl, run.step().own.p.kl] == [0.0, 0.0]
+        assert made.mode is mode
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_long_prompt_can_be_cancelled_and_its_progress_is_that_of_both(mode, monkeypatch):
+    monkeypatch.setattr("probes.stepping.cached_model.FILL", 4)
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    prompt = [number % 100 + 1 for number in range(60)]
+    with overlapping(dense, other, mode) as made, stepper(made, dense, other, prompt=prompt) as run:
+        with pytest.raises(Cancelled):
+            run.prefill(Work(cancelled=lambda: True))
+        reported: list[tuple[float | None, float | None]] = []
+        run.prefill(Work(lambda one: reported.append((one.done, one.total))))
+        assert reported
+        assert {total for _, total in reported} == {120}
+        assert max(done for done, _ in reported if done is not None) <= 120
+        assert run.step().own.p.kl == 0.0
+
+
+def test_a_reading_in_the_process_is_stopped_when_the_other_one_fails(monkeypatch):
+    monkeypatch.setattr("probes.stepping.cached_model.FILL", 4)
+    dense, prompt = tiny("llama"), [number % 100 + 1 for number in range(60)]
+    other = copy.deepcopy(dense)
+    with overlapping(dense, other) as made, stepper(made, dense, other, prompt=prompt) as run:
+        dense_model, pruned_model = run.models
+        assert isinstance(dense_model, ForkedModel)
+        with monkeypatch.context() as patched:
+            patched.setattr(pruned_model, "start", broken)
+            with pytest.raises(ArithmeticError):
+                run.step()
+        assert run.step().own.p.kl == 0.0
+
+
+def test_no_process_is_left_behind():
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    before = children()
+    made = choose_overlap(dense, other, OverlapMode.PROCESS)
+    assert len(children() - before) == 1
+    with stepper(made, dense, other) as run:
+        run.step()
+        made.close()
+        assert children() == before
+        assert run.step().own.p.kl == 0.0, "it goes on in threads"
+        assert run.take_news() == "", "it was meant"
+    again = made.renewed(dense)
+    assert again.mode is OverlapMode.PROCESS
+    del again, run, made
+    gc.collect()
+    assert children() == before
+
+
+def test_a_process_that_does_not_answer_is_given_up(monkeypatch):
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    monkeypatch.setattr(reading_process, "PATIENCE", 0.0)
+    before = children()
+    made = choose_overlap(dense, other, OverlapMode.PROCESS)
+    assert made.mode is OverlapMode.THREADS
+    assert "did not answer" in made.note
+    assert children() == before
+
+
+def test_what_is_impossible_is_refused_and_small_models_are_left_alone(monkeypatch):
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    with pytest.raises(BadInput, match="both models are one"):
+        choose_overlap(dense, dense, OverlapMode.THREADS)
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(BadInput, match="only Linux"):
+        choose_overlap(dense, other, OverlapMode.PROCESS)
+    assert choose_overlap(dense, other).mode is OverlapMode.NONE
+
+
+def test_a_trial_decides_and_its_figures_are_shown(monkeypatch):
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    monkeypatch.setattr(overlap, "SMALL", 0)
+    monkeypatch.setattr(overlap, "cores", lambda: 2)
+    for same_time, mode, said in [
+        (0.07, OverlapMode.PROCESS, "two passes took 70 ms so, and 100 ms one after the other with 1"),
+        (0.12, OverlapMode.PROCESS, "two passes took 120 ms so"),
+        (0.13, OverlapMode.NONE, "took 100 ms so, and 130 ms at the same time"),
+    ]:
+        seconds = {OverlapMode.PROCESS: same_time, OverlapMode.NONE: 0.1}
+        monkeypatch.setattr(overlap, "_trial", lambda _ways, seconds=seconds: seconds)
+        made = choose_overlap(dense, other)
+        assert made.mode is mode
+        assert said in made.note
+        made.close()
+    monkeypatch.setattr(overlap, "cores", lambda: 1)
+    assert choose_overlap(dense, other).mode is OverlapMode.NONE
+    monkeypatch.undo()
+    monkeypatch.setattr(overlap, "SMALL", 0)
+    monkeypatch.setattr(overlap, "cores", lambda: 2)
+    made = choose_overlap(dense, other)
+    assert "two passes took" in made.note
+    made.close()
