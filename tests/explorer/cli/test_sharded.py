@@ -54,6 +54,11 @@ def commands(folder: Path, out: Path) -> dict[str, list[str]]:
     asked["verdict"] = [
         "verdict", *qwen, "--tasks", str(folder / "items.jsonl"), "--results", str(out / "kept.jsonl"), "--json"
     ]  # fmt: skip
+    asked["tasks"] = ["tasks", str(folder / "items.jsonl"), *qwen, "--json"]
+    asked["pruned"] = [
+        "verdict", "--dense", str(folder / "qwen3"), "--pruned", str(folder / "other"), "--tasks",
+        str(folder / "items.jsonl"), "--json",
+    ]  # fmt: skip
     asked["explain"] = ["explain", *qwen, "--at", "1"]
     asked["twice"] = ["score", str(folder / "text.txt"), *qwen, "--prune", "magnitude:0.2"]
     return asked
@@ -64,6 +69,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     folder = tmp_path_factory.mktemp("sharded")
     for name in ARCHITECTURES:
         save(folder / name, tiny(name, vocab_size=len(TOKENIZER)), TOKENIZER)
+    save(folder / "other", tiny("qwen3", seed=1, vocab_size=len(TOKENIZER)), TOKENIZER)
     (folder / "text.txt").write_text(TEXT)
     (folder / "items.jsonl").write_text("\n".join(map(json.dumps, ITEMS)))
     given = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
@@ -110,7 +116,7 @@ def test_a_run_in_two_processes_has_the_figures_of_one(both: Both, name: str) ->
 
 
 def test_scores_and_verdicts_in_two_processes_have_the_figures_of_one(both: Both) -> None:
-    for name in ("score", "verdict"):
+    for name in ("score", "verdict", "tasks", "pruned"):
         one, two, second = both.of(name)
         assert (one["code"], two["code"], second["code"]) == (0, 0, 0), one["err"] + two["err"]
         assert second["out"] == second["err"] == ""
