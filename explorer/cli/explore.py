@@ -19,6 +19,7 @@ from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.settings import RunSettings
 from probes.schema.spec import LoadOptions, PairSpec
+from probes.system.user_folders import expanded
 
 _playing = partial(option, section="Recording")
 
@@ -53,8 +54,8 @@ def _end_at_once(code: object) -> None:
 @argument(
     "recording",
     default="",
-    help="A recorded run to replay, without any model; FILE#2 is the second run of a file. Or a results file, or a "
-    "sweep's.",
+    help="A recorded run to replay, without any model; FILE#2 is the second run of a file. Or a results file, a "
+    "sweep's, or a folder to choose from.",
 )
 @_playing("--run", "number", type=click.IntRange(min=1), help="The run of the recording. [default: its last one]")
 @_playing("--demo", is_flag=True, help="Play a recording that comes with the program; it needs no model.")
@@ -99,6 +100,9 @@ def explore_command(
     if sum((bool(recording), demo, recordings)) > 1:
         sentence = "--demo, --recordings and a recording file exclude each other."
         raise BadInput("Conflicting options", sentence, "Give one of them.")
+    folder = expanded(recording) if recording and expanded(recording).is_dir() else None
+    if folder is not None:
+        typed.refuse(("play", "speed", "loop", "number"), "on a folder", "Name a recording in it.")
     _use_the_terminal()
     from explorer.ui.splash import Splash
 
@@ -107,8 +111,9 @@ def explore_command(
         from explorer.ui.app import run_explorer
 
         launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None)
-        source = None if recordings else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
-    raise click.exceptions.Exit(run_explorer(source, launcher=launcher))
+        listed = recordings or folder is not None
+        source = None if listed else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
+    raise click.exceptions.Exit(run_explorer(source, launcher=launcher, folder=folder))
 
 
 def open_recording(
@@ -120,7 +125,7 @@ def open_recording(
     from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
     from explorer.sources.autoplay import Autoplay
     from explorer.sources.chosen import Chosen, chosen
-    from explorer.sources.replay import ReplaySource
+    from explorer.sources.opened import opened_file
 
     which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO_RECORDING)
     path, number = which.path, number if which.run is None else which.run
@@ -130,7 +135,7 @@ def open_recording(
         raise BadInput(
             "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier recordings` lists them."
         )
-    from explorer.sources.kept_results import ResultsSource, kind_of_file
+    from explorer.sources.kept_results import kind_of_file
 
     kind = kind_of_file(path)
     if kind in ("results", "sweep"):
@@ -138,12 +143,9 @@ def open_recording(
             holds = "the results of items" if kind == "results" else "a sweep"
             sentence = f"{visible(str(path))} holds {holds}, which can't be played."
             raise BadInput("Results", sentence, "Leave out --run, --play, --speed and --loop.")
-        from explorer.sources.kept_sweep import SweepSource
-
-        return ResultsSource(path) if kind == "results" else SweepSource(path)
-    if play or demo or loop or speed is not None:
+    elif play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
-    return ReplaySource(path, number=number)
+    return opened_file(path, number)
 
 
 def _use_the_terminal() -> None:

@@ -129,8 +129,10 @@ def sweep_command(
         _export_there(typed, expanded(what[0]), target)
         return
     plan, path = _asked(typed, what, out)
-    from explorer.cli.sweep_run import check_sweep, run_in_shell
+    from explorer.cli.sweep_run import check_sweep, print_complete, run_in_shell
 
+    if not check and [expanded(one) for one in what] == [path] and print_complete(path, json, target):
+        return
     made = workers_asked(workers, scheduler)
     try:
         if check:

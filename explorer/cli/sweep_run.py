@@ -13,7 +13,7 @@ from explorer.cli.progress_bar import Bar
 from explorer.cli.sweep_progress import SweepBar, estimate_sentence
 from explorer.cli.sweep_table import print_cells, print_sweep, result_line, sweep_object
 from explorer.words.token_text import flowing
-from probes.schema.sweep import Cell, SweepPlan
+from probes.schema.sweep import Cell, Sweep, SweepPlan
 
 if TYPE_CHECKING:
     from probes.sweep.jobs import Workers
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool, export_to: Path | None = None) -> None:
     """Runs a sweep, and prints its table. A person who stops it is told how to go on."""
-    from explorer.cli.live_table import print_json
     from probes.sweep.curves import results_by_key
     from probes.sweep.sweep_file import check_sweep_file, read_sweep
 
@@ -46,6 +45,31 @@ def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool, expo
             bar.say(f"Stopped. phier sweep {flowing(str(path))} goes on.")
             raise
     found = read_sweep(path)
+    _print(found, path, json, export_to)
+    by_key = results_by_key(found)
+    if any(by_key[str(cell.key)].error for cell in found.header.cells if str(cell.key) in by_key):
+        raise click.exceptions.Exit(1)
+
+
+def print_complete(path: Path, json: bool, export_to: Path | None) -> bool:
+    """Prints the table of a sweep's file if nothing of its own plan is left to compute, without loading a model;
+    returns whether it did."""
+    from probes.sweep.curves import results_by_key
+    from probes.sweep.sweep_file import check_sweep_file, read_sweep
+
+    check_sweep_file(path, 0)
+    found = read_sweep(path)
+    by_key = results_by_key(found)
+    there = [by_key.get(str(cell.key)) for cell in found.header.cells]
+    if not all(one is not None and one.error is None for one in there):
+        return False
+    _print(found, path, json, export_to)
+    return True
+
+
+def _print(found: Sweep, path: Path, json: bool, export_to: Path | None) -> None:
+    from explorer.cli.live_table import print_json
+
     if json:
         print_json(sweep_object(found))
     else:
@@ -55,9 +79,6 @@ def run_in_shell(plan: SweepPlan, path: Path, workers: Workers, json: bool, expo
         from explorer.recordings.export.sweep_export import export_sweep, written_sentence
 
         click.echo(written_sentence(export_sweep(found, export_to)), err=True)
-    by_key = results_by_key(found)
-    if any(by_key[str(cell.key)].error for cell in found.header.cells if str(cell.key) in by_key):
-        raise click.exceptions.Exit(1)
 
 
 def check_sweep(plan: SweepPlan, path: Path, workers: Workers, json: bool) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from explorer.sources.chosen import Chosen
+from explorer.sources.kept_results import kind_of_file
 from probes.recording.folder import SUFFIX
 from probes.recording.lines import Line, Recorded, Unreadable, decode
 from probes.recording.reader import LONGEST_LINE, read
@@ -54,6 +55,8 @@ class ListedRun:
     first_split: int | None
     problem: str = ""
     """A sentence on why it can't be opened; "" if it can."""
+    other: str = ""
+    """What the file holds instead of runs: "sweep, 12 of 60 cells", "results of items"; "" for a run."""
 
     @property
     def chosen(self) -> Chosen:
@@ -64,7 +67,7 @@ class ListedRun:
     def models(self) -> str:
         """The dense model, and the pruned one if it was made elsewhere."""
         header = self.header
-        return header.dense.name if self.setting else f"{header.dense.name} ⇄ {header.pruned.name}"
+        return header.dense.name if self.setting or self.other else f"{header.dense.name} ⇄ {header.pruned.name}"
 
     @property
     def setting(self) -> str:
@@ -109,6 +112,8 @@ def runs_of(path: Path) -> list[ListedRun]:
         modified = datetime.fromtimestamp(status.st_mtime)
         if not path.is_file() or not status.st_size:
             return [_unreadable(path, modified, "It is empty." if path.is_file() else "It is not a file.")]
+        if other := _other(path, modified):
+            return [other]
         with path.open("rb") as file:
             found = _on_paths(path) if _holds(file, _BRANCH, _SELECTED) else _found(file, status.st_size)
     except OSError as problem:
@@ -117,6 +122,22 @@ def runs_of(path: Path) -> list[ListedRun]:
         return [_unreadable(path, modified, problem.message)]
     shown = [place for place, one in enumerate(found) if one.last is not None] or [len(found) - 1]
     return [_listed(path, modified, found[place], place + 1, len(found)) for place in shown]
+
+
+def _other(path: Path, modified: datetime) -> ListedRun | None:
+    """A file that holds something else than runs. Raises `BadInput` if it can't be read."""
+    kind = kind_of_file(path)
+    if kind == "results":
+        return _without_run(path, modified, dense="", other="results of items")
+    if kind != "sweep":
+        return None
+    from probes.sweep.curves import results_by_key
+    from probes.sweep.sweep_file import read_sweep
+
+    sweep = read_sweep(path)
+    found, cells = results_by_key(sweep), sweep.header.cells
+    done = sum(one is not None and one.error is None for one in (found.get(str(cell.key)) for cell in cells))
+    return _without_run(path, modified, dense=sweep.header.dense, other=f"sweep, {done:,} of {len(cells):,} cells")
 
 
 @dataclass(slots=True)
@@ -265,6 +286,12 @@ def _unreadable(path: Path, modified: datetime, problem: str) -> ListedRun:
     return ListedRun(path, modified, unknown_header(), 1, 0, 0, 0.0, 0.0, 1.0, None, problem)
 
 
+def _without_run(path: Path, modified: datetime, *, dense: str, other: str) -> ListedRun:
+    header = unknown_header()
+    header = replace(header, dense=replace(header.dense, name=dense), prune=None)
+    return ListedRun(path, modified, header, 1, 1, 0, 0.0, 0.0, 1.0, None, other=other)
+
+
 def _searched(one: ListedRun) -> str:
     header = one.header
     parts = (
@@ -276,5 +303,6 @@ def _searched(one: ListedRun) -> str:
         str(header.settings.sampling),
         one.prompt,
         one.path.name,
+        one.other,
     )
     return "\n".join(parts).casefold()

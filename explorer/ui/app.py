@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -86,14 +87,16 @@ class ExplorerApp(App[int]):
         theme_name: str = theme.DARK,
         clock: Clock = time.monotonic,
         driver: type[Driver] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """Without a source it begins with the list of recordings; without a launcher no models can be loaded."""
+        """Without a source it begins with the list of recordings, those in `folder` if one is named; without a launcher
+        no models can be loaded."""
         plain = "NO_COLOR" in os.environ
         super().__init__(driver_class=driver, ansi_color=True if plain else None)
         for known in theme.THEMES:
             self.register_theme(known)
         self.theme = theme.TERMINAL if plain else theme_name
-        self._launcher = launcher
+        self._launcher, self._folder = launcher, folder
         self._clock = clock
         self._painted = float("-inf")
         self._waiting = False
@@ -248,14 +251,15 @@ class ExplorerApp(App[int]):
         from explorer.ui.screens.recordings import Recordings, library
 
         empty = isinstance(self.source, EmptySource)
-        self.push_screen(Recordings(library, can_run=self._launcher is not None, can_leave=not empty))
+        look = partial(library, self._folder)
+        self.push_screen(Recordings(look, can_run=self._launcher is not None, can_leave=not empty))
 
     @on(RecordingChosen)
     def open_recording(self, message: RecordingChosen) -> None:
-        from explorer.sources.replay import ReplaySource
+        from explorer.sources.opened import opened_file
 
         if self._may_leave("opening a recording"):
-            self.use(ReplaySource(message.chosen.path, number=message.chosen.run))
+            self.use(opened_file(message.chosen.path, message.chosen.run))
 
     @on(RecordingSaved)
     def save_recording(self, message: RecordingSaved) -> None:
@@ -464,10 +468,14 @@ class ExplorerApp(App[int]):
 
 
 def run_explorer(
-    source: Source | None = None, *, launcher: Launcher | None = None, theme_name: str = theme.DARK
+    source: Source | None = None,
+    *,
+    launcher: Launcher | None = None,
+    theme_name: str = theme.DARK,
+    folder: Path | None = None,
 ) -> int:
     """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
-    return ExplorerApp(source, launcher=launcher, theme_name=theme_name).run() or 0
+    return ExplorerApp(source, launcher=launcher, theme_name=theme_name, folder=folder).run() or 0
 
 
 def import_ahead() -> None:

@@ -24,12 +24,12 @@ Library = Callable[[], Sequence[ListedRun]]
 """Finds the recordings. It may take a while."""
 
 
-def library() -> list[ListedRun]:
-    """The recordings in the user's folder and those that come with the program."""
+def library(folder: Path | None = None) -> list[ListedRun]:
+    """What this folder holds; by default the recordings in the user's folder and those that come with the program."""
     from explorer.recordings.library import recordings
     from probes.recording import recordings_folder
 
-    return recordings(recordings_folder(), *_shipped())
+    return recordings(folder) if folder is not None else recordings(recordings_folder(), *_shipped())
 
 
 def _shipped() -> list[Path]:
@@ -60,7 +60,7 @@ LIST_COMMANDS: tuple[Command[Recordings], ...] = (
         "space",
         "Marks the recording, to compare it with others.",
         label="mark",
-        when=lambda screen: screen.openable,
+        when=lambda screen: screen.markable,
         offered=in_list,
     ),
     Command(
@@ -151,7 +151,7 @@ class Recordings(Page):
         one = listing.chosen
         details = ""
         if one is not None:
-            first = one.problem or one.prompt_line
+            first = one.problem or one.other or one.prompt_line
             place = f"   run {one.run} of {one.runs}" if one.runs > 1 else ""
             details = f"{fit(first, max(10, self.size.width - 4)).rstrip()}\n{visible(str(one.chosen))}{place}"
         self.query_one("#details", Static).update(details)
@@ -166,6 +166,12 @@ class Recordings(Page):
         """Is there a recording under the cursor that can be read?"""
         chosen = self.query_one(RecordingList).chosen
         return chosen is not None and not chosen.problem
+
+    @property
+    def markable(self) -> bool:
+        """Is there a run under the cursor, which can be compared with others?"""
+        chosen = self.query_one(RecordingList).chosen
+        return self.openable and chosen is not None and not chosen.other
 
     @property
     def marked(self) -> int:

@@ -47,7 +47,7 @@ class RecordingList(LineWidget, can_focus=True):
 
     def mark(self) -> None:
         """Marks the chosen one, or takes its mark away."""
-        if self.chosen is None or self.chosen.problem:
+        if self.chosen is None or self.chosen.problem or self.chosen.other:
             return
         run = self.chosen.chosen
         if run in self.marked:
@@ -79,6 +79,11 @@ class RecordingList(LineWidget, can_focus=True):
         ]
         if one.problem:
             pieces.append((fit(f"{one.path.name}: {one.problem}", columns.width - _DATE - 3), palette.odd))
+        elif one.other:
+            pieces += [
+                (columns.cell(flowing(one.models), columns.models), palette.dense),
+                (fit(f"{one.other}: {one.path.name}", columns.width - _DATE - columns.models - 3), text),
+            ]
         else:
             pieces += [
                 (columns.cell(flowing(one.models), columns.models), palette.dense),

@@ -16,6 +16,7 @@ from explorer.cli.sweep_progress import SweepBar, estimate_sentence, progress_se
 from probes.schema.sweep import SweepProgress
 from probes.sweep import worker
 from probes.sweep.estimate import SweepEstimate
+from tests.support.formula_sweep import SETTINGS, some_sweep, write_sweep
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 QUESTIONS = [{"question": f"Which is {n}?", "choices": ["one", "two", "three"], "answer": n} for n in range(3)]
@@ -144,3 +145,13 @@ def test_the_estimate_says_what_it_follows_from() -> None:
     )
     assert estimate_sentence(SweepEstimate(60, 60, 1, False), 60).endswith("guessed from one pass of the model.")
     assert estimate_sentence(SweepEstimate(0, 0, 1, True), 60) == "All 60 cells are known."
+
+
+def test_a_file_that_is_complete_is_printed_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sweep(Path(), some_sweep(SETTINGS[:2]))
+    monkeypatch.setattr("probes.sweep.sweep_file.sweep_versions", lambda: some_sweep().header.versions)
+    monkeypatch.setattr("explorer.cli.sweep.workers_asked", None)
+    shown = sweep("sweep.jsonl")
+    assert shown.exit_code == 0, shown.stderr
+    assert "safe up to" in shown.stdout
+    assert len(json.loads(sweep("sweep.jsonl", "--json").stdout)["cells"]) == 8

@@ -14,6 +14,7 @@ from explorer.recordings.library import last_run_of, matching, recordings
 from probes.recording import read
 from probes.recording.lines import encode
 from probes.schema.events import Event, RunStarted, StepMeasured
+from tests.support.formula_sweep import SETTINGS, some_sweep, write_sweep
 from tests.support.records import layers, lines_of, of_run, recorded_events, records, write_events
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -136,3 +137,15 @@ def test_a_list_is_searched_by_all_that_is_shown_of_it(tmp_path: Path) -> None:
         ("wanda magnitude", ""),
     ):
         assert sorted(one.path.stem for one in matching(found, words)) == list(names), words
+
+
+def test_files_without_runs_are_listed_with_what_they_hold(tmp_path: Path) -> None:
+    path = write_sweep(tmp_path, some_sweep(SETTINGS[:2], done=5, errors=(2,)), files=True)
+    one = last_run_of(path)
+    assert (one.other, one.problem, one.setting) == ("sweep, 4 of 8 cells", "", "")
+    assert one.models == "SmolLM2-135M-Instruct"
+    assert matching([one], "sweep smollm") == [one]
+    items = next(path.with_name("sweep.cells").glob("*.jsonl"))
+    assert last_run_of(items).other == "results of items"
+    path.write_bytes(path.read_bytes() + b'{"kind":"cell"}\n')
+    assert "can't be read" in last_run_of(path).problem

@@ -17,9 +17,11 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.compare import ComparisonScreen
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.recordings import Recordings
+from explorer.ui.screens.sweep import SweepScreen
 from explorer.ui.widgets.comparison import ComparedFigures, ComparedTexts, closely, difference, lines_of, narrowed
 from explorer.ui.widgets.recording_list import RecordingList
 from probes.schema.requests import Step
+from tests.support.formula_sweep import SETTINGS, some_sweep, write_sweep
 from tests.support.launcher import FakeLauncher
 from tests.support.stage import MIDDLE, SMALL, Clock, listed, opened, press, record, screen_text, settle
 
@@ -354,3 +356,17 @@ def test_the_search_is_that_of_the_recordings(folder: Path) -> None:
     from explorer.recordings.library import recordings
 
     assert [one.path.name for one in matching(recordings(folder), "WANDA 0.5")] == ["half.jsonl"]
+
+
+async def test_a_sweep_of_a_named_folder_is_listed_and_opens_but_is_not_compared(folder: Path) -> None:
+    write_sweep(folder / "here", some_sweep(SETTINGS[:2], done=3))
+    app = ExplorerApp(clock=Clock(), folder=folder / "here")
+    async with app.run_test(size=SMALL) as pilot:
+        await listed(app, pilot)
+        assert "sweep, 3 of 8 cells: sweep.jsonl" in screen_text(app)
+        assert "third.jsonl" not in screen_text(app)
+        await press(pilot, "space")
+        assert not app.screen.query_one(RecordingList).marked
+        await press(pilot, "enter")
+        await settle(pilot)
+        assert isinstance(app.screen, SweepScreen)
