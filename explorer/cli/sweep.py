@@ -234,7 +234,7 @@ def workers_asked(number: int | None, scheduler: str) -> Workers:
     if number is not None:
         from probes.sweep.executors.processes import Processes
 
-        return Processes(number)
+        return Processes(number, _say)
     from probes.sweep.executors.here import Here
 
     return Here()
@@ -247,10 +247,11 @@ def _of_cluster(scheduler: str) -> Workers:
     from probes.sweep.executors.cluster import ClusterWorkers
     from probes.sweep.executors.scheduler import connect, exposure, scheduler_address
 
-    def say(sentence: str) -> None:
-        click.echo(sentence, err=True)
-
     if warning := exposure(scheduler_address(scheduler)):
-        say(warning)
+        _say(warning)
     with Bar(Console(stderr=True)) as bar:
-        return ClusterWorkers(connect(scheduler), bar.work, say)
+        return ClusterWorkers(connect(scheduler), bar.work, _say)
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)

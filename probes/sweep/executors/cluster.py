@@ -64,7 +64,7 @@ class ClusterWorkers:
         patience: float = PATIENCE,
     ) -> None:
         """Waits for at least one worker, and for the versions of all that are there. `say` is given a sentence on each
-        worker that joins later and can't be used.
+        worker that is lost, and on each that joins later and can't be used.
 
         Raises `BadInput` if one that is there has other versions, `Failure` if none comes in time.
         """
@@ -190,6 +190,7 @@ class ClusterWorkers:
         member = self._members.pop(name)
         if member.admitted:
             self._events.append(WorkerLost(name, member.job, f"{name}: {why}"))
+            self._say(f"The worker {visible(name)} was lost: {why}.")
         self._give_up(member)
 
     def _refuse(self, name: str) -> None:

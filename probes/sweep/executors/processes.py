@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -31,6 +32,8 @@ from probes.system.subprocesses import PATIENCE, Ended
 
 _LOOK = 0.2
 """Seconds between two looks at whether the work is cancelled."""
+_MOST_REPLACED = 20
+"""Processes that died and were replaced; more deaths have a reason that starting again does not remove."""
 _STARTING, _CELLS = "Starting processes", "Cells"
 _PROGRAM = "from probes.sweep.executors.process_worker import main; main()"
 _AGAIN = "Give the same command again: the sweep goes on. Use fewer processes (--workers) if memory ran out."
@@ -65,16 +68,17 @@ class Processes:
     process with as many threads.
     """
 
-    def __init__(self, most: int = 0) -> None:
-        """Starts the processes; all but one wait until that has loaded the model, and says how much memory it needs."""
-        self._asked = most
+    def __init__(self, most: int = 0, say: Callable[[str], None] = lambda _: None) -> None:
+        """Starts the processes; all but one wait until that has loaded the model, and says how much memory it needs.
+        `say` is given a sentence on processes that are left out, and on each one that dies."""
+        self._asked, self._say = most, say
         self._threads = max(1, _cores() // (most or _cores()))
         self._gpus = 0
         self._spec: PairSpec | None = None
         self._facts: DenseFacts | None = None
         self._events: deque[tuple[str, JobDone] | ItemsFound | WorkerLost | WorkerJoined] = deque()
         self._folder = tempfile.TemporaryDirectory(prefix="phier-", ignore_cleanup_errors=True)
-        self._started = 0
+        self._started = self._replaced = 0
         self._alive: list[_Process] = []
         for _ in range(most or 1):
             self._start()
@@ -99,7 +103,7 @@ class Processes:
                 raise Failure("No workers", f"The processes have died: {lost.why}", _AGAIN)
             self._load(self._alive[0], spec)
             work.report(_STARTING, 0, None, "workers")
-            self._look(work)
+            self._look()
         self._events.clear()
         return self._facts
 
@@ -117,7 +121,7 @@ class Processes:
             work.check(_CELLS)
             if not self._alive:
                 raise Failure("No workers", "All processes have died.", _AGAIN)
-            self._look(work)
+            self._look()
         return self._events.popleft()
 
     def close(self) -> None:
@@ -131,8 +135,10 @@ class Processes:
 
     # Processes ----------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        place, self._started = self._started, self._started + 1
+    def _start(self, place: int | None = None) -> None:
+        """Starts a process, by default at the next place."""
+        place = self._started if place is None else place
+        self._started += 1
         name = f"process {self._started}"
         log = Path(self._folder.name, f"{self._started}.log")
         ours, theirs = socket.socketpair()
@@ -153,7 +159,7 @@ class Processes:
             )
         self._alive.append(_Process(name, place, running, Connection(ours.detach()), log))
 
-    def _load_others(self, loaded: DenseLoaded, spec: PairSpec, work: Work) -> None:
+    def _load_others(self, loaded: DenseLoaded, spec: PairSpec) -> None:
         """As many as there shall be and there is memory for, when the first one has loaded the model."""
         facts = loaded.facts
         assert facts is not None, "it was loaded"
@@ -163,7 +169,7 @@ class Processes:
             room = 1 + max(0, psutil.virtual_memory().available - facts.bytes) // max(1, each)
             if room < number:
                 of = f"{room} of {number} processes"
-                work.note(f"Memory is enough for {of}: each needs {each / 1e9:,.1f} GB for itself.")
+                self._say(f"Memory is enough for {of}: each needs {each / 1e9:,.1f} GB for itself.")
                 number = room
         for one in self._alive[number:]:
             self._end(one)
@@ -177,7 +183,7 @@ class Processes:
             return min(self._asked or self._gpus, self._gpus)
         return self._asked or (_cores() if facts.device == "cpu" else 1)
 
-    def _look(self, work: Work) -> None:
+    def _look(self) -> None:
         """Takes what the processes say within a moment."""
         by_connection = {one.connection: one for one in self._alive}
         for found in wait_for(list(by_connection), timeout=_LOOK):
@@ -190,15 +196,15 @@ class Processes:
             except (EOFError, OSError, pickle.UnpicklingError):
                 self._lost(one)
                 continue
-            self._heard(one, said, work)
+            self._heard(one, said)
 
-    def _heard(self, one: _Process, said: Told, work: Work) -> None:
+    def _heard(self, one: _Process, said: Told) -> None:
         match said:
             case Hello():
-                self._greeted(one, said, work)
+                self._greeted(one, said)
             case DenseLoaded():
                 if self._spec is not None and said.spec == self._on_device(one, self._spec):  # not an earlier one
-                    self._loaded(one, said, self._spec, work)
+                    self._loaded(one, said, self._spec)
             case SomeItems(header, items):
                 assert one.job is not None, "it does a job"
                 self._events.append(ItemsFound(one.name, one.job, header, items))
@@ -206,40 +212,38 @@ class Processes:
                 one.job = None
                 self._events.append((one.name, said))
 
-    def _greeted(self, one: _Process, hello: Hello, work: Work) -> None:
+    def _greeted(self, one: _Process, hello: Hello) -> None:
         try:
             check_versions(hello.versions, one.name)
         except BadInput as problem:
-            self._refuse(one, problem, work)
+            self._refuse(one, problem)
             return
         one.greeted, self._gpus = True, hello.gpus
         if self._facts is not None and self._spec is not None:
             self._load(one, self._spec)
 
-    def _loaded(self, one: _Process, loaded: DenseLoaded, spec: PairSpec, work: Work) -> None:
+    def _loaded(self, one: _Process, loaded: DenseLoaded, spec: PairSpec) -> None:
         if loaded.error is not None:
             kind: type[PhierError] = BadInput if loaded.bad_input else Failure
-            self._refuse(one, kind(loaded.error.title, loaded.error.message, loaded.error.hint), work)
+            self._refuse(one, kind(loaded.error.title, loaded.error.message, loaded.error.hint))
             return
         if self._facts is not None and loaded.facts is not None and not _same(self._facts, loaded.facts):
             message = f"The dense model has changed since the first process loaded it ({one.name} has another one)."
-            self._refuse(
-                one, BadInput("Other dense model", message, "Start again when its files stay as they are."), work
-            )
+            self._refuse(one, BadInput("Other dense model", message, "Start again when its files stay as they are."))
             return
         one.ready = True
         if self._facts is None:
             self._facts = loaded.facts
-            self._load_others(loaded, spec, work)
+            self._load_others(loaded, spec)
         else:
             self._events.append(WorkerJoined(one.name))
 
-    def _refuse(self, one: _Process, problem: PhierError, work: Work) -> None:
+    def _refuse(self, one: _Process, problem: PhierError) -> None:
         """Without the first process nothing can be done; the sweep goes on without another one."""
         if self._facts is None:
             raise problem
-        work.note(f"{one.name} was left out. {problem}")
-        self._lost(one)
+        self._say(f"{one.name} was left out. {problem}")
+        self._end(one)
 
     def _load(self, one: _Process, spec: PairSpec) -> None:
         if one.greeted and not one.asked:
@@ -265,9 +269,17 @@ class Processes:
         _wait_for_end(one.running)
 
     def _lost(self, one: _Process) -> None:
+        """Starts another process in the place of one that could compute: a cell that kills several is given up, and
+        the others go on."""
         self._end(one)
         why = Ended(one.running.returncode, one.log.read_text("utf-8", "replace")).last_words
         self._events.append(WorkerLost(one.name, one.job, f"{one.name}: {why}."))
+        if one.ready and self._replaced < _MOST_REPLACED:
+            self._replaced += 1
+            self._start(one.place)
+            self._say(f"{one.name} has died: {why}. Another process takes its place.")
+        else:
+            self._say(f"{one.name} has died: {why}.")
 
 
 def _same(one: DenseFacts, other: DenseFacts) -> bool:

@@ -41,9 +41,13 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> SweepPlan:
     )
 
 
+_said: list[str] = []
+"""What the processes said."""
+
+
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Processes]:
-    made = Processes(2)
+    made = Processes(2, _said.append)
     yield made
     made.close()
     assert not made.names
@@ -82,8 +86,12 @@ def test_processes_give_the_results_of_this_one_to_the_bit_and_one_that_dies_has
     results += sweeping
     assert {str(one.cell.key): bare(one) for one in results} == alone
     assert len(results) == len(alone)
-    assert processes.names
+    why = "it was ended by signal 9, which happens if memory runs out"
+    assert _said == [f"{dying.name} has died: {why}. Another process takes its place."]
+    while len(processes.names) < 2:
+        processes.wait()
     assert dying.name not in processes.names
+    assert "process 3" in processes.names
 
 
 def test_a_model_that_cant_be_loaded_is_said_and_another_one_can_be(plan: SweepPlan, processes: Processes) -> None:
