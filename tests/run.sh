@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests with the arguments of pytest that are given: first, on all cores, those that drive no terminal, then those
-# that do, one after another with the machine to themselves. Fails if there is none of either kind.
+# that do, two at a time with the machine to themselves. Fails if there is none of either kind.
 # With QUICK=1, only those that need neither the demo model nor a terminal nor long.
 set -u
 python=$1
@@ -18,7 +18,7 @@ parallel=$?
 [ "$parallel" = 0 ] || [ "$parallel" = 5 ] || exit "$parallel"
 
 [ $# -gt 0 ] || set -- tests/journeys # all that drive a terminal; the other folders would be imported for nothing
-"$python" -m pytest -m terminal "$@"
+"$python" -m pytest -n 2 --dist loadfile -m terminal "$@" # each waits for one core most of the time
 alone=$?
 [ "$alone" = 5 ] && exit "$parallel" # none of these: what the others said counts
 exit "$alone"

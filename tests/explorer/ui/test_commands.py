@@ -123,11 +123,13 @@ def _keys(cls: type) -> list[str]:
 
 
 @pytest.mark.parametrize("name", TABLES)
-async def test_every_key_of_the_table_does_what_it_says(
+async def test_a_screen_shows_its_table_and_every_key_of_it_does_what_it_says(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with on_stage(scripted(), 30) as (app, pilot):
+    async with on_stage(scripted(), 30, (140, 90)) as (app, pilot):
         screen = await opened(name, app, pilot, tmp_path)
+        await shows_its_table(app, pilot, screen)
+        assert app.screen is screen
         monkeypatch.setattr(screen, "check_action", lambda *_: True)
         done: list[str] = []
         for keys, action in ((k, a) for command in screen.COMMAND_TABLE for k, a in command.keys.items()):  # type: ignore[attr-defined]
@@ -146,22 +148,21 @@ async def test_every_key_of_the_table_does_what_it_says(
                 assert done == [str(ast.literal_eval(f"({given.removesuffix(')')},)") if given else ())], key
 
 
-@pytest.mark.parametrize("name", TABLES)
-async def test_the_key_line_the_palette_and_help_show_the_table(name: str, tmp_path: Path) -> None:
-    async with on_stage(scripted(), 30, (140, 90)) as (app, pilot):
-        screen = await opened(name, app, pilot, tmp_path)
-        table: tuple[Command[object], ...] = screen.COMMAND_TABLE  # type: ignore[attr-defined]
-        assert all(command in table for command in PossibleCommands(screen)._commands())
-        if isinstance(screen, Dialog):
-            frame = str(screen.query_one("#frame").border_subtitle)
-            assert all(command.label and command.shown in frame for command in table)
-            return
-        line = screen.query_one(KeyLine)._keys
-        assert {(hint.key, hint.action) for hint in line} <= {(command.shown, command.action) for command in table}
-        await press(pilot, "question_mark")
-        shown = " ".join(screen_text(app).split())
-        for command in table:
-            assert f"{command.shown} {command.help[:40]}" in shown
+async def shows_its_table(app: ExplorerApp, pilot: Pilot[int], screen: Screen[object]) -> None:
+    """In its key line or under its frame, in the palette, and under `?`, which is closed again."""
+    table: tuple[Command[object], ...] = screen.COMMAND_TABLE  # type: ignore[attr-defined]
+    assert all(command in table for command in PossibleCommands(screen)._commands())
+    if isinstance(screen, Dialog):
+        frame = str(screen.query_one("#frame").border_subtitle)
+        assert all(command.label and command.shown in frame for command in table)
+        return
+    line = screen.query_one(KeyLine)._keys
+    assert {(hint.key, hint.action) for hint in line} <= {(command.shown, command.action) for command in table}
+    await press(pilot, "question_mark")
+    shown = " ".join(screen_text(app).split())
+    for command in table:
+        assert f"{command.shown} {command.help[:40]}" in shown
+    await press(pilot, "escape")
 
 
 def _given(*values: object) -> tuple[object, ...]:

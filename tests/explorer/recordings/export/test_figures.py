@@ -365,10 +365,12 @@ def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path) -> None:
     assert any("drawn as boxes" in note for note in done.notes)
 
 
-def test_single_steps_and_steps_without_figures_can_be_drawn(tmp_path: Path) -> None:
-    for name, steps, accidents in (("one", 1, Accidents()), ("none", 1, Accidents(invalid=1))):
-        path = write_events(tmp_path / f"{name}.jsonl", recorded_events(steps, accidents=accidents))
-        assert export_recordings([path], "svg", tmp_path / name).paths
+def test_single_steps_and_steps_without_figures_can_be_drawn_with_their_watched_tokens(tmp_path: Path) -> None:
+    for name, watch, accidents in (("one", 'A=" and"', Accidents()), ("none", "", Accidents(invalid=1))):
+        path = write_events(tmp_path / f"{name}.jsonl", recorded_events(1, watch=watch, accidents=accidents))
+        paths = export_recordings([path], "svg", tmp_path / name).paths
+        assert len(paths) > 4
+        assert any(one.name.endswith(".watched.svg") for one in paths) is bool(watch)
 
 
 def test_each_watched_group_has_a_panel_of_p_and_q(recording: Path, tmp_path: Path) -> None:
@@ -389,7 +391,6 @@ def test_each_watched_group_has_a_panel_of_p_and_q(recording: Path, tmp_path: Pa
     assert kl.curves[0].values == tuple(one.kl for one in shared if one)
     (svg,) = export_recordings([path], "svg", tmp_path / "x", figures=["watched"]).paths
     ElementTree.fromstring(svg.read_bytes())
-    assert any(one.name.endswith(".watched.svg") for one in export_recordings([path], "svg", tmp_path / "y").paths)
     assert "none were watched" in str(print_figure("watched", material([read(recording)])))
     assert "watch different ones" in str(print_figure("watched", material([read(path), read(recording)])))
 
