@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from explorer.cli.judging_options import judges, takes_items
 from explorer.cli.options import ShellCommand, Typed, option, takes
 from explorer.cli.scored_tasks import split_names
 from explorer.cli.sweep import workers_asked
@@ -46,13 +47,7 @@ _NEVER_TRIED = "Patterns such as 2:4, several methods in one setting, other cali
     section="Tasks",
     help="Tasks that the setting must be safe for: some that ship, files of items, data sets. [default: all that ship]",
 )
-@option("--most", type=click.IntRange(min=1), metavar="N", section="Tasks", help="Only the first N items a task.")
-@option(
-    "--way",
-    type=click.Choice([str(way) for way in Way]),
-    section="Tasks",
-    help="Score options by their letter or label, or by their whole text. [default: as the item set says]",
-)
+@takes_items()
 @option(
     "--confirm",
     multiple=True,
@@ -60,14 +55,7 @@ _NEVER_TRIED = "Patterns such as 2:4, several methods in one setting, other cali
     section="Tasks",
     help="Judge the setting that was found on these other items, too.",
 )
-@option(
-    "--margin",
-    type=float,
-    default=MARGIN_OF_SAFETY,
-    metavar="X",
-    help=f"The largest loss of a score that is still safe, as a share. [default: {MARGIN_OF_SAFETY:g}, 2 points]",
-)
-@option("--level", type=float, default=LEVEL, metavar="X", help=f"The level of the intervals. [default: {LEVEL:g}]")
+@judges()
 @option(
     "--methods",
     multiple=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from explorer.cli.judging_options import takes_items
 from explorer.cli.options import Typed, option, option_names, takes
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput
@@ -78,15 +79,7 @@ def scores_tasks(function: _Function) -> _Function:
             section="Tasks",
             help="--harness: solved examples before each question. [default: the task's own number]",
         ),
-        option(
-            "--most", type=click.IntRange(min=1), metavar="N", section="Tasks", help="Only the first N items a task."
-        ),
-        option(
-            "--way",
-            type=click.Choice([str(way) for way in Way]),
-            section="Tasks",
-            help="Score options by their letter or label, or by their whole text. [default: as the item set says]",
-        ),
+        takes_items(),
         option(
             "--labels",
             default="",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from explorer.cli.judging_options import judges, takes_items
 from explorer.cli.options import ShellCommand, Typed, argument, option, takes
 from explorer.cli.read_options import text_of
 from explorer.cli.scored_tasks import split_names
@@ -55,29 +57,8 @@ DEFAULT_OUT = "sweep.jsonl"
 @option(
     "--seeds", default="", metavar="N,N", section="Sweep", help="Seeds of pruning and sampling, with commas between."
 )
-@option("--most", type=click.IntRange(min=1), metavar="N", section="Sweep", help="Only the first N items a task.")
-@option(
-    "--way",
-    type=click.Choice([str(way) for way in Way]),
-    section="Sweep",
-    help="Score options by their letter or label, or by their whole text. [default: as the item set says]",
-)
-@option(
-    "--margin",
-    type=float,
-    default=MARGIN_OF_SAFETY,
-    metavar="X",
-    section="Sweep",
-    help=f"The largest loss of a score that is still safe, as a share. [default: {MARGIN_OF_SAFETY:g}, 2 points]",
-)
-@option(
-    "--level",
-    type=float,
-    default=LEVEL,
-    metavar="X",
-    section="Sweep",
-    help=f"The level of the intervals. [default: {LEVEL:g}]",
-)
+@takes_items("Sweep")
+@judges("Sweep")
 @option("--out", default="", metavar="FILE", section="Sweep", help=f"Keep it in this file. [default: {DEFAULT_OUT}]")
 @option(
     "--workers",
@@ -166,8 +147,8 @@ def _asked(typed: Typed, what: Sequence[str], out: str) -> tuple[SweepPlan, Path
     """The plan, and the file that the results go to. Raises `BadInput`."""
     from probes.sweep.plan_file import plan_from_toml, read_plan
 
-    files = [one for one in what if not _SETTING.match(one)]
-    settings = [*typed.get("settings", ()), *(one for one in what if _SETTING.match(one))]
+    files = [one for one in what if not _is_setting(one)]
+    settings = [*typed.get("settings", ()), *(one for one in what if _is_setting(one))]
     if not files:
         return _plan(typed, settings), expanded(out or DEFAULT_OUT)
     if len(files) > 1 or settings:
@@ -183,6 +164,12 @@ def _asked(typed: Typed, what: Sequence[str], out: str) -> tuple[SweepPlan, Path
     return plan_from_toml(read_sweep(path).header.plan, f"The plan in {flowing(str(path))}"), expanded(
         out
     ) if out else path
+
+
+def _is_setting(word: str) -> bool:
+    """A setting, also one whose method is misspelt, which is then said; every other word is a file."""
+    meant = ("{" in word or ":" in word) and not word.lower().endswith((".toml", ".jsonl"))
+    return bool(_SETTING.match(word)) or (meant and not expanded(word).exists())
 
 
 def _plan(typed: Typed, settings: Sequence[str]) -> SweepPlan:
@@ -234,6 +221,10 @@ def workers_asked(number: int | None, scheduler: str) -> Workers:
     if number is not None:
         from probes.sweep.executors.processes import Processes
 
+        cores = os.cpu_count() or 1
+        if number > max(2, cores):
+            message = f"{number:,} processes can't be used: this machine has {cores} processor cores."
+            raise BadInput("Workers", message, "Use --workers 0 for as many as there are GPUs, or cores and memory.")
         return Processes(number, _say)
     from probes.sweep.executors.here import Here
 

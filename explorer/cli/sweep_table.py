@@ -14,6 +14,7 @@ from explorer.cli.verdict_table import STYLES
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 from explorer.words.verdict_figures import OUTCOME_SIGNS, tenths
+from probes.schema.summary import Summary, summary_value
 from probes.schema.sweep import Cell, CellResult, Curve, Sweep
 from probes.schema.verdict import Outcome
 from probes.sweep.curves import curves, results_by_key
@@ -91,7 +92,7 @@ def result_line(result: CellResult) -> str:
         scores = f"{tenths(row.pruned.value)} % ({row.figure}; dense {tenths(row.dense.value)} %)"
         return f"{name}: {scores}, {row.outcome} · {taken}"
     assert result.run is not None, "a result has a row, a run or an error"
-    return f"{name}: ΣKL {numbers.significant(result.run.kl_sum, 3)} nats in {result.run.steps} steps · {taken}"
+    return f"{name}: ΣKL {_kl(result.run)} nats in {result.run.steps} steps · {taken}"
 
 
 def error_line(result: CellResult) -> str:
@@ -147,7 +148,13 @@ def _figure(result: CellResult | None) -> Text:
     if result.row is not None:
         outcome: Outcome = result.row.outcome
         return Text(f"{tenths(result.row.pruned.value)} {OUTCOME_SIGNS[outcome]}", STYLES.get(outcome, ""))
-    return Text(f"{numbers.significant(result.run.kl_sum, 3)}  " if result.run is not None else "")
+    return Text(f"{_kl(result.run)}  " if result.run is not None else "")
+
+
+def _kl(run: Summary) -> str:
+    """ΣKL; a dash if nothing was compared."""
+    value = summary_value(run, "kl_sum")
+    return "–" if value is None else numbers.significant(value, 3)
 
 
 def _print(console: Console, text: Text) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from explorer.cli.judging_options import judges
 from explorer.cli.options import ShellCommand, Typed, option, takes
 from explorer.cli.read_options import pair_spec
 from explorer.cli.scored_tasks import models_typed, of_tasks, scored_tasks, scores_tasks, split_names, tasks_asked
@@ -15,7 +16,6 @@ from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput
 from probes.schema.spec import PairSpec
 from probes.schema.task_options import TaskOptions
-from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
 from probes.system.ranks import own_file, rank
 from probes.system.user_folders import expanded
 
@@ -35,14 +35,7 @@ if TYPE_CHECKING:
     help="Tasks that ship, files of items, or data sets of the hub. [default: all that ship]",
 )
 @scores_tasks
-@option(
-    "--margin",
-    type=float,
-    default=MARGIN_OF_SAFETY,
-    metavar="X",
-    help=f"The largest loss of a score that is still safe, as a share. [default: {MARGIN_OF_SAFETY:g}, 2 points]",
-)
-@option("--level", type=float, default=LEVEL, metavar="X", help=f"The level of the intervals. [default: {LEVEL:g}]")
+@judges()
 @option(
     "--export",
     "export_to",

@@ -131,7 +131,8 @@ def _made(plain: object, kind: type[Kind], where: str) -> Kind:
         try:
             found[name] = msgspec.convert(value, hints[name])
         except msgspec.ValidationError as problem:
-            raise BadInput(_TITLE, f"{where}, {name}: {said(problem, 200)}.", "Correct it.") from None
+            what = said(problem, 200).rstrip(".")
+            raise BadInput(_TITLE, f"{where}, {name}: {what}.", "Correct it.") from None
     return kind(**found)
 
 

@@ -86,13 +86,18 @@ def draw(
 
 def _render(drawn: PrintFigure, to: str, caption: bool) -> bytes:
     figure = _figure(drawn, caption)
-    out = io.BytesIO()
     title = f"{drawn.name}: {', '.join(subject.label for subject in drawn.subjects)}"
-    about = {
-        "svg": {"Title": title, "Description": drawn.caption, "Date": None},
-        "png": {"Title": title, "Description": drawn.caption},
-        "pdf": {"Title": title, "Subject": drawn.caption, "CreationDate": None},
+    return drawn_bytes(figure, to, title, drawn.caption)
+
+
+def drawn_bytes(figure: Figure, to: str, title: str, caption: str) -> bytes:
+    """The figure as a file of this format, with its title and caption inside and no date."""
+    about: dict[str, dict[str, str | None]] = {
+        "svg": {"Title": title, "Description": caption, "Date": None},
+        "png": {"Title": title, "Description": caption},
+        "pdf": {"Title": title, "Subject": caption, "CreationDate": None},
     }
+    out = io.BytesIO()
     figure.savefig(out, format=to, metadata=about[to])
     return out.getvalue()
 

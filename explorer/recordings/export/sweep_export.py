@@ -6,14 +6,13 @@ from pathlib import Path
 
 from explorer.recordings.export.table_files import WRITERS
 from explorer.recordings.export.tidy_table import ColumnKind, ExportTable, TableColumn, Value
-from explorer.recordings.export.verdict_export import FIGURES, check_export_file, row_values
+from explorer.recordings.export.verdict_export import FIGURES, check_export_file, row_values, write_export
 from explorer.recordings.export.verdict_export import kind_of_value as kind_of
 from explorer.words.summary_figures import SUMMARY_FIGURES
 from explorer.words.token_text import flowing
-from probes.schema.errors import BadInput, Failure
+from probes.schema.errors import BadInput
 from probes.schema.sweep import CellResult, Curve, Sweep
 from probes.sweep.curves import curves, results_by_key
-from probes.system.files import replacing
 
 SWEEP_FORMATS = (*WRITERS, *FIGURES)
 
@@ -33,7 +32,7 @@ def export_sweep(sweep: Sweep, path: Path) -> tuple[Path, ...]:
     if not any(one.error is None for one in sweep.results):
         raise BadInput("Export", "No cell of the sweep has figures yet.", "Compute it first.")
     if form in WRITERS:
-        return (_write(path, WRITERS[form](sweep_rows(sweep))),)
+        return (write_export(path, WRITERS[form](sweep_rows(sweep))),)
     from explorer.recordings.export.sweep_figure import draw_sweep
 
     by_family: dict[str, list[Curve]] = {}
@@ -49,7 +48,7 @@ def export_sweep(sweep: Sweep, path: Path) -> tuple[Path, ...]:
             name = "".join(c if c.isalnum() or c in "-_" else "-" for c in family.replace(":{}", "")).strip("-")
             names[family] = name if name not in names.values() else f"{name}-{len(names) + 1}"
         places = {family: path.with_name(f"{path.stem}-{name}{path.suffix}") for family, name in names.items()}
-    return tuple(_write(places[family], draw_sweep(sweep, of, form)) for family, of in drawn.items())
+    return tuple(write_export(places[family], draw_sweep(sweep, of, form)) for family, of in drawn.items())
 
 
 def sweep_rows(sweep: Sweep) -> ExportTable:
@@ -102,15 +101,3 @@ def _of_result(result: CellResult, sweep: Sweep) -> dict[str, Value]:
 def written_sentence(files: tuple[Path, ...]) -> str:
     """Where the export is."""
     return f"Exported to {', '.join(flowing(str(file)) for file in files)}."
-
-
-def _write(path: Path, content: bytes) -> Path:
-    try:
-        with replacing(path) as part:
-            part.write_bytes(content)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise Failure(
-            "Can't write", f"{flowing(str(path))} can't be written: {reason}.", "Name another file."
-        ) from None
-    return path

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from explorer.recordings.export.matplotlib_axes import COLOURS, LINE_STYLES, MARKERS
-from explorer.recordings.export.matplotlib_figures import FONT, TINY, WIDTH, print_style
+from explorer.recordings.export.matplotlib_figures import FONT, TINY, WIDTH, drawn_bytes, print_style
 from explorer.recordings.export.wrapping import in_font, lines_in_font
 from explorer.words.sweeps import amount_text, cliff_sentence, family_text, figure_text, knee_text, knees_sentence
 from explorer.words.token_text import flowing
@@ -54,14 +53,7 @@ def draw_sweep(sweep: Sweep, of: Sequence[Curve], to: str) -> bytes:
         text = "\n".join(lines)
         figure.text(0.09 / WIDTH, 0.045 / height, text, fontsize=TINY, va="bottom", parse_math=False)
         title = f"{sweep.header.dense}: {family_text(of[0].family)}" if of else sweep.header.dense
-        about: dict[str, dict[str, str | None]] = {
-            "svg": {"Title": title, "Description": caption, "Date": None},
-            "png": {"Title": title, "Description": caption},
-            "pdf": {"Title": title, "Subject": caption, "CreationDate": None},
-        }
-        out = io.BytesIO()
-        figure.savefig(out, format=to, metadata=about[to])
-        return out.getvalue()
+        return drawn_bytes(figure, to, title, caption)
 
 
 def _caption(sweep: Sweep, of: Sequence[Curve]) -> str:

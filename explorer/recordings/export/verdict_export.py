@@ -69,6 +69,11 @@ def export_verdict(found: Verdict, path: Path, plain: Mapping[str, Any]) -> None
         from explorer.recordings.export.verdict_figure import draw_verdict
 
         content = draw_verdict(found, form)
+    write_export(path, content)
+
+
+def write_export(path: Path, content: bytes) -> Path:
+    """Writes a file as a whole or not at all, and returns it. Raises `Failure` if it can't be written."""
     try:
         with replacing(path) as part:
             part.write_bytes(content)
@@ -77,6 +82,7 @@ def export_verdict(found: Verdict, path: Path, plain: Mapping[str, Any]) -> None
         raise Failure(
             "Can't write", f"{flowing(str(path))} can't be written: {reason}.", "Name another file."
         ) from None
+    return path
 
 
 def verdict_rows(found: Verdict) -> ExportTable:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from explorer.recordings.export.matplotlib_axes import COLOURS
-from explorer.recordings.export.matplotlib_figures import FONT, TINY, WIDTH, print_style
+from explorer.recordings.export.matplotlib_figures import FONT, TINY, WIDTH, drawn_bytes, print_style
 from explorer.recordings.export.wrapping import in_font, lines_in_font
 from explorer.words.token_text import flowing
 from explorer.words.verdicts import claim_sentence
@@ -44,14 +43,7 @@ def draw_verdict(found: Verdict, to: str) -> bytes:
         _spaces(right, rows)
         text = "\n".join(lines)
         figure.text(0.09 / WIDTH, 0.045 / height, text, fontsize=TINY, va="bottom", parse_math=False)
-        about: dict[str, dict[str, str | None]] = {
-            "svg": {"Title": title, "Description": caption, "Date": None},
-            "png": {"Title": title, "Description": caption},
-            "pdf": {"Title": title, "Subject": caption, "CreationDate": None},
-        }
-        out = io.BytesIO()
-        figure.savefig(out, format=to, metadata=about[to])
-        return out.getvalue()
+        return drawn_bytes(figure, to, title, caption)
 
 
 def _differences(axis: Axes, rows: Sequence[TaskVerdict], found: Verdict) -> None:

@@ -111,6 +111,8 @@ def test_a_person_who_stops_it_is_told_how_to_go_on(dense: Path, monkeypatch: py
         (("none.jsonl",), "none.jsonl can't be read"),
         (("choose.jsonl",), "choose.jsonl is no sweep's file"),
         (("choose.jsonl", "--settings", "wanda:0.5"), "has its own settings"),
+        (("wunda:{0.1,0.2}", "--tasks", "choose.jsonl"), "wunda"),
+        (("magnitude:0.5", "--workers", "99999"), "99,999 processes can't be used"),
         (("choose.jsonl", "--most", "3"), "--most has no effect on a plan or a sweep's file"),
     ],
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
-from explorer.cli.sweep_table import knee_sentence
+from explorer.cli.sweep_table import knee_sentence, print_sweep, result_line
+from probes.schema.summary import summarise
 from probes.sweep.curves import curves
-from tests.support.sweeps import cell, counted_row, scored, swept
+from tests.support.sweeps import cell, counted_row, scored, stepped, swept
 
 SAFE, BROKEN, OPEN = counted_row(1000), counted_row(100, 100), counted_row(60, 2)
 
@@ -25,3 +27,10 @@ def test_the_knee_is_named_with_what_stops_it(rows, said):
     cells = [cell(f"drop-attn:{number}") for number in range(1, len(rows) + 1)]
     (curve,) = curves(swept(cells, [scored(one, row) for one, row in zip(cells, rows, strict=True)]))
     assert knee_sentence(curve) == f"facts, drop-attn:{{}}: {said}"
+
+
+def test_a_run_that_compared_nothing_has_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    one = stepped(cell("magnitude:0.5", "prompt 1"), summarise(()))
+    assert "ΣKL – nats in 0 steps" in result_line(one)
+    print_sweep(swept([one.cell], [one]), Console(width=100))
+    assert next(line for line in capsys.readouterr().out.splitlines() if line.startswith("magnitude")).endswith(" –")
