@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -21,6 +22,9 @@ from probes.twin.anatomy import Anatomy, Matrix, dissect
 from probes.twin.dropping import Replacements, replace_modules, replacements
 from probes.twin.sharing import sharing_copy
 from probes.twin.twin_state import Bits, MatrixChange, TwinState, packed, unpacked
+
+_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The whole numbers that have as many bytes as a weight."""
 
 
 class Twin:
@@ -208,7 +212,7 @@ class Twin:
             if before is None or before.weight is not None:
                 mine = torch.empty_like(weight_of(self._dense_modules[name]))
                 self._own[name].weight = nn.Parameter(mine, requires_grad=False)
-            self._as_rows(name, weight_of(self._own[name])).data.copy_(self._masked(name, change.kept))
+            self._mask_into(self._as_rows(name, weight_of(self._own[name])).data, name, change.kept)
         self._state = replace(self._state, changes={**self._state.changes, name: change})
 
     def _pruned(self, name: str, change: MatrixChange) -> Tensor:
@@ -216,8 +220,14 @@ class Twin:
         return change.weight if change.weight is not None else self._as_rows(name, self._masked(name, change.kept))
 
     def _masked(self, name: str, kept: Bits) -> Tensor:
-        # `where` and not a product: 0 times infinity is NaN.
-        return torch.where(self._unpacked(name, kept), self.dense_weight(name), 0)
+        found = torch.empty_like(self.dense_weight(name))
+        self._mask_into(found, name, kept)
+        return found
+
+    def _mask_into(self, target: Tensor, name: str, kept: Bits) -> None:
+        # A product of the bits, taken as whole numbers: 0 times infinity is NaN, and `where` takes four times as long.
+        whole = _WHOLE[target.element_size()]
+        torch.mul(self.dense_weight(name).view(whole), self._unpacked(name, kept), out=target.view(whole))
 
     def _restore_dense(self, *names: str) -> None:
         if not names:
@@ -299,4 +309,6 @@ class Twin:
 
 def count_zeros(weight: Tensor) -> int:
     """How many of a matrix's weights are 0."""
+    if weight.device.type == "cpu":  # where torch's own count takes ten times as long on zeros at random places
+        return weight.numel() - int(np.count_nonzero(weight.bool().numpy()))
     return weight.numel() - int(torch.count_nonzero(weight))
