@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -165,9 +166,13 @@ def read_tokenizer(folder: Path, config: PreTrainedConfig, options: LoadOptions)
 
 def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Can it turn any text into tokens? Its words need not be English, so some of its own are tried."""
-    special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
-    known = [token_id for token_id in tokenizer.get_vocab().values() if token_id not in special]
-    for text in ("a word", *(tokenizer.decode([token_id]) for token_id in known[:_TRIED])):
+
+    def own_words() -> Iterator[str]:
+        special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+        known = [token_id for token_id in tokenizer.get_vocab().values() if token_id not in special]
+        yield from (tokenizer.decode([token_id]) for token_id in known[:_TRIED])
+
+    for text in chain(("a word",), own_words()):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
         if any(token_id != tokenizer.unk_token_id for token_id in ids):
             return True
