@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import probes.models.lean_import  # noqa: F401  # before anything imports transformers
 from probes.checkpoints.foreign import with_named_drops
 from probes.checkpoints.missing import measure_missing
 from probes.checkpoints.save import Saved, save
