@@ -170,7 +170,7 @@ def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
     def own_words() -> Iterator[str]:
         special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
         known = [token_id for token_id in tokenizer.get_vocab().values() if token_id not in special]
-        yield from (tokenizer.decode([token_id]) for token_id in known[:_TRIED])
+        yield from (str(tokenizer.decode([token_id])) for token_id in known[:_TRIED])
 
     for text in chain(("a word",), own_words()):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
