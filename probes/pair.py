@@ -28,7 +28,7 @@ from probes.schema.errors import BadInput
 from probes.schema.header import PruneReport, RunHeader
 from probes.schema.prune_setting import Setting
 from probes.schema.settings import RunSettings
-from probes.schema.spec import OWN_TEXT, CalibrationSpec, LoadOptions, PairSpec
+from probes.schema.spec import OWN_TEXT, CalibrationSpec, LoadOptions, OverlapMode, PairSpec
 from probes.stepping.cache_check import check_steppable
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.lockstep import Lockstep, longest_context
@@ -192,6 +192,8 @@ def load_pair(spec: PairSpec, work: Work = UNWATCHED) -> Pair:
     If torchrun started several processes, each gets its part of both models, and must call this.
     """
     if ranks() > 1:
+        if spec.overlap in (OverlapMode.THREADS, OverlapMode.PROCESS):
+            refuse_ranks(f"--overlap {spec.overlap}")
         return _load_sharded(spec, work)
     pair = _load_whole(spec, work)
     models = pair.dense.model, pair.pruned.model

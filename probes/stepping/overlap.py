@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from probes.models.offloaded import any_offloaded
 from probes.schema.errors import BadInput
+from probes.schema.foreign_text import said
 from probes.schema.spec import OverlapMode
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.forked_model import ForkedModel
@@ -140,14 +141,13 @@ def _why_no_process() -> str:
 def _made(mode: OverlapMode, threads: int, dense: PreTrainedModel) -> Overlap:
     if mode is OverlapMode.THREADS:
         return Overlap(mode, threads)
-    process = ReadingProcess(dense, threads)
     try:
-        process.first_answer()
-    except ProcessLost:
+        return Overlap(mode, threads, process=ReadingProcess(dense, threads))
+    except (ProcessLost, OSError) as problem:
         instead = Overlap(OverlapMode.THREADS, threads)
-        instead.note = "The dense model's own process did not answer, so both models compute in threads of one process."
+        why = f"could not be started ({said(problem)})" if isinstance(problem, OSError) else "did not answer"
+        instead.note = f"The dense model's own process {why}, so both models compute in threads of one process."
         return instead
-    return Overlap(mode, threads, process=process)
 
 
 def _tried(overlap: Overlap, dense: PreTrainedModel, pruned: PreTrainedModel) -> Overlap:

@@ -53,7 +53,8 @@ class ReadingProcess:
     """The process, with models of the same weights by number, each with its cache. One request at a time."""
 
     def __init__(self, model: PreTrainedModel, threads: int) -> None:
-        """Forks. The process computes with so many threads. Raises `ProcessLost` if it does not answer."""
+        """Forks, and waits until the process has read a first token. It computes with so many threads. Raises
+        `ProcessLost` if it does not read in time, and OSError if the system allows no further process."""
         self.turn = threading.Lock()
         """Held from a request to its answer."""
         self._last = 0
@@ -75,12 +76,15 @@ class ReadingProcess:
         self.closed = self._told = False
         """`closed`: was it ended here?"""
         self._say("read", self.new_number(), [[0]])
-
-    def first_answer(self) -> None:
-        """Waits until the process has read a first token. Raises `ProcessLost` if it does not in time."""
-        if not self._connection.poll(PATIENCE):
+        try:
+            if not self._connection.poll(PATIENCE):
+                raise ProcessLost
+            self._answer()
+        except BaseException as problem:
             self.close()
-        self._answer()
+            if isinstance(problem, Exception):
+                raise ProcessLost from problem
+            raise
 
     @property
     def alive(self) -> bool:

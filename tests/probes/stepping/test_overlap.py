@@ -237,14 +237,18 @@ def test_no_process_is_left_behind():
     assert children() == before
 
 
-def test_a_process_that_does_not_answer_is_given_up(monkeypatch):
+@pytest.mark.parametrize(("why", "name"), [("did not answer", "PATIENCE"), ("could not be started", "os.fork")])
+def test_without_a_process_both_models_compute_in_threads(why, name, monkeypatch):
+    def full() -> int:
+        raise OSError("no more processes")
+
     dense = tiny("llama")
     other = copy.deepcopy(dense)
-    monkeypatch.setattr(reading_process, "PATIENCE", 0.0)
     before = children()
+    monkeypatch.setattr(f"probes.stepping.reading_process.{name}", full if name == "os.fork" else 0.0)
     made = choose_overlap(dense, other, OverlapMode.PROCESS)
     assert made.mode is OverlapMode.THREADS
-    assert "did not answer" in made.note
+    assert why in made.note
     assert children() == before
 
 
