@@ -134,7 +134,7 @@ class _Run:
         """The large random models, each if it fits."""
         from probes.bench.gpu_checks import CHECKS
 
-        few = {name: CHECKS[name] for name in ("exact copy", "cached and full pass", "captured graph")}
+        few = {name: CHECKS[name] for name in ("exact copy", "cached and full pass", "captured graph", "graphed steps")}
         for label, shape in self._plan.shapes:
             make = partial(random_model, shape, device=self._device, dtype=torch.bfloat16)
             if _fits(shape, self._device):

@@ -23,6 +23,7 @@ from probes.schema.errors import Failure
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.cached_model import CachedModel
+from probes.stepping.graphed_model import GraphedModel
 from probes.stepping.lockstep import Lockstep
 from probes.twin.sharing import sharing_copy
 
@@ -90,6 +91,27 @@ def captured_graph(model: PreTrainedModel, ids: Sequence[int]) -> Found:
     if next(model.parameters()).device.type != "cuda":
         raise NotHere("CUDA graphs need a CUDA GPU")
     return _decoded(model, ids, capture=True)
+
+
+def graphed_steps(model: PreTrainedModel, ids: Sequence[int]) -> Found:
+    """Steps from graphs have the tokens of ordinary ones and nearly their figures; an exact copy differs in nothing."""
+    if next(model.parameters()).device.type != "cuda":
+        raise NotHere("CUDA graphs need a CUDA GPU")
+    settings, other = RunSettings("", follow=Follow.DENSE, steps=STEPS), thinned(model)
+    graphed = GraphedModel(model, 0), GraphedModel(sharing_copy(model), 1)
+    with Lockstep(*graphed, Numbers(), ids, settings) as lockstep:
+        copied = max(_largest(record) for record in lockstep)
+    if refused := next((one.refused for one in graphed if one.refused), ""):
+        raise NotHere(refused)
+    if copied:
+        raise ValueError(f"a figure of an exact copy is {copied:.3g}")
+    with Lockstep(GraphedModel(model, 0), GraphedModel(other, 1), Numbers(), ids, settings) as lockstep:
+        found = list(lockstep)
+    with Lockstep(model, other, Numbers(), ids, settings) as lockstep:
+        expected = list(lockstep)
+    kls = [[record.own.p.kl for record in path if record.own] for path in (found, expected)]
+    worst = max(abs(a - b) / max(b, 1e-6) for a, b in zip(*kls, strict=True))
+    return worst, _tolerance(model), "largest error of a step's KL, as a share of it"
 
 
 def streams(model: PreTrainedModel, ids: Sequence[int]) -> Found:
@@ -168,6 +190,7 @@ CHECKS: dict[str, Callable[[PreTrainedModel, Sequence[int]], Found]] = {
     "cached and full pass": cached_and_full,
     "static cache": static_cache,
     "captured graph": captured_graph,
+    "graphed steps": graphed_steps,
     "streams": streams,
 }
 """Those of each model and dtype."""

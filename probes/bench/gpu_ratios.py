@@ -19,10 +19,11 @@ from probes.bench.random_models import Numbers
 from probes.bench.rounds import in_turn
 from probes.bench.static_decoder import StaticDecoder
 from probes.schema.settings import Follow, RunSettings
+from probes.stepping.graphed_model import GraphedModel
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED
 
-BARE, STATIC, GRAPH = "bare", "static", "graph"
+BARE, STATIC, GRAPH, GRAPHED = "bare", "static", "graph", "graphed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class GpuCost:
     """Both passes with static caches, in eager mode; None for models whose caches can't be static."""
     graph: float | None
     """Both passes and the choice of both tokens in one captured graph; None if none was captured."""
+    graphed: float | None
+    """As `dense`, each pass from a captured graph (`--overlap graphs`); None if none was captured."""
     floor: float
     """The bytes of weights that both read, over the measured bandwidth."""
     memory: int | None
@@ -96,10 +99,15 @@ def gpu_cost(
             settings = RunSettings("", follow=follow, steps=steps)
             lockstep = stack.enter_context(Lockstep(*models, Numbers(), ids, settings))
             timers[follow] = _stepping(lockstep, steps, device)
+        graphed: list[GraphedModel] = []
         graph_error = ""
         try:
             timers[STATIC] = _static(models, ids, steps, device, capture=False)
             timers[GRAPH] = _static(models, ids, steps, device, capture=True)
+            settings = RunSettings("", follow=Follow.DENSE, steps=steps)
+            graphed = [GraphedModel(model, lane) for lane, model in enumerate(models)]
+            lockstep = stack.enter_context(Lockstep(graphed[0], graphed[1], Numbers(), ids, settings))
+            timers[GRAPHED] = _stepping(lockstep, steps, device)
         except Exception as problem:  # noqa: BLE001 - reported beside the other times
             graph_error = error_words(problem)
         times = in_turn(timers, rounds, seconds, UNWATCHED, "")
@@ -115,6 +123,7 @@ def gpu_cost(
         free=each[Follow.FREE],
         static=each.get(STATIC),
         graph=each.get(GRAPH),
+        graphed=each.get(GRAPHED) if all(not one.refused for one in graphed) else None,
         floor=sum(weights_read(one) for one in models) / bandwidth.fastest,
         memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         graph_error=graph_error,

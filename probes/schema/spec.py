@@ -92,7 +92,7 @@ OWN_TEXT = CalibrationSpec()
 
 
 class OverlapMode(StrEnum):
-    """How the passes of the two models of a step follow each other on a CPU."""
+    """How the passes of the two models of a step follow each other. On a GPU they always run at the same time."""
 
     AUTO = "auto"
     """At the same time where that is faster."""
@@ -102,6 +102,8 @@ class OverlapMode(StrEnum):
     """At the same time, in two threads of one process."""
     PROCESS = "process"
     """At the same time, the dense model's in a process of its own."""
+    GRAPHS = "graphs"
+    """On a GPU: at the same time, each repeated from a captured graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class PairSpec:
         metadata=described(
             "How a CPU computes a step's two passes: one after the other (none), or at the same time, in two threads "
             "or with the dense model in a process of its own; auto takes what is fast here. With --threads N, each "
-            "model computes with N.",
+            "model computes with N. A GPU computes both at the same time, and with graphs, which is experimental, "
+            "without Python between its operations.",
         ),
     )
 

@@ -152,7 +152,8 @@ class _StaticStep:
     def __init__(self, owner: CachedModel, like: DynamicCache, rows: int, room: int) -> None:
         self._owner, self.room, self._rows = owner, room, rows
         self._cache: Any = StaticCache(config=owner.model.config, max_cache_len=room)
-        for static, one in zip(self._cache.layers, like.layers, strict=True):
+        layers: list[Any] = list(self._cache.layers)  # which transformers types too widely
+        for static, one in zip(layers, like.layers, strict=True):
             if type(one) is not DynamicLayer or one.keys is None or one.values is None:
                 raise ValueError("a layer keeps no keys and values of all tokens")
             static.lazy_initialization(one.keys, one.values)
@@ -173,7 +174,7 @@ class _StaticStep:
 
     def load(self, cache: DynamicCache) -> None:
         """Takes over what was read."""
-        layers: list[Any] = list(cache.layers)  # which transformers types too widely
+        layers: list[Any] = list(cache.layers)
         for static, one in zip(self._cache.layers, layers, strict=True):
             size = one.keys.shape[-2]
             static.keys[:, :, :size].copy_(one.keys)

@@ -26,6 +26,7 @@ from probes.schema.foreign_text import said
 from probes.schema.spec import OverlapMode
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.forked_model import ForkedModel
+from probes.stepping.graphed_model import GraphedModel
 from probes.stepping.reading_process import ProcessLost, ReadingProcess
 from probes.stepping.threaded_model import ThreadedModel
 from probes.system.ranks import ranks
@@ -63,6 +64,8 @@ class Overlap:
         """Both models with empty caches of their own. `dense` is always the one that this was made for."""
         if self._mode is OverlapMode.NONE:
             return CachedModel(dense, 0), CachedModel(pruned, 1)
+        if self._mode is OverlapMode.GRAPHS:
+            return GraphedModel(dense, 0), GraphedModel(pruned, 1)
         if self._process is not None:
             return ForkedModel(dense, self._process, self._thread), ThreadedModel(pruned, self._thread_pruned)
         return ThreadedModel(dense, self._thread), ThreadedModel(pruned, self._thread_pruned)
@@ -103,6 +106,10 @@ def choose_overlap(
     """
     if asked is OverlapMode.NONE:
         return ONE_AFTER_THE_OTHER
+    if asked is OverlapMode.GRAPHS:
+        if why := _why_no_graphs(dense, pruned):
+            raise BadInput("Overlap", f"--overlap graphs is not possible: {why}.", "Leave it out.")
+        return Overlap(asked)
     own = torch.get_num_threads()
     each = threads or (own if os.environ.get("OMP_NUM_THREADS") else max(1, own // 2))
     impossible = _why_not(dense, pruned) or (asked is OverlapMode.PROCESS and _why_no_process())
@@ -129,6 +136,14 @@ def _why_not(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:
         return "a device map moves weights in and out"
     if any(one.device.type != "cpu" for model in (dense, pruned) for one in (*model.parameters(), *model.buffers())):
         return "the models are not on a CPU"
+    return "both models are one" if dense is pruned else ""
+
+
+def _why_no_graphs(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:
+    for model in (dense, pruned):
+        devices = {one.device for one in (*model.parameters(), *model.buffers())}
+        if len(devices) > 1 or next(iter(devices)).type != "cuda":
+            return "a model is not on one GPU alone"
     return "both models are one" if dense is pruned else ""
 
 

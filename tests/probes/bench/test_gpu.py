@@ -29,7 +29,7 @@ SHAPE = Shape(32, 2, 128, 64)
 CPU = torch.device("cpu")
 EXTRA = ("msgspec", "platformdirs", "psutil", "textual", "rich", "click", "gguf", "accelerate", "phier", "pytest")
 """Packages that a bare machine lacks."""
-NEED_CUDA = {"captured graph", "streams"}
+NEED_CUDA = {"captured graph", "graphed steps", "streams"}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)

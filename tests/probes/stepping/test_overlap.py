@@ -287,3 +287,9 @@ def test_a_trial_decides_and_its_figures_are_shown(monkeypatch):
     made = choose_overlap(dense, other)
     assert "two passes took" in made.note
     made.close()
+
+
+def test_graphs_are_for_models_on_a_gpu() -> None:
+    model = tiny("llama")
+    with pytest.raises(BadInput, match="not on one GPU alone"):
+        choose_overlap(model, damaged(model), OverlapMode.GRAPHS)
