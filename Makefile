@@ -9,6 +9,7 @@
 #   make pictures draws the pictures of docs/explain.md with the demo model, in some minutes
 #   make verdicts makes the verdicts of docs/verdict.md with the demo model, in some minutes
 #   make sweeps   makes the figures of docs/sweep.md with the demo model, in some hours
+#   make performance measures docs/performance.md on a quiet machine, in some minutes
 #   make clean    removes .venv and the files of tools; models in the cache folder stay
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ TESTS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help run test quick setup check pictures verdicts sweeps clean
+.PHONY: help run test quick setup check pictures verdicts sweeps performance clean
 .DELETE_ON_ERROR:
 
 help:
@@ -52,6 +53,9 @@ verdicts: .venv/installed
 sweeps: .venv/installed
 	$(PIP) --editable '.[figures]'
 	$(BIN)/python docs/sweeps.py
+
+performance: .venv/installed
+	$(BIN)/python docs/performance.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

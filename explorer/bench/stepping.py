@@ -43,7 +43,7 @@ class Effort:
     """Steps of the profile; 0 for none."""
 
 
-QUICK = Effort(6, 7, 11.0, 60, SIZES[1:2], 10_000, 0)
+QUICK = Effort(6, 7, 10.0, 60, SIZES[1:2], 10_000, 0)
 """What takes at most 90 seconds on two quiet cores with the demo model."""
 THOROUGH = Effort(32, 15, math.inf, 300, SIZES, 10_000, 24)
 
@@ -144,7 +144,7 @@ def _steps_table(found: StepBench) -> Table:
     first = found.steps[0]
     rounds = f"medians of {len(first.bare)} rounds of {first.steps} steps, taken in turn; in free after the split"
     table = Table(
-        *("context", "overlap", "threads", "bare loop", "measured", "ratio", "limit", "floor", "memory"),
+        *("context", "overlap", "threads", "bare ms", "ms", "ratio", "limit", "floor ms", "MB"),
         title="One step of both models",
         caption=f"{rounds}. {_floor_words(found)}",
     )
@@ -154,12 +154,12 @@ def _steps_table(found: StepBench) -> Table:
             cost.follow,
             cost.overlap,
             f"{cost.threads}",
-            f"{1000 * cost.bare_median:.1f} ms",
-            f"{1000 * cost.measured_median:.1f} ms",
+            f"{1000 * cost.bare_median:.1f}",
+            f"{1000 * cost.measured_median:.1f}",
             f"{cost.ratio:.3f}",
             LIMITS.get((cost.follow, cost.threads > 1), ""),
-            "" if floor is None else f"{1000 * floor.seconds:.1f} ms",
-            f"{cost.memory / 1e6:,.0f} MB" if cost.memory else "",
+            "" if floor is None else f"{1000 * floor.seconds:.1f}",
+            f"{cost.memory / 1e6:,.0f}" if cost.memory else "",
         )
     return table
 

@@ -48,9 +48,9 @@ def printed(found: StepBench) -> tuple[str, list[list[str]]]:
 def test_the_report_shows_every_figure_beside_its_limit_and_the_floor():
     text, rows = printed(FOUND)
     assert rows == [
-        ["dense", "none", "2", "51.0 ms", "40.8 ms", "0.800", "0.70", "20.0 ms", "1,234 MB"],
-        ["free", "none", "2", "50.0 ms", "65.0 ms", "1.300", "0.85", "20.0 ms", ""],
-        ["dense", "none", "1", "80.0 ms", "84.0 ms", "1.050", "1.06", "25.0 ms", ""],
+        ["dense", "none", "2", "51.0", "40.8", "0.800", "0.70", "20.0", "1,234"],
+        ["free", "none", "2", "50.0", "65.0", "1.300", "0.85", "20.0", ""],
+        ["dense", "none", "1", "80.0", "84.0", "1.050", "1.06", "25.0", ""],
         ["attention", "30.00", "75.0%", "20.00", "1.00", "10.00"],
         ["record", "10.00", "25.0%", "4.00", "0.00", "6.00"],
         ["step", "40.00", "100.0%", "24.00", "1.00", "16.00"],
