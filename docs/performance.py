@@ -140,7 +140,8 @@ def growth_table(growth: Found) -> str:
             one["over"],
             f"{one['sizes'][0]:,.0f} – {one['sizes'][-1]:,.0f}",
             f"{ms(one['seconds'][0], 2)} – {ms(one['seconds'][-1], 2)}",
-            f"{one['fit']['exponent']:.2f}" + (f" ± {one['fit']['error']:.2f}" if one["fit"]["error"] is not None else ""),
+            f"{one['fit']['exponent']:.2f}"
+            + (f" ± {one['fit']['error']:.2f}" if one["fit"]["error"] is not None else ""),
             f"{one['limit']:g}",
             "yes" if one["within"] else "**no**",
         )
@@ -152,6 +153,11 @@ def growth_table(growth: Found) -> str:
         f"{table(heads, rows)}\n\n`phier --help` took {growth['help_seconds']:.2f} s. With the most steps, in that: "
         f"{ratios}."
     )
+
+
+def power(fit: Found) -> str:
+    error = "" if fit["error"] is None else f" ± {fit['error']:.2f}"
+    return f"{fit['exponent']:.2f}{error}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

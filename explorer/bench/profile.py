@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.settings import RunSettings
-from probes.schema.spec import PairSpec
+from probes.schema.spec import OverlapMode, PairSpec
 from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def bench_profile(spec: PairSpec, work: Work = UNWATCHED, *, prompt: str = DEFAU
     from probes.models.tokens import TokenDecoder
     from probes.pair import load_pair
 
-    pair = load_pair(spec, work)
+    pair = load_pair(replace(spec, overlap=OverlapMode.NONE), work)
     ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
     models = pair.dense.model, pair.pruned.model
     found = profile_steps(models, TokenDecoder(pair.dense.tokenizer), ids, work=work)

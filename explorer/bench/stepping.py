@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,15 +12,16 @@ from rich.table import Table
 
 from explorer.words.defaults import DEFAULT_PROMPT
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.spec import PairSpec
+from probes.schema.spec import OverlapMode, PairSpec
 from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
     from explorer.bench.interface import UiCost
     from probes.bench.bandwidth import Floor
+    from probes.bench.overlaps import Opened
     from probes.bench.step_memory import Growth
     from probes.bench.step_profile import StepProfile
-    from probes.bench.stepping import Opened, StepCost
+    from probes.bench.stepping import StepCost
 
 SIZES = ((80, 24), (120, 36), (160, 45))
 """Terminal sizes; the middle one alone is measured by default."""
@@ -82,7 +83,7 @@ def bench_steps(
     from probes.pair import load_pair
     from probes.system.threads import on_threads
 
-    pair = load_pair(spec, work)
+    pair = load_pair(replace(spec, overlap=OverlapMode.NONE), work)
     ids = read_prompt(pair.dense.tokenizer, RunSettings(prompt)).ids
     tokens = TokenDecoder(pair.dense.tokenizer)
     models = pair.dense.model, pair.pruned.model

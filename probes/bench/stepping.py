@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from probes.bench.bare_loop import BareLoop
+from probes.bench.overlaps import Opened
 from probes.bench.resident import held_by_all
 from probes.bench.rounds import in_turn
 from probes.schema.record import StepRecord
@@ -22,8 +23,6 @@ from probes.system.progress import UNWATCHED, Work
 
 _SPLIT_WITHIN = 48
 """Steps in which the texts usually diverge in `free`."""
-Opened = Callable[[RunSettings], Lockstep]
-"""Opens both models on one prompt, in one way of computing their passes."""
 
 
 @dataclass(frozen=True, slots=True)
