@@ -65,10 +65,14 @@ def written(page: str, found: Mapping[str, Found]) -> str:
 
 def machine(steps: Found) -> str:
     where, versions = steps["machine"], steps["versions"]
+    load = where.get("load_before")
+    quiet = "" if load is None else f" The load average before it was {load:.1f}."
+    if load is not None and load > 0.5 * where["cores"]:
+        quiet += " **This was no quiet machine: other programs used the cores, so the figures say little.**"
     return (
         f"{steps['dense']} ⇄ {steps['pruned']}, {steps['parameters'] / 1e6:,.0f} million parameters each, on "
         f"{where['cores']} cores of {where['processor']}; torch {versions['torch']}, transformers "
-        f"{versions['transformers']}, {steps['date'][:10]}. The command took {steps['seconds']:.0f} s."
+        f"{versions['transformers']}, {steps['date'][:10]}. The command took {steps['seconds']:.0f} s.{quiet}"
     )
 
 

@@ -146,7 +146,7 @@ def print_growth(found: GrowthBench, console: Console | None = None) -> None:
         "for two errors or 0.1."
     )
     table = Table(
-        *("what", "over", "from", "to", "ms at least", "ms at most", "exponent", "limit", "within"),
+        *("what", "over", "range", "ms", "exponent", "limit", "within"),
         title="Growth",
         caption=caption,
     )
@@ -154,10 +154,8 @@ def print_growth(found: GrowthBench, console: Console | None = None) -> None:
         table.add_row(
             Text(one.what),
             Text(one.over),
-            f"{one.sizes[0]:,.0f}",
-            f"{one.sizes[-1]:,.0f}",
-            f"{1000 * one.seconds[0]:,.2f}",
-            f"{1000 * one.seconds[-1]:,.2f}",
+            f"{_short(one.sizes[0])} – {_short(one.sizes[-1])}",
+            f"{1000 * one.seconds[0]:,.1f} – {1000 * one.seconds[-1]:,.1f}",
             f"{one.fit.exponent:.2f} ± {one.fit.error:.2f}",
             f"{one.limit:g}",
             "yes" if one.within else "NO",
@@ -174,3 +172,11 @@ def print_growth(found: GrowthBench, console: Console | None = None) -> None:
                 one.what, f"{one.seconds[-1]:.2f}", f"{found.ratios[one.what]:.1f}", f"{LIMITS[one.what]:.0f}"
             )
     console.print(table)
+
+
+def _short(size: float) -> str:
+    """A size in few digits: 1.2k, 16M."""
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if size >= unit:
+            return f"{size / unit:.3g}{letter}"
+    return f"{size:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -192,13 +193,13 @@ def bench_command(
 
     from explorer.cli.progress_bar import Bar
 
-    begun = time.monotonic()
+    begun, load = time.monotonic(), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     bar = Bar(Console(stderr=True))
     with bar:
         found, show = chosen.measure(asked, bar.work)
     if benchmark == "gpu" and json_to is None:
         json_to = "-"
-    _write(benchmark, found, show, time.monotonic() - begun, json_to)
+    _write(benchmark, found, show, time.monotonic() - begun, load, json_to)
     if getattr(found, "passed", True) is False:
         raise Failure("Checks failed", "Some checks failed; each is in the object with its error.", "")
 
@@ -213,14 +214,16 @@ def _check_file(json_to: str | None) -> None:
         raise BadInput("Bench", f"{place} {problem}.", "Name a file in a folder that exists.")
 
 
-def _write(benchmark: str, found: object, show: Callable[[], None], seconds: float, json_to: str | None) -> None:
+def _write(
+    benchmark: str, found: object, show: Callable[[], None], seconds: float, load: float | None, json_to: str | None
+) -> None:
     from probes.bench.report import as_text, report
 
     if json_to != "-":
         show()
     if json_to is None:
         return
-    text = as_text(report(benchmark, found, seconds))
+    text = as_text(report(benchmark, found, seconds, load))
     if json_to == "-":
         click.echo(text)
     else:

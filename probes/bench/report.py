@@ -21,15 +21,15 @@ FORMAT = 1
 _PACKAGES = ("phier", "torch", "transformers", "accelerate", "numpy", "textual")
 
 
-def report(benchmark: str, found: object, seconds: float) -> dict[str, Any]:
-    """The object: `found` with its fields and properties, in what was measured under which names in the code."""
+def report(benchmark: str, found: object, seconds: float, load: float | None = None) -> dict[str, Any]:
+    """The object: `found` with its fields and properties. `load` is the load average before the measurements."""
     return {
         "format": FORMAT,
         "benchmark": benchmark,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "machine": machine(),
+        "machine": {**machine(), "load_before": load},
         **plain(found),
     }
 

@@ -54,8 +54,8 @@ def test_what_grows_faster_than_its_limit_is_marked():
     print_growth(GrowthBench(curves, 0.4), Console(file=written, width=140, color_system=None))
     rows = [line.split("│")[1:-1] for line in written.getvalue().splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["opening", "recorded steps", "10", "40", "100.00", "400.00", "1.00 ± 0.00", "1", "yes"],
-        ["comparing", "recorded steps", "10", "40", "100.00", "1,600.00", "2.00 ± 0.00", "1", "NO"],
+        ["opening", "recorded steps", "10 – 40", "100.0 – 400.0", "1.00 ± 0.00", "1", "yes"],
+        ["comparing", "recorded steps", "10 – 40", "100.0 – 1,600.0", "2.00 ± 0.00", "1", "NO"],
         ["opening", "0.40", "1.0", "10"],
         ["comparing", "1.60", "4.0", "10"],
     ]
