@@ -137,8 +137,10 @@ def print_steps(found: StepBench, console: Console | None = None) -> None:
     console.print(interface.cost_table(found.interface))
 
 
-LIMITS = {(Follow.DENSE, True): "0.70", (Follow.FREE, True): "0.85", (Follow.DENSE, False): "1.06"}
-"""The largest ratio on a context that a step should have in its fastest way: with several threads, or with one."""
+LIMITS = {Follow.DENSE: "0.70", Follow.FREE: "0.85"}
+"""The largest ratio that a step should have on two cores in the fastest way of overlapping."""
+ON_ONE = "1.06"
+"""That of one pass after the other on one core, on the dense context."""
 
 
 def _steps_table(found: StepBench) -> Table:
@@ -158,11 +160,18 @@ def _steps_table(found: StepBench) -> Table:
             f"{1000 * cost.bare_median:.1f}",
             f"{1000 * cost.measured_median:.1f}",
             f"{cost.ratio:.3f}",
-            LIMITS.get((cost.follow, cost.threads > 1), ""),
+            _limit(cost),
             "" if floor is None else f"{1000 * floor.seconds:.1f}",
             f"{cost.memory / 1e6:,.0f}" if cost.memory else "",
         )
     return table
+
+
+def _limit(cost: StepCost) -> str:
+    """The limit of this way; "" if it has none."""
+    if cost.overlap != "none":
+        return LIMITS.get(cost.follow, "")
+    return ON_ONE if cost.threads == 1 and cost.follow is Follow.DENSE else ""
 
 
 def _floor_words(found: StepBench) -> str:

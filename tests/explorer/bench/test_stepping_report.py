@@ -19,8 +19,8 @@ FOUND = StepBench(
     pruned="SmolLM2 wanda:0.5",
     parameters=134_515_008,
     steps=(
-        StepCost(Follow.DENSE, "none", 2, 6, bare=(0.050, 0.052), measured=(0.040, 0.0416), memory=1_234_000_000),
-        StepCost(Follow.FREE, "none", 2, 6, bare=(0.050,), measured=(0.065,)),
+        StepCost(Follow.DENSE, "threads", 2, 6, bare=(0.050, 0.052), measured=(0.040, 0.0416), memory=1_234_000_000),
+        StepCost(Follow.FREE, "process", 2, 6, bare=(0.050,), measured=(0.065,)),
         StepCost(Follow.DENSE, "none", 1, 6, bare=(0.080,), measured=(0.084,)),
     ),
     floors=(
@@ -48,8 +48,8 @@ def printed(found: StepBench) -> tuple[str, list[list[str]]]:
 def test_the_report_shows_every_figure_beside_its_limit_and_the_floor():
     text, rows = printed(FOUND)
     assert rows == [
-        ["dense", "none", "2", "51.0", "40.8", "0.800", "0.70", "20.0", "1,234"],
-        ["free", "none", "2", "50.0", "65.0", "1.300", "0.85", "20.0", ""],
+        ["dense", "threads", "2", "51.0", "40.8", "0.800", "0.70", "20.0", "1,234"],
+        ["free", "process", "2", "50.0", "65.0", "1.300", "0.85", "20.0", ""],
         ["dense", "none", "1", "80.0", "84.0", "1.050", "1.06", "25.0", ""],
         ["attention", "30.00", "75.0%", "20.00", "1.00", "10.00"],
         ["record", "10.00", "25.0%", "4.00", "0.00", "6.00"],
