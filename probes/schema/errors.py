@@ -45,6 +45,16 @@ class PhierError(Exception):
     def __str__(self) -> str:
         return " ".join(part for part in (f"{self.title}: {self.message}", self.hint) if part)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _received, (type(self), self.title, self.message, self.hint)
+
+
+def _received(kind: type[PhierError], title: str, message: str, hint: str) -> PhierError:
+    """The error that another process has sent."""
+    problem = kind.__new__(kind)
+    PhierError.__init__(problem, title, message, hint)
+    return problem
+
 
 class BadInput(PhierError):
     """The person's input can't be used."""
