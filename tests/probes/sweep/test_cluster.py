@@ -11,10 +11,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from dask import config as dask_config
+from distributed import Status
 from distributed.protocol import pickle
 
 from probes.schema.errors import BadInput, Cancelled, Failure
@@ -282,3 +284,21 @@ def test_what_a_worker_runs_is_sent_by_name(task: object) -> None:
     assert len(sent) < 100
     assert pickle.loads(sent) is task
     assert b"cloudpickle" not in sent
+
+
+def test_a_cell_is_given_up_as_soon_as_its_sweep_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = SimpleNamespace(state="executing")
+    worker = SimpleNamespace(
+        get_current_task=lambda: "cell", state=SimpleNamespace(tasks={"cell": task}), status=Status.running
+    )
+    monkeypatch.setattr("distributed.get_worker", lambda: worker)
+    given_up = cluster._given_up()
+    assert not given_up()
+    task.state = "cancelled"
+    assert given_up()
+    task.state = "executing"
+    worker.status = Status.closing
+    assert given_up()
+    worker.status = Status.running
+    del worker.state.tasks["cell"]
+    assert given_up()

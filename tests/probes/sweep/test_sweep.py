@@ -22,6 +22,7 @@ from probes.schema.sweep import CellResult, PromptTask, SweepPlan, SweepProgress
 from probes.schema.task_options import TaskOptions
 from probes.schema.task_results import ItemResult
 from probes.schema.verdict import TaskResults
+from probes.stepping.overlap import ONE_AFTER_THE_OTHER
 from probes.sweep import worker
 from probes.sweep.estimate import estimated
 from probes.sweep.executors.here import Here
@@ -328,3 +329,11 @@ def test_a_cell_that_another_program_computes_is_waited_for_and_said(model: str)
         found = list(run_sweep(prepared, Path("sweep.jsonl"), tell=tell))
     assert [one.cell.setting for one in found] == ["magnitude:0.5", "magnitude:0.4"]
     assert set(elsewhere) == {0, 1}
+
+
+def test_a_worker_reads_its_models_one_after_the_other(model: str) -> None:
+    hand = worker.CellWorker()
+    one = prepare_sweep(plan(model, "magnitude:0.5", prompts=(TALE,)), Here()).cells[0]
+    assert hand.do(Job(one.cell, one.spec, prompt=one.prompt)).result.run is not None
+    assert hand._pair is not None
+    assert hand._pair.overlap is ONE_AFTER_THE_OTHER, "the number of threads is the cell's alone"
