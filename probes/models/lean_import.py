@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,10 +45,8 @@ def _of_folder(listed: Callable[[object], object]) -> Callable[[object], object]
 
 
 def _assigned(*costs: Any, **options: Any) -> Any:
-    """SciPy's function, imported when it is called."""
-    from scipy import optimize
-
-    return optimize.linear_sum_assignment(*costs, **options)
+    """SciPy's function, which transformers uses where it happens to be installed, imported when it is called."""
+    return import_module("scipy.optimize").linear_sum_assignment(*costs, **options)
 
 
 @contextmanager

@@ -181,7 +181,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ListedRun]:
         source.open(Recorder(lambda _event: None, tmp_path / f"{name}.jsonl"))
         source.advance(steps)
     found = recordings(tmp_path)
-    monkeypatch.setattr("explorer.ui.screens.recordings.library", lambda: found)
+    monkeypatch.setattr("explorer.ui.screens.recordings.library", lambda *_: found)
     monkeypatch.chdir(tmp_path)
     return [replace(one, path=Path(one.path.name)) for one in found]
 
@@ -201,7 +201,7 @@ def browsing(*keys: str) -> Do:
 def test_the_recordings(
     snap_compare: Compare, shelf: list[ListedRun], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr("explorer.ui.screens.recordings.library", lambda: shelf)
+    monkeypatch.setattr("explorer.ui.screens.recordings.library", lambda *_: shelf)
     app = ExplorerApp(launcher=NO_MODELS, clock=Clock())
     assert seen(app, snap_compare, size, browsing("space", "down", "space"))
 
