@@ -104,9 +104,9 @@ def score_memory(setting: str, windows: int, dense: str = "demo") -> ScoreMemory
 
 def _here(setting: str, number: int, spec: str) -> ScoreMemory:
     from probes.schema.prune_setting import parse
-    from probes.schema.spec import PairSpec
+    from probes.schema.spec import OverlapMode, PairSpec
 
-    pair = load_pair(PairSpec(dense=spec, prune=parse(setting)))
+    pair = load_pair(PairSpec(dense=spec, prune=parse(setting), overlap=OverlapMode.NONE))
     dense, second = ManyPositions(pair.dense.model), second_of(pair)
     models = pair.dense.model, pair.pruned.model
     held = {
