@@ -131,16 +131,11 @@ def gpu_cost(
 
 
 def _stepping(lockstep: Lockstep, steps: int, device: torch.device) -> Callable[[], float]:
-    def timed() -> float:
+    def begin() -> None:
         lockstep.seek(())
         lockstep.prefill()
-        synchronise(device)
-        begun = time.perf_counter()
-        for _ in range(steps):
-            lockstep.step()
-        return time.perf_counter() - begun
 
-    return timed
+    return _timed(begin, lockstep.step, steps, device)
 
 
 def _static(
@@ -153,12 +148,18 @@ def _static(
     if capture:
         decoder.capture()
 
+    return _timed(decoder.reset, decoder.step, steps, device)
+
+
+def _timed(
+    begin: Callable[[], None], step: Callable[[], object], steps: int, device: torch.device
+) -> Callable[[], float]:
     def timed() -> float:
-        decoder.reset()
+        begin()
         synchronise(device)
         begun = time.perf_counter()
         for _ in range(steps):
-            decoder.step()
+            step()
         return time.perf_counter() - begun
 
     return timed

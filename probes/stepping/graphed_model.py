@@ -127,7 +127,9 @@ class GraphedModel(CachedModel):
                 made.load(before.cache)
                 self.refused = _refusal(found, expected)
         except Exception as problem:  # noqa: BLE001 - of any architecture: it is read as ever then
-            self.refused = f"no graph could be made: {type(problem).__name__}: {str(problem).splitlines()[0][:200]}"
+            self.refused = (
+                f"no graph could be made: {type(problem).__name__}: {str(problem).partition(chr(10))[0][:200]}"
+            )
         if self.refused:
             self._held = before
             self._fill(contexts)
