@@ -15,6 +15,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.driver import Driver
+from textual.events import Event, Key, Paste
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.types import CSSPathType
@@ -27,6 +28,7 @@ from explorer.sources.source import Source
 from explorer.state.timed_work import Clock
 from explorer.state.view import Under, View
 from explorer.ui import theme
+from explorer.ui.keys_in_order import KeysInOrder
 from explorer.ui.mailbox import Mailbox
 from explorer.ui.messages import (
     CellOpened,
@@ -98,6 +100,7 @@ class ExplorerApp(App[int]):
         self.theme = theme.TERMINAL if plain else theme_name
         self._launcher, self._folder = launcher, folder
         self._clock = clock
+        self._keys = KeysInOrder(self)
         self._painted = float("-inf")
         self._waiting = False
         self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -123,6 +126,12 @@ class ExplorerApp(App[int]):
     async def on_mount(self) -> None:
         await self.push_screen(MainScreen(self.source, self.view))
         self.set_interval(1.0, self._show_time)
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Key | Paste) and not event.is_forwarded:
+            await self._keys.take(event, super().on_event)
+        else:
+            await super().on_event(event)
 
     def on_ready(self) -> None:
         """Begins the slow work, after the first paint."""

@@ -13,7 +13,6 @@ from textual.widgets import Input, Static
 from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.widgets.input_field import InputField
 
 
 class AskMargin(Dialog[float]):
@@ -31,7 +30,7 @@ class AskMargin(Dialog[float]):
             "The largest loss, in points, at which a task still counts as safe: 2 means that 70 % may become 68 %.",
             markup=False,
         )
-        yield InputField(f"{100 * self._margin:g}", placeholder="points, such as 2", id="margin")
+        yield Input(f"{100 * self._margin:g}", placeholder="points, such as 2", id="margin")
         yield Static("", id="fault", classes="hint", markup=False)
 
     @on(Input.Changed)
@@ -73,7 +72,7 @@ class AskTasks(Dialog[VerdictChoice]):
     def body(self) -> Iterator[Widget]:
         names = f" Those that ship: {', '.join(self._shipped)}." if self._shipped else ""
         yield Static(f"Sets that ship, or files of items (JSON Lines, CSV), with spaces between.{names}", markup=False)
-        yield InputField(" ".join(self._judging.tasks), placeholder="all that ship", id="tasks")
+        yield Input(" ".join(self._judging.tasks), placeholder="all that ship", id="tasks")
         yield Static("Items that are scored already are not scored again.", classes="hint", markup=False)
 
     @on(Input.Submitted)

@@ -10,7 +10,6 @@ from textual.widgets import Input, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.widgets.input_field import InputField
 from explorer.words.token_text import quoted
 from probes.schema.until import unescaped
 
@@ -27,7 +26,7 @@ class AskToken(Dialog[str]):
 
     def body(self) -> Iterator[Widget]:
         yield Static(f"Which token should be forced at step {self._step}?", markup=False)
-        yield InputField(placeholder="its text, with the space before it: “ half”", id="token")
+        yield Input(placeholder="its text, with the space before it: “ half”", id="token")
         yield Static("", id="verdict", classes="hint", markup=False)
 
     @on(Input.Changed)

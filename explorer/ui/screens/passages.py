@@ -15,7 +15,6 @@ from explorer.state.item_list import passage_settings
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.screens.list_page import ListPage, open_command, row_commands
-from explorer.ui.widgets.input_field import InputField
 from explorer.ui.widgets.passage_sheet import PassageSheet
 from explorer.ui.widgets.passage_table import PassageTable, source_of
 from explorer.words.verdict_figures import ORDER_NAMES
@@ -179,7 +178,7 @@ class AskPassages(Dialog[FindPassages]):
         ):
             with Horizontal(classes="row"):
                 yield Label(name, markup=False)
-                yield InputField(value, placeholder=about, id=name.replace(" ", "-"))
+                yield Input(value, placeholder=about, id=name.replace(" ", "-"))
         yield Static("", id="verdict", classes="hint", markup=False)
 
     @on(Input.Changed)

@@ -15,7 +15,6 @@ from textual.widgets.option_list import Option
 from explorer.state.saved_settings import SavedSettings
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog, MessageDialog
-from explorer.ui.widgets.input_field import InputField
 from explorer.words.token_text import flowing
 from probes.schema.errors import PhierError
 from probes.schema.prune_setting import BadSetting, Setting, parse
@@ -62,7 +61,7 @@ class AskSetting(Dialog[Setting]):
         self._earlier = [str(setting) for setting in earlier if setting != present]
 
     def body(self) -> Iterator[Widget]:
-        yield InputField(self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
+        yield Input(self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
         yield Static("", id="verdict", classes="hint", markup=False)
         try:
             self._names = self._saved.names()
@@ -141,7 +140,7 @@ class AskName(Dialog[str]):
 
     def body(self) -> Iterator[Widget]:
         yield Static(flowing(self._setting), markup=False)
-        yield InputField(self._called, placeholder="a name", id="name", max_length=40)
+        yield Input(self._called, placeholder="a name", id="name", max_length=40)
         yield Static("", id="verdict", classes="hint", markup=False)
 
     @on(Input.Changed)

@@ -14,7 +14,6 @@ from explorer.recordings.library import ListedRun, matching
 from explorer.ui.commands import COPY, FOCUS, HELP, PALETTE, QUIT, THEME, Command
 from explorer.ui.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
 from explorer.ui.screens.page import Page, too_small
-from explorer.ui.widgets.input_field import InputField
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.recording_list import RecordingList
 from explorer.words.token_text import fit
@@ -120,7 +119,7 @@ class Recordings(Page):
     def compose(self) -> ComposeResult:
         yield Static(" phier   recordings", id="title", markup=False)
         with Vertical(id="body"):
-            yield InputField(placeholder="/ searches date, models, setting, context, prompt", id="search")
+            yield Input(placeholder="/ searches date, models, setting, context, prompt", id="search")
             yield RecordingList()
             yield Static("", id="details", markup=False)
         yield too_small()

@@ -12,7 +12,6 @@ from textual.widgets import Input, Label, Static
 from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.widgets.input_field import InputField
 from explorer.words import numbers
 from probes.schema.errors import BadInput
 from probes.schema.repair import RepairLevel
@@ -111,7 +110,7 @@ def repair_request(
 def _field(label: str, name: str, value: str, placeholder: str) -> Iterator[Widget]:
     with Horizontal(classes="row"):
         yield Label(label, markup=False)
-        yield InputField(value, placeholder=placeholder, id=name)
+        yield Input(value, placeholder=placeholder, id=name)
 
 
 def _number(text: str) -> float | None:

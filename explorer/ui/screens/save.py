@@ -11,7 +11,6 @@ from textual.widgets import Input, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.widgets.input_field import InputField
 from probes.system.user_folders import expanded
 
 
@@ -23,7 +22,7 @@ class AskPath(Dialog[Path]):
 
     def body(self) -> Iterator[Widget]:
         yield Static("The recording so far is copied into this file, and continues there.", markup=False)
-        yield InputField(placeholder="~/run.jsonl", id="path")
+        yield Input(placeholder="~/run.jsonl", id="path")
         yield Static("", id="verdict", classes="hint", markup=False)
 
     @on(Input.Changed)

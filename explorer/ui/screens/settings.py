@@ -13,7 +13,6 @@ from textual.widgets import Input, Label, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.widgets.input_field import InputField
 from explorer.words.defaults import prompt_for
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
@@ -106,7 +105,7 @@ class Row(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Label(self._field.label, markup=False)
-        yield InputField(self._value, placeholder=self._field.about, id=self._field.name, compact=True)
+        yield Input(self._value, placeholder=self._field.about, id=self._field.name, compact=True)
 
 
 def written(settings: RunSettings) -> dict[str, str]:

@@ -11,7 +11,6 @@ from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.widgets.input_field import InputField
 from probes.schema.errors import BadInput
 from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
 
@@ -46,7 +45,7 @@ class AskUntil(Dialog[str]):
         self._watched = watched
 
     def body(self) -> Iterator[Widget]:
-        yield InputField(self._earlier[0] if self._earlier else "split", placeholder=UNTIL_GRAMMAR, id="condition")
+        yield Input(self._earlier[0] if self._earlier else "split", placeholder=UNTIL_GRAMMAR, id="condition")
         yield Static("", id="verdict", classes="hint", markup=False)
         described = dict(CONDITIONS)
         known = [text for text in self._earlier if text not in described]

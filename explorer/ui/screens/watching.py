@@ -20,7 +20,6 @@ from explorer.ui.screens.cursor_page import CursorPage, cursor_commands, models_
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.screens.page import too_small
 from explorer.ui.theme import palette
-from explorer.ui.widgets.input_field import InputField
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.watch_board import NOTHING, WatchBoard, WatchLook
 from explorer.words.token_text import flowing
@@ -218,7 +217,7 @@ class AskWatched(Dialog[tuple[WatchedGroup, ...]]):
 
     def body(self) -> Iterator[Widget]:
         yield Static("Which tokens should be followed? Empty watches none.", markup=False)
-        yield InputField(write_watch(self._watch), placeholder=WATCH_GRAMMAR, id="groups")
+        yield Input(write_watch(self._watch), placeholder=WATCH_GRAMMAR, id="groups")
         yield Static("", id="verdict", classes="hint", markup=False)
         yield Static(
             "Groups are divided by |, their tokens by commas: the probabilities of a group are added. Quotation marks "

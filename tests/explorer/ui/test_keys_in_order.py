@@ -1,0 +1,89 @@
+"""Keys that arrive together take effect in the order in which they were pressed, over fields and screens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.events import Key, Paste
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from explorer.ui.app import ExplorerApp
+from explorer.ui.screens.main import MainScreen
+from explorer.ui.screens.recordings import Recordings
+from explorer.ui.screens.until import AskUntil
+from tests.support.launcher import FakeLauncher
+from tests.support.stage import Clock, listed, on_stage, opened, record, scripted, settle
+
+
+async def together(pilot: Pilot[int], *keys: str) -> None:
+    """All of the keys are in the app's queue before it looks at the first."""
+    for key in keys:
+        pilot.app.post_message(Key(key, key if len(key) == 1 else "/" if key == "slash" else None))
+    for _ in range(6):
+        await settle(pilot)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["a", "b", "backspace", "5", "0"], "a50"),
+        (["o", "l", "d", "ctrl+u", "a", "b"], "ab"),
+        (["o", "l", "d", "left", "y"], "olyd"),
+        (["o", "l", "d", "home", "delete", "z"], "zld"),
+    ],
+)
+async def test_keys_that_come_together_in_a_field_keep_their_order(keys: list[str], expected: str) -> None:
+    app = ExplorerApp(launcher=FakeLauncher(lambda: scripted()), clock=Clock())
+    async with app.run_test() as pilot:
+        await listed(app, pilot)
+        await together(pilot, "slash", *keys)
+        assert app.screen.query_one("#search", Input).value == expected
+
+
+async def test_letters_that_come_with_the_key_that_opens_a_search_are_searched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path))
+    monkeypatch.setattr("explorer.ui.screens.recordings._shipped", list)
+    record(tmp_path / "half.jsonl", "wanda:0.5", 3)
+    record(tmp_path / "third.jsonl", "wanda:0.3", 4)
+    app = ExplorerApp(clock=Clock())
+    async with app.run_test() as pilot:
+        await listed(app, pilot)
+        await together(pilot, "slash", *"third", "enter", "enter")
+        await opened(app, pilot)
+        assert app.view.newest == 4
+
+
+async def test_letters_that_come_with_the_key_that_opens_a_dialog_are_written_in_it() -> None:
+    async with on_stage(scripted(), 8) as (app, pilot):
+        await together(pilot, "u", "ctrl+u", "a", "b", "left", "c")
+        assert isinstance(app.screen, AskUntil)
+        assert app.screen.query_one(Input).value == "acb"
+
+
+async def test_keys_after_one_that_closes_a_screen_reach_the_screen_below() -> None:
+    async with on_stage(scripted(), 8) as (app, pilot):
+        await together(pilot, "o", "escape", "left", "left")
+        assert isinstance(app.screen, MainScreen)
+        assert app.view.cursor == app.view.newest - 2
+
+
+async def test_what_is_pasted_waits_for_the_keys_before_it() -> None:
+    async with on_stage(scripted(), 8) as (app, pilot):
+        app.post_message(Key("u", "u"))
+        app.post_message(Key("ctrl+u", None))
+        app.post_message(Paste("~/run"))
+        await together(pilot, "2")
+        assert app.screen.query_one(Input).value == "~/run2"
+
+
+async def test_a_key_is_handed_on_at_once_when_nothing_is_under_way() -> None:
+    async with on_stage(scripted(), 8) as (app, pilot):
+        for _ in range(3):
+            await pilot.press("o")
+            assert isinstance(app.screen, Recordings)
+            await pilot.press("escape")
+            assert isinstance(app.screen, MainScreen)
