@@ -148,7 +148,7 @@ class Pair:
             },
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             notes=(*self.every_note, *prompt.notes, *_cut_by_steps(settings, prompt)),
-            warnings=(*self.every_warning, *self._cut_by_context(settings, prompt)),
+            warnings=(*self.every_warning, *prompt.warnings, *self._cut_by_context(settings, prompt)),
         )
 
     def _cut_by_context(self, settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from explorer.cli.read_options import pair_spec
 from explorer.cli.stepped_pair import settings_and_steps, stepped_pair
 from probes.schema.errors import BadInput
 from probes.schema.fork_verdict import FOLLOWED
+from probes.schema.prompt_source import PromptSource
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 
@@ -18,6 +19,7 @@ from probes.schema.spec import PairSpec
 @click.command("explain", cls=ShellCommand)
 @takes(PairSpec)
 @takes(RunSettings)
+@takes(PromptSource)
 @option("--at", type=int, metavar="STEP", section="Run", help="The step to explain. [default: the first split]")
 @option("--span", default="", metavar="A:B", section="Run", help="Explain steps A to B together.")
 @option(

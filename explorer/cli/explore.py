@@ -17,6 +17,7 @@ from explorer.cli.read_options import pair_spec, run_settings
 from explorer.sources.source import Source
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
+from probes.schema.prompt_source import PromptSource
 from probes.schema.settings import RunSettings
 from probes.schema.spec import LoadOptions, PairSpec
 from probes.system.user_folders import expanded
@@ -65,6 +66,7 @@ def _end_at_once(code: object) -> None:
 @_playing("--recordings", is_flag=True, help="Begin with the list of recordings (the key o).")
 @takes(PairSpec)
 @takes(RunSettings)
+@takes(PromptSource)
 @records("a file in your own folder")
 def explore_command(
     typed: Typed,
@@ -79,7 +81,8 @@ def explore_command(
 ) -> None:
     """Open the explorer: a dense and a pruned model, stepped side by side."""
     if recording or demo:
-        of_models = {*option_names(PairSpec), *option_names(RunSettings)} - {*option_names(LoadOptions)}
+        given = (PairSpec, RunSettings, PromptSource)
+        of_models = {name for kind in given for name in option_names(kind)} - {*option_names(LoadOptions)}
         why = "on a recording, which has its own models and settings"
         typed.refuse(of_models, why, "Leave it out, or begin a new run without a recording.")
     else:

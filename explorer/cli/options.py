@@ -15,6 +15,7 @@ from explorer.cli.exits import debug_option, exit_on_error
 from explorer.cli.standard_streams import one_voice, safe_streams
 from probes.schema.errors import BadInput
 from probes.schema.option import Option, option_of
+from probes.schema.prompt_source import PromptSource
 from probes.schema.score import ScoreSettings
 from probes.schema.settings import RunSettings, Sampling
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
@@ -27,6 +28,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 SECTIONS: dict[type, str] = {
     PairSpec: "Models",
     RunSettings: "Run",
+    PromptSource: "Run",
     ScoreSettings: "Windows",
     Sampling: "Sampling",
     CalibrationSpec: "Calibration",
@@ -232,6 +234,7 @@ def _made(
         required=required,
         help=shown,
         metavar="INTEGER" if hint is int else None,
+        multiple=found.several,
         **({"is_flag": True} if hint is bool else {"type": kind}),
     )
 

@@ -5,31 +5,83 @@ from __future__ import annotations
 import sys
 
 from explorer.cli.options import Typed, option_names
-from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE, prompt_for
+from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
+from probes.models.prompt_file import PromptFile, given_text, read_prompt_file
+from probes.schema.conversation import Conversation, Turn, template_args
 from probes.schema.errors import BadInput
+from probes.schema.foreign_text import visible
 from probes.schema.prune_setting import Method, parse
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.schema.watch import parse_watch
 
 
-def run_settings(typed: Typed) -> RunSettings:
-    """The settings of a run. Raises `BadInput` for options that exclude each other."""
-    prompt, text, follow = typed.get("prompt"), typed.get("text", ""), Follow(typed.get("follow", Follow.DENSE))
-    if text and follow is not Follow.TEXT:
-        raise BadInput("Text", f"--text needs --follow text, and this run has --follow {follow}.", "Add it.")
-    if prompt == "-" == text:
-        raise BadInput(
-            "Standard input", "Standard input can't be both the prompt and the text.", "Give one of them as an option."
-        )
+def run_settings(typed: Typed, files: PromptFile | None = None) -> RunSettings:
+    """The settings of a run; `files` are the prompts of a file if it was read before.
+
+    Raises `BadInput` for options that exclude each other, and for a file that can't be read."""
+    follow = Follow(typed.get("follow", Follow.DENSE))
+    _refuse_two_of(typed)
+    if (typed.get("text") or typed.get("text_file")) and follow is not Follow.TEXT:
+        name = "--text" if typed.get("text") else "--text-file"
+        raise BadInput("Text", f"{name} needs --follow text, and this run has --follow {follow}.", "Add it.")
+    text = given_text(typed.get("text_file"), "text") if typed.get("text_file") else text_of(typed.get("text", ""))
+    asked = _conversation(typed, follow, files)
+    if not asked.prompt and follow is not Follow.TEXT:
+        raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
+    return typed.build(
+        RunSettings,
+        prompt=asked.prompt,
+        text=text,
+        turns=asked.turns,
+        begun=asked.begun,
+        template_args=template_args(typed.get("template_arg", ())),
+        watch=parse_watch(typed.get("watch", "")),
+    )
+
+
+def prompt_file(typed: Typed) -> PromptFile | None:
+    """The prompts of the file that was named; None if none was."""
+    named = typed.get("prompt_file")
+    return read_prompt_file(named) if named else None
+
+
+def _refuse_two_of(typed: Typed) -> None:
+    """Raises `BadInput` for options that exclude each other."""
+    from_input = [f"--{name}" for name in ("prompt", "prompt_file", "text", "text_file") if typed.get(name) == "-"]
+    if len(from_input) > 1:
+        names = " and ".join(from_input).replace("_", "-")
+        raise BadInput("Standard input", f"Standard input can't be both {names}.", "Give one of them in another way.")
+    if typed.get("text") and typed.get("text_file"):
+        raise BadInput("Text", "--text and --text-file both give the text to score.", "Give one of them.")
+    if typed.get("prompt_file"):
+        typed.refuse(("prompt", "turn", "begun"), "beside --prompt-file", "Write it into the file, or leave it out.")
     if typed.get("raw") and typed.get("chat_template"):
         raise BadInput(
             "Chat template", "A raw prompt uses no chat template.", "Give --raw or --chat-template, not both."
         )
-    asked = prompt_for(follow, DEFAULT_PROMPT) if prompt is None else text_of(prompt)
-    if not asked and follow is not Follow.TEXT:
-        raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
-    return typed.build(RunSettings, prompt=asked, text=text_of(text), watch=parse_watch(typed.get("watch", "")))
+
+
+def _conversation(typed: Typed, follow: Follow, files: PromptFile | None) -> Conversation:
+    """All turns that were asked for. The default prompt is asked if there is none."""
+    file = files or prompt_file(typed)
+    if file is not None:
+        asked = file.named if files is not None else file.only
+    else:
+        turns = tuple(map(_turn, typed.get("turn", ())))
+        prompt = typed.get("prompt")
+        scored_alone = follow is Follow.TEXT and not (turns or typed.get("system") or typed.get("begun"))
+        default = "" if scored_alone else DEFAULT_PROMPT
+        asked = Conversation(turns, default if prompt is None else text_of(prompt), typed.get("begun", ""))
+    return asked.with_system(typed.get("system")) if typed.get("system") else asked
+
+
+def _turn(written: str) -> Turn:
+    role, sign, content = written.partition("=")
+    if not sign or not role.strip() or not content.strip():
+        shown = visible(written, 80)
+        raise BadInput("Turn", f"{shown!r} is no turn with a role and a text.", "Write it like user=TEXT.")
+    return Turn(role.strip(), content)
 
 
 def pair_spec(typed: Typed) -> PairSpec:

@@ -12,6 +12,7 @@ from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec
 from explorer.cli.stepped_pair import settings_and_steps, stepped_pair
 from probes.schema.errors import BadInput
+from probes.schema.prompt_source import PromptSource
 from probes.schema.repair import RepairGoal, RepairLevel
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
@@ -24,6 +25,7 @@ _LIKE_A_FILE = re.compile(r"\S*[/\\]\S*|.*\.(txt|text|md|rst|json|jsonl|csv|tsv|
 @click.command("repair", cls=ShellCommand)
 @takes(PairSpec)
 @takes(RunSettings)
+@takes(PromptSource)
 @option("--at", type=int, metavar="STEP", section="Run", help="The step to repair. [default: the first split]")
 @option("--span", default="", metavar="A:B", section="Run", help="Repair steps A to B together.")
 @option("--target-kl", type=float, metavar="X", help="Give back until the mean KL over the steps is at most X nats.")

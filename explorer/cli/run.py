@@ -6,6 +6,7 @@ import click
 
 from explorer.cli.options import ShellCommand, Typed, option, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
+from probes.schema.prompt_source import PromptSource
 from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
@@ -16,6 +17,7 @@ from probes.system.user_folders import expanded
 @click.command("run", cls=ShellCommand, sharded=True)
 @takes(PairSpec)
 @takes(RunSettings)
+@takes(PromptSource)
 @option(
     "--until", multiple=True, section="Run", help=f"Stop when a condition is met; may be repeated: {UNTIL_GRAMMAR}."
 )

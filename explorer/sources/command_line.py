@@ -26,7 +26,11 @@ def command_line(header: RunHeader) -> str:
         "--seed": sampling.seed or "",
         "--analysis-temperature": settings.analysis_temperature or "",
         "--watch": write_watch(settings.watch),
+        "--chat-template": settings.chat_template,
         "--prompt": settings.prompt,
+        "--begun": settings.begun,
     }
     words = [word for name, value in options.items() if value != "" for word in (name, str(value))]
+    words += [word for turn in settings.turns for word in ("--turn", f"{turn.role}={turn.content}")]
+    words += [word for arg in settings.template_args for word in ("--template-arg", str(arg))]
     return shlex.join(["phier-tui", *words, *(["--raw"] if settings.raw else [])])

@@ -64,7 +64,8 @@ def kl_of(result: ItemResult) -> float:
 def item_settings(base: RunSettings, prompt: ItemPrompt) -> RunSettings:
     """The run that opens an item at its deciding token, with its options watched."""
     watch = tuple(WatchedGroup(name, ids) for name, ids in zip(prompt.options, prompt.tokens, strict=False) if ids)
-    return replace(base, prompt=prompt.prompt, raw=True, follow=Follow.DENSE, text="", watch=watch)
+    alone = replace(base, turns=(), begun="", template_args=())
+    return replace(alone, prompt=prompt.prompt, raw=True, follow=Follow.DENSE, text="", watch=watch)
 
 
 def run_of_item(prompt: ItemPrompt, base: RunSettings) -> RunSettings:

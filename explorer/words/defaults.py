@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from probes.schema.settings import Follow
+from dataclasses import replace
+
+from probes.schema.settings import Follow, RunSettings
 
 DEFAULT_PROMPT = (
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "
@@ -22,3 +24,9 @@ def prompt_for(follow: Follow, prompt: str) -> str:
     if follow is Follow.TEXT:
         return "" if prompt == DEFAULT_PROMPT else prompt
     return prompt or DEFAULT_PROMPT
+
+
+def with_context(settings: RunSettings, follow: Follow, text: str) -> RunSettings:
+    """The settings with another context. A conversation keeps its prompt, whatever is followed."""
+    prompt = settings.prompt if settings.turns or settings.begun else prompt_for(follow, settings.prompt)
+    return replace(settings, follow=follow, prompt=prompt, text=text)

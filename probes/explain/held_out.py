@@ -41,8 +41,8 @@ def after_span(lockstep: Lockstep, last: int, work: Work) -> HeldOut | None:
 
 def after_prompt(pair: Pair, lockstep: Lockstep, prompt: str, work: Work) -> HeldOut:
     """The steps after a second prompt, which both models read while the dense one writes. Raises `BadInput` if the
-    prompt can't be used."""
-    settings = replace(lockstep.settings, prompt=prompt, text="", steps=0, follow=Follow.DENSE)
+    prompt can't be used. It takes the place of the run's own prompt, after the same turns."""
+    settings = replace(lockstep.settings, prompt=prompt, begun="", text="", steps=0, follow=Follow.DENSE)
     with pair.lockstep(settings) as second:
         end = _stepped(second, STEPS, work)
         if not end:

@@ -7,13 +7,15 @@ A prompt is rendered once a run: a template may write the date, so a second rend
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from probes.models.template_variables import variables_of
 from probes.models.tokens import TokenDecoder, token_ids_of
+from probes.schema.conversation import ASSISTANT, SYSTEM, USER, TemplateArg, Turn
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
@@ -25,14 +27,13 @@ DATE_NOTE = (
 )
 _DATE = "strftime_now"
 """The function from which a template gets the time."""
+CONTINUED_NOTE = "The conversation ends with the assistant's own words, which the models continue."
 _MARK = "phierprompt"
-"""A prompt that no template contains. If the rendered text lacks it, the template dropped it."""
+"""The beginning of words that no template contains. If the rendered text lacks one, the template dropped that turn."""
 _WRITTEN_OUT = re.compile(rf"""['"]text['"]\s*:\s*['"]{_MARK}""")
 """A list of parts as a template for plain texts writes it: as Python or JSON."""
 _SHOWN = 200
 """How many characters of a template's error message are shown."""
-
-Conversation = list[dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +47,38 @@ class Prompt:
     """The tokens of the text to score; empty if no text is followed."""
     notes: tuple[str, ...] = ()
     """Sentences that a reader of the figures should know."""
+    warnings: tuple[str, ...] = ()
+    """Sentences that must be shown."""
 
 
 def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Prompt:
     """The prompt as text and ids, and the ids of the text to score if one is followed.
 
-    The chat template, if the tokenizer has one, gets the prompt as a user's turn and opens the answer; a raw prompt
-    does not use it. Special tokens occur once: a template writes its own, and plain text gets the tokenizer's. Raises
-    `BadInput` if there is no token to read, or if the template can't take the prompt.
+    The chat template, if the tokenizer has one, gets all turns, the prompt as the user's last one, and opens the
+    answer, whose beginning follows as it is; a raw prompt does not use it. Special tokens occur once: a template writes
+    its own, and plain text gets the tokenizer's. Raises `BadInput` if there is no token to read, if the template can't
+    take the turns, or if there are several and no template.
     """
     if settings.follow is Follow.TEXT and not settings.prompt:
-        return _text_alone(tokenizer, settings.text)
+        alone = _text_alone(tokenizer, settings.text)
+        return replace(alone, warnings=_without_effect(settings.template_args, "a text without a prompt"))
     template = _template(tokenizer, settings)
     if template is None:
+        if settings.turns or settings.begun:
+            raise BadInput(
+                "No chat template",
+                "The model has no chat template, so a system prompt, other turns and a begun answer have no place.",
+                "Name a model that has one, or give a prompt alone.",
+            )
         prompt = _raw(tokenizer, settings.prompt)
+        prompt = replace(prompt, warnings=_without_effect(settings.template_args, "a model without a chat template"))
     else:
         if not settings.prompt.strip():
             raise BadInput("Empty prompt", "The prompt is empty.", "Type at least one word.")
-        text = _in_template(tokenizer, template, settings.prompt)
-        notes = (DATE_NOTE,) if _DATE in template else ()
-        prompt = Prompt(text, tuple(token_ids_of(tokenizer, text, special=False)), notes=notes)
+        text = _in_template(tokenizer, template, settings) + settings.begun
+        notes = (*((DATE_NOTE,) if _DATE in template else ()), *((CONTINUED_NOTE,) if settings.begun else ()))
+        ids = tuple(token_ids_of(tokenizer, text, special=False))
+        prompt = Prompt(text, ids, notes=notes, warnings=_unused(template, settings.template_args))
     if not prompt.ids:
         raise BadInput("Empty prompt", "The prompt has no tokens.", "Type at least one word.")
     if settings.follow is not Follow.TEXT:
@@ -92,7 +105,7 @@ def recorded_prompt(tokenizer: PreTrainedTokenizerBase, header: RunHeader) -> Pr
             f"This tokenizer does not give the recorded prompt's {len(ids):,} tokens for the same text.",
             "Restore the recorded tokenizer, or begin a new run.",
         )
-    was = Prompt(header.prompt_text, ids, header.text_ids, now.notes)
+    was = Prompt(header.prompt_text, ids, header.text_ids, now.notes, now.warnings)
     if header.settings.follow is not Follow.TEXT or was.text_ids:
         return was
     same = now.ids == ids
@@ -106,7 +119,8 @@ def chat_end_ids(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> f
         template = _template(tokenizer, settings)
         if template is None:
             return frozenset()
-        text = next((text for text in _conversations(tokenizer, template, "no", answer) if answer in text), "")
+        found = _conversations(tokenizer, template, settings.template_args, "no", answer)
+        text = next((text for text in found if answer in text), "")
     except BadInput:
         return frozenset()  # the template does not take these turns; the configurations name the ends
     after = text[text.rindex(answer) + len(answer) :] if text else ""
@@ -208,22 +222,36 @@ def _template(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> str 
     )
 
 
-def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, prompt: str) -> str:
-    """The rendered conversation, which contains the prompt's words.
+def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, settings: RunSettings) -> str:
+    """The rendered conversation, which contains each turn, and all of the prompt's words.
 
     Some templates take a turn as a text. Others take a list of parts, and drop a text without an error. Both forms are
-    tried. Raises `BadInput` if neither gives a text with the whole prompt.
+    tried. Raises `BadInput` if neither gives a text with every turn.
     """
+    args, turns = settings.template_args, (*settings.turns, Turn(USER, settings.prompt))
+    marks = [f"{_MARK}{place}end" for place in range(len(turns))]
+    marked = [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)]
     problem: BadInput | None = None
+    lost: int | None = None
+    """The first turn that the template drops, although it takes the prompt."""
     for form in _FORMS:
         try:
-            tried = _render(tokenizer, template, [_turn("user", _MARK, form)], open_answer=True).casefold()
-            if _MARK in tried and not _WRITTEN_OUT.search(tried):
-                text = _render(tokenizer, template, [_turn("user", prompt, form)], open_answer=True)
-                if _holds(text, prompt):
+            tried = _render(tokenizer, template, marked, form, args, open_answer=True).casefold()
+            if marks[-1] in tried and not _WRITTEN_OUT.search(tried):
+                missing = next((place for place, mark in enumerate(marks) if mark not in tried), None)
+                text = _render(tokenizer, template, turns, form, args, open_answer=True)
+                if missing is None and _holds(text, settings.prompt):
                     return text
+                lost = missing if lost is None else lost
         except BadInput as found:
             problem = problem or found
+    if lost is not None:
+        role = visible(turns[lost].role, _SHOWN)
+        raise BadInput(
+            "Chat template",
+            f"The model's chat template drops turn {lost + 1}, of the role {role!r}.",
+            "Leave that turn out, or choose another template with --chat-template.",
+        )
     raise problem or BadInput(
         "Chat template",
         "The model's chat template drops the prompt or a part of it.",
@@ -231,13 +259,25 @@ def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, prompt: str)
     )
 
 
-def _conversations(tokenizer: PreTrainedTokenizerBase, template: str, asked: str, answer: str) -> list[str]:
+def _unused(template: str, args: Sequence[TemplateArg]) -> tuple[str, ...]:
+    """A warning if the template reads none of the variables of an argument."""
+    known = variables_of(template)
+    return _without_effect([arg for arg in args if arg.name not in known], "this chat template, which does not use it")
+
+
+def _without_effect(args: Sequence[TemplateArg], on: str) -> tuple[str, ...]:
+    return tuple(f"The template argument {visible(str(arg), _SHOWN)} has no effect on {on}." for arg in args)
+
+
+def _conversations(
+    tokenizer: PreTrainedTokenizerBase, template: str, args: Sequence[TemplateArg], asked: str, answer: str
+) -> list[str]:
     """A question and its answer, rendered in each form that the template takes. Raises `BadInput` if it takes none."""
     found, problem = [], None
     for form in _FORMS:
-        turns = [_turn("user", asked, form), _turn("assistant", answer, form)]
+        turns = [Turn(USER, asked), Turn(ASSISTANT, answer)]
         try:
-            found.append(_render(tokenizer, template, turns, open_answer=False))
+            found.append(_render(tokenizer, template, turns, form, args, open_answer=False))
         except BadInput as refused:
             problem = refused
     if not found and problem is not None:
@@ -256,10 +296,6 @@ def _holds(text: str, prompt: str) -> bool:
     return True
 
 
-def _turn(role: str, content: str, form: Callable[[str], object]) -> dict[str, object]:
-    return {"role": role, "content": form(content)}
-
-
 def _parts(content: str) -> object:
     return [{"type": "text", "text": content}]
 
@@ -267,17 +303,31 @@ def _parts(content: str) -> object:
 _FORMS: tuple[Callable[[str], object], ...] = (str, _parts)
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, template: str, turns: Conversation, *, open_answer: bool) -> str:
-    conversation: Any = turns  # transformers' types allow only texts as content
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    turns: Sequence[Turn],
+    form: Callable[[str], object],
+    args: Sequence[TemplateArg],
+    *,
+    open_answer: bool,
+) -> str:
+    conversation: Any = [{"role": turn.role, "content": form(turn.content)} for turn in turns]
+    variables: Any = {arg.name: arg.value for arg in args}
     try:
         text = tokenizer.apply_chat_template(
-            conversation, chat_template=template, tokenize=False, add_generation_prompt=open_answer
+            conversation, chat_template=template, tokenize=False, add_generation_prompt=open_answer, **variables
         )
     except Exception as problem:  # a template is a program: it can raise anything
         said = visible(str(problem), _SHOWN) or type(problem).__name__
-        raise BadInput(
-            "Chat template",
-            f"The model's chat template can't take this prompt ({said}).",
+        what, hint = (
+            "this prompt",
             "Send the prompt as it is with --raw, or choose another template with --chat-template.",
-        ) from problem
+        )
+        if len(turns) > 1 and open_answer:
+            what = "these turns"
+            hint = "Give the turns in another way, or choose another template with --chat-template."
+            if turns[0].role == SYSTEM:
+                hint = f"If it takes no system prompt, put its words before the first turn of the user. {hint}"
+        raise BadInput("Chat template", f"The model's chat template can't take {what} ({said}).", hint) from problem
     return str(text)

@@ -20,6 +20,7 @@ from probes.recording.upgrade import FORMAT, upgraded
 from probes.schema.as_json import json_of
 from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Bounded, BoundedCell, Natural, Place
 from probes.schema.branches import Branch
+from probes.schema.conversation import TemplateArgs, Turns
 from probes.schema.errors import FailureKind, PhierError
 from probes.schema.events import (
     BranchOpened,
@@ -220,11 +221,18 @@ def _visible(node: Any) -> Any:
 
 
 def _as_read(header: RunHeader, plain: dict[str, Any], watch: object) -> RunHeader:
-    """The header with the prompt, the text and the watched tokens exactly as the models have them: they are data, shown
+    """The header with the turns, the text and the watched tokens exactly as the models have them: they are data, shown
     by the rules for tokens."""
     written = plain["settings"]
-    groups = msgspec.convert(watch, tuple[WatchedGroup, ...])
-    settings = replace(header.settings, prompt=written["prompt"], text=written.get("text", ""), watch=groups)
+    settings = replace(
+        header.settings,
+        prompt=written["prompt"],
+        text=written.get("text", ""),
+        watch=msgspec.convert(watch, tuple[WatchedGroup, ...]),
+        turns=msgspec.convert(written.get("turns", ()), Turns),
+        begun=written.get("begun", ""),
+        template_args=msgspec.convert(written.get("template_args", ()), TemplateArgs),
+    )
     return replace(header, settings=settings, prompt_text=plain["prompt_text"])
 
 

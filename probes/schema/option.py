@@ -21,6 +21,8 @@ class Option:
     least: int | None = None
     may_be_empty: bool = False
     """Does an empty text have a meaning? For other options it usually comes from an unset shell variable."""
+    several: bool = False
+    """May the option be repeated? Then it gives the texts that were typed, in their order."""
 
 
 def described(
@@ -31,9 +33,10 @@ def described(
     aliases: tuple[str, ...] = (),
     least: int | None = None,
     may_be_empty: bool = False,
+    several: bool = False,
 ) -> dict[str, Option]:
     """The metadata of a field that is an option."""
-    return {_KEY: Option(help, shown_default, name, aliases, least, may_be_empty)}
+    return {_KEY: Option(help, shown_default, name, aliases, least, may_be_empty, several)}
 
 
 def option_of(field: Field[object]) -> Option | None:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from probes.schema.conversation import Conversation, TemplateArgs, Turns, check_args
 from probes.schema.errors import BadInput
 from probes.schema.option import described
 from probes.schema.watch import WATCH_GRAMMAR, WatchedGroup, check_watched
@@ -128,17 +129,46 @@ class RunSettings:
         ),
     )
     """The watched groups; empty follows none."""
+    turns: Turns = field(
+        default=(),
+        metadata=described(
+            "A turn before the prompt, ROLE=TEXT; may be repeated.", name="turn", shown_default="none", several=True
+        ),
+    )
+    """The turns before the prompt, a system prompt among them."""
+    begun: str = field(
+        default="",
+        metadata=described("The beginning of the answer, which the models go on writing.", shown_default="nothing"),
+    )
+    template_args: TemplateArgs = field(
+        default=(),
+        metadata=described(
+            "A variable of the chat template, NAME=VALUE, such as enable_thinking=false; may be repeated.",
+            name="template-arg",
+            shown_default="none",
+            several=True,
+        ),
+    )
 
     def __post_init__(self) -> None:
         check_watched(self.watch)
         forms = [form for group in self.watch for form in (group.label, *group.forms) if isinstance(form, str)]
-        for name, text in (("prompt", self.prompt), ("text", self.text), *(("watched token", form) for form in forms)):
+        said = [*(turn.content for turn in self.turns), *(turn.role for turn in self.turns), self.begun]
+        values = [arg.value for arg in self.template_args if isinstance(arg.value, str)]
+        for name, text in (
+            ("prompt", self.prompt),
+            ("text", self.text),
+            *(("watched token", form) for form in forms),
+            *(("message", text) for text in said),
+            *(("template argument", value) for value in values),
+        ):
             if not text.isascii() and _HALF.search(text):
                 raise BadInput(
                     f"{name.capitalize()} is not text",
                     f"The {name} holds bytes that are not UTF-8.",
                     "Convert it to UTF-8, or leave those bytes out.",
                 )
+        self._check_conversation()
         if self.analysis_temperature is not None and not (LEAST_TEMPERATURE <= self.analysis_temperature < math.inf):
             raise BadInput(
                 "Analysis temperature",
@@ -153,6 +183,22 @@ class RunSettings:
             raise BadInput(
                 "No text", "--follow text needs a text to score.", "Give it with --text, or choose another context."
             )
+
+    def _check_conversation(self) -> None:
+        check_args(self.template_args)
+        if self.raw and (self.turns or self.begun or self.template_args):
+            raise BadInput(
+                "Raw prompt",
+                "A raw prompt uses no chat template, so it has no other turns, begun answer or template arguments.",
+                "Send the prompt alone, or through the template.",
+            )
+        if (self.turns or self.begun) and not self.prompt.strip():
+            raise BadInput("Empty prompt", "After the other turns, the user's prompt is empty.", "Type one.")
+
+    @property
+    def conversation(self) -> Conversation:
+        """All turns: those before the prompt, the prompt, and the begun answer."""
+        return Conversation(self.turns, self.prompt, self.begun)
 
     @property
     def longest(self) -> int:

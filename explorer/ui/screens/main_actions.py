@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from explorer.sources.source import Source
@@ -12,7 +11,7 @@ from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Under
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved, ReturnAsked
 from explorer.ui.screens.cursor_page import CursorPage
-from explorer.words.defaults import prompt_for
+from explorer.words.defaults import with_context
 from explorer.words.token_text import quoted
 from probes.schema.branches import Branch
 from probes.schema.prune_setting import Setting
@@ -126,9 +125,8 @@ class MainActions(CursorPage):
             elif modes[way] is not self.view.follow:
                 header = self.view.header
                 if header is not None:
-                    settings, follow = header.settings, modes[way]
-                    prompt = prompt_for(follow, settings.prompt)
-                    self.source.ask(Restart(replace(settings, follow=follow, prompt=prompt)))
+                    settings = header.settings
+                    self.source.ask(Restart(with_context(settings, modes[way], settings.text)))
 
         question = "Which text does each model read? The run starts again on the same prompt."
         self.app.push_screen(ChoiceDialog("Context", question, ways, self.view.follow.value[0]), answered)

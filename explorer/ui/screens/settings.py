@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,7 +13,7 @@ from textual.widgets import Input, Label, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.words.defaults import prompt_for
+from explorer.words.defaults import with_context
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
 
@@ -131,11 +131,8 @@ def typed_settings(values: dict[str, str], before: RunSettings) -> RunSettings:
         modes = ", ".join(Follow)
         raise BadInput("Context", f"{values['follow']!r} is not a context.", f"Use one of: {modes}.") from None
     analysis = values["analysis"]
-    return RunSettings(
-        prompt=prompt_for(follow, before.prompt),
-        raw=before.raw,
-        follow=follow,
-        text=values["text"],
+    return replace(
+        with_context(before, follow, values["text"]),
         sampling=Sampling(
             temperature=_number(values["temperature"], "Temperature"),
             top_k=_whole(values["top_k"], "Top-k"),
@@ -144,9 +141,6 @@ def typed_settings(values: dict[str, str], before: RunSettings) -> RunSettings:
         ),
         analysis_temperature=_number(analysis, "Analysis temperature") if analysis else None,
         steps=_whole(values["steps"] or "0", "Steps"),
-        top=before.top,
-        chat_template=before.chat_template,
-        watch=before.watch,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import click
 import pytest
@@ -13,7 +14,9 @@ from explorer.cli.options import ShellCommand, Typed, option_names, takes
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
 from probes.calibration.samples import LENGTH, SAMPLES
+from probes.schema.conversation import TemplateArg, Turn
 from probes.schema.option import option_of
+from probes.schema.prompt_source import PromptSource
 from probes.schema.prune_setting import parse
 from probes.schema.settings import Follow, RunSettings, Sampling
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
@@ -26,6 +29,7 @@ def typed(*words: str) -> tuple[RunSettings, PairSpec]:
     @click.command(cls=ShellCommand)
     @takes(PairSpec)
     @takes(RunSettings)
+    @takes(PromptSource)
     def made_of(typed: Typed) -> None:
         made.append((run_settings(typed), pair_spec(typed)))
 
@@ -118,3 +122,46 @@ def test_the_list_of_commands_is_in_whole_sentences(monkeypatch: pytest.MonkeyPa
 
 def test_names_on_the_command_line_are_told_by_the_dataclass() -> None:
     assert option_names(CalibrationSpec) == ("calibration", "samples", "length", "prune_seed")
+
+
+def test_a_conversation_is_put_together_from_its_options(tmp_path: Path) -> None:
+    settings, _ = typed(
+        *("--system", "Be brief", "--turn", "user=Hi", "--turn", "assistant=1=1", "--prompt", "Why?"),
+        *("--begun", "Because", "--template-arg", "enable_thinking=false", "--template-arg", "effort=low"),
+    )
+    assert settings == RunSettings(
+        "Why?",
+        turns=(Turn("system", "Be brief"), Turn("user", "Hi"), Turn("assistant", "1=1")),
+        begun="Because",
+        template_args=(TemplateArg("enable_thinking", False), TemplateArg("effort", "low")),
+    )
+    prompts, text = tmp_path / "prompts.txt", tmp_path / "text.txt"
+    prompts.write_text("one\ntwo\n")
+    text.write_text("\ufeffread this\n")
+    settings, _ = typed("--prompt-file", f"{prompts}#2", "--system", "Be brief")
+    assert settings == RunSettings("two", turns=(Turn("system", "Be brief"),))
+    settings, _ = typed("--follow", "text", "--text-file", str(text))
+    assert (settings.prompt, settings.text) == ("", "read this\n")
+    settings, _ = typed("--follow", "text", "--text", "read this", "--system", "Be brief")
+    assert settings.prompt == DEFAULT_PROMPT
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--text-file", "a"), "--text-file needs --follow text"),
+        (("--follow", "text", "--text", "a", "--text-file", "b"), "both give the text"),
+        (("--prompt-file", "-", "--follow", "text", "--text-file", "-"), "both --prompt-file and --text-file"),
+        (("--prompt-file", "a", "--prompt", "b"), "--prompt has no effect beside --prompt-file"),
+        (("--turn", "user"), "is no turn"),
+        (("--turn", "user= "), "is no turn"),
+        (("--template-arg", "thinking"), "has no = sign"),
+        (("--raw", "--system", "Be brief"), "raw prompt uses no chat template"),
+        (("--raw", "--template-arg", "a=1"), "raw prompt uses no chat template"),
+        (("--system", "a", "--prompt", " "), "the user's prompt is empty"),
+    ],
+)
+def test_options_of_a_conversation_that_exclude_each_other(words: tuple[str, ...], sentence: str) -> None:
+    ended = CliRunner().invoke(phier, ["run", *words])
+    assert ended.exit_code == 2
+    assert sentence in " ".join(ended.stderr.split())

@@ -12,14 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from explorer.cli.options import ShellCommand, Typed, takes
+from explorer.cli.read_options import run_settings
 from explorer.sources.command_line import command_line
 from explorer.sources.replay import LONGEST_WAIT, ReplaySource
 from explorer.sources.source import Source
 from explorer.state.view import Phase, View
 from probes.recording.lines import Unreadable, decode, encode
 from probes.recording.upgrade import FORMAT
+from probes.schema.conversation import TemplateArg, Turn
 from probes.schema.errors import FailureKind
 from probes.schema.events import (
     BranchOpened,
@@ -36,6 +41,7 @@ from probes.schema.events import (
     WorkProgressed,
 )
 from probes.schema.findings import kind_of
+from probes.schema.prompt_source import PromptSource
 from probes.schema.prune_setting import parse
 from probes.schema.requests import (
     Cancel,
@@ -52,6 +58,7 @@ from probes.schema.requests import (
     ToEnd,
 )
 from probes.schema.settings import Follow, RunSettings, Sampling
+from probes.schema.spec import PairSpec
 from tests.support.findings import sample_findings
 from tests.support.records import of_run, recorded_events, records, settings, write_events
 
@@ -401,6 +408,25 @@ def test_the_command_says_all_that_differs_from_the_defaults() -> None:
         "--top-k", "40", "--top-p", "0.9", "--seed", "3", "--analysis-temperature", "1.5", "--prompt", "What's $HOME?",
         "--raw",
     ]  # fmt: skip
+
+
+def test_the_command_that_opens_the_models_again_has_every_turn() -> None:
+    turns = (Turn("system", "Be brief"), Turn("user", "Hi"), Turn("assistant", "Hello = hi"))
+    args = (TemplateArg("enable_thinking", False), TemplateArg("effort", "3"))
+    said = RunSettings("Why?", turns=turns, begun="Because ", template_args=args, chat_template="short")
+    (started,) = (event for event in recorded_events(1) if isinstance(event, RunStarted))
+    words = shlex.split(command_line(replace(started.header, settings=said)))
+    read: list[RunSettings] = []
+
+    @click.command(cls=ShellCommand)
+    @takes(PairSpec)
+    @takes(RunSettings)
+    @takes(PromptSource)
+    def made_of(typed: Typed) -> None:
+        read.append(run_settings(typed))
+
+    assert CliRunner().invoke(made_of, words[1:]).exit_code == 0
+    assert read == [said]
 
 
 def test_explanations_are_told_where_they_were_computed(play: Play) -> None:

@@ -16,6 +16,7 @@ from probes.recording.lines import Line, Unknown, Unreadable, decode, encode
 from probes.recording.upgrade import FORMAT
 from probes.schema.bounds import LONGEST_TOKEN
 from probes.schema.branches import Branch
+from probes.schema.conversation import TemplateArg, Turn
 from probes.schema.errors import FailureKind
 from probes.schema.events import (
     BranchOpened,
@@ -82,6 +83,29 @@ def test_watched_tokens_come_back_as_they_were() -> None:
     watch = (WatchedGroup("\n", ("\n", 7)), WatchedGroup("↵", ("\x1b[31m", "<b>")))
     event = replace(start, header=replace(start.header, settings=replace(start.header.settings, watch=watch)))
     assert through(event) == event
+
+
+def test_a_conversation_comes_back_as_it_was() -> None:
+    [start] = [event for event in recorded_events(1) if isinstance(event, RunStarted)]
+    said = replace(
+        start.header.settings,
+        raw=False,
+        turns=(Turn("system", "\x1b[31m" + "long " * 1000), Turn("user", "a\nb")),
+        begun=" so\t",
+        template_args=(TemplateArg("enable_thinking", False), TemplateArg("budget", 0.5), TemplateArg("day", "\n")),
+    )
+    event = replace(start, header=replace(start.header, settings=said))
+    assert through(event) == event
+
+
+def test_a_header_of_before_conversations_has_a_prompt_alone() -> None:
+    [start] = [event for event in recorded_events(1) if isinstance(event, RunStarted)]
+    plain = json.loads(encode(start, 0.0))
+    for name in ("turns", "begun", "template_args"):
+        del plain["header"]["settings"][name]
+    line, _ = decode(json.dumps(plain).encode(), FORMAT)
+    assert isinstance(line, Line)
+    assert line.event == start
 
 
 def test_a_header_of_before_tokens_could_be_watched_watches_none() -> None:
