@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from textual.events import Resize
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from explorer.ui.commands import Commanded
+from explorer.ui.widgets.line_compositor import LineScreen
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.space_panel import SpacePanel
 from explorer.ui.widgets.text_panel import TextPanel
@@ -22,7 +22,7 @@ WIDE = 150
 NOT_COPIED = "GNU screen does not reach the clipboard. Select with the mouse (usually with Shift held), or use tmux."
 
 
-class Page(Commanded, Screen[None]):
+class Page(Commanded, LineScreen):
     """A full screen. A subclass composes it and implements `show`."""
 
     HOME = "#table"

@@ -37,12 +37,13 @@ class FramedWidget(RepaintCache):
     def entitle(self, title: Text, subtitle: Text) -> None:
         """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of their line."""
         before, self._words = self._words, (title, subtitle)
-        if _differ(title, before[0]):
-            with self.only_line(0):
-                self.border_title = title
-        if _differ(subtitle, before[1]):
-            with self.only_line(self.outer_size.height - 1):
-                self.border_subtitle = subtitle
+        for words, old, line, name in (
+            (title, before[0], 0, "border_title"),
+            (subtitle, before[1], self.outer_size.height - 1, "border_subtitle"),
+        ):
+            if _differ(words, old) and not (_plain(words, old) and self.reword(line, name, old.plain, words.plain)):
+                with self.only_line(line):
+                    setattr(self, name, words)
 
 
 class LineWidget(FramedWidget):
@@ -87,19 +88,16 @@ class LineWidget(FramedWidget):
             self.refresh()
             return
         after = self._draw()
-        height = self._inside.height
-        # Whole lines with their frame, as they are put together and sent as one piece.
-        left, width = -self._corner.x, self._drawn_for.width
-        changed: list[Region] = []
-        for y in range(height):
-            if (before[y] if y < len(before) else []) != (after[y] if y < len(after) else []):
-                self._strips.pop(y, None)
-                if changed and changed[-1].bottom == y:
-                    changed[-1] = changed[-1].grow((0, 0, 1, 0))
-                else:
-                    changed.append(Region(left, y, width, 1))
+        top = self._corner.y
+        changed = [
+            top + y
+            for y in range(self._inside.height)
+            if (before[y] if y < len(before) else []) != (after[y] if y < len(after) else [])
+        ]
+        for y in changed:
+            self._strips.pop(y - top, None)
         if changed:
-            self.refresh(*changed)
+            self.repaint(changed)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -141,7 +139,9 @@ class LineWidget(FramedWidget):
         return strip
 
     def render_lines(self, crop: Region) -> list[Strip]:
+        self._rendering = True
         self._draw()  # before the frame is made, as drawing may change its words
+        self._rendering = False
         return super().render_lines(crop)
 
     def renew(self, strips: list[Strip], crop: Region, stale: Collection[int]) -> list[Strip]:
@@ -208,6 +208,10 @@ class LineWidget(FramedWidget):
 
 def _differ(text: Text, other: Text) -> bool:
     return text != other or text.style != other.style  # rich compares all but the style of the whole
+
+
+def _plain(*texts: Text) -> bool:
+    return not any(text.spans or text.style for text in texts)
 
 
 def joined(pieces: Iterable[Piece]) -> Pieces:

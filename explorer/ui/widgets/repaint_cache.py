@@ -1,8 +1,8 @@
-"""The one place that overrides private parts of Textual: a cache of rendered lines.
+"""A cache of rendered lines. With `line_compositor.py` the only place that overrides private parts of Textual.
 
 A screen that changes in one place is composed from the lines of every widget on it. Textual keeps those lines, but for
-each widget it first looks up colours, titles and sizes. With this cache the work of a step is about half, at 120 × 36
-(`python -m explorer.bench.interface`). `PHIER_REPAINT_CACHE=0` switches it off: everything works, only slower.
+each widget it first looks up colours, titles and sizes. With this cache the work of a step is about a third, at
+120 × 36 (`python -m explorer.bench.interface`). `PHIER_REPAINT_CACHE=0` switches it off: everything works, only slower.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from rich.cells import cell_len
+from rich.segment import Segment
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -34,6 +37,9 @@ class RepaintCache(Widget):
     _only: int | None = None
     """The only line that changes while `only_line` lasts."""
 
+    _rendering = False
+    """Is it being rendered? The screen then forgets at once which widgets changed, unless they tell it in messages."""
+
     def render_lines(self, crop: Region) -> list[Strip]:
         if not self.CACHED:
             return super().render_lines(crop)
@@ -51,6 +57,48 @@ class RepaintCache(Widget):
     def renew(self, strips: list[Strip], crop: Region, stale: Collection[int]) -> list[Strip]:  # noqa: ARG002
         """The lines in `crop`, of which `strips` has all but the stale ones. `strips` may be changed."""
         return super().render_lines(crop)
+
+    def repaint(self, lines: Collection[int]) -> None:
+        """Asks for a repaint of these lines, counted from the widget's own top."""
+        if not self.CACHED or not self.is_mounted or not self.display:
+            self.refresh(*(Region(0, line, self.outer_size.width, 1).translate(-self.content_offset) for line in lines))
+            return
+        if self._stale is not None:
+            self._stale = self._stale.union(lines)
+        self._send(lines)
+
+    def reword(self, line: int, name: str, before: str, after: str) -> bool:
+        """Puts other words of the same width into a line of the frame that is rendered already; `name` is Textual's
+        for them. False, without any change, if the line has to be rendered."""
+        given, stale = self._given, self._stale
+        if not self.CACHED or self._rendering or given is None or stale is None or line in stale or not self.display:
+            return False
+        if given[0] != Region(0, 0, *self.outer_size) or given[1] != self.outer_size:
+            return False
+        strip = given[2][line]
+        segments = list(strip)
+        found = [place for place, segment in enumerate(segments) if segment.text.strip() == before]
+        if len(found) != 1 or not after.isprintable() or cell_len(before) != cell_len(after) or not after.strip():
+            return False
+        old = segments[found[0]]
+        segments[found[0]] = Segment(old.text.replace(before, after), old.style, old.control)
+        given[2][line] = Strip(segments, strip.cell_length)
+        setattr(self, f"_{name}", Content(after))
+        self._send((line,))
+        return True
+
+    def _send(self, lines: Collection[int]) -> None:
+        """Has these lines sent to the terminal with the next update.
+
+        Textual passes such a wish on in messages through the queues of the widget and of its screen; with a dozen
+        panels they take longer than the drawing. Here it reaches the screen at once.
+        """
+        regions = [Region(0, line, self._size.width, 1) for line in lines]
+        self._repaint_regions.update(regions)
+        self._styles_cache.set_dirty(*regions)
+        screen = self.screen
+        screen._dirty_widgets.add(self)
+        screen._update_timer.resume()
 
     @contextmanager
     def only_line(self, line: int) -> Iterator[None]:

@@ -8,26 +8,32 @@ import os
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from rich.cells import cell_len
 from rich.color import Color
 from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate
 from textual._styles_cache import StylesCache
 from textual.geometry import Offset
 from textual.message_pump import MessagePump
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets._toast import Toast
 
 import explorer.ui
 from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.chart import Chart
+from explorer.ui.widgets.line_compositor import LineUpdate, PlacedLine
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.repaint_cache import VARIABLE, RepaintCache
 from explorer.ui.widgets.text_panel import TextPanel
 from probes.schema.settings import Follow
-from tests.support.stage import LARGE, MIDDLE, SMALL, on_stage, press, scripted
+from tests.support.stage import LARGE, MIDDLE, SMALL, on_stage, press, scripted, settle
+from tests.support.stage import explorer as make_explorer
 
 KEYS = ("left", "left", "down", "tab", "n", "g", "down", "z", "n", "z", "end", "t", "n", "t", "right", "v", "n", "x")
 """Changes of every kind: the cursor, a row, the focus, a step, jumps, a zoom, themes, contexts, a dialog."""
@@ -91,6 +97,49 @@ async def test_a_selection_is_seen_on_every_ground(colours: bool, monkeypatch: p
             left = text.content_offset.x
             whole = ["".join(s.text for s in line)[left:-left] for line in lines[2:4]]
             assert (chosen[0].rstrip(), chosen[1]) == (whole[0][2:].rstrip(), whole[1][:9])
+
+
+@pytest.mark.parametrize("size", [SMALL, MIDDLE])
+async def test_a_terminal_has_what_a_screen_composed_anew_has(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a dialog or a notice covers lines that change."""
+    cells: dict[tuple[int, int], tuple[str, Style | None]] = {}
+    lines_sent = 0
+
+    def send(app: ExplorerApp, _screen: object, update: object) -> None:
+        nonlocal lines_sent
+        composed = app.screen._compositor.render_strips()
+        if isinstance(update, LineUpdate):
+            lines_sent += len(update.lines)
+            spread(cells, update.lines)
+        elif isinstance(update, ChopsUpdate):
+            spread(cells, [(x1, y, composed[y].crop(x1, x2)) for y, x1, x2 in update.spans])
+        elif update is not None:
+            spread(cells, [(0, y, strip) for y, strip in enumerate(composed)])
+
+    monkeypatch.setattr(ExplorerApp, "_display", send)
+    app = make_explorer(scripted(Follow.FREE))
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settle(pilot)
+        app.source.advance(97)  # type: ignore[attr-defined]  # a toy's
+        for key in (*KEYS, "escape", "n", "n", "y", "n", "left", "n", "end", "n", "n"):
+            await press(pilot, key)
+            composed: dict[tuple[int, int], tuple[str, Style | None]] = {}
+            spread(composed, [(0, y, strip) for y, strip in enumerate(app.screen._compositor.render_strips())])
+            assert cells == composed, key
+        assert app.main.query(Toast)  # in front of the panels to the end
+    assert lines_sent > 5 * len(KEYS)
+
+
+def spread(cells: dict[tuple[int, int], tuple[str, Style | None]], lines: Sequence[PlacedLine]) -> None:
+    """Writes lines into the cells of a terminal."""
+    for x, y, strip in lines:
+        for segment in strip:
+            for character in segment.text:
+                for covered in range(cell_len(character)):
+                    cells[x, y] = "" if covered else character, segment.style
+                    x += 1
 
 
 async def test_the_frames_words_follow_the_theme() -> None:
