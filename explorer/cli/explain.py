@@ -16,7 +16,7 @@ from probes.schema.settings import RunSettings
 from probes.schema.spec import PairSpec
 
 
-@click.command("explain", cls=ShellCommand)
+@click.command("explain", cls=ShellCommand, configured=True)
 @takes(PairSpec)
 @takes(RunSettings)
 @takes(PromptSource)

@@ -14,6 +14,7 @@ import click
 
 from explorer.cli.options import ShellCommand, Typed, argument, option, option_names, print_version, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
+from explorer.config.screen_options import ScreenOptions
 from explorer.sources.source import Source
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
@@ -50,7 +51,7 @@ def _end_at_once(code: object) -> None:
         os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-@click.command("phier-tui", cls=_Explorer)
+@click.command("phier-tui", cls=_Explorer, configured=True)
 @print_version
 @argument(
     "recording",
@@ -67,6 +68,7 @@ def _end_at_once(code: object) -> None:
 @takes(PairSpec)
 @takes(RunSettings)
 @takes(PromptSource)
+@takes(ScreenOptions)
 @records("a file in your own folder")
 def explore_command(
     typed: Typed,
@@ -88,7 +90,7 @@ def explore_command(
     else:
         why = "without a recording to play"
         typed.refuse(("play", "speed", "loop", "number"), why, "Name a recording, or give --demo.")
-    settings, spec = run_settings(typed), pair_spec(typed)
+    settings, spec, look = run_settings(typed), pair_spec(typed), typed.build(ScreenOptions)
     if not (recording or demo):
         from probes.early import check_early
 
@@ -116,7 +118,7 @@ def explore_command(
         launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None)
         listed = recordings or folder is not None
         source = None if listed else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
-    raise click.exceptions.Exit(run_explorer(source, launcher=launcher, folder=folder))
+    raise click.exceptions.Exit(run_explorer(source, launcher=launcher, folder=folder, look=look))
 
 
 def open_recording(

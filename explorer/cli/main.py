@@ -7,6 +7,7 @@ import copy
 import click
 
 from explorer.cli.bench import bench_command
+from explorer.cli.config import config_command
 from explorer.cli.explain import explain_command
 from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
@@ -37,6 +38,7 @@ _COMMANDS = (
     compare_command,
     export_command,
     bench_command,
+    config_command,
 )
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field
 from enum import Enum
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from explorer.cli.exits import debug_option, exit_on_error
 from explorer.cli.standard_streams import one_voice, safe_streams
+from explorer.config.screen_options import ScreenOptions
 from probes.schema.errors import BadInput
-from probes.schema.option import Option, option_of
+from probes.schema.option import Option, option_name, settable
 from probes.schema.prompt_source import PromptSource
 from probes.schema.score import ScoreSettings
 from probes.schema.settings import RunSettings, Sampling
@@ -27,6 +28,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 SECTIONS: dict[type, str] = {
     PairSpec: "Models",
+    ScreenOptions: "Screen",
     RunSettings: "Run",
     PromptSource: "Run",
     ScoreSettings: "Windows",
@@ -73,14 +75,22 @@ class HelpArgument(click.Argument):
 class ShellCommand(click.Command):
     """A command that gets its options as `Typed`, reports an error in a sentence, and has --debug.
 
-    Only one that is `sharded` may run in several processes under torchrun.
+    Only one that is `sharded` may run in several processes under torchrun. One that is `configured` takes options that
+    were not typed from the user's config file.
     """
 
     def __init__(
-        self, name: str | None, params: list[click.Parameter] | None = None, *, sharded: bool = False, **kwargs: Any
+        self,
+        name: str | None,
+        params: list[click.Parameter] | None = None,
+        *,
+        sharded: bool = False,
+        configured: bool = False,
+        **kwargs: Any,
     ) -> None:
-        self.sharded = sharded
-        super().__init__(name, params=[*(params or ()), debug_option()], **kwargs)
+        self.sharded, self.configured = sharded, configured
+        more = [no_config_option()] if configured else []
+        super().__init__(name, params=[*(params or ()), *more, debug_option()], **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         with safe_streams():
@@ -93,7 +103,11 @@ class ShellCommand(click.Command):
             if not self.sharded:
                 refuse_ranks(f"phier {self.name}" if self.name != "phier-tui" else "The explorer")
             assert self.callback is not None
-            return ctx.invoke(self.callback, Typed(ctx), **own)
+            typed = Typed(ctx)
+            if self.configured:
+                names = [param.name or "" for param in self.params if getattr(param, "of_dataclass", False)]
+                typed.fill_in(names, file=not own.pop("no_config"))
+            return ctx.invoke(self.callback, typed, **own)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         found: dict[str, list[tuple[str, str]]] = {name: [] for name in _HEADINGS}
@@ -135,6 +149,19 @@ class Typed:
             if self._values[name] in ("", ("",)) and not getattr(param, "may_be_empty", False):
                 raise BadInput("Empty option", f"{param.opts[0]} is empty.", "Give it a value, or leave it out.")
 
+    def fill_in(self, names: Collection[str], *, file: bool = True) -> None:
+        """Takes those of these options that were not typed from the environment and from the user's config file.
+
+        They are never refused as options without effect. Raises `BadInput` if either has a fault.
+        """
+        from explorer.config.config_file import read_config
+        from explorer.config.environment import environment_options, yielding
+
+        chosen = {**(environment_options() if "theme" in names else {}), **self._values}
+        kept = yielding(dict(read_config().checked().values), chosen) if file else {}
+        filled = {**kept, **chosen}
+        self._values |= {name: filled[name] for name in names if name in filled}
+
     def get(self, name: str, default: Any = None) -> Any:
         """The value of an option; `default` if it was not typed."""
         return self._values.get(name, default)
@@ -143,12 +170,12 @@ class Typed:
         """The dataclass, from its own options and those of the dataclasses in it. `instead` has fields worked out from
         what was typed. Raises `BadInput`, as the dataclass does."""
         given: dict[str, object] = {}
-        for field, hint, option in _settable(kind):
+        for field, hint, option in settable(kind):
             if field.name in instead:
                 given[field.name] = instead[field.name]
             elif option is None:
                 given[field.name] = self.build(hint)
-            elif (name := _name(field, option)) in self._values:
+            elif (name := option_name(field, option)) in self._values:
                 value = self._values[name]
                 given[field.name] = hint(value) if issubclass(hint, Enum) else value
         return kind(**given)
@@ -159,6 +186,11 @@ class Typed:
         if ignored:
             verb = "have" if len(ignored) > 1 else "has"
             raise BadInput("Option without effect", f"{' and '.join(ignored)} {verb} no effect {why}.", hint)
+
+
+def no_config_option() -> click.Option:
+    """--no-config, which leaves the user's config file unread."""
+    return click.Option(["--no-config"], is_flag=True, help="Do not read the config file (`phier config`).")
 
 
 def print_version(function: Function) -> Function:
@@ -198,7 +230,7 @@ def takes(
 
     def add(function: Function) -> Function:
         for owner, field, hint, found in reversed(list(_options(kind))):
-            name = _name(field, found)
+            name = option_name(field, found)
             if (not only or name in only) and name not in without:
                 more = (*found.aliases, *aliases.get(name, ()))
                 function = _made(owner, field, hint, found, name in required, more)(function)
@@ -209,13 +241,13 @@ def takes(
 
 def option_names(kind: type) -> tuple[str, ...]:
     """The names of the options that `takes` gives."""
-    return tuple(_name(field, found) for _, field, _, found in _options(kind))
+    return tuple(option_name(field, found) for _, field, _, found in _options(kind))
 
 
 def _made(
     owner: type, field: Field[Any], hint: type, found: Option, required: bool, aliases: Sequence[str]
 ) -> Callable[[Function], Function]:
-    name = _name(field, found)
+    name = option_name(field, found)
     default = found.shown_default or _in_words(field.default)
     shown = f"{found.help} [default: {default}]" if default and not required else found.help
     kind: Any = hint if hint in (int, float) else str
@@ -239,27 +271,13 @@ def _made(
     )
 
 
-def _settable(kind: type) -> Iterator[tuple[Field[Any], type, Option | None]]:
-    """The fields that people set, each with its type, and with None for a dataclass that has options of its own."""
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        hint = next((one for one in get_args(hints[field.name]) if one is not type(None)), hints[field.name])
-        found = option_of(field)
-        if found is not None or is_dataclass(hint):
-            yield field, hint, found
-
-
 def _options(kind: type) -> Iterator[tuple[type, Field[Any], type, Option]]:
     """Every option with the dataclass that it is in."""
-    for field, hint, found in _settable(kind):
+    for field, hint, found in settable(kind):
         if found is None:
             yield from _options(hint)
         else:
             yield kind, field, hint, found
-
-
-def _name(field: Field[Any], found: Option) -> str:
-    return (found.name or field.name).replace("-", "_")
 
 
 def _in_words(default: object) -> str:

@@ -12,7 +12,7 @@ from probes.schema.spec import LoadOptions, OverlapMode, PairSpec
 from probes.system.user_folders import expanded
 
 
-@click.command("prune", cls=ShellCommand)
+@click.command("prune", cls=ShellCommand, configured=True)
 @takes(PairSpec, without=("pruned", "device_map", "overlap"), required=("prune",), aliases={"prune_seed": ("seed",)})
 @option("--out", required=True, metavar="FOLDER", help="The folder to write; new or empty.")
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -22,7 +22,7 @@ _LIKE_A_FILE = re.compile(r"\S*[/\\]\S*|.*\.(txt|text|md|rst|json|jsonl|csv|tsv|
 """A name of a file rather than a prompt: it ends as a text file does, or it has a slash and no space."""
 
 
-@click.command("repair", cls=ShellCommand)
+@click.command("repair", cls=ShellCommand, configured=True)
 @takes(PairSpec)
 @takes(RunSettings)
 @takes(PromptSource)

@@ -14,7 +14,7 @@ from probes.system.ranks import own_file
 from probes.system.user_folders import expanded
 
 
-@click.command("run", cls=ShellCommand, sharded=True)
+@click.command("run", cls=ShellCommand, configured=True, sharded=True)
 @takes(PairSpec)
 @takes(RunSettings)
 @takes(PromptSource)

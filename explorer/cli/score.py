@@ -18,7 +18,7 @@ from probes.system.ranks import own_file
 from probes.system.user_folders import expanded
 
 
-@click.command("score", cls=ShellCommand, sharded=True)
+@click.command("score", cls=ShellCommand, configured=True, sharded=True)
 @argument(
     "files",
     nargs=-1,

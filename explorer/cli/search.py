@@ -14,7 +14,7 @@ from probes.schema.passages import Order
 from probes.schema.spec import OverlapMode, PairSpec
 
 
-@click.command("search", cls=ShellCommand)
+@click.command("search", cls=ShellCommand, configured=True)
 @argument(
     "where", help="A UTF-8 file, a JSON Lines file with a field “text”, a folder of both, or a set of items that ships."
 )

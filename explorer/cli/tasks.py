@@ -15,7 +15,7 @@ from probes.system.ranks import own_file
 from probes.system.user_folders import expanded
 
 
-@click.command("tasks", cls=ShellCommand, sharded=True)
+@click.command("tasks", cls=ShellCommand, configured=True, sharded=True)
 @argument("names", nargs=-1, help="Tasks that ship, files of items, or data sets of the hub. [default: all that ship]")
 @takes(PairSpec)
 @scores_tasks

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from probes.tasks.results_file import KeptResults
 
 
-@click.command("verdict", cls=ShellCommand, sharded=True)
+@click.command("verdict", cls=ShellCommand, configured=True, sharded=True)
 @takes(PairSpec)
 @option(
     "--tasks",

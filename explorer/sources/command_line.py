@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import fields
 
+from explorer.config.config_file import read_config
+from explorer.config.screen_options import ScreenOptions
 from probes.schema.header import RunHeader
 from probes.schema.watch import write_watch
 
+_LOOKS = {field.name for field in fields(ScreenOptions)}
+
 
 def command_line(header: RunHeader) -> str:
-    """The command with every option that is not the default; "" if the header does not name its models."""
+    """The command with every option that is not the default; "" if the header does not name its models.
+
+    It leaves a config file that would set other defaults unread.
+    """
     if not header.dense.spec:
         return ""
     settings, sampling = header.settings, header.settings.sampling
@@ -33,4 +41,10 @@ def command_line(header: RunHeader) -> str:
     words = [word for name, value in options.items() if value != "" for word in (name, str(value))]
     words += [word for turn in settings.turns for word in ("--turn", f"{turn.role}={turn.content}")]
     words += [word for arg in settings.template_args for word in ("--template-arg", str(arg))]
-    return shlex.join(["phier-tui", *words, *(["--raw"] if settings.raw else [])])
+    flags = [*(["--raw"] if settings.raw else []), *(["--no-config"] if _sets_defaults() else [])]
+    return shlex.join(["phier-tui", *words, *flags])
+
+
+def _sets_defaults() -> bool:
+    config = read_config()
+    return bool(config.faults) or any(name not in _LOOKS for name in config.values)

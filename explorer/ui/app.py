@@ -20,6 +20,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.types import CSSPathType
 
+from explorer.config.screen_options import SCREEN_DEFAULTS, ScreenOptions
 from explorer.sources.chosen import Chosen
 from explorer.sources.empty import EmptySource
 from explorer.sources.kept_results import ResultsSource
@@ -86,7 +87,7 @@ class ExplorerApp(App[int]):
         source: Source | None = None,
         *,
         launcher: Launcher | None = None,
-        theme_name: str = theme.DARK,
+        look: ScreenOptions = SCREEN_DEFAULTS,
         clock: Clock = time.monotonic,
         driver: type[Driver] | None = None,
         folder: Path | None = None,
@@ -97,7 +98,7 @@ class ExplorerApp(App[int]):
         super().__init__(driver_class=driver, ansi_color=True if plain else None)
         for known in theme.THEMES:
             self.register_theme(known)
-        self.theme = theme.TERMINAL if plain else theme_name
+        self.theme = theme.TERMINAL if plain else theme.OF_CHOICE[look.theme]
         self._launcher, self._folder = launcher, folder
         self._clock = clock
         self._keys = KeysInOrder(self)
@@ -480,11 +481,11 @@ def run_explorer(
     source: Source | None = None,
     *,
     launcher: Launcher | None = None,
-    theme_name: str = theme.DARK,
     folder: Path | None = None,
+    look: ScreenOptions = SCREEN_DEFAULTS,
 ) -> int:
     """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
-    return ExplorerApp(source, launcher=launcher, theme_name=theme_name, folder=folder).run() or 0
+    return ExplorerApp(source, launcher=launcher, folder=folder, look=look).run() or 0
 
 
 def import_ahead() -> None:

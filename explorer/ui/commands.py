@@ -128,7 +128,10 @@ COPY: Command[Any] = Command(
     {"y": "copy"}, "y", "Copies the panel under focus as text.", label="copy", name="View: Copy"
 )
 THEME: Command[Any] = Command(
-    {"t": "app.next_theme"}, "t", "Changes the colours: dark, light, the terminal's own.", name="View: Next theme"
+    {"t": "app.next_theme"},
+    "t",
+    "Changes the colours: dark, light, high contrast, the terminal's own.",
+    name="View: Next theme",
 )
 QUIT: Command[Any] = Command(
     {"q": "app.quit"}, "q", "Quits. Recorded steps are kept.", label="quit", name="Explorer: Quit"

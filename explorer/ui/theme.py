@@ -1,4 +1,4 @@
-"""Colours: two themes of its own, one that leaves them to the terminal, and the ramp from blue to orange.
+"""Colours: three themes of its own, one that leaves them to the terminal, and the ramp from blue to orange.
 
 Blue is the dense model and all that is like it, orange the pruned one and all that is unlike. No colour carries a
 meaning alone: the ramp goes with underlines, series with line styles, the models with their names and sides.
@@ -13,10 +13,17 @@ from rich.color import Color
 from rich.style import Style
 from textual.theme import Theme
 
+from explorer.config.screen_options import ThemeChoice
 from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
 
-DARK, LIGHT, TERMINAL = "phier-dark", "phier-light", "phier-terminal"
-THEME_NAMES = (DARK, LIGHT, TERMINAL)
+DARK, LIGHT, CONTRAST, TERMINAL = "phier-dark", "phier-light", "phier-contrast", "phier-terminal"
+THEME_NAMES = (DARK, LIGHT, CONTRAST, TERMINAL)
+OF_CHOICE = {
+    ThemeChoice.DARK: DARK,
+    ThemeChoice.LIGHT: LIGHT,
+    ThemeChoice.CONTRAST: CONTRAST,
+    ThemeChoice.TERMINAL: TERMINAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,8 @@ THEMES = (
         name=LIGHT,
         primary="#1d5fa6",
         secondary="#44607d",
-        accent="#b04a00",
-        warning="#b04a00",
+        accent="#a84600",
+        warning="#a84600",
         error="#a33f00",
         success="#1d5fa6",
         foreground="#1c2127",
@@ -94,7 +101,32 @@ THEMES = (
         surface="#fbfaf8",
         panel="#eeece7",
         dark=False,
-        variables={"border": "#b9b7b0", "border-blurred": "#b9b7b0", "block-cursor-text-style": "bold"},
+        variables={
+            "border": "#b9b7b0",
+            "border-blurred": "#b9b7b0",
+            "block-cursor-text-style": "bold",
+            "foreground-muted": "#565b60",
+        },
+    ),
+    Theme(
+        name=CONTRAST,
+        primary="#8ccbff",
+        secondary="#c4ccd4",
+        accent="#ffb84d",
+        warning="#ffb84d",
+        error="#ffb84d",
+        success="#8ccbff",
+        foreground="#ffffff",
+        background="#000000",
+        surface="#000000",
+        panel="#1a1a1a",
+        dark=True,
+        variables={
+            "border": "#9aa2aa",
+            "border-blurred": "#9aa2aa",
+            "block-cursor-text-style": "bold",
+            "foreground-muted": "#c4ccd4",
+        },
     ),
     Theme(
         name=TERMINAL,
@@ -139,11 +171,15 @@ def _ramp(colours: Sequence[str | None]) -> tuple[Style, ...]:
 
 def _grounds(anchors: Sequence[str], text: str, on_last: str) -> tuple[Style, ...]:
     """Grounds at even steps between the anchors; the last two have another colour of text, to be read on them."""
-    colours = mix(anchors, len(KL_BOUNDS) + 1)
-    last = len(colours) - 2
+    return _inked(mix(anchors, len(KL_BOUNDS) + 1), text, on_last, 2)
+
+
+def _inked(grounds: Sequence[str], text: str, on_last: str, last: int) -> tuple[Style, ...]:
+    """Grounds with text in its colour, or on the last ones in another; those of the last two are bold."""
+    count = len(grounds)
     return tuple(
-        Style(color=on_last if place >= last else text, bgcolor=colour, bold=place >= last or None)
-        for place, colour in enumerate(colours)
+        Style(color=on_last if place >= count - last else text, bgcolor=colour, bold=place >= count - 2 or None)
+        for place, colour in enumerate(grounds)
     )
 
 
@@ -206,9 +242,9 @@ _FROM_CONES = (
 _PALETTES = {
     DARK: Palette(
         text=Style(color="#dfe3e8"),
-        muted=Style(color="#8a94a0"),
-        quiet=Style(color="#6d7783"),
-        faint=Style(color="#4a535f"),
+        muted=Style(color="#97a1ad"),
+        quiet=Style(color="#7b8591"),
+        faint=Style(color="#5c6672"),
         strong=Style(color="#ffffff", bold=True),
         dense=Style(color="#6cb0f5"),
         pruned=Style(color="#ffa24a"),
@@ -221,19 +257,19 @@ _PALETTES = {
         split=Style(color="#ffd9a8", bold=True),
         odd=Style(color="#ffd9a8", bold=True),
         ramp=_ramp(mix(("#5f9fdc", "#cfd2d2", "#ff9a3c"), len(KL_BOUNDS) + 1)),
-        heat=_grounds(("#1c4269", "#3b4149", "#e07f26"), "#eef2f6", "#14171c"),
+        heat=_grounds(("#18457a", "#3b4149", "#e6852c"), "#eef2f6", "#14171c"),
         open_cell=Style(color="#dfe3e8", bgcolor="#2c323a"),
     ),
     LIGHT: Palette(
         text=Style(color="#1c2127"),
-        muted=Style(color="#666b70"),
-        quiet=Style(color="#85898d"),
-        faint=Style(color="#c3c1ba"),
+        muted=Style(color="#565b60"),
+        quiet=Style(color="#6c7175"),
+        faint=Style(color="#929089"),
         strong=Style(color="#000000", bold=True),
         dense=Style(color="#1d5fa6"),
-        pruned=Style(color="#b04a00"),
+        pruned=Style(color="#a84600"),
         shared=Style(color="#123a66"),
-        own=Style(color="#bb4f00"),
+        own=Style(color="#a84600"),
         spark=Style(color="#6f8297"),
         column=Style(bgcolor="#dfe3e9"),
         cursor=Style(color="#fbfaf8", bgcolor="#2b3138", bold=True),
@@ -242,7 +278,29 @@ _PALETTES = {
         odd=Style(color="#8a3a00", bold=True),
         ramp=_ramp(mix(("#1b62b0", "#54534e", "#b84a00"), len(KL_BOUNDS) + 1)),
         heat=_grounds(("#bcd8f3", "#e6e3dc", "#e27a24"), "#1c2127", "#14171c"),
-        open_cell=Style(color="#1c2127", bgcolor="#e4e2dc"),
+        open_cell=Style(color="#1c2127", bgcolor="#f0ece0"),
+    ),
+    CONTRAST: Palette(
+        text=Style(color="#ffffff"),
+        muted=Style(color="#c4ccd4"),
+        quiet=Style(color="#b4bcc4"),
+        faint=Style(color="#808890"),
+        strong=Style(color="#ffffff", bold=True),
+        dense=Style(color="#8ccbff"),
+        pruned=Style(color="#ffb84d"),
+        shared=Style(color="#d6ecff"),
+        own=Style(color="#ffb84d"),
+        spark=Style(color="#b4bcc4"),
+        column=Style(bgcolor="#303030"),
+        cursor=Style(color="#000000", bgcolor="#ffffff", bold=True),
+        selected=Style(bgcolor="#2b2b2b"),
+        split=Style(color="#ffe0b0", bold=True),
+        odd=Style(color="#ffe0b0", bold=True),
+        ramp=_ramp(mix(("#6cbcff", "#dedede", "#ffa61a"), len(KL_BOUNDS) + 1)),
+        heat=_inked(  # no ground is of a middling lightness, on which neither white nor black can be read well
+            (*mix(("#0b3d78", "#262626", "#4f2c00"), 5), *mix(("#d98a1c", "#ffc266"), 3)), "#ffffff", "#000000", 3
+        ),
+        open_cell=Style(color="#ffffff", bgcolor="#2b2b2b"),
     ),
     TERMINAL: Palette(
         text=Style(),

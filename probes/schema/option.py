@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, fields, is_dataclass
+from typing import Any, get_args, get_type_hints
 
 _KEY = "option"
 
@@ -43,3 +45,18 @@ def option_of(field: Field[object]) -> Option | None:
     """The option of this field; None if it is not an option."""
     found = field.metadata.get(_KEY)
     return found if isinstance(found, Option) else None
+
+
+def option_name(field: Field[Any], found: Option) -> str:
+    """The option's name in Python's spelling."""
+    return (found.name or field.name).replace("-", "_")
+
+
+def settable(kind: type) -> Iterator[tuple[Field[Any], type, Option | None]]:
+    """The fields that people set, each with its type, and with None for a dataclass that has options of its own."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        hint = next((one for one in get_args(hints[field.name]) if one is not type(None)), hints[field.name])
+        found = option_of(field)
+        if found is not None or is_dataclass(hint):
+            yield field, hint, found

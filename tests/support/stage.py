@@ -11,6 +11,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from explorer.config.screen_options import ScreenOptions
 from explorer.sources.recorder import Recorder
 from explorer.sources.toy.source import ToySource
 from explorer.ui import theme
@@ -35,8 +36,13 @@ class Clock:
         return self.now
 
 
+def look_in(theme_name: str) -> ScreenOptions:
+    """The look with this theme."""
+    return ScreenOptions(theme=next(choice for choice, name in theme.OF_CHOICE.items() if name == theme_name))
+
+
 def explorer(source: ToySource, theme_name: str = theme.DARK) -> ExplorerApp:
-    return ExplorerApp(source, theme_name=theme_name, clock=Clock())
+    return ExplorerApp(source, look=look_in(theme_name), clock=Clock())
 
 
 def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: Any) -> ToySource:

@@ -46,7 +46,7 @@ def test_looking_back_in_a_long_run(snap_compare: Compare, size: tuple[int, int]
     assert seen(explorer(source), snap_compare, size, before(source, 300, "G", running=True))
 
 
-@pytest.mark.parametrize("name", [theme.LIGHT, theme.TERMINAL])
+@pytest.mark.parametrize("name", [theme.LIGHT, theme.CONTRAST, theme.TERMINAL])
 def test_the_other_themes(snap_compare: Compare, name: str) -> None:
     source = scripted()
     assert seen(explorer(source, name), snap_compare, MIDDLE, before(source, 42, "g"))

@@ -9,12 +9,12 @@ from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from tests.support.formula_sweep import SETTINGS, TASKS, some_sweep
 from tests.support.snapshots import SIZES, Compare, Do, seen
-from tests.support.stage import MIDDLE, Clock, press, settle
+from tests.support.stage import MIDDLE, Clock, look_in, press, settle
 from tests.support.swept import ScriptedSweep
 
 
 def app_of(source: ScriptedSweep, name: str = theme.DARK) -> ExplorerApp:
-    return ExplorerApp(source, theme_name=name, clock=Clock())
+    return ExplorerApp(source, look=look_in(name), clock=Clock())
 
 
 def keys(*pressed: str) -> Do:
