@@ -28,7 +28,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 SECTIONS: dict[type, str] = {
     PairSpec: "Models",
-    ScreenOptions: "Screen",
     RunSettings: "Run",
     PromptSource: "Run",
     ScoreSettings: "Windows",
@@ -36,6 +35,7 @@ SECTIONS: dict[type, str] = {
     CalibrationSpec: "Calibration",
     LoadOptions: "Loading",
     TaskOptions: "Tasks",
+    ScreenOptions: "Screen",
 }
 """The heading in the help of the options that a dataclass gives, in the order in which they are shown."""
 _REST = "Options"
