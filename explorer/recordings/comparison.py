@@ -21,6 +21,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
 from probes.schema.summary import Summary, summarise
 from probes.schema.watch import WatchedGroup
+from probes.system.collector import collector_at_rest
 
 _LEAST_POINTS = 0.0005
 """The smallest difference of shares that is written in points; a smaller one would look like none."""
@@ -103,6 +104,7 @@ class RunComparison:
         return row.over not in (None, self.shared)
 
 
+@collector_at_rest()
 def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparison:
     """Reads recordings and compares them with the first.
 
@@ -111,7 +113,7 @@ def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparis
     """
     if len(recordings) < 2:
         raise BadInput("Compare", "A comparison needs two recordings or more.", "Name another file.")
-    opened = [read_recording(one) for one in recordings]
+    opened = [read_recording(one, tables=False) for one in recordings]
     notes: dict[str, None] = {}  # one file may be given twice, for two of its runs
     for recording in opened:
         name = visible(recording.path.name)
@@ -227,8 +229,9 @@ ROWS = summary_figures(
 def _rows(entries: Sequence[ComparedRun], shared: Sequence[int], both: Sequence[int]) -> tuple[ComparisonRow, ...]:
     """The figures: those on the shared context over the steps `shared`, those of both models over `both`, from 0."""
     whole = [entry.summary for entry in entries]
-    on_shared = [summarise([entry.records[step] for step in shared]) for entry in entries]
-    on_both = [summarise([entry.records[step] for step in both]) for entry in entries]
+    common = min(len(entry.records) for entry in entries)
+    on_shared = whole if len(shared) == common else _summaries(entries, shared)
+    on_both = on_shared if len(both) == len(shared) else _summaries(entries, both)
 
     def row(figure: SummaryFigure) -> ComparisonRow:
         if figure.over is Over.PATH:
@@ -243,6 +246,11 @@ def _rows(entries: Sequence[ComparedRun], shared: Sequence[int], both: Sequence[
     return (*rows, row(invalid)) if any(summary.invalid for summary in whole) else tuple(rows)
 
 
+def _summaries(entries: Sequence[ComparedRun], steps: Sequence[int]) -> list[Summary]:
+    """Each entry's summary over some of its steps, counted from 0."""
+    return [summarise([entry.records[step] for step in steps]) for entry in entries]
+
+
 def _watches(entries: Sequence[ComparedRun]) -> set[tuple[WatchedGroup, ...]]:
     """The different choices of watched tokens."""
     return {entry.header.settings.watch for entry in entries}
@@ -251,7 +259,7 @@ def _watches(entries: Sequence[ComparedRun]) -> set[tuple[WatchedGroup, ...]]:
 def _text(side: str, entries: Sequence[ComparedRun]) -> ComparedText:
     columns = [[token_of(r, side, entry.header.settings.follow) for r in entry.records] for entry in entries]
     tokens = tuple(zip_longest(*columns))
-    diverges_at = next((step for step, row in enumerate(tokens, 1) if len({t for t in row if t is not None}) > 1), None)
+    diverges_at = next((step for step, row in enumerate(tokens, 1) if len({*row} - {None}) > 1), None)
     return ComparedText(side, tokens, diverges_at)
 
 

@@ -39,10 +39,12 @@ def chosen(what: Chosen | Path | str) -> Chosen:
     return Chosen(Path(found[1]), int(found[2]))
 
 
-def read_recording(what: Chosen | Path | str, watch: Callable[[int], None] | None = None) -> Recording:
-    """Reads the recording and chooses the run. Raises `BadInput` if there is no such file or run."""
+def read_recording(
+    what: Chosen | Path | str, watch: Callable[[int], None] | None = None, *, tables: bool = True
+) -> Recording:
+    """Reads the recording (as `read` does) and chooses the run. Raises `BadInput` if there is no such file or run."""
     which = chosen(what)
-    recording = read(which.path, watch)
+    recording = read(which.path, watch, tables=tables)
     if which.run is not None:
         recording.choose(which.run)
     return recording

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from probes.recording.finding_lines import finding_data, finding_from
+from probes.recording.step_line import usual_step, without_tables
 from probes.recording.upgrade import FORMAT, upgraded
 from probes.schema.as_json import json_of
 from probes.schema.bounds import LONGEST_TEXT, MOST_MATRICES, MOST_NAMES, Bounded, BoundedCell, Natural, Place
@@ -43,7 +44,7 @@ from probes.schema.events import (
     WorkProgressed,
 )
 from probes.schema.findings import kind_of
-from probes.schema.flat_step import FlatStep, from_jsonable, to_jsonable
+from probes.schema.flat_step import from_jsonable, to_jsonable
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
 from probes.schema.record import Invalid, StepRecord
@@ -95,14 +96,17 @@ def encode(event: Event, at: float) -> bytes:
     return json_of(line) + b"\n"  # half a surrogate pair is replaced, but the token's id is in the line
 
 
-def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
+def decode(raw: bytes, version: int, *, tables: bool = True) -> tuple[Line | Unknown, int]:
     """The event of a line, and the format of this line and the next ones. Raises `Unreadable`.
 
     `version` is the format of the last header; a header line has its own. Of a line in a newer format, the known keys
-    are read.
+    are read. Without `tables`, steps have no tables of next tokens.
     """
     raw = raw.removeprefix(BYTE_ORDER_MARK)
     try:
+        if version == FORMAT and (line := usual_step(raw, tables=tables)) is not None:
+            event: Recorded = StepMeasured(line.run, line.branch, _checked(line.record()), line.seconds)
+            return Line(line.at, event), version
         envelope = _ENVELOPE.decode(raw)
         if envelope.format is not None:
             version = envelope.format
@@ -110,7 +114,10 @@ def decode(raw: bytes, version: int) -> tuple[Line | Unknown, int]:
             raw = msgspec.json.encode(upgraded(msgspec.json.decode(raw), version))
             envelope = _ENVELOPE.decode(raw)
         if envelope.kind == "step":
-            event: Recorded = StepMeasured(envelope.run, envelope.branch, _step(raw), envelope.seconds)
+            record = _checked(from_jsonable(msgspec.json.decode(raw)))
+            event = StepMeasured(
+                envelope.run, envelope.branch, record if tables else without_tables(record), envelope.seconds
+            )
         elif envelope.kind in _KINDS:
             plain = msgspec.json.decode(raw)
             watch = plain["header"]["settings"].pop("watch", ()) if envelope.kind == "header" else ()
@@ -178,8 +185,8 @@ def _pause_data(event: RunPaused) -> dict[str, Any]:
     return {name: plain[name] for name in names if plain.get(name)}
 
 
-def _step(raw: bytes) -> StepRecord:
-    record = from_jsonable(msgspec.json.decode(raw)) if b'"nonfinite"' in raw else _STEP.decode(raw).record()
+def _checked(record: StepRecord) -> StepRecord:
+    """The record, with text of others made safe to show. Raises ValueError if its parts don't fit together."""
     split = record.sum.first_split
     if split is not None and split > record.step:
         raise ValueError(f"the first split, step {split}, is after this step, {record.step} - at `$.sum.first_split`")
@@ -356,7 +363,6 @@ class _Found(msgspec.Struct):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
-_STEP = msgspec.json.Decoder(FlatStep)
 _KINDS: Mapping[str, type[Any]] = {
     "header": _Header,
     "branch": _Opened,

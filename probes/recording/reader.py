@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from probes.schema.counting import number_of
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Failed, RunStarted
 from probes.schema.foreign_text import visible
+from probes.system.collector import collector_at_rest
 
 LONGEST_LINE = 16 * 2**20
 """In bytes; a longer line is skipped without being held in memory. A step takes about 5,000."""
@@ -28,6 +28,8 @@ _OPENING = b'{"kind":'
 """The beginning of every written line."""
 NAMED = 8
 """How many unreadable lines are reported by number."""
+_BUFFER = 2**20
+"""Bytes that are read from the disk at once."""
 WATCHED_EVERY = 500
 """Lines between two calls of `watch`."""
 
@@ -107,18 +109,19 @@ class Recording:
         return f"{_lines(self.damaged)} can't be read and are skipped ({listed}{more}). Line {number:,}: {reason}."
 
 
-def read(path: Path, watch: Callable[[int], None] | None = None) -> Recording:
+def read(path: Path, watch: Callable[[int], None] | None = None, *, tables: bool = True) -> Recording:
     """Reads a whole recording, also a damaged one.
 
-    `watch` is called from time to time with the number of bytes read, and may raise `Cancelled`.
+    `watch` is called from time to time with the number of bytes read, and may raise `Cancelled`. Without `tables`, the
+    steps have no tables of next tokens, which takes half the time and memory.
 
     Raises `BadInput` if there is no such file, if it can't be opened, or if nothing in it is a recording's, and
     `Failure` if its disk can't be read. A damaged line is skipped; a line lost between two steps leaves an empty step.
     Memory grows with the readable steps, never with a single line.
     """
     recording = Recording(path)
-    reading = _Reading(recording)
-    with _opened(path) as file, _collector_at_rest():
+    reading = _Reading(recording, tables)
+    with _opened(path) as file, collector_at_rest():
         nonsense, opening = 0, b""
         for count, raw in enumerate(_lines_of(file), 1):
             opening = raw or b"" if count == 1 else b""
@@ -140,8 +143,9 @@ def read(path: Path, watch: Callable[[int], None] | None = None) -> Recording:
 class _Reading:
     """Sorts lines into runs."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, tables: bool) -> None:
         self._recording = recording
+        self._tables = tables
         self._version = OLDEST
         self._line = 0
         """The number of the present line, from 1."""
@@ -158,7 +162,7 @@ class _Reading:
         try:
             if raw is None:
                 raise Unreadable(f"it is longer than {LONGEST_LINE:,} bytes")
-            found, self._version = decode(raw, self._version)
+            found, self._version = decode(raw, self._version, tables=self._tables)
         except Unreadable as problem:
             if raw is not None and not raw.endswith(b"\n"):
                 recording.cut = True
@@ -206,7 +210,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise BadInput("Not a file", f"{_name(path)} is not a file that can be read.", "Choose a recording.")
-        file = path.open("rb")
+        file = path.open("rb", buffering=_BUFFER)
     except FileNotFoundError as problem:
         raise BadInput("No such file", f"There is no {_name(path)}.", "Check its name.") from problem
     except OSError as problem:
@@ -245,19 +249,6 @@ def _begins(raw: bytes) -> bool:
     """Is this the beginning of a recording, or a part of it?"""
     start = raw.removeprefix(BYTE_ORDER_MARK).lstrip()[: len(_OPENING)]
     return bool(start) and _OPENING.startswith(start)
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Pauses garbage collection in its block: nothing that is read is garbage yet, and searching would double the
-    time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _lines(count: int) -> str:

@@ -7,8 +7,8 @@ step's `nonfinite` object, for example `{"p.kl": "inf"}`; reading restores it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -32,8 +32,7 @@ from probes.schema.record import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FlatStep:
+class FlatStep(msgspec.Struct, frozen=True):
     """The JSON form of a step: the own comparison is four keys of the step, and `shared` is there only if it
     differs."""
 
@@ -77,6 +76,10 @@ class FlatStep:
         )
 
     def record(self) -> StepRecord:
+        return self.record_with(self.top, self.shared)
+
+    def record_with(self, top: tuple[TopToken, ...], shared: Comparison | None) -> StepRecord:
+        """The record with another table and another comparison on the shared context."""
         h, z, p = self.h, self.z, self.p
         return StepRecord(
             step=self.step,
@@ -86,10 +89,8 @@ class FlatStep:
             taken_pruned=self.taken_pruned,
             same_context=self.same_context,
             agree=self.agree,
-            own=Comparison(h, z, p, self.top, self.watched)
-            if h is not None and z is not None and p is not None
-            else None,
-            shared=self.shared,
+            own=Comparison(h, z, p, top, self.watched) if h is not None and z is not None and p is not None else None,
+            shared=shared,
             sum=self.sum,
             invalid=self.invalid,
             tied=self.tied,
@@ -183,10 +184,10 @@ def _put(node: Any, path: str, text: object) -> None:
     """Sets a nonfinite figure in a record that is not yet shared; unknown figures are ignored."""
     *walk, last = path.split(".")
     for part in walk:
-        if not isinstance(node, tuple) and part not in getattr(node, "__dataclass_fields__", ()):
+        if not isinstance(node, tuple) and part not in _names(node):
             return
         node = node[int(part)] if isinstance(node, tuple) else getattr(node, part)
-    if last not in getattr(node, "__dataclass_fields__", ()):
+    if last not in _names(node):
         return
     try:
         number = float(str(text))
@@ -194,4 +195,15 @@ def _put(node: Any, path: str, text: object) -> None:
         number = 0.0
     if math.isfinite(number) or not isinstance(getattr(node, last), float):
         raise msgspec.ValidationError(f"`nonfinite` names {path!r}, which can't be put back")
-    object.__setattr__(node, last, number)
+    if isinstance(node, msgspec.Struct):
+        msgspec.structs.force_setattr(node, last, number)
+    else:
+        object.__setattr__(node, last, number)
+
+
+def _names(node: object) -> Collection[str]:
+    """The names of a record's fields; none of anything else."""
+    if isinstance(node, msgspec.Struct):
+        return node.__struct_fields__
+    names: Collection[str] = getattr(node, "__dataclass_fields__", ())
+    return names

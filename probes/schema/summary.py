@@ -50,11 +50,16 @@ class Accumulator:
         """The accumulator after these records, ready to continue."""
         state = cls()
         for record in records:
-            state.add(record)
+            state.fold(record)
         return state
 
     def add(self, record: StepRecord, exact: tuple[float, float] | None = None) -> Sums:
-        """The sums up to and including this step.
+        """The sums up to and including this step, as `fold` makes them."""
+        self.fold(record, exact)
+        return self.sums
+
+    def fold(self, record: StepRecord, exact: tuple[float, float] | None = None) -> None:
+        """Adds this step.
 
         `exact` is -log p(y) and -log q(y), computed from logits. Without it, a path's recorded sums are used; for other
         records they are computed from the two probabilities, which may underflow to 0.
@@ -83,7 +88,6 @@ class Accumulator:
             self.agreed += record.agree
         if record.split and self.first_split is None:
             self.first_split = record.step
-        return self.sums
 
 
 def nll(p: float) -> float:
@@ -187,8 +191,7 @@ class Tally:
         self._state = Accumulator()
         self._steps = self._invalid = 0
         self._run = self._longest = 0
-        self._own: list[float] = []
-        self._shared: list[float] = []
+        self._own, self._shared = _Sorted(), _Sorted()
         self._taken = 0
         self._squares = self._drift = self._both = 0.0
         self._watched = self._watched_agreed = 0
@@ -196,14 +199,14 @@ class Tally:
 
     def add(self, record: StepRecord) -> None:
         """Adds the path's next step."""
-        self._state.add(record)
+        self._state.fold(record)
         self._steps += 1
         self._invalid += record.invalid is not None
         own, shared = record.own, record.shared
         if own is not None:
-            insort(self._own, own.p.kl)
+            self._own.add(own.p.kl)
         if shared is not None:
-            insort(self._shared, shared.p.kl)
+            self._shared.add(shared.p.kl)
             if own is not None:
                 self._both += shared.p.kl
                 if not record.same_context:
@@ -221,19 +224,19 @@ class Tally:
 
     def summary(self) -> Summary:
         """The summary of the steps so far."""
-        state = self._state
+        state, shared = self._state, self._shared.in_order()
         half_life = None
         if state.log_survival < 0:
             rate = -state.log_survival
-            half_life = 0.0 if math.isinf(rate) else len(self._shared) * math.log(2) / rate
+            half_life = 0.0 if math.isinf(rate) else len(shared) * math.log(2) / rate
         return Summary(
             steps=self._steps,
             compared=state.compared,
             invalid=self._invalid,
             kl_sum=state.kl,
             kl_shared_sum=state.kl_shared,
-            kl=_spread(self._own, state.kl),
-            kl_shared=_spread(self._shared, state.kl_shared),
+            kl=_spread(self._own.in_order(), state.kl),
+            kl_shared=_spread(shared, state.kl_shared),
             log_ratio=state.log_ratio,
             perplexity_ratio=_exp(state.log_ratio / self._taken) if self._taken else 1.0,
             scored=self._taken,
@@ -253,6 +256,33 @@ class Tally:
             watched_kl=self._watched_kl / self._watched if self._watched else None,
             watched_agree_rate=self._watched_agreed / self._watched if self._watched else None,
         )
+
+
+class _Sorted:
+    """Numbers kept in order, undefined ones last: a few more are inserted, many more are sorted together."""
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+        self._new: list[float] = []
+        self._undefined: list[float] = []
+
+    def add(self, value: float) -> None:
+        (self._new if value == value else self._undefined).append(value)
+
+    def in_order(self) -> list[float]:
+        """All of them; not to be changed."""
+        if len(self._new) > _INSERTED:
+            self._values += self._new
+            self._values.sort()
+        else:
+            for value in self._new:
+                insort(self._values, value)
+        self._new.clear()
+        return [*self._values, *self._undefined] if self._undefined else self._values
+
+
+_INSERTED = 32
+"""Up to so many numbers are inserted one by one, as after each step of a run."""
 
 
 def summarise(records: Sequence[StepRecord]) -> Summary:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from explorer.sources.toy.step import Accidents
 from explorer.state.columns import Columns
@@ -134,7 +135,7 @@ def test_before_any_split_the_second_sentence_gives_the_chance_left() -> None:
 def test_a_token_that_pruning_made_likelier_is_not_called_less_likely() -> None:
     record = with_kl(alike(), 1.0)
     worst = max(record.own.top, key=lambda row: row.kl_share)
-    turned = tuple(replace(row, p=row.q, q=row.p) if row is worst else row for row in record.own.top)
+    turned = tuple(structs.replace(row, p=row.q, q=row.p) if row is worst else row for row in record.own.top)
     assert "less likely" not in reading.step(with_own(record, top=turned))
 
 
@@ -163,7 +164,8 @@ def with_shares(record: StepRecord, largest: float) -> StepRecord:
     record = with_kl(record, 6.1)
     assert record.own is not None
     top = tuple(
-        replace(row, p=0.02, q=0.02 / 6.1, kl_share=largest / (place + 1)) for place, row in enumerate(record.own.top)
+        structs.replace(row, p=0.02, q=0.02 / 6.1, kl_share=largest / (place + 1))
+        for place, row in enumerate(record.own.top)
     )
     return with_own(record, top=top, p=replace(record.own.p, entropy_dense=7.3, entropy_pruned=9.81))
 
@@ -184,7 +186,7 @@ def test_a_token_that_holds_a_tenth_of_the_kl_is_named_with_its_share() -> None:
 def test_on_the_shared_text_of_a_diverged_run_the_same_holds() -> None:
     record = diverged()
     assert record.shared is not None
-    top = tuple(replace(row, kl_share=0.004) for row in record.shared.top)
+    top = tuple(structs.replace(row, kl_share=0.004) for row in record.shared.top)
     figures = replace(record.shared.p, kl=4.0, entropy_dense=6.0, entropy_pruned=8.0)
     first = reading.step(replace(record, shared=replace(record.shared, top=top, p=figures)))
     assert "spread over many tokens" in first

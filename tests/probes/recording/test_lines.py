@@ -64,6 +64,25 @@ def test_any_record_comes_back_as_it_was(record: StepRecord) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@given(RECORDS)
+def test_a_step_read_without_tables_lacks_nothing_else(record: StepRecord) -> None:
+    line, _ = decode(encode(StepMeasured(3, 1, record, 0.25), 0.0), FORMAT, tables=False)
+    own, shared = (found and replace(found, top=()) for found in (record.own, record.shared))
+    expected = StepMeasured(3, 1, replace(record, own=own, shared=shared), 0.25)
+    assert repr(line) == repr(Line(0.0, expected))
+
+
+def test_a_table_of_other_things_is_passed_over_only_by_readers_without_tables() -> None:
+    raw = encode(StepMeasured(1, 0, records(recorded_events(1))[0]), 0.0)
+    plain = json.loads(raw)
+    other = json.dumps({**plain, "top": [{"token_id": "seven"}]}, separators=(",", ":")).encode()
+    assert decode(other, FORMAT, tables=False) == decode(raw, FORMAT, tables=False)
+    for tables, damaged in ((True, other), (False, other.replace(b'"seven"', b"seven"))):
+        with pytest.raises(Unreadable):
+            decode(damaged, FORMAT, tables=tables)
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(SHOWN, st.none() | st.booleans() | FIGURES | st.integers(-(2**63), 2**63 - 1) | SHOWN))
 def test_any_explanation_comes_back_as_it_was(row: dict[str, Cell]) -> None:
     event = Explained(1, 2, 3, RecordedTable("heal", ({"layer": 0}, row)), through=9)

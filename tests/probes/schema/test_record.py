@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from probes.schema.flat_step import from_jsonable, to_jsonable
 from probes.schema.record import StepRecord
@@ -50,7 +51,7 @@ def test_what_is_not_finite_is_null_and_named(record: StepRecord) -> None:
     odd = with_own(
         record,
         p=replace(record.own.p, kl=math.inf, js=math.nan),
-        top=(replace(record.own.top[0], z_pruned=-math.inf), *record.own.top[1:]),
+        top=(structs.replace(record.own.top[0], z_pruned=-math.inf), *record.own.top[1:]),
     )
     plain = to_jsonable(odd)
     assert plain["nonfinite"] == {"p.kl": "inf", "p.js": "nan", "top.0.z_pruned": "-inf"}

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from probes.schema.record import Comparison
@@ -251,8 +252,8 @@ def positions() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 def assert_same(one: Comparison, other: Comparison) -> None:
     """But for rounding: a sum over several positions may add in another order than one over a single position."""
-    assert [replace(row, p=0, q=0, kl_share=0) for row in one.top] == [
-        replace(row, p=0, q=0, kl_share=0) for row in other.top
+    assert [structs.replace(row, p=0, q=0, kl_share=0) for row in one.top] == [
+        structs.replace(row, p=0, q=0, kl_share=0) for row in other.top
     ]
     for group in ("h", "z", "p"):
         figures, others = (asdict(getattr(each, group)) for each in (one, other))

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from explorer.recordings.export.matplotlib_axes import COLOURS
 from explorer.recordings.export.page import page, script_data
@@ -54,7 +55,7 @@ def hostile_events() -> list[Event]:
         )
 
     def poisoned_table(compared: Comparison | None, text: str) -> Comparison | None:
-        return compared and replace(compared, top=tuple(replace(row, token=text) for row in compared.top))
+        return compared and replace(compared, top=tuple(structs.replace(row, token=text) for row in compared.top))
 
     events: list[Event] = []
     for event in recorded_events(18):
