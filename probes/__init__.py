@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from probes.explain.repair import repair as find_repair
+    from probes.models.rendering import load_tokenizer, render_prompt
     from probes.pair import Pair, load_pair
     from probes.recording.reader import read as read_recording
+    from probes.schema.conversation import TemplateArg, Turn
     from probes.schema.errors import BadInput, Failure
     from probes.schema.prune_setting import parse as parse_setting
     from probes.schema.record import StepRecord
@@ -45,12 +47,16 @@ __all__ = [
     "StepRecord",
     "Summary",
     "SweepPlan",
+    "TemplateArg",
+    "Turn",
     "find_passages",
     "find_repair",
     "load_pair",
+    "load_tokenizer",
     "parse_setting",
     "read_recording",
     "read_sweep",
+    "render_prompt",
     "run_sweep",
     "score_items",
     "score_texts",
@@ -59,7 +65,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "models.rendering": ("load_tokenizer", "render_prompt"),
     "pair": ("Pair", "load_pair"),
+    "schema.conversation": ("TemplateArg", "Turn"),
     "schema.errors": ("BadInput", "Failure"),
     "schema.record": ("StepRecord",),
     "schema.repair": ("Repair", "RepairGoal"),

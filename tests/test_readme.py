@@ -74,6 +74,8 @@ def test_every_command_of_the_shell_runs(tmp_path):
     (tmp_path / "notes").mkdir()
     for page in (tmp_path / "page.txt", tmp_path / "notes" / "page.txt"):
         page.write_text("the cat sat on the mat")
+    talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    (tmp_path / "talk.json").write_text(json.dumps(talk))
     question = {"question": "Which animal sat on the mat?", "choices": ["the cow", "a cat"], "answer": 1}
     (tmp_path / "mine.jsonl").write_text(json.dumps(question))
     lines = []

@@ -11,6 +11,7 @@ from explorer.cli.config import config_command
 from explorer.cli.explain import explain_command
 from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
+from explorer.cli.prompt import prompt_command
 from explorer.cli.prune import inspect_command, prune_command
 from explorer.cli.recommend import recommend_command
 from explorer.cli.recordings import compare_command, export_command, recordings_command
@@ -24,6 +25,7 @@ from explorer.cli.verdict import verdict_command
 
 _COMMANDS = (
     run_command,
+    prompt_command,
     explain_command,
     repair_command,
     tasks_command,

@@ -44,10 +44,13 @@ class LocatedModel:
     """The commit on the hub; "" for any other model."""
 
 
-def locate(spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thorough: bool = False) -> LocatedModel:
+def locate(
+    spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thorough: bool = False, weights: bool = True
+) -> LocatedModel:
     """The folder of "demo", of a local folder or .gguf file, or of a hub id ("owner/name", "owner/name@revision").
 
-    A hub id that is in the hub's cache needs no network if HF_HUB_OFFLINE is set or the hub can't be reached.
+    Without `weights`, those of a hub id are not downloaded. A hub id that is in the hub's cache needs no network if
+    HF_HUB_OFFLINE is set or the hub can't be reached.
     Raises `BadInput` if there is no such model and `Failure` if it can't be downloaded.
     """
     path = check_spec(spec)
@@ -61,7 +64,7 @@ def locate(spec: str, options: LoadOptions, work: Work, *, gguf_dtype: str, thor
     if path is not None:
         path = path.absolute()  # the link, not its target, which may be named by a hash
         return LocatedModel(converted(path, gguf_dtype, work, thorough=thorough), name_of(str(path)))
-    return _from_hub(spec, options, work)
+    return _from_hub(spec, options, work, weights)
 
 
 def read_config(folder: Path) -> dict[str, object]:
@@ -119,11 +122,12 @@ def _only_gguf(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _from_hub(spec: str, options: LoadOptions, work: Work) -> LocatedModel:
+def _from_hub(spec: str, options: LoadOptions, work: Work, weights: bool) -> LocatedModel:
     name, _, revision = spec.partition("@")
     task = f"Downloading {name}"
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
-    wanted += ["*.bin"] if options.allow_pickle else []
+    wanted = ["*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
+    wanted += ["*.safetensors"] if weights else []
+    wanted += ["*.bin"] if weights and options.allow_pickle else []
     wanted += ["*.py"] if options.trust_remote_code else []
 
     received: dict[int, float] = {}

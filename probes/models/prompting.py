@@ -61,7 +61,8 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Pr
     """
     if settings.follow is Follow.TEXT and not settings.prompt:
         alone = _text_alone(tokenizer, settings.text)
-        return replace(alone, warnings=_without_effect(settings.template_args, "a text without a prompt"))
+        why = "a text without a prompt uses no chat template"
+        return replace(alone, warnings=_without_effect(settings.template_args, why))
     template = _template(tokenizer, settings)
     if template is None:
         if settings.turns or settings.begun:
@@ -71,7 +72,7 @@ def read_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> Pr
                 "Name a model that has one, or give a prompt alone.",
             )
         prompt = _raw(tokenizer, settings.prompt)
-        prompt = replace(prompt, warnings=_without_effect(settings.template_args, "a model without a chat template"))
+        prompt = replace(prompt, warnings=_without_effect(settings.template_args, "the model has no chat template"))
     else:
         if not settings.prompt.strip():
             raise BadInput("Empty prompt", "The prompt is empty.", "Type at least one word.")
@@ -262,11 +263,11 @@ def _in_template(tokenizer: PreTrainedTokenizerBase, template: str, settings: Ru
 def _unused(template: str, args: Sequence[TemplateArg]) -> tuple[str, ...]:
     """A warning if the template reads none of the variables of an argument."""
     known = variables_of(template)
-    return _without_effect([arg for arg in args if arg.name not in known], "this chat template, which does not use it")
+    return _without_effect([arg for arg in args if arg.name not in known], "the chat template does not read it")
 
 
-def _without_effect(args: Sequence[TemplateArg], on: str) -> tuple[str, ...]:
-    return tuple(f"The template argument {visible(str(arg), _SHOWN)} has no effect on {on}." for arg in args)
+def _without_effect(args: Sequence[TemplateArg], why: str) -> tuple[str, ...]:
+    return tuple(f"The template argument {visible(str(arg), _SHOWN)} has no effect: {why}." for arg in args)
 
 
 def _conversations(

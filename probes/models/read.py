@@ -53,7 +53,7 @@ def read_settings(
     """The folder's configuration. Raises `BadInput` unless it is a causal language model's, and the options allow what
     the folder needs: foreign code or pickles."""
     found = read_config(folder)
-    _refuse_foreign_code(found, name, options.trust_remote_code)
+    refuse_foreign_code(found, name, options.trust_remote_code)
     check_readable(found, name)
     if not (options.trust_remote_code or drops_obeyed):
         _refuse_drops(found, name)
@@ -192,7 +192,8 @@ def _tensors_only(failed: str) -> Iterator[None]:
         ) from problem
 
 
-def _refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool) -> None:
+def refuse_foreign_code(config: Mapping[str, object], name: str, allowed: bool) -> None:
+    """Raises `BadInput` if the model comes with code and that is not allowed."""
     kind = config.get("model_type")
     known = isinstance(kind, str) and kind in CONFIG_MAPPING
     if config.get("auto_map") and not known and not allowed:

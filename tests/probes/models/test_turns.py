@@ -94,7 +94,7 @@ def test_an_argument_that_nothing_reads_is_warned_of() -> None:
         (byte_tokenizer(), RunSettings("", follow=Follow.TEXT, text="the cat", template_args=args)),
     ):
         (warning,) = read_prompt(tokenizer, settings).warnings
-        assert warning.startswith("The template argument enable_thinking=false has no effect on")
+        assert warning.startswith("The template argument enable_thinking=false has no effect: ")
 
 
 @pytest.mark.parametrize(
