@@ -20,7 +20,10 @@ _RENDERED = ("prompt", "raw", "follow", "text", "chat_template", "turn", "begun"
 @takes(PromptSource)
 @option("--json", is_flag=True, help="Print one JSON object instead of a table.")
 def prompt_command(typed: Typed, json: bool) -> None:
-    """Print a prompt as the models read it, with its tokens; no weights are loaded."""
+    """Print a prompt as the models read it, token by token.
+
+    It loads the tokenizer and no weights.
+    """
     settings, spec = run_settings(typed), typed.get("dense", "demo")
     from probes.models.spec_check import check_spec
 
