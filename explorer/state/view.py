@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
+from explorer.state.path_sums import PathSums
 from explorer.state.setting_results import ResultsBook
 from explorer.state.timed_work import Clock, TimedWork, WorkTimer
 from probes.schema.branches import Branches
@@ -36,7 +37,7 @@ from probes.schema.findings import KINDS, Finding, kind_of
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
-from probes.schema.summary import Summary, Tally, summarise
+from probes.schema.summary import Summary
 from probes.schema.watch import WatchedGroup
 
 F = TypeVar("F", bound=Finding)
@@ -127,7 +128,7 @@ class View:
         self._cursor = 0
         self._kept = False
         """True if the next run is one of the same steps, in which the cursor stays at its step."""
-        self._tally = Tally()
+        self._sums = PathSums()
         self._summary: tuple[int, int, Summary] | None = None
         self._clock = clock
         self._arrivals: deque[float] = deque(maxlen=SPEED_WINDOW + 1)
@@ -207,7 +208,7 @@ class View:
     def _step(self, event: StepMeasured) -> None:
         self.branches.add(event.branch, event.record)
         if event.branch == self.branches.current:
-            self._tally.add(event.record)
+            self._sums.add(event.record)
             self.columns.catch_up()
         self._arrivals.append(self._clock())
 
@@ -215,9 +216,7 @@ class View:
         self.generation += 1
         self.columns = Columns(self.path)
         self.columns.catch_up()
-        self._tally = Tally()
-        for record in self.path:
-            self._tally.add(record)
+        self._sums = PathSums(self.path)
         self._cursor = min(self._cursor, len(self.path))
         self._summary = None
 
@@ -354,11 +353,9 @@ class View:
     @property
     def summary(self) -> Summary:
         """Everything that has accumulated up to the cursor."""
-        if self.following:
-            return self._tally.summary()
         key = (self.generation, self.cursor)
         if self._summary is None or self._summary[:2] != key:
-            self._summary = (*key, summarise(self.path[: self.cursor]))
+            self._summary = (*key, self._sums.at(self.cursor))
         return self._summary[2]
 
     # Where the person looks.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 
 from rich.cells import cell_len, split_graphemes
 from rich.console import Console
@@ -14,6 +15,7 @@ from probes.schema.foreign_text import mark
 _ELIDED = ("\ufe0e", "\ufe0f")
 """Variation selectors: they choose a glyph and terminals disagree on its width."""
 _QUOTED = re.compile(r'"[^"]*"')
+_WORD = re.compile(r"\s*\S+\s*")
 _HELD = "\ue000"
 """Replaces a space at which no line may break; `flowing` never leaves this character in a text."""
 
@@ -63,8 +65,25 @@ def wrapped(sentence: str, width: int) -> list[str]:
     if not sentence:
         return []
     held = _QUOTED.sub(lambda found: found[0].replace(" ", _HELD), sentence)
-    lines = Text(held).wrap(_console(), max(2, width))
-    return [words.replace(_HELD, " ") for line in lines if (words := line.plain.strip())]
+    width = max(2, width)
+    lines = _plainly_wrapped(held, width) or [line.plain for line in Text(held).wrap(_console(), width)]
+    return [words.replace(_HELD, " ") for line in lines if (words := line.strip())]
+
+
+def _plainly_wrapped(text: str, width: int) -> list[str]:
+    """The lines as Rich makes them, but quicker, if every character is one cell wide and every word fits; else none."""
+    if not text.isprintable() or cell_len(text) != len(text):
+        return []
+    starts, used = [0], 0
+    for word in _WORD.finditer(text):
+        length = len(word[0].rstrip())
+        if length > width:
+            return []
+        if used + length > width:
+            starts.append(word.start())
+            used = 0
+        used += len(word[0])
+    return [text[start:stop] for start, stop in pairwise([*starts, len(text)])]
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from probes.schema.record import StepRecord, Sums
@@ -196,6 +197,12 @@ class Tally:
         self._squares = self._drift = self._both = 0.0
         self._watched = self._watched_agreed = 0
         self._watched_kl = 0.0
+
+    def copy(self) -> Tally:
+        """One that goes on by itself from the steps so far."""
+        found = copy(self)
+        found._state, found._own, found._shared = copy(self._state), self._own.copy(), self._shared.copy()
+        return found
 
     def add(self, record: StepRecord) -> None:
         """Adds the path's next step."""

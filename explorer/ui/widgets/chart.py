@@ -73,7 +73,7 @@ class Chart(LineWidget):
         """A key of a long path's picture. Pictures that look the same, as mostly after one more step, have equal keys.
 
         None for a short path."""
-        width, height = self.size
+        width, height = self.inside
         cells = width - 1 if height == 1 else width - GUTTER
         dots = cells if height == 1 else 2 * cells
         if cells < 1 or picture.axis.count <= dots:
@@ -89,7 +89,7 @@ class Chart(LineWidget):
             )
             series.append((column, line.role, line.dash, shape, len(column.odd)))
         cursor = picture.axis.cell(picture.cursor, cells) if picture.cursor else -1
-        return self.size, replace(picture, lines=(), steps=0, cursor=0), series, cursor
+        return self.inside, replace(picture, lines=(), steps=0, cursor=0), series, cursor
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
@@ -132,7 +132,7 @@ class Chart(LineWidget):
 
     def _row(self, picture: Picture, row: Sequence[DotCell], width: int, *, floor: bool = False) -> list[Piece]:
         """The cells of a row as pieces. Cursor, split and noise floor are drawn in empty cells."""
-        single = self.size.height == 1
+        single = self.inside.height == 1
         styles = [self.palette.spark if single else getattr(self.palette, line.role) for line in picture.lines]
         cursor = picture.axis.cell(picture.cursor, width) if picture.cursor else -1
         split = picture.axis.cell(picture.split, width) if picture.split and picture.axis.has(picture.split) else -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rich.cells import cell_len
 from textual.geometry import Size
@@ -68,23 +69,17 @@ class FigureRows(LineWidget):
         lines: list[list[Piece]] = []
         if figures.diverged:
             head: list[Piece] = [(" " * (label - 1), None)]
-            head += [(_right("shared ━", VALUE), palette.shared), (_right("own ┅", VALUE), palette.own)]
+            head += [("shared ━".rjust(VALUE), palette.shared), ("own ┅".rjust(VALUE), palette.own)]
             lines.append(head)
         for row in figures.rows:
-            text = f"{row.label} {row.arrow}"
-            if figures.diverged and len(text) + len(row.unit) + 1 < label:
-                text += f" {row.unit}"
-            elif figures.diverged and row.unit == TOKENS:
-                text = f"{row.label} {row.unit}"  # a number of tokens says little without its unit
-            room = label - (cell_len(row.shared) >= VALUE - 1)
-            line: list[Piece] = [(fit(text, room).ljust(label), palette.muted)]
+            named = _named(
+                row.label, row.arrow, row.unit if figures.diverged else "", label, len(row.shared) >= VALUE - 1
+            )
             if figures.diverged:
-                line.append((_right(row.shared, VALUE - 1), palette.shared))
-                line.append((_right(row.own, VALUE), palette.own))
+                values = [(row.shared.rjust(VALUE - 1), palette.shared), (row.own.rjust(VALUE), palette.own)]
             else:
-                line.append((_right(row.shared or row.own, VALUE), palette.strong))
-                line.append((f" {row.unit}"[:4], palette.muted))
-            lines.append(line)
+                values = [((row.shared or row.own).rjust(VALUE), palette.strong), (f" {row.unit}"[:4], palette.muted)]
+            lines.append([(named, palette.muted), *values])
         return lines
 
     def _single(self, figures: PanelFigures, width: int) -> list[Piece]:
@@ -110,5 +105,12 @@ class FigureRows(LineWidget):
         return self.parent is not None and getattr(self.parent, "has_focus", False)
 
 
-def _right(text: str, width: int) -> str:
-    return " " * max(0, width - cell_len(text)) + text
+@lru_cache(maxsize=1024)
+def _named(label: str, arrow: str, unit: str, width: int, narrower: bool) -> str:
+    """The words before a figure: label, arrow, and of two columns the unit if there is room."""
+    text = f"{label} {arrow}"
+    if unit and len(text) + len(unit) + 1 < width:
+        text += f" {unit}"
+    elif unit == TOKENS:
+        text = f"{label} {unit}"  # a number of tokens says little without its unit
+    return fit(text, width - narrower).ljust(width)

@@ -37,7 +37,7 @@ class KlStrip(LineWidget, can_focus=True):
         column = view.columns.get("p.kl", Scope.SHARED)
         self._column, self._steps, self._cursor, self._split = column, len(column), view.cursor, view.split
         self._diverged, self._span = view.diverged, view.span
-        look = self._looks(self.size.width - 2)
+        look = self._looks(self.inside.width - 2)
         if look != self._look:
             self._look = look
             self.redraw()

@@ -102,6 +102,7 @@ class LineWidget(FramedWidget):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._lines = self._palette = self._base = None
+        self._drawn_for = Size(-1, -1)
         self._full.clear()
         self._strips.clear()
 
@@ -160,11 +161,19 @@ class LineWidget(FramedWidget):
                 [strips[y]] = Widget.render_lines(self, Region(0, y, crop.width, 1))
         return strips
 
-    def _draw(self) -> list[Pieces]:
-        if self._lines is None or self._drawn_for != self.outer_size:
+    @property
+    def inside(self) -> Size:
+        """The size of the content, as `size`, but looked up only after the widget's own size or style has changed."""
+        if self._drawn_for != self.outer_size:
             self._drawn_for, self._inside, self._corner = self.outer_size, self.size, self.content_offset
-            self._lines = [list(line) for line in self.draw(self._inside)]
+            self._lines = None
             self._strips.clear()
+        return self._inside
+
+    def _draw(self) -> list[Pieces]:
+        inside = self.inside
+        if self._lines is None:
+            self._lines = [list(line) for line in self.draw(inside)]
         return self._lines
 
     def _strip(self, y: int, before: Iterable[Segment] = (), after: Iterable[Segment] = ()) -> Strip:

@@ -120,8 +120,7 @@ class SpacePanel(FramedWidget, can_focus=True):
 
     def show(self, view: View) -> None:
         self._view = view
-        self._figure_rows.show(panel_figures(self.space, view))
-        self._share_height(self._figure_rows)
+        self._figure_rows.show(panel_figures(self.space, view, self._share_height(view)))
         steps = f"{view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""
         noise = noise_floor(self.space.charts[0], view)
         written = f"noise {numbers.significant(noise, 2)} · " if noise is not None else "steps " if steps else ""
@@ -144,26 +143,30 @@ class SpacePanel(FramedWidget, can_focus=True):
         lines += ["\t".join(part for part in (r.label, r.shared, r.own, r.unit) if part) for r in found.rows]
         return "\n".join(lines)
 
-    def _share_height(self, shown: FigureRows) -> None:
-        """Half of a panel is for figures, half for the chart. Zoomed, they are side by side."""
+    def _share_height(self, view: View) -> int | None:
+        """Half of a panel is for figures, half for the chart. Zoomed, they are side by side.
+
+        The rows of figures that there is room for; None for all."""
         height = self.size.height
         wanted = None
         if height > 1 and not self.has_class("-zoomed"):
-            lines = len(shown.figures.rows) + shown.figures.diverged if shown.figures else 2
+            lines = len(_keys(self.space, view)) + view.diverged
             wanted = max(2, min(lines, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
         if wanted != self._figures:
-            self._figures = shown.styles.height = wanted  # setting even the same height would lay the screen out again
+            self._figures = self._figure_rows.styles.height = wanted  # even the same would lay the screen out again
+        return None if wanted is None else wanted - view.diverged
 
 
-def panel_figures(space: Space, view: View) -> PanelFigures:
-    """The figures of a space at the cursor."""
+def panel_figures(space: Space, view: View, most: int | None = None) -> PanelFigures:
+    """The figures of a space at the cursor, or the first few of them."""
     diverged = view.diverged
+    keys = _keys(space, view)[:most]
     if space.id == "accumulated":
-        return PanelFigures(space.name, _accumulated(view), diverged)
+        return PanelFigures(space.name, _accumulated(view, keys), diverged)
     record = view.record
     found = []
     dotted = "" if diverged else space.charts[0].beside
-    for key in space.figures:
+    for key in keys:
         figure = FIGURES[key]
         shared = text(record, key, Scope.SHARED) if record else numbers.NONE
         own = text(record, key, Scope.OWN) if record and diverged else ""
@@ -178,17 +181,29 @@ RUN = ("survival", "half_life", "agree_rate", "perplexity_ratio", "first_split",
 SPREAD = ("kl_shared.mean", "kl_shared.median", "kl_shared.p90", "kl_shared.p99", "kl_shared.max")
 
 
-def _accumulated(view: View) -> tuple[FigureRow, ...]:
+def _keys(space: Space, view: View) -> tuple[str, ...]:
+    """The keys of all figures of a panel, in the order of their weight."""
+    if space.id != "accumulated":
+        return space.figures
     if not view.cursor:
-        return tuple(FigureRow(one.short, one.better, numbers.NONE) for one in summary_figures(*BEFORE_ANY_STEP))
-    summary, diverged = view.summary, view.diverged
-    longer = diverged and _count(summary.kl) != _count(summary.kl_shared)
-    sums = ("kl_shared_sum", *(("kl_shared_both",) if longer else ()), *(("drift",) if diverged else ()))
+        return BEFORE_ANY_STEP
+    sums = ("kl_shared_sum", *(("kl_shared_both",) if _longer(view) else ()), *(("drift",) if view.diverged else ()))
     keys = (*SCORES, *sums, *RUN, *SPREAD) if view.scores else (*sums, *RUN, *SPREAD, *SCORES)
+    return (*keys, "rms_p_minus_q", *(("invalid",) if view.summary.invalid else ()))
+
+
+def _longer(view: View) -> bool:
+    """Is the dense text longer, so that its ΣKL is over more steps than the sum on own contexts?"""
+    return view.diverged and _count(view.summary.kl) != _count(view.summary.kl_shared)
+
+
+def _accumulated(view: View, keys: Sequence[str]) -> tuple[FigureRow, ...]:
+    if not view.cursor:
+        return tuple(FigureRow(one.short, one.better, numbers.NONE) for one in summary_figures(*keys))
+    alone = _longer(view)
     return tuple(
-        # If the dense text is longer, its ΣKL is over more steps than the sum on own contexts.
-        _row(figure, summary, diverged and not (longer and figure.key == "kl_shared_sum"))
-        for figure in summary_figures(*keys, "rms_p_minus_q", *(("invalid",) if summary.invalid else ()))
+        _row(figure, view.summary, view.diverged and not (alone and figure.key == "kl_shared_sum"))
+        for figure in summary_figures(*keys)
     )
 
 

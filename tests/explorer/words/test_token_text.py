@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import zip_longest
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
 from explorer.words.token_text import fit, fit_quoted, flowing, quoted, wrapped
 
@@ -71,6 +74,13 @@ def test_wrapped_lines_fit_and_lose_nothing_but_spaces(text: str, width: int) ->
     lines = wrapped(shown, width)
     assert all(cell_len(line) <= width for line in lines)
     assert "".join("".join(lines).split()) == "".join(shown.split())
+
+
+@given(st.lists(st.text("ab.−×", min_size=1, max_size=9)), st.lists(st.sampled_from([" ", "  "])), st.integers(2, 30))
+def test_words_are_wrapped_as_rich_wraps_them(words: list[str], gaps: list[str], width: int) -> None:
+    sentence = "".join(word + gap for word, gap in zip_longest(words, gaps, fillvalue=" "))
+    lines = (line.plain.strip() for line in Text(sentence).wrap(Console(), width))
+    assert wrapped(sentence, width) == [line for line in lines if line]
 
 
 def test_a_token_in_a_sentence_is_not_taken_apart_at_its_spaces() -> None:
