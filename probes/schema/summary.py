@@ -273,6 +273,12 @@ class _Sorted:
         self._new: list[float] = []
         self._undefined: list[float] = []
 
+    def copy(self) -> _Sorted:
+        found = _Sorted()
+        self.in_order()
+        found._values, found._undefined = self._values.copy(), self._undefined.copy()
+        return found
+
     def add(self, value: float) -> None:
         (self._new if value == value else self._undefined).append(value)
 
