@@ -8,6 +8,7 @@ import click
 
 from explorer.cli.bench import bench_command
 from explorer.cli.config import config_command
+from explorer.cli.doctor import doctor_command
 from explorer.cli.explain import explain_command
 from explorer.cli.explore import explore_command
 from explorer.cli.options import Program, print_version
@@ -41,6 +42,7 @@ _COMMANDS = (
     export_command,
     bench_command,
     config_command,
+    doctor_command,
 )
 
 

@@ -10,8 +10,6 @@ The last digits of figures depend on the number of threads, and on nothing else 
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +23,7 @@ from probes.schema.errors import BadInput
 from probes.schema.foreign_text import said
 from probes.schema.spec import OverlapMode
 from probes.stepping.cached_model import CachedModel
+from probes.stepping.computing_here import expected_overlap, why_no_process
 from probes.stepping.forked_model import ForkedModel
 from probes.stepping.graphed_model import GraphedModel
 from probes.stepping.reading_process import ProcessLost, ReadingProcess
@@ -110,23 +109,16 @@ def choose_overlap(
         if why := _why_no_graphs(dense, pruned):
             raise BadInput("Overlap", f"--overlap graphs is not possible: {why}.", "Leave it out.")
         return Overlap(asked)
-    own = torch.get_num_threads()
-    each = threads or (own if os.environ.get("OMP_NUM_THREADS") else max(1, own // 2))
-    impossible = _why_not(dense, pruned) or (asked is OverlapMode.PROCESS and _why_no_process())
+    mode, each = expected_overlap(threads)
+    impossible = _why_not(dense, pruned) or (asked is OverlapMode.PROCESS and why_no_process())
     if asked is not OverlapMode.AUTO:
         if impossible:
             raise BadInput("Overlap", f"--overlap {asked} is not possible: {impossible}.", "Leave it out.")
         return _made(asked, each, dense)
     few = min(sum(one.numel() for one in model.parameters()) for model in (dense, pruned)) < SMALL
-    if impossible or few or cores() < 2 * each:
+    if impossible or few or mode is OverlapMode.NONE:
         return ONE_AFTER_THE_OTHER
-    mode = OverlapMode.THREADS if _why_no_process() else OverlapMode.PROCESS
     return _tried(_made(mode, each, dense), dense, pruned)
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _why_not(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:
@@ -145,12 +137,6 @@ def _why_no_graphs(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:
         if len(devices) > 1 or next(iter(devices)).type != "cuda":
             return "a model is not on one GPU alone"
     return "both models are one" if dense is pruned else ""
-
-
-def _why_no_process() -> str:
-    if sys.platform != "linux":
-        return "only Linux lets a process go on with the models of another one"
-    return "this process already uses a GPU" if torch.cuda.is_initialized() else ""
 
 
 def _made(mode: OverlapMode, threads: int, dense: PreTrainedModel) -> Overlap:

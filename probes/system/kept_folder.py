@@ -18,7 +18,7 @@ from probes.system.files import place_of, remove_leftovers, replace_file, replac
 from probes.system.progress import Work
 from probes.system.user_folders import cache_folder
 
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 
 
 def keep(folder: Path, build: Callable[[Path], None], work: Work, task: str, *, thorough: bool = False) -> Path:
@@ -55,23 +55,26 @@ def evict(parent: Path, most: int, newest: Path, work: Work) -> None:
         for folder in sorted(kept, key=lambda folder: found[folder][1]):
             if total <= most:
                 return
-            if folder != newest and _removed(folder):
+            if folder != newest and remove_kept(folder):
                 total -= found[folder][0]
 
 
-def _removed(folder: Path) -> bool:
-    """Removes a folder and the files that killed programs left beside it, unless another process holds its lock."""
-    lock = lock_of(folder)
+def remove_kept(place: Path) -> bool:
+    """Removes a folder or file and what killed programs left beside it, unless another process holds its lock."""
+    lock = lock_of(place)
     try:
         lock.acquire(blocking=False)
     except Timeout:
         return False
     try:
-        remove_leftovers(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_leftovers(place)
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
     finally:
         lock.release()
-    return not folder.exists()
+    return not place.exists()
 
 
 def _size_and_time(folder: Path) -> tuple[int, float]:
@@ -128,7 +131,7 @@ def intact(folder: Path, work: Work, *, thorough: bool = False) -> bool:
 
 def _intact(folder: Path, work: Work, thorough: bool) -> bool:
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         written = {str(name): (int(size), int(when), str(digest)) for name, (size, when, digest) in manifest.items()}
     except (ValueError, TypeError, AttributeError):
         return False  # cut short or overwritten
@@ -159,7 +162,7 @@ def _write_manifest(folder: Path, digests: dict[str, str]) -> None:
     for name, digest in sorted(digests.items()):
         found = (folder / name).stat()
         entries[name] = [found.st_size, found.st_mtime_ns, digest]
-    replace_file(folder / _MANIFEST, json.dumps(entries, indent=1))
+    replace_file(folder / MANIFEST, json.dumps(entries, indent=1))
 
 
 def _remove(path: Path) -> None:
@@ -171,4 +174,4 @@ def _remove(path: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != _MANIFEST)
+    return (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST)

@@ -16,7 +16,7 @@ import torch
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import OverlapMode
-from probes.stepping import overlap, reading_process
+from probes.stepping import computing_here, overlap, reading_process
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.forked_model import CacheLost, ForkedModel
 from probes.stepping.lockstep import Lockstep
@@ -267,7 +267,7 @@ def test_a_trial_decides_and_its_figures_are_shown(monkeypatch):
     dense = tiny("llama")
     other = copy.deepcopy(dense)
     monkeypatch.setattr(overlap, "SMALL", 0)
-    monkeypatch.setattr(overlap, "cores", lambda: 2)
+    monkeypatch.setattr(computing_here, "cores", lambda: 2)
     for same_time, mode, said in [
         (0.07, OverlapMode.PROCESS, "two passes took 70 ms so, and 100 ms one after the other with 1"),
         (0.12, OverlapMode.PROCESS, "two passes took 120 ms so"),
@@ -279,11 +279,11 @@ def test_a_trial_decides_and_its_figures_are_shown(monkeypatch):
         assert made.mode is mode
         assert said in made.note
         made.close()
-    monkeypatch.setattr(overlap, "cores", lambda: 1)
+    monkeypatch.setattr(computing_here, "cores", lambda: 1)
     assert choose_overlap(dense, other).mode is OverlapMode.NONE
     monkeypatch.undo()
     monkeypatch.setattr(overlap, "SMALL", 0)
-    monkeypatch.setattr(overlap, "cores", lambda: 2)
+    monkeypatch.setattr(computing_here, "cores", lambda: 2)
     made = choose_overlap(dense, other)
     assert "two passes took" in made.note
     made.close()
