@@ -7,9 +7,14 @@
 #   make setup    as root: installs tmux and chromium, without which some tests are skipped
 #   make check    checks types, lint, formatting, and which folder imports which
 #   make pictures draws the pictures of docs/explain.md with the demo model, in some minutes
+#   make screens  draws the pictures of docs/screens, and the recording of the tutorial, in some minutes
 #   make verdicts makes the verdicts of docs/verdict.md with the demo model, in some minutes
 #   make sweeps   makes the figures of docs/sweep.md with the demo model, in some hours
 #   make performance measures docs/performance.md on a quiet machine, in some minutes
+#   make site     builds the site of the documents into build/site
+#   make dist     builds what is released into dist, and checks it
+#   make matrix   says which versions each Python would get at the least and at the most; installs nothing
+#   make test-lowest runs tests with the lowest versions that are allowed
 #   make clean    removes .venv and the files of tools; models in the cache folder stay
 
 PYTHON ?= python3
@@ -19,7 +24,7 @@ TESTS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: help run test quick setup check pictures verdicts sweeps performance clean
+.PHONY: help run test quick setup check pictures screens verdicts sweeps performance site dist matrix test-lowest clean
 .DELETE_ON_ERROR:
 
 help:
@@ -46,6 +51,9 @@ check: .venv/installed-for-tests
 pictures: .venv/installed
 	$(BIN)/python docs/pictures.py
 
+screens: .venv/installed
+	$(BIN)/python docs/screens.py
+
 verdicts: .venv/installed
 	$(PIP) --editable '.[figures]'
 	$(BIN)/python docs/verdicts.py
@@ -56,6 +64,28 @@ sweeps: .venv/installed
 
 performance: .venv/installed
 	$(BIN)/python docs/performance.py
+
+site: .venv/installed-for-tests
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'Read it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
+
+dist: .venv/installed-for-tests
+	rm -rf dist
+	$(PIP) --quiet build
+	$(BIN)/python -m build
+	tests/run.sh $(BIN)/python tests/test_release.py tests/journeys/test_installed.py
+
+matrix: .venv/installed-for-tests
+	$(PIP) --quiet uv
+	@for python in 3.11 3.12 3.13; do for which in lowest-direct highest; do \
+		$(BIN)/python -m uv pip compile --quiet --python-version $$python --resolution $$which --only-binary :all: --all-extras \
+			--no-annotate --no-header pyproject.toml --output-file build/$$which-$$python.txt || exit 1; \
+		echo "Python $$python, $$which: $$(grep -c == build/$$which-$$python.txt) packages (build/$$which-$$python.txt)"; \
+	done; done
+
+test-lowest: .venv/installed-for-tests
+	$(PIP) --quiet uv
+	tests/lowest.sh $(BIN)/python $(TESTS)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
