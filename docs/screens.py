@@ -1,0 +1,167 @@
+"""Draws the pictures of the pages in docs/screens: the real app, on recordings that ship and on the demo model.
+
+make screens             all of them, in some minutes
+python docs/screens.py recorded    only those that need no model
+
+The sweep and the results that two of the walks open are those of `make sweeps` and `make verdicts`, which keep them in
+build/, or the file that SWEEP names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pictures import PATIENCE, SIZE, STEPS
+from screenshot import plain
+from textual.pilot import Pilot
+
+from explorer.sources.live import LiveSource, loader
+from explorer.sources.opened import opened_file
+from explorer.sources.source import Source
+from explorer.ui.app import ExplorerApp
+from explorer.words.defaults import DEFAULT_PROMPT
+from probes.schema.prune_setting import parse
+from probes.schema.settings import Follow, RunSettings
+from probes.schema.spec import PairSpec
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(__file__).parent / "pictures" / "screens"
+SWEEP = Path(os.environ.get("SWEEP", ROOT / "build" / "sweeps" / "ladder.jsonl"))
+RESULTS = ROOT / "build" / "verdicts" / "wanda-0-5.jsonl"
+
+
+class Stage:
+    """The app, its keys, and the pictures that are taken of it."""
+
+    def __init__(self, app: ExplorerApp, pilot: Pilot[int]) -> None:
+        self.app, self.pilot = app, pilot
+
+    async def keys(self, *keys: str) -> None:
+        """Presses keys, and waits until what they ask for is on the screen."""
+        for key in keys:
+            await self.pilot.press(key)
+            await self.pilot.pause()
+        await self.at_rest()
+
+    async def typed(self, text: str) -> None:
+        """Replaces the text of the field under focus."""
+        await self.pilot.press("end", "ctrl+u")
+        await self.keys(*("space" if sign == " " else sign for sign in text))
+
+    async def at_rest(self) -> None:
+        if self.app.source is not None:
+            await asyncio.to_thread(self.app.source.wait_idle, PATIENCE)
+        await self.pilot.pause(0.7)
+
+    async def steps(self, number: int) -> None:
+        """Waits until that many steps are there."""
+        while len(self.app.view.path) < number or self.app.view.running or self.app.view.work is not None:
+            await self.pilot.pause(0.2)
+        await self.at_rest()
+
+    def picture(self, name: str) -> None:
+        svg = plain(self.app.export_screenshot(title="phier"))
+        (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
+        print(name, f"{len(svg) / 1000:.0f} kB", file=sys.stderr, flush=True)  # noqa: T201
+
+
+async def recorded(stage: Stage) -> None:
+    """The list of the recordings that ship, two of them compared, and one on the main screen."""
+    await stage.pilot.pause(2)
+    await stage.keys("home")
+    stage.picture("recordings")
+    await stage.keys("space", "down", "space", "c")
+    await stage.pilot.pause(1)
+    stage.picture("comparison")
+
+
+async def swept(stage: Stage) -> None:
+    await stage.pilot.pause(2)
+    await stage.keys("down", "down", "right")
+    stage.picture("sweep")
+    await stage.keys("c")
+    stage.picture("sweep-curves")
+    await stage.keys("p")
+    stage.picture("sweep-pareto")
+
+
+async def judged(stage: Stage) -> None:
+    await stage.pilot.pause(2)
+    stage.picture("verdict")
+    await stage.keys("enter")
+    stage.picture("items")
+    await stage.keys("escape", "down", "down", "enter")
+    stage.picture("similarities")
+
+
+async def live(stage: Stage) -> None:
+    """The main screen of a run in `free`, and what opens from it."""
+    await stage.steps(0)
+    stage.picture("ready")
+    for key, name in (("p", "prompt"), ("s", "settings"), ("f", "follow"), ("u", "until"), ("x", "setting")):
+        await stage.keys(key)
+        stage.picture(name)
+        await stage.keys("escape")
+    await stage.keys("space")
+    await stage.steps(STEPS)
+    await stage.keys("g")
+    stage.picture("main")
+    await stage.keys("f1")
+    stage.picture("explanation")
+    await stage.keys("escape", "i")
+    stage.picture("force")
+    await stage.keys("escape", "d")
+    stage.picture("why")
+    await stage.keys("r")
+    stage.picture("repair")
+    await stage.keys("escape", "escape", "W", "e")
+    await stage.typed('" half" | " "')
+    stage.picture("watch-dialog")
+    await stage.keys("enter")
+    await stage.steps(STEPS)
+    stage.picture("watched")
+    await stage.keys("escape", "slash")
+    await stage.typed("facts")
+    stage.picture("search-dialog")
+    await stage.keys("enter")
+    stage.picture("passages")
+    await stage.keys("escape", "w", *["down"] * 7, "right", "0", "enter")
+    await stage.steps(STEPS)
+    stage.picture("layers")
+
+
+Walk = Callable[[Stage], Awaitable[None]]
+WALKS: dict[str, Walk] = {"recorded": recorded, "swept": swept, "judged": judged, "live": live}
+
+
+def source_of(name: str) -> Source | None:
+    """What a walk shows; None for the list of recordings."""
+    if name == "recorded":
+        return None
+    if name in ("swept", "judged"):
+        file = SWEEP if name == "swept" else RESULTS
+        if not file.exists():
+            raise SystemExit(f"{file} is missing: make {'sweeps' if name == 'swept' else 'verdicts'}")
+        return opened_file(Path(os.path.relpath(file)), None)
+    settings = RunSettings(DEFAULT_PROMPT, follow=Follow.FREE, steps=STEPS)
+    return LiveSource(loader(PairSpec(prune=parse("wanda:0.5"))), settings)
+
+
+async def draw(name: str) -> None:
+    app = ExplorerApp(source_of(name), folder=Path("sessions") if name == "recorded" else None)
+    async with app.run_test(size=SIZE) as pilot:
+        await WALKS[name](Stage(app, pilot))
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as own:
+        os.environ["PHIER_RECORDINGS"] = own
+        for chosen in sys.argv[1:] or WALKS:
+            asyncio.run(draw(chosen))
