@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
+from explorer.state.marks import Marks
 from explorer.state.path_sums import PathSums
 from explorer.state.setting_results import ResultsBook
+from explorer.state.step_search import StepSearch
 from explorer.state.timed_work import Clock, TimedWork, WorkTimer
 from probes.schema.branches import Branches
 from probes.schema.events import (
@@ -114,6 +116,11 @@ class View:
         """The settings of the run that was begun to look at an item or a passage, and its name."""
         self.span: tuple[int, int] | None = None
         """The first and the last step of the span that is marked to be explained together."""
+        self.search: StepSearch | None = None
+        """What is searched in the run."""
+        self.searched: tuple[str, ...] = ()
+        """Recent searches, the latest first."""
+        self.marks = Marks()
         self.following = True
         self._played = False
         """True once this run was running here. A recording that was opened but not played never was."""
@@ -193,6 +200,7 @@ class View:
     def _start(self, event: RunStarted) -> None:
         self.run, self.header = event.run, event.header
         self.results.begin(event.header)
+        self.marks.begin(event.header)
         self.branches = Branches()
         self.running, self.pause, self._played = False, None, False
         self.work = self.failure = None
@@ -305,6 +313,24 @@ class View:
             return whole
         first = max(1, min(self.cursor - self.window // 2, self.newest - self.window + 1))
         return Axis(first, first + self.window - 1)
+
+    # What is found in it, and what is marked.
+
+    @property
+    def hits(self) -> Sequence[int]:
+        """The steps at which the search finds something, in order."""
+        if self.search is None:
+            return ()
+        key = (self.run, self.generation, self.marks.version)
+        return self.search.steps(self.path, self.follow, key, self.is_marked)
+
+    def is_marked(self, step: int) -> bool:
+        return self.marks.has(self.branches, step)
+
+    @property
+    def marked(self) -> list[int]:
+        """The marked steps of the path that is shown, in order."""
+        return self.marks.steps(self.branches)
 
     # What explains it.
 

@@ -209,6 +209,17 @@ EXPLANATIONS = {
         "renormalised",
         f"{PAPER}: embeddings and logits are robust, probabilities are not.",
     ),
+    "step-list": Explanation(
+        "steps",
+        "The steps of this run: the worst by a figure on the shared context, those you have marked, or those that a "
+        "search finds. Each has both models' choices and the end of the text before it.",
+        "1, 2 and 3 choose the list, ← → the figure, and ⏎ goes to the step. Marks (⚑) are kept in your settings "
+        "folder and never change a recording; they are there again when the same run is opened.",
+        "worst: the largest value, or the smallest of a figure marked ↑\n"
+        "find: a text · kl>0.5 · h.angle>20 · margin<0.1 · split · marked · kl>1 & split\n"
+        "margin = ln p(a) − ln p(b) of the dense choice a and the pruned one b, or the next likeliest if both choose a",
+        "The names of figures are those of the JSON; docs/figures.md has their formulas.",
+    ),
     "items": Explanation(
         "items",
         "Every scored item with the answers of both models: ✓ right, ✗ wrong. The margin is how far the first answer "

@@ -97,6 +97,13 @@ FLOAT_NOISE = 1e-6
 """A measured 1 - cosine below this is rounding error, and a ratio to it has no meaning."""
 
 
+def figure_name(key: str) -> str:
+    """A figure's label with the space it is of, where the panel does not say it: "angle of h"."""
+    group = key.partition(".")[0]
+    label = FIGURES[key].label
+    return {"sum": label, "watched": f"{label} of watched tokens"}.get(group, f"{label} of {group}")
+
+
 def value(record: StepRecord, key: str, scope: Scope) -> float | None:
     """One figure of a step, or None if the step has none."""
     group, _, name = key.partition(".")

@@ -50,6 +50,19 @@ def fit(text: str, width: int) -> str:
     return "".join(kept) + "…" + " " * (width - 1 - used)
 
 
+def fit_end(text: str, width: int) -> str:
+    """The end of a text in exactly `width` cells: padded on the right, or cut on the left with an ellipsis."""
+    if cell_len(text) <= width:
+        return fit(text, width)
+    kept, used = [], 0
+    for start, end, cells in reversed(split_graphemes(text)[0]):
+        if used + cells > width - 1:
+            break
+        kept.append(text[start:end])
+        used += cells
+    return fit("…" + "".join(reversed(kept)), width)
+
+
 def fit_quoted(token: str, width: int) -> str:
     """The quoted token in exactly `width` cells; a token that is cut keeps its closing mark."""
     whole = quoted(token)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from explorer.state.step_search import StepSearch
 from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.screens.reasoned_page import ReasonedPage
+from probes.schema.errors import Failure
 
 State = TypeVar("State")
 
@@ -36,11 +38,77 @@ class CursorPage(ReasonedPage):
     def action_highest(self) -> None:
         self.go_to_step(self.view.highest_kl())
 
+    # The search, the marks, and the list of steps.
+
+    def action_find(self) -> None:
+        """Asks what to find in the run, and goes to the first hit from the cursor on."""
+        from explorer.ui.screens.find import AskFind
+
+        def answered(search: StepSearch | None) -> None:
+            if search is not None:
+                self.view.search = search
+                self.find_next(here=True)
+
+        self.app.push_screen(AskFind(self.view), answered)
+
+    def find_next(self, *, forward: bool = True, here: bool = False) -> bool:
+        """Goes to the next hit of the search, or to the one before. False if no search is open."""
+        view = self.view
+        if view.search is None:
+            return False
+        hits = view.hits
+        step = view.search.next_from(view.cursor, forward=forward, here=here) if hits else None
+        if step is None:
+            self.notify(f"{view.search.text} is found at no step so far.", title="Find")
+        self.go_to_step(step)
+        self.show()
+        return True
+
+    def action_find_previous(self) -> None:
+        self.find_next(forward=False)
+
+    def end_search(self) -> bool:
+        """Ends the search. False if none is open."""
+        if self.view.search is None:
+            return False
+        self.view.search = None
+        self.show()
+        return True
+
+    def action_mark_step(self) -> None:
+        """Marks the step at the cursor, or unmarks it."""
+        toggle_mark(self, self.view, self.view.cursor)
+        self.show()
+
+    def action_next_mark(self) -> None:
+        """Goes to the next marked step; after the last one, to the first."""
+        marked = self.view.marked
+        if not marked:
+            self.notify("No step of this run is marked. M marks one.", title="Marks")
+            return
+        self.go_to_step(next((step for step in marked if step > self.view.cursor), marked[0]))
+
+    def action_steps(self) -> None:
+        """Lists the worst steps, the marked ones, and those found."""
+        from explorer.ui.screens.steps import StepsScreen
+
+        self.app.push_screen(StepsScreen(self.view))
+
     def go_to_step(self, step: int | None) -> None:
         """Moves the cursor to a step, if there is one."""
         if step is not None and self.view.newest:
             self.view.move_to(step)
             self.show()
+
+
+def toggle_mark(page: ReasonedPage, view: View, step: int) -> None:
+    """Marks a step, or unmarks it, and says so."""
+    try:
+        marked = view.marks.toggle(view.branches, step)
+    except Failure as problem:
+        page.notify(f"{problem.message} {problem.hint}".strip(), title="The mark is not kept", severity="warning")
+        return
+    page.notify(f"Step {step} is {'marked' if marked else 'no longer marked'}.", title="Marks", timeout=2)
 
 
 def models_needed(view: View) -> str:
@@ -92,4 +160,51 @@ def cursor_commands(
             name="Cursor: Highest KL",
             when=when,
         ),
+        Command(
+            {"slash": "find"},
+            "/",
+            "Finds a text, or steps such as kl>0.5 or split; n and N then go to the next and the previous one.",
+            label="find",
+            name="Find: In this run",
+            when=when,
+            weight=52,
+        ),
+        Command(
+            {"N,shift+n": "find_previous"},
+            "N",
+            "Goes to the previous step that is found.",
+            name="Find: Previous",
+            when=lambda state: view(state).search is not None and when(state),
+        ),
+        Command(
+            {"L,shift+l": "steps"},
+            "L",
+            "Lists the worst steps by any figure, the marked ones, and those found.",
+            label="worst",
+            name="Find: List of steps",
+            when=when,
+            weight=44,
+        ),
+        Command(
+            {"M,shift+m": "mark_step"},
+            "M",
+            "Marks the step at the cursor, or unmarks it. Marks are kept when you quit.",
+            name="Marks: Mark this step",
+            when=when,
+        ),
+        Command(
+            {"apostrophe": "next_mark"},
+            "'",
+            "Goes to the next marked step.",
+            name="Marks: Next one",
+            when=when,
+        ),
     )
+
+
+STEP_OR_NEXT = "Measures one step. While a search is open, goes to the next step that it finds."
+
+
+def can_find_next(view: View) -> bool:
+    """Is a search open, whose next hit `n` goes to?"""
+    return view.search is not None and view.newest > 0

@@ -121,6 +121,8 @@ class MainScreen(MainActions):
             self.show()
 
     def action_step(self) -> None:
+        if self.find_next():
+            return
         self.view.follow_newest()
         self.source.ask(Step())
         self.show()
@@ -200,6 +202,8 @@ class MainScreen(MainActions):
             self.close_zoom()
         elif self.view.work is not None or self.view.phase is Phase.STARTING:
             self.source.ask(Cancel())
+        elif self.end_search():
+            pass
         elif self.view.under is not None or (self.view.returnable and self.view.phase is Phase.FAILED):
             self.post_message(ReturnAsked())
         else:

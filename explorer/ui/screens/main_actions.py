@@ -193,7 +193,7 @@ class MainActions(CursorPage):
         if self.judging.open_task:
             verdict.show_items(self.judging.open_task)
 
-    def action_search(self) -> None:
+    def action_passages(self) -> None:
         """Searches for passages where the models differ."""
         from explorer.ui.screens.passages import PassagesScreen
 

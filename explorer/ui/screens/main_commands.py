@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from explorer.state.view import Phase, Under, View
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
-from explorer.ui.screens.cursor_page import cursor_commands, models_needed
+from explorer.ui.screens.cursor_page import STEP_OR_NEXT, can_find_next, cursor_commands, models_needed
 from explorer.ui.screens.play_commands import PLAY_COMMANDS
 
 
@@ -73,7 +73,15 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         when=can_step,
         weight=90,
     ),
-    Command({"n": "step"}, "n", "Measures one step.", label="step", name="Run: One step", when=can_step, weight=80),
+    Command(
+        {"n": "step"},
+        "n",
+        STEP_OR_NEXT,
+        label=lambda view: "next" if can_find_next(view) else "step",
+        name="Run: One step, or the next found",
+        when=lambda view: can_step(view) or can_find_next(view),
+        weight=80,
+    ),
     Command(
         {"u": "until"},
         "u",
@@ -131,11 +139,11 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         weight=43,
     ),
     Command(
-        {"slash": "search"},
-        "/",
-        "Searches texts for the passages where the two models differ most.",
-        label="search",
-        name="Search: Where the models differ",
+        {"P,shift+p": "passages"},
+        "P",
+        "Searches other texts for the passages where the two models differ most.",
+        label="passages",
+        name="Passages: Where the models differ",
         when=has_run,
         weight=23,
     ),
@@ -257,7 +265,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
     replace(NOTES, when=has_run, weight=8),
     replace(COPY, when=has_run, weight=10),
     replace(THEME, label="theme", weight=5),
-    Command({"escape": "back"}, "Esc", "Closes a zoomed panel, or cancels the work in progress."),
+    Command({"escape": "back"}, "Esc", "Closes a zoomed panel, cancels the work in progress, or ends a search."),
     Command(
         {"m": "models"},
         "m",

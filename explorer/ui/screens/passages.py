@@ -29,26 +29,26 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 PASSAGE_COMMANDS: tuple[Command[PassagesScreen], ...] = (
     Command(
-        {"slash,r": "ask"},
-        "/",
+        {"P,shift+p,r": "ask"},
+        "P",
         "Searches a text, a folder, or prompts that ship.",
-        label="search",
-        name="Search: Where to look",
+        label="where",
+        name="Passages: Where to look",
         when=lambda screen: screen.has_models,
         weight=90,
     ),
     *row_commands("passage", "passages"),
-    open_command("the passage on the main screen, scored after its context", "/", "Search"),
+    open_command("the passage on the main screen, scored after its context", "P", "Passages"),
     Command(
         {"s": "order"},
         "s",
         "Sorts the passages by the next figure: mean KL, largest KL, first split, Δp, rank change.",
         label="order",
-        name="Search: Next order",
+        name="Passages: Next order",
         when=lambda screen: screen.count > 0 and screen.has_models,
         weight=70,
     ),
-    *page_commands("Search", "Stops the search, or goes back."),
+    *page_commands("Passages", "Stops the search, or goes back."),
 )
 
 
@@ -112,7 +112,7 @@ class PassagesScreen(ListPage):
             return f"Searching needs the models: a recording holds only the measured steps.{more}"
         if self.passages is not None:
             return "No passage was found there."
-        return "/ searches a text, a folder, a JSON Lines file or prompts that ship for what this setting breaks."
+        return "P searches a text, a folder, a JSON Lines file or prompts that ship for what this setting breaks."
 
     # Actions.
 

@@ -154,7 +154,7 @@ class VerdictScreen(ListPage):
         if row is not None:
             self.app.push_screen(items_screen(row, self._source, self.view, self.judging))
 
-    def action_search(self) -> None:
+    def action_passages(self) -> None:
         from explorer.ui.screens.passages import PassagesScreen
 
         self.app.push_screen(PassagesScreen(self._source, self.view, self.judging))

@@ -16,7 +16,13 @@ from explorer.sources.source import Source
 from explorer.state.view import View
 from explorer.ui.commands import COPY, EXPLAIN, HELP, PALETTE, QUIT, THEME, Command
 from explorer.ui.messages import ModelsAsked, StepPointed
-from explorer.ui.screens.cursor_page import CursorPage, cursor_commands, models_needed
+from explorer.ui.screens.cursor_page import (
+    STEP_OR_NEXT,
+    CursorPage,
+    can_find_next,
+    cursor_commands,
+    models_needed,
+)
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.screens.page import too_small
 from explorer.ui.theme import palette
@@ -31,6 +37,10 @@ from probes.schema.watch import WATCH_GRAMMAR, WatchedGroup, parse_watch, write_
 
 def _has_models(screen: WatchScreen) -> bool:
     return screen.view.live and screen.view.work is None
+
+
+def _can_step(screen: WatchScreen) -> bool:
+    return _has_models(screen) or can_find_next(screen.view)
 
 
 def _is_watching(screen: WatchScreen) -> bool:
@@ -87,7 +97,15 @@ WATCH_COMMANDS: tuple[Command[WatchScreen], ...] = (
         when=_has_models,
         weight=60,
     ),
-    Command({"n": "step"}, "n", "Measures one step.", label="step", name="Run: One step", when=_has_models, weight=50),
+    Command(
+        {"n": "step"},
+        "n",
+        STEP_OR_NEXT,
+        label=lambda screen: "next" if can_find_next(screen.view) else "step",
+        name="Run: One step, or the next found",
+        when=_can_step,
+        weight=50,
+    ),
     Command(
         {"m": "models"},
         "m",
@@ -136,7 +154,7 @@ class WatchScreen(CursorPage):
         self.query_one(KeyLine).show(self.key_hints())
 
     def why_not(self, command: Command[WatchScreen]) -> str:
-        if command.when is _has_models:
+        if command.when in (_has_models, _can_step):
             return "The models are busy." if self.view.live else models_needed(self.view)
         return "Nothing is watched yet. e names tokens." if command.when is _is_watching else ""
 
@@ -187,7 +205,8 @@ class WatchScreen(CursorPage):
         self._source.ask(Pause() if self.view.running else Run())
 
     def action_step(self) -> None:
-        self._source.ask(Step())
+        if not self.find_next():
+            self._source.ask(Step())
 
     def action_models(self) -> None:
         self.post_message(ModelsAsked())

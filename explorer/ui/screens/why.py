@@ -153,7 +153,8 @@ class WhyScreen(CursorPage):
         self._source.ask(Pause() if self.view.running else Run())
 
     def action_step(self) -> None:
-        self._source.ask(Step())
+        if not self.find_next():
+            self._source.ask(Step())
 
     # What is shown.
 

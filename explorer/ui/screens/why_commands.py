@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from explorer.state.view import View
 from explorer.state.why_pages import WhyPage
 from explorer.ui.commands import Command, page_commands
-from explorer.ui.screens.cursor_page import cursor_commands, models_needed
+from explorer.ui.screens.cursor_page import STEP_OR_NEXT, can_find_next, cursor_commands, models_needed
 from explorer.ui.screens.main_commands import is_pruned_here
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ def _has_models(screen: WhyScreen) -> bool:
     return screen.can_prune
 
 
+def _can_step(screen: WhyScreen) -> bool:
+    return screen.can_prune or can_find_next(screen.view)
+
+
 def _can_search(screen: WhyScreen) -> bool:
     return screen.can_prune and _has_steps(screen) and is_pruned_here(screen.view)
 
@@ -41,7 +45,7 @@ def _can_retry(screen: WhyScreen) -> bool:
 def why_not(screen: WhyScreen, command: Command[WhyScreen]) -> str:
     """Why a command is not possible now."""
     view, applies = screen.view, screen.page is WhyPage.REPAIR and screen.repair is not None
-    if command.when in (_has_models, _can_search, _can_retry) or (command.when is _can_enter and applies):
+    if command.when in (_has_models, _can_step, _can_search, _can_retry) or (command.when is _can_enter and applies):
         if not view.live:
             return models_needed(view)
         if view.work is not None:
@@ -134,7 +138,7 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         name="Run: Go or pause",
         when=_has_models,
     ),
-    Command({"n": "step"}, "n", "Measures one step.", name="Run: One step", when=_has_models),
+    Command({"n": "step"}, "n", STEP_OR_NEXT, name="Run: One step, or the next found", when=_can_step),
     Command(
         {"e": "retry"},
         "e",

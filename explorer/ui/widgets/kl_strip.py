@@ -14,6 +14,7 @@ from explorer.ui.messages import StepPointed
 from explorer.ui.widgets.braille import Log, bars, cell_bounds
 from explorer.ui.widgets.line_widget import LineWidget, Piece, joined
 from explorer.words.figures import Scope
+from explorer.words.marks import STEP_MARK
 
 BOUNDS = Log(0.005, 5.0)
 """Fixed, so that a bar's height means the same in every run."""
@@ -31,12 +32,13 @@ class KlStrip(LineWidget, can_focus=True):
         self._split: int | None = None
         self._diverged = False
         self._span: tuple[int, int] | None = None
+        self._marked: list[int] = []
         self._look: object = None
 
     def show(self, view: View) -> None:
         column = view.columns.get("p.kl", Scope.SHARED)
         self._column, self._steps, self._cursor, self._split = column, len(column), view.cursor, view.split
-        self._diverged, self._span = view.diverged, view.span
+        self._diverged, self._span, self._marked = view.diverged, view.span, view.marked
         look = self._looks(self.inside.width - 2)
         if look != self._look:
             self._look = look
@@ -46,8 +48,9 @@ class KlStrip(LineWidget, can_focus=True):
         """Everything a drawing depends on except the size. One step more among thousands mostly changes nothing."""
         axis = self.axis
         bounds = cell_bounds(self._column, axis, width).copy() if width > 0 else []
-        marked = [axis.cell(step, width) if step else -1 for step in (self._cursor, self._split, *(self._span or ()))]
-        return self._column, axis, bounds, len(self._column.odd), marked, self._diverged, self._steps > 0
+        places = (self._cursor, self._split, *(self._span or ()), None, *self._marked)
+        cells = [axis.cell(step, width) if step else -1 for step in places]
+        return self._column, axis, bounds, len(self._column.odd), cells, self._diverged, self._steps > 0
 
     @property
     def axis(self) -> Axis:
@@ -78,13 +81,16 @@ class KlStrip(LineWidget, can_focus=True):
         cursor = self.axis.cell(self._cursor, width) if self._cursor else -1
         split = self.axis.cell(self._split, width) if self._split else -1
         span = [self.axis.cell(step, width) for step in self._span or () if step <= self._steps]
-        taken = {x for x in (cursor, split, *span) if x >= 0}
+        flags = [self.axis.cell(step, width) for step in self._marked]
+        taken = {x for x in (cursor, split, *span, *flags) if x >= 0}
         for text in (hint, name):
             free = [x for x in (width - len(text), 0) if not any(x - 2 < mark < x + len(text) + 1 for mark in taken)]
             if free and free[0] >= 0:
                 for offset, character in enumerate(text):
                     marks[free[0] + offset] = (character, self.palette.muted)
                 break
+        for at in flags:
+            marks[at] = (STEP_MARK, self.palette.split)
         for at, mark in zip(span, "[]", strict=False):
             marks[at] = (mark, self.palette.strong)
         if split >= 0:

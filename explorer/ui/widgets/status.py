@@ -44,6 +44,7 @@ class Status(LineWidget):
             view.opened,
             view.cursor,
             playing(view),
+            view.search and (view.search, len(view.hits), view.marks.version),
             int(view.working_for),
         )
         if state != self._state:
@@ -67,6 +68,8 @@ def sentence(view: View, width: int) -> str:
     """The most useful sentence now, besides the figures, in about `width` cells."""
     if view.phase is Phase.READY:
         return ""
+    if view.search is not None:
+        return view.search.sentence(view.cursor)
     if not view.following:
         behind = number_of(view.behind, "step")
         return f"{behind} behind the newest ({'still running' if view.running else 'paused'}). End returns to it."
@@ -76,7 +79,7 @@ def sentence(view: View, width: int) -> str:
         branch = view.branches[view.branches.current]
         return f"Branch {branch.id}, from step {branch.step} on. Space continues." if branch.id and view.live else ""
     if view.opened:
-        key = "/" if view.scores else "j"
+        key = "P" if view.scores else "j"
         return f"{view.opened[0].upper()}{view.opened[1:]}. {key} goes back to the list."
     reason = flowing(pause_sentence(view.pause))
     if view.playback is not None:

@@ -13,7 +13,7 @@ from textual.geometry import Size
 from explorer.state.view import View
 from explorer.ui.messages import StepPointed
 from explorer.ui.theme import Palette
-from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
+from explorer.ui.widgets.line_widget import REVERSED, LineWidget, Piece, Pieces, joined
 from explorer.ui.widgets.word_wrap import Word, WordWrap
 from explorer.words.kl_levels import KL_BOUNDS
 from explorer.words.model_texts import FORCED, SPLIT, WrittenToken, text_title, written_token
@@ -38,6 +38,9 @@ class TextPanel(LineWidget, can_focus=True):
         self._view: View | None = None
         self._top = 0
         self._cursor = 0
+        self._found: tuple[object, int] = (None, 0)
+        """The search, and how many steps it has found."""
+        self._hits: frozenset[int] = frozenset()
         self._kept: dict[int, tuple[int, Pieces]] = {}
         """The visible lines without the cursor, as drawn, each with its number of words: only the last line of a text
         grows."""
@@ -45,8 +48,12 @@ class TextPanel(LineWidget, can_focus=True):
     def show(self, view: View) -> None:
         self._view = view
         state = (view.run, view.generation, view.newest, view.cursor)
-        if state == self._state:
+        found = (view.search, len(view.hits))
+        if state == self._state and found == self._found:
             return
+        if found != self._found or view.search is not None:
+            self._found, self._hits = found, frozenset(view.hits)
+            self._kept.clear()
         if state[:2] != self._state[:2]:
             self._restart(view)
         elif view.newest > self._state[2]:
@@ -98,7 +105,8 @@ class TextPanel(LineWidget, can_focus=True):
         if word.step == self._cursor:
             return palette.cursor
         token = self._tokens[word.step - 1]
-        return palette.quiet if token.quiet else palette.of_kl(token.kl)
+        style = palette.quiet if token.quiet else palette.of_kl(token.kl)
+        return style + REVERSED if word.step in self._hits else style
 
     # Laying out.
 

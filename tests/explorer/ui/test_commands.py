@@ -25,6 +25,7 @@ from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.ui.screens.results_page import ResultsPage
 from explorer.ui.screens.sweep import SweepScreen
 from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.widgets.line_compositor import LineScreen
 from tests.support.formula_sweep import some_sweep
 from tests.support.records import recorded_events, write_events
 from tests.support.stage import on_stage, press, screen_text, scripted, settle
@@ -35,9 +36,10 @@ SCORED = ("r", "score")
 OPENED_BY = {
     "MainScreen": (),
     "AskBranch": ("b",),
+    "AskFind": ("slash",),
     "AskMargin": ("j", *SCORED, "d"),
     "AskName": ("k",),
-    "AskPassages": ("slash",),
+    "AskPassages": ("P",),
     "AskPath": ("S",),
     "AskPrompt": ("p",),
     "AskRepair": ("d", "r"),
@@ -54,9 +56,10 @@ OPENED_BY = {
     "KeysDialog": ("question_mark",),
     "MessageDialog": None,
     "NotesDialog": ("exclamation_mark",),
-    "PassagesScreen": ("slash", "escape"),
+    "PassagesScreen": ("P", "escape"),
     "PruneGrid": ("w",),
     "Recordings": ("o",),
+    "StepsScreen": ("L",),
     "SweepScreen": None,
     "SimilaritiesScreen": ("j", *SCORED, "down", "down", "enter"),
     "VerdictScreen": ("j",),
@@ -71,7 +74,8 @@ def screens() -> dict[str, type[Screen[object]]]:
     """Every screen of the program by its name, without what several of them share."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
         importlib.import_module(f"explorer.ui.screens.{module.name}")
-    found = set(_below(Screen)) - {Page, ReasonedPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
+    shared = {LineScreen, Page, ReasonedPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
+    found = set(_below(Screen)) - shared
     return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.")}
 
 

@@ -15,7 +15,7 @@ from tests.support.stage import on_stage, press, screen_text, scripted, settle, 
 async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "slash")
+        await press(pilot, "P")
         assert isinstance(app.screen, AskPassages)
         await press(pilot, "end", *["backspace"] * 7, *"text", "enter")
         assert source.asked[-1] == FindPassages("text")
@@ -25,14 +25,14 @@ async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
         table = app.screen.query_one(PassageTable)
         kl = [row.mean_kl for row in table.rows]
         assert kl == sorted(kl, reverse=True)
-        await press(pilot, "escape", "slash")
+        await press(pilot, "escape", "P")
         assert isinstance(app.screen, PassagesScreen), "what was found is still listed"
 
 
 async def test_the_next_order_searches_again() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "slash", "end", *["backspace"] * 7, *"text", "enter", "s")
+        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter", "s")
         assert source.asked[-1] == FindPassages("text", "max_kl")
         assert "by largest KL" in screen_text(app)
         assert "max KL▾" in screen_text(app)
@@ -41,7 +41,7 @@ async def test_the_next_order_searches_again() -> None:
 async def test_a_passage_opens_on_the_main_screen() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "slash", "end", *["backspace"] * 7, *"text", "enter", "down")
+        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter", "down")
         row = app.screen.query_one(PassageTable).rows[1]
         await press(pilot, "enter")
         assert isinstance(app.screen, MainScreen)
@@ -50,8 +50,8 @@ async def test_a_passage_opens_on_the_main_screen() -> None:
         assert source.asked[-2:] == [Restart(opened), Run()]
         source.advance(1)
         await press(pilot, "space")
-        assert f"Passage text:{row.place}. / goes back to the list." in text_of(app, "#status")
-        await press(pilot, "slash")
+        assert f"Passage text:{row.place}. P goes back to the list." in text_of(app, "#status")
+        await press(pilot, "P")
         assert isinstance(app.screen, PassagesScreen)
         assert app.screen.chosen == row
 
@@ -71,7 +71,7 @@ async def test_a_search_in_progress_is_stopped_by_escape() -> None:
 
     source.ask = slow
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "slash", "end", *["backspace"] * 7, *"text", "enter")
+        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter")
         assert "The first passages are being scored." in screen_text(app)
         await press(pilot, "escape")
         assert source.asked[-1] == Cancel(source.asked[-2].id)
@@ -79,7 +79,7 @@ async def test_a_search_in_progress_is_stopped_by_escape() -> None:
 
 async def test_a_recording_can_t_be_searched() -> None:
     async with on_stage(scripted(live=False), 5) as (app, pilot):
-        await press(pilot, "slash")
+        await press(pilot, "P")
         await settle(pilot)
         assert isinstance(app.screen, PassagesScreen)
         assert "Searching needs the models" in screen_text(app)

@@ -72,6 +72,6 @@ def test_passages(snap_compare: Compare, size: tuple[int, int]) -> None:
     async def do(pilot: Pilot[int]) -> None:
         await settle(pilot)
         source.advance(20)
-        await press(pilot, "slash", "end", *["backspace"] * 7, *"text", "enter", "down")
+        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter", "down")
 
     assert seen(explorer(source), snap_compare, size, do)

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from explorer.words.token_text import fit, fit_quoted, flowing, quoted, wrapped
+from explorer.words.token_text import fit, fit_end, fit_quoted, flowing, quoted, wrapped
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,15 @@ def test_a_token_in_a_sentence_is_not_taken_apart_at_its_spaces() -> None:
         assert '" sold"' in told
     assert wrapped(f"both find {quoted('字字字字')} most", 20) == ['both find "字字字字"', "most"]
     assert wrapped("", 20) == []
+
+
+@pytest.mark.parametrize("width", range(9))
+@pytest.mark.parametrize(
+    "text", ["", "abc", "the end of it", "字字字字字", "a\u0301b\u0301c\u0301d\u0301e\u0301f\u0301"]
+)
+def test_the_end_of_a_text_takes_exactly_its_cells(text: str, width: int) -> None:
+    shown = fit_end(text, width)
+    assert cell_len(shown) == width
+    if cell_len(text) > width > 0:
+        assert shown.startswith("…")
+        assert text.endswith(shown.strip("… "))

@@ -1,0 +1,3 @@
+"""The sign of a marked step."""
+
+STEP_MARK = "⚑"
