@@ -21,13 +21,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
 
 from probes.models.devices import input_device
 from probes.models.hooks import Call, Stop, entering, leaving, until_stop
 from probes.models.kv_cache import cache_name, is_recurrent, new_cache, same_cache
 from probes.models.rotary import Rotary
 from probes.schema.errors import Failure
+from probes.stepping.short_pass import ShortPass
 from probes.system.float64 import to_float64
 from probes.system.memory import ran_out
 from probes.system.progress import READING_PROMPT, UNWATCHED, Work
@@ -100,6 +101,39 @@ class Held:
         return Held([list(row) for row in self.rows], same_cache(self.cache), self.scale)
 
 
+class Forwarding:
+    """Runs a model on tokens, with a cache."""
+
+    def __init__(self, model: PreTrainedModel, head: nn.Module) -> None:
+        accepted = inspect.signature(model.forward).parameters
+        self._model, self._head = model, head
+        self._cache_name = cache_name(model)
+        self.takes_positions = "position_ids" in accepted
+        self._keeps_last = "logits_to_keep" in accepted
+
+    def __call__(self, ids: Tensor, positions: Tensor, cache: Cache, keep: int = 1) -> tuple[Tensor, Tensor]:
+        """What enters the LM head, (rows, tokens, d), for ids at positions, (rows, tokens) each; and the logits of the
+        last `keep` of them, (rows, keep or more, V). With 0 the LM head does not run, and there are none."""
+        extra: dict[str, object] = {self._cache_name: cache}
+        if self.takes_positions:
+            extra["position_ids"] = positions
+        if self._keeps_last:
+            extra["logits_to_keep"] = keep
+        hidden: list[Tensor] = []
+
+        def capture(_path: str, call: Call) -> None:
+            hidden[:] = [call.hidden]
+            if not keep:
+                raise Stop
+
+        logits = None
+        with until_stop(), entering(self._head, [""], capture, idle=True):
+            logits = self._model(input_ids=ids, use_cache=True, **extra).logits
+        if not hidden:
+            raise Failure("Hidden state", f"{type(self._model).__name__} never ran its LM head, so h can't be read.")
+        return hidden[0], hidden[0][..., :0] if logits is None else logits
+
+
 class CachedModel:
     """A causal language model with the KV cache of one or more contexts of equal length.
 
@@ -111,13 +145,9 @@ class CachedModel:
         head = model.get_output_embeddings()
         if not isinstance(head, nn.Module):
             raise Failure("No LM head", f"{type(model).__name__} has no output embeddings to read the hidden state at.")
-        self._head = head
-        accepted = inspect.signature(model.forward).parameters
-        self._cache_name = cache_name(model)
+        self._forward = Forwarding(model, head)
         self._recurrent = is_recurrent(model)
         self._rotary = Rotary(model)
-        self._takes_positions = "position_ids" in accepted
-        self._keeps_last = "logits_to_keep" in accepted
         embeddings = next(model.get_input_embeddings().parameters())
         self.device = input_device(model)
         given = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
@@ -125,6 +155,7 @@ class CachedModel:
         """Tokens that the model can both read and give logits for: the ids below it."""
         self._stream = _streams(self.device)[lane] if self.device.type == "cuda" else None
         self._hidden: Tensor | None = None
+        self.short = ShortPass(model, self._forward, self.device)
         self._held = self._nothing()
 
     def forget(self) -> None:
@@ -334,26 +365,17 @@ class CachedModel:
         """Reads a piece; returns the logits of its last `keep` tokens, (rows, keep or more, V). With 0 the LM head does
         not run, and `_hidden` has the states of all tokens."""
         held = self._held
-        ids = torch.tensor([list(context[start:end]) for context in contexts], device=self.device)
-        extra: dict[str, object] = {self._cache_name: held.cache}
-        if self._takes_positions:
-            extra["position_ids"] = torch.arange(start, end, device=self.device).expand(len(contexts), -1)
-        if self._keeps_last:
-            extra["logits_to_keep"] = keep
-
-        def capture(_path: str, call: Call) -> None:
-            self._hidden = call.hidden
-            if not keep:
-                raise Stop
-
-        self._hidden, logits = None, None
-        with until_stop(), entering(self._head, [""], capture, idle=True):
-            logits = self.model(input_ids=ids, use_cache=True, **extra).logits
-        if self._hidden is None:
-            raise Failure("Hidden state", f"{type(self.model).__name__} never ran its LM head, so h can't be read.")
+        self._hidden = None
+        if end - start == keep == 1:
+            last = [context[start] for context in contexts]
+            self._hidden, logits = self.short.read(last, start, held.cache)
+        else:
+            ids = torch.tensor([list(context[start:end]) for context in contexts], device=self.device)
+            positions = torch.arange(start, end, device=self.device).expand(len(contexts), -1)
+            self._hidden, logits = self._forward(ids, positions, held.cache, keep)
         for row, context in zip(held.rows, contexts, strict=True):
             row.extend(context[start:end])
-        return self._hidden[..., :0] if logits is None else logits
+        return logits
 
     def _on_stream(self) -> AbstractContextManager[object]:
         if self._stream is None:

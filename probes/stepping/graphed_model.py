@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, StaticCache
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
-from probes.models.hooks import Call, entering
 from probes.stepping.cached_model import CachedModel, Context, Done, Held, NextTokenOutput, Reading
 from probes.system.progress import UNWATCHED, Work
 
@@ -140,7 +139,7 @@ class GraphedModel(CachedModel):
     def _why_not(self) -> str:
         if self._recurrent or self._rotary:
             return "its cache can't be set back"
-        if not self._takes_positions:
+        if not self._forward.takes_positions:
             return "it takes no positions"
         cache: Any = StaticCache(config=self.model.config, max_cache_len=8)
         if any(type(layer) is not StaticLayer for layer in cache.layers):
@@ -211,17 +210,8 @@ class _StaticStep:
         return NextTokenOutput(self._output.hidden.clone(), self._output.logits.clone())
 
     def _operations(self) -> None:
-        owner, seen = self._owner, []
-
-        def capture(_path: str, call: Call) -> None:
-            seen.append(call.hidden)
-
-        extra: dict[str, object] = {owner._cache_name: self._cache, "position_ids": self._position}
-        if owner._keeps_last:
-            extra["logits_to_keep"] = 1
-        with entering(owner._head, [""], capture):
-            logits = owner.model(input_ids=self._ids, use_cache=True, **extra).logits
-        self._output = NextTokenOutput(seen[0][:, -1], logits[:, -1])
+        hidden, logits = self._owner._forward(self._ids, self._position, self._cache)
+        self._output = NextTokenOutput(hidden[:, -1], logits[:, -1])
 
 
 def _parts(model: nn.Module) -> list[tuple[Mapping[str, object], str, object]]:

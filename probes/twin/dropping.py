@@ -44,6 +44,7 @@ class PassThrough(nn.Module):
     def __init__(self, replaced: nn.Module, values: int | None, *, passes: bool) -> None:
         """`values` is the number of values that the replaced module returns; None if it returns a tensor."""
         super().__init__()
+        self.train(replaced.training)
         self._values = values
         self._passes = passes
         # Some architectures (BLOOM) pass the residual in and expect the sum back.
@@ -126,7 +127,7 @@ def _silent(model: nn.Module, sublayer: Sublayer, values: Mapping[str, int | Non
     """The replacements of a sublayer's modules. If they are a sequence, the last outputs zeros and the others do
     nothing."""
     silent = sublayer.modules if sublayer.beside else sublayer.modules[-1:]
-    passing: dict[str, nn.Module] = {path: nn.Identity() for path in sublayer.modules if path not in silent}
+    passing: dict[str, nn.Module] = {path: nn.Identity().eval() for path in sublayer.modules if path not in silent}
     return passing | {path: PassThrough(model.get_submodule(path), values.get(path), passes=False) for path in silent}
 
 
@@ -156,7 +157,7 @@ def _replace_norms(model: PreTrainedModel, anatomy: Anatomy, made: Mapping[Part,
         read = [owner for zero, owner in zeros if zero.data_ptr() == call.hidden.data_ptr()]
         norm = all(parameter.dim() < 2 for parameter in model.get_submodule(path).parameters())
         if read and norm and not bool(call.hidden.any()):
-            made[read[-1]][path] = nn.Identity()
+            made[read[-1]][path] = nn.Identity().eval()
 
     dropped = {part: dict(made[part]) for part in owners.values()}
     with _dropped(model, dropped), leaving(model, [*owners, *_norms(model, anatomy)], see, idle=True):
