@@ -10,6 +10,7 @@ from pathlib import Path
 from explorer.sources.chosen import Chosen, chosen, read_recording
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput, Failure
+from probes.system.collector import collector_at_rest
 from probes.system.files import replacing
 
 TABLE_FORMATS = ("csv", "parquet", "jsonl")
@@ -28,6 +29,7 @@ class Exported:
     """Sentences on figures that are not comparable, on what is missing and why, and on what could not be read."""
 
 
+@collector_at_rest()
 def export_recordings(
     recordings: Sequence[Chosen | Path | str],
     to: str,

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from explorer.recordings.export.tidy_table import ColumnKind, ExportTable, Value
 from probes.schema.as_json import json_to_print
 from probes.schema.errors import BadInput
@@ -19,12 +21,43 @@ def to_csv(table: ExportTable) -> bytes:
     Numbers are written with all their digits; infinite and undefined ones as `inf`, `-inf` and `NaN`, the spellings
     by which polars and pandas both take the column for one of numbers.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in table.columns])
-    for row in table.rows():
-        writer.writerow([_field(value) for value in row])
-    return out.getvalue().encode()
+    texts = [_QuotedTexts() for _ in table.columns]
+    parts = [",".join(_QuotedTexts()[column.name] for column in table.columns).encode()]
+    for begin in range(0, len(table), _ROWS_AT_ONCE):
+        fields = [
+            _fields(column.kind, column.values[begin : begin + _ROWS_AT_ONCE], quoted)
+            for column, quoted in zip(table.columns, texts, strict=True)
+        ]
+        parts.append("\n".join(map(",".join, zip(*fields, strict=True))).encode())
+    return b"\n".join([*parts, b""])
+
+
+_ROWS_AT_ONCE = 10_000
+"""A column of so many values is written at once, which takes a tenth of the time of writing row by row."""
+
+
+class _QuotedTexts(dict[str, str]):
+    """Texts as fields of a CSV file. The same few tokens come again and again."""
+
+    def __missing__(self, text: str) -> str:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerow([text, ""])
+        self[text] = out.getvalue().removesuffix(",\n")
+        return self[text]
+
+
+def _fields(kind: ColumnKind, values: Sequence[Value], quoted: _QuotedTexts) -> list[str]:
+    if kind is ColumnKind.TEXT:
+        return ["" if value is None else quoted[str(value)] for value in values]
+    written = msgspec.json.encode(values).decode()[1:-1]
+    fields = written.split(",")
+    if "null" not in written:
+        return fields
+    # What is missing or not finite is null in JSON.
+    return [_UNWRITTEN[str(value)] if field == "null" else field for field, value in zip(fields, values, strict=True)]
+
+
+_UNWRITTEN = {"None": "", "inf": "inf", "-inf": "-inf", "nan": "NaN"}
 
 
 def to_jsonl(table: ExportTable) -> bytes:
@@ -70,12 +103,6 @@ def to_parquet(table: ExportTable) -> bytes:
 
 
 WRITERS: dict[str, Callable[[ExportTable], bytes]] = {"csv": to_csv, "jsonl": to_jsonl, "parquet": to_parquet}
-
-
-def _field(value: Value) -> Value:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
 def _large(values: Sequence[Value]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
@@ -94,16 +95,6 @@ def _shown_path(run: RecordedRun) -> Iterator[tuple[int, StepRecord]]:
 _Get = Callable[[StepRecord], Any]
 
 
-def _group(prefix: str, shape: type, get: _Get) -> list[tuple[str, ColumnKind, _Get]]:
-    """A column for each field of a part of the record that may be missing."""
-
-    def column(name: str) -> _Get:
-        field = attrgetter(name)
-        return lambda record: None if (part := get(record)) is None else field(part)
-
-    return [(f"{prefix}.{name}", kind, column(name)) for name, kind in _kinds(shape).items()]
-
-
 def _kinds(shape: type) -> dict[str, ColumnKind]:
     """The type of each field of a record, without its bounds."""
     return {name: ColumnKind((get_args(hint) or (hint,))[0].__name__) for name, hint in get_type_hints(shape).items()}
@@ -125,23 +116,24 @@ def _shared_kl(record: StepRecord) -> float | None:
     return record.shared.p.kl if record.shared else None
 
 
-_STEP: list[tuple[str, ColumnKind, _Get]] = [
+_STEP: tuple[tuple[str, ColumnKind | type, _Get], ...] = (
     ("same_context", ColumnKind.TRUTH, attrgetter("same_context")),
     ("agree", ColumnKind.TRUTH, attrgetter("agree")),
-    *_group("dense", Choice, attrgetter("dense")),
-    *_group("pruned", Choice, attrgetter("pruned")),
-    *_group("taken", Taken, attrgetter("taken")),
-    *_group("taken_pruned", Taken, attrgetter("taken_pruned")),
-    *_group("h", HiddenFigures, _of_own("h")),
-    *_group("z", LogitFigures, _of_own("z")),
-    *_group("p", ProbabilityFigures, _of_own("p")),
-    *_group("shared.h", HiddenFigures, _of_shared("h")),
-    *_group("shared.z", LogitFigures, _of_shared("z")),
-    *_group("shared.p", ProbabilityFigures, _of_shared("p")),
+    ("dense", Choice, attrgetter("dense")),
+    ("pruned", Choice, attrgetter("pruned")),
+    ("taken", Taken, attrgetter("taken")),
+    ("taken_pruned", Taken, attrgetter("taken_pruned")),
+    ("h", HiddenFigures, _of_own("h")),
+    ("z", LogitFigures, _of_own("z")),
+    ("p", ProbabilityFigures, _of_own("p")),
+    ("shared.h", HiddenFigures, _of_shared("h")),
+    ("shared.z", LogitFigures, _of_shared("z")),
+    ("shared.p", ProbabilityFigures, _of_shared("p")),
     ("shared.kl", ColumnKind.NUMBER, _shared_kl),
-    *_group("sum", Sums, attrgetter("sum")),
-    *_group("invalid", Invalid, attrgetter("invalid")),
-]
+    ("sum", Sums, attrgetter("sum")),
+    ("invalid", Invalid, attrgetter("invalid")),
+)
+"""A value of the step, or a part of it that may be missing, each field of which is a column."""
 _RUN: list[tuple[str, ColumnKind, Callable[[RunHeader], Value]]] = [
     ("dense_model", ColumnKind.TEXT, lambda header: header.dense.name),
     ("follow", ColumnKind.TEXT, lambda header: header.settings.follow.value),
@@ -162,28 +154,39 @@ def _steps(steps: Sequence[MeasuredStep]) -> ExportTable:
     columns = place_columns((one.recording, one.header.title, one.run, one.branch) for one in steps)
     columns.append(TableColumn("step", ColumnKind.WHOLE, [one.record.step for one in steps]))
     columns.append(TableColumn("seconds", ColumnKind.NUMBER, [one.seconds for one in steps]))
-    columns += [TableColumn(name, kind, [get(one.header) for one in steps]) for name, kind, get in _RUN]
-    columns += [TableColumn(name, kind, [get(one.record) for one in steps]) for name, kind, get in _STEP]
+    headers = {id(one.header): one.header for one in steps}
+    for name, kind, of_run in _RUN:
+        known = {key: of_run(header) for key, header in headers.items()}
+        columns.append(TableColumn(name, kind, [known[id(one.header)] for one in steps]))
+    for name, shape, of_step in _STEP:
+        columns += _step_columns(name, shape, [of_step(one.record) for one in steps])
     return ExportTable("steps", columns)
+
+
+def _step_columns(name: str, shape: ColumnKind | type, values: list[Any]) -> Iterator[TableColumn]:
+    """The column of these values, or one of each field of these parts."""
+    if isinstance(shape, ColumnKind):
+        yield TableColumn(name, shape, values)
+        return
+    for field, kind in _kinds(shape).items():
+        get = attrgetter(field)
+        yield TableColumn(f"{name}.{field}", kind, [None if part is None else get(part) for part in values])
 
 
 # One row a step and token of its table.
 
 
 def _tokens(steps: Sequence[MeasuredStep]) -> ExportTable:
-    rows = [
-        (one, context, place, token)
-        for one in steps
-        for context, top in _tops(one.record)
-        for place, token in enumerate(top, 1)
-    ]
-    columns = place_columns((one.recording, one.header.title, one.run, one.branch) for one, *_ in rows)
-    columns.append(TableColumn("step", ColumnKind.WHOLE, [one.record.step for one, *_ in rows]))
-    columns.append(TableColumn("context", ColumnKind.TEXT, [context for _, context, *_ in rows]))
-    columns.append(TableColumn("place", ColumnKind.WHOLE, [place for *_, place, _ in rows]))
-    columns += [
-        TableColumn(name, kind, [getattr(token, name) for *_, token in rows]) for name, kind in _kinds(TopToken).items()
-    ]
+    found = [(one, context, top) for one in steps for context, top in _tops(one.record)]
+    columns = place_columns((one.recording, one.header.title, one.run, one.branch) for one, *_ in found)
+    columns.append(TableColumn("step", ColumnKind.WHOLE, [one.record.step for one, *_ in found]))
+    columns.append(TableColumn("context", ColumnKind.TEXT, [context for _, context, _ in found]))
+    sizes = [len(top) for *_, top in found]
+    for column in columns:
+        column.values = list(chain.from_iterable(map(repeat, column.values, sizes)))
+    columns.append(TableColumn("place", ColumnKind.WHOLE, [place for size in sizes for place in range(1, size + 1)]))
+    tokens = [token for *_, top in found for token in top]
+    columns += [TableColumn(name, kind, list(map(attrgetter(name), tokens))) for name, kind in _kinds(TopToken).items()]
     return ExportTable("tokens", columns)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from explorer.recordings.export import export_recordings
 from explorer.recordings.export.several import names_of
-from explorer.recordings.export.table_files import to_parquet
+from explorer.recordings.export.table_files import to_csv, to_parquet
 from explorer.recordings.export.tidy_table import ColumnKind, ExportTable, TableColumn
 from explorer.sources.toy.step import Accidents
 from probes.recording import read
@@ -40,6 +40,10 @@ def lines(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
 
 
+def number(field: str) -> float | None:
+    return float(field) if field else None
+
+
 def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Path) -> None:
     done = export_recordings([recording], "csv", tmp_path / "out" / "x.csv")
     assert [path.name for path in done.paths] == ["x.steps.csv", "x.tokens.csv", "x.layers.csv"]
@@ -49,9 +53,10 @@ def test_one_row_a_step_with_the_records_own_names(recording: Path, tmp_path: Pa
     for row, record in zip(rows, path, strict=True):
         assert float(row["sum.kl"]) == record.sum.kl
         assert row["same_context"] == str(record.same_context).lower()
-        assert row["p.kl"] == ("" if record.own is None else str(record.own.p.kl))
-        assert row["shared.p.kl"] == ("" if record.same_context or record.shared is None else str(record.shared.p.kl))
-        assert row["shared.kl"] == ("" if record.shared is None else str(record.shared.p.kl))
+        own, shared = record.own and record.own.p.kl, record.shared and record.shared.p.kl
+        assert number(row["p.kl"]) == own
+        assert number(row["shared.p.kl"]) == (None if record.same_context else shared)
+        assert number(row["shared.kl"]) == shared
         assert (row["setting"], row["run"], row["branch"]) == ("wanda:0.5", "1", "0")
     assert rows[6]["p.kl"] == "inf"
     assert rows[6]["p.kl_estimate"] == "NaN"
@@ -61,14 +66,14 @@ def test_one_row_a_step_and_token_for_each_context(recording: Path, tmp_path: Pa
     export_recordings([recording], "csv", tmp_path / "x")
     path = records(recorded_events(24, accidents=Accidents(infinite=7)))
     expected = [
-        (str(r.step), context, str(token.token_id), str(token.kl_share))
+        (str(r.step), context, str(token.token_id), token.kl_share)
         for r in path
         for context, one in (("own", None if r.same_context else r.own), ("shared", r.shared))
         if one is not None
         for token in one.top
     ]
     rows = lines(tmp_path / "x.tokens.csv")
-    assert [(row["step"], row["context"], row["token_id"], row["kl_share"]) for row in rows] == expected
+    assert [(row["step"], row["context"], row["token_id"], float(row["kl_share"])) for row in rows] == expected
     assert {"own", "shared"} == {row["context"] for row in rows}
 
 
@@ -77,14 +82,15 @@ def test_one_row_a_step_context_and_watched_group(tmp_path: Path) -> None:
     recording = write_events(tmp_path / "run.jsonl", recorded_events(24, watch=watch))
     assert "x.watched.csv" in [path.name for path in export_recordings([recording], "csv", tmp_path / "x").paths]
     expected = [
-        (str(r.step), context, group.label, " ".join(map(str, group.tokens)), str(group.q), str(one.watched.kl))
+        (str(r.step), context, group.label, " ".join(map(str, group.tokens)), group.q, one.watched.kl)
         for r in records(recorded_events(24, watch=watch))
         for context, one in (("own", None if r.same_context else r.own), ("shared", r.shared))
         if one is not None and one.watched is not None
         for group in one.watched.groups
     ]
     rows = lines(tmp_path / "x.watched.csv")
-    shown = [tuple(row[name] for name in ("step", "context", "label", "tokens", "q", "kl")) for row in rows]
+    names = ("step", "context", "label", "tokens")
+    shown = [(*(row[name] for name in names), float(row["q"]), float(row["kl"])) for row in rows]
     assert shown == expected
     assert {"own", "shared"} == {row["context"] for row in rows}
 
@@ -161,6 +167,24 @@ def test_steps_say_how_they_were_run(recording: Path, tmp_path: Path) -> None:
     assert first["dense_model"] == header.dense.name
     assert first["prompt"] == f"sha256:{hashlib.sha256(header.prompt_text.encode()).hexdigest()[:12]}"
     assert polars.read_parquet(tmp_path / "x.steps.parquet")["seed"].to_list() == [0] * 24 + [2**64 - 1] * 10
+
+
+def test_a_csv_file_is_what_pythons_own_writer_makes_but_for_the_spelling_of_numbers() -> None:
+    numbers = (0.1, -0.0, 1e-9, 5e-324, 1.7e308, 2 / 3, None, math.inf, -math.inf)
+    wholes = (0, -1, 10**30, 2**64, None, 7)
+    texts = (*HOSTILE, "", "a,b", 'say "x"', "null", None)
+    count = 12_345
+    columns = [
+        TableColumn('a "name", quoted', ColumnKind.TEXT, [texts[place % len(texts)] for place in range(count)]),
+        TableColumn("number", ColumnKind.NUMBER, [numbers[place % len(numbers)] for place in range(count)]),
+        TableColumn("whole", ColumnKind.WHOLE, [wholes[place % len(wholes)] for place in range(count)]),
+    ]
+    table, out = ExportTable("x", columns), io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([[one.name for one in columns], *table.rows()])
+    first, *expected = csv.reader(io.StringIO(out.getvalue(), newline=""))
+    named, *found = csv.reader(io.StringIO(to_csv(table).decode(), newline=""))
+    assert named == first
+    assert [(a, b and float(b), c) for a, b, c in found] == [(a, b and float(b), c) for a, b, c in expected]
 
 
 @pytest.mark.parametrize("name", ["steps", "tokens", "layers"])
