@@ -15,12 +15,13 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.driver import Driver
-from textual.events import Event, Key, Paste
+from textual.events import DescendantFocus, Event, Key, Paste
+from textual.filter import LineFilter
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.types import CSSPathType
 
-from explorer.config.screen_options import SCREEN_DEFAULTS, ScreenOptions
+from explorer.config.screen_options import SCREEN_DEFAULTS, GlyphSet, Motion, ScreenOptions
 from explorer.sources.chosen import Chosen
 from explorer.sources.empty import EmptySource
 from explorer.sources.kept_results import ResultsSource
@@ -29,6 +30,7 @@ from explorer.sources.source import Source
 from explorer.state.timed_work import Clock
 from explorer.state.view import Under, View
 from explorer.ui import theme
+from explorer.ui.glyphs import GlyphFilter
 from explorer.ui.keys_in_order import KeysInOrder
 from explorer.ui.mailbox import Mailbox
 from explorer.ui.messages import (
@@ -99,6 +101,10 @@ class ExplorerApp(App[int]):
         for known in theme.THEMES:
             self.register_theme(known)
         self.theme = theme.TERMINAL if plain else theme.OF_CHOICE[look.theme]
+        self._glyphs = GlyphFilter(look.glyphs) if look.glyphs is not GlyphSet.BRAILLE else None
+        self._still = look.motion is Motion.REDUCED
+        if self._still:
+            self.animation_level = "none"
         self._launcher, self._folder = launcher, folder
         self._clock = clock
         self._keys = KeysInOrder(self)
@@ -133,6 +139,16 @@ class ExplorerApp(App[int]):
             await self._keys.take(event, super().on_event)
         else:
             await super().on_event(event)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters, and the one that exchanges glyphs."""
+        filters = super().get_line_filters()
+        return [*filters, self._glyphs] if self._glyphs is not None else filters
+
+    @on(DescendantFocus)
+    def stop_blinking(self, event: DescendantFocus) -> None:
+        if self._still and hasattr(event.widget, "cursor_blink"):
+            event.widget.cursor_blink = False
 
     def on_ready(self) -> None:
         """Begins the slow work, after the first paint."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from explorer.config.screen_options import ScreenOptions
+from explorer.config.screen_options import GlyphSet, ScreenOptions
 from explorer.sources.recorder import Recorder
 from explorer.sources.toy.source import ToySource
 from explorer.ui import theme
@@ -36,13 +36,13 @@ class Clock:
         return self.now
 
 
-def look_in(theme_name: str) -> ScreenOptions:
+def look_in(theme_name: str, glyphs: GlyphSet = GlyphSet.BRAILLE) -> ScreenOptions:
     """The look with this theme."""
-    return ScreenOptions(theme=next(choice for choice, name in theme.OF_CHOICE.items() if name == theme_name))
+    return ScreenOptions(next(choice for choice, name in theme.OF_CHOICE.items() if name == theme_name), glyphs)
 
 
-def explorer(source: ToySource, theme_name: str = theme.DARK) -> ExplorerApp:
-    return ExplorerApp(source, look=look_in(theme_name), clock=Clock())
+def explorer(source: ToySource, theme_name: str = theme.DARK, glyphs: GlyphSet = GlyphSet.BRAILLE) -> ExplorerApp:
+    return ExplorerApp(source, look=look_in(theme_name, glyphs), clock=Clock())
 
 
 def scripted(follow: Follow = Follow.FREE, steps: int = 128, **more: Any) -> ToySource:

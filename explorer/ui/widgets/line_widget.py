@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 
@@ -15,6 +15,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
+from explorer.ui.glyphs import GlyphFilter
 from explorer.ui.theme import Palette, palette
 from explorer.ui.widgets.repaint_cache import RepaintCache
 
@@ -64,6 +65,8 @@ class LineWidget(FramedWidget):
         """Each piece's style on top of the base and as the terminal gets it, once it was needed."""
         self._edges: tuple[list[Strip], list[Segment], list[Segment]] | None = None
         """The segments left and right of a line's content, with the lines they are from."""
+        self._glyphs: Mapping[int, str] = {}
+        """Characters that are exchanged for others; known with the base."""
         self._selection: Selection | None = None
         self._pointed = False
         """Is the mouse over it? Only then does a line carry the offsets that a selection needs: they make a line much
@@ -181,14 +184,20 @@ class LineWidget(FramedWidget):
         lines, width = self._draw(), self._inside.width
         if self._base is None:
             self._base = self._filtered(self.rich_style)
-        base, full = self._base, self._full
+            self._glyphs = next((one.table for one in self.get_line_filters() if isinstance(one, GlyphFilter)), {})
+        base, full, glyphs = self._base, self._full, self._glyphs
         segments, used = [], 0
         for text, style in lines[y] if y < len(lines) else []:
             if text:
                 if (whole := full.get(style)) is None:
                     whole = full[style] = self._filtered(base + style if style else base)
+                if text.isascii():
+                    used += len(text)
+                else:
+                    used += cell_len(text)
+                    if glyphs:
+                        text = text.translate(glyphs)
                 segments.append(Segment(text, whole))
-                used += len(text) if text.isascii() else cell_len(text)
         if used < width:
             segments.append(Segment(" " * (width - used), base))
         elif used > width:

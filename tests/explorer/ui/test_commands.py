@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 import explorer.ui.screens
+from explorer.config.screen_options import GlyphSet
 from explorer.ui.app import ExplorerApp
 from explorer.ui.command_palette import PossibleCommands
 from explorer.ui.commands import Command, Commanded
@@ -27,6 +28,7 @@ from explorer.ui.screens.sweep import SweepScreen
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.line_compositor import LineScreen
 from tests.support.formula_sweep import some_sweep
+from tests.support.glyphs import check_glyphs
 from tests.support.records import recorded_events, write_events
 from tests.support.stage import on_stage, press, screen_text, scripted, settle
 from tests.support.swept import ScriptedSweep
@@ -134,6 +136,7 @@ async def test_a_screen_shows_its_table_and_every_key_of_it_does_what_it_says(
         screen = await opened(name, app, pilot, tmp_path)
         await shows_its_table(app, pilot, screen)
         assert app.screen is screen
+        await check_glyphs(app, pilot, GlyphSet.ASCII)
         monkeypatch.setattr(screen, "check_action", lambda *_: True)
         done: list[str] = []
         for keys, action in ((k, a) for command in screen.COMMAND_TABLE for k, a in command.keys.items()):  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from explorer.config.screen_options import GlyphSet
 from explorer.recordings.library import ListedRun, recordings
 from explorer.sources.recorder import Recorder
 from explorer.sources.toy.step import Accidents
@@ -50,6 +51,13 @@ def test_looking_back_in_a_long_run(snap_compare: Compare, size: tuple[int, int]
 def test_the_other_themes(snap_compare: Compare, name: str) -> None:
     source = scripted()
     assert seen(explorer(source, name), snap_compare, MIDDLE, before(source, 42, "g"))
+
+
+@pytest.mark.parametrize("glyphs", [GlyphSet.BLOCKS, GlyphSet.ASCII])
+@pytest.mark.parametrize("size", [SMALL, MIDDLE], ids=["80x24", "120x36"])
+def test_the_other_glyphs(snap_compare: Compare, size: tuple[int, int], glyphs: GlyphSet) -> None:
+    source = scripted()
+    assert seen(explorer(source, glyphs=glyphs), snap_compare, size, before(source, 42, "g"))
 
 
 def test_without_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
