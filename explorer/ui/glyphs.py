@@ -19,8 +19,10 @@ from textual.filter import LineFilter
 from explorer.config.screen_options import GlyphSet
 
 _BRAILLE, _BOXES = 0x2800, range(0x2500, 0x2580)
-_SYMBOLS = ((range(0x2190, 0x2200), ">"), (range(0x2300, 0x2400), "#"), (range(0x2580, 0x25A0), "%"))
-_SYMBOLS += ((range(0x25A0, 0x2600), "*"), (range(0x2700, 0x27C0), "*"))
+_SYMBOLS = (
+    *((range(0x2190, 0x2200), ">"), (range(0x2300, 0x2400), "#"), (range(0x2580, 0x25A0), "%")),
+    *((range(0x25A0, 0x2600), "*"), (range(0x2700, 0x27C0), "*")),
+)
 """Arrows, keys, blocks, shapes and dingbats, each with what stands for those that are not among the marks."""
 _QUARTERS = " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"
 """By bits: 1 upper left, 2 upper right, 4 lower left, 8 lower right."""
