@@ -64,6 +64,10 @@ class ReadingProcess:
         embeddings = next(model.get_input_embeddings().parameters())
         self._shared = mmap.mmap(-1, _OUTPUT + 8 * (sum(embeddings.shape) + 1024))
         self._connection, other = Pipe()
+        if not gc.get_freeze_count():
+            # Looking for garbage writes to every object, which would copy the pages that both have: a hundred megabytes
+            # of modules. What is made from here on is looked through as ever.
+            gc.freeze()
         with warnings.catch_warnings():
             # Python warns of forking while there are threads. What they held is dealt with as the module says.
             warnings.simplefilter("ignore", DeprecationWarning)
