@@ -20,6 +20,11 @@ def command_line(header: RunHeader) -> str:
     """
     if not header.dense.spec:
         return ""
+    return shlex.join(["phier-tui", *run_words(header)])
+
+
+def run_words(header: RunHeader) -> list[str]:
+    """The options of a run that are not the default, as words of a command line."""
     settings, sampling = header.settings, header.settings.sampling
     pruned = header.prune.setting if header.prune else ""
     options: dict[str, object] = {
@@ -28,9 +33,9 @@ def command_line(header: RunHeader) -> str:
         "--pruned": "" if pruned else header.pruned.spec,
         "--follow": settings.follow.value,
         "--text": settings.text,
-        "--temperature": f"{sampling.temperature:g}" if sampling.temperature else "",
+        "--temperature": _number(sampling.temperature) if sampling.temperature else "",
         "--top-k": sampling.top_k or "",
-        "--top-p": f"{sampling.top_p:g}" if sampling.top_p < 1 else "",
+        "--top-p": _number(sampling.top_p) if sampling.top_p < 1 else "",
         "--seed": sampling.seed or "",
         "--analysis-temperature": settings.analysis_temperature or "",
         "--watch": write_watch(settings.watch),
@@ -42,7 +47,12 @@ def command_line(header: RunHeader) -> str:
     words += [word for turn in settings.turns for word in ("--turn", f"{turn.role}={turn.content}")]
     words += [word for arg in settings.template_args for word in ("--template-arg", str(arg))]
     flags = [*(["--raw"] if settings.raw else []), *(["--no-config"] if _sets_defaults() else [])]
-    return shlex.join(["phier-tui", *words, *flags])
+    return [*words, *flags]
+
+
+def _number(value: float) -> str:
+    """A number in as few digits as read back to it."""
+    return brief if float(brief := f"{value:g}") == value else repr(value)
 
 
 def _sets_defaults() -> bool:

@@ -55,6 +55,7 @@ from probes.schema.requests import Pause
 
 if TYPE_CHECKING:
     from explorer.sources.launcher import Launcher
+    from explorer.ui.copying import Copyable
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ class ExplorerApp(App[int]):
         self._painted = float("-inf")
         self._waiting = False
         self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self.last_copy: Copyable | None = None
+        """What was copied last."""
         self._left: Shown | None = None
         """The recording that was left to show its models."""
         self._under: list[tuple[Shown, Screen[Any]]] = []
@@ -451,13 +454,17 @@ class ExplorerApp(App[int]):
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copies by the terminal's escape sequence; in GNU screen, which would show it, only within this program."""
-        from explorer.ui.screens.page import in_gnu_screen
+        """Copies by the terminal's escape sequence; where no terminal takes it, only within this program."""
+        from explorer.ui.clipboard import Way, route
 
-        if in_gnu_screen():
-            self._clipboard = text
+        if route(os.environ).way is Way.NONE:
+            self.keep_copy(text)
         else:
             super().copy_to_clipboard(text)
+
+    def keep_copy(self, text: str) -> None:
+        """Puts a text on this program's own clipboard."""
+        self._clipboard = text
 
     # Themes and leaving.
 

@@ -125,7 +125,11 @@ ZOOM: Command[Any] = Command(
     {"z": "zoom"}, "z", "Zooms the panel under focus; Esc closes it.", label="zoom", name="View: Zoom the panel"
 )
 COPY: Command[Any] = Command(
-    {"y": "copy"}, "y", "Copies the panel under focus as text.", label="copy", name="View: Copy"
+    {"y": "copy"},
+    "y",
+    "Copies: panel, token, row, table, series, picture, command, Python.",
+    label="copy",
+    name="Copy and cite",
 )
 THEME: Command[Any] = Command(
     {"t": "app.next_theme"},

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
 from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
+from explorer.state.view import View
 from explorer.ui.commands import Commanded
 from explorer.ui.widgets.line_compositor import LineScreen
 from explorer.ui.widgets.line_widget import LineWidget
-from explorer.ui.widgets.space_panel import SpacePanel
 from explorer.ui.widgets.text_panel import TextPanel
-from explorer.ui.widgets.watch_board import WatchBoard
+
+if TYPE_CHECKING:
+    from explorer.ui.app import ExplorerApp
+    from explorer.ui.copying import Copyable
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 FULL_WIDTH, FULL_HEIGHT = 110, 33
 """From this size on, panels have charts beside their figures. On a smaller terminal each is as small as it can be."""
 WIDE = 150
-NOT_COPIED = "GNU screen does not reach the clipboard. Select with the mouse (usually with Shift held), or use tmux."
 
 
 class Page(Commanded, LineScreen):
@@ -27,6 +29,7 @@ class Page(Commanded, LineScreen):
 
     HOME = "#table"
     """The panel that is used if none is under focus."""
+    app: ExplorerApp
 
     def show(self) -> None:
         """Updates every region."""
@@ -85,21 +88,21 @@ class Page(Commanded, LineScreen):
         self.query(".-holds").remove_class("-holds")
         self.show_soon()
 
+    # Copying.
+
+    def copyables(self) -> list[Copyable]:
+        """What can be copied from this screen, in the order of the list."""
+        from explorer.ui.copyable_parts import panel_parts, run_parts, screen_parts
+
+        view = getattr(self, "view", None)
+        run = run_parts(view, self.panel, self.app.source) if isinstance(view, View) else []
+        return [*panel_parts(self.panel), *run, *screen_parts(self.app)]
+
     def action_copy(self) -> None:
-        selected = self.get_selected_text()
-        panel = self.panel
-        text = selected or (panel.copy_text() if isinstance(panel, (LineWidget, SpacePanel, WatchBoard)) else "")
-        self.app.copy_to_clipboard(text)
-        if in_gnu_screen():
-            self.notify(NOT_COPIED, title="Not copied")
-            return
-        what = "The selection" if selected else "The panel"
-        self.notify(f"{what} is on the clipboard, if the terminal allows it.", title="Copied")
+        """Asks what to copy."""
+        from explorer.ui.copying import ask_copy
 
-
-def in_gnu_screen() -> bool:
-    """Does the program run in GNU screen? It would show the sequence that copies as a window title."""
-    return "STY" in os.environ
+        ask_copy(self)
 
 
 def too_small() -> Static:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -21,6 +21,9 @@ from explorer.words.verdicts import claim_sentence
 from probes.schema.events import Failed
 from probes.schema.items import TaskKind
 from probes.schema.verdict import Verdict
+
+if TYPE_CHECKING:
+    from explorer.ui.copying import Copyable
 
 INVITATION = (
     "r scores questions, texts, documents and prompts in both models, and says for which tasks this setting is safe. "
@@ -54,6 +57,16 @@ class VerdictScreen(ListPage):
         self.query_one(TaskSheet).show(verdict, row)
         self.query_one(SpaceLosses).show(verdict, row)
         self.show_around("where is it safe?")
+
+    def copyables(self) -> list[Copyable]:
+        from explorer.sources.cited import verdict_command
+        from explorer.ui.copyable_parts import with_command
+
+        header, judging = self.view.header, self.judging
+        if header is None:
+            return super().copyables()
+        command = verdict_command(header, judging.results.tasks, judging.judging.margin, judging.judging.level)
+        return with_command(super().copyables(), command, "The command line that judges this setting again.")
 
     @property
     def row(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len
 from rich.text import Text
 from textual import on
@@ -32,6 +34,9 @@ from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.repair import Repair
 from probes.schema.requests import FindRepair, Pause, Run, Step, SwapLevel
+
+if TYPE_CHECKING:
+    from explorer.ui.copying import Copyable
 
 
 class WhyScreen(CursorPage):
@@ -142,6 +147,16 @@ class WhyScreen(CursorPage):
         if title.cell_len + cell_len(f"{dense} ⇄ {pruned}") <= self.size.width:  # else the pruned one is what matters
             title.append_text(Text.assemble((dense, colours.dense), (" ⇄ ", colours.muted)))
         return title.append(pruned, colours.pruned)
+
+    def copyables(self) -> list[Copyable]:
+        from explorer.sources.cited import explain_command
+        from explorer.ui.copyable_parts import with_command
+
+        view, header = self.view, self.view.header
+        if header is None:
+            return super().copyables()
+        command = explain_command(header, view.path, *view.explained_steps)
+        return with_command(super().copyables(), command, "The command line that explains this step, or the span.")
 
     # The span and the run.
 

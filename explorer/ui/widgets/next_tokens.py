@@ -62,6 +62,11 @@ class NextTokens(LineWidget, can_focus=True):
         return self._rows[self.row] if self.row < len(self._rows) else None
 
     @property
+    def rows(self) -> tuple[TopToken, ...]:
+        """All rows."""
+        return self._rows
+
+    @property
     def watched(self) -> Watched | None:
         """The watched groups of this step, with the ids of their tokens."""
         return self._watched

@@ -61,6 +61,15 @@ class RowList(LineWidget, can_focus=True):
         """A row. Its first cell is left free for the mark of the chosen one."""
         raise NotImplementedError
 
+    def row_text(self) -> str:
+        """The chosen row as text: the one of a table that is copied in rows, else as it is drawn."""
+        if not self.count:
+            return ""
+        lines = self.copy_text().splitlines()
+        if len(lines) == self.count + 1 and "\t" in lines[0]:
+            return f"{lines[0]}\n{lines[self.row + 1]}\n"
+        return "".join(text for text, _ in self.line(self.row, self.size.width)).strip() + "\n"
+
     def move_to(self, row: int) -> None:
         """Chooses a row, or the one nearest to it that there is."""
         row = max(0, min(row, self.count - 1))

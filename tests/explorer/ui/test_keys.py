@@ -224,10 +224,10 @@ async def test_tab_visits_every_panel() -> None:
 async def test_y_copies_the_panel_under_focus() -> None:
     async with on_stage(scripted(), 20) as (app, pilot):
         app.main.query_one("#dense").focus()
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         assert app.clipboard == "".join(record.taken.text for record in app.view.path if record.taken)
         app.main.query_one("#probability").focus()
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         assert app.clipboard.startswith("probability p, step 20\nKL\t")
 
 
@@ -346,7 +346,7 @@ async def test_text_selected_with_the_mouse_is_what_is_copied() -> None:
         await pilot.hover("#dense", offset=(9, 2))
         await pilot.mouse_up("#dense", offset=(9, 2))
         await settle(pilot)
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         assert app.clipboard == "In April"
         assert app.view.cursor == 30
 

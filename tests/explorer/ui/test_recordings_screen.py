@@ -243,7 +243,7 @@ async def test_tokens_of_a_step_stand_under_each_other(folder: Path) -> None:
 async def test_y_copies_the_whole_table(folder: Path) -> None:
     async with comparing() as (app, pilot):
         app.screen.query_one(ComparedFigures).focus()
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         first, *rows = app.clipboard.splitlines()
         assert first == "figure\tunit\twanda:0.5\twanda:0.3"
         assert rows[0] == "steps\t\t30\t24"
@@ -342,7 +342,7 @@ async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_poin
         assert rows["survival"].split()[-4:] == ["59", "%", "+59.4", "pt"]
         assert rows["same top-1"].split()[2:] == ["50", "%", "29", "%", "−21.4", "pt", "100", "%", "+50.0", "pt"]
         assert "are over the 14 steps" in " ".join(app.screen._notes())  # type: ignore[attr-defined]
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         assert app.clipboard.splitlines()[-1] == "* over 14 steps"
         assert "same top-1 *\t\t0.5\t" in app.clipboard
 

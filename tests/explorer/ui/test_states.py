@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from textual._callback import invoke
@@ -12,6 +13,7 @@ from explorer.sources.source import Sink
 from explorer.sources.toy.source import ToySource
 from explorer.sources.toy.step import Accidents
 from explorer.ui.app import ExplorerApp
+from explorer.ui.clipboard import copies_folder
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.text_panel import TextPanel
 from probes.schema.events import Failed, WorkProgressed
@@ -310,15 +312,19 @@ async def test_escape_cancels_before_anything_has_arrived() -> None:
 
 
 @pytest.mark.parametrize("multiplexer", ["", "1234.pts-0.host"])
-async def test_gnu_screen_is_sent_no_clipboard_and_told_so(multiplexer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("STY", raising=False)
+async def test_gnu_screen_is_sent_no_clipboard_and_told_so(
+    multiplexer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path))
     if multiplexer:
         monkeypatch.setenv("STY", multiplexer)
     async with on_stage(scripted(), 5) as (app, pilot):
         written: list[str] = []
         assert app._driver is not None
         monkeypatch.setattr(app._driver, "write", written.append)
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         copied = any("\x1b]52;" in text for text in written)
-        title = [notice.title for notice in app._notifications]
-        assert (copied, title) == ((False, ["Not copied"]) if multiplexer else (True, ["Copied"]))
+        [notice] = app._notifications
+        assert (copied, notice.title) == ((False, "Written") if multiplexer else (True, "Copied"))
+        assert ("GNU screen does not reach the clipboard." in notice.message) == bool(multiplexer)
+        assert list(copies_folder().glob("table*.txt")) if multiplexer else not copies_folder().exists()

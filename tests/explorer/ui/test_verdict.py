@@ -97,7 +97,7 @@ async def test_another_margin_judges_again_without_scoring() -> None:
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "j", "r")
         source.score(ALL)
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         head, *rows = app.clipboard.splitlines()
         assert head.split("\t")[:4] == ["task", "items", "of", "dense"], "the table is copied whole"
         assert [row.split("\t")[0] for row in rows] == ["facts", "tone", "documents", "answers"]

@@ -60,7 +60,7 @@ async def test_the_table_marks_watched_tokens_and_the_figures_follow_the_cursor(
         shown = screen_text(app)
         assert "shares p̂ and q̂" in shown
         assert f"dense  p̂ {recorded.watched.groups[0].share_dense:>7.2f}" in shown
-        await press(pilot, "y")
+        await press(pilot, "y", "y")
         assert "all groups" in app.clipboard
 
 
