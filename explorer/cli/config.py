@@ -45,9 +45,14 @@ def config_command(_typed: Typed, example: bool, write: bool) -> None:
     for name, key in found.keys.items():
         click.echo(f"  {KEY_SECTION}: {visible(name, 60)} = {visible(key, 60)}")
     found.checked()
+    if found.keys:
+        from explorer.ui.keymap import chosen_keys
+
+        chosen_keys(found)
 
 
 def _example() -> str:
     from explorer.config.example import example_config
+    from explorer.ui.keymap import every_command
 
-    return example_config()
+    return example_config(every_command())

@@ -34,6 +34,11 @@ def doctor_command(typed: Typed, quick: bool, json: bool, empty_caches: bool, ye
     from explorer.config.config_file import read_config
 
     config = read_config()
+    faults = list(config.faults)
+    if config.keys:
+        from explorer.ui.keymap import key_faults
+
+        faults += key_faults(config)
     sections: dict[str, Callable[[], report.Section]] = {
         "program": report.program_section,
         "machine": report.machine_section,
@@ -47,14 +52,14 @@ def doctor_command(typed: Typed, quick: bool, json: bool, empty_caches: bool, ye
         from explorer.cli.live_table import print_json
 
         made = {name: make() for name, make in sections.items()}
-        print_json({**made, "config_faults": [str(fault) for fault in config.faults]})
+        print_json({**made, "config_faults": [str(fault) for fault in faults]})
         return
     for name, make in sections.items():
         click.echo(name)
         for label, value in make().items():
             click.echo(f"  {label:<{_LABEL}} {value}")
         if name == "folders":
-            for fault in config.faults:
+            for fault in faults:
                 click.echo(f"  {'':<{_LABEL}} {fault}")
         sys.stdout.flush()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -108,6 +109,7 @@ def explore_command(
     folder = expanded(recording) if recording and expanded(recording).is_dir() else None
     if folder is not None:
         typed.refuse(("play", "speed", "loop", "number"), "on a folder", "Name a recording in it.")
+    keymap = _chosen_keys(typed)
     _use_the_terminal()
     from explorer.ui.splash import Splash
 
@@ -118,7 +120,16 @@ def explore_command(
         launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None)
         listed = recordings or folder is not None
         source = None if listed else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
-    raise click.exceptions.Exit(run_explorer(source, launcher=launcher, folder=folder, look=look))
+    raise click.exceptions.Exit(run_explorer(source, launcher=launcher, folder=folder, look=look, keymap=keymap))
+
+
+def _chosen_keys(typed: Typed) -> Mapping[str, str]:
+    """The keys of the config file. Raises `BadInput` for those that can't be."""
+    if typed.config is None or not typed.config.keys:
+        return {}
+    from explorer.ui.keymap import chosen_keys  # imports every screen
+
+    return chosen_keys(typed.config)
 
 
 def open_recording(

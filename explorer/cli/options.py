@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -22,6 +22,9 @@ from probes.schema.settings import RunSettings, Sampling
 from probes.schema.spec import CalibrationSpec, LoadOptions, PairSpec
 from probes.schema.task_options import TaskOptions
 from probes.system.ranks import refuse_ranks
+
+if TYPE_CHECKING:
+    from explorer.config.config_file import Config
 
 Kind = TypeVar("Kind")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -140,6 +143,8 @@ class Typed:
         """Raises `BadInput` for an option with an empty text, as happens with a variable of the shell that is unset."""
         self._values: dict[str, Any] = {}
         self._flags: dict[str, str] = {}
+        self.config: Config | None = None
+        """The config file, if it was read."""
         for param in context.command.params:
             name = param.name or ""
             typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -158,7 +163,9 @@ class Typed:
         from explorer.config.environment import environment_options, yielding
 
         chosen = {**(environment_options() if "theme" in names else {}), **self._values}
-        kept = yielding(dict(read_config().checked().values), chosen) if file else {}
+        if file:
+            self.config = read_config().checked()
+        kept = yielding(dict(self.config.values), chosen) if self.config is not None else {}
         filled = {**kept, **chosen}
         self._values |= {name: filled[name] for name in names if name in filled}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -91,17 +92,19 @@ class ExplorerApp(App[int]):
         *,
         launcher: Launcher | None = None,
         look: ScreenOptions = SCREEN_DEFAULTS,
+        keymap: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = time.monotonic,
         driver: type[Driver] | None = None,
         folder: Path | None = None,
     ) -> None:
         """Without a source it begins with the list of recordings, those in `folder` if one is named; without a launcher
-        no models can be loaded."""
+        no models can be loaded. `keymap` has keys by the names of commands, as `chosen_keys` makes it."""
         plain = "NO_COLOR" in os.environ
         super().__init__(driver_class=driver, ansi_color=True if plain else None)
         for known in theme.THEMES:
             self.register_theme(known)
         self.theme = theme.TERMINAL if plain else theme.OF_CHOICE[look.theme]
+        self.look, self.keymap = look, keymap
         self._glyphs = GlyphFilter(look.glyphs) if look.glyphs is not GlyphSet.BRAILLE else None
         self._still = look.motion is Motion.REDUCED
         if self._still:
@@ -134,6 +137,8 @@ class ExplorerApp(App[int]):
         return self._shown.view
 
     async def on_mount(self) -> None:
+        if self.keymap:
+            self.set_keymap(dict(self.keymap))
         await self.push_screen(MainScreen(self.source, self.view))
         self.set_interval(1.0, self._show_time)
 
@@ -506,9 +511,10 @@ def run_explorer(
     launcher: Launcher | None = None,
     folder: Path | None = None,
     look: ScreenOptions = SCREEN_DEFAULTS,
+    keymap: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
-    return ExplorerApp(source, launcher=launcher, folder=folder, look=look).run() or 0
+    return ExplorerApp(source, launcher=launcher, folder=folder, look=look, keymap=keymap).run() or 0
 
 
 def import_ahead() -> None:

@@ -17,15 +17,19 @@ class PossibleCommands(Provider):
     def _commands(self) -> list[Command[Any]]:
         return self.screen.possible_commands() if isinstance(self.screen, Commanded) else []
 
+    def _help(self, command: Command[Any]) -> str:
+        """Its key and what it does."""
+        return f"{self.screen.shown_key(command)}  {command.help}" if isinstance(self.screen, Commanded) else ""
+
     def _runner(self, command: Command[Any]) -> Callable[[], Awaitable[None]]:
         return partial(self.screen.run_action, command.action)
 
     async def discover(self) -> Hits:
         for command in self._commands():
-            yield DiscoveryHit(command.name, self._runner(command), help=command.help)
+            yield DiscoveryHit(command.name, self._runner(command), help=self._help(command))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for command in self._commands():
             if (score := matcher.match(command.name)) > 0:
-                yield Hit(score, matcher.highlight(command.name), self._runner(command), help=command.help)
+                yield Hit(score, matcher.highlight(command.name), self._runner(command), help=self._help(command))

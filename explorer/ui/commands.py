@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from explorer.ui.key_names import command_id, drawn_key, in_glyphs
 from explorer.ui.widgets.key_line import KeyHint
 
 State = TypeVar("State")
@@ -52,10 +53,21 @@ class Command(Generic[State]):
     def bindings(self) -> list[Binding]:
         """For Textual."""
         return [
-            Binding(key, action, self.help, show=False, priority=self.priority)
+            Binding(key, action, self.help, show=False, priority=self.priority, id=command_id(action, key))
             for key, action in self.keys.items()
             if action
         ]
+
+    def keys_in(self, keymap: Mapping[str, str]) -> dict[str, str]:
+        """The action of each key, with the keys that a person has chosen."""
+        return {
+            keymap.get(command_id(action, keys), keys) if action else keys: action for keys, action in self.keys.items()
+        }
+
+    def shown_in(self, keymap: Mapping[str, str]) -> str:
+        """The keys as people know them, with those that a person has chosen."""
+        keys = self.keys_in(keymap)
+        return self.shown if keys == self.keys else " ".join(map(drawn_key, keys))
 
 
 class Commanded:
@@ -70,6 +82,11 @@ class Commanded:
             cls.BINDINGS = bindings  # type: ignore[attr-defined]  # of Textual's class, which this one is mixed into
         super().__init_subclass__(**options)
 
+    def shown_key(self, command: Command[Any]) -> str:
+        """The keys of a command on this person's screen."""
+        app = self.app  # type: ignore[attr-defined]  # of Textual's class
+        return in_glyphs(command.shown_in(app.keymap), app.look.glyphs)
+
     @property
     def command_state(self) -> object:
         """The value by which commands decide if they are possible: the screen itself, unless it shows a view."""
@@ -80,7 +97,7 @@ class Commanded:
         state = self.command_state
         found = sorted(self.COMMAND_TABLE, key=lambda command: -command.weight)
         return [
-            KeyHint(command.shown, label, command.action, command.when(state))
+            KeyHint(self.shown_key(command), label, command.action, command.when(state))
             for command in found
             if (label := command.label(state) if callable(command.label) else command.label) and command.offered(state)
         ]
@@ -91,6 +108,11 @@ class Commanded:
 
     def command_by_key(self, key: str) -> Command[Any] | None:
         """The command of a key, by Textual's name for it."""
+        keymap: Mapping[str, str] = self.app.keymap  # type: ignore[attr-defined]  # of Textual's class
+        return next((one for one in self.COMMAND_TABLE if key in ",".join(one.keys_in(keymap)).split(",")), None)
+
+    def usual_command(self, key: str) -> Command[Any] | None:
+        """The command that has this key unless a person has chosen another one."""
         return next((one for one in self.COMMAND_TABLE if key in ",".join(one.keys).split(",")), None)
 
     def command_by_action(self, action: str) -> Command[Any] | None:
@@ -105,7 +127,9 @@ class Commanded:
 
         assert isinstance(self, Screen)
         state = self.command_state
-        self.app.push_screen(KeysDialog([(one.shown, one.help, one.when(state)) for one in self.COMMAND_TABLE]))
+        self.app.push_screen(
+            KeysDialog([(self.shown_key(one), one.help, one.when(state)) for one in self.COMMAND_TABLE])
+        )
 
 
 # Commands of several screens.

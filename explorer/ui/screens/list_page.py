@@ -91,7 +91,7 @@ class ListPage(ResultsPage):
         """Does what ⏎ does."""
         message.stop()
         self.go_to_row(message.place)
-        command = self.command_by_key("enter")
+        command = self.usual_command("enter")
         if command is not None and not self.say_why_not(command):
             await self.run_action(command.action)
 
