@@ -283,7 +283,7 @@ async def test_the_palette_offers_only_what_is_possible() -> None:
 
     async with on_stage(scripted(live=False), 5) as (app, _):
         names = {command.name for command in PossibleCommands(app.main)._commands()}
-        assert "Run: One step" in names
+        assert "Run: One step, or the next found" in names
         assert not names & {"Models: Prune", "Branch: Fork here", "Models: Try again", "View: Table's context"}
         assert all(": " in name for name in names)
 
