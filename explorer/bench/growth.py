@@ -142,24 +142,26 @@ def print_growth(found: GrowthBench, console: Console | None = None) -> None:
     console = console or Console()
     caption = (
         "Least squares of log seconds over log size, of medians of rounds taken in turn; ± one standard error. A fixed "
-        "cost flattens the beginning of a curve, so an exponent holds for its range. Within: at most the limit, but "
+        "cost flattens the beginning of a curve, so an exponent holds for its range. Kept: at most the limit, but "
         "for two errors or 0.1."
     )
-    table = Table(
-        *("what", "over", "range", "ms", "exponent", "limit", "within"),
-        title="Growth",
-        caption=caption,
-    )
-    for one in found.curves:
-        table.add_row(
-            Text(one.what),
-            Text(one.over),
+    rows = [
+        (
+            one.what,
+            one.over,
             f"{_short(one.sizes[0])} – {_short(one.sizes[-1])}",
             f"{1000 * one.seconds[0]:,.1f} – {1000 * one.seconds[-1]:,.1f}",
             f"{one.fit.exponent:.2f} ± {one.fit.error:.2f}",
             f"{one.limit:g}",
             "yes" if one.within else "NO",
         )
+        for one in found.curves
+    ]
+    table = Table(title="Growth", caption=caption)
+    for column in zip(("what", "over", "range", "ms", "exponent", "limit", "kept"), *rows, strict=True):
+        table.add_column(column[0], min_width=max(len(word) for cell in column for word in cell.split()))
+    for row in rows:
+        table.add_row(*map(Text, row))
     console.print(table)
     table = Table(
         *("what", "seconds", "times phier --help", "limit"),

@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from explorer.words.defaults import DEFAULT_PROMPT
+from probes.schema.errors import Failure
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import OverlapMode, PairSpec
 from probes.system.progress import UNWATCHED, Work
 
 if TYPE_CHECKING:
     from explorer.bench.interface import UiCost
+    from explorer.bench.keys import KeyTimes
     from probes.bench.bandwidth import Floor
     from probes.bench.overlaps import Opened
     from probes.bench.step_memory import Growth
@@ -42,11 +44,13 @@ class Effort:
     """Steps on the screen."""
     profiled: int
     """Steps of the profile; 0 for none."""
+    keys: int
+    """Keys that are timed at rest, and as many while the models step."""
 
 
-QUICK = Effort(6, 7, 10.0, 60, SIZES[1:2], 10_000, 0)
+QUICK = Effort(6, 7, 10.0, 60, SIZES[1:2], 10_000, 0, 20)
 """What takes at most 90 seconds on two quiet cores with the demo model."""
-THOROUGH = Effort(32, 15, math.inf, 300, SIZES, 10_000, 24)
+THOROUGH = Effort(32, 15, math.inf, 300, SIZES, 10_000, 24, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ class StepBench:
     interface: tuple[UiCost, ...]
     """At each terminal size."""
     profile: StepProfile | None = None
+    keys: tuple[KeyTimes, ...] = ()
+    """At rest, and while the models step."""
+    no_keys: str = ""
+    """Why no keys were timed."""
 
 
 def bench_steps(
@@ -72,6 +80,7 @@ def bench_steps(
 ) -> StepBench:
     """Loads the two models and measures. Raises what loading raises."""
     from explorer.bench.interface import interface_costs
+    from explorer.bench.keys import key_times
     from probes.bench.bandwidth import Floor, measure_bandwidth, weights_read
     from probes.bench.overlaps import ways_of
     from probes.bench.step_memory import growth_alone
@@ -119,13 +128,29 @@ def bench_steps(
     grown = growth_alone(steps=effort.memory_steps)
     work.report("Measuring the interface")
     interface = interface_costs(effort.recorded, effort.sizes)
-    names = pair.dense.info.name, pair.pruned.info.name
-    return StepBench(*names, pair.dense.info.parameters, tuple(found), tuple(floors), grown, tuple(interface), profile)
+    work.report("Timing keys in a terminal")
+    keys, no_keys = [], ""
+    try:
+        keys = key_times(spec, keys=effort.keys)
+    except Failure as problem:
+        no_keys = problem.message
+    return StepBench(
+        pair.dense.info.name,
+        pair.pruned.info.name,
+        pair.dense.info.parameters,
+        tuple(found),
+        tuple(floors),
+        grown,
+        tuple(interface),
+        profile,
+        tuple(keys),
+        no_keys,
+    )
 
 
 def print_steps(found: StepBench, console: Console | None = None) -> None:
     """Prints the measured costs, each beside its limit."""
-    from explorer.bench import interface
+    from explorer.bench import interface, keys
     from explorer.bench.profile import profile_table
 
     console = console or Console()
@@ -135,6 +160,10 @@ def print_steps(found: StepBench, console: Console | None = None) -> None:
         console.print(profile_table(found.profile))
     console.print(_growth_table(found.growth))
     console.print(interface.cost_table(found.interface))
+    if found.keys:
+        console.print(keys.key_table(found.keys))
+    elif found.no_keys:
+        console.print(f"Keys were not timed: {found.no_keys}", highlight=False, markup=False)
 
 
 LIMITS = {Follow.DENSE: "0.70", Follow.FREE: "0.85"}
@@ -147,7 +176,7 @@ def _steps_table(found: StepBench) -> Table:
     first = found.steps[0]
     rounds = f"medians of {len(first.bare)} rounds of {first.steps} steps, taken in turn; in free after the split"
     table = Table(
-        *("context", "overlap", "threads", "bare ms", "ms", "ratio", "limit", "floor ms", "MB"),
+        *("context", "overlap", "threads", "bare\nms", "ms", "ratio", "limit", "floor\nms", "MB"),
         title="One step of both models",
         caption=f"{rounds}. {_floor_words(found)}",
     )

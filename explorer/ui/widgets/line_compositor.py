@@ -17,7 +17,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from explorer.ui.widgets.repaint_cache import RepaintCache
+from explorer.ui.widgets.repaint_cache import PaintingScreen, RepaintCache
 
 PlacedLine = tuple[int, int, Strip]
 """Column, row, and what is there."""
@@ -108,7 +108,7 @@ class LineCompositor(Compositor):
         return found
 
 
-class LineScreen(Screen[None]):
+class LineScreen(PaintingScreen):
     """A screen that is composed by lines."""
 
     def __init__(self) -> None:

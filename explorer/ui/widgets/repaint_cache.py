@@ -8,6 +8,7 @@ each widget it first looks up colours, titles and sizes. With this cache the wor
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
@@ -17,9 +18,12 @@ from rich.segment import Segment
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.geometry import Region, Size
+from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+LEAST_GAP = 1 / 60
+"""Seconds between two paints."""
 VARIABLE = "PHIER_REPAINT_CACHE"
 """The environment variable that switches the cache off if it is 0."""
 
@@ -98,7 +102,10 @@ class RepaintCache(Widget):
         self._styles_cache.set_dirty(*regions)
         screen = self.screen
         screen._dirty_widgets.add(self)
-        screen._update_timer.resume()
+        if isinstance(screen, PaintingScreen):
+            screen.paint_soon()
+        else:
+            screen._update_timer.resume()
 
     @contextmanager
     def only_line(self, line: int) -> Iterator[None]:
@@ -121,6 +128,30 @@ class RepaintCache(Widget):
             self._stale = None
         elif self._stale is not None:
             self._stale = self._stale.union(*(region.line_range for region in self._repaint_regions))
+
+
+class PaintingScreen(Screen[None]):
+    """A screen that is painted as soon as its widgets have changed, though not more often than Textual would.
+
+    Textual's timer paints up to a sixtieth of a second later, which a key would wait for.
+    """
+
+    _last_paint = -1.0
+    _asked = False
+
+    def paint_soon(self) -> None:
+        """Paints what changed once the message that is being handled has been, or in the timer's turn."""
+        self._update_timer.resume()
+        if not self._asked:
+            self._asked = True
+            self.call_next(self._paint_now)
+
+    def _paint_now(self) -> None:
+        self._asked = False
+        now = time.monotonic()
+        if now - self._last_paint >= LEAST_GAP:
+            self._last_paint = now
+            self._on_timer_update()
 
 
 class PanelRow(Horizontal, RepaintCache):

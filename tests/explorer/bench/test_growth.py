@@ -59,3 +59,10 @@ def test_what_grows_faster_than_its_limit_is_marked():
         ["opening", "0.40", "1.0", "10"],
         ["comparing", "1.60", "4.0", "10"],
     ]
+
+
+def test_no_word_is_cut_in_eighty_columns():
+    curves = (GrowthCurve("comparison", "vocabulary", (1000, 20_000, 200_000), (0.1, 2.0, 20.0)),)
+    written = io.StringIO()
+    print_growth(GrowthBench(curves, 0.4), Console(file=written, width=80, color_system=None))
+    assert "…" not in written.getvalue()

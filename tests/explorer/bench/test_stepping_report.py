@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
 from explorer.bench.interface import UiCost
+from explorer.bench.keys import KeyTimes
 from explorer.bench.stepping import StepBench, print_steps
 from probes.bench.bandwidth import Bandwidth, Floor
 from probes.bench.step_memory import Growth
@@ -32,13 +34,14 @@ FOUND = StepBench(
     profile=StepProfile(
         8, 2, (PartTime("attention", 0.03, 0.75, 0.02, 0.001), PartTime("record", 0.01, 0.25, 0.004, 0.0)), 0.039
     ),
+    keys=(KeyTimes("at rest", 30, (0.02,) * 90 + (0.04,) * 9 + (0.05,)),),
 )
 
 
-def printed(found: StepBench) -> tuple[str, list[list[str]]]:
+def printed(found: StepBench, width: int = 120) -> tuple[str, list[list[str]]]:
     """All of it, and the cells of every row."""
     written = io.StringIO()
-    console = Console(file=written, width=120, color_system=None)
+    console = Console(file=written, width=width, color_system=None)
     print_steps(found, console)
     lines = written.getvalue().splitlines()
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
@@ -55,6 +58,18 @@ def test_the_report_shows_every_figure_beside_its_limit_and_the_floor():
         ["record", "10.00", "25.0%", "4.00", "0.00", "6.00"],
         ["step", "40.00", "100.0%", "24.00", "1.00", "16.00"],
         ["150,000", "12.3 kB", "1.5 kB", "10.8 kB", "100.0 kB"],
-        ["120 × 36", "10,000", "4.2 ms", "10 ms", "0.50 ms"],
+        ["120 × 36", "10,000", "4.2 ms", "6 ms", "0.50 ms"],
+        ["at rest", "20", "40", "45", "50", "100"],
     ]
     assert "200 MB of weights that a step reads, at 10.0 GB/s with 2 threads, 8.0 GB/s with 1 thread" in text
+
+
+def test_no_word_is_cut_in_eighty_columns():
+    text, rows = printed(FOUND, width=80)
+    assert "…" not in text
+    assert ["dense", "threads", "2", "51.0", "40.8", "0.800", "0.70", "20.0", "1,234"] in rows
+
+
+def test_keys_that_could_not_be_timed_are_not_passed_over():
+    text, _ = printed(replace(FOUND, keys=(), no_keys="This system has no pseudo-terminals."))
+    assert "Keys were not timed: This system has no pseudo-terminals." in text

@@ -9,15 +9,16 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from explorer.bench import interface, stepping
+from explorer.bench import interface, keys, stepping
 from explorer.bench.interface import UiCost
+from explorer.bench.keys import KeyTimes
 from explorer.cli.bench import _OWN, BENCHMARKS
 from explorer.cli.main import phier
 from probes.bench import step_memory
 from probes.bench.step_memory import Growth
 from tests.support.tiny import byte_tokenizer, save, tiny
 
-SMALL = stepping.Effort(2, 1, 1.0, 4, ((80, 24),), 10, 2)
+SMALL = stepping.Effort(2, 1, 1.0, 4, ((80, 24),), 10, 2, 3)
 HEAD = {"format", "benchmark", "date", "seconds", "versions", "machine"}
 
 
@@ -64,19 +65,20 @@ def test_steps_are_printed_and_written(model: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         interface, "interface_costs", lambda steps, sizes: [UiCost(steps, sizes[0][0], sizes[0][1], 1.0, 0.1)]
     )
+    monkeypatch.setattr(keys, "key_times", lambda spec, keys: [KeyTimes("at rest", 9, (0.01,) * keys)])
     file = tmp_path / "bench.json"
     answer = answered("--dense", model, "--prune", "magnitude:0.5", "--threads", "2", "--json", str(file))
     assert answer.exit_code == 0, answer.stderr
     assert "One step of both models" in answer.stdout
     found = json.loads(file.read_text("utf-8"))
     assert found.keys() == HEAD | {
-        *("dense", "pruned", "parameters", "steps", "floors", "growth", "interface", "profile"),
+        *("dense", "pruned", "parameters", "steps", "floors", "growth", "interface", "profile", "keys", "no_keys"),
     }
-    keys = {
+    names = {
         *("follow", "overlap", "threads", "steps", "bare", "measured", "memory"),
         *("bare_median", "measured_median"),
     }
-    assert all(one.keys() == {*keys, "ratio"} for one in found["steps"])
+    assert all(one.keys() == {*names, "ratio"} for one in found["steps"])
     assert [(one["follow"], one["threads"]) for one in found["steps"] if one["overlap"] == "none"] == [
         ("dense", 2),
         ("free", 2),
