@@ -28,8 +28,8 @@ from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from probes.schema.branches import Branch
 from probes.schema.counting import number_of
-from probes.schema.errors import BadInput
-from probes.schema.events import Event, Explained, Noticed, Why, WorkProgressed
+from probes.schema.errors import BadInput, PhierError
+from probes.schema.events import Event, Explained, Noticed, PromptRendered, Why, WorkProgressed
 from probes.schema.record import StepRecord
 from probes.schema.requests import (
     Cancel,
@@ -41,6 +41,7 @@ from probes.schema.requests import (
     Pause,
     Prune,
     Rank,
+    RenderPrompt,
     Request,
     Restart,
     Run,
@@ -147,6 +148,8 @@ class LiveSource:
                 self._do(request.id, lambda _: self._select(request))
             case Restart(settings):
                 self._change(request.id, READING_PROMPT, lambda work: self._start(request.id, settings, work))
+            case RenderPrompt(settings):
+                self._do(request.id, lambda _: self._render(request.id, settings))
             case Watch():
                 self._change(request.id, READING_PROMPT, lambda work: self._watch(request, work))
             case Prune(setting):
@@ -305,6 +308,18 @@ class LiveSource:
             self._forced = {}
             self._pace, self._on_cpu = SlowdownWatch(), header.dense.device == "cpu"
             self._tell(self._head.start(header, request))
+
+    def _render(self, request: int, settings: RunSettings) -> None:
+        """Tells what the models would read, or why they can't. The run goes on."""
+        from probes.models.rendering import rendered
+
+        try:
+            pair = self._loaded()
+            found = rendered(pair.dense.tokenizer, pair.prompt(settings))
+        except PhierError as problem:
+            self._tell(PromptRendered(None, f"{problem.message} {problem.hint}".strip(), request=request))
+        else:
+            self._tell(PromptRendered(found, request=request))
 
     def _prune(self, request: Prune, work: Work) -> None:
         """Changes the pruned model, then shows as many of its steps as there were, with the same forced tokens.

@@ -44,6 +44,7 @@ from probes.schema.requests import (
     PlayAt,
     Prune,
     Rank,
+    RenderPrompt,
     Repeat,
     Request,
     Restart,
@@ -173,6 +174,8 @@ class ReplaySource:
                 self._refuse(request, f"Measuring another token at step {step} needs the models.")
             case Restart():
                 self._refuse(request, "Another prompt, context or sampler needs the models.")
+            case RenderPrompt():
+                self._refuse(request, "Another prompt needs the models.")
             case Watch():
                 self._refuse(request, "Watching other tokens needs the models.")
             case Prune(setting):

@@ -28,6 +28,7 @@ from probes.schema.events import (
     Noticed,
     PassagesFound,
     PlaybackChanged,
+    PromptRendered,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -112,6 +113,8 @@ class View:
         """What is known over many items, of each prune setting."""
         self.sweep: SweepRead | None = None
         """The latest state of the sweep, if the source is one."""
+        self.rendered: PromptRendered | None = None
+        """The latest prompt that was asked for as tokens."""
         self.opened_as: tuple[RunSettings, str] | None = None
         """The settings of the run that was begun to look at an item or a passage, and its name."""
         self.span: tuple[int, int] | None = None
@@ -164,6 +167,8 @@ class View:
                 self.sweep, self.failure = event, None
             case PlaybackChanged():
                 self.playback = event
+            case PromptRendered():
+                self.rendered = event
             case _ if event.run != self.run:
                 pass
             case StepMeasured():

@@ -294,6 +294,15 @@ EXPLANATIONS = {
         "Δp = mean of q(y) − p(y)    rank = how far a token that the dense model ranks first falls",
         "Both models read the same text, as in `text`.",
     ),
+    "tokens": Explanation(
+        "the prompt as tokens",
+        "What both models would read before their first step: all turns as the chat template writes them, with the "
+        "tokens that it adds. It is rendered by the dense model's own tokenizer, as a run would be.",
+        "Bold and underlined tokens are special, such as the end of a turn, or were added to the vocabulary; nobody "
+        "typed them, unless a turn contains their text. A template may also add words, such as a system prompt.",
+        "text = template(turns, template arguments) + begun answer\ntokens = tokenizer(text), without adding any",
+        "The same as `phier prompt` prints.",
+    ),
     "board": Explanation(
         "watched tokens",
         "The tokens that this run follows, in groups: p and q of a group are the sums over its tokens, such as “A” "

@@ -35,6 +35,7 @@ from probes.schema.events import (
     Noticed,
     PassagesFound,
     PlaybackChanged,
+    PromptRendered,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -161,7 +162,7 @@ def _body(event: Event) -> dict[str, Any] | None:
         case Failed():
             said = {"title": event.title, "message": event.message, "hint": event.hint}
             return {"kind": "failed", "failure": event.kind.value, **said}
-        case WorkProgressed() | Noticed() | PlaybackChanged():
+        case WorkProgressed() | Noticed() | PlaybackChanged() | PromptRendered():
             return None
         case ItemScored() | DocumentsCompared() | Judged() | PassagesFound() | SweepRead():
             return None  # they are about settings, not the run, and have files of their own

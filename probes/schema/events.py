@@ -15,6 +15,7 @@ from probes.schema.findings import Finding
 from probes.schema.header import RunHeader
 from probes.schema.passages import Passages
 from probes.schema.record import Invalid, StepRecord
+from probes.schema.rendered import RenderedPrompt
 from probes.schema.sweep import Curve, Sweep
 from probes.schema.task_results import ItemPrompt, ItemResult, Similarities
 from probes.schema.until import Met
@@ -191,6 +192,16 @@ class PassagesFound(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class PromptRendered(_Answer):
+    """What the models would read under other settings; it is not recorded."""
+
+    found: RenderedPrompt | None
+    """None if these settings have no prompt that can be read."""
+    fault: str = ""
+    """Why not, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class SweepRead(_Answer):
     """A sweep was read from its file, or its file has grown; it is not recorded."""
 
@@ -246,6 +257,7 @@ Event = (
     | DocumentsCompared
     | Judged
     | PassagesFound
+    | PromptRendered
     | SweepRead
     | RunResumed
     | RunPaused

@@ -85,6 +85,13 @@ class Restart(_Asked):
 
 
 @dataclass(frozen=True, slots=True)
+class RenderPrompt(_Asked):
+    """Shows what the models would read under these settings, and changes nothing. Answered by `PromptRendered`."""
+
+    settings: RunSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Watch(_Asked):
     """Follows other tokens: begins a new run of the same tokens, in which the steps so far are measured again."""
 
@@ -231,6 +238,7 @@ Request = (
     | Fork
     | Select
     | Restart
+    | RenderPrompt
     | Watch
     | Prune
     | Rank

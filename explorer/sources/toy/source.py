@@ -13,12 +13,13 @@ from explorer.sources.playhead import Playhead
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from explorer.sources.toy.models import ToyPair
+from explorer.sources.toy.rendered import toy_prompt_text, toy_rendered
 from explorer.sources.toy.step import Accidents, ToyStep
 from explorer.sources.toy.tasks import ToyTasks, toy_passages
 from explorer.sources.toy.watched import toy_watched_ids
 from probes.schema.branches import Branch, Branches
 from probes.schema.errors import BadInput, Cancelled, PhierError
-from probes.schema.events import Event, Failed, RunPaused, Why, WorkProgressed
+from probes.schema.events import Event, Failed, PromptRendered, RunPaused, Why, WorkProgressed
 from probes.schema.foreign_text import visible
 from probes.schema.header import MatrixReport, ModelInfo, PruneReport, RunHeader
 from probes.schema.part import Part
@@ -32,6 +33,7 @@ from probes.schema.requests import (
     Judge,
     Pause,
     Prune,
+    RenderPrompt,
     Request,
     Restart,
     Run,
@@ -136,6 +138,11 @@ class ToySource:
                 toy_watched_ids(self._pair, settings.watch)  # raises for one that can't be watched
                 self.settings = settings
                 self.begin(request.id)
+            case RenderPrompt(settings):
+                try:
+                    self.emit(PromptRendered(toy_rendered(settings), request=request.id))
+                except BadInput as problem:
+                    self.emit(PromptRendered(None, f"{problem.message} {problem.hint}", request=request.id))
             case Watch(groups):
                 toy_watched_ids(self._pair, groups)
                 self.emit(*head.pause(request.id))
@@ -371,6 +378,6 @@ def _header(settings: RunSettings, setting: str) -> RunHeader:
         pruned=replace(dense, name=f"{dense.name} {setting}"),
         prune=report,
         settings=settings,
-        prompt_text=f"<|im_start|>user\n{settings.prompt}<|im_end|>\n<|im_start|>assistant\n",
+        prompt_text=toy_prompt_text(settings),
         started="2026-01-01T00:00:00Z",
     )

@@ -139,7 +139,7 @@ class MainActions(CursorPage):
                 self.source.ask(Restart(settings))
 
         if self.view.header is not None:
-            self.app.push_screen(AskPrompt(self.view.header.settings), answered)
+            self.app.push_screen(AskPrompt(self.source, self.view, self.view.header.settings), answered)
 
     def action_settings(self, follow: Follow | None = None) -> None:
         from explorer.ui.screens.settings import AskSettings

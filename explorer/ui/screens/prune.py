@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 from explorer.state.saved_settings import SavedSettings
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog, MessageDialog
+from explorer.ui.widgets.history_field import HistoryInput, remember
 from explorer.words.token_text import flowing
 from probes.schema.errors import PhierError
 from probes.schema.prune_setting import BadSetting, Setting, parse
@@ -47,6 +48,7 @@ class AskSetting(Dialog[Setting]):
     title_text = "Prune"
     COMMAND_TABLE = (
         Command({"enter": ""}, "⏎", "Makes the pruned model by the setting.", label="applies"),
+        Command({"up": ""}, "↑", "Shows what was typed earlier and begins like this.", label="earlier"),
         Command({"down": "examples"}, "↓", "Goes to the settings below.", label="saved, recent, examples"),
         CANCEL,
     )
@@ -61,7 +63,7 @@ class AskSetting(Dialog[Setting]):
         self._earlier = [str(setting) for setting in earlier if setting != present]
 
     def body(self) -> Iterator[Widget]:
-        yield Input(self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
+        yield HistoryInput("setting", self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
         yield Static("", id="verdict", classes="hint", markup=False)
         try:
             self._names = self._saved.names()
@@ -83,6 +85,7 @@ class AskSetting(Dialog[Setting]):
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         if not fault_of(event.value):
+            remember(self.app, ("setting", event.value))
             self.dismiss(parse(event.value))
 
     @on(OptionList.OptionSelected)

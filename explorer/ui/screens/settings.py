@@ -13,7 +13,9 @@ from textual.widgets import Input, Label, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.widgets.whole_input import WholeInput
 from explorer.words.defaults import with_context
+from probes.models.prompt_file import given_text
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
 
@@ -33,8 +35,11 @@ FIELDS = (
     Field("seed", "seed", "one seed for both models"),
     Field("analysis", "analysis temperature", "T of the compared distributions; empty takes the sampler's, or 1"),
     Field("steps", "steps", "the longest run; empty is 128, or all of a text"),
-    Field("text", "text", "the text to score, with the context `text`"),
+    Field("text", "text", "the text to score: type it, or paste it"),
+    Field("text_file", "text from a file", "a UTF-8 file, in place of the text above"),
 )
+LONGEST_SHOWN = 2000
+"""Characters of the longest text that its field shows. A longer one stays as it is while the field is empty."""
 
 
 class AskSettings(Dialog[RunSettings]):
@@ -59,9 +64,9 @@ class AskSettings(Dialog[RunSettings]):
         self._first = "text" if follow is Follow.TEXT else "follow"
 
     def body(self) -> Iterator[Widget]:
-        values = written(self._settings) | {"follow": self._follow.value}
+        values = written(self._settings) | {"follow": self._follow.value, "text": self._shown_text, "text_file": ""}
         for field in FIELDS:
-            yield Row(field, values[field.name])
+            yield Row(field, values[field.name], self._kept if field.name == "text" else "")
         yield Static("", id="verdict", classes="hint", markup=False)
 
     def on_mount(self) -> None:
@@ -70,26 +75,44 @@ class AskSettings(Dialog[RunSettings]):
 
     @on(Input.Changed)
     def check(self) -> None:
-        fault = self._read()[1]
+        self._say(self._read()[1])
+
+    def _say(self, fault: str) -> None:
+        """Shows a fault, or what the field in focus is about."""
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(bool(fault), "fault")
         focused = self.focused.id if self.focused else ""
         about = next((field.about for field in FIELDS if field.name == focused), "")
         verdict.update(fault or about)
 
+    @property
+    def _shown_text(self) -> str:
+        return self._settings.text if len(self._settings.text) <= LONGEST_SHOWN else ""
+
+    @property
+    def _kept(self) -> str:
+        """What the field of a text too long to be shown says; "" if it is shown."""
+        count = len(self._settings.text)
+        return f"the present one, {count:,} characters" if count > LONGEST_SHOWN else ""
+
     def on_descendant_focus(self) -> None:
         self.check()
 
     @on(Input.Submitted)
     def submit(self) -> None:
-        settings, fault = self._read()
-        if settings is not None and not fault:
+        settings, fault = self._read(with_file=True)
+        if fault:
+            self._say(fault)
+        elif settings is not None:
             self.dismiss(settings)
 
-    def _read(self) -> tuple[RunSettings | None, str]:
+    def _read(self, *, with_file: bool = False) -> tuple[RunSettings | None, str]:
+        """The settings in the fields, or the fault in them. While they are typed, a named file is not looked at."""
         values = {field.name: self.query_one(f"#{field.name}", Input).value.strip() for field in FIELDS}
-        values["text"] = self.query_one("#text", Input).value
+        values["text"] = self.query_one("#text", Input).value or (self._settings.text if self._kept else "")
         try:
+            if path := values.pop("text_file"):
+                values["text"] = given_text(path, "text") if with_file else path
             return typed_settings(values, self._settings), ""
         except BadInput as problem:
             return None, f"{problem.title}: {problem.message} {problem.hint}".strip()
@@ -98,14 +121,16 @@ class AskSettings(Dialog[RunSettings]):
 class Row(Horizontal):
     """A name and its field."""
 
-    def __init__(self, field: Field, value: str) -> None:
+    def __init__(self, field: Field, value: str, placeholder: str = "") -> None:
         super().__init__(classes="row")
         self._field = field
+        self._placeholder = placeholder or field.about
         self._value = value
 
     def compose(self) -> ComposeResult:
         yield Label(self._field.label, markup=False)
-        yield Input(self._value, placeholder=self._field.about, id=self._field.name, compact=True)
+        kind = WholeInput if self._field.name == "text" else Input
+        yield kind(self._value, placeholder=self._placeholder, id=self._field.name, compact=True)
 
 
 def written(settings: RunSettings) -> dict[str, str]:

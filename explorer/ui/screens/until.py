@@ -11,6 +11,7 @@ from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.widgets.history_field import HistoryInput, remember
 from probes.schema.errors import BadInput
 from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
 
@@ -34,6 +35,7 @@ class AskUntil(Dialog[str]):
     title_text = "Run until"
     COMMAND_TABLE = (
         Command({"enter": ""}, "⏎", "Runs until the condition is met.", label="runs"),
+        Command({"up": ""}, "↑", "Shows what was typed earlier and begins like this.", label="earlier"),
         Command({"down": "examples"}, "↓", "Goes to the recent conditions and the examples.", label="recent, examples"),
         CANCEL,
     )
@@ -45,7 +47,8 @@ class AskUntil(Dialog[str]):
         self._watched = watched
 
     def body(self) -> Iterator[Widget]:
-        yield Input(self._earlier[0] if self._earlier else "split", placeholder=UNTIL_GRAMMAR, id="condition")
+        first = self._earlier[0] if self._earlier else "split"
+        yield HistoryInput("until", first, placeholder=UNTIL_GRAMMAR, id="condition")
         yield Static("", id="verdict", classes="hint", markup=False)
         described = dict(CONDITIONS)
         known = [text for text in self._earlier if text not in described]
@@ -63,6 +66,7 @@ class AskUntil(Dialog[str]):
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         if not condition_fault(event.value, self._watched):
+            remember(self.app, ("until", event.value))
             self.dismiss(event.value)  # not stripped: a token may be a space
 
     @on(OptionList.OptionSelected)
