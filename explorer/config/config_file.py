@@ -6,7 +6,6 @@ what was found and what to do.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -95,6 +94,8 @@ def read_config(path: Path | None = None) -> Config:
 
 def config_of(text: str, path: Path) -> Config:
     """What a text says, which stands in a file at `path`."""
+    import tomllib  # most people have no config file
+
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as problem:
