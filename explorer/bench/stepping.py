@@ -178,7 +178,7 @@ def _steps_table(found: StepBench) -> Table:
     table = Table(
         *("context", "overlap", "threads", "bare\nms", "ms", "ratio", "limit", "floor\nms", "MB"),
         title="One step of both models",
-        caption=f"{rounds}. {_floor_words(found)}",
+        caption=f"{rounds}. {_floor_words(found)}{_modules_words(found)}",
     )
     for cost in found.steps:
         floor = next((one for one in found.floors if one.bandwidth.threads == cost.threads), None)
@@ -214,6 +214,12 @@ def _floor_words(found: StepBench) -> str:
         f"floor: {first.weights / 1e6:,.0f} MB of weights that a step reads, at {speeds}, the faster of a sum and a "
         f"matrix-vector product over {first.bandwidth.size / 2**20:,.0f} MiB"
     )
+
+
+def _modules_words(found: StepBench) -> str:
+    """Why modules run at every token, if they do; torch names operations with dots."""
+    why = {cost.modules for cost in found.steps if cost.modules}
+    return "".join(f". The pruned model's modules run at every token: {reason}" for reason in sorted(why))
 
 
 def _growth_table(growth: Growth) -> Table:

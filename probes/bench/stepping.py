@@ -40,6 +40,8 @@ class StepCost:
     """The models one after the other, without any figure: the mean of each round."""
     measured: tuple[float, ...]
     """The same steps in lockstep, with every figure: the mean of each round."""
+    modules: str = ""
+    """Why the pruned model's modules run at every token; "" if its tokens are read by a recipe (`stepping.recipe`)."""
     memory: int = 0
     """Bytes of all processes together while stepping, shared ones counted once; 0 if the system does not say."""
 
@@ -100,12 +102,18 @@ def step_costs(
 
             return timed
 
+        shorts = {name: lockstep.models[1].short for name, lockstep in opened.items()}
         timers = {"": lambda: bare.timed(steps, shared=follow is not Follow.FREE)}
         timers |= {name: stepping(lockstep) for name, lockstep in opened.items()}
         times = in_turn(timers, rounds, seconds, work, f"Timing steps in {follow}")
     threads = torch.get_num_threads()
     means = {name: tuple(one / steps for one in found) for name, found in times.items()}
-    return [StepCost(follow, name, threads, steps, means[""], means[name], memory[name]) for name in ways]
+    modules = {
+        name: "" if short.used else short.refused or "it is watched or exchanged" for name, short in shorts.items()
+    }
+    return [
+        StepCost(follow, name, threads, steps, means[""], means[name], modules[name], memory[name]) for name in ways
+    ]
 
 
 def _until_split(lockstep: Lockstep) -> list[StepRecord]:

@@ -23,6 +23,7 @@ def test_an_object_has_the_fields_and_the_properties() -> None:
         "bare": [1.0, 2.0],
         "measured": [1.5, 3.5],
         "memory": 7,
+        "modules": "",
         "bare_median": 1.5,
         "measured_median": 2.5,
         "ratio": 1.625,
