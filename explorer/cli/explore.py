@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -17,7 +18,8 @@ from explorer.cli.options import ShellCommand, Typed, argument, option, option_n
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.config.screen_options import ScreenOptions
 from explorer.sources.source import Source
-from probes.schema.errors import BadInput
+from probes.models.prompt_file import STANDARD_INPUT
+from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
 from probes.schema.prompt_source import PromptSource
 from probes.schema.settings import RunSettings
@@ -91,7 +93,7 @@ def explore_command(
     else:
         why = "without a recording to play"
         typed.refuse(("play", "speed", "loop", "number"), why, "Name a recording, or give --demo.")
-    settings, spec, look = run_settings(typed), pair_spec(typed), typed.build(ScreenOptions)
+    settings, spec, look = run_settings(typed, first_of_many=True), pair_spec(typed), typed.build(ScreenOptions)
     if not (recording or demo):
         from probes.early import check_early
 
@@ -117,6 +119,7 @@ def explore_command(
         from explorer.sources.launcher import ModelLauncher
         from explorer.ui.app import run_explorer
 
+        _offer(typed.get("prompt_file", ""))
         launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None)
         listed = recordings or folder is not None
         source = None if listed else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
@@ -162,6 +165,15 @@ def open_recording(
     elif play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
     return opened_file(path, number)
+
+
+def _offer(prompts: str) -> None:
+    """Lets the prompt editor begin with this file of prompts, as with any that was typed there."""
+    from explorer.state.typed_history import TypedHistory
+
+    if prompts not in ("", STANDARD_INPUT):
+        with suppress(Failure):  # then the file is typed in the editor, which says why it is not remembered
+            TypedHistory().add("file", str(expanded(prompts).absolute()))
 
 
 def _use_the_terminal() -> None:

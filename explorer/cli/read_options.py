@@ -6,7 +6,7 @@ import sys
 
 from explorer.cli.options import Typed, option_names
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
-from probes.models.prompt_file import PromptFile, given_text, read_prompt_file
+from probes.models.prompt_file import STANDARD_INPUT, given_text, read_prompt_file
 from probes.schema.conversation import Conversation, Turn, template_args
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
@@ -16,8 +16,8 @@ from probes.schema.spec import CalibrationSpec, PairSpec
 from probes.schema.watch import parse_watch
 
 
-def run_settings(typed: Typed, files: PromptFile | None = None) -> RunSettings:
-    """The settings of a run; `files` are the prompts of a file if it was read before.
+def run_settings(typed: Typed, *, first_of_many: bool = False) -> RunSettings:
+    """The settings of a run. `first_of_many` takes the first prompt of a file of which none was named.
 
     Raises `BadInput` for options that exclude each other, and for a file that can't be read."""
     follow = Follow(typed.get("follow", Follow.DENSE))
@@ -26,7 +26,7 @@ def run_settings(typed: Typed, files: PromptFile | None = None) -> RunSettings:
         name = "--text" if typed.get("text") else "--text-file"
         raise BadInput("Text", f"{name} needs --follow text, and this run has --follow {follow}.", "Add it.")
     text = given_text(typed.get("text_file"), "text") if typed.get("text_file") else text_of(typed.get("text", ""))
-    asked = _conversation(typed, follow, files)
+    asked = _conversation(typed, follow, first_of_many)
     if not asked.prompt and follow is not Follow.TEXT:
         raise BadInput("Empty prompt", "A run needs a prompt of at least one character.", "Type one.")
     return typed.build(
@@ -38,12 +38,6 @@ def run_settings(typed: Typed, files: PromptFile | None = None) -> RunSettings:
         template_args=template_args(typed.get("template_arg", ())),
         watch=parse_watch(typed.get("watch", "")),
     )
-
-
-def prompt_file(typed: Typed) -> PromptFile | None:
-    """The prompts of the file that was named; None if none was."""
-    named = typed.get("prompt_file")
-    return read_prompt_file(named) if named else None
 
 
 def _refuse_two_of(typed: Typed) -> None:
@@ -62,11 +56,11 @@ def _refuse_two_of(typed: Typed) -> None:
         )
 
 
-def _conversation(typed: Typed, follow: Follow, files: PromptFile | None) -> Conversation:
+def _conversation(typed: Typed, follow: Follow, first_of_many: bool) -> Conversation:
     """All turns that were asked for. The default prompt is asked if there is none."""
-    file = files or prompt_file(typed)
-    if file is not None:
-        asked = file.named if files is not None else file.only
+    if named := typed.get("prompt_file"):
+        file = read_prompt_file(named)
+        asked = file.named if first_of_many and named != STANDARD_INPUT else file.only
     else:
         turns = tuple(map(_turn, typed.get("turn", ())))
         prompt = typed.get("prompt")

@@ -18,6 +18,7 @@ from probes.models.prompt_file import STANDARD_INPUT, read_prompt_file
 from probes.schema.conversation import SYSTEM, Conversation
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
+from probes.system.user_folders import expanded
 
 MOST_LISTED = 1000
 """Prompts in the list; a number after # chooses any other."""
@@ -53,7 +54,8 @@ class ChoosePrompt(Dialog[Conversation]):
     @on(Input.Submitted)
     def submit(self) -> None:
         if self._read():
-            remember(self.app, ("file", self.query_one("#path", Input).value.strip()))
+            path = expanded(self.query_one("#path", Input).value.strip())
+            remember(self.app, ("file", str(path.absolute())))
             self.action_list()
 
     @on(OptionList.OptionSelected)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from explorer.cli.main import phier, phier_tui
 from explorer.cli.options import ShellCommand, Typed, option_names, takes
 from explorer.cli.read_options import pair_spec, run_settings
+from explorer.state.typed_history import TypedHistory
 from explorer.words.defaults import DEFAULT_PROMPT, DEFAULT_PRUNE
 from probes.calibration.samples import LENGTH, SAMPLES
 from probes.schema.conversation import TemplateArg, Turn
@@ -165,3 +166,22 @@ def test_options_of_a_conversation_that_exclude_each_other(words: tuple[str, ...
     ended = CliRunner().invoke(phier, ["run", *words])
     assert ended.exit_code == 2
     assert sentence in " ".join(ended.stderr.split())
+
+
+def test_the_explorer_begins_with_the_first_of_many_prompts_and_offers_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHIER_CONFIG", str(tmp_path / "own"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.txt").write_text("one\ntwo\n")
+    begun: list[RunSettings] = []
+    monkeypatch.setattr("explorer.cli.explore._use_the_terminal", lambda: None)
+    monkeypatch.setattr("explorer.sources.launcher.ModelLauncher.__init__", lambda _, __, run, ___: begun.append(run))
+    monkeypatch.setattr("explorer.sources.launcher.ModelLauncher.begin", lambda _: None)
+    monkeypatch.setattr("explorer.ui.app.run_explorer", lambda *_, **__: 0)
+    ended = CliRunner().invoke(phier_tui, ["--prompt-file", "prompts.txt"])
+    assert ended.exit_code == 0, ended.output
+    assert [settings.prompt for settings in begun] == ["one"]
+    assert TypedHistory().entries("file") == (str(tmp_path / "prompts.txt"),)
+    ended = CliRunner().invoke(phier, ["run", "--prompt-file", "prompts.txt"])
+    assert "holds 2 prompts" in ended.stderr

@@ -11,13 +11,17 @@ from dataclasses import replace
 import pytest
 
 from explorer.sources.live import IMPORTING, READ_AHEAD, LiveSource, loader
+from probes.models.loaded import Loaded
 from probes.models.prompting import Prompt
+from probes.pair import Pair
 from probes.schema.branches import Branches
+from probes.schema.conversation import Turn
 from probes.schema.errors import BadInput, Cancelled, FailureKind
 from probes.schema.events import (
     BranchOpened,
     BranchSelected,
     Failed,
+    PromptRendered,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -27,13 +31,14 @@ from probes.schema.events import (
 )
 from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
-from probes.schema.requests import Cancel, Fork, Pause, Prune, Restart, Run, Select, Step
+from probes.schema.requests import Cancel, Fork, Pause, Prune, RenderPrompt, Restart, Run, Select, Step
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import Work
-from tests.support.live import HALF, NOTHING, SETTINGS, SLOW, Listener, TinyPair, expected
+from tests.support.live import HALF, INFO, NOTHING, SETTINGS, SLOW, Listener, TinyPair, expected
 from tests.support.stepping import PROMPT, Words
+from tests.support.tiny import byte_tokenizer, tiny
 
 
 @pytest.fixture
@@ -375,3 +380,27 @@ def test_a_full_collection_of_garbage_passes_over_the_modules_that_stay() -> Non
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["BadInput", "True"]
+
+
+def test_a_prompt_is_shown_as_tokens_while_the_run_stays(heard: Listener) -> None:
+    tokenizer = byte_tokenizer()
+    one = Loaded(tiny("llama", vocab_size=len(tokenizer)), tokenizer, INFO)
+    live = LiveSource(lambda _work: Pair(one, one, None), RunSettings("the cat", steps=4))
+    live.open(heard)
+    heard.wait(RunStarted)
+    live.ask(Run())
+    asked = RenderPrompt(RunSettings("why", turns=(Turn("system", "be brief"),)))
+    refused = RenderPrompt(RunSettings("why", chat_template="short"))
+    live.ask(asked)
+    live.ask(refused)
+    assert live.wait_idle(20)
+    shown, fault = heard.of(PromptRendered)
+    assert (shown.request, fault.request) == (asked.id, refused.id)
+    assert shown.found is not None
+    assert shown.found.text == "<|system|>be brief<|end|><|user|>why<|end|><|assistant|>"
+    assert [token.token for token in shown.found.tokens if token.kind == "special"][:2] == ["<|system|>", "<|end|>"]
+    assert fault.found is None
+    assert "no chat template 'short'" in fault.fault
+    assert len(heard.of(StepMeasured)) == 4, "the run goes on"
+    assert len(heard.of(RunStarted)) == 1
+    live.close()
