@@ -23,7 +23,7 @@ _LABEL = 18
 )
 @option("--yes", is_flag=True, help="--empty-caches: do not ask.")
 def doctor_command(typed: Typed, quick: bool, json: bool, empty_caches: bool, yes: bool) -> None:
-    """Show versions, terminal, folders, caches and devices, for a bug report."""
+    """Show versions, folders, caches and devices, for bug reports."""
     if empty_caches:
         if quick or json:
             raise BadInput("Doctor", "--empty-caches prints no report.", "Leave out --quick and --json.")
