@@ -134,7 +134,9 @@ def explorer_in_terminal(
 ) -> Iterator[InTerminal]:
     """The explorer with these arguments; what it records is removed afterwards, unless a folder is named."""
     with tempfile.TemporaryDirectory(prefix="phier-keys-") as made:
-        program = "from explorer.cli.main import phier_tui; phier_tui()"
+        # Its session's own terminal: if the benchmark ends, the program hears of it and ends too.
+        own = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+        program = f"{own}; from explorer.cli.main import phier_tui; phier_tui()"
         env = {"PHIER_RECORDINGS": folder or made}
         terminal = InTerminal([sys.executable, "-c", program, *arguments], size, env)
         try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from textual.containers import VerticalScroll
@@ -76,4 +79,25 @@ class KeysDialog(Dialog[None]):
             style = "" if possible else "dim"
             table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
         with VerticalScroll():
-            yield Static(table, markup=False)
+            yield Static(RenderedOnce(table), markup=False)
+
+
+class RenderedOnce:
+    """A table that is rendered once for each width: Textual asks several times for its height and its lines."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._rendered: dict[tuple[int, int | None], list[Segment]] = {}
+        self._measured: dict[int, Measurement] = {}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        size = options.max_width, options.height
+        if size not in self._rendered:
+            self._rendered[size] = list(console.render(self._table, options))
+        return self._rendered[size]
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = options.max_width
+        if width not in self._measured:
+            self._measured[width] = Measurement.get(console, options, self._table)
+        return self._measured[width]

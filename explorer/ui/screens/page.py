@@ -75,17 +75,17 @@ class Page(Commanded, LineScreen):
             self.close_zoom()
             return
         panel = self.panel if self.panel.has_class("panel") else self.query_one(self.HOME)
-        panel.add_class("-zoomed")
         assert panel.parent is not None
-        panel.parent.add_class("-holds")
-        self.add_class("-zoom")
+        panel.add_class("-zoomed", update=False)
+        panel.parent.add_class("-holds", update=False)
+        self.add_class("-zoom")  # updates the styles of all that is on it
         panel.focus()
         self.show_soon()
 
     def close_zoom(self) -> None:
+        for panel in self.query(".-zoomed, .-holds"):
+            panel.remove_class("-zoomed", "-holds", update=False)
         self.remove_class("-zoom")
-        self.query(".-zoomed").remove_class("-zoomed")
-        self.query(".-holds").remove_class("-holds")
         self.show_soon()
 
     # Copying.

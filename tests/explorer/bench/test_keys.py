@@ -36,9 +36,9 @@ def test_a_program_that_ends_or_says_nothing_is_named() -> None:
 
 
 def test_the_models_are_those_of_the_benchmark() -> None:
-    spec = PairSpec("folder", prune=parse("wanda:0.3+drop:4"), load=LoadOptions(device="cpu", threads=1))
+    spec = PairSpec("folder", prune=parse("wanda:0.3+drop-block:3"), load=LoadOptions(device="cpu", threads=1))
     given = arguments_of(spec)
-    assert given[:4] == ["--dense", "folder", "--prune", "wanda:0.3+drop:4"]
+    assert given[:4] == ["--dense", "folder", "--prune", "wanda:0.3+drop-block:3"]
     assert given[-4:] == ["--device", "cpu", "--threads", "1"]
 
 
