@@ -53,6 +53,7 @@ pictures: .venv/installed
 
 screens: .venv/installed
 	$(BIN)/python docs/screens.py
+	$(BIN)/python docs/film.py
 
 verdicts: .venv/installed
 	$(PIP) --editable '.[figures]'
@@ -66,7 +67,7 @@ performance: .venv/installed
 	$(BIN)/python docs/performance.py
 
 site: .venv/installed-for-tests
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo 'Read it with: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
 
 dist: .venv/installed-for-tests

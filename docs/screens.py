@@ -58,6 +58,12 @@ class Stage:
             await asyncio.to_thread(self.app.source.wait_idle, PATIENCE)
         await self.pilot.pause(0.7)
 
+    async def ready(self) -> None:
+        """Waits until the models are loaded."""
+        while self.app.view.header is None:
+            await self.pilot.pause(0.2)
+        await self.steps(0)
+
     async def steps(self, number: int) -> None:
         """Waits until that many steps are there."""
         while len(self.app.view.path) < number or self.app.view.running or self.app.view.work is not None:
@@ -99,20 +105,34 @@ async def judged(stage: Stage) -> None:
     stage.picture("similarities")
 
 
-async def live(stage: Stage) -> None:
-    """The main screen of a run in `free`, and what opens from it."""
-    await stage.steps(0)
+async def dialogs(stage: Stage) -> None:
+    """What can be opened before the first step."""
+    await stage.ready()
     stage.picture("ready")
     for key, name in (("p", "prompt"), ("s", "settings"), ("f", "follow"), ("u", "until"), ("x", "setting")):
         await stage.keys(key)
         stage.picture(name)
+        if key == "p":
+            await stage.keys("f3")
+            stage.picture("prompt-tokens")
+            await stage.keys("escape")
         await stage.keys("escape")
+
+
+async def live(stage: Stage) -> None:
+    """The main screen of a run in `free`, and what opens from it."""
+    await stage.ready()
     await stage.keys("space")
     await stage.steps(STEPS)
     await stage.keys("g")
     stage.picture("main")
     await stage.keys("f1")
     stage.picture("explanation")
+    await stage.keys("escape", "slash")
+    await stage.typed("kl>0.5")
+    stage.picture("find")
+    await stage.keys("escape", "L")
+    stage.picture("steps")
     await stage.keys("escape", "i")
     stage.picture("force")
     await stage.keys("escape", "d")
@@ -125,7 +145,7 @@ async def live(stage: Stage) -> None:
     await stage.keys("enter")
     await stage.steps(STEPS)
     stage.picture("watched")
-    await stage.keys("escape", "slash")
+    await stage.keys("escape", "P")
     await stage.typed("facts")
     stage.picture("search-dialog")
     await stage.keys("enter")
@@ -136,7 +156,7 @@ async def live(stage: Stage) -> None:
 
 
 Walk = Callable[[Stage], Awaitable[None]]
-WALKS: dict[str, Walk] = {"recorded": recorded, "swept": swept, "judged": judged, "live": live}
+WALKS: dict[str, Walk] = {"recorded": recorded, "swept": swept, "judged": judged, "dialogs": dialogs, "live": live}
 
 
 def source_of(name: str) -> Source | None:

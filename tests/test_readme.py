@@ -114,6 +114,33 @@ def test_the_python_example_prints_figures_at_every_step(tmp_path: Path, monkeyp
     assert any(row[2] > 0 for row in rows)
 
 
+RUN_BY_OTHER_TESTS = ("README.md", "sessions/README.md", "docs/sweep.md")
+"""Pages whose programs have tests of what they print."""
+NEEDS_A_CLUSTER = ("docs/cluster.md",)
+"""Pages whose programs are only compiled."""
+PROGRAMMED = [page for page in pages() if python_blocks(page) and name_of_page(page) not in RUN_BY_OTHER_TESTS]
+
+
+@pytest.mark.parametrize("page", PROGRAMMED, ids=name_of_page)
+def test_the_programs_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, with a model of random weights in the place of the demo model."""
+    texts = [text.replace('dense="demo", ', "") for text in python_blocks(page)]
+    texts = [text.replace("PairSpec(", "PairSpec(dense='model', ") for text in texts]
+    programs = [compile(text, name_of_page(page), "exec") for text in texts]
+    if name_of_page(page) in NEEDS_A_CLUSTER:
+        return
+    save(tmp_path / "model", tiny("llama", vocab_size=len(byte_tokenizer())), byte_tokenizer())
+    monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(SAMPLES["wiki.txt"])
+    (tmp_path / "sessions").symlink_to(ROOT / "sessions")
+    printed, names = io.StringIO(), dict[str, object]()
+    with contextlib.redirect_stdout(printed):
+        for program in programs:
+            exec(program, names)
+    assert printed.getvalue().strip()
+
+
 IN_TURN = """
 import json, sys, traceback
 from explorer.cli.main import phier
@@ -188,7 +215,7 @@ def test_every_command_of_the_shell_runs(tmp_path: Path) -> None:
     lines = list(to_run())
     assert len(lines) >= 9
     environment = {**os.environ, "PHIER_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
-    environment["PHIER_RECORDINGS"] = str(tmp_path / "recordings")
+    environment |= {name: str(tmp_path / name) for name in ("PHIER_RECORDINGS", "PHIER_CONFIG")}
     command = [sys.executable, "-c", IN_TURN, json.dumps(lines)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     ended = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("ended")]

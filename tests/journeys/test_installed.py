@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
 
 def test_the_command_shows_its_help(programs: Path, tmp_path: Path) -> None:
     assert "compare" in run(programs / "phier", "--help", cwd=tmp_path)
+    assert run(programs / "phier-tui", "--version", cwd=tmp_path).strip() == version("phier")
     code = "import explorer, probes; print(explorer.__file__, probes.__file__)"
     found = run(programs / "python", "-c", code, cwd=tmp_path).split()
     assert all(Path(file).is_relative_to(programs.parent) for file in found)
