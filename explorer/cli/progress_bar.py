@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from explorer.config.environment import motion_is_reduced
 from explorer.ui.splash import STARTING
 from probes.schema.events import WorkProgressed
 from probes.system.progress import Work
@@ -24,7 +25,7 @@ class Bar:
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            *(() if motion_is_reduced() else (BarColumn(),)),  # it moves to and fro while the end is not known
             TextColumn("{task.fields[amount]}", markup=False),
             TimeElapsedColumn(),
             _TimeLeft(),

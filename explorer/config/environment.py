@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from explorer.config.config_file import read_config
 from explorer.config.screen_options import GlyphSet, Motion, ThemeChoice
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
@@ -30,6 +31,15 @@ def environment_options() -> dict[str, Any]:
     elif os.environ.get(TEXTUAL_VARIABLE, "").lower() == "none":
         found["motion"] = str(Motion.REDUCED)
     return found
+
+
+def motion_is_reduced() -> bool:
+    """Did a person ask for reduced motion, in the environment or else in the config file?"""
+    try:
+        asked = environment_options().get("motion")
+    except BadInput:  # about the looks of the explorer, which says it
+        asked = None
+    return (asked or read_config().values.get("motion")) == Motion.REDUCED
 
 
 def yielding(values: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _MARKS = {
     **dict(zip("●○■□◆◇▲△▼▽▵▾▸▶▷◂◦◌", "*o#=&%^a" + "vu'v>>)<`.", strict=True)),
     **dict(zip("▁▂▃▄▅▆▇█▏▎▍▌▋▊▉▐▔▕░▒▓▀", ".:-=+*%#" + '|||==##|"|.:%"', strict=True)),
     **dict(zip("✓✗⇄←→↑↓↔⏎↵⌫", "+x/<>^v-<$<", strict=True)),
-    **dict(zip("−–—·…′“”‘’×≈‖»‹›", "----.'\"\"''x~|><>", strict=True)),
+    **dict(zip("−–—·…′“”‘’×≈‖»‹›", "----:'\"\"''x~|><>", strict=True)),
 }
 """Marks that stand beside each other on a screen stay different."""
 _WIDE = {"🔎": "/ "}

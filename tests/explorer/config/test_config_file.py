@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
+from rich.progress import BarColumn
 
 from explorer.cli.main import phier
 from explorer.cli.options import ShellCommand, Typed, takes
+from explorer.cli.progress_bar import Bar
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.config.config_file import CONFIG_SECTIONS, Config, config_of, config_path, read_config, section_options
 from explorer.config.example import example_config
@@ -125,6 +129,17 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monke
 def test_motion_is_reduced_by_either_variable(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "none")
     assert options()[2].motion is Motion.REDUCED
+
+
+def test_the_progress_of_a_command_has_no_moving_bar_in_reduced_motion(monkeypatch: pytest.MonkeyPatch) -> None:
+    def columns() -> set[type]:
+        return {type(column) for column in Bar(Console(file=io.StringIO()))._progress.columns}
+
+    assert BarColumn in columns()
+    write("[screen]\nmotion = 'reduced'\n")
+    assert BarColumn not in columns()
+    monkeypatch.setenv("PHIER_REDUCED_MOTION", "0")
+    assert BarColumn in columns()
 
 
 def test_a_default_gives_way_to_an_option_that_excludes_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,10 @@ def test_marks_beside_each_other_stay_different(marks: str) -> None:
     assert len({one.translate(glyph_table(GlyphSet.ASCII)) for one in marks}) == len(set(marks))
 
 
+def test_the_ends_of_an_interval_do_not_become_one_number() -> None:
+    assert "(0…0) 51–59".translate(glyph_table(GlyphSet.ASCII)) == "(0:0) 51-59"
+
+
 def test_outcomes_stay_different() -> None:
     signs = [sign.translate(glyph_table(GlyphSet.ASCII)) for sign in OUTCOME_SIGNS.values()]
     assert len(set(signs)) == len(set(OUTCOME_SIGNS.values()))
