@@ -26,7 +26,6 @@ from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.ui.screens.results_page import ResultsPage
 from explorer.ui.screens.sweep import SweepScreen
 from explorer.ui.widgets.key_line import KeyLine
-from explorer.ui.widgets.line_compositor import LineScreen
 from tests.support.formula_sweep import some_sweep
 from tests.support.glyphs import check_glyphs
 from tests.support.records import recorded_events, write_events
@@ -78,9 +77,9 @@ def screens() -> dict[str, type[Screen[object]]]:
     """Every screen of the program by its name, without what several of them share."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
         importlib.import_module(f"explorer.ui.screens.{module.name}")
-    shared = {LineScreen, Page, ReasonedPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
+    shared = {Page, ReasonedPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
     found = set(_below(Screen)) - shared
-    return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.")}
+    return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.ui.screens.")}
 
 
 def _below(cls: type) -> Iterator[type]:
