@@ -138,6 +138,9 @@ HELP: Command[Any] = Command({"question_mark": "keys"}, "?", "Lists every key.",
 EXPLAIN: Command[Any] = Command(
     {"f1": "explain"}, "F1", "Explains the panel under focus.", label="explain", name="Help: Explain the panel"
 )
+DEFINE: Command[Any] = Command(
+    {"D,shift+d": "define"}, "D", "Defines every figure, those of the panel first.", name="Help: Define a figure"
+)
 NOTES: Command[Any] = Command(
     {"exclamation_mark": "notes"},
     "!",
@@ -174,6 +177,7 @@ def page_commands(area: str, leave: str, *, explain: int = 45, back: int = 60) -
         ZOOM,
         COPY,
         replace(EXPLAIN, weight=explain),
+        DEFINE,
         THEME,
         Command({"escape": "leave"}, "Esc", leave, label="back", name=f"{area}: Back", weight=back),
         replace(HELP, weight=explain + 5),

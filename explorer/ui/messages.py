@@ -19,6 +19,14 @@ class EventsArrived(Message):
         return isinstance(message, EventsArrived)
 
 
+class FigurePointed(Message):
+    """The name of a figure was clicked: its definition is to be shown."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+
 class StepPointed(Message):
     """A step was clicked or dragged to, in a text, a chart or the strip."""
 

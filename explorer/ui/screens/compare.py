@@ -11,7 +11,7 @@ from textual.widgets import Static
 from explorer.recordings.comparison import RunComparison
 from explorer.state.axis import Axis
 from explorer.state.columns import Columns
-from explorer.ui.commands import COPY, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.commands import COPY, DEFINE, FOCUS, HELP, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.ui.messages import StepPointed
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.theme import palette
@@ -63,6 +63,7 @@ COMPARISON_COMMANDS: tuple[Command[ComparisonScreen], ...] = (
     COPY,
     THEME,
     Command({"escape": "leave"}, "Esc", "Goes back, or closes a zoomed panel.", label="back", name="Comparison: Back"),
+    DEFINE,
     HELP,
     QUIT,
     FOCUS,

@@ -9,11 +9,13 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+from textual import on
 from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
-from explorer.ui.screens.dialog import Dialog
+from explorer.ui.commands import Command
+from explorer.ui.screens.dialog import CLOSE, Dialog
 from explorer.words.explanations import Explanation
 from probes.schema.header import RunHeader
 
@@ -65,21 +67,44 @@ KeyHelp = tuple[str, str, bool]
 
 
 class KeysDialog(Dialog[None]):
-    """Lists every key with what it does. Keys that do nothing now are dimmed."""
+    """Lists every key with what it does, filtered by typing. Keys that do nothing now are dimmed."""
 
     title_text = "Keys"
+    COMMAND_TABLE = (
+        Command(
+            {"up": "rows(-1)", "down": "rows(1)", "pageup": "rows(-10)", "pagedown": "rows(10)"},
+            "↑ ↓",
+            "Scrolls the list.",
+            label="scrolls",
+        ),
+        CLOSE,
+    )
 
     def __init__(self, keys: Sequence[KeyHelp]) -> None:
         super().__init__()
         self._keys = keys
 
     def body(self) -> Iterator[Widget]:
+        yield Input(placeholder="type to find a key", id="filter")
+        with VerticalScroll(can_focus=False):
+            yield Static(self._table(""), id="keys-table", markup=False)
+
+    @on(Input.Changed)
+    def narrow(self, event: Input.Changed) -> None:
+        self.query_one("#keys-table", Static).update(self._table(event.value))
+
+    def action_rows(self, rows: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False)
+
+    def _table(self, typed: str) -> RenderedOnce | str:
+        """The keys whose name is typed, or whose sentence has all the words."""
+        words = typed.lower().split()
         table = Table.grid(padding=(0, 2))
         for key, does, possible in self._keys:
-            style = "" if possible else "dim"
-            table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
-        with VerticalScroll():
-            yield Static(RenderedOnce(table), markup=False)
+            if typed.strip() in key.split() or all(word in does.lower() for word in words):
+                style = "" if possible else "dim"
+                table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
+        return RenderedOnce(table) if table.row_count else "No key does that."
 
 
 class RenderedOnce:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from explorer.state.view import Phase, Under, View
-from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.commands import COPY, DEFINE, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.ui.screens.cursor_page import STEP_OR_NEXT, can_find_next, cursor_commands, models_needed
 from explorer.ui.screens.play_commands import PLAY_COMMANDS
 
@@ -261,6 +261,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
         when=has_run,
     ),
     replace(EXPLAIN, when=has_run, weight=65),
+    replace(DEFINE, when=has_run),
     replace(HELP, weight=70),
     replace(NOTES, when=has_run, weight=8),
     replace(COPY, when=has_run, weight=10),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from textual import on
 from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
 
 from explorer.state.view import View
 from explorer.ui.commands import Commanded
+from explorer.ui.messages import FigurePointed
 from explorer.ui.widgets.line_compositor import LineScreen
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.text_panel import TextPanel
@@ -87,6 +90,23 @@ class Page(Commanded, LineScreen):
             panel.remove_class("-zoomed", "-holds", update=False)
         self.remove_class("-zoom")
         self.show_soon()
+
+    # Definitions.
+
+    def action_define(self) -> None:
+        """Shows the definitions of all figures, those of the panel under focus first."""
+        self.define(getattr(self.panel, "figure_keys", ()))
+
+    def define(self, first: Sequence[str]) -> None:
+        """Shows the definitions of all figures, these first."""
+        from explorer.ui.screens.figures import FigureList
+
+        self.app.push_screen(FigureList(first))
+
+    @on(FigurePointed)
+    def define_pointed(self, message: FigurePointed) -> None:
+        message.stop()
+        self.define((message.key,))
 
     # Copying.
 

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from explorer.state.step_lists import StepKind, StepListLook
+from explorer.state.step_lists import StepKind, StepListLook, listed_figures
 from explorer.state.step_search import StepSearch
 from explorer.state.view import View
 from explorer.ui.commands import Command, page_commands
@@ -66,6 +66,13 @@ STEPS_COMMANDS: tuple[Command[StepsScreen], ...] = (
         label="figure",
         when=_is_sorted,
         weight=82,
+    ),
+    Command(
+        {"c": "choose"},
+        "c",
+        "Chooses the figure to sort by, from a list with definitions.",
+        name="Steps: Choose the figure",
+        when=_is_sorted,
     ),
     Command(
         {"slash": "find"},
@@ -150,6 +157,18 @@ class StepsScreen(ReasonedPage):
         self.look = self.look.with_next(self.view, places)
         self.table.move_to(0)
         self.show()
+
+    def action_choose(self) -> None:
+        """Chooses the figure to sort by."""
+        from explorer.ui.screens.figures import FigureList
+
+        def answered(key: str | None) -> None:
+            if key is not None:
+                self.look = replace(self.look, figure=key)
+                self.table.move_to(0)
+                self.show()
+
+        self.app.push_screen(FigureList((self.look.figure,), listed_figures(self.view)), answered)
 
     def action_mark(self) -> None:
         if (step := self.table.chosen) is not None:

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from explorer.sources.source import Source
 from explorer.state.view import View
-from explorer.ui.commands import COPY, EXPLAIN, HELP, PALETTE, QUIT, THEME, Command
+from explorer.ui.commands import COPY, DEFINE, EXPLAIN, HELP, PALETTE, QUIT, THEME, Command
 from explorer.ui.messages import ModelsAsked, StepPointed
 from explorer.ui.screens.cursor_page import (
     STEP_OR_NEXT,
@@ -117,6 +117,7 @@ WATCH_COMMANDS: tuple[Command[WatchScreen], ...] = (
         weight=75,
     ),
     replace(EXPLAIN, weight=65),
+    DEFINE,
     replace(HELP, weight=68),
     replace(COPY, weight=10),
     replace(THEME, weight=5),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rich.cells import cell_len
+from textual import events
 from textual.geometry import Size
+from textual.message import Message
 
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words.token_text import fit
@@ -41,6 +44,14 @@ class PanelFigures:
     """True shows two columns."""
 
 
+class FigureNamed(Message):
+    """The name of the figure in this row was clicked."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self.place = place
+
+
 class FigureRows(LineWidget):
     """As many rows as there is room for; a single line on a small screen."""
 
@@ -49,11 +60,25 @@ class FigureRows(LineWidget):
     DEFAULT_CSS = "FigureRows { height: auto; }"
 
     figures: PanelFigures | None = None
+    _begins: Sequence[int] = ()
+    """The cells at which the figures of a single line begin."""
 
     def show(self, figures: PanelFigures) -> None:
         if figures != self.figures:
             self.figures = figures
             self.redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        inside = event.get_content_offset(self) if self.text_selection is None else None
+        if inside is None or self.figures is None:
+            return
+        if self.size.height == 1:
+            place = bisect_right(self._begins, inside.x) - 1
+        else:
+            label = _label_width(self.size.width, self.figures.diverged)
+            place = inside.y - self.figures.diverged if inside.x < label else -1
+        if 0 <= place < len(self.figures.rows):
+            self.post_message(FigureNamed(place))
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size
@@ -65,7 +90,7 @@ class FigureRows(LineWidget):
 
     def _table(self, figures: PanelFigures, width: int) -> list[list[Piece]]:
         palette = self.palette
-        label = max(8, width - (2 * VALUE - 1 if figures.diverged else VALUE + 4))
+        label = _label_width(width, figures.diverged)
         lines: list[list[Piece]] = []
         if figures.diverged:
             head: list[Piece] = [(" " * (label - 1), None)]
@@ -87,6 +112,8 @@ class FigureRows(LineWidget):
         palette = self.palette
         line: list[Piece] = [(f" {figures.name:<12}", palette.strong if self._focused else palette.muted)]
         used = 13
+        begins: list[int] = []
+        self._begins = begins
         for place, row in enumerate(figures.rows):
             parts: list[Piece] = [(f"{row.label} {row.arrow} ".replace("  ", " "), palette.muted)]
             if figures.diverged and row.shared and row.own:
@@ -96,6 +123,7 @@ class FigureRows(LineWidget):
             size = sum(cell_len(text) for text, _ in parts) + 2
             if used + size > width and place:
                 break
+            begins.append(used)
             line += [*parts, ("  ", None)]
             used += size
         return line
@@ -103,6 +131,11 @@ class FigureRows(LineWidget):
     @property
     def _focused(self) -> bool:
         return self.parent is not None and getattr(self.parent, "has_focus", False)
+
+
+def _label_width(width: int, diverged: bool) -> int:
+    """The cells of the words before the values."""
+    return max(8, width - (2 * VALUE - 1 if diverged else VALUE + 4))
 
 
 @lru_cache(maxsize=1024)

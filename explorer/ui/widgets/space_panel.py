@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 
 from explorer.state.view import View
+from explorer.ui.messages import FigurePointed
 from explorer.ui.widgets.braille import DASHED, Linear, Scale, decades, linear_above_zero, linear_below_one
 from explorer.ui.widgets.chart import Chart, ChartLine, Picture
-from explorer.ui.widgets.figure_rows import FigureRow, FigureRows, PanelFigures
+from explorer.ui.widgets.figure_rows import FigureNamed, FigureRow, FigureRows, PanelFigures
 from explorer.ui.widgets.line_widget import FramedWidget
 from explorer.ui.widgets.repaint_cache import PanelColumn
 from explorer.words import numbers
@@ -133,6 +135,16 @@ class SpacePanel(FramedWidget, can_focus=True):
     def on_resize(self) -> None:
         if self._view is not None:
             self.show(self._view)
+
+    @property
+    def figure_keys(self) -> Sequence[str]:
+        """The keys of its figures, in the order of their rows."""
+        return _keys(self.space, self._view) if self._view is not None else ()
+
+    @on(FigureNamed)
+    def point_at_figure(self, message: FigureNamed) -> None:
+        message.stop()
+        self.post_message(FigurePointed(self.figure_keys[message.place]))
 
     def copy_text(self) -> str:
         """All figures of the panel, tab-separated."""

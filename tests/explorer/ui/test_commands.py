@@ -54,6 +54,7 @@ OPENED_BY = {
     "ChoosePrompt": ("p", "f5"),
     "ComparisonScreen": None,
     "ExplanationDialog": ("f1",),
+    "FigureList": ("D",),
     "ItemsScreen": ("j", *SCORED, "enter"),
     "KeysDialog": ("question_mark",),
     "MessageDialog": None,

@@ -1,0 +1,50 @@
+"""Every figure on a panel is defined once, as docs/figures.md defines it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from explorer.words.definitions import DEFINITIONS, Definition
+from explorer.words.figures import FIGURES
+from explorer.words.summary_figures import SUMMARY_FIGURES
+
+PAGE = Path(__file__).parents[3] / "docs" / "figures.md"
+ROWS = [
+    tuple(cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:4])
+    for line in PAGE.read_text(encoding="utf-8").splitlines()
+    if line.startswith("| ") and not line.startswith("| ---")
+]
+"""The tables of the page: names, formula, range."""
+DERIVED = {"gap": "1 − cosine", "ratio": "estimate / true", "amplification": "amplification"}
+"""Figures of the panels that the JSON lacks, by their rows in the page."""
+
+
+def rows_of(key: str) -> list[tuple[str, ...]]:
+    """The page's rows about a figure, by its own name or by that of the sum it is the last value of."""
+    of = {key, f"sum.{key}", {"kl_shared_sum": "sum.kl_shared", "kl_sum": "sum.kl"}.get(key, key)}
+    of |= {key.replace("kl_shared.", "kl.")}
+    found = [row for row in ROWS if of & set(re.findall(r"`([^`]+)`", row[0]))]
+    return found or [row for row in ROWS if any(row[0] == name for end, name in DERIVED.items() if end in key)]
+
+
+def test_every_figure_of_a_panel_is_defined() -> None:
+    assert set(DEFINITIONS) == set(FIGURES) | set(SUMMARY_FIGURES)
+
+
+@pytest.mark.parametrize("one", DEFINITIONS.values(), ids=lambda one: one.key)
+def test_a_definition_says_what_the_page_says(one: Definition) -> None:
+    rows = rows_of(one.key)
+    assert rows, "the page has no such figure"
+    assert any(one.formula in row[1] for row in rows), [row[1] for row in rows]
+    assert not one.range or any(one.range in row[2] for row in rows), [row[2] for row in rows]
+    assert one.sentence.endswith(".")
+    assert one.unit
+
+
+def test_words_find_a_figure_by_name_key_or_sentence() -> None:
+    assert DEFINITIONS["h.angle"].matches("angle h")
+    assert DEFINITIONS["p.js"].matches("KL infinite")
+    assert not DEFINITIONS["p.js"].matches("angle")
