@@ -13,6 +13,7 @@ from transformers.models.auto import AutoModelForCausalLM
 
 from probes.models.error_boundary import error_boundary
 from probes.models.kinds import check_causal
+from probes.models.unused_torch import without_compiler
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 
@@ -77,7 +78,7 @@ def _check_whole(config: PreTrainedConfig, file: str, size: int, remote_code: bo
 
     Each number alone may be plausible, or be missing from the file: the defaults are those of large models.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), without_compiler():
         model = AutoModelForCausalLM.from_config(
             copy.deepcopy(config), dtype=torch.float32, trust_remote_code=remote_code
         )

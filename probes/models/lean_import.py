@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from probes.models.unused_torch import without_compiler, without_sharding
+from probes.system.ranks import ranks
 
 _FROM_SCIPY = "linear_sum_assignment"
 """What the losses of object detectors take from SciPy."""
@@ -27,12 +30,21 @@ def _import_models() -> None:
     with _replaced(import_utils, "create_import_structure_from_path", _of_folder):
         import transformers.models
     with _replaced(utils, "is_scipy_available", lambda _asked: lambda: False) as asked:
+        if ranks() == 1:
+            _import_without_unused()
         import transformers.modeling_utils  # noqa: F401
     if asked is None or not asked():
         return
     for name, module in list(sys.modules.items()):
         if name.startswith("transformers.loss.") and hasattr(module, "is_scipy_available"):
             vars(module).update({"is_scipy_available": asked, _FROM_SCIPY: _assigned})
+
+
+def _import_without_unused() -> None:
+    """Leaves out parts of torch, if this version of transformers can be imported without them."""
+    with suppress(ImportError, AttributeError), without_sharding(), without_compiler():
+        import transformers.generation.utils
+        import transformers.modeling_utils  # noqa: F401
 
 
 def _of_folder(listed: Callable[[object], object]) -> Callable[[object], object]:

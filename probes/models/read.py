@@ -26,6 +26,7 @@ from probes.models.placing import memory_limits, named_map
 from probes.models.quantised import check_readable, decompress, silenced, unknown_method
 from probes.models.quiet_libraries import reporting
 from probes.models.safetensors_header import bytes_needed, count_tensors
+from probes.models.unused_torch import without_compiler
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
 from probes.schema.spec import LoadOptions
@@ -118,6 +119,7 @@ def read_model(
         loading,
         _tensors_only(failed),
         adapter.without_adapters(),
+        without_compiler(),
         unread.collecting_unused() as left,
     ):
         work.report(task)

@@ -17,7 +17,6 @@ from probes.schema.spec import PairSpec
 from probes.system.memory import release
 from probes.system.progress import Work
 from probes.system.threads import use_threads
-from probes.twin.shards import prune_shards
 from probes.twin.twin_state import MatrixChange, TwinState
 
 F = TypeVar("F")
@@ -32,6 +31,8 @@ def load_shards(
     models, and the twin's state. The models are released before the shards are loaded. Every process must call this.
     Raises what `whole` and `load` raise.
     """
+    from probes.twin.shards import prune_shards  # it imports sharded tensors, which takes a second
+
     connect()
     changes: dict[str, MatrixChange] = {}
 
