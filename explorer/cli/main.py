@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import copy
+from explorer.cli.interrupted import said_when_interrupted
 
-import click
+with said_when_interrupted():
+    import copy
 
-from explorer.cli.bench import bench_command
-from explorer.cli.config import config_command
-from explorer.cli.doctor import doctor_command
-from explorer.cli.explain import explain_command
-from explorer.cli.explore import explore_command
-from explorer.cli.options import Program, print_version
-from explorer.cli.prompt import prompt_command
-from explorer.cli.prune import inspect_command, prune_command
-from explorer.cli.recommend import recommend_command
-from explorer.cli.recordings import compare_command, export_command, recordings_command
-from explorer.cli.repair import repair_command
-from explorer.cli.run import run_command
-from explorer.cli.score import score_command
-from explorer.cli.search import search_command
-from explorer.cli.sweep import sweep_command
-from explorer.cli.tasks import tasks_command
-from explorer.cli.verdict import verdict_command
+    import click
+
+    from explorer.cli.bench import bench_command
+    from explorer.cli.config import config_command
+    from explorer.cli.doctor import doctor_command
+    from explorer.cli.explain import explain_command
+    from explorer.cli.explore import explore_command
+    from explorer.cli.options import Program, print_version
+    from explorer.cli.prompt import prompt_command
+    from explorer.cli.prune import inspect_command, prune_command
+    from explorer.cli.recommend import recommend_command
+    from explorer.cli.recordings import compare_command, export_command, recordings_command
+    from explorer.cli.repair import repair_command
+    from explorer.cli.run import run_command
+    from explorer.cli.score import score_command
+    from explorer.cli.search import search_command
+    from explorer.cli.sweep import sweep_command
+    from explorer.cli.tasks import tasks_command
+    from explorer.cli.verdict import verdict_command
 
 _COMMANDS = (
     run_command,
