@@ -17,6 +17,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.dom import NoScreen
 from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
@@ -100,7 +101,10 @@ class RepaintCache(Widget):
         regions = [Region(0, line, self._size.width, 1) for line in lines]
         self._repaint_regions.update(regions)
         self._styles_cache.set_dirty(*regions)
-        screen = self.screen
+        try:
+            screen = self.screen
+        except NoScreen:  # it has been removed
+            return
         screen._dirty_widgets.add(self)
         if isinstance(screen, PaintingScreen):
             screen.paint_soon()

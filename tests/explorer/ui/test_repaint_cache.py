@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual._compositor import ChopsUpdate
 from textual._styles_cache import StylesCache
 from textual.geometry import Offset
@@ -29,6 +30,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.widgets.chart import Chart
 from explorer.ui.widgets.line_compositor import LineUpdate, PlacedLine
 from explorer.ui.widgets.line_widget import LineWidget
+from explorer.ui.widgets.next_tokens import NextTokens
 from explorer.ui.widgets.repaint_cache import VARIABLE, RepaintCache
 from explorer.ui.widgets.text_panel import TextPanel
 from probes.schema.settings import Follow
@@ -144,6 +146,15 @@ def spread(cells: dict[tuple[int, int], tuple[str, Style | None]], lines: Sequen
                 for covered in range(cell_len(character)):
                     cells[x, y] = "" if covered else character, segment.style
                     x += 1
+
+
+async def test_a_widget_that_is_gone_may_still_be_drawn() -> None:
+    async with on_stage(scripted(Follow.FREE), steps=40) as (app, _):
+        table = app.main.query_one(NextTokens)
+        await table.remove()
+        table.entitle(Text("next token at step 41 · both on the dense text"), Text(""))
+        table.move(1)
+        assert not table.is_attached
 
 
 async def test_the_frames_words_follow_the_theme() -> None:
