@@ -16,8 +16,9 @@ import click
 
 from explorer.cli.options import ShellCommand, Typed, argument, option, option_names, print_version, records, takes
 from explorer.cli.read_options import pair_spec, run_settings
+from explorer.cli.serve import Serving, serves
 from explorer.config.screen_options import ScreenOptions
-from explorer.sources.source import Source
+from explorer.recordings.opening import open_recording
 from probes.models.prompt_file import STANDARD_INPUT
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
@@ -73,6 +74,7 @@ def _end_at_once(code: object) -> None:
 @takes(PromptSource)
 @takes(ScreenOptions)
 @records("a file in your own folder")
+@serves
 def explore_command(
     typed: Typed,
     recording: str,
@@ -83,6 +85,7 @@ def explore_command(
     loop: bool,
     recordings: bool,
     record_to: str,
+    serving: Serving | None,
 ) -> None:
     """Open the explorer: a dense and a pruned model, stepped side by side."""
     if recording or demo:
@@ -93,8 +96,11 @@ def explore_command(
     else:
         why = "without a recording to play"
         typed.refuse(("play", "speed", "loop", "number"), why, "Name a recording, or give --demo.")
+    if serving is not None:
+        of_runs = {*option_names(PairSpec), *option_names(RunSettings), *option_names(PromptSource), "record_to"}
+        typed.refuse(of_runs, "with --serve, which serves recordings", "Leave it out.")
     settings, spec, look = run_settings(typed, first_of_many=True), pair_spec(typed), typed.build(ScreenOptions)
-    if not (recording or demo):
+    if serving is None and not (recording or demo):
         from probes.early import check_early
 
         check_early(spec)
@@ -112,6 +118,9 @@ def explore_command(
     if folder is not None:
         typed.refuse(("play", "speed", "loop", "number"), "on a folder", "Name a recording in it.")
     keymap = _chosen_keys(typed)
+    if serving is not None:
+        serving.serve(recording, number, demo, play, speed, loop, look, keymap)
+        return
     _use_the_terminal()
     from explorer.ui.splash import Splash
 
@@ -133,38 +142,6 @@ def _chosen_keys(typed: Typed) -> Mapping[str, str]:
     from explorer.ui.keymap import chosen_keys  # imports every screen
 
     return chosen_keys(typed.config)
-
-
-def open_recording(
-    recording: str, number: int | None, demo: bool, play: bool, speed: float | None, loop: bool
-) -> Source | None:
-    """The recording and the run that were named; None if none was."""
-    if not recording and not demo:
-        return None
-    from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
-    from explorer.sources.autoplay import Autoplay
-    from explorer.sources.chosen import Chosen, chosen
-    from explorer.sources.opened import opened_file
-
-    which = chosen(recording) if recording else Chosen(shipped_folder() / DEMO_RECORDING)
-    path, number = which.path, number if which.run is None else which.run
-    if not path.is_file():
-        from probes.models.spec_check import nearby
-
-        raise BadInput(
-            "Recording", f"There is no recording {visible(str(path))}.", f"{nearby(path)}`phier recordings` lists them."
-        )
-    from explorer.sources.kept_results import kind_of_file
-
-    kind = kind_of_file(path)
-    if kind in ("results", "sweep"):
-        if play or loop or speed is not None or number is not None:
-            holds = "the results of items" if kind == "results" else "a sweep"
-            sentence = f"{visible(str(path))} holds {holds}, which can't be played."
-            raise BadInput("Results", sentence, "Leave out --run, --play, --speed and --loop.")
-    elif play or demo or loop or speed is not None:
-        return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
-    return opened_file(path, number)
 
 
 def _offer(prompts: str) -> None:

@@ -42,7 +42,7 @@ SECTIONS: dict[type, str] = {
 }
 """The heading in the help of the options that a dataclass gives, in the order in which they are shown."""
 _REST = "Options"
-_HEADINGS = ("Arguments", "Recording", "Search", "Sweep", *SECTIONS.values(), _REST)
+_HEADINGS = ("Arguments", "Recording", "Browser", "Search", "Sweep", *SECTIONS.values(), _REST)
 
 
 class SectionOption(click.Option):

@@ -24,6 +24,7 @@ from probes.schema.errors import BadInput
 from probes.schema.events import RunStarted, StepMeasured
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
+from probes.system.fence import inside
 
 _SHOWN = 200
 """Characters of a prompt."""
@@ -108,7 +109,7 @@ def runs_of(path: Path) -> list[ListedRun]:
     """
     modified = datetime.fromtimestamp(0)
     try:
-        status = path.stat()
+        status = inside(path).stat()
         modified = datetime.fromtimestamp(status.st_mtime)
         if not path.is_file() or not status.st_size:
             return [_unreadable(path, modified, "It is empty." if path.is_file() else "It is not a file.")]

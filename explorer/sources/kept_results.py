@@ -18,6 +18,7 @@ from probes.schema.foreign_text import visible
 from probes.schema.requests import Cancel, Judge, Request
 from probes.schema.task_results import ItemPrompt
 from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
+from probes.system.fence import inside
 
 if TYPE_CHECKING:
     from probes.schema.items import ItemSet
@@ -35,7 +36,7 @@ def is_results(path: Path) -> bool:
 def kind_of_file(path: Path) -> object:
     """The kind that the first line of a JSON Lines file names: "results", "sweep"; None if it names none."""
     try:
-        with path.open("rb") as file:
+        with inside(path).open("rb") as file:
             found = json.loads(file.readline(_FIRST_LINE))
     except (OSError, ValueError, RecursionError):
         return None

@@ -20,6 +20,7 @@ from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Judge, Request
 from probes.schema.spec import PairSpec
 from probes.schema.sweep import Cell, Sweep
+from probes.system.fence import inside
 
 if TYPE_CHECKING:
     from probes.sweep.sweep_file import SweepReader
@@ -153,7 +154,7 @@ class SweepSource:
             return read_sweep(self.path)  # raises a sentence
         if reader is None or status[:1] != self._file or status[1] < reader.whole:
             reader = SweepReader(self.path)
-        with self.path.open("rb") as file:
+        with inside(self.path).open("rb") as file:
             file.seek(reader.whole)
             reader.add(file.read())
         self._reader, self._file = reader, status[:1]

@@ -292,8 +292,12 @@ class ExplorerApp(App[int]):
     def open_recording(self, message: RecordingChosen) -> None:
         from explorer.sources.opened import opened_file
 
-        if self._may_leave("opening a recording"):
+        if not self._may_leave("opening a recording"):
+            return
+        try:
             self.use(opened_file(message.chosen.path, message.chosen.run))
+        except PhierError as problem:
+            self._say(problem.title, problem.message, problem.hint)
 
     @on(RecordingSaved)
     def save_recording(self, message: RecordingSaved) -> None:
@@ -499,10 +503,14 @@ class ExplorerApp(App[int]):
         self.push_screen(ChoiceDialog("Quit", sentence, ways), answered)
 
     def leave(self) -> None:
+        self.close_sources()
+        self.exit(0)
+
+    def close_sources(self) -> None:
+        """Stops all work; nothing that was measured is lost. May be called again."""
         self._let_go()
         for shown, _ in self._under:
             shown.source.close()
-        self.exit(0)
 
 
 def run_explorer(

@@ -9,6 +9,7 @@ from probes.models.adapter import refuse_adapter_alone
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean, nearest
+from probes.system.fence import inside
 from probes.system.user_folders import expanded
 
 LOCAL = 'Name a folder with the model\'s files, a .gguf file, or "demo".'
@@ -51,8 +52,9 @@ def nearby(path: Path) -> str:
     while path != path.parent and not os.path.isdir(path.parent):
         path = path.parent
     try:
+        inside(path.parent)
         beside = {entry.name: str(entry) for entry in path.parent.iterdir()}
-    except OSError:
+    except (OSError, BadInput):
         return ""
     near = nearest(path.name, beside)
     return f"Did you mean {visible(beside[near])}? " if near else ""

@@ -18,6 +18,7 @@ from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Failed, RunStarted
 from probes.schema.foreign_text import visible
 from probes.system.collector import collector_at_rest
+from probes.system.fence import inside
 
 LONGEST_LINE = 16 * 2**20
 """In bytes; a longer line is skipped without being held in memory. A step takes about 5,000."""
@@ -207,6 +208,7 @@ class _Reading:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Opens the file after checking that it is a plain file: opening a pipe could wait forever."""
+    path = inside(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise BadInput("Not a file", f"{_name(path)} is not a file that can be read.", "Choose a recording.")

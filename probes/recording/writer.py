@@ -19,6 +19,7 @@ from probes.recording.lines import encode
 from probes.schema.errors import BadInput, Failure
 from probes.schema.events import Event
 from probes.schema.foreign_text import visible
+from probes.system.fence import inside
 
 REFUSED = "Recording paused"
 """The title of the failure if the file can't be written."""
@@ -48,6 +49,7 @@ class RecordingWriter:
 
     def __init__(self, path: Path, *, sync_every: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
+        inside(path, to_write=True)
         self._clock = clock
         self._began = self._synced = clock()
         self._sync_every = sync_every

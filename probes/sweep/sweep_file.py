@@ -22,6 +22,7 @@ from probes.schema.flat_step import to_jsonable
 from probes.schema.foreign_text import said, visible
 from probes.schema.sweep import CellKey, CellResult, Sweep, SweepHeader
 from probes.sweep.versions import sweep_versions
+from probes.system.fence import inside
 
 SWEEP_FORMAT = 1
 """The version of the format; a file of a later one is refused."""
@@ -47,7 +48,7 @@ def read_sweep(path: Path | str) -> Sweep:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = inside(path).read_bytes()
     except OSError as problem:
         reason = "it is a folder" if path.is_dir() else problem.strerror or str(problem)
         raise BadInput(_TITLE, f"{_shown(path)} can't be read: {reason}.", _NAME_ONE) from problem

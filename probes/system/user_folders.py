@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+from probes.system.fence import inside
+
 CACHE_VARIABLE, RECORDINGS_VARIABLE, CONFIG_VARIABLE = "PHIER_CACHE", "PHIER_RECORDINGS", "PHIER_CONFIG"
 EARLIER_VARIABLE = "PHIER_SESSIONS"
 """The earlier name of `PHIER_RECORDINGS`."""
@@ -39,11 +41,18 @@ def _platform() -> ModuleType:
 
 def _folder(variable: str, default: Callable[[], Path]) -> Path:
     named = os.environ.get(variable)
-    return expanded(named) if named else default()
+    return _at_home(named) if named else default()
 
 
 def expanded(name: str | Path) -> Path:
-    """The path with the home folder in place of `~`; as it is if it names a user who is unknown here."""
+    """The path that a person typed, with the home folder in place of `~`; as it is if it names an unknown user.
+
+    Raises `BadInput` if it is not allowed here (`probes.system.fence`).
+    """
+    return inside(_at_home(name))
+
+
+def _at_home(name: str | Path) -> Path:
     try:
         return Path(name).expanduser()
     except RuntimeError:

@@ -26,6 +26,7 @@ from probes.schema.items import ItemSet
 from probes.schema.task_options import TASK_DEFAULTS, TaskOptions
 from probes.schema.task_results import ItemResult, Similarities
 from probes.schema.verdict import TaskResults
+from probes.system.fence import inside
 
 if TYPE_CHECKING:
     from probes.pair import Pair
@@ -170,6 +171,7 @@ def results_file(path: Path | None, header: ResultsHeader) -> Iterator[ResultsFi
     if path is None:
         yield ResultsFile(None, -1, KeptResults(header))
         return
+    inside(path, to_write=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -236,7 +238,7 @@ def _write(handle: int, line: bytes) -> None:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return inside(path).read_bytes()
     except OSError as problem:
         reason = "it is a folder" if path.is_dir() else problem.strerror or str(problem)
         raise BadInput("Results", f"{_shown(path)} can't be read: {reason}.", "Name a results file.") from problem

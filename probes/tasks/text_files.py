@@ -12,6 +12,7 @@ from pathlib import Path
 from probes.models.spec_check import nearby
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
+from probes.system.fence import inside
 from probes.system.user_folders import expanded
 
 PIECE = 1 << 20
@@ -89,7 +90,7 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
         raise _unreadable(folder, problem) from problem
 
     found = [
-        Path(place) / file
+        inside(Path(place) / file)
         for place, _, files in os.walk(folder, onerror=refuse)
         for file in files
         if os.path.splitext(file)[1].lower() in _TEXTS and not file.startswith(".")

@@ -13,6 +13,9 @@ from typing import Any
 
 from tests.support.programs import find
 
+_CODES = {"Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40}
+"""The keys that a page may look up by number."""
+
 
 class Browser:
     """One browser with one page. Whatever the page asks of a network, throws or is refused is kept."""
@@ -44,8 +47,33 @@ class Browser:
         self._read = os.fdopen(self._answer, "rb")
         self._number = 0
         self._session: str | None = None
+        self._loaded: set[str] = set()
+        """The tabs whose page is loaded."""
         pages = self._send("Target.getTargets")["targetInfos"]
-        target = next(page["targetId"] for page in pages if page["type"] == "page")
+        self._attach(next(page["targetId"] for page in pages if page["type"] == "page"))
+
+    def new_tab(self) -> str:
+        """Opens another tab, which all that follows is about. Returns its name, for `show_tab`."""
+        self._session = None
+        self._attach(self._send("Target.createTarget", url="about:blank")["targetId"])
+        return self.tab
+
+    @property
+    def tab(self) -> str:
+        """The name of the tab that is shown."""
+        assert self._session is not None
+        return self._session
+
+    def show_tab(self, tab: str) -> None:
+        self._session = tab
+        self._send("Page.bringToFront")
+
+    def close_tab(self) -> None:
+        """Closes the tab that is shown; `show_tab` comes next."""
+        self._send("Page.close")
+        self._session = None
+
+    def _attach(self, target: str) -> None:
         self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._send(f"{domain}.enable")
@@ -64,12 +92,35 @@ class Browser:
         self._profile.cleanup()
 
     def open(self, path: Path, fragment: str = "") -> None:
-        """Opens a file and waits until it is loaded."""
-        self._loaded = False
-        self._send("Page.navigate", url=path.as_uri() + fragment)
-        while not self._loaded:
-            self._take()
+        """Opens a file and waits until it is loaded and painted."""
+        self.go(path.as_uri() + fragment)
         self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def go(self, address: str) -> None:
+        """Opens an address and waits until it is loaded."""
+        self._loaded.discard(self.tab)
+        answer = self._send("Page.navigate", url=address)
+        assert "errorText" not in answer, answer["errorText"]
+        while self.tab not in self._loaded:
+            self._take()
+
+    def before_pages(self, script: str) -> None:
+        """Runs a script in every page of this tab before its own."""
+        self._send("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    def resize(self, width: int, height: int) -> None:
+        self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def allow_clipboard(self, origin: str) -> None:
+        """Lets the pages of an address copy, as a browser with a window does, and read what was copied."""
+        tab, self._session = self.tab, None
+        self._send(
+            "Browser.grantPermissions", origin=origin, permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]
+        )
+        self._session = tab
+
+    def cookies(self) -> list[dict[str, Any]]:
+        return list(self._send("Network.getCookies")["cookies"])
 
     def value(self, expression: str) -> Any:
         """The value of a JavaScript expression, with promises awaited."""
@@ -83,7 +134,9 @@ class Browser:
 
     def press(self, key: str, *, shift: bool = False) -> None:
         modifiers = 8 if shift else 0
-        text = {"text": key} if len(key) == 1 else {}
+        text: dict[str, Any] = {"text": key} if len(key) == 1 else {}
+        if key in _CODES:
+            text = {"windowsVirtualKeyCode": _CODES[key], **({"text": "\r"} if key == "Enter" else {})}
         self._send("Input.dispatchKeyEvent", type="keyDown", key=key, modifiers=modifiers, **text)
         self._send("Input.dispatchKeyEvent", type="keyUp", key=key, modifiers=modifiers)
 
@@ -93,7 +146,11 @@ class Browser:
             f"(() => {{ const found = document.querySelector({json.dumps(selector)}); found.scrollIntoView();"
             " const box = found.getClientRects()[0]; return [box.x, box.y, box.width, box.height]; })()"
         )
-        place = {"x": box[0] + across * box[2], "y": box[1] + box[3] / 2}
+        self.click_at(box[0] + across * box[2], box[1] + box[3] / 2)
+
+    def click_at(self, x: float, y: float) -> None:
+        """Presses and releases the mouse at a place of the window, in pixels."""
+        place = {"x": x, "y": y}
         for kind in ("mousePressed", "mouseReleased"):
             self._send("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **place)
 
@@ -123,7 +180,7 @@ class Browser:
         told = message.get("params", {})
         match message.get("method"):
             case "Page.loadEventFired":
-                self._loaded = True
+                self._loaded.add(message["sessionId"])
             case "Runtime.exceptionThrown":
                 self.problems.append(told["exceptionDetails"]["exception"].get("description", "exception"))
             case "Runtime.consoleAPICalled":

@@ -15,7 +15,7 @@ from explorer.ui.commands import COPY, FOCUS, HELP, PALETTE, QUIT, THEME, Comman
 from explorer.ui.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.widgets.key_line import KeyLine
-from explorer.ui.widgets.recording_list import RecordingList
+from explorer.ui.widgets.recording_list import RecordingList, RunPointed
 from explorer.words.token_text import fit
 from probes.schema.foreign_text import visible
 
@@ -222,4 +222,8 @@ class Recordings(Page):
         self.query_one(RecordingList).focus()
 
     def on_descendant_focus(self) -> None:
+        self._show_details(self.query_one(RecordingList))
+
+    @on(RunPointed)
+    def show_pointed(self) -> None:
         self._show_details(self.query_one(RecordingList))

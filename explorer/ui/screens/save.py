@@ -11,6 +11,7 @@ from textual.widgets import Input, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from probes.schema.errors import BadInput
 from probes.system.user_folders import expanded
 
 
@@ -27,18 +28,24 @@ class AskPath(Dialog[Path]):
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
+        fault = _fault(event.value.strip())
         verdict = self.query_one("#verdict", Static)
-        verdict.set_class(_taken(event.value), "fault")
-        verdict.update("This file exists already. A recording is never overwritten." if _taken(event.value) else "")
+        verdict.set_class(bool(fault), "fault")
+        verdict.update(fault)
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
-        if event.value.strip() and not _taken(event.value):
-            self.dismiss(expanded(event.value.strip()))
+        name = event.value.strip()
+        if name and not _fault(name):
+            self.dismiss(expanded(name))
 
 
-def _taken(text: str) -> bool:
+def _fault(name: str) -> str:
+    """Why a new file can't have this name; "" if it can, or if saving says why not."""
     try:
-        return bool(text.strip()) and expanded(text.strip()).exists()
-    except OSError:  # an impossible name: saving reports what is wrong with it
-        return False
+        taken = bool(name) and expanded(name).exists()
+    except BadInput as problem:
+        return f"{problem.message} {problem.hint}"
+    except OSError:  # an impossible name
+        return ""
+    return "This file exists already. A recording is never overwritten." if taken else ""

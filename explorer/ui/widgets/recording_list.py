@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from textual import events
 from textual.geometry import Size
+from textual.message import Message
 
 from explorer.recordings.library import ListedRun
 from explorer.sources.chosen import Chosen
@@ -15,6 +16,10 @@ from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
 
 _DATE, _CONTEXT, _STEPS, _KL, _SURVIVAL, _SPLIT = 17, 7, 7, 8, 9, 7
+
+
+class RunPointed(Message):
+    """The mouse has chosen a run."""
 
 
 class RecordingList(LineWidget, can_focus=True):
@@ -105,15 +110,18 @@ class RecordingList(LineWidget, can_focus=True):
             return
         self.row = self._top + inside.y - 1
         self.redraw()
+        self.post_message(RunPointed())
         if event.chain == 2 and self.chosen is not None:
             self.post_message(RecordingChosen(self.chosen.chosen))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self.move(1)
+        self.post_message(RunPointed())
         event.stop()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         self.move(-1)
+        self.post_message(RunPointed())
         event.stop()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.cli.explore import open_recording
+from explorer.recordings.opening import open_recording
 from explorer.recordings.shipped import shipped_folder
 from probes.schema.errors import BadInput
 

@@ -108,7 +108,7 @@ def test_the_help_has_a_heading_for_each_dataclass() -> None:
     for words in (("phier", "run"), ("phier-tui",)):
         shown = CliRunner().invoke(phier if words[0] == "phier" else phier_tui, [*words[1:], "--help"]).stdout
         headings = [line.removesuffix(":") for line in shown.splitlines() if line.endswith(":") and line[0] != " "]
-        assert [one for one in headings if one not in ("Arguments", "Recording", "Screen")] == [
+        assert [one for one in headings if one not in ("Arguments", "Browser", "Recording", "Screen")] == [
             "Models", "Run", "Sampling", "Calibration", "Loading", "Options",
         ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.cli.explore import open_recording
+from explorer.recordings.opening import open_recording
 from explorer.sources.kept_results import ResultsSource, is_results
 from explorer.sources.toy.tasks import TASKS, toy_item, toy_set, toy_similarities
 from explorer.ui.app import ExplorerApp

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.cli.explore import open_recording
+from explorer.recordings.opening import open_recording
 from explorer.sources.kept_sweep import CellSource, SweepSource, spec_of_cell
 from explorer.sources.replay import ReplaySource
 from probes.schema.errors import BadInput, FailureKind

@@ -1,0 +1,69 @@
+"""No path that is typed on a screen passes by the fence."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from textual.widgets import Input
+
+from explorer.sources.toy.source import ToySource
+from explorer.ui.app import ExplorerApp
+from explorer.ui.screens.save import AskPath
+from probes.system.fence import remove_fence, set_fence
+from tests.support.stage import settle
+
+ROOT = Path(__file__).parents[3]
+OPENING = {"Path", "PurePath", "open", "expanduser", "read_text", "read_bytes", "write_text", "write_bytes", "resolve"}
+ALLOWED = {
+    ("explorer/ui/app.py", "open"),  # a source
+    ("explorer/ui/messages.py", "open"),
+    ("explorer/state/view.py", "open"),  # a branch
+    ("explorer/state/marks.py", "read_bytes"),  # the program's own file, as the two below
+    ("explorer/state/saved_settings.py", "read_bytes"),
+    ("explorer/state/typed_history.py", "read_bytes"),
+    ("explorer/state/typed_history.py", "open"),
+    ("explorer/ui/clipboard.py", "Path"),  # the folder of copies, or the temporary one; nobody types a name
+    ("explorer/ui/clipboard.py", "open"),
+    ("explorer/ui/widgets/passage_table.py", "PurePath"),  # only the name is shown
+}
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """Every call in the screens and their state that makes or opens a path."""
+    for room in ("ui", "state"):
+        for file in sorted((ROOT / "explorer" / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if isinstance(node, ast.Call):
+                    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                    if name in OPENING:
+                        yield str(file.relative_to(ROOT)), name
+
+
+def test_screens_make_paths_of_texts_only_by_the_function_that_the_fence_is_in():
+    assert not set(calls()) - ALLOWED, "use probes.system.user_folders.expanded"
+
+
+async def test_saving_elsewhere_stays_in_the_served_folder(tmp_path: Path, monkeypatch):
+    served = tmp_path / "served"
+    served.mkdir()
+    monkeypatch.chdir(served)
+    set_fence([served])
+    try:
+        app, chosen = ExplorerApp(ToySource()), []
+        async with app.run_test(size=(120, 36)) as pilot:
+            await settle(pilot)
+            app.push_screen(AskPath(), chosen.append)
+            await pilot.pause()
+            field = app.screen.query_one("#path", Input)
+            field.value = str(tmp_path / "elsewhere.jsonl")
+            await pilot.press("enter")
+            assert "from a browser" in str(app.screen.query_one("#verdict").render())
+            assert not chosen
+            field.value = "own.jsonl"
+            await pilot.press("enter")
+            await pilot.pause()
+        assert chosen == [served / "own.jsonl"]
+    finally:
+        remove_fence()
