@@ -9,6 +9,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import msgspec
 import pytest
 
 from probes.schema.flat_step import FlatStep
@@ -27,11 +28,15 @@ def documented(section: str) -> Counter[str]:
 def names(shape: type, before: str = "") -> Iterator[str]:
     """The full names of a type's fields in JSON. `shared` has the fields of the step's own comparison again."""
     for name, hint in get_type_hints(shape).items():
-        inner = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind) and isinstance(kind, type)]
+        inner = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and _has_fields(kind)]
         if inner and before != "shared.":
             yield from names(inner[0], f"{before}{name}.")
         else:
             yield before + name
+
+
+def _has_fields(kind: type) -> bool:
+    return is_dataclass(kind) or issubclass(kind, msgspec.Struct)
 
 
 @pytest.mark.parametrize(
