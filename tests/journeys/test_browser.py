@@ -109,10 +109,12 @@ def test_quitting_is_said_and_the_program_can_be_opened_again(browser, served, p
     page.until(LISTED)
 
 
-def test_what_is_copied_is_in_the_clipboard_of_the_browser(browser, served, page):
-    browser.allow_clipboard(served.address)
+def test_what_is_copied_is_a_download_of_the_browser(browser, served, page, tmp_path: Path):
+    browser.download_into(tmp_path)
     browser.press("y")
-    until(lambda: LISTED in str(browser.value("navigator.clipboard.readText()")), page.screen)
+    page.until("panel")
+    browser.press("y")
+    until(lambda: [one for one in tmp_path.glob("*.txt") if LISTED in one.read_text()], page.screen)
 
 
 def test_a_page_of_another_site_gets_no_connection(browser, served, page):

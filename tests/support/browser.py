@@ -111,12 +111,10 @@ class Browser:
     def resize(self, width: int, height: int) -> None:
         self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
-    def allow_clipboard(self, origin: str) -> None:
-        """Lets the pages of an address copy, as a browser with a window does, and read what was copied."""
+    def download_into(self, folder: Path) -> None:
+        """Keeps the files that pages offer in a folder."""
         tab, self._session = self.tab, None
-        self._send(
-            "Browser.grantPermissions", origin=origin, permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]
-        )
+        self._send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
         self._session = tab
 
     def cookies(self) -> list[dict[str, Any]]:
