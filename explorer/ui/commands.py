@@ -156,7 +156,7 @@ COPY: Command[Any] = Command(
     "y",
     "Copies: panel, token, row, table, series, picture, command, Python.",
     label="copy",
-    name="Copy and cite",
+    name="View: Copy and cite",
 )
 THEME: Command[Any] = Command(
     {"t": "app.next_theme"},
