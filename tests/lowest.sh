@@ -15,6 +15,8 @@ grep -v -E '^(torch|triton|nvidia-|cuda-)' build/all-lowest.txt >build/lowest.tx
 
 "$python" -m uv venv --quiet --clear --python "$python" "$place"
 "$python" -m uv pip install --quiet --no-deps --python "$place/bin/python" --requirement build/lowest.txt --editable .
-# Python reads no .pth file behind such a path, and looks there last.
-echo "$packages" >"$("$place/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch.pth"
+here=$("$place/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+for part in "$packages"/torch "$packages"/torch-* "$packages"/torchgen "$packages"/functorch "$packages"/nvidia* "$packages"/triton*; do
+    [ ! -e "$part" ] || ln -sf "$part" "$here/"
+done
 exec "$place/bin/python" -m pytest -p no:cacheprovider "$@"
