@@ -21,7 +21,7 @@ PYTHON ?= python3
 ARGS ?=
 TESTS ?=
 # harness needs packages that are only there as source
-EXTRAS := --extra cluster --extra compressed --extra docs --extra figures --extra tables
+EXTRAS := --extra cluster --extra compressed --extra docs --extra figures --extra serve --extra tables
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install

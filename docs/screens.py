@@ -117,6 +117,8 @@ async def dialogs(stage: Stage) -> None:
             stage.picture("prompt-tokens")
             await stage.keys("escape")
         await stage.keys("escape")
+    await stage.keys("D")
+    stage.picture("figures")
 
 
 async def live(stage: Stage) -> None:
