@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 
+import msgspec
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -378,6 +379,8 @@ def leaves(value: object) -> list[object]:
     """All that a record holds, however deep."""
     if is_dataclass(value):
         return [leaf for field in fields(value) for leaf in leaves(getattr(value, field.name))]
+    if isinstance(value, msgspec.Struct):
+        return leaves(msgspec.structs.astuple(value))
     if isinstance(value, (tuple, list)):
         return [leaf for item in value for leaf in leaves(item)]
     return [value]
