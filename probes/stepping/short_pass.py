@@ -62,8 +62,9 @@ class ShortPass:
 
     def read(self, last: Sequence[int], position: int, cache: DynamicCache) -> tuple[Tensor, Tensor]:
         """What enters the LM head, (rows, 1, d), and the logits, (rows, 1, V), after a last token of each row."""
-        plain = position and len(last) <= _MOST_ROWS and torch.is_inference_mode_enabled() and not is_observed()
-        if not plain or not self._turn.acquire(blocking=False):
+        plain = position and len(last) <= _MOST_ROWS and self._device.type == "cpu"
+        usual = plain and torch.is_inference_mode_enabled() and not is_observed()
+        if not usual or not self._turn.acquire(blocking=False):
             return self._as_ever(last, position, cache)
         try:
             course = self._course(len(last), position)
