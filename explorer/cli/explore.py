@@ -97,10 +97,12 @@ def explore_command(
         why = "without a recording to play"
         typed.refuse(("play", "speed", "loop", "number"), why, "Name a recording, or give --demo.")
     if serving is not None:
-        of_runs = {*option_names(PairSpec), *option_names(RunSettings), *option_names(PromptSource), "record_to"}
-        typed.refuse(of_runs, "with --serve, which serves recordings", "Leave it out.")
+        typed.refuse(("record_to",), "with --serve: each tab records into a file of its own", "Leave it out.")
+    if serving is not None and not serving.models:
+        of_runs = {*option_names(PairSpec), *option_names(RunSettings), *option_names(PromptSource)}
+        typed.refuse(of_runs, "with --serve, which serves recordings", "Add --models, or leave it out.")
     settings, spec, look = run_settings(typed, first_of_many=True), pair_spec(typed), typed.build(ScreenOptions)
-    if serving is None and not (recording or demo):
+    if (serving is None or serving.models) and not (recording or demo):
         from probes.early import check_early
 
         check_early(spec)
@@ -119,7 +121,7 @@ def explore_command(
         typed.refuse(("play", "speed", "loop", "number"), "on a folder", "Name a recording in it.")
     keymap = _chosen_keys(typed)
     if serving is not None:
-        serving.serve(recording, number, demo, play, speed, loop, look, keymap)
+        serving.serve(recording, number, demo, play, speed, loop, look, keymap, spec, settings, recordings)
         return
     _use_the_terminal()
     from explorer.ui.splash import Splash

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,12 +17,15 @@ from explorer.cli.options import Typed, option
 from explorer.config.screen_options import ScreenOptions
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
+from probes.schema.settings import RunSettings
+from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded, recordings_folder
 
 HOST, PORT = "127.0.0.1", 8000
 _serving = partial(option, section="Browser")
 _OPTIONS = (
     _serving("--serve", is_flag=True, help="Serve recordings to a browser instead of opening them in this terminal."),
+    _serving("--models", is_flag=True, help="Also serve runs of the models, one pair for all tabs."),
     _serving(
         "--host",
         default=HOST,
@@ -36,13 +39,14 @@ _OPTIONS = (
         "--allow", multiple=True, metavar="FOLDER", help="Another folder that paths typed in the browser may lead into."
     ),
 )
-_NAMES = ("host", "port", "token", "allow")
+_NAMES = ("models", "host", "port", "token", "allow")
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What was asked of the server."""
 
+    models: bool
     host: str
     port: int
     token: str
@@ -58,6 +62,9 @@ class Serving:
         loop: bool,
         look: ScreenOptions,
         keymap: Mapping[str, str],
+        spec: PairSpec,
+        settings: RunSettings,
+        listed: bool,
     ) -> None:
         """Serves until Ctrl+C. Raises `BadInput` or `Failure` before it begins."""
         token = _token(self.token, self.host)
@@ -91,6 +98,12 @@ class Serving:
             keymap=dict(keymap),
         )
         listening = listening_at(self.host, self.port)
+        if self.models:
+            from explorer.serve.models_process import started_models
+
+            address, key = started_models(spec, settings, told)
+            live = not (listed or opened or demo or folder is not None)
+            told = replace(told, models=address, key=key.hex(), live=live)
         port = listening.getsockname()[1]
         names = (
             frozenset()

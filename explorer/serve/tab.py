@@ -11,6 +11,7 @@ from textual import events, messages
 from textual.drivers.web_driver import WebDriver
 
 from explorer.serve.told import Told, told_here
+from explorer.sources.launcher import Launcher
 from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
 from probes.system.fence import set_fence
@@ -58,13 +59,23 @@ def main() -> None:
     told = told_here()
     within(told)
     folder = None if told.shipped else Path(told.folder)
-    app = ExplorerApp(first_source(told), driver=TabDriver, folder=folder, look=told.look, keymap=told.keymap)
+    launcher = _launcher(told)
+    source = first_source(told) or (launcher.begin() if launcher is not None and told.live else None)
+    app = ExplorerApp(source, launcher=launcher, driver=TabDriver, folder=folder, look=told.look, keymap=told.keymap)
     try:
         app.run()
     finally:
         app.close_sources()
     sys.stdout.flush()
     os._exit(0)  # a thread may still be at work on what nobody will see
+
+
+def _launcher(told: Told) -> Launcher | None:
+    if not told.models:
+        return None
+    from explorer.serve.remote import SharedLauncher
+
+    return SharedLauncher(told.models, bytes.fromhex(told.key))
 
 
 def within(told: Told) -> None:

@@ -34,6 +34,12 @@ class Told:
     speed: float | None = None
     loop: bool = False
     look: ScreenOptions = SCREEN_DEFAULTS
+    models: str = ""
+    """Where the process with the models listens; "" if there is none."""
+    key: str = ""
+    """What that process must be shown, in hex."""
+    live: bool = False
+    """Does it begin with a run of the models?"""
     keymap: dict[str, str] = field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from explorer.sources.lane import Turns
 from explorer.sources.live import LiveSource, Loader, loader
 from probes.models.naming import is_local
 from probes.schema.errors import BadInput, FailureKind
@@ -70,8 +71,8 @@ class ContinuedSource(LiveSource):
     they do not agree.
     """
 
-    def __init__(self, load: Loader, header: RunHeader, path: Sequence[StepRecord]) -> None:
-        super().__init__(load, header.settings)
+    def __init__(self, load: Loader, header: RunHeader, path: Sequence[StepRecord], turns: Turns | None = None) -> None:
+        super().__init__(load, header.settings, turns)
         self._recorded = header
         self._steps = tuple(path)
 

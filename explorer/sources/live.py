@@ -92,14 +92,15 @@ class LiveSource:
 
     live = True
 
-    def __init__(self, load: Loader, settings: RunSettings) -> None:
+    def __init__(self, load: Loader, settings: RunSettings, turns: Turns | None = None) -> None:
+        """`turns` are those with the models, if other sources use them, too."""
         self._load = load
         self._settings = settings
         self._sink: Sink = lambda _event: None
         self._measuring = Lane("measuring", self._failed, self._advance)
         self._beside = Lane("long work", lambda request, problem: self._tell(failure_of(problem, request)))
         self._scoring = Lane("scoring", lambda request, problem: self._tell(failure_of(problem, request)))
-        self._models = Turns()
+        self._models = turns or Turns()
         """Whose turn it is with the models."""
         self._lock = threading.RLock()
         """Guards everything below: the measuring thread and the interface both release steps that were read ahead."""
