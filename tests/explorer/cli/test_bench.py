@@ -75,7 +75,7 @@ def test_steps_are_printed_and_written(model: str, tmp_path: Path, monkeypatch: 
         *("dense", "pruned", "parameters", "steps", "floors", "growth", "interface", "profile", "keys", "no_keys"),
     }
     names = {
-        *("follow", "overlap", "threads", "steps", "bare", "measured", "memory"),
+        *("follow", "overlap", "threads", "steps", "bare", "measured", "memory", "modules"),
         *("bare_median", "measured_median"),
     }
     assert all(one.keys() == {*names, "ratio"} for one in found["steps"])
