@@ -334,7 +334,7 @@ class CachedModel:
         fill = length if self._recurrent else FILL
         for start in range(held, length - 1, fill):
             work.check(READING_PROMPT)
-            self._feed(contexts, start, min(start + fill, length - 1))
+            self._feed(contexts, start, min(start + fill, length - 1), 0)
             work.report(READING_PROMPT, min(start + fill, length - 1), total or length, "tokens")
 
     def _hold(self, contexts: Sequence[Context]) -> int:
