@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -23,10 +24,13 @@ from probes.models.prompt_file import STANDARD_INPUT
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
 from probes.schema.prompt_source import PromptSource
+from probes.schema.prune_setting import parse
 from probes.schema.settings import RunSettings
 from probes.schema.spec import LoadOptions, PairSpec
 from probes.system.user_folders import expanded
 
+TOUR_PRUNE = "wanda:0.3"
+"""The setting of the tour: mild enough that options stay right, and answers do not."""
 _playing = partial(option, section="Recording")
 
 
@@ -68,6 +72,9 @@ def _end_at_once(code: object) -> None:
 @_playing("--play", is_flag=True, help="Play the recording from its first step.")
 @_playing("--speed", type=click.FloatRange(min=0.1), help="Steps a second while playing. [default: as recorded]")
 @_playing("--loop", is_flag=True, help="Play again and again.")
+@_playing(
+    "--tour", is_flag=True, help="Be shown around: six stops through what pruning does, each a sentence and a key."
+)
 @_playing("--recordings", is_flag=True, help="Begin with the list of recordings (the key o).")
 @takes(PairSpec)
 @takes(RunSettings)
@@ -83,6 +90,7 @@ def explore_command(
     play: bool,
     speed: float | None,
     loop: bool,
+    tour: bool,
     recordings: bool,
     record_to: str,
     serving: Serving | None,
@@ -113,8 +121,10 @@ def explore_command(
             raise BadInput("Which run", f"{visible(recording)} names a run, and so does --run {number}.", "Give one.")
     if speed is not None and not math.isfinite(speed):
         raise BadInput("Speed", f"A speed of {speed} is not possible.", "Use at least 0.1 steps a second.")
-    if sum((bool(recording), demo, recordings)) > 1:
-        sentence = "--demo, --recordings and a recording file exclude each other."
+    if sum((bool(recording), demo, recordings)) > 1 or (tour and (play or recordings or loop)):
+        sentence = (
+            "--demo, --recordings and a recording file exclude each other, and --tour excludes --play and --loop."
+        )
         raise BadInput("Conflicting options", sentence, "Give one of them.")
     folder = expanded(recording) if recording and expanded(recording).is_dir() else None
     if folder is not None:
@@ -131,10 +141,32 @@ def explore_command(
         from explorer.ui.app import run_explorer
 
         _offer(typed.get("prompt_file", ""))
-        launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None)
-        listed = recordings or folder is not None
-        source = None if listed else open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
-    raise click.exceptions.Exit(run_explorer(source, launcher=launcher, folder=folder, look=look, keymap=keymap))
+        named = typed.get("prune") or typed.get("pruned")
+        touring = spec if named else replace(spec, prune=parse(TOUR_PRUNE))
+        launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None, touring)
+        bare = not (recording or demo or tour or recordings or record_to) and not any(
+            typed.get(name) is not None for kind in (PairSpec, RunSettings, PromptSource) for name in option_names(kind)
+        )
+        source: Source | None = None
+        if tour:
+            source = _tour_of(recording, number, demo, speed) or launcher.begin_tour()
+        elif not (bare or recordings or folder is not None):
+            source = open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
+    raise click.exceptions.Exit(
+        run_explorer(source, launcher=launcher, folder=folder, look=look, keymap=keymap, welcome=bare, tour=tour)
+    )
+
+
+def _tour_of(recording: str, number: int | None, demo: bool, speed: float | None) -> Source | None:
+    """The recording that the tour is taken on, before its first step; None if it is taken with models."""
+    if not recording and not demo:
+        return None
+    from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
+    from explorer.sources.replay import ReplaySource
+
+    open_recording(recording, number, demo, False, None, False)  # refuses what can't be opened
+    path = shipped_folder() / TOUR_RECORDING if demo else expanded(recording)
+    return ReplaySource(path, number=number, play=True, pace=speed)
 
 
 def _chosen_keys(typed: Typed) -> Mapping[str, str]:

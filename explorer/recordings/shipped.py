@@ -6,6 +6,8 @@ from pathlib import Path
 
 DEMO_RECORDING = "collapse.jsonl"
 """The recording that `phier-tui --demo` plays."""
+TOUR_RECORDING = "tour.jsonl"
+"""The recording of `phier-tui --tour` where there are no models. It holds what explains its worst step."""
 
 
 def shipped_folder() -> Path:

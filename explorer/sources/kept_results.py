@@ -48,11 +48,14 @@ class ResultsSource:
 
     live = False
 
-    def __init__(self, path: Path, *more: Path, margin: float = MARGIN_OF_SAFETY, level: float = LEVEL) -> None:
-        """`more` are files of the same setting with other tasks, which are shown together."""
+    def __init__(
+        self, path: Path, *more: Path, margin: float = MARGIN_OF_SAFETY, level: float = LEVEL, request: int = 0
+    ) -> None:
+        """`more` are files of the same setting with other tasks, which are shown together. The first verdict, at this
+        margin and level, answers `request`."""
         self.path = path
         self.paths = (path, *more)
-        self._begin = Judge(margin=margin, level=level, id=0)
+        self._begin = Judge(margin=margin, level=level, id=request)
         self._kept: KeptResults | None = None
         self._sink: Sink = lambda _event: None
         self._lane = Lane("results", lambda request, problem: self._tell(failure_of(problem, request)))

@@ -15,7 +15,7 @@ from explorer.sources.source import Source
 from probes.schema.errors import BadInput
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
-from probes.schema.settings import RunSettings
+from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import LOAD_DEFAULTS, PairSpec
 from probes.schema.task_results import ItemPrompt
 from probes.system.user_folders import expanded
@@ -32,6 +32,9 @@ class Launcher(Protocol):
 
     def begin(self) -> Source:
         """A new run. Raises `BadInput` if its file exists already."""
+
+    def begin_tour(self) -> Source:
+        """A new run for the tour, in which each model reads its own text. Raises `BadInput` as `begin` does."""
 
     def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
         """Continues a recorded run after these steps. Raises `BadInput` if the recording does not name its models."""
@@ -53,9 +56,13 @@ class Launcher(Protocol):
 class ModelLauncher:
     """Launches the models of the command line."""
 
-    def __init__(self, spec: PairSpec, settings: RunSettings, file: Path | None = None) -> None:
-        """`file` is the recording of the first run; later runs get files of their own."""
+    def __init__(
+        self, spec: PairSpec, settings: RunSettings, file: Path | None = None, tour: PairSpec | None = None
+    ) -> None:
+        """`file` is the recording of the first run; later runs get files of their own. `tour` has the
+        models of the tour, if they are others."""
         self._spec = spec
+        self._tour = tour or spec
         self._settings = settings
         self._file = file and expanded(file)
         self._shown: RecordedSource | None = None
@@ -64,6 +71,9 @@ class ModelLauncher:
 
     def begin(self) -> Source:
         return self._recorded(LiveSource(loader(self._spec), self._settings))
+
+    def begin_tour(self) -> Source:
+        return self._recorded(LiveSource(loader(self._tour), replace(self._settings, follow=Follow.FREE)))
 
     def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
         return self._recorded(continued(header, path, self._spec))

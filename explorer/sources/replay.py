@@ -11,8 +11,10 @@ from pathlib import Path
 
 from explorer.sources.chosen import Chosen, read_recording
 from explorer.sources.command_line import command_line
+from explorer.sources.kept_results import ResultsSource
 from explorer.sources.playhead import Playhead
 from explorer.sources.recorded_end import end_of
+from explorer.sources.results_beside import belong_together, results_beside
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from explorer.sources.subjects import place_of, subjects
@@ -89,6 +91,8 @@ class ReplaySource:
         self._play = play
         self.recording: Recording | None = None
         """The contents of the file, once it is read."""
+        self._results: ResultsSource | None = None
+        """The results file beside it, once it was asked for."""
         self._sink: Sink = lambda _event: None
         self._wake = threading.Condition(threading.RLock())
         """Guards everything below."""
@@ -123,6 +127,8 @@ class ReplaySource:
         with self._wake:
             self._closed = self._cancelled = True
             self._wake.notify_all()
+        if self._results is not None:
+            self._results.close()
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(1.0)
 
@@ -187,7 +193,7 @@ class ReplaySource:
             case FindRepair():
                 self._refuse(request, "Searching for a repair needs the models.")
             case Judge():
-                self._refuse(request, "Scoring items needs the models.")
+                self._judge(request)
             case FindPassages(where):
                 self._refuse(request, f"Searching {visible(where)} needs the models.")
 
@@ -202,6 +208,17 @@ class ReplaySource:
             steps = f"step {request.step}" + (f" to {request.through}" if request.through is not None else "")
             names = ", ".join(missing).replace("_", " ")
             self._refuse(request, f"Of {steps}, {names} was not recorded; explaining it needs the models (m).")
+
+    def _judge(self, request: Judge) -> None:
+        """Judges what a results file beside the recording holds."""
+        beside = results_beside(self.path)
+        if self._results is not None:
+            self._results.ask(request)
+        elif belong_together(beside, self._runs[self._at].header):
+            self._results = ResultsSource(beside, margin=request.margin, level=request.level, request=request.id)
+            self._results.open(self._sink)
+        else:
+            self._refuse(request, "Scoring items needs the models.")
 
     def _refuse(self, request: Request, sentence: str) -> None:
         command = command_line(self._runs[self._at].header)

@@ -32,6 +32,7 @@ from explorer.state.timed_work import Clock
 from explorer.state.view import Under, View
 from explorer.ui import theme
 from explorer.ui.glyphs import GlyphFilter
+from explorer.ui.guide import Guide
 from explorer.ui.keys_in_order import KeysInOrder
 from explorer.ui.mailbox import Mailbox
 from explorer.ui.messages import (
@@ -46,6 +47,8 @@ from explorer.ui.messages import (
     RecordingsCompared,
     RetryAsked,
     ReturnAsked,
+    Way,
+    WayChosen,
 )
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.page import Page
@@ -84,7 +87,11 @@ class ExplorerApp(App[int]):
     TITLE = "phier"
     CSS_PATH: ClassVar[CSSPathType | None] = ["screens/main.tcss", "screens/dialog.tcss"]
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", show=False, priority=True),
+        Binding("greater_than_sign", "tour_on", show=False),
+        Binding("less_than_sign", "tour_back", show=False),
+    ]
 
     def __init__(
         self,
@@ -96,9 +103,11 @@ class ExplorerApp(App[int]):
         clock: Clock = time.monotonic,
         driver: type[Driver] | None = None,
         folder: Path | None = None,
+        welcome: bool = False,
     ) -> None:
-        """Without a source it begins with the list of recordings, those in `folder` if one is named; without a launcher
-        no models can be loaded. `keymap` has keys by the names of commands, as `chosen_keys` makes it."""
+        """Without a source it begins with the list of recordings, those in `folder` if one is named, or with the ways
+        to begin if `welcome`; without a launcher no models can be loaded. `keymap` has keys by the names of
+        commands, as `chosen_keys` makes it."""
         plain = "NO_COLOR" in os.environ
         super().__init__(driver_class=driver, ansi_color=True if plain else None)
         for known in theme.THEMES:
@@ -109,9 +118,10 @@ class ExplorerApp(App[int]):
         self._still = look.motion is Motion.REDUCED
         if self._still:
             self.animation_level = "none"
-        self._launcher, self._folder = launcher, folder
+        self._launcher, self._folder, self._welcome = launcher, folder, welcome
         self._clock = clock
         self._keys = KeysInOrder(self)
+        self.guide = Guide(self, self)
         self._painted = float("-inf")
         self._waiting = False
         self._warned: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -142,8 +152,16 @@ class ExplorerApp(App[int]):
         await self.push_screen(MainScreen(self.source, self.view))
         self.set_interval(1.0, self._show_time)
 
+    def action_tour_on(self) -> None:
+        self.guide.go_on()
+
+    def action_tour_back(self) -> None:
+        self.guide.back()
+
     async def on_event(self, event: Event) -> None:
         if isinstance(event, Key | Paste) and not event.is_forwarded:
+            if isinstance(event, Key):
+                self.guide.press(event.key)
             await self._keys.take(event, super().on_event)
         else:
             await super().on_event(event)
@@ -160,6 +178,11 @@ class ExplorerApp(App[int]):
 
     def on_ready(self) -> None:
         """Begins the slow work, after the first paint."""
+        if isinstance(self.source, EmptySource) and self._welcome:
+            from explorer.ui.screens.welcome import Welcome
+
+            self.push_screen(Welcome(has_models=self._launcher is not None))
+            return
         if isinstance(self.source, EmptySource):
             self.show_recordings()
             return
@@ -284,7 +307,7 @@ class ExplorerApp(App[int]):
     def show_recordings(self) -> None:
         from explorer.ui.screens.recordings import Recordings, library
 
-        empty = isinstance(self.source, EmptySource)
+        empty = isinstance(self.source, EmptySource) and not self._welcome
         look = partial(library, self._folder)
         self.push_screen(Recordings(look, can_run=self._launcher is not None, can_leave=not empty))
 
@@ -375,6 +398,32 @@ class ExplorerApp(App[int]):
             self.use(self._launcher.begin())
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
+
+    @on(WayChosen)
+    def begin_as_chosen(self, message: WayChosen) -> None:
+        """Begins in the way that was chosen on the first screen."""
+        from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
+        from explorer.sources.autoplay import Autoplay
+
+        match message.way:
+            case Way.TOUR:
+                self.take_tour()
+            case Way.MODELS:
+                self.run_live()
+            case Way.DEMO:
+                self.use(Autoplay(shipped_folder() / DEMO_RECORDING, play=True))
+            case Way.RECORDINGS:
+                self.show_recordings()
+
+    def take_tour(self) -> None:
+        """Begins the tour, with the models if they can be loaded."""
+        if self._launcher is not None and self._may_leave("the tour"):
+            try:
+                self.use(self._launcher.begin_tour())
+            except PhierError as problem:
+                self._say(problem.title, problem.message, problem.hint)
+            else:
+                self.guide.begin()
 
     # Events.
 
@@ -520,9 +569,16 @@ def run_explorer(
     folder: Path | None = None,
     look: ScreenOptions = SCREEN_DEFAULTS,
     keymap: Mapping[str, str] = MappingProxyType({}),
+    welcome: bool = False,
+    tour: bool = False,
 ) -> int:
-    """Opens the explorer, on a source or on the list of recordings, and returns the exit code."""
-    return ExplorerApp(source, launcher=launcher, folder=folder, look=look, keymap=keymap).run() or 0
+    """Opens the explorer, on a source, on the list of recordings or on the ways to begin, and returns the exit code.
+
+    With `tour`, what it is opened on is the tour's."""
+    app = ExplorerApp(source, launcher=launcher, folder=folder, look=look, keymap=keymap, welcome=welcome)
+    if tour:
+        app.guide.begin()
+    return app.run() or 0
 
 
 def import_ahead() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from textual.message import Message
@@ -79,6 +80,23 @@ class LiveRunAsked(Message):
 
 class RecordingsAsked(Message):
     """The list of recordings is to be shown."""
+
+
+class Way(StrEnum):
+    """How to begin."""
+
+    TOUR = "tour"
+    MODELS = "models"
+    DEMO = "demo"
+    RECORDINGS = "recordings"
+
+
+class WayChosen(Message):
+    """A way to begin was chosen."""
+
+    def __init__(self, way: Way) -> None:
+        super().__init__()
+        self.way = way
 
 
 class ModelsAsked(Message):

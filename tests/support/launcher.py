@@ -24,6 +24,7 @@ class FakeLauncher:
     """Each answer is a function of the test's."""
 
     begin: Callable[[], Source] = ToySource
+    begin_tour: Callable[[], Source] = ToySource
     go_on: Callable[[RunHeader, Sequence[StepRecord]], Source] = _never
     open_item: Callable[[PairSpec, ItemSet, str, ItemAsRun], Source] = _never
     unsaved: Callable[[], str] = lambda: ""

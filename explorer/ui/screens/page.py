@@ -49,6 +49,8 @@ class Page(Commanded, LineScreen):
         """Shows what arrived while another page was over it. A new page first shows its frames: to lay it out and to
         fill it at one go would keep the loop waiting for too long."""
         self.show_soon()
+        if (guide := getattr(self.app, "guide", None)) is not None:
+            guide.accompany(self)
 
     def on_resize(self, event: Resize) -> None:
         width, height = event.size

@@ -18,6 +18,7 @@ from explorer.ui.widgets.task_sheet import TaskSheet
 from explorer.ui.widgets.verdict_table import VerdictTable
 from explorer.words.verdict_figures import outcomes_sentence
 from explorer.words.verdicts import claim_sentence
+from probes.schema.errors import FailureKind
 from probes.schema.events import Failed
 from probes.schema.items import TaskKind
 from probes.schema.verdict import Verdict
@@ -46,7 +47,7 @@ class VerdictScreen(ListPage):
             yield SpaceLosses()
 
     def show(self) -> None:
-        if self.has_models:
+        if self.has_models or (self.view.header is not None and not self.view.live):
             self.judging.recall()
         verdict = self.judging.results.verdict
         row = self.row
@@ -105,7 +106,7 @@ class VerdictScreen(ListPage):
 
     def _empty(self) -> str:
         answer = self.judging.judge_answer
-        if isinstance(answer, Failed):
+        if isinstance(answer, Failed) and (self.view.live or answer.kind is not FailureKind.NEEDS_MODELS):
             return f"{answer.title}. {answer.message} {answer.hint}".strip()
         if self.judging.recalling:
             return "Reading the results …"

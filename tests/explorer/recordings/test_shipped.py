@@ -10,7 +10,9 @@ from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
 from probes.recording import RecordedRun, read
 
 
-@pytest.fixture(params=sorted(path.name for path in shipped_folder().glob("*.jsonl")))
+@pytest.fixture(
+    params=sorted(path.name for path in shipped_folder().glob("*.jsonl") if not path.name.endswith(".results.jsonl"))
+)
 def recording(request: pytest.FixtureRequest) -> RecordedRun:
     session = read(shipped_folder() / request.param)
     assert session.notes == []

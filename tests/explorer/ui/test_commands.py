@@ -25,6 +25,7 @@ from explorer.ui.screens.page import Page
 from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.ui.screens.results_page import ResultsPage
 from explorer.ui.screens.sweep import SweepScreen
+from explorer.ui.screens.welcome import Welcome
 from explorer.ui.widgets.key_line import KeyLine
 from tests.support.formula_sweep import some_sweep
 from tests.support.glyphs import check_glyphs
@@ -68,6 +69,7 @@ OPENED_BY = {
     "SimilaritiesScreen": ("j", *SCORED, "down", "down", "enter"),
     "VerdictScreen": ("j",),
     "WatchScreen": ("W",),
+    "Welcome": None,
     "WhyScreen": ("d",),
 }
 """The keys that open each screen from the main one; None if it takes more than keys."""
@@ -104,6 +106,9 @@ async def opened(name: str, app: ExplorerApp, pilot: Pilot[int], folder: Path) -
         await settle(pilot)
     elif name == "SweepScreen":
         app.push_screen(SweepScreen(ScriptedSweep(some_sweep()), app.view))
+        await settle(pilot)
+    elif name == "Welcome":
+        app.push_screen(Welcome(has_models=True))
         await settle(pilot)
     else:
         app.push_screen(MessageDialog("Title", "Sentence."))

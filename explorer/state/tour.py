@@ -1,0 +1,178 @@
+"""The tour: six stops through what pruning does to generation. A stop is left when its key has done its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from explorer.state.view import Phase, View
+from explorer.words import tour_words
+from probes.schema.explanation import Swaps
+
+
+class TourPage(StrEnum):
+    """The screen that is seen, as far as the tour is concerned."""
+
+    MAIN = "main"
+    WHY = "why"
+    VERDICT = "verdict"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A sentence about what is seen, and the key that leads on."""
+
+    title: str
+    key: str
+    """The key, by Textual's name."""
+    shown: str
+    """The keys as people know them."""
+    does: str
+    """What the key does, after "Press …"."""
+    tells: Callable[[View], str]
+    over: Callable[[View, TourPage, bool], bool]
+    """Has the key done its work? The last argument says if it was pressed at this stop; a click does without."""
+    possible: Callable[[View], bool] = lambda _view: True
+    """Is there anything to see at it?"""
+
+
+def _two_models(view: View) -> str:
+    if view.phase is Phase.FAILED:
+        return tour_words.NO_MODELS
+    if view.header is None:
+        return tour_words.LOADING
+    return tour_words.WRITING if view.running else tour_words.two_models(view.header)
+
+
+def _parting_texts(view: View) -> str:
+    record = view.path[view.split - 1] if view.split else None
+    if record is None or record.dense is None or record.pruned is None:
+        return "Both models have chosen the same tokens so far."
+    return tour_words.parting_texts(record.step, record.dense.token, record.pruned.token)
+
+
+def _accumulated(view: View) -> str:
+    record = view.record
+    found = record and (record.shared or record.own)
+    if record is None:
+        return ""
+    return tour_words.accumulated(
+        record.step, found.p.kl if found else None, view.split, view.path[-1].sum, view.newest
+    )
+
+
+def _which_layer(view: View) -> str:
+    event = view.explained(Swaps, *view.explained_steps)
+    found = event.found if event is not None and isinstance(event.found, Swaps) else None
+    exact = event is not None and event.final
+    return tour_words.which_layer(found, exact=exact, live=view.live)
+
+
+def _where_safe(view: View) -> str:
+    verdict = view.results.present.verdict
+    return tour_words.where_safe(verdict.rows if verdict is not None else (), live=view.live)
+
+
+def _ran(view: View, _page: TourPage, _pressed: bool) -> bool:
+    return view.newest > 0 and not view.running and view.work is None
+
+
+def _at_worst(view: View, page: TourPage, pressed: bool) -> bool:
+    worst = view.highest_kl()
+    return page is TourPage.MAIN and view.cursor == worst and (pressed or worst != view.split)
+
+
+STOPS: tuple[Stop, ...] = (
+    Stop("Two models, one prompt", "space", "space", "lets them write", _two_models, _ran),
+    Stop(
+        "Where the texts part",
+        "g",
+        "g",
+        "goes to the split",
+        _parting_texts,
+        lambda view, page, _: page is TourPage.MAIN and view.cursor == view.split and not view.running,
+        lambda view: view.split is not None,
+    ),
+    Stop(
+        "One change, three spaces",
+        "G",
+        "G",
+        "goes to the worst step",
+        lambda view: tour_words.three_spaces(view.record),
+        _at_worst,
+    ),
+    Stop(
+        "It accumulates",
+        "d",
+        "d",
+        "asks which layer did it",
+        _accumulated,
+        lambda _view, page, _: page is TourPage.WHY,
+    ),
+    Stop(
+        "Which layer did it",
+        "j",
+        "Esc j",
+        "asks where it is safe",
+        _which_layer,
+        lambda _view, page, _: page is TourPage.VERDICT,
+    ),
+    Stop("Where it is safe", "", ">", "ends the tour", _where_safe, lambda _view, _page, _: False),
+)
+
+
+class Tour:
+    """Where a person is on the tour."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._seen: tuple[object, ...] = ()
+        """What was seen at the last look."""
+        self._pressed = False
+        """Was the key of the stop pressed at it?"""
+        self._held = False
+        """A stop that is told again stays until something else is seen: its key may have done its work before."""
+
+    @property
+    def number(self) -> int:
+        """The stop, from 1."""
+        return self._at + 1
+
+    @property
+    def stop(self) -> Stop:
+        return STOPS[self._at]
+
+    @property
+    def last(self) -> bool:
+        return self._at == len(STOPS) - 1
+
+    def notice(self, view: View, page: TourPage) -> None:
+        """Leaves a stop whose key has done its work, and one at which there is nothing to see."""
+        seen = (view.run, view.cursor, view.newest, view.running, page)
+        self._held = self._held and seen == self._seen
+        self._seen = seen
+        if view.header is not None and not self._held and self._over(view, page):
+            self._at, self._pressed = self._at + 1, False
+
+    def _over(self, view: View, page: TourPage) -> bool:
+        return self.stop.over(view, page, self._pressed) or not self.stop.possible(view)
+
+    def press(self, key: str) -> None:
+        """Takes note of a key. That of the stop also lets one go that was told again."""
+        if key == self.stop.key:
+            self._pressed, self._held = True, False
+
+    def back(self) -> None:
+        """Tells the stop before again."""
+        self._at, self._held, self._pressed = max(0, self._at - 1), True, False
+
+    def next_key(self, view: View) -> str:
+        """The key that leads on now, and what it does."""
+        stop = self.stop
+        if view.phase is Phase.FAILED:
+            return "> takes it on a recording"
+        if view.header is None:
+            return "a moment, please"
+        return "…" if view.running else f"{stop.shown} {stop.does}"

@@ -1,0 +1,185 @@
+"""The tour: six stops, each left when its key has done its work; > does the key; a recording stands in for models."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
+from explorer.sources.replay import ReplaySource
+from explorer.sources.toy.source import ToySource
+from explorer.state.tour import STOPS
+from explorer.ui.app import ExplorerApp
+from explorer.ui.screens.main import MainScreen
+from explorer.ui.screens.recordings import Recordings
+from explorer.ui.screens.verdict import VerdictScreen
+from explorer.ui.screens.welcome import Welcome
+from explorer.ui.screens.why import WhyScreen
+from explorer.ui.widgets.tour_strip import TourStrip
+from tests.support.launcher import FakeLauncher
+from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, on_stage, press, screen_text, scripted, settle, until
+
+
+def strip_text(app: ExplorerApp) -> str:
+    return "\n".join(app.screen.query_one(TourStrip)._text_lines())
+
+
+def look(app: ExplorerApp) -> None:
+    """What the strip does a few times a second."""
+    app.guide.look()
+
+
+async def stepped(source: ToySource, app: ExplorerApp, pilot: Pilot[int]) -> None:
+    """The run that space began, up to its end."""
+    source.advance(1000)
+    await settle(pilot)
+    look(app)
+    await settle(pilot)
+
+
+@pytest.mark.parametrize("size", [SMALL, MIDDLE], ids=["80x24", "120x36"])
+@pytest.mark.parametrize("guided", [True, False], ids=["by >", "by the keys"])
+async def test_six_stops_lead_through_the_finding(size: tuple[int, int], guided: bool) -> None:
+    source = scripted(steps=24)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        seen = []
+        for number, stop in enumerate(STOPS, start=1):
+            look(app)
+            await settle(pilot)
+            shown = strip_text(app)
+            assert stop.title in shown
+            assert "●" * number + "○" * (len(STOPS) - number) in shown
+            assert stop.shown in shown
+            seen.append(shown)
+            if stop is STOPS[-1]:
+                break
+            await press(
+                pilot, *(["greater_than_sign"] if guided else ["escape", "j"] if stop.key == "j" else [stop.key])
+            )
+            if stop.key == "space":
+                await stepped(source, app, pilot)
+        assert isinstance(app.screen, VerdictScreen)
+        assert len(set(seen)) == len(STOPS)
+        assert 'chooses "' in seen[1]
+        assert "cosine of" in seen[2]
+        assert "survival" in seen[3]
+        await press(pilot, "greater_than_sign")
+        assert not app.screen.query(TourStrip)
+        await press(pilot, "escape")
+        assert not app.screen.query(TourStrip)
+
+
+async def test_a_stop_is_told_again_until_its_key_or_something_else_is_done() -> None:
+    source = scripted(steps=24)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await press(pilot, "greater_than_sign")
+        await stepped(source, app, pilot)
+        await press(pilot, "less_than_sign")
+        for _ in range(3):
+            look(app)
+            await settle(pilot)
+            assert STOPS[0].title in strip_text(app)
+        await press(pilot, "left")
+        look(app)
+        await settle(pilot)
+        assert STOPS[1].title in strip_text(app)
+
+
+async def test_models_that_agree_have_no_split_to_go_to() -> None:
+    source = scripted(steps=12, setting="wanda:0.01")
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await press(pilot, "greater_than_sign")
+        await stepped(source, app, pilot)
+        assert app.view.split is None
+        assert STOPS[2].title in strip_text(app)
+
+
+async def test_without_models_the_tour_is_taken_on_the_recording_and_shows_all_that_it_holds() -> None:
+    app = ExplorerApp(
+        ReplaySource(shipped_folder() / TOUR_RECORDING, play=True, pace=1e6), launcher=FakeLauncher(), clock=Clock()
+    )
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await until(pilot, lambda: app.view.header is not None, "the recording")
+        for stop in STOPS[:-1]:
+            look(app)
+            await settle(pilot)
+            assert stop.title in strip_text(app)
+            await press(pilot, "greater_than_sign")
+            if stop.key == "space":
+                await until(pilot, lambda: app.view.pause is not None and app.view.newest > 60, "the last step")
+            if stop.key == "d":
+                assert isinstance(app.screen, WhyScreen)
+                look(app)
+                await settle(pilot)
+                assert "back, and KL falls from" in strip_text(app)
+        await until(pilot, lambda: app.view.results.present.verdict is not None, "the verdict beside the recording")
+        look(app)
+        await settle(pilot)
+        assert "answers" in strip_text(app)
+        assert "Right, dense → pruned: facts" in strip_text(app)
+
+
+async def test_while_models_load_or_fail_the_recording_is_offered() -> None:
+    app = ExplorerApp(Waiting(scripted().settings), launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        look(app)
+        await settle(pilot)
+        assert "> takes the tour on a recording" in strip_text(app)
+        await press(pilot, "greater_than_sign")
+        await until(pilot, lambda: app.view.header is not None, "the recording")
+        assert not app.view.live
+        look(app)
+        await settle(pilot)
+        assert STOPS[0].title in strip_text(app)
+
+
+async def test_the_first_screen_explains_and_offers_every_way() -> None:
+    app = ExplorerApp(launcher=FakeLauncher(), clock=Clock(), welcome=True)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        assert isinstance(app.screen, Welcome)
+        for words in ("side by side", "The tour", "The demo models", "A recording", "Your recordings", "--dense MODEL"):
+            assert words in screen_text(app)
+        await press(pilot, "o")
+        assert isinstance(app.screen, Recordings)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, Welcome)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, MainScreen)
+        assert app.guide.on_tour
+
+
+@pytest.mark.parametrize(("downs", "live"), [(1, True), (2, False)])
+async def test_the_first_screen_begins_with_models_or_a_recording(downs: int, live: bool) -> None:
+    app = ExplorerApp(launcher=FakeLauncher(), clock=Clock(), welcome=True)
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        await press(pilot, *["down"] * downs, "enter")
+        await until(pilot, lambda: app.view.header is not None, "a run")
+        assert app.view.live is live
+        assert not app.guide.on_tour
+
+
+async def test_without_models_the_first_screen_offers_recordings() -> None:
+    app = ExplorerApp(clock=Clock(), welcome=True)
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        assert "The tour" not in screen_text(app)
+        assert "A recording" in screen_text(app)
+
+
+async def test_outside_a_tour_its_keys_do_nothing() -> None:
+    async with on_stage(scripted(), 8) as (app, pilot):
+        await press(pilot, "greater_than_sign", "less_than_sign")
+        assert isinstance(app.screen, MainScreen)
+        assert app.view.newest == 8
