@@ -1,7 +1,7 @@
 """Draws the pictures of the pages in docs/screens: the real app, on recordings that ship and on the demo model.
 
 make screens             all of them, in some minutes
-python docs/screens.py recorded    only those that need no model
+python docs/screens.py begun recorded    only those that need no model
 
 The sweep and the results that two of the walks open are those of `make sweeps` and `make verdicts`, which keep them in
 build/, or the file that SWEEP names.
@@ -20,8 +20,11 @@ from pictures import PATIENCE, SIZE, STEPS
 from screenshot import plain
 from textual.pilot import Pilot
 
+from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
+from explorer.sources.launcher import ModelLauncher
 from explorer.sources.live import LiveSource, loader
 from explorer.sources.opened import opened_file
+from explorer.sources.replay import ReplaySource
 from explorer.sources.source import Source
 from explorer.ui.app import ExplorerApp
 from explorer.words.defaults import DEFAULT_PROMPT
@@ -84,6 +87,19 @@ async def recorded(stage: Stage) -> None:
     await stage.keys("space", "down", "space", "c")
     await stage.pilot.pause(1)
     stage.picture("comparison")
+
+
+async def begun(stage: Stage) -> None:
+    """The first screen, and the tour on its recording."""
+    await stage.pilot.pause(1)
+    stage.picture("welcome")
+    stage.app.use(ReplaySource(shipped_folder() / TOUR_RECORDING, play=True, pace=1000))
+    stage.app.guide.begin()
+    await stage.ready()
+    await stage.keys("greater_than_sign")
+    await stage.steps(60)
+    await stage.keys("greater_than_sign")
+    stage.picture("tour")
 
 
 async def swept(stage: Stage) -> None:
@@ -158,12 +174,19 @@ async def live(stage: Stage) -> None:
 
 
 Walk = Callable[[Stage], Awaitable[None]]
-WALKS: dict[str, Walk] = {"recorded": recorded, "swept": swept, "judged": judged, "dialogs": dialogs, "live": live}
+WALKS: dict[str, Walk] = {
+    "begun": begun,
+    "recorded": recorded,
+    "swept": swept,
+    "judged": judged,
+    "dialogs": dialogs,
+    "live": live,
+}
 
 
 def source_of(name: str) -> Source | None:
-    """What a walk shows; None for the list of recordings."""
-    if name == "recorded":
+    """What a walk shows; None for the list of recordings and for the first screen."""
+    if name in ("begun", "recorded"):
         return None
     if name in ("swept", "judged"):
         file = SWEEP if name == "swept" else RESULTS
@@ -175,7 +198,9 @@ def source_of(name: str) -> Source | None:
 
 
 async def draw(name: str) -> None:
-    app = ExplorerApp(source_of(name), folder=Path("sessions") if name == "recorded" else None)
+    folder = Path("sessions") if name == "recorded" else None
+    launcher = ModelLauncher(PairSpec(prune=parse("wanda:0.5")), RunSettings(DEFAULT_PROMPT))
+    app = ExplorerApp(source_of(name), launcher=launcher, folder=folder, welcome=name == "begun")
     async with app.run_test(size=SIZE) as pilot:
         await WALKS[name](Stage(app, pilot))
 
