@@ -20,6 +20,7 @@ from explorer.cli.read_options import pair_spec, run_settings
 from explorer.cli.serve import Serving, serves
 from explorer.config.screen_options import ScreenOptions
 from explorer.recordings.opening import open_recording
+from explorer.sources.source import Source
 from probes.models.prompt_file import STANDARD_INPUT
 from probes.schema.errors import BadInput, Failure
 from probes.schema.foreign_text import visible
@@ -131,6 +132,7 @@ def explore_command(
         typed.refuse(("play", "speed", "loop", "number"), "on a folder", "Name a recording in it.")
     keymap = _chosen_keys(typed)
     if serving is not None:
+        typed.refuse(("tour",), "in a browser", "Take the tour in a terminal.")
         serving.serve(recording, number, demo, play, speed, loop, look, keymap, spec, settings, recordings)
         return
     _use_the_terminal()

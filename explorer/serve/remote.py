@@ -97,6 +97,9 @@ class SharedLauncher(ModelLauncher):
     def begin(self) -> Source:
         return self._recorded(RemoteSource(self._address, self._key, Begin()))
 
+    def begin_tour(self) -> Source:
+        return self.begin()
+
     def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
         return self._recorded(RemoteSource(self._address, self._key, GoOn(header, tuple(path))))
 
