@@ -81,7 +81,7 @@ def _ran(view: View, _page: TourPage, _pressed: bool) -> bool:
 
 def _at_worst(view: View, page: TourPage, pressed: bool) -> bool:
     worst = view.highest_kl()
-    return page is TourPage.MAIN and view.cursor == worst and (pressed or worst != view.split)
+    return page is TourPage.MAIN and view.cursor == worst and (pressed or worst not in (view.split, view.newest))
 
 
 STOPS: tuple[Stop, ...] = (
@@ -149,15 +149,14 @@ class Tour:
         return self._at == len(STOPS) - 1
 
     def notice(self, view: View, page: TourPage) -> None:
-        """Leaves a stop whose key has done its work, and one at which there is nothing to see."""
+        """Leaves a stop whose key has done its work, and passes over one at which there is nothing to see."""
         seen = (view.run, view.cursor, view.newest, view.running, page)
         self._held = self._held and seen == self._seen
         self._seen = seen
-        if view.header is not None and not self._held and self._over(view, page):
+        if view.header is not None and not self._held and self.stop.over(view, page, self._pressed):
             self._at, self._pressed = self._at + 1, False
-
-    def _over(self, view: View, page: TourPage) -> bool:
-        return self.stop.over(view, page, self._pressed) or not self.stop.possible(view)
+            while not self.stop.possible(view):
+                self._at += 1
 
     def press(self, key: str) -> None:
         """Takes note of a key. That of the stop also lets one go that was told again."""
