@@ -6,7 +6,7 @@ from pathlib import Path
 
 DEMO_RECORDING = "collapse.jsonl"
 """The recording that `phier-tui --demo` plays."""
-TOUR_RECORDING = "tour.jsonl"
+TOUR_RECORDING = "tour/tour.jsonl"
 """The recording of `phier-tui --tour` where there are no models. It holds what explains its worst step."""
 
 

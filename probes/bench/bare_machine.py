@@ -22,14 +22,22 @@ class _Bounds:
     pattern: str | None = None
 
 
+class _Struct:
+    """What a record of many fields is made of: a dataclass does as well, where no recording is read."""
+
+    def __init_subclass__(cls, *, frozen: bool = False, gc: bool = True) -> None:
+        dataclass(frozen=frozen)(cls)
+
+
 def stand_in_for_missing() -> tuple[str, ...]:
     """Puts a module in the place of msgspec if that is not installed, and returns the names of those replaced.
 
-    The records of steps are annotated with its bounds; nothing else of it is used without a recording.
+    The records of steps are annotated with its bounds, and one is a struct of it; nothing else of it is used without a
+    recording.
     """
     if "msgspec" in sys.modules or importlib.util.find_spec("msgspec") is not None:
         return ()
     module: Any = ModuleType("msgspec")
-    module.Meta = _Bounds
+    module.Meta, module.Struct = _Bounds, _Struct
     sys.modules["msgspec"] = module
     return ("msgspec",)

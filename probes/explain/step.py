@@ -203,7 +203,7 @@ class Explainer:
         apart = self._take_apart() if self._take_apart else take_apart_or_alone(*models)
         self.notes += apart.notes
         if isinstance(apart, Sublayers):
-            self._pruned.model = apart.pruned.model  # deeper than the run's, if that lacks blocks; its cache still fits
+            self._pruned.use(apart.pruned.model)  # deeper than the run's, if that lacks blocks; its cache still fits
         return apart
 
     @property

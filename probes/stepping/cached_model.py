@@ -141,22 +141,28 @@ class CachedModel:
     """
 
     def __init__(self, model: PreTrainedModel, lane: int = 0) -> None:
-        self.model = model
-        head = model.get_output_embeddings()
-        if not isinstance(head, nn.Module):
-            raise Failure("No LM head", f"{type(model).__name__} has no output embeddings to read the hidden state at.")
-        self._forward = Forwarding(model, head)
+        self.device = input_device(model)
+        head = self.use(model)
         self._recurrent = is_recurrent(model)
         self._rotary = Rotary(model)
         embeddings = next(model.get_input_embeddings().parameters())
-        self.device = input_device(model)
         given = getattr(head, "out_features", None) or next(head.parameters()).shape[0]
         self.vocabulary = min(int(embeddings.shape[0]), int(given))
         """Tokens that the model can both read and give logits for: the ids below it."""
         self._stream = _streams(self.device)[lane] if self.device.type == "cuda" else None
         self._hidden: Tensor | None = None
-        self.short = ShortPass(model, self._forward, self.device)
         self._held = self._nothing()
+
+    def use(self, model: PreTrainedModel) -> nn.Module:
+        """Reads with this model from now on, whose cache is the same. Returns its LM head; raises `Failure` if it has
+        none."""
+        head = model.get_output_embeddings()
+        if not isinstance(head, nn.Module):
+            raise Failure("No LM head", f"{type(model).__name__} has no output embeddings to read the hidden state at.")
+        self.model = model
+        self._forward = Forwarding(model, head)
+        self.short = ShortPass(model, self._forward, self.device)
+        return head
 
     def forget(self) -> None:
         """Empties the cache."""

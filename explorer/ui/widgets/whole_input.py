@@ -10,7 +10,7 @@ from textual.widgets import Input
 class WholeInput(Input):
     """Textual's own field takes only the first line of what is pasted."""
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
         self.replace(text, *self.selection)
         event.stop()

@@ -7,22 +7,12 @@ import sys
 
 import pytest
 
-from explorer.bench.keys import LEFT, InTerminal, KeyTimes, _timed, arguments_of, explorer_in_terminal
+from explorer.bench.keys import LEFT, InTerminal, KeyTimes, arguments_of
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import parse
 from probes.schema.spec import LoadOptions, PairSpec
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no pseudo-terminals")
-
-
-@pytest.mark.terminal
-def test_keys_on_a_recording_are_timed() -> None:
-    with explorer_in_terminal(["--demo"]) as terminal:
-        terminal.until(r"step \d\d+/")
-        found = _timed(terminal, "at rest", 3)
-    assert found.steps > 3
-    assert len(found.seconds) == 3
-    assert all(seconds > 0 for seconds in found.seconds)
 
 
 def test_a_program_that_ends_or_says_nothing_is_named() -> None:

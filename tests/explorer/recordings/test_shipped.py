@@ -6,13 +6,11 @@ import math
 
 import pytest
 
-from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
+from explorer.recordings.shipped import DEMO_RECORDING, TOUR_RECORDING, shipped_folder
 from probes.recording import RecordedRun, read
 
 
-@pytest.fixture(
-    params=sorted(path.name for path in shipped_folder().glob("*.jsonl") if not path.name.endswith(".results.jsonl"))
-)
+@pytest.fixture(params=[*sorted(path.name for path in shipped_folder().glob("*.jsonl")), TOUR_RECORDING])
 def recording(request: pytest.FixtureRequest) -> RecordedRun:
     session = read(shipped_folder() / request.param)
     assert session.notes == []

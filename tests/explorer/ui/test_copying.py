@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -127,20 +126,6 @@ def test_tmux_is_handed_the_text_itself(
         assert says in to_tmux("half é")
         assert bool(says) is bool(to_tmux("half é"))
     assert "half é" in (tmp_path / "log").read_text()
-
-
-@pytest.mark.terminal
-def test_a_real_tmux_has_it_in_its_buffer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    socket = tmp_path / "socket"
-    start = ["tmux", "-S", str(socket), "-f", "/dev/null"]
-    subprocess.run([*start, "new-session", "-d", "sleep 60"], check=True)
-    try:
-        monkeypatch.setenv("TMUX", f"{socket},1,0")
-        assert to_tmux("half é\n\tand more") == ""
-        shown = subprocess.run([*start, "show-buffer"], capture_output=True, encoding="utf-8", check=True)
-        assert shown.stdout == "half é\n\tand more"
-    finally:
-        subprocess.run([*start, "kill-server"], check=True)
 
 
 def test_a_copy_never_overwrites_and_falls_back_to_the_temporary_folder(
