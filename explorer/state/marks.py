@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from explorer.state.own_json import write_own_json
 from probes.schema.branches import Branches
 from probes.schema.errors import Failure
 from probes.schema.header import RunHeader
-from probes.system.files import replace_file
-from probes.system.user_folders import CONFIG_VARIABLE, config_folder
+from probes.system.user_folders import config_folder
 
 _File = dict[str, list[str]]
 """The marked places of each run."""
@@ -90,14 +90,7 @@ class Marks:
         everything[self._run] = places
         if not places:
             del everything[self._run]
-        try:
-            replace_file(self.path, f"{msgspec.json.format(msgspec.json.encode(everything)).decode()}\n")
-        except OSError as problem:
-            raise Failure(
-                "Can't write",
-                f"{self.path} could not be written ({problem.strerror}).",
-                f"Free some space, or set {CONFIG_VARIABLE}.",
-            ) from problem
+        write_own_json(self.path, everything)
 
 
 def run_key(header: RunHeader) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from explorer.state.own_json import write_own_json
 from probes.schema.errors import Failure
 from probes.schema.prune_setting import BadSetting, Setting, parse
-from probes.system.files import replace_file
-from probes.system.user_folders import CONFIG_VARIABLE, config_folder
+from probes.system.user_folders import config_folder
 
 
 class SavedSettings:
@@ -55,15 +55,7 @@ class SavedSettings:
         self._write({other: text for other, text in self.all().items() if other != name})
 
     def _write(self, named: Mapping[str, str]) -> None:
-        text = msgspec.json.format(msgspec.json.encode(named)).decode()
-        try:
-            replace_file(self.path, f"{text}\n")
-        except OSError as problem:
-            raise Failure(
-                "Can't write",
-                f"{self.path} could not be written ({problem.strerror}).",
-                f"Free some space, or set {CONFIG_VARIABLE}.",
-            ) from problem
+        write_own_json(self.path, named)
 
 
 def canonical(text: str) -> str:
