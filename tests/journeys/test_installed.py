@@ -56,8 +56,8 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     here = {
-        path.relative_to(ROOT).as_posix().replace("sessions/", "explorer/sessions/", path.parent == ROOT / "sessions")
-        for name in ("explorer", "probes", "sessions")
+        place + path.relative_to(ROOT).as_posix()
+        for name, place in (("explorer", ""), ("probes", ""), ("sessions", "explorer/"))
         for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
