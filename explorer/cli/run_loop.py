@@ -45,7 +45,7 @@ def events(lockstep: Lockstep, header: RunHeader, until: Sequence[str] = ()) -> 
             # A command can't be continued, so the rest of a text is not scored.
             yield replace(event, more=0, left=lockstep.text_left) if isinstance(event, RunPaused) else event
         if changed := lockstep.take_news():
-            yield Noticed("Models compute in another way", changed)
+            yield Noticed("How the models compute", changed)
         if (slow := pace.add(seconds)) and header.dense.device == "cpu":
             yield Noticed("Steps have become slow", slow)
 

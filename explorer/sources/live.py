@@ -257,7 +257,7 @@ class LiveSource:
         with self._lock:
             self._ahead.append((record, seconds))
             if changed := lockstep.take_news():
-                self._tell(Noticed("Models compute in another way", changed))
+                self._tell(Noticed("How the models compute", changed))
             if (slow := self._pace.add(seconds)) and self._on_cpu:
                 self._tell(Noticed("Steps have become slow", slow))
         return True

@@ -57,6 +57,12 @@ def same_cache(cache: DynamicCache) -> DynamicCache:
     return other
 
 
+def cache_bytes(cache: DynamicCache) -> int:
+    """Bytes of the tensors that a cache keeps."""
+    kept = (one for layer in cache.layers for one in vars(layer).values())
+    return sum(one.nbytes for one in kept if isinstance(one, Tensor))
+
+
 def count_as_read(cache: Cache, layer: int, read: Tensor) -> None:
     """Counts these tokens, (rows, tokens, …), as read by this layer, and stores one number for each.
 

@@ -183,6 +183,11 @@ class CachedModel:
         """A sentence, once, if it now computes in another way; otherwise ""."""
         return ""
 
+    def stepping(self, rows: int) -> AbstractContextManager[None]:  # noqa: ARG002 - only some ways ask
+        """In its block, a step starts this reading and that of the other model, which reads so many contexts, and takes
+        both results."""
+        return nullcontext()
+
     def start(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> Reading:
         """Begins to `read`; the contexts must stay as they are, and the model unused, until it has ended."""
         return Done(self.read(contexts, work))

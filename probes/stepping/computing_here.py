@@ -36,7 +36,8 @@ def overlap_here() -> str:
     mode, each = expected_overlap()
     if mode is OverlapMode.NONE:
         return f"{mode}: there are not twice as many cores as the {each} threads of a model"
-    return f"{mode}, each model with {each} {'thread' if each == 1 else 'threads'}, unless a trial shows it is slower"
+    ways = "threads, or process if a run's first steps are faster so" if mode is OverlapMode.PROCESS else str(mode)
+    return f"{ways}; each model with {each} {'thread' if each == 1 else 'threads'}"
 
 
 def expected_overlap(threads: int = 0) -> tuple[OverlapMode, int]:

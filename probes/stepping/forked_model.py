@@ -1,4 +1,5 @@
-"""A model with its cache whose started readings are done by a process of its own (`reading_process`).
+"""A model with its cache whose started readings are done by a process of its own (`reading_process`), or, as long as a
+trial says so, on a thread here.
 
 Everything else is done here, so hooks, exchanged modules and gradients work as ever. The cache is where it was used
 last: it is fetched when something here needs it, and given back with the next reading. So each token is always read in
@@ -8,17 +9,25 @@ the piece in which it would be read without the process, and all outputs are the
 from __future__ import annotations
 
 import copy
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from transformers import PreTrainedModel
 
+from probes.models.kv_cache import cache_bytes
 from probes.schema.errors import Failure
+from probes.schema.spec import OverlapMode
 from probes.stepping.cached_model import Context, Held, NextTokenOutput, Reading
-from probes.stepping.reading_process import ProcessLost, ReadingProcess
+from probes.stepping.overlap_trial import OverlapTrial
+from probes.stepping.reading_process import ProcessLost, ReadingProcess, why_lost
 from probes.stepping.threaded_model import ThreadedModel
 from probes.system.progress import READING_PROMPT, UNWATCHED, Work
+
+MOST_SENT = 1 << 28
+"""The most bytes of a cache that a trial sends to and fro."""
 
 
 class CacheLost(Failure):
@@ -33,10 +42,21 @@ class CacheLost(Failure):
 
 
 class ForkedModel(ThreadedModel):
-    """A `CachedModel` of the model that `process` has. When that has ended, it reads on `thread`."""
+    """A `CachedModel` of the model that `process` has. When that has ended, it reads on `thread`.
 
-    def __init__(self, model: PreTrainedModel, process: ReadingProcess, thread: ThreadPoolExecutor) -> None:
-        self._process = process
+    With a `trial`, the process begins when that wants it first.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        process: ReadingProcess,
+        thread: ThreadPoolExecutor,
+        trial: OverlapTrial | None = None,
+    ) -> None:
+        self._process, self._trial = process, trial
+        self._stays = trial is not None
+        """Is it to be read on the thread now?"""
         self._here: Held
         self._away = False
         """Is what was read in the process?"""
@@ -48,13 +68,43 @@ class ForkedModel(ThreadedModel):
         return self._away and not self._process.alive
 
     def take_news(self) -> str:
-        return self._process.take_news()
+        found = self._process.take_news(), self._trial.take_news() if self._trial else ""
+        return " ".join(filter(None, found))
+
+    @contextmanager
+    def stepping(self, rows: int) -> Iterator[None]:
+        """See `CachedModel`. With a trial, the step is read as that says, and timed."""
+        trial = self._trial
+        if trial is None:
+            yield
+            return
+        if self._process.closed or (self._process.pid and not self._process.alive):
+            trial.end()
+        self._stays = trial.way(rows) is OverlapMode.THREADS
+        if not self._stays and not self._process.pid:
+            self._stays = not self._begun(trial)
+        begun = time.perf_counter()
+        yield
+        trial.took(rows, time.perf_counter() - begun)
+
+    def _begun(self, trial: OverlapTrial) -> bool:
+        """Begins the process, if that is possible and not too much has been read to be sent to and fro."""
+        if cache_bytes(self._here.cache) > MOST_SENT:
+            trial.end()
+            return False
+        try:
+            self._process.begin(self.short)
+        except (ProcessLost, OSError) as problem:
+            trial.end(why_lost(problem))
+        return self._process.alive
 
     def start(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> Reading:
         """See `CachedModel`. Raises `CacheLost` if the process has ended with the cache."""
-        if not self._process.alive and not self._away:
-            return super().start(contexts, work)
         process = self._process
+        if self._stays and self._away and process.alive:
+            self._held  # noqa: B018 - is fetched
+        if not self._away and (self._stays or not process.alive):
+            return super().start(contexts, work)
         process.turn.acquire()
         try:
             if not self._away:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -295,10 +296,11 @@ class Lockstep:
         both = _Together(work, [len(rows[0]) for _, rows in contexts])
         started: list[Reading] = []
         try:
-            for part, (model, rows) in enumerate(contexts):
-                started.append(model.start(rows, both.part(part)))
-                both.note(part, started[-1])
-            outputs = [one.result() for one in started]
+            with nullcontext() if self._dense_ended else self._dense.stepping(len(contexts[-1][1])):
+                for part, (model, rows) in enumerate(contexts):
+                    started.append(model.start(rows, both.part(part)))
+                    both.note(part, started[-1])
+                outputs = [one.result() for one in started]
         except BaseException:
             for one in started:
                 one.abandon()

@@ -2,60 +2,62 @@
 
 One token's pass is many short operations. Several threads gain little on each of them, so two passes at the same time,
 each with half of the threads, take far less than two passes after each other. In two threads of one process the passes
-wait for Python's lock now and then. So the dense model, which never changes, computes in a process of its own where the
-system allows it; the pruned one stays here with all that changes it.
+wait for Python's lock now and then. So the dense model, which never changes, may compute in a process of its own where
+the system allows it; the pruned one stays here with all that changes it. `overlap_trial` decides between the two.
 
 The last digits of figures depend on the number of threads, and on nothing else that is decided here.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
-import torch
 from transformers import PreTrainedModel
 
 from probes.models.offloaded import any_offloaded
 from probes.schema.errors import BadInput
-from probes.schema.foreign_text import said
 from probes.schema.spec import OverlapMode
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.computing_here import expected_overlap, why_no_process
 from probes.stepping.forked_model import ForkedModel
 from probes.stepping.graphed_model import GraphedModel
-from probes.stepping.reading_process import ProcessLost, ReadingProcess
+from probes.stepping.overlap_trial import STEPS, OverlapTrial
+from probes.stepping.reading_process import ProcessLost, ReadingProcess, why_lost
 from probes.stepping.threaded_model import ThreadedModel
 from probes.system.ranks import ranks
-from probes.system.threads import GAIN, computing_thread
+from probes.system.threads import computing_thread
 
 SMALL = 8_000_000
 """Models with fewer weights take a few milliseconds a pass in any case: they are read one after the other."""
-_TRIAL = 0.3
-"""Seconds that the trial goes on; at least one step of each way is timed."""
-_LONG = 0.4
-"""If a first pass takes more seconds, there is no trial."""
-
 Models = tuple[CachedModel, CachedModel]
 
 
 class Overlap:
     """How the models of one pair compute, and what they need for it: threads that are kept, and a process."""
 
-    def __init__(self, mode: OverlapMode, threads: int = 0, *, process: ReadingProcess | None = None) -> None:
-        """`threads` is the number that each model computes with."""
+    def __init__(
+        self,
+        mode: OverlapMode,
+        threads: int = 0,
+        *,
+        process: ReadingProcess | None = None,
+        trial: OverlapTrial | None = None,
+    ) -> None:
+        """`threads` is the number that each model computes with. With `trial`, that decides whether `process` is used,
+        which is begun then."""
         self.threads = threads
         self.note = ""
         """A sentence about the choice that is worth showing."""
         self._mode = mode
-        self._process = process
+        self._process, self._trial = process, trial
 
     @property
     def mode(self) -> OverlapMode:
         """How they compute now: never `auto`, and `threads` when the process has ended."""
         if self._process is not None and not self._process.alive:
+            return OverlapMode.THREADS
+        if self._trial is not None and not self._trial.wants_process:
             return OverlapMode.THREADS
         return self._mode
 
@@ -66,7 +68,8 @@ class Overlap:
         if self._mode is OverlapMode.GRAPHS:
             return GraphedModel(dense, 0), GraphedModel(pruned, 1)
         if self._process is not None:
-            return ForkedModel(dense, self._process, self._thread), ThreadedModel(pruned, self._thread_pruned)
+            forked = ForkedModel(dense, self._process, self._thread, self._trial)
+            return forked, ThreadedModel(pruned, self._thread_pruned)
         return ThreadedModel(dense, self._thread), ThreadedModel(pruned, self._thread_pruned)
 
     def close(self) -> None:
@@ -78,7 +81,7 @@ class Overlap:
         """The same, also after `close`."""
         if self._process is None or not self._process.closed:
             return self
-        again = _made(self._mode, self.threads, dense)
+        again = _tried(self.threads, dense) if self._trial else _made(self._mode, self.threads, dense)
         again.note = self.note
         return again
 
@@ -97,8 +100,8 @@ ONE_AFTER_THE_OTHER = Overlap(OverlapMode.NONE)
 def choose_overlap(
     dense: PreTrainedModel, pruned: PreTrainedModel, asked: OverlapMode = OverlapMode.AUTO, threads: int = 0
 ) -> Overlap:
-    """The way that was asked for; with `auto`, passes at the same time if there are processor cores for both, unless a
-    short trial shows that they are far slower.
+    """The way that was asked for. With `auto`, passes at the same time if there are processor cores for both: first in
+    threads, and the run's own steps decide whether the dense model gets a process (`overlap_trial`).
 
     `threads` is the number that each model is asked to compute with; 0 gives it half of those of this thread, or all if
     OMP_NUM_THREADS asks for them. Raises `BadInput` if what is asked for is impossible here.
@@ -118,7 +121,17 @@ def choose_overlap(
     few = min(sum(one.numel() for one in model.parameters()) for model in (dense, pruned)) < SMALL
     if impossible or few or mode is OverlapMode.NONE:
         return ONE_AFTER_THE_OTHER
-    return _tried(_made(mode, each, dense), dense, pruned)
+    how = f"each with {each} {'thread' if each == 1 else 'threads'}"
+    if mode is OverlapMode.THREADS:
+        found = _made(mode, each, dense)
+        found.note = f"Both models compute at the same time, in two threads, {how}."
+        return found
+    found = _tried(each, dense)
+    found.note = (
+        f"Both models compute at the same time, in two threads, {how}. {STEPS} steps show what is faster: this, or the "
+        "dense model in a process of its own, which gives the same figures."
+    )
+    return found
 
 
 def _why_not(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:
@@ -142,64 +155,15 @@ def _why_no_graphs(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:
 def _made(mode: OverlapMode, threads: int, dense: PreTrainedModel) -> Overlap:
     if mode is OverlapMode.THREADS:
         return Overlap(mode, threads)
+    process = ReadingProcess(dense, threads)
     try:
-        return Overlap(mode, threads, process=ReadingProcess(dense, threads))
+        process.begin()
     except (ProcessLost, OSError) as problem:
         instead = Overlap(OverlapMode.THREADS, threads)
-        why = f"could not be started ({said(problem)})" if isinstance(problem, OSError) else "did not answer"
-        instead.note = f"The dense model's own process {why}, so both models compute in threads of one process."
+        instead.note = why_lost(problem)
         return instead
+    return Overlap(mode, threads, process=process)
 
 
-def _tried(overlap: Overlap, dense: PreTrainedModel, pruned: PreTrainedModel) -> Overlap:
-    """The overlap with a note on its speed, or none if that is much faster."""
-    seconds = _trial(
-        {overlap.mode: overlap.models(dense, pruned), OverlapMode.NONE: ONE_AFTER_THE_OTHER.models(dense, pruned)}
-    )
-    each = f"{overlap.threads} {'thread' if overlap.threads == 1 else 'threads'}"
-    where = ", the dense one in a process of its own" if overlap.mode is OverlapMode.PROCESS else ""
-    said = f"Both models compute at the same time{where}, each with {each}"
-    if not seconds:
-        overlap.note = _joined(overlap.note, f"{said}.")
-        return overlap
-    same_time, after = (1000 * seconds[mode] for mode in (overlap.mode, OverlapMode.NONE))
-    if same_time > GAIN * after:
-        overlap.close()
-        found = Overlap(OverlapMode.NONE)
-        found.note = (
-            f"The models compute one after the other: when they were loaded, two passes took {after:.0f} ms so, and "
-            f"{same_time:.0f} ms at the same time. --overlap {overlap.mode} computes at the same time nevertheless."
-        )
-        return found
-    overlap.note = _joined(
-        overlap.note,
-        f"{said}: when they were loaded, two passes took {same_time:.0f} ms so, and {after:.0f} ms one after the other "
-        f"with {torch.get_num_threads()}.",
-    )
-    return overlap
-
-
-def _trial(ways: Mapping[OverlapMode, Models]) -> dict[OverlapMode, float]:
-    """The least seconds of a step's two passes in each way; empty if passes take too long for a trial."""
-    context = [0]
-    first = [_step(models, context) for models in ways.values()]
-    if max(first) > _LONG:
-        return {}
-    least: dict[OverlapMode, float] = {}
-    begun = time.perf_counter()
-    while not least or time.perf_counter() - begun < _TRIAL:
-        context = [*context, 0]
-        for way, models in ways.items():
-            least[way] = min(_step(models, context), least.get(way, float("inf")))
-    return least
-
-
-def _step(models: Models, context: list[int]) -> float:
-    begun = time.perf_counter()
-    for reading in [model.start([context]) for model in models]:
-        reading.result()
-    return time.perf_counter() - begun
-
-
-def _joined(*sentences: str) -> str:
-    return " ".join(filter(None, sentences))
+def _tried(threads: int, dense: PreTrainedModel) -> Overlap:
+    return Overlap(OverlapMode.PROCESS, threads, process=ReadingProcess(dense, threads), trial=OverlapTrial())

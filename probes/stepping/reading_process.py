@@ -32,8 +32,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from probes.schema.errors import Failure
+from probes.schema.foreign_text import said
 from probes.stepping.cached_model import CachedModel, Context, Held, NextTokenOutput
 from probes.stepping.sent_cache import receive, send
+from probes.stepping.short_pass import ShortPass
 from probes.system.progress import Work
 
 PATIENCE = 60.0
@@ -49,19 +51,38 @@ class ProcessLost(Exception):
     """The process has ended, and all caches that it had."""
 
 
+def why_lost(problem: ProcessLost | OSError) -> str:
+    """A sentence on a process that could not be begun, and on what is done instead."""
+    why = f"could not be started ({said(problem)})" if isinstance(problem, OSError) else "did not answer"
+    return f"The dense model's own process {why}, so both models compute in threads of one process."
+
+
 class ReadingProcess:
     """The process, with models of the same weights by number, each with its cache. One request at a time."""
 
     def __init__(self, model: PreTrainedModel, threads: int) -> None:
-        """Forks, and waits until the process has read a first token. It computes with so many threads. Raises
-        `ProcessLost` if it does not read in time, and OSError if the system allows no further process."""
+        """For a model that computes with so many threads. It can be asked once it was begun (`begin`)."""
         self.turn = threading.Lock()
         """Held from a request to its answer."""
+        self._model, self._threads = model, threads
         self._last = 0
         self._gone: deque[int] = deque()
         """Numbers of models that are not needed any more."""
-        template = CachedModel(model)
-        embeddings = next(model.get_input_embeddings().parameters())
+        self.pid = 0
+        self._code: int | None = None
+        self.closed = self._told = False
+        """`closed`: was it ended here?"""
+
+    def begin(self, short: ShortPass | None = None) -> None:
+        """Forks, and waits until the process has read a first token. `short` reads single tokens of the model here, and
+        there from then on.
+
+        Raises `ProcessLost` if it does not read in time, and OSError if the system allows no further process.
+        """
+        template = CachedModel(self._model)
+        if short is not None:
+            template.short = short
+        embeddings = next(self._model.get_input_embeddings().parameters())
         self._shared = mmap.mmap(-1, _OUTPUT + 8 * (sum(embeddings.shape) + 1024))
         self._connection, other = Pipe()
         if not gc.get_freeze_count():
@@ -73,12 +94,9 @@ class ReadingProcess:
             warnings.simplefilter("ignore", DeprecationWarning)
             self.pid = os.fork()
         if not self.pid:
-            _live(other, self._shared, template, threads)
+            _live(other, self._shared, template, self._threads)
         other.close()
         self._close = weakref.finalize(self, _end, os.getpid(), self.pid, self._connection)
-        self._code: int | None = None
-        self.closed = self._told = False
-        """`closed`: was it ended here?"""
         self._say("read", self.new_number(), [[0]])
         try:
             if not self._connection.poll(PATIENCE):
@@ -93,6 +111,8 @@ class ReadingProcess:
     @property
     def alive(self) -> bool:
         """Can it be asked?"""
+        if not self.pid:
+            return False
         if self._code is None and not self.closed:
             with contextlib.suppress(ChildProcessError):
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -102,7 +122,7 @@ class ReadingProcess:
 
     def take_news(self) -> str:
         """A sentence, once, if the process has ended and was not ended here; otherwise ""."""
-        if self.alive or self.closed or self._told:
+        if not self.pid or self.alive or self.closed or self._told:
             return ""
         self._told = True
         code = self._code or 0
@@ -163,9 +183,10 @@ class ReadingProcess:
         self._say("copy", number, other)
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process. It can't be begun again."""
         self.closed = True
-        self._close()
+        if self.pid:
+            self._close()
 
     def _say(self, what: str, *given: object) -> None:
         gone = [self._gone.popleft() for _ in range(len(self._gone))]

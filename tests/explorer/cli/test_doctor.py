@@ -129,4 +129,4 @@ def test_the_overlap_that_is_expected_follows_cores_and_threads(monkeypatch: pyt
     assert str(computing_here.expected_overlap(5)[0]) == "none"
     monkeypatch.setattr("sys.platform", "darwin")
     assert str(computing_here.expected_overlap(2)[0]) == "threads"
-    assert computing_here.overlap_here().startswith(("threads, each model with", "on a GPU"))
+    assert computing_here.overlap_here().startswith(("threads; each model with", "on a GPU"))

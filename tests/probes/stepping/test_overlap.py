@@ -16,11 +16,12 @@ import torch
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import OverlapMode
-from probes.stepping import computing_here, overlap, reading_process
+from probes.stepping import computing_here, overlap, overlap_trial, reading_process
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.forked_model import CacheLost, ForkedModel
 from probes.stepping.lockstep import Lockstep
 from probes.stepping.overlap import Overlap, choose_overlap
+from probes.stepping.overlap_trial import STEPS, OverlapTrial
 from probes.system.progress import Work
 from probes.twin.twin import Twin
 from tests.support.stepping import PROMPT, Words, damaged
@@ -118,6 +119,7 @@ def test_the_pruned_model_changes_while_the_process_lives(mode):
 
 def killed(made: Overlap) -> None:
     assert made._process is not None
+    assert made._process.pid > 0
     os.kill(made._process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, made._process.pid, os.WEXITED | os.WNOWAIT)
 
@@ -263,30 +265,123 @@ def test_what_is_impossible_is_refused_and_small_models_are_left_alone(monkeypat
     assert choose_overlap(dense, other).mode is OverlapMode.NONE
 
 
-def test_a_trial_decides_and_its_figures_are_shown(monkeypatch):
+QUICK = [(way, 1, 2) for way in (OverlapMode.THREADS, OverlapMode.PROCESS) * 2]
+
+
+@pytest.fixture
+def on_two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores, models that are not too small, and a trial of twelve steps, whose process begins at the fourth."""
+    monkeypatch.setattr(overlap, "SMALL", 0)
+    monkeypatch.setattr(overlap_trial, "TURNS", QUICK)
+    monkeypatch.setattr(overlap_trial, "STEPS", 12)
+    monkeypatch.setattr(computing_here, "cores", lambda: 2)
+
+
+def seconds_of(trial: OverlapTrial, rows: int, **seconds: float) -> OverlapMode:
+    """The verdict if steps take so long."""
+    ways = []
+    for _ in range(STEPS):
+        ways.append(trial.way(rows))
+        trial.took(rows, seconds[str(ways[-1])])
+    assert ways[:16] == [OverlapMode.THREADS] * 16, "a short run never begins a process"
+    assert {*ways} == {OverlapMode.THREADS, OverlapMode.PROCESS}
+    return trial.way(rows)
+
+
+def test_the_trial_chooses_the_faster_way_for_each_number_of_contexts():
+    trial = OverlapTrial()
+    assert seconds_of(trial, 1, threads=0.1, process=0.07) is OverlapMode.PROCESS
+    assert "took 70 ms so, and 100 ms in two threads" in trial.take_news()
+    assert seconds_of(trial, 2, threads=0.1, process=0.099) is OverlapMode.THREADS, "not worth a process"
+    assert "took 100 ms so, and 99 ms with the dense model in a process" in trial.take_news()
+    assert trial.way(1) is OverlapMode.PROCESS
+    assert trial.take_news() == ""
+
+
+def test_steps_that_are_slow_for_another_reason_do_not_decide():
+    trial = OverlapTrial()
+    usual = {OverlapMode.THREADS: 0.1, OverlapMode.PROCESS: 0.08}
+    for number in range(STEPS):
+        way = trial.way(1)
+        disturbed = number < 10 or (way is OverlapMode.PROCESS and number % 3 == 0)
+        trial.took(1, 9.0 if disturbed else usual[way])
+    assert trial.way(1) is OverlapMode.PROCESS
+
+
+@pytest.mark.parametrize("gain", [99.0, 0.0])
+@pytest.mark.usefixtures("on_two_cores")
+def test_a_trial_among_the_steps_of_a_run_changes_no_figure(gain, monkeypatch):
+    monkeypatch.setattr(overlap_trial, "_GAIN", gain)
+    dense = tiny("llama")
+    pruned, before = damaged(dense), children()
+    settings = RunSettings("prompt", follow=Follow.FREE, steps=24)
+
+    def measured(made: Overlap) -> Iterator[object]:
+        with Lockstep(*made.models(dense, pruned), Words(), PROMPT, settings) as run:
+            yield from run
+            yield run.models[0].apart().read([run.shared_context(3)]).logits.tolist()
+            run.seek(run.path[:5])
+            yield run.step(dense=9)
+            if made._mode is not OverlapMode.NONE:
+                assert ("from here on" if gain else "go on computing") in run.take_news()
+
+    made = choose_overlap(dense, pruned, threads=1)
+    assert f"{STEPS} steps show what is faster" in made.note
+    assert children() == before
+    found = list(measured(made))
+    assert made.mode is (OverlapMode.PROCESS if gain else OverlapMode.THREADS)
+    assert len(children() - before) == 1
+    made.close()
+    assert children() == before
+    with overlapping(dense, pruned, OverlapMode.NONE) as one_by_one:
+        assert found == list(measured(one_by_one))
+    assert made.renewed(dense).mode is OverlapMode.THREADS, "another trial"
+
+
+@pytest.mark.usefixtures("on_two_cores")
+def test_a_process_that_is_killed_during_the_trial_is_not_begun_again():
     dense = tiny("llama")
     other = copy.deepcopy(dense)
-    monkeypatch.setattr(overlap, "SMALL", 0)
-    monkeypatch.setattr(computing_here, "cores", lambda: 2)
-    for same_time, mode, said in [
-        (0.07, OverlapMode.PROCESS, "two passes took 70 ms so, and 100 ms one after the other with 1"),
-        (0.12, OverlapMode.PROCESS, "two passes took 120 ms so"),
-        (0.13, OverlapMode.NONE, "took 100 ms so, and 130 ms at the same time"),
+    made = choose_overlap(dense, other, threads=1)
+    with stepper(made, dense, other, prompt=[*PROMPT, *range(1, 9)]) as run:
+        for _ in range(5):
+            run.step()
+        killed(made)
+        assert {run.step().own.p.kl for _ in range(12)} == {0.0}
+        news = run.take_news()
+        assert "signal 9" in news
+        assert "a step's passes took" not in news, "nothing was decided"
+        assert made.mode is OverlapMode.THREADS
+
+
+@pytest.mark.usefixtures("on_two_cores")
+def test_the_trial_ends_in_threads_if_there_is_no_process_or_too_much_to_send(monkeypatch):
+    dense = tiny("llama")
+    other, before = copy.deepcopy(dense), children()
+    for name, value, said in [
+        ("probes.stepping.forked_model.MOST_SENT", 0, ""),
+        ("probes.stepping.reading_process.PATIENCE", 0.0, "did not answer, so both models compute in threads"),
     ]:
-        seconds = {OverlapMode.PROCESS: same_time, OverlapMode.NONE: 0.1}
-        monkeypatch.setattr(overlap, "_trial", lambda _ways, seconds=seconds: seconds)
-        made = choose_overlap(dense, other)
-        assert made.mode is mode
-        assert said in made.note
-        made.close()
+        with monkeypatch.context() as patched:
+            patched.setattr(name, value)
+            made = choose_overlap(dense, other, threads=1)
+            with stepper(made, dense, other) as run:
+                assert {run.step().own.p.kl for _ in range(5)} == {0.0}
+                assert said in run.take_news()
+                assert made.mode is OverlapMode.THREADS
+                assert children() == before
+
+
+@pytest.mark.usefixtures("on_two_cores")
+def test_one_core_reads_one_after_the_other_and_other_systems_in_threads(monkeypatch):
+    dense = tiny("llama")
+    other = copy.deepcopy(dense)
+    monkeypatch.setattr("sys.platform", "darwin")
+    made = choose_overlap(dense, other, threads=1)
+    assert made.mode is OverlapMode.THREADS
+    assert made.note == "Both models compute at the same time, in two threads, each with 1 thread."
     monkeypatch.setattr(computing_here, "cores", lambda: 1)
     assert choose_overlap(dense, other).mode is OverlapMode.NONE
-    monkeypatch.undo()
-    monkeypatch.setattr(overlap, "SMALL", 0)
-    monkeypatch.setattr(computing_here, "cores", lambda: 2)
-    made = choose_overlap(dense, other)
-    assert "two passes took" in made.note
-    made.close()
 
 
 def test_graphs_are_for_models_on_a_gpu() -> None:
