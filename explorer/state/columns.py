@@ -59,25 +59,35 @@ class Column:
     def buckets(self, axis: Axis, width: int) -> list[Bounds]:
         """The bounds of each of `width` cells of an axis that has more steps than cells.
 
-        Earlier buckets are kept: one more step costs only the bucket that it falls into.
+        Earlier buckets are kept, and are the same objects: one more step costs a look at the bucket it falls into.
         """
         done, found = self._buckets.pop((axis, width), (0, []))
-        base = axis.first - 1
-        start = min(len(found), axis.cell(max(axis.first, done), width)) if found else 0
-        before = found[start:]
-        del found[start:]
-        for cell in range(start, width):
+        base, steps = axis.first - 1, len(self.low)
+        start = axis.cell(max(axis.first, done), width) if found else 0
+        for cell in range(start, width if done < steps or not found else 0):
             first, stop = axis.slice(cell, width)
-            if base + first >= len(self.low):
-                found += [None] * (width - cell)
+            if base + first >= steps:
+                found += [None] * (width - len(found))
                 break
-            found.append(self.bounds(base + first, base + stop))
-        if found[start:] == before:
-            found[start:] = before  # the same objects, so that a drawing of them is known to be current
-        self._buckets[axis, width] = (len(self.low), found)
+            before = found[cell] if cell < len(found) else None
+            bounds = joint(before, self.bounds(max(base + first, done), base + stop))
+            if cell == len(found):
+                found.append(bounds)
+            elif bounds is not before:
+                found[cell] = bounds
+        self._buckets[axis, width] = steps, found
         while len(self._buckets) > KEPT:
             del self._buckets[next(iter(self._buckets))]
         return found
+
+
+def joint(one: Bounds, other: Bounds) -> Bounds:
+    """The bounds of the steps of both: the first object, if the other bounds are within it."""
+    if one is None or other is None:
+        return one or other
+    if one[0] <= other[0] and other[1] <= one[1]:
+        return one
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 class Columns:

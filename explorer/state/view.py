@@ -265,12 +265,13 @@ class View:
     @property
     def newest(self) -> int:
         """The number of the newest step, 0 before any."""
-        return len(self.path)
+        return len(self.branches.path())
 
     @property
     def cursor(self) -> int:
         """The step that every panel shows; 0 before any."""
-        return self.newest if self.following else min(self._cursor, self.newest)
+        newest = len(self.branches.path())
+        return newest if self.following else min(self._cursor, newest)
 
     @property
     def behind(self) -> int:
@@ -279,7 +280,8 @@ class View:
     @property
     def record(self) -> StepRecord | None:
         """The step under the cursor."""
-        return self.path[self.cursor - 1] if self.cursor else None
+        cursor = self.cursor
+        return self.path[cursor - 1] if cursor else None
 
     @property
     def follow(self) -> Follow:

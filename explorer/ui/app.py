@@ -438,7 +438,8 @@ class ExplorerApp(App[int]):
         self.main.history.notice(self.view)
         page = next(screen for screen in reversed(self.screen_stack) if isinstance(screen, Page))
         if page.is_mounted:
-            page.show()  # one that is still being opened, or under another page, shows itself once it is seen
+            with page.painted_at_once():
+                page.show()  # one that is still being opened, or under another page, shows itself once it is seen
 
     @on(EventsArrived)
     def take_events(self) -> None:

@@ -66,8 +66,8 @@ class Command(Generic[State]):
 
     def shown_in(self, keymap: Mapping[str, str]) -> str:
         """The keys as people know them, with those that a person has chosen."""
-        keys = self.keys_in(keymap)
-        return self.shown if keys == self.keys else " ".join(map(drawn_key, keys))
+        keys = self.keys_in(keymap) if keymap else self.keys
+        return self.shown if keys is self.keys or keys == self.keys else " ".join(map(drawn_key, keys))
 
 
 class Commanded:
@@ -75,11 +75,15 @@ class Commanded:
 
     COMMAND_TABLE: ClassVar[tuple[Command[Any], ...]] = ()
     """Every command of the screen, in the order of its `?`."""
+    _in_key_line: ClassVar[tuple[Command[Any], ...]] = ()
+    """Those that have a label, the heaviest first."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "COMMAND_TABLE" in cls.__dict__:
             bindings: list[BindingType] = [one for command in cls.COMMAND_TABLE for one in command.bindings]
             cls.BINDINGS = bindings  # type: ignore[attr-defined]  # of Textual's class, which this one is mixed into
+            labelled = [command for command in cls.COMMAND_TABLE if command.label]
+            cls._in_key_line = tuple(sorted(labelled, key=lambda command: -command.weight))
         super().__init_subclass__(**options)
 
     def shown_key(self, command: Command[Any]) -> str:
@@ -95,10 +99,9 @@ class Commanded:
     def key_hints(self) -> list[KeyHint]:
         """The key line's entries."""
         state = self.command_state
-        found = sorted(self.COMMAND_TABLE, key=lambda command: -command.weight)
         return [
             KeyHint(self.shown_key(command), label, command.action, command.when(state))
-            for command in found
+            for command in self._in_key_line
             if (label := command.label(state) if callable(command.label) else command.label) and command.offered(state)
         ]
 

@@ -85,7 +85,7 @@ def wrapped(sentence: str, width: int) -> list[str]:
 
 def _plainly_wrapped(text: str, width: int) -> list[str]:
     """The lines as Rich makes them, but quicker, if every character is one cell wide and every word fits; else none."""
-    if not text.isprintable() or cell_len(text) != len(text):
+    if not text.replace(_HELD, " ").isprintable() or cell_len(text) != len(text):
         return []
     starts, used = [0], 0
     for word in _WORD.finditer(text):

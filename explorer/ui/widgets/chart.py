@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.style import Style
 from textual import events
@@ -89,7 +89,8 @@ class Chart(LineWidget):
             )
             series.append((column, line.role, line.dash, shape, len(column.odd)))
         cursor = picture.axis.cell(picture.cursor, cells) if picture.cursor else -1
-        return self.inside, replace(picture, lines=(), steps=0, cursor=0), series, cursor
+        others = picture.axis, picture.scale, picture.split, picture.falls, picture.caption, picture.floor
+        return self.inside, others, series, cursor
 
     def draw(self, size: Size) -> Iterable[Iterable[Piece]]:
         width, height = size

@@ -21,6 +21,8 @@ from explorer.ui.widgets.repaint_cache import RepaintCache
 
 REVERSED = Style(reverse=True)
 
+Words = str | Text
+"""Text without any style, or with styles. A string is never read as markup."""
 Piece = tuple[str, Style | None]
 Pieces = list[Piece]
 
@@ -28,23 +30,26 @@ Pieces = list[Piece]
 class FramedWidget(RepaintCache):
     """A widget with words in its frame."""
 
-    _words: tuple[Text, Text] = (Text(), Text())
+    _words: tuple[Words, Words] = ("", "")
 
     @property
     def has_foot(self) -> bool:
         """Has its frame a lower edge, in which a subtitle can be read?"""
         return bool(self.styles.border_bottom[0])
 
-    def entitle(self, title: Text, subtitle: Text) -> None:
-        """Sets the words; they are text and never markup. Equal ones cost no repaint, others that of their line."""
-        before, self._words = self._words, (title, subtitle)
+    def entitle(self, title: Words, subtitle: Words) -> None:
+        """Sets the words. Equal ones cost no repaint, others that of their line."""
+        given, self._words = self._words, (title, subtitle)
         for words, old, line, name in (
-            (title, before[0], 0, "border_title"),
-            (subtitle, before[1], self.outer_size.height - 1, "border_subtitle"),
+            (title, given[0], 0, "border_title"),
+            (subtitle, given[1], self.outer_size.height - 1, "border_subtitle"),
         ):
-            if _differ(words, old) and not (_plain(words, old) and self.reword(line, name, old.plain, words.plain)):
+            if not _differ(words, old):
+                continue
+            before, after = _plain(old), _plain(words)
+            if before is None or after is None or not self.reword(line, name, before, after):
                 with self.only_line(line):
-                    setattr(self, name, words)
+                    setattr(self, name, Text(words) if isinstance(words, str) else words)
 
 
 class LineWidget(FramedWidget):
@@ -224,12 +229,17 @@ class LineWidget(FramedWidget):
         return ["".join(text for text, _ in line).rstrip() for line in self._draw()]
 
 
-def _differ(text: Text, other: Text) -> bool:
-    return text != other or text.style != other.style  # rich compares all but the style of the whole
+def _differ(words: Words, other: Words) -> bool:
+    if isinstance(words, str) or isinstance(other, str):
+        return words != other
+    return words != other or words.style != other.style  # rich compares all but the style of the whole
 
 
-def _plain(*texts: Text) -> bool:
-    return not any(text.spans or text.style for text in texts)
+def _plain(words: Words) -> str | None:
+    """The words alone; None if they have styles."""
+    if isinstance(words, str):
+        return words
+    return None if words.spans or words.style else words.plain
 
 
 def joined(pieces: Iterable[Piece]) -> Pieces:

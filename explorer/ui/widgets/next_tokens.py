@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.style import Style
-from rich.text import Text
 from textual import events
 from textual.geometry import Size
 
@@ -52,8 +51,8 @@ class NextTokens(LineWidget, can_focus=True):
         self._rows = table_rows(record, self._own)
         self._watched = watched_at(record, self._own)
         self.entitle(
-            Text(table_title(record, self._own, scored=view.scores)),
-            Text("● dense's choice  ○ pruned's" if self._rows else ""),
+            table_title(record, self._own, scored=view.scores),
+            "● dense's choice  ○ pruned's" if self._rows else "",
         )
         self.redraw()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.text import Text
 from textual.geometry import Size
 
 from explorer.state.view import View
@@ -21,7 +20,7 @@ class ReadingPanel(LineWidget, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="reading", classes="panel")
-        self.entitle(Text("reading"), Text(""))
+        self.entitle("reading", "")
         self._sentences = ("", "")
         self._culprit = ""
         self._brief = ""

@@ -42,6 +42,8 @@ class RepaintCache(Widget):
     _only: int | None = None
     """The only line that changes while `only_line` lasts."""
 
+    _painted_on: Screen[object] | None = None
+    """Its screen, once it was looked up: a widget never comes to another one."""
     _rendering = False
     """Is it being rendered? The screen then forgets at once which widgets changed, unless they tell it in messages."""
 
@@ -101,10 +103,12 @@ class RepaintCache(Widget):
         regions = [Region(0, line, self._size.width, 1) for line in lines]
         self._repaint_regions.update(regions)
         self._styles_cache.set_dirty(*regions)
-        try:
-            screen = self.screen
-        except NoScreen:  # it has been removed
-            return
+        if self._painted_on is None:
+            try:
+                self._painted_on = self.screen
+            except NoScreen:  # it has been removed
+                return
+        screen = self._painted_on
         screen._dirty_widgets.add(self)
         if isinstance(screen, PaintingScreen):
             screen.paint_soon()
@@ -145,10 +149,19 @@ class PaintingScreen(Screen[None]):
 
     def paint_soon(self) -> None:
         """Paints what changed once the message that is being handled has been, or in the timer's turn."""
-        self._update_timer.resume()
         if not self._asked:
             self._asked = True
             self.call_next(self._paint_now)
+
+    @contextmanager
+    def painted_at_once(self) -> Iterator[None]:
+        """What changes in this context is painted at its end. To wait for a turn of the loop would wake three tasks."""
+        mine, self._asked = not self._asked, True
+        try:
+            yield
+        finally:
+            if mine:
+                self._paint_now()
 
     def _paint_now(self) -> None:
         self._asked = False
@@ -156,6 +169,8 @@ class PaintingScreen(Screen[None]):
         if now - self._last_paint >= LEAST_GAP:
             self._last_paint = now
             self._on_timer_update()
+        else:
+            self._update_timer.resume()
 
 
 class PanelRow(Horizontal, RepaintCache):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 
@@ -126,11 +125,13 @@ class SpacePanel(FramedWidget, can_focus=True):
         steps = f"{view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""
         noise = noise_floor(self.space.charts[0], view)
         written = f"noise {numbers.significant(noise, 2)} · " if noise is not None else "steps " if steps else ""
-        self.entitle(Text(self.space.title), Text(f"{written}{steps}"))
+        self.entitle(self.space.title, f"{written}{steps}")
         zoomed = self.has_class("-zoomed")
         for kind, chart in zip(self.space.charts, self._charts, strict=True):
             if chart.display:
                 chart.show(picture(kind, view, captioned=zoomed))
+            elif not zoomed:
+                break  # the others are not displayed either
 
     def on_resize(self) -> None:
         if self._view is not None:

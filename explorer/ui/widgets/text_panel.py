@@ -36,6 +36,8 @@ class TextPanel(LineWidget, can_focus=True):
         self._tokens: list[WrittenToken] = []
         self._state: tuple[int, int, int, int] = (-1, -1, -1, -1)
         self._view: View | None = None
+        self._framed: tuple[int, int, int | None] | None = None
+        """Run, path and split, which the frame's words are about."""
         self._top = 0
         self._cursor = 0
         self._found: tuple[object, int] = (None, 0)
@@ -61,7 +63,8 @@ class TextPanel(LineWidget, can_focus=True):
         moved = state[3] != self._state[3]
         self._state = state
         self._cursor = view.cursor
-        self.frame()
+        if self._framed != (view.run, view.generation, view.split):
+            self.frame()
         if moved or view.following:
             self._reveal()
         self.redraw()
@@ -136,6 +139,7 @@ class TextPanel(LineWidget, can_focus=True):
         view = self._view
         if view is None:
             return
+        self._framed = view.run, view.generation, view.split
         name = Text(text_title(self.side, view.follow))
         split = Text(split_of(view), self.palette.split) if self.side == "dense" else Text("")
         if self.styles.border_bottom[0]:

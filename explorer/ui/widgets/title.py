@@ -115,16 +115,16 @@ def laid_out(left: list[TitlePart], right: list[TitlePart], width: int) -> Piece
     room = width - 1
     everything = (*left, *right)
     for place, part in sorted(enumerate(everything), key=lambda one: -one[1].weight):
-        if part.size + GAP <= room or not kept:
+        size = part.size
+        if size + GAP <= room or not kept:
             kept[place] = part.pieces
-            room -= part.size + GAP
+            room -= size + GAP
         elif part.least and part.least + GAP <= room:
             (text, style), *_ = part.pieces
             kept[place] = [(fit(text, room - GAP), style)]
             room = 0
     for place, part in enumerate(everything):
-        more = _size(part.instead) - part.size
-        if part.instead and place in kept and more <= room:
+        if part.instead and place in kept and (more := _size(part.instead) - part.size) <= room:
             kept[place] = part.instead
             room -= more
     line: Pieces = [(" ", None)]
