@@ -13,6 +13,8 @@ import click
 from mkdocs.structure.files import File
 
 import explorer.ui.screens
+from explorer.ui.filled_keys import with_usual_keys
+from explorer.ui.screens.main import MainScreen
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = {
@@ -63,7 +65,10 @@ def key_table(screen: str) -> str:
     modules = [one.name for one in pkgutil.iter_modules(explorer.ui.screens.__path__)]
     found = (getattr(importlib.import_module(f"explorer.ui.screens.{name}"), screen, None) for name in modules)
     cls = next(one for one in found if one is not None)
-    rows = [f"| `{one.shown}` | {one.help} |" for one in cls.COMMAND_TABLE]
+    rows = [
+        f"| `{one.shown}` | {with_usual_keys(one.help, (cls.USUAL_KEYS, MainScreen.USUAL_KEYS))} |"
+        for one in cls.COMMAND_TABLE
+    ]
     return "\n".join(("| key | does |", "| --- | --- |", *rows))
 
 

@@ -41,7 +41,7 @@ class Motion(StrEnum):
 class ScreenOptions:
     """How the explorer looks and moves."""
 
-    theme: ThemeChoice = field(default=ThemeChoice.DARK, metadata=described("The colours (the key t changes them)."))
+    theme: ThemeChoice = field(default=ThemeChoice.DARK, metadata=described("The colours."))
     glyphs: GlyphSet = field(
         default=GlyphSet.BRAILLE,
         metadata=described("The characters of charts and marks: blocks needs no braille, ascii nothing but ASCII."),

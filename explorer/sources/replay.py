@@ -18,6 +18,7 @@ from explorer.sources.results_beside import belong_together, results_beside
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
 from explorer.sources.subjects import place_of, subjects
+from explorer.words.bound_keys import key_of
 from probes.recording import RecordedRun, Recording
 from probes.schema.counting import number_of
 from probes.schema.errors import BadInput, Cancelled, FailureKind, PhierError
@@ -207,7 +208,9 @@ class ReplaySource:
         if missing and (request.near is None or not found):  # of a window, what there is will do
             steps = f"step {request.step}" + (f" to {request.through}" if request.through is not None else "")
             names = ", ".join(missing).replace("_", " ")
-            self._refuse(request, f"Of {steps}, {names} was not recorded; explaining it needs the models (m).")
+            self._refuse(
+                request, f"Of {steps}, {names} was not recorded; explaining it needs the models ({key_of('models')})."
+            )
 
     def _judge(self, request: Judge) -> None:
         """Judges what a results file beside the recording holds."""

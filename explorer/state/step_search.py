@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 
 from explorer.state.step_query import MARKED, Wanted, WantedEvent, WantedText, parse_query
+from explorer.words.bound_keys import key_of
 from explorer.words.model_texts import written_token
 from probes.schema.counting import number_of
 from probes.schema.record import StepRecord
@@ -72,9 +73,12 @@ class StepSearch:
 
     def sentence(self, cursor: int) -> str:
         """How often it is found, and which of them the cursor is at."""
-        found, ends = self._steps, "n next, N previous, Esc ends."
+        found, ends = (
+            self._steps,
+            f"{key_of('step')} next, {key_of('find-previous')} previous, {key_of('back', 'leave')} ends.",
+        )
         if not found:
-            return f"{self.text}: found at no step so far. Esc ends the search."
+            return f"{self.text}: found at no step so far. {key_of('back', 'leave')} ends the search."
         place = bisect_left(found, cursor)
         at = place < len(found) and found[place] == cursor
         where = f"{place + 1:,} of {len(found):,}" if at else f"found at {number_of(len(found), 'step')}"

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from explorer.state.view import Phase, View
 from explorer.words import tour_words
+from explorer.words.bound_keys import key_of
 from probes.schema.explanation import Swaps
 
 
@@ -25,10 +26,10 @@ class Stop:
     """A sentence about what is seen, and the key that leads on."""
 
     title: str
-    key: str
-    """The key, by Textual's name."""
+    command: str
+    """The name of the command of the main screen that leads on; "" if > does."""
     shown: str
-    """The keys as people know them."""
+    """The keys that do it, in a sentence."""
     does: str
     """What the key does, after "Press …"."""
     tells: Callable[[View], str]
@@ -85,11 +86,11 @@ def _at_worst(view: View, page: TourPage, pressed: bool) -> bool:
 
 
 STOPS: tuple[Stop, ...] = (
-    Stop("Two models, one prompt", "space", "space", "lets them write", _two_models, _ran),
+    Stop("Two models, one prompt", "run", key_of("run"), "lets them write", _two_models, _ran),
     Stop(
         "Where the texts part",
-        "g",
-        "g",
+        "split",
+        key_of("split"),
         "goes to the split",
         _parting_texts,
         lambda view, page, _: page is TourPage.MAIN and view.cursor == view.split and not view.running,
@@ -97,24 +98,24 @@ STOPS: tuple[Stop, ...] = (
     ),
     Stop(
         "One change, three spaces",
-        "G",
-        "G",
+        "highest",
+        key_of("highest"),
         "goes to the worst step",
         lambda view: tour_words.three_spaces(view.record),
         _at_worst,
     ),
     Stop(
         "It accumulates",
-        "d",
-        "d",
+        "why",
+        key_of("why"),
         "asks which layer did it",
         _accumulated,
         lambda _view, page, _: page is TourPage.WHY,
     ),
     Stop(
         "Which layer did it",
-        "j",
-        "Esc j",
+        "verdict",
+        f"{key_of('leave')} {key_of('verdict')}",
         "asks where it is safe",
         _which_layer,
         lambda _view, page, _: page is TourPage.VERDICT,
@@ -158,10 +159,9 @@ class Tour:
             while not self.stop.possible(view):
                 self._at += 1
 
-    def press(self, key: str) -> None:
-        """Takes note of a key. That of the stop also lets one go that was told again."""
-        if key == self.stop.key:
-            self._pressed, self._held = True, False
+    def press(self) -> None:
+        """Takes note that the key of the stop was pressed. It also lets one go that was told again."""
+        self._pressed, self._held = True, False
 
     def back(self) -> None:
         """Tells the stop before again."""

@@ -31,6 +31,7 @@ from explorer.sources.source import Source
 from explorer.state.timed_work import Clock
 from explorer.state.view import Under, View
 from explorer.ui import theme
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.glyphs import GlyphFilter
 from explorer.ui.guide import Guide
 from explorer.ui.keys_in_order import KeysInOrder
@@ -52,6 +53,7 @@ from explorer.ui.messages import (
 )
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.page import Page
+from explorer.words.bound_keys import key_of
 from probes.schema.errors import FailureKind, PhierError
 from probes.schema.events import Failed, Noticed, RunStarted
 from probes.schema.header import RunHeader
@@ -342,7 +344,11 @@ class ExplorerApp(App[int]):
         """False, with a dialog, if leaving would lose lines that could not be written."""
         lost = self._unsaved
         if lost:
-            self._say("Not recorded", lost, f"Free some space or save it elsewhere (S) first: {what} would lose it.")
+            self._say(
+                "Not recorded",
+                lost,
+                f"Free some space or save it elsewhere ({key_of('save')}) first: {what} would lose it.",
+            )
         return not lost
 
     @on(RecordingsCompared)
@@ -481,8 +487,12 @@ class ExplorerApp(App[int]):
         if failure.kind is FailureKind.CANCELLED:
             self.notify(failure.message, title=failure.title)
         else:
-            key = " S does that." if failure.kind is FailureKind.NOT_RECORDED and self._launcher is not None else ""
-            self._say(failure.title, failure.message, f"{failure.hint}{key}")
+            does = (
+                f" {key_of('save')} does that."
+                if failure.kind is FailureKind.NOT_RECORDED and self._launcher is not None
+                else ""
+            )
+            self._say(failure.title, failure.message, f"{failure.hint}{does}")
 
     def _warn(self, header: RunHeader) -> None:
         """Shows the warnings and notes on the two models once; the title keeps their number."""
@@ -510,7 +520,7 @@ class ExplorerApp(App[int]):
         markup: bool = False,  # noqa: ARG002 - screens and widgets pass their own default
     ) -> None:
         """Shows a notice. Every notice passes here, and none is read as markup: names may hold square brackets."""
-        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+        super().notify(with_keys(self.screen, message), title=title, severity=severity, timeout=timeout, markup=False)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copies by the terminal's escape sequence; where no terminal takes it, only within this program."""

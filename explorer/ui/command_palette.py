@@ -9,6 +9,7 @@ from typing import Any
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from explorer.ui.commands import Command, Commanded
+from explorer.ui.filled_keys import with_keys
 
 
 class PossibleCommands(Provider):
@@ -19,7 +20,11 @@ class PossibleCommands(Provider):
 
     def _help(self, command: Command[Any]) -> str:
         """Its key and what it does."""
-        return f"{self.screen.shown_key(command)}  {command.help}" if isinstance(self.screen, Commanded) else ""
+        return (
+            f"{self.screen.shown_key(command)}  {with_keys(self.screen, command.help)}"
+            if isinstance(self.screen, Commanded)
+            else ""
+        )
 
     def _runner(self, command: Command[Any]) -> Callable[[], Awaitable[None]]:
         return partial(self.screen.run_action, command.action)

@@ -70,6 +70,16 @@ class Command(Generic[State]):
         return self.shown if keys is self.keys or keys == self.keys else " ".join(map(drawn_key, keys))
 
 
+def usual_keys(table: tuple[Command[Any], ...]) -> dict[str, str]:
+    """The usual keys of a table's commands by their names; of a command with several keys, the first."""
+    found: dict[str, str] = {}
+    for command in table:
+        for keys, action in command.keys.items():
+            if action:
+                found.setdefault(command_id(action, keys), keys)
+    return found
+
+
 class Commanded:
     """A screen with a command table. It is mixed in before Textual's own class, which reads the bindings it makes."""
 
@@ -77,6 +87,8 @@ class Commanded:
     """Every command of the screen, in the order of its `?`."""
     _in_key_line: ClassVar[tuple[Command[Any], ...]] = ()
     """Those that have a label, the heaviest first."""
+    USUAL_KEYS: ClassVar[Mapping[str, str]] = {}
+    """The keys of these commands by their names, unless a person has chosen others."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "COMMAND_TABLE" in cls.__dict__:
@@ -84,6 +96,7 @@ class Commanded:
             cls.BINDINGS = bindings  # type: ignore[attr-defined]  # of Textual's class, which this one is mixed into
             labelled = [command for command in cls.COMMAND_TABLE if command.label]
             cls._in_key_line = tuple(sorted(labelled, key=lambda command: -command.weight))
+            cls.USUAL_KEYS = usual_keys(cls.COMMAND_TABLE)
         super().__init_subclass__(**options)
 
     def shown_key(self, command: Command[Any]) -> str:
@@ -152,7 +165,7 @@ NOTES: Command[Any] = Command(
     name="Help: Notes and warnings",
 )
 ZOOM: Command[Any] = Command(
-    {"z": "zoom"}, "z", "Zooms the panel under focus; Esc closes it.", label="zoom", name="View: Zoom the panel"
+    {"z": "zoom"}, "z", "Zooms the panel under focus, or closes the zoom.", label="zoom", name="View: Zoom the panel"
 )
 COPY: Command[Any] = Command(
     {"y": "copy"},

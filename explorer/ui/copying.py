@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from explorer.ui.clipboard import LONGEST, Route, Way, route, to_tmux, write_copy
 from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice
+from explorer.words.bound_keys import key_of
 from probes.schema.errors import Failure
 from probes.system.user_folders import shortened
 
@@ -103,7 +104,7 @@ async def _deliver(app: ExplorerApp, what: Copyable, text: str) -> tuple[str, st
     return "Copied", f"{name} was sent to the terminal's clipboard. {_SENT}"
 
 
-_SENT = "Terminals do not confirm it: y f writes it into a file."
+_SENT = f"Terminals do not confirm it: {key_of('copy')} {FILE} writes it into a file."
 
 
 def _written(what: Copyable, text: str) -> str:

@@ -10,6 +10,7 @@ from textual.screen import Screen
 from explorer.sources.source import Source
 from explorer.state.tour import Tour, TourPage
 from explorer.state.view import View
+from explorer.ui.filled_keys import bound_keys
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.tour_strip import LOOKS, TourStrip
@@ -59,8 +60,8 @@ class Guide:
 
     def press(self, key: str) -> None:
         """Takes note of a key that is handed on."""
-        if self._tour is not None:
-            self._tour.press(key)
+        if self._tour is not None and key in bound_keys(self._app.screen, self._tour.stop.command):
+            self._tour.press()
 
     def go_on(self) -> None:
         """Does the key of the stop; without models, or before they are there, it goes to the recording."""
@@ -77,7 +78,7 @@ class Guide:
         else:
             while not isinstance(self._app.screen, MainScreen):
                 self._app.pop_screen()
-            self._app.simulate_key(tour.stop.key)
+            self._app.simulate_key(bound_keys(self._app.screen, tour.stop.command)[0])
 
     def back(self) -> None:
         """Says again what was said at the stop before."""

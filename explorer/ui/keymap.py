@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import explorer.ui.screens
 from explorer.config.config_file import KEY_SECTION, Config
 from explorer.ui.commands import Command, Commanded
+from explorer.ui.filled_keys import with_usual_keys
 from explorer.ui.key_names import RESERVED, command_id, is_text, key_names, textual_keys, written_keys
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
@@ -31,11 +32,13 @@ def key_faults(config: Config) -> list[BadInput]:
 def every_command() -> list[tuple[str, str, str]]:
     """Every command that a key can be chosen for, once: its name, its keys as they are written, and what it does."""
     found: dict[str, tuple[str, str]] = {}
-    for table in _tables().values():
+    tables = _tables()
+    for screen, table in tables.items():
         for command in table:
             for keys, action in command.keys.items():
                 if action:
-                    found.setdefault(command_id(action, keys), (",".join(written_keys(keys)), command.help))
+                    about = with_usual_keys(command.help, [one.USUAL_KEYS for one in (screen, *tables)])
+                    found.setdefault(command_id(action, keys), (",".join(written_keys(keys)), about))
     return [(name, keys, about) for name, (keys, about) in found.items()]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from explorer.words.bound_keys import key_of
+
 PAPER = "arXiv 2603.24652"
 
 
@@ -71,9 +73,12 @@ EXPLANATIONS = {
         "The most likely tokens of both models at this step, each with both probabilities. "
         "● marks the dense model's choice, ○ the pruned one's.",
         "Look for long bars of different length and for ranks that moved; “of KL” says which token the KL comes "
-        "from, and negative shares are tokens that pruning made likelier. Enter forks with the chosen row.",
+        "from, and negative shares are tokens that pruning made likelier. "
+        f"{key_of('fork')} forks with the chosen row.",
         "log p/q > 0: pruning made the token less likely\nof KL = p (log p − log q) / KL(p‖q)",
-        f"The divergence of {PAPER}. In a diverged run both read the dense text; c shows each on its own.",
+        f"The divergence of {PAPER}. In a diverged run both read the dense text; "
+        f"{key_of('contexts')} shows each on "
+        "its own.",
     ),
     "text": Explanation(
         "the two texts",
@@ -99,8 +104,13 @@ EXPLANATIONS = {
         "layers",
         "The pruned model layer by layer: the share of zeros in each sublayer and each of its matrices, as measured in "
         "its weights. A dot is dense; a dropped sublayer no longer runs.",
-        "Choose cells with the arrows, r (a range) or a (all layers); space gives them the method "
-        "and amount on the right, d drops them, 0 restores them. Changes are marked until Enter applies them.",
+        f"Choose cells with the arrows, {key_of('stretch')} (a range) or {key_of('column')} (all layers); "
+        f"{key_of('paint')} "
+        "gives them "
+        f"the method and amount on the right, {key_of('drop')} drops them, {key_of('restore')} restores them. Changes "
+        "are "
+        "marked "
+        f"until {key_of('apply')} applies them.",
         "share = zeros / weights of the matrix",
         "Counted in the weights, not taken from the setting.",
     ),
@@ -119,7 +129,9 @@ EXPLANATIONS = {
         "how far the two models' residual streams are apart there; same input is what the pruned sublayer alone does "
         "to the dense model's input. Both are read as h, or through the final norm and head as z and p.",
         "Look for the row where the bars jump in the cursor's column (▼): there the damage enters. ┆ is where the two "
-        "lenses part for good. c changes the figure, a switches between accumulated and same input.",
+        f"lenses part for good. {key_of('space')} changes the figure, {key_of('of')} switches between accumulated and "
+        "same "
+        "input.",
         "cell = level of 1 − cos h, 1 − centred cos z, or KL(p‖q), on a fixed scale",
         f"{PAPER}, its transition analysis.",
     ),
@@ -139,7 +151,7 @@ EXPLANATIONS = {
         "Every sublayer in the order of the stream: what the pruned one does to the dense input, and how far the two "
         "models' streams are apart after it. The lens is the token that a model would choose if no layer followed.",
         "From ┆ on, the two lenses never show the same token again. An estimate far from 1 × the true value means that "
-        "the change is too large for the theorem; z widens the table and shows them.",
+        f"the change is too large for the theorem; {key_of('zoom')} widens the table and shows them.",
         "lens = softmax(U N(r))    std = √Var_p(Δz) / T,  Theorem 3: KL ≈ std² / 2",
         f"{PAPER}, Theorems 1 to 3 and its transition analysis.",
     ),
@@ -165,10 +177,13 @@ EXPLANATIONS = {
         "what to give back",
         "The smallest set of sublayers, matrices or single weights found whose return brings the mean KL of the step "
         "or of the marked span down. Each one is chosen with those before it given back; what is not needed goes.",
-        "Compare the two rows: a repair fitted to one span may not hold on text it was not fitted to. r searches, ⏎ "
-        "applies the setting, and w on the main screen then compares before and after.",
+        "Compare the two rows: a repair fitted to one span may not hold on text it was not fitted to. "
+        f"{key_of('repair')} searches, {key_of('enter')} applies the setting, and {key_of('grid')} on the main screen "
+        "then "
+        "compares before "
+        "and after.",
         "greedy by KL after, then a pass that removes what is not needed",
-        "The setting is text: it can be saved (k), recorded and given to --prune.",
+        f"The setting is text: it can be saved ({key_of('keep')}), recorded and given to --prune.",
     ),
     "why-floor": Explanation(
         "noise floor",
@@ -186,7 +201,8 @@ EXPLANATIONS = {
         "Safe: the whole interval (├─●─┤) is right of the margin (┊). Broken: all of it is left. Else the items can't "
         "decide it, and about so many would. If the dense model only guesses, there is nothing to lose. p is McNemar's "
         "test of items lost against items gained, agree the share of equal answers, right or wrong.",
-        "safe: low end of (pruned − dense) ≥ −δ    broken: high end < −δ    (δ is the margin, d changes it)\n"
+        "safe: low end of (pruned − dense) ≥ −δ    broken: high end < −δ    "
+        f"(δ is the margin, {key_of('margin')} changes it)\n"
         "interval: Newcombe's paired score for shares, else a paired bootstrap of 10,000 draws\n"
         "Each result is kept in a file as soon as it is measured (phier verdict --results FILE, phier-tui FILE).",
         "Newcombe 1998; McNemar 1947, exact. Formulas in docs/figures.md.",
@@ -213,7 +229,9 @@ EXPLANATIONS = {
         "steps",
         "The steps of this run: the worst by a figure on the shared context, those you have marked, or those that a "
         "search finds. Each has both models' choices and the end of the text before it.",
-        "1, 2 and 3 choose the list, ← → the figure, and ⏎ goes to the step. Marks (⚑) are kept in your settings "
+        f"{key_of('list-1')}, {key_of('list-2')} and {key_of('list-3')} choose the list, {key_of('figure-left')} "
+        f"{key_of('figure-right')} the figure, and {key_of('open')} goes to the step. Marks (⚑) are kept in your "
+        "settings "
         "folder and never change a recording; they are there again when the same run is opened.",
         "worst: the largest value, or the smallest of a figure marked ↑\n"
         "find: a text · kl>0.5 · h.angle>20 · margin<0.1 · split · marked · kl>1 & split\n"
@@ -224,7 +242,9 @@ EXPLANATIONS = {
         "items",
         "Every scored item with the answers of both models: ✓ right, ✗ wrong. The margin is how far the first answer "
         "is ahead of the second, in nats; of documents, in similarity.",
-        "1 to 4 list all items, those whose answer changed, those lost and those gained; s sorts by KL. An answer that "
+        f"{key_of('only-1')}, {key_of('only-2')}, {key_of('only-3')} and {key_of('only-4')} list all items, those "
+        "whose answer "
+        f"changed, those lost and those gained; {key_of('sort')} sorts by KL. An answer that "
         "changed at a small margin was a near-tie.",
         "margin = ln p(first) − ln p(second)",
         "KL over the whole vocabulary at the deciding token; the mean of several if several decide.",
@@ -234,7 +254,7 @@ EXPLANATIONS = {
         "The text that both models read, and their answers. Options have the probabilities of both models among "
         "themselves; ✓ is the right one, ● the dense model's choice, ○ the pruned one's.",
         "If the options' own KL is far below that of the whole vocabulary, the damage lies in tokens that this task "
-        "never asks for. Enter opens the item on the main screen.",
+        f"never asks for. {key_of('open')} opens the item on the main screen.",
         "p̂ = p / Σ p over the options; a letter's probability is the sum over its surface forms",
         "By continuation: the log-probability of the whole option.",
     ),
@@ -250,17 +270,18 @@ EXPLANATIONS = {
     "sweep-heat": Explanation(
         "settings × tasks",
         "A row is a setting, a column a task or a prompt, a cell both models' figures of one on the other. Cells with "
-        "several seeds show the mean; the outcome is that of the worst seed. f goes through the figures.",
+        "several seeds show the mean; the outcome is that of the worst seed. "
+        f"{key_of('figure-f')} goes through the figures.",
         "✓ safe, ✗ broken, … too few items, ≈ borderline, ○ nothing to lose; with other figures, from ▁ alike to █ "
-        "unlike. ◆ is the knee: the largest amount of its family that is safe together with all smaller ones. Enter "
-        "opens the setting as a verdict.",
+        "unlike. ◆ is the knee: the largest amount of its family that is safe together with all smaller ones. "
+        f"{key_of('open')} opens the setting as a verdict.",
         "safe: the lower end of the interval of (pruned − dense) ≥ −margin",
-        "The verdict's rule. d changes the margin; nothing is computed again.",
+        f"The verdict's rule. {key_of('margin')} changes the margin; nothing is computed again.",
     ),
     "sweep-curves": Explanation(
         "curves",
         "Each task's score of the pruned model against the swept amount, with its interval; ╌ is the dense model's "
-        "score, ┈ what guessing would score. With a, all tasks are in one plot, as points lost.",
+        f"score, ┈ what guessing would score. With {key_of('together')}, all tasks are in one plot, as points lost.",
         "● safe, ○ undecided, ✗ broken, ◆ and ┆ the knee. An interval that hangs over the dense score is no gain: the "
         "difference is decided on pairs, which the cell below shows.",
         "knee = the largest amount such that it and all smaller ones are safe",
@@ -271,7 +292,7 @@ EXPLANATIONS = {
         "Every setting of one task, of all families. Across is the share of the dense model's parameters that it "
         "zeroes or drops, counted in the weights; up, the points it loses.",
         "Filled marks are on the front: no other setting removes as much and loses less. The arrows go to another "
-        "task; c and m go back to the curves and the heat map.",
+        f"task; {key_of('page-c')} and {key_of('page-m')} go back to the curves and the heat map.",
         "removed = (zeroed + dropped) / all parameters    lost = dense − pruned",
         "Points lost are estimates: the table has their intervals and the verdict's outcome.",
     ),
@@ -280,7 +301,9 @@ EXPLANATIONS = {
         "What one setting does to one task: the verdict in a sentence, and the difference with its interval on an axis "
         "with zero │ and the margin ┊. Below are both scores, what is lost in each space, what was removed and how "
         "long it took.",
-        "Enter opens all tasks of this setting as a verdict; there any item opens as a run, whose models are loaded "
+        f"{key_of('open')} opens all tasks of this setting as a verdict; there any item opens as a run, whose models "
+        "are "
+        "loaded "
         "for it. A prompt opens as its recording.",
         "lost in h = mean of 1 − cos(h, h′) at the deciding tokens; z (centred) and p likewise",
         "The figures of the verdict.",
@@ -289,7 +312,9 @@ EXPLANATIONS = {
         "where the models differ",
         "The passages of a text, scored by both models. A row has the mean and the largest KL, the first step at which "
         "the top tokens differ, how often they agree, and what happens to the text's own tokens.",
-        "The first rows are what this setting breaks. s sorts by the next figure, Enter opens the passage on the "
+        f"The first rows are what this setting breaks. {key_of('order')} sorts by the next figure, {key_of('open')} "
+        "opens "
+        "the passage on the "
         "main screen.",
         "Δp = mean of q(y) − p(y)    rank = how far a token that the dense model ranks first falls",
         "Both models read the same text, as in `text`.",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from explorer.words import numbers
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import quoted
 from probes.schema.record import Comparison, StepRecord, TopToken
 
 NOTHING = (
     "Both models have read the prompt. Nothing is generated yet.",
-    "Space runs them, n measures a single step.",
+    f"{key_of('run')} runs them, {key_of('step')} measures a single step.",
 )
 CLOSE_KL = 0.1
 """Below this KL, in nats, the first choices say more than the token that carries most of the KL."""

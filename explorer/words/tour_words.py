@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.words import numbers
+from explorer.words.bound_keys import key_of
 from explorer.words.culprits import sublayer_name
 from explorer.words.token_text import quoted
 from explorer.words.verdicts import score
@@ -93,4 +94,4 @@ def where_safe(rows: Sequence[TaskVerdict], *, live: bool) -> str:
     found = ", ".join(f"{row.task} {score(row.dense.value)} → {score(row.pruned.value)}" for row in rows if row.items)
     if found:
         return f"Right, dense → pruned: {found}. {why}"
-    return f"r scores the tasks. {why}" if live else why
+    return f"{key_of('score')} scores the tasks. {why}" if live else why

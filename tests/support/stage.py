@@ -19,6 +19,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.recording_list import RecordingList
+from explorer.words.bound_keys import key_of
 from probes.schema.settings import Follow, RunSettings
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 36), (160, 45)
@@ -93,7 +94,9 @@ def text_of(app: ExplorerApp, selector: str) -> str:
 def screen_text(app: ExplorerApp) -> str:
     """The whole screen as plain lines."""
     strips = app.screen._compositor.render_strips()
-    return "\n".join(strip.text.rstrip() for strip in strips)
+    text = "\n".join(strip.text.rstrip() for strip in strips)
+    assert key_of()[0] not in text, "a key is not filled into its sentence"
+    return text
 
 
 class Waiting(ToySource):

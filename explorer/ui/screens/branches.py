@@ -11,8 +11,10 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.words import numbers
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import fit, flowing
 from probes.schema.branches import Branch, Branches
 
@@ -48,9 +50,10 @@ class AskBranch(Dialog[Branch | OtherRun]):
 
     def body(self) -> Iterator[Widget]:
         if len(self._branches) == 1:
-            yield Static("There is one branch. ⏎ on a row of the next-token table opens another.", markup=False)
+            more = f"{key_of('fork')} on a row of the next-token table opens another."
+            yield Static(with_keys(self, f"There is one branch. {more}"), markup=False)
         if self._note:
-            yield Static(self._note, markup=False)
+            yield Static(with_keys(self, self._note), markup=False)
         order = list(tree_lines(self._branches))
         self._choices = [*(branch for branch, _ in order), *self._runs]
         lines = [*(line for _, line in order), *(f"run {run.place}  {run.about}" for run in self._runs)]

@@ -9,6 +9,7 @@ from explorer.state.step_search import StepSearch
 from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.screens.reasoned_page import ReasonedPage
+from explorer.words.bound_keys import key_of
 from probes.schema.errors import Failure
 
 State = TypeVar("State")
@@ -84,7 +85,7 @@ class CursorPage(ReasonedPage):
         """Goes to the next marked step; after the last one, to the first."""
         marked = self.view.marked
         if not marked:
-            self.notify("No step of this run is marked. M marks one.", title="Marks")
+            self.notify(f"No step of this run is marked. {key_of('mark-step')} marks one.", title="Marks")
             return
         self.go_to_step(next((step for step in marked if step > self.view.cursor), marked[0]))
 
@@ -113,7 +114,7 @@ def toggle_mark(page: ReasonedPage, view: View, step: int) -> None:
 
 def models_needed(view: View) -> str:
     """The sentence on a key that has no effect in a recording."""
-    more = " m loads them and continues from here." if view.revivable else ""
+    more = f" {key_of('models')} loads them and continues from here." if view.revivable else ""
     return f"This key needs the models.{more}"
 
 
@@ -163,7 +164,10 @@ def cursor_commands(
         Command(
             {"slash": "find"},
             "/",
-            "Finds a text, or steps such as kl>0.5 or split; n and N then go to the next and the previous one.",
+            f"Finds a text, or steps such as kl>0.5 or split; {key_of('step')} and {key_of('find-previous')} then go "
+            "to the "
+            "next and "
+            "the previous one.",
             label="find",
             name="Find: In this run",
             when=when,

@@ -16,6 +16,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command, Commanded
+from explorer.ui.filled_keys import with_keys
 
 SHORT = 30
 """A terminal with fewer rows shows dialogs without spacing."""
@@ -78,9 +79,9 @@ class MessageDialog(Dialog[None]):
         return f"{super().key_text()} · nothing is lost"
 
     def body(self) -> Iterator[Widget]:
-        yield Static(self._sentence, markup=False)
+        yield Static(with_keys(self, self._sentence), markup=False)
         if self._hint:
-            yield Static(self._hint, classes="hint", markup=False)
+            yield Static(with_keys(self, self._hint), classes="hint", markup=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class ChoiceDialog(Dialog[str]):
 
     def body(self) -> Iterator[Widget]:
         if self._question:
-            yield Static(self._question, markup=False)
+            yield Static(with_keys(self, self._question), markup=False)
         options = OptionList(*(Option(f"{way.key}  {way.label}", id=way.key) for way in self._ways), markup=False)
         options.highlighted = next((i for i, way in enumerate(self._ways) if way.key == self._chosen), 0)
         yield options

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from explorer.ui.commands import Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CLOSE, Dialog
 from explorer.words.explanations import Explanation
 from probes.schema.header import RunHeader
@@ -31,13 +32,13 @@ class ExplanationDialog(Dialog[None]):
     def body(self) -> Iterator[Widget]:
         explanation = self._explanation
         with VerticalScroll():
-            yield Static(explanation.what, markup=False)
+            yield Static(with_keys(self, explanation.what), markup=False)
             yield Static("", markup=False)
-            yield Static(Text.assemble(("How to read it  ", "bold"), explanation.read), markup=False)
+            yield Static(Text.assemble(("How to read it  ", "bold"), with_keys(self, explanation.read)), markup=False)
             yield Static("", markup=False)
-            yield Static(Text(explanation.formula, style="bold"), markup=False)
+            yield Static(Text(with_keys(self, explanation.formula), style="bold"), markup=False)
             yield Static("", markup=False)
-            yield Static(explanation.source, classes="hint", markup=False)
+            yield Static(with_keys(self, explanation.source), classes="hint", markup=False)
 
 
 class NotesDialog(Dialog[None]):
@@ -85,6 +86,7 @@ class KeysDialog(Dialog[None]):
         self._keys = keys
 
     def body(self) -> Iterator[Widget]:
+        self._keys = [(key, with_keys(self, does), possible) for key, does, possible in self._keys]
         yield Input(placeholder="type to find a key", id="filter")
         with VerticalScroll(can_focus=False):
             yield Static(self._table(""), id="keys-table", markup=False)

@@ -16,6 +16,7 @@ from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.list_page import TaskPage, open_command, row_commands
 from explorer.ui.widgets.item_sheet import ItemSheet
 from explorer.ui.widgets.item_table import ItemTable
+from explorer.words.bound_keys import key_of
 from probes.schema.events import ItemScored
 from probes.schema.items import TaskKind
 from probes.schema.verdict import TaskVerdict
@@ -32,7 +33,7 @@ def items_screen(row: TaskVerdict, source: Source, view: View, judging: JudgeReq
 
 ITEM_COMMANDS: tuple[Command[ItemsScreen], ...] = (
     *row_commands("item", "items"),
-    open_command("the item on the main screen, at the token that decides it", "j", "Items"),
+    open_command("the item on the main screen, at the token that decides it", "verdict", "Items"),
     Command(
         {str(place): f"only({place})" for place in range(1, len(ItemFilter) + 1)},
         f"1–{len(ItemFilter)}",
@@ -84,7 +85,7 @@ class ItemsScreen(TaskPage):
         results = self.judging.results
         table = self.query_one(ItemTable)
         table.show(self.task_name, results.scored(self.task_name), self.look, results.version)
-        self.query_one(ItemSheet).show(table.chosen, self.why_shut() or "⏎ opens it as a run")
+        self.query_one(ItemSheet).show(table.chosen, self.why_shut() or f"{key_of('open')} opens it as a run")
         self.show_around(self.task_name)
 
     @property

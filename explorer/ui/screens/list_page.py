@@ -14,6 +14,7 @@ from explorer.ui.commands import Command
 from explorer.ui.messages import ItemRunAsked
 from explorer.ui.screens.results_page import ResultsPage
 from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
+from explorer.words.bound_keys import key_of
 from probes.schema.events import ItemScored
 
 OnList = TypeVar("OnList", bound="ListPage")
@@ -35,12 +36,12 @@ def row_commands(one: str, many: str) -> tuple[Command[OnList], ...]:
     )
 
 
-def open_command(what: str, key: str, area: str) -> Command[OnList]:
-    """⏎, which opens the row as a run; `key` comes back to the list."""
+def open_command(what: str, back: str, area: str) -> Command[OnList]:
+    """⏎, which opens the row as a run; the key of the command `back` comes back to the list."""
     return Command(
         {"enter": "open"},
         "⏎",
-        f"Opens {what}; {key} there comes back to this list.",
+        f"Opens {what}; {key_of(back)} there comes back to this list.",
         label="open",
         name=f"{area}: Open as a run",
         when=lambda screen: not screen.why_shut(),

@@ -11,6 +11,7 @@ from explorer.state.setting_history import SettingHistory
 from explorer.state.view import Under
 from explorer.ui.messages import ModelsAsked, RecordingsAsked, RecordingSaved, ReturnAsked
 from explorer.ui.screens.cursor_page import CursorPage
+from explorer.words.bound_keys import key_of
 from explorer.words.defaults import with_context
 from explorer.words.token_text import quoted
 from probes.schema.branches import Branch
@@ -214,7 +215,7 @@ class MainActions(CursorPage):
 
         playback = self.view.playback
         others: list[OtherRun] = []
-        note = "Earlier runs are in the list of recordings (o)." if self.view.run > 1 else ""
+        note = f"Earlier runs are in the list of recordings ({key_of('recordings')})." if self.view.run > 1 else ""
         if playback is not None:
             others = [OtherRun(place, line) for place, line in playback.runs if place != playback.shown]
             note = f"This is run {playback.shown} of the recording." if others else ""

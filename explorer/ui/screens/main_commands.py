@@ -8,6 +8,7 @@ from explorer.state.view import Phase, Under, View
 from explorer.ui.commands import COPY, DEFINE, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.ui.screens.cursor_page import STEP_OR_NEXT, can_find_next, cursor_commands, models_needed
 from explorer.ui.screens.play_commands import PLAY_COMMANDS
+from explorer.words.bound_keys import key_of
 
 
 def has_run(view: View) -> bool:
@@ -297,5 +298,5 @@ def why_not_here(view: View, command: Command[View]) -> str:
     if not view.live and command.when in NEED_MODELS:
         return models_needed(view)
     if view.phase is Phase.READY and (command.when in (has_steps, can_fork) or command in CURSOR_COMMANDS):
-        return "Nothing is generated yet. Space runs both models, n measures one step."
+        return f"Nothing is generated yet. {key_of('run')} runs both models, {key_of('step')} measures one step."
     return ""

@@ -13,10 +13,12 @@ from textual.widgets import Input, Label, Static
 
 from explorer.state.item_list import passage_settings
 from explorer.ui.commands import Command, page_commands
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.screens.list_page import ListPage, open_command, row_commands
 from explorer.ui.widgets.passage_sheet import PassageSheet
 from explorer.ui.widgets.passage_table import PassageTable, source_of
+from explorer.words.bound_keys import key_of
 from explorer.words.verdict_figures import ORDER_NAMES
 from probes.schema.events import Failed
 from probes.schema.passages import Order, Passage, Passages
@@ -38,7 +40,7 @@ PASSAGE_COMMANDS: tuple[Command[PassagesScreen], ...] = (
         weight=90,
     ),
     *row_commands("passage", "passages"),
-    open_command("the passage on the main screen, scored after its context", "P", "Passages"),
+    open_command("the passage on the main screen, scored after its context", "passages", "Passages"),
     Command(
         {"s": "order"},
         "s",
@@ -72,7 +74,7 @@ class PassagesScreen(ListPage):
     def show(self) -> None:
         table = self.query_one(PassageTable)
         table.show(self.passages, self.row, self._empty())
-        self.query_one(PassageSheet).show(self.chosen, self.why_shut() or "⏎ opens it as a run")
+        self.query_one(PassageSheet).show(self.chosen, self.why_shut() or f"{key_of('open')} opens it as a run")
         self.show_around("where do they differ?", searching=True)
 
     @property
@@ -108,11 +110,14 @@ class PassagesScreen(ListPage):
         if self.judging.searching:
             return "The first passages are being scored."
         if not self.view.live:
-            more = " Esc, then m loads the models." if self.view.revivable else ""
+            more = f" {key_of('leave')}, then {key_of('models')} loads the models." if self.view.revivable else ""
             return f"Searching needs the models: a recording holds only the measured steps.{more}"
         if self.passages is not None:
             return "No passage was found there."
-        return "P searches a text, a folder, a JSON Lines file or prompts that ship for what this setting breaks."
+        return (
+            f"{key_of('ask')} searches a text, a folder, a JSON Lines file or prompts that ship for what this setting "
+            "breaks."
+        )
 
     # Actions.
 
@@ -187,7 +192,8 @@ class AskPassages(Dialog[FindPassages]):
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(isinstance(found, str) and bool(self.query_one("#where", Input).value), "fault")
         by = ", ".join(ORDER_NAMES.values())
-        verdict.update(found if isinstance(found, str) else f"By {by}. It runs beside stepping; Esc stops it.")
+        ready = f"By {by}. It runs beside stepping; {key_of('leave')} stops it."
+        verdict.update(found if isinstance(found, str) else with_keys(self, ready))
 
     @on(Input.Submitted)
     def submit(self) -> None:

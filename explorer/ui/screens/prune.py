@@ -14,8 +14,10 @@ from textual.widgets.option_list import Option
 
 from explorer.state.saved_settings import SavedSettings
 from explorer.ui.commands import Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog, MessageDialog
 from explorer.ui.widgets.history_field import HistoryInput, remember
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing
 from probes.schema.errors import PhierError
 from probes.schema.prune_setting import BadSetting, Setting, parse
@@ -150,9 +152,8 @@ class AskName(Dialog[str]):
     def check(self, event: Input.Changed) -> None:
         other = self._taken.get(event.value.strip())
         replaces = other is not None and other != self._setting
-        self.query_one("#verdict", Static).update(
-            f"It replaces {other}." if replaces else "x lists saved settings, now and in later sittings."
-        )
+        lists = with_keys(self, f"{key_of('prune')} lists saved settings, now and in later sittings.")
+        self.query_one("#verdict", Static).update(f"It replaces {other}." if replaces else lists)
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:

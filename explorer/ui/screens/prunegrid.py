@@ -16,6 +16,7 @@ from explorer.state.heals import heals_by_part
 from explorer.state.prune_plan import Draft, Plan
 from explorer.state.setting_history import History, SettingHistory
 from explorer.state.view import View
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.screens.prunegrid_commands import GRID_COMMANDS
 from explorer.ui.theme import palette
@@ -24,13 +25,14 @@ from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.layer_grid import Heals, LayerGrid
 from explorer.ui.widgets.prune_brush import PruneBrush
 from explorer.ui.widgets.status import Status
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput
 from probes.schema.explanation import Swaps
 from probes.schema.header import PruneReport
 from probes.schema.requests import Cancel
 
-MADE_ELSEWHERE = "made elsewhere, shown as measured; x on the main screen makes a pruned model here"
+MADE_ELSEWHERE = f"made elsewhere, shown as measured; {key_of('prune')} on the main screen makes a pruned model here"
 Way = Callable[[Source, View], bool]
 """A way to another setting; returns False if there is none."""
 
@@ -75,7 +77,9 @@ class PruneGrid(Page):
         setting = self._plan.setting
         self.changed = setting != self._present.setting
         brush.show(
-            grid.selection, (str(setting) if setting else "") if self.made_here else MADE_ELSEWHERE, self.changed
+            grid.selection,
+            (str(setting) if setting else "") if self.made_here else with_keys(self, MADE_ELSEWHERE),
+            self.changed,
         )
         outcome = self._history.outcome(self._view)
         self.query_one(BeforeAfter).show(outcome, self._history.still_measured(self._view))
@@ -219,7 +223,8 @@ class PruneGrid(Page):
             return
         if setting is None:
             self.notify(
-                "Nothing would be pruned. Prune at least one cell, or press u for the previous setting.",
+                f"Nothing would be pruned. Prune at least one cell, or press {key_of('undo')} for the previous "
+                "setting.",
                 title="Not applied",
             )
             return
@@ -262,7 +267,9 @@ class PruneGrid(Page):
 
     def _go(self, way: Way, otherwise: str) -> None:
         if self._plan.setting != self._present.setting:
-            self.notify("⏎ applies the change, ⌫ reverts it.", title="A change is not applied")
+            self.notify(
+                f"{key_of('apply')} applies the change, {key_of('revert')} reverts it.", title="A change is not applied"
+            )
         elif self.ready and not way(self._source, self._view):
             self.notify(otherwise, title="Settings")
         self.show()

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.words.bound_keys import key_of
 
 if TYPE_CHECKING:
     from explorer.ui.screens.prunegrid import PruneGrid
 
+_FURTHER = ("move-pageup", "move-pagedown", "move-home", "move-end")
 GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
     Command(
         {
@@ -23,7 +25,8 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
             "end": "move(1000, 0)",
         },
         "← → ↑ ↓",
-        "Moves the cursor; PgUp, PgDn, Home, End move it further. A column is a sublayer, or one of its matrices.",
+        f"Moves the cursor; {', '.join(map(key_of, _FURTHER))} move it further. A column is a sublayer, or one "
+        "of its matrices.",
     ),
     Command({"r": "stretch"}, "r", "Begins a range at the cursor, or ends it.", label="range", name="Choose: Range"),
     Command({"a": "column"}, "a", "Selects every layer of the column.", label="all layers", name="Choose: All layers"),
@@ -118,7 +121,7 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
     Command(
         {"k": "keep"},
         "k",
-        "Saves the setting under a name; x on the main screen lists saved settings.",
+        f"Saves the setting under a name; {key_of('prune')} on the main screen lists saved settings.",
         label="save",
         name="Settings: Save under a name",
         when=lambda screen: screen.made_here,

@@ -12,10 +12,12 @@ from textual.widgets import Input, Static
 
 from explorer.recordings.library import ListedRun, matching
 from explorer.ui.commands import COPY, FOCUS, HELP, PALETTE, QUIT, THEME, Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.recording_list import RecordingList, RunPointed
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import fit
 from probes.schema.foreign_text import visible
 
@@ -119,7 +121,10 @@ class Recordings(Page):
     def compose(self) -> ComposeResult:
         yield Static(" phier   recordings", id="title", markup=False)
         with Vertical(id="body"):
-            yield Input(placeholder="/ searches date, models, setting, context, prompt", id="search")
+            yield Input(
+                placeholder=with_keys(self, f"{key_of('search')} searches date, models, setting, context, prompt"),
+                id="search",
+            )
             yield RecordingList()
             yield Static("", id="details", markup=False)
         yield too_small()
@@ -198,7 +203,7 @@ class Recordings(Page):
         if len(marked) > 1:
             self.post_message(RecordingsCompared(marked))
         else:
-            self.notify("Mark two or more runs with the space bar.", title="Compare")
+            self.notify(f"Mark two or more runs with {key_of('mark')}.", title="Compare")
 
     def action_new(self) -> None:
         if self.can_run:

@@ -11,8 +11,10 @@ from textual.widgets import Input, Label, Static
 
 from explorer.state.view import View
 from explorer.ui.commands import Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.words import numbers
+from explorer.words.bound_keys import key_of
 from probes.schema.errors import BadInput
 from probes.schema.repair import RepairLevel
 from probes.schema.requests import FindRepair
@@ -60,7 +62,8 @@ class AskRepair(Dialog[FindRepair]):
         verdict = self.query_one("#verdict", Static)
         fault = self._request()
         verdict.set_class(isinstance(fault, str), "fault")
-        verdict.update(fault if isinstance(fault, str) else "It runs beside stepping; Esc on the page cancels it.")
+        ready = f"It runs beside stepping; {key_of('leave')} on the page cancels it."
+        verdict.update(fault if isinstance(fault, str) else with_keys(self, ready))
 
     @on(Input.Submitted)
     def submit(self) -> None:

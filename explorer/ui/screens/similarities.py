@@ -14,6 +14,7 @@ from explorer.state.view import View
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.list_page import TaskPage, open_command, row_commands
 from explorer.ui.widgets.similarity_maps import QueryRankings, SimilarityHeat
+from explorer.words.bound_keys import key_of
 from probes.schema.events import ItemScored
 from probes.schema.task_results import Similarities
 
@@ -62,7 +63,9 @@ class SimilaritiesScreen(TaskPage):
             one.show(found, row, self._empty())
         scored = self.chosen
         text = scored.prompt.prompt if scored is not None and scored.prompt is not None else ""
-        self.query_one(QueryRankings).show(found, row, text, self.why_shut() or "⏎ opens its text as a run")
+        self.query_one(QueryRankings).show(
+            found, row, text, self.why_shut() or f"{key_of('open')} opens its text as a run"
+        )
         self.show_around(self.task_name)
 
     def _found(self) -> SimilarityMap | None:

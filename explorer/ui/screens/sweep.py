@@ -30,6 +30,7 @@ from explorer.ui.widgets.status_line import StatusLine
 from explorer.ui.widgets.sweep_curves import SweepCurves
 from explorer.ui.widgets.sweep_heat import CellPointed, SweepHeat
 from explorer.ui.widgets.sweep_pareto import SweepPareto
+from explorer.words.bound_keys import key_of
 from explorer.words.sweeps import cliff_sentence, knees_sentence, progress_text
 from explorer.words.token_text import flowing
 from probes.schema.counting import number_of
@@ -91,7 +92,7 @@ class SweepScreen(ReasonedPage):
         if look.page is SweepPage.PARETO:
             self.query_one(SweepPareto).show(grid, look)
         cell = look.cell(grid) if grid is not None else None
-        self.query_one(CellSheet).show(grid, cell, self.why_shut() or "⏎ opens it")
+        self.query_one(CellSheet).show(grid, cell, self.why_shut() or f"{key_of('open')} opens it")
         self.query_one(CurveBeside).show(grid, look)
         self.query_one(StatusLine).show_pieces(self._status())
         self.query_one(KeyLine).show(self.key_hints())

@@ -16,6 +16,7 @@ from explorer.ui.widgets.sentence_lines import SentenceLines
 from explorer.ui.widgets.space_losses import SpaceLosses
 from explorer.ui.widgets.task_sheet import TaskSheet
 from explorer.ui.widgets.verdict_table import VerdictTable
+from explorer.words.bound_keys import key_of
 from explorer.words.verdict_figures import outcomes_sentence
 from explorer.words.verdicts import claim_sentence
 from probes.schema.errors import FailureKind
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from explorer.ui.copying import Copyable
 
 INVITATION = (
-    "r scores questions, texts, documents and prompts in both models, and says for which tasks this setting is safe. "
-    "Stepping goes on meanwhile. c chooses the tasks, or files of your own."
+    f"{key_of('score')} scores questions, texts, documents and prompts in both models, and says for which tasks this "
+    "setting is "
+    f"safe. Stepping goes on meanwhile. {key_of('tasks')} chooses the tasks, or files of your own."
 )
 
 
@@ -117,7 +119,7 @@ class VerdictScreen(ListPage):
         if self.view.header is None:
             return "Reading the results …"
         if not self.view.live:
-            more = " Esc, then m loads the models." if self.view.revivable else ""
+            more = f" {key_of('leave')}, then {key_of('models')} loads the models." if self.view.revivable else ""
             return f"Scoring items needs the models: a recording holds only the measured steps.{more}"
         return INVITATION
 

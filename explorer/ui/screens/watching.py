@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from explorer.sources.source import Source
 from explorer.state.view import View
 from explorer.ui.commands import COPY, DEFINE, EXPLAIN, HELP, PALETTE, QUIT, THEME, Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.messages import ModelsAsked, StepPointed
 from explorer.ui.screens.cursor_page import (
     STEP_OR_NEXT,
@@ -28,6 +29,7 @@ from explorer.ui.screens.page import too_small
 from explorer.ui.theme import palette
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.watch_board import NOTHING, WatchBoard, WatchLook
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing
 from explorer.words.watched import forms_text, label_text
 from probes.schema.errors import BadInput
@@ -143,7 +145,7 @@ class WatchScreen(CursorPage):
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
         with Vertical(id="body"):
-            yield Static(NOTHING, id="watch-note", markup=False)
+            yield Static(with_keys(self, NOTHING), id="watch-note", markup=False)
             yield WatchBoard()
         yield too_small()
         yield KeyLine()
@@ -157,7 +159,7 @@ class WatchScreen(CursorPage):
     def why_not(self, command: Command[WatchScreen]) -> str:
         if command.when in (_has_models, _can_step):
             return "The models are busy." if self.view.live else models_needed(self.view)
-        return "Nothing is watched yet. e names tokens." if command.when is _is_watching else ""
+        return f"Nothing is watched yet. {key_of('name')} names tokens." if command.when is _is_watching else ""
 
     def _title(self) -> Text:
         colours, view, header = palette(self.app.theme), self.view, self.view.header

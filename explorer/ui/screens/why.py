@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -18,6 +19,7 @@ from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
 from explorer.state.why_pages import WhyLook, WhyPage
 from explorer.ui.commands import Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.messages import ModelsAsked, SublayerPointed
 from explorer.ui.screens.cursor_page import CursorPage
 from explorer.ui.screens.page import too_small
@@ -28,6 +30,7 @@ from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.why_lines import PagePointed, WhyHeadline, WhyStatus, WhyTabs
 from explorer.ui.widgets.why_sheet import WhySheet
 from explorer.ui.widgets.why_shown import missing, sheet_page
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing, quoted
 from probes.schema.errors import BadInput
 from probes.schema.part import Part
@@ -94,14 +97,15 @@ class WhyScreen(CursorPage):
         self.query_one(WhyHeadline).show(look)
         layers = Wanted(view.branches.current, "layers", view.cursor)
         self.query_one(HeatStrips).show(
-            view, self._heat, self._chosen, missing("layers", look, self.explaining.refused(layers))
+            view, self._heat, self._chosen, with_keys(self, missing("layers", look, self.explaining.refused(layers)))
         )
         self.query_one(WhyTabs).show(self.page)
         refused = next(
             (found for one in things if one.kind == self.page.kind and (found := self.explaining.refused(one))), None
         )
         self.query_one(WhySheet).show(
-            sheet_page(self.page, look, self.explaining, refused), self._chosen if self.inside is None else None
+            sheet_page(self.page, look, self.explaining, refused, partial(with_keys, self)),
+            self._chosen if self.inside is None else None,
         )
         self.query_one(WhyStatus).show(view, self.explaining)
         self.query_one(KeyLine).show(self.key_hints())
@@ -245,7 +249,7 @@ class WhyScreen(CursorPage):
         self._applied, self._back_to = self.view.run, self.view.cursor
         self.view.failure = None
         self._history.ask(self._source, self.view, setting)
-        self.notify("w on the main screen compares before and after.", title="Applied")
+        self.notify(f"{key_of('grid')} on the main screen compares before and after.", title="Applied")
         self.show()
 
     @property

@@ -9,6 +9,7 @@ from explorer.state.why_pages import WhyPage
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.cursor_page import STEP_OR_NEXT, can_find_next, cursor_commands, models_needed
 from explorer.ui.screens.main_commands import is_pruned_here
+from explorer.words.bound_keys import key_of
 
 if TYPE_CHECKING:
     from explorer.ui.screens.why import WhyScreen
@@ -62,12 +63,12 @@ def why_not(screen: WhyScreen, command: Command[WhyScreen]) -> str:
         return ""
     match screen.page:
         case WhyPage.REPAIR if not applies:
-            return "There is nothing to apply yet. r searches for what to give back."
+            return f"There is nothing to apply yet. {key_of('repair')} searches for what to give back."
         case WhyPage.REPAIR:
             return "There is nothing to apply: the search gives nothing back."
         case WhyPage.HEAL:
             return "The heals of the sublayers are not there yet."
-    return f"⏎ has no effect on the page “{screen.page.value}”."
+    return f"{key_of('enter')} has no effect on the page “{screen.page.value}”."
 
 
 def _view(screen: WhyScreen) -> View:

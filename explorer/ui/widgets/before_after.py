@@ -10,6 +10,7 @@ from textual.geometry import Size
 from explorer.state.outcome import Outcome, Stretch
 from explorer.ui.widgets.figure_rows import TOKENS
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.words.bound_keys import key_of
 from explorer.words.summary_figures import SummaryFigure, summary_figures
 from explorer.words.token_text import fit, flowing, wrapped
 
@@ -82,7 +83,7 @@ class BeforeAfter(LineWidget, can_focus=True):
                 line += self._pair(figure, stretch, pair)
             lines.append(line)
         if len(lines) > size.height:
-            lines[max(0, size.height - 1) :] = [[(" … z shows all", palette.muted)]]
+            lines[max(0, size.height - 1) :] = [[(self.with_keys(f" … {key_of('zoom')} shows all"), palette.muted)]]
         return lines
 
     def _pair(self, figure: SummaryFigure, stretch: Stretch, width: int) -> Pieces:

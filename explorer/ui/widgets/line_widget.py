@@ -15,6 +15,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.glyphs import GlyphFilter
 from explorer.ui.theme import Palette, palette
 from explorer.ui.widgets.repaint_cache import RepaintCache
@@ -46,10 +47,20 @@ class FramedWidget(RepaintCache):
         ):
             if not _differ(words, old):
                 continue
+            words, old = self._with_keys(words), self._with_keys(old)
             before, after = _plain(old), _plain(words)
             if before is None or after is None or not self.reword(line, name, before, after):
                 with self.only_line(line):
                     setattr(self, name, Text(words) if isinstance(words, str) else words)
+
+    def with_keys(self, text: str) -> str:
+        """The sentence with the keys that are bound on this screen."""
+        return with_keys(self, text)
+
+    def _with_keys(self, words: Words) -> Words:
+        plain = words if isinstance(words, str) else words.plain
+        filled = with_keys(self, plain)
+        return words if filled == plain else filled
 
 
 class LineWidget(FramedWidget):

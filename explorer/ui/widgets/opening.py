@@ -11,6 +11,7 @@ from explorer.state.view import Phase, View
 from explorer.ui.splash import ABOUT, PROGRAM, STARTING
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.ui.widgets.status import work_text
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing, wrapped
 
 BAR = 44
@@ -48,8 +49,9 @@ class Opening(LineWidget):
             lines += [[(part, palette.text)] for part in wrapped(flowing(view.failure.message), width)]
             lines += [[(part, palette.muted)] for part in wrapped(flowing(view.failure.hint), width)]
             where = "the recording" if view.returnable else view.under
-            back = f"Esc goes back to {where}" if where else "o opens a recording"
-            return [*lines, [], [(f"r tries again   {back}   q quits", palette.muted)]]
+            back = f"{key_of('back')} goes back to {where}" if where else f"{key_of('recordings')} opens a recording"
+            ways = f"{key_of('retry')} tries again   {back}   {key_of('quit')} quits"
+            return [*lines, [], [(self.with_keys(ways), palette.muted)]]
         work = view.work
         if work is None:
             return lines
@@ -58,7 +60,7 @@ class Opening(LineWidget):
             full = round(work.share * BAR)
             lines.append([("━" * full, palette.dense), ("╌" * (BAR - full), palette.faint)])
         lines.append([(work_text(work, view.working_for) or "a moment, please", palette.muted)])
-        return [*lines, [], [("Esc cancels   q quits", palette.muted)]]
+        return [*lines, [], [(self.with_keys(f"{key_of('back')} cancels   {key_of('quit')} quits"), palette.muted)]]
 
 
 def _centred(line: list[Piece], width: int) -> list[Piece]:

@@ -11,6 +11,7 @@ from textual.message import Message
 
 from explorer.state.prune_plan import Treatment
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import wrapped
 from probes.schema.prune_setting import Amount, Method, Pattern, Ratio
 
@@ -46,7 +47,7 @@ class PruneBrush(LineWidget):
 
     def show(self, where: str, setting: str, changed: bool) -> None:
         self._where, self._setting, self._changed = where, setting, changed
-        self.entitle(Text("change"), Text("⏎ applies" if changed else "nothing changed"))
+        self.entitle(Text("change"), Text(f"{key_of('apply')} applies" if changed else "nothing changed"))
         self.redraw()
 
     def slide(self, ratio: float) -> None:
@@ -86,12 +87,15 @@ class PruneBrush(LineWidget):
             return f"whole {self.method}, of {self.method.thinned_kind} cells"
         if self.method is Method.MAGNITUDE_GLOBAL:
             return "ranked over each part below"
-        return "m next"
+        return self.with_keys(f"{key_of('method')} next")
 
     def _slider(self) -> Pieces:
         palette = self.palette
         if not isinstance(self.amount, Ratio):
-            return [(f"{self.amount}", palette.strong), ("   p next pattern", palette.muted)]
+            return [
+                (f"{self.amount}", palette.strong),
+                (self.with_keys(f"   {key_of('pattern')} next pattern"), palette.muted),
+            ]
         full = round(self.amount.value * SLIDER)
         return [
             ("━" * full, palette.pruned),

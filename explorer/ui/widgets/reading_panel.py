@@ -37,7 +37,7 @@ class ReadingPanel(LineWidget, can_focus=True):
         width, height = size
         if height == 1:
             return [[(f" {fit(self._brief, width - 1)}", self.palette.text)]]
-        first, second = (wrapped(sentence, width - 2) for sentence in self._sentences)
+        first, second = (wrapped(self.with_keys(sentence), width - 2) for sentence in self._sentences)
         lines: list[list[Piece]] = [[(f" {line}", self.palette.text)] for line in first]
         lines += [[(f" {line}", self.palette.strong)] for line in wrapped(self._culprit, width - 2)]
         if len(lines) + len(second) < height and second:

@@ -80,7 +80,7 @@ class RowList(LineWidget, can_focus=True):
     def draw(self, size: Size) -> Iterable[Pieces]:
         width, height = size
         if not self.count:
-            return [[(f" {line}", self.palette.muted)] for line in wrapped(self.why_empty, width - 2)]
+            return [[(f" {line}", self.palette.muted)] for line in wrapped(self.with_keys(self.why_empty), width - 2)]
         self.row = min(self.row, self.count - 1)
         lines = list(self.head(width))
         room = max(1, height - len(lines))

@@ -10,6 +10,7 @@ from explorer.ui.widgets.line_widget import Pieces
 from explorer.ui.widgets.status import work_pieces, work_text
 from explorer.ui.widgets.status_line import StatusLine
 from explorer.words import numbers
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing
 from probes.schema.events import Failed, WorkProgressed
 from probes.system.user_folders import shortened
@@ -33,12 +34,12 @@ def _line(view: View, judging: JudgeRequests, palette: Palette, *, searching: bo
     if isinstance(answer, Failed):
         return [(f" {answer.title}: {answer.message} {answer.hint}".rstrip(), palette.odd)]
     if busy:
-        stop = "  Esc stops" if searching else "  r stops"
+        stop = f"  {key_of('leave' if searching else 'score')} stops"
         return [*_progress(judging, answer, palette, searching=searching), (stop, palette.muted)]
     verdict = judging.results.verdict
     if searching or verdict is None or not view.live:
         return []
-    left = "" if verdict.final else f" {verdict.done} of {verdict.of} items are scored; r goes on."
+    left = "" if verdict.final else f" {verdict.done} of {verdict.of} items are scored; {key_of('score')} goes on."
     return [(f"{left}{kept_text(judging.results.kept_in)}", palette.muted)]
 
 

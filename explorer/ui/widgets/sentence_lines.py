@@ -27,7 +27,7 @@ class SentenceLines(LineWidget):
             self.redraw()
 
     def draw(self, size: Size) -> Iterable[Pieces]:
-        lines = wrapped(self._sentence, size.width - 2)
+        lines = wrapped(self.with_keys(self._sentence), size.width - 2)
         if len(lines) > size.height:
             lines[size.height - 1 :] = [fit(" ".join(lines[size.height - 1 :]), size.width - 2)]
         style = self.palette.strong if self._strong else self.palette.text

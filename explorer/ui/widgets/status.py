@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.cells import cell_len
 from textual.geometry import Size
@@ -14,6 +14,7 @@ from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words import numbers
 from explorer.words import sentences as reading
+from explorer.words.bound_keys import key_of
 from explorer.words.pauses import pause_sentence
 from explorer.words.token_text import fit, flowing
 from probes.schema.counting import number_of
@@ -57,33 +58,44 @@ class Status(LineWidget):
         if view is None:
             return []
         if view.work is not None:
-            return [[(" ", None), *work_pieces(view, view.work, palette, max(8, min(24, width // 5)))]]
-        text = sentence(view, width - 1)
+            pieces = work_pieces(view, view.work, palette, max(8, min(24, width // 5)))
+            return [[(" ", None), *((self.with_keys(text), style) for text, style in pieces)]]
+        text = sentence(view, width - 1, self.with_keys)
         if not text and self.screen.has_class("-compact"):
             text = reading.sentences(view.record, view.diverges_at, scored=view.scores)[1]
+            text = self.with_keys(text)
         return [[(f" {fit(text, width - 1)}", palette.muted)]]
 
 
-def sentence(view: View, width: int) -> str:
-    """The most useful sentence now, besides the figures, in about `width` cells."""
+def sentence(view: View, width: int, keyed: Callable[[str], str]) -> str:
+    """The most useful sentence now, besides the figures, in about `width` cells; `keyed` fills the keys in."""
+    return keyed(_sentence(view, width, keyed))
+
+
+def _sentence(view: View, width: int, keyed: Callable[[str], str]) -> str:
     if view.phase is Phase.READY:
         return ""
     if view.search is not None:
         return view.search.sentence(view.cursor)
     if not view.following:
         behind = number_of(view.behind, "step")
-        return f"{behind} behind the newest ({'still running' if view.running else 'paused'}). End returns to it."
+        state = "still running" if view.running else "paused"
+        return f"{behind} behind the newest ({state}). {key_of('newest')} returns to it."
     if view.running:
         return f"Plays {playing(view)}." if view.playback else ""
     if view.pause is None:
         branch = view.branches[view.branches.current]
-        return f"Branch {branch.id}, from step {branch.step} on. Space continues." if branch.id and view.live else ""
+        return (
+            f"Branch {branch.id}, from step {branch.step} on. {key_of('run')} continues."
+            if branch.id and view.live
+            else ""
+        )
     if view.opened:
-        key = "P" if view.scores else "j"
-        return f"{view.opened[0].upper()}{view.opened[1:]}. {key} goes back to the list."
+        back = key_of("passages" if view.scores else "verdict")
+        return f"{view.opened[0].upper()}{view.opened[1:]}. {back} goes back to the list."
     reason = flowing(pause_sentence(view.pause))
     if view.playback is not None:
-        ways = play_keys(view.playback)
+        ways = keyed(play_keys(view.playback))
         # A long sentence is cut to make room for the keys, which are shown nowhere else on the screen.
         room = width - cell_len(ways) - 1
         return f"{reason if cell_len(reason) <= room else fit(reason, room)} {ways}".strip()
@@ -92,7 +104,9 @@ def sentence(view: View, width: int) -> str:
 
 def play_keys(playback: PlaybackChanged) -> str:
     """The keys that act on a paused recording."""
-    return f"Space plays {speed_in_brief(playback)}; [ ] speed, a {'once' if playback.loop else 'loop'}, e end."
+    loop = f"{key_of('loop')} {'once' if playback.loop else 'loop'}"
+    slower, faster = key_of("bracket-left-square-bracket"), key_of("bracket-right-square-bracket")
+    return f"{key_of('run')} plays {speed_in_brief(playback)}; {slower} {faster} speed, {loop}, {key_of('rest')} end."
 
 
 def playing(view: View) -> str:
@@ -133,5 +147,5 @@ def work_pieces(view: View, work: TimedWork, palette: Palette, width: int) -> li
         full = round(work.share * width)
         pieces += [("━" * full, palette.dense), ("╌" * (width - full), palette.faint), ("  ", None)]
     pieces.append((work_text(work, view.working_for), palette.text))
-    pieces.append(("  Esc cancels", palette.muted))
+    pieces.append((f"  {key_of('back', 'leave')} cancels", palette.muted))
     return pieces

@@ -22,6 +22,7 @@ class StatusLine(LineWidget):
 
     def show_pieces(self, pieces: Pieces) -> None:
         """Draws these in place of the earlier ones."""
+        pieces = [(self.with_keys(text), style) for text, style in pieces]
         if pieces != self._pieces:
             self._pieces = pieces
             self.redraw()

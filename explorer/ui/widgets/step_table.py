@@ -11,6 +11,7 @@ from explorer.state.view import View
 from explorer.ui.widgets.line_widget import Pieces
 from explorer.ui.widgets.row_list import RowList
 from explorer.words import figures
+from explorer.words.bound_keys import key_of
 from explorer.words.figures import FIGURES, Scope, figure_name
 from explorer.words.marks import STEP_MARK
 from explorer.words.model_texts import written_token
@@ -25,8 +26,10 @@ _BEFORE = 24
 """Steps whose text is shown before a token."""
 _WHY_EMPTY = {
     StepKind.WORST: "No step has this figure.",
-    StepKind.MARKED: "No step of this run is marked. M marks the step at the cursor.",
-    StepKind.FOUND: "Nothing is found. / on the screen before finds a text, kl>0.5, split, margin<0.1 …",
+    StepKind.MARKED: f"No step of this run is marked. {key_of('mark-step')} marks the step at the cursor.",
+    StepKind.FOUND: (
+        f"Nothing is found. {key_of('find')} on the screen before finds a text, kl>0.5, split, margin<0.1 …"
+    ),
 }
 
 

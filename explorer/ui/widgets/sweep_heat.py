@@ -92,7 +92,7 @@ class SweepHeat(LineWidget, can_focus=True):
         grid, palette = self._grid, self.palette
         if grid is None or not grid.settings:
             self.entitle(Text("settings × tasks"), Text(""))
-            return [[(f" {line}", palette.muted)] for line in wrapped(self._why_empty, size.width - 2)]
+            return [[(f" {line}", palette.muted)] for line in wrapped(self.with_keys(self._why_empty), size.width - 2)]
         row, column = self._look.row(grid), self._look.column(grid)
         layout = self._layout = self._laid_out(grid, column, size.width)
         drawn_for = grid, self._look.figure, layout.cell, palette

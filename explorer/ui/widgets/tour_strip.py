@@ -29,7 +29,7 @@ class TourStrip(LineWidget):
         """Goes on if the key of the stop has done its work, and says what is to be said now."""
         tour = self._tour
         tour.notice(view, page)
-        said = (tour.number, flowing(tour.stop.tells(view)), tour.next_key(view))
+        said = (tour.number, flowing(self.with_keys(tour.stop.tells(view))), self.with_keys(tour.next_key(view)))
         if said != self._said:
             self._said = said
             self.redraw()

@@ -18,6 +18,7 @@ from explorer.ui.widgets.chart import Chart, ChartLine, Picture
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.ui.widgets.space_panel import scale_of
 from explorer.words import numbers
+from explorer.words.bound_keys import key_of
 from explorer.words.charts import ScaleKind
 from explorer.words.figures import Scope
 from explorer.words.token_text import fit
@@ -28,8 +29,9 @@ from probes.schema.watch import WatchedGroup
 LEAST_ROW = 4
 """Lines of a row on a small screen; then the board scrolls."""
 NOTHING = (
-    "No token is watched. e names tokens to follow, such as the options of a question; on the main screen * watches "
-    "the token that is chosen in the table."
+    f"No token is watched. {key_of('name')} names tokens to follow, such as the options of a question; on the main "
+    "screen "
+    f"{key_of('mark-token')} watches the token that is chosen in the table."
 )
 
 

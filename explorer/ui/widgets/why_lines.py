@@ -15,6 +15,7 @@ from explorer.state.why_pages import WhyLook, WhyPage, headline
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
 from explorer.ui.widgets.status import work_pieces, work_text
 from explorer.ui.widgets.status_line import StatusLine
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import fit, flowing, wrapped
 from probes.schema.events import WorkProgressed
 
@@ -103,15 +104,18 @@ class WhyStatus(StatusLine):
             progress = answer
         if progress is not None:
             line = f" {flowing(progress.task)}  {work_text(TimedWork(progress))}"
-            return [(line, palette.text), ("  Esc cancels the search" if searching else "", palette.muted)]
+            way = f"  {key_of('leave')} cancels the search" if searching else ""
+            return [(line, palette.text), (way, palette.muted)]
         if searching:
-            return [(" Searching for what to give back …  Esc cancels", palette.text)]
+            return [(f" Searching for what to give back …  {key_of('leave')} cancels", palette.text)]
         if explaining.computing:
             return [(" Computing …", palette.muted)]
         if not view.live:
-            more = " m loads the models." if view.revivable else ""
+            more = f" {key_of('models')} loads the models." if view.revivable else ""
             return [(f" A recording: only what was recorded is shown.{more}", palette.muted)]
+        begin, end = key_of("mark-left-square-bracket"), key_of("mark-right-square-bracket")
         if view.span is None:
-            return [(" [ and ] mark a span of steps to explain together.", palette.muted)]
+            return [(f" {begin} and {end} mark a span of steps to explain together.", palette.muted)]
         first, last = view.span
-        return [(f" Steps {first} to {last} are marked. [ at step {first} or ] at step {last} unmarks.", palette.muted)]
+        ways = f"{begin} at step {first} or {end} at step {last} unmarks."
+        return [(f" Steps {first} to {last} are marked. {ways}", palette.muted)]

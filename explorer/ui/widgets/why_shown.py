@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from explorer.state.explain_requests import ExplainRequests, fork_of
@@ -11,6 +12,7 @@ from explorer.state.why_pages import WhyLook, WhyPage
 from explorer.ui.widgets.why_heals import heal_note, heal_table, layer_table
 from explorer.ui.widgets.why_pages import floor_page, memory_page, repair_page, sentence_page, split_page
 from explorer.ui.widgets.why_sheet import Drawer, SheetPage
+from explorer.words.bound_keys import key_of
 from probes.schema.events import Failed, WorkProgressed
 from probes.schema.explanation import Swaps
 
@@ -23,14 +25,17 @@ WHAT = {
     "noise_floor": "The noise floor",
     "repair": "A repair",
 }
+Keyed = Callable[[str], str]
 NO_REPAIR = (
     "The smallest set of sublayers, matrices or weights that brings the KL of this step or of the marked span down.",
-    "r asks for a target or a budget and searches.",
+    f"{key_of('repair')} asks for a target or a budget and searches.",
 )
 
 
-def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refused: Failed | None) -> SheetPage:
-    """The page with what is known of it."""
+def sheet_page(
+    page: WhyPage, look: WhyLook, explaining: ExplainRequests, refused: Failed | None, keyed: Keyed
+) -> SheetPage:
+    """The page with what is known of it. `keyed` fills the keys into a sentence."""
     view = look.view
     title, note = title_of(page, look), ""
     drawer: Drawer | None = None
@@ -40,7 +45,8 @@ def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refuse
             event = look.swaps_event
             if event is not None and isinstance(event.found, Swaps) and heal_rows(event.found, look.inside):
                 drawer = partial(heal_table, event.found, look.inside, look.splits)
-                note = heal_note(event.found, final=event.final) if look.inside is None else "⏎ " + down(look)
+                deeper = f"{key_of('enter')} {down(look)}"
+                note = heal_note(event.found, final=event.final) if look.inside is None else deeper
         case WhyPage.LAYERS:
             if look.layers is not None:
                 drawer, note = partial(layer_table, look.layers), "┆ the lenses part for good"
@@ -49,19 +55,19 @@ def sheet_page(page: WhyPage, look: WhyLook, explaining: ExplainRequests, refuse
                 drawer = partial(memory_page, look.quadrants)
         case WhyPage.SPLIT:
             if look.split is not None:
-                forked = look.fork or missing("fork", look, explaining.refused(fork_of(look.view)))
+                forked = look.fork or keyed(missing("fork", look, explaining.refused(fork_of(look.view))))
                 drawer = partial(split_page, look.split, forked)
                 key = (*key, forked)
         case WhyPage.FLOOR:
             if look.floor is not None:
                 drawer = partial(floor_page, look.floor)
         case WhyPage.REPAIR:
-            found, said = look.repair(explaining.asked_repair), repair_words(look, explaining)
+            found, said = look.repair(explaining.asked_repair), tuple(map(keyed, repair_words(look, explaining)))
             drawer = partial(repair_page, found, said)
-            note = "⏎ applies it" if found is not None and found.given_back and view.live else ""
+            note = f"{key_of('enter')} applies it" if found is not None and found.given_back and view.live else ""
             key = (*key, said)
     if drawer is None:
-        drawer = partial(sentence_page, (missing(page.kind or "", look, refused),))
+        drawer = partial(sentence_page, (keyed(missing(page.kind or "", look, refused)),))
     return SheetPage(title, note, (*key, view.cursor, view.span), drawer)
 
 
@@ -100,12 +106,12 @@ def missing(kind: str, look: WhyLook, refused: Failed | None) -> str:
     what = WHAT.get(kind, "This")
     view = look.view
     if not view.cursor:
-        return "Nothing is generated yet. Space runs both models, n measures one step."
+        return f"Nothing is generated yet. {key_of('run')} runs both models, {key_of('step')} measures one step."
     if refused is not None:
         return f"{refused.title}. {refused.message} {refused.hint}".strip()
     if not view.live:
         verb, it = ("were", "them") if kind in ("layers", "swaps") else ("was", "it")
-        more = f"; m loads the models, which compute {it}" if view.revivable else ""
+        more = f"; {key_of('models')} loads the models, which compute {it}" if view.revivable else ""
         return f"{what} {verb} not recorded{more}."
     if view.work is not None:
         return "The models are busy."
@@ -121,8 +127,8 @@ def repair_words(look: WhyLook, explaining: ExplainRequests) -> tuple[str, ...]:
         return (f"{answer.title}. {answer.message} {answer.hint}".strip(),)
     if explaining.searching:
         if isinstance(answer, WorkProgressed) and answer.done is not None:
-            return ("Searching. The best set so far is below, once there is one. Esc cancels.",)
-        return ("Searching … Esc cancels.",)
+            return (f"Searching. The best set so far is below, once there is one. {key_of('leave')} cancels.",)
+        return (f"Searching … {key_of('leave')} cancels.",)
     if look.repair(explaining.asked_repair) is not None:
         return ()
     if look.view.live and (why := pruned_elsewhere(look.view)):
@@ -136,5 +142,6 @@ def pruned_elsewhere(view: View) -> str:
     if header is None or (header.prune is not None and header.prune.setting):
         return ""
     return (
-        f"{header.pruned.name} was not pruned here, so no setting can give anything back to it. 1 shows what heals it."
+        f"{header.pruned.name} was not pruned here, so no setting can give anything back to it. "
+        f"{key_of('page-1')} shows what heals it."
     )

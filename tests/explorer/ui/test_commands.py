@@ -17,9 +17,11 @@ from explorer.config.screen_options import GlyphSet
 from explorer.ui.app import ExplorerApp
 from explorer.ui.command_palette import PossibleCommands
 from explorer.ui.commands import Command, Commanded
+from explorer.ui.filled_keys import with_usual_keys
 from explorer.ui.screens.cursor_page import CursorPage
 from explorer.ui.screens.dialog import Dialog, MessageDialog
 from explorer.ui.screens.list_page import ListPage, TaskPage
+from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
 from explorer.ui.screens.reasoned_page import ReasonedPage
@@ -171,11 +173,12 @@ async def shows_its_table(app: ExplorerApp, pilot: Pilot[int], screen: Screen[ob
         assert all(command.label and command.shown in frame for command in table)
         return
     line = screen.query_one(KeyLine)._keys
+    tables = [screen.USUAL_KEYS, MainScreen.USUAL_KEYS]  # type: ignore[attr-defined]
     assert {(hint.key, hint.action) for hint in line} <= {(command.shown, command.action) for command in table}
     await press(pilot, "question_mark")
     shown = " ".join(screen_text(app).split())
     for command in table:
-        assert f"{command.shown} {command.help[:40]}" in shown
+        assert f"{command.shown} {with_usual_keys(command.help, tables)[:40]}" in shown
     await press(pilot, "escape")
 
 

@@ -21,6 +21,7 @@ from explorer.ui.widgets.status import sentence
 from explorer.words.pauses import pause_sentence
 from probes.schema.events import Event, PlaybackChanged, RunPaused, RunStarted, StepMeasured, Why
 from probes.schema.record import Invalid
+from tests.support.keys import usual
 from tests.support.records import recorded_events, write_events
 from tests.support.stage import MIDDLE, SMALL, Clock, at_rest, on_stage, press, scripted, text_of
 
@@ -169,7 +170,7 @@ def test_a_long_reason_gives_way_to_the_keys(pause: RunPaused, pace: float | Non
         if isinstance(event, (RunStarted, StepMeasured)):
             view.apply(event)
     view.apply(pause)
-    said = sentence(view, 79)
+    said = sentence(view, 79, usual)
     assert cell_len(said) <= 79
     assert said.endswith("; [ ] speed, a loop, e end.")
     whole = pause_sentence(pause)
