@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from explorer.sources.source import Source
 from explorer.state.item_list import ItemLook
+from explorer.state.row_search import KeptSearches
 from explorer.state.setting_results import SettingResults
 from explorer.state.view import View
 from probes.schema.errors import FailureKind
@@ -42,6 +43,8 @@ class JudgeRequests:
         """The place of the chosen passage."""
         self.looks: dict[str, ItemLook] = {}
         """How each task's list of items is looked at."""
+        self.searches = KeptSearches()
+        """What was searched for in the lists."""
         self.open_task = ""
         """The task whose items were looked at when one was opened: the verdict's key comes back to it."""
         self._home: RunSettings | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -58,7 +58,9 @@ class WantedFigure:
     bound: float
 
     def at(self, record: StepRecord) -> bool:
-        value = margin(record) if self.name == "margin" else figure_named(record, self.name)
+        return self.holds(margin(record) if self.name == "margin" else figure_named(record, self.name))
+
+    def holds(self, value: float | None) -> bool:
         return value is not None and _SIGNS[self.sign](value, self.bound)
 
 
@@ -78,9 +80,17 @@ Wanted = WantedText | WantedFigure | WantedEvent
 def parse_query(text: str) -> tuple[Wanted, ...]:
     """The conditions that a step must meet, divided by ` & `. Raises `BadInput` if there is none, or for a figure that
     no step has."""
-    found = tuple(_wanted(part) for part in text.split(" & ") if part.strip())
+    return parse_conditions(text, (MARKED, *_EVENTS), _full_name, QUERY_GRAMMAR)
+
+
+def parse_conditions(
+    text: str, events: Collection[str], full_name: Callable[[str], str], grammar: str
+) -> tuple[Wanted, ...]:
+    """Conditions divided by ` & `: a text, one of the `events`, or a bound on a figure, whose name `full_name` looks up
+    or refuses. Raises `BadInput` if there is none."""
+    found = tuple(_wanted(part, events, full_name) for part in text.split(" & ") if part.strip())
     if not found:
-        raise BadInput("Find", "There is nothing to find.", f"Type one of: {QUERY_GRAMMAR}.")
+        raise BadInput("Find", "There is nothing to find.", f"Type one of: {grammar}.")
     return found
 
 
@@ -108,15 +118,15 @@ def _log(chance: float) -> float:
     return math.log(chance) if chance > 0 else -math.inf
 
 
-def _wanted(part: str) -> Wanted:
+def _wanted(part: str, events: Collection[str], full_name: Callable[[str], str]) -> Wanted:
     bare = part.strip()
-    if bare == MARKED or bare in _EVENTS:
+    if bare in events:
         return WantedEvent(bare)
     if quoted := _QUOTED.fullmatch(bare):
         return WantedText(unescaped(quoted[1]))
     if bound := _BOUND.fullmatch(bare):
         name, sign, number = bound.groups()
-        return WantedFigure(_full_name(name), sign, float(number))
+        return WantedFigure(full_name(name), sign, float(number))
     return WantedText(unescaped(part))
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 
+from explorer.state.found_places import FoundPlaces
 from explorer.state.step_query import MARKED, Wanted, WantedEvent, WantedText, parse_query
-from explorer.words.bound_keys import key_of
 from explorer.words.model_texts import written_token
-from probes.schema.counting import number_of
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow
 
@@ -24,18 +23,16 @@ class StepSearch:
         self.wanted = parse_query(text)
         self._key: object = self
         """The key of the steps that were searched; none is equal to this one."""
-        self._steps: list[int] = []
+        self._found = FoundPlaces()
         self._looked = 0
         self._scans: list[list[_TextScan]] = []
-        self._jumped = 0
-        """The step to which the search went last, if it began again from an end of the run."""
 
     def steps(
         self, path: Sequence[StepRecord], follow: Follow, key: object, is_marked: Callable[[int], bool]
     ) -> Sequence[int]:
         """The steps at which it is found, in order. `key` is another one if steps that were searched have changed."""
         if key != self._key:
-            self._key, self._steps, self._looked, self._jumped = key, [], 0, 0
+            self._key, self._found, self._looked = key, FoundPlaces(), 0
             texts = [one for one in self.wanted if isinstance(one, WantedText)]
             self._scans = [[_TextScan(one, side) for side in SIDES] for one in texts]
         for record in path[self._looked :]:
@@ -45,7 +42,7 @@ class StepSearch:
                 if self._meets(path[step - 1], is_marked):
                     self._insert(step)
         self._looked = len(path)
-        return self._steps
+        return self._found.places
 
     def _meets(self, record: StepRecord, is_marked: Callable[[int], bool]) -> bool:
         return all(any(record.step in scan.found for scan in scans) for scans in self._scans) and all(
@@ -53,39 +50,18 @@ class StepSearch:
         )
 
     def _insert(self, step: int) -> None:
-        place = bisect_left(self._steps, step)
-        if place == len(self._steps) or self._steps[place] != step:
-            insort(self._steps, step)
+        steps = self._found.places
+        place = bisect_left(steps, step)
+        if place == len(steps) or steps[place] != step:
+            insort(steps, step)
 
     def next_from(self, cursor: int, *, forward: bool, here: bool = False) -> int | None:
-        """The next step at which it is found, or the one before; beyond the last one the search begins again from the
-        other end. `here` takes the cursor's own step too. None if it is found nowhere."""
-        found = self._steps
-        if not found:
-            return None
-        if forward:
-            place = bisect_left(found, cursor) if here else bisect_right(found, cursor)
-        else:
-            place = bisect_left(found, cursor) - 1
-        step = found[place % len(found)]
-        self._jumped = step if not 0 <= place < len(found) else 0
-        return step
+        """The next step at which it is found, as `FoundPlaces.next_from`."""
+        return self._found.next_from(cursor, forward=forward, here=here)
 
     def sentence(self, cursor: int) -> str:
         """How often it is found, and which of them the cursor is at."""
-        found, ends = (
-            self._steps,
-            f"{key_of('step')} next, {key_of('find-previous')} previous, {key_of('back', 'leave')} ends.",
-        )
-        if not found:
-            return f"{self.text}: found at no step so far. {key_of('back', 'leave')} ends the search."
-        place = bisect_left(found, cursor)
-        at = place < len(found) and found[place] == cursor
-        where = f"{place + 1:,} of {len(found):,}" if at else f"found at {number_of(len(found), 'step')}"
-        again = ""
-        if at and cursor == self._jumped:
-            again = ", from the start again" if place == 0 else ", from the end again"
-        return f"{self.text}: {where}{again}. {ends}"
+        return self._found.sentence(self.text, cursor, "step")
 
 
 def _met(wanted: Wanted, record: StepRecord, is_marked: Callable[[int], bool]) -> bool:

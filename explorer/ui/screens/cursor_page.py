@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
-from explorer.state.step_search import StepSearch
 from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.screens.reasoned_page import ReasonedPage
@@ -43,14 +43,9 @@ class CursorPage(ReasonedPage):
 
     def action_find(self) -> None:
         """Asks what to find in the run, and goes to the first hit from the cursor on."""
-        from explorer.ui.screens.find import AskFind
+        from explorer.ui.screens.find_steps import ask_steps
 
-        def answered(search: StepSearch | None) -> None:
-            if search is not None:
-                self.view.search = search
-                self.find_next(here=True)
-
-        self.app.push_screen(AskFind(self.view), answered)
+        ask_steps(self.app, self.view, partial(self.find_next, here=True))
 
     def find_next(self, *, forward: bool = True, here: bool = False) -> bool:
         """Goes to the next hit of the search, or to the one before. False if no search is open."""

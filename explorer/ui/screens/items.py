@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from textual.app import ComposeResult
@@ -11,9 +12,12 @@ from textual.screen import Screen
 from explorer.sources.source import Source
 from explorer.state.item_list import ItemFilter, ItemLook
 from explorer.state.judge_requests import JudgeRequests
+from explorer.state.row_search import SearchedRow
+from explorer.state.searched_rows import searched_item
 from explorer.state.view import View
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.list_page import TaskPage, open_command, row_commands
+from explorer.ui.screens.row_finding import find_commands
 from explorer.ui.widgets.item_sheet import ItemSheet
 from explorer.ui.widgets.item_table import ItemTable
 from explorer.words.bound_keys import key_of
@@ -56,6 +60,7 @@ ITEM_COMMANDS: tuple[Command[ItemsScreen], ...] = (
         label="scroll",
         weight=40,
     ),
+    *find_commands("an item"),
     *page_commands("Items", "Goes back to the verdict."),
 )
 
@@ -86,11 +91,18 @@ class ItemsScreen(TaskPage):
         table = self.query_one(ItemTable)
         table.show(self.task_name, results.scored(self.task_name), self.look, results.version)
         self.query_one(ItemSheet).show(table.chosen, self.why_shut() or f"{key_of('open')} opens it as a run")
-        self.show_around(self.task_name)
+        self.show_around(self.task_name, found=self.search_sentence())
 
     @property
     def chosen(self) -> ItemScored | None:
         return self.query_one(ItemTable).chosen
+
+    @property
+    def rows_key(self) -> object:
+        return self.task_name, self.look.shown, self.look.by_kl, self.judging.results.version
+
+    def searched_rows(self) -> Sequence[SearchedRow]:
+        return [searched_item(one) for one in self.query_one(ItemTable).rows]
 
     @property
     def row(self) -> int:

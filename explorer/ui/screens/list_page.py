@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from textual import on
@@ -9,10 +10,13 @@ from textual import on
 from explorer.sources.source import Source
 from explorer.state.item_list import item_settings
 from explorer.state.judge_requests import JudgeRequests
+from explorer.state.row_search import KeptSearches, Searchable
+from explorer.state.searched_rows import ITEMS
 from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.messages import ItemRunAsked
 from explorer.ui.screens.results_page import ResultsPage
+from explorer.ui.screens.row_finding import FindingPage
 from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
 from explorer.words.bound_keys import key_of
 from probes.schema.events import ItemScored
@@ -49,7 +53,7 @@ def open_command(what: str, back: str, area: str) -> Command[OnList]:
     )
 
 
-class ListPage(ResultsPage):
+class ListPage(FindingPage, ResultsPage):
     """A screen with a list and a cursor."""
 
     @property
@@ -72,6 +76,22 @@ class ListPage(ResultsPage):
 
     def why_not(self, command: Command[Any]) -> str:  # noqa: ARG002 - one reason for all, unless a subclass has more
         return self.why_shut()
+
+    @property
+    def searches(self) -> KeptSearches:
+        return self.judging.searches
+
+    @property
+    def place(self) -> int:
+        return self.row
+
+    def go_to_place(self, place: int) -> None:
+        self.go_to_row(place)
+
+    def action_leave(self) -> None:
+        """Ends a search, closes a zoomed panel, or goes back."""
+        if self.zoomed or not self.end_search():
+            super().action_leave()
 
     def go_to_row(self, row: int) -> None:
         """Chooses a row, or the one nearest to it that there is."""
@@ -128,7 +148,15 @@ class TaskPage(ListPage):
             self.judging.open_task = self.task_name
             self.open_run(lambda base: item_settings(base, prompt), f"{self.ITEM} {prompt.item}", first_step=True)
 
+    @property
+    def list_name(self) -> str:
+        return f"{super().list_name} {self.task_name}"
+
+    @property
+    def searchable(self) -> Searchable:
+        return replace(ITEMS, one=self.ITEM)
+
     def action_leave(self) -> None:
-        if not self.zoomed:
+        if not self.zoomed and self.search is None:
             self.judging.open_task = ""
         super().action_leave()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from textual import on
@@ -12,10 +12,13 @@ from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from explorer.state.item_list import passage_settings
+from explorer.state.row_search import Searchable, SearchedRow
+from explorer.state.searched_rows import PASSAGES, searched_passage
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.screens.list_page import ListPage, open_command, row_commands
+from explorer.ui.screens.row_finding import find_commands
 from explorer.ui.widgets.passage_sheet import PassageSheet
 from explorer.ui.widgets.passage_table import PassageTable, source_of
 from explorer.words.bound_keys import key_of
@@ -50,6 +53,7 @@ PASSAGE_COMMANDS: tuple[Command[PassagesScreen], ...] = (
         when=lambda screen: screen.count > 0 and screen.has_models,
         weight=70,
     ),
+    *find_commands("a passage"),
     *page_commands("Passages", "Stops the search, or goes back."),
 )
 
@@ -75,12 +79,23 @@ class PassagesScreen(ListPage):
         table = self.query_one(PassageTable)
         table.show(self.passages, self.row, self._empty())
         self.query_one(PassageSheet).show(self.chosen, self.why_shut() or f"{key_of('open')} opens it as a run")
-        self.show_around("where do they differ?", searching=True)
+        self.show_around("where do they differ?", searching=True, found=self.search_sentence())
 
     @property
     def passages(self) -> Passages | None:
         found = self.judging.results.passages
         return found.found if found is not None else None
+
+    @property
+    def searchable(self) -> Searchable:
+        return PASSAGES
+
+    @property
+    def rows_key(self) -> object:
+        return self.judging.results, self.passages
+
+    def searched_rows(self) -> Sequence[SearchedRow]:
+        return [searched_passage(one) for one in self.passages.rows] if self.passages is not None else []
 
     @property
     def row(self) -> int:
@@ -149,7 +164,7 @@ class PassagesScreen(ListPage):
         self.explain("passages")
 
     def action_leave(self) -> None:
-        if not self.zoomed and self.judging.stop_search():
+        if not self.zoomed and self.search is None and self.judging.stop_search():
             self.notify("It stops after the present passage.", title="Stopping the search")
         else:
             super().action_leave()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -9,10 +11,13 @@ from textual.containers import Horizontal, Vertical
 from explorer.sources.source import Source
 from explorer.state.item_list import ItemLook
 from explorer.state.judge_requests import JudgeRequests
+from explorer.state.row_search import SearchedRow
+from explorer.state.searched_rows import searched_item
 from explorer.state.similarity_map import MapOf, SimilarityMap
 from explorer.state.view import View
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.list_page import TaskPage, open_command, row_commands
+from explorer.ui.screens.row_finding import find_commands
 from explorer.ui.widgets.similarity_maps import QueryRankings, SimilarityHeat
 from explorer.words.bound_keys import key_of
 from probes.schema.events import ItemScored
@@ -32,6 +37,7 @@ SIMILARITY_COMMANDS: tuple[Command[SimilaritiesScreen], ...] = (
         name="Queries: Next changed",
         weight=80,
     ),
+    *find_commands("a query"),
     *page_commands("Queries", "Goes back to the verdict."),
 )
 
@@ -66,7 +72,7 @@ class SimilaritiesScreen(TaskPage):
         self.query_one(QueryRankings).show(
             found, row, text, self.why_shut() or f"{key_of('open')} opens its text as a run"
         )
-        self.show_around(self.task_name)
+        self.show_around(self.task_name, found=self.search_sentence())
 
     def _found(self) -> SimilarityMap | None:
         """The similarities of the present setting; made once for each."""
@@ -92,6 +98,15 @@ class SimilaritiesScreen(TaskPage):
     def _take(self, made: SimilarityMap) -> None:
         self._map = made
         self.show()
+
+    @property
+    def rows_key(self) -> object:
+        return self.task_name, self.judging.results.version
+
+    def searched_rows(self) -> Sequence[SearchedRow]:
+        found, items = self._found(), self.judging.results.items.get(self.task_name, {})
+        queries = found.queries if found is not None else ()
+        return [searched_item(items[query]) if query in items else SearchedRow(query) for query in queries]
 
     @property
     def row(self) -> int:

@@ -11,7 +11,6 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from explorer.state.step_lists import StepKind, StepListLook, listed_figures
-from explorer.state.step_search import StepSearch
 from explorer.state.view import View
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.cursor_page import toggle_mark
@@ -176,14 +175,9 @@ class StepsScreen(ReasonedPage):
             self.show()
 
     def action_find(self) -> None:
-        from explorer.ui.screens.find import AskFind
+        from explorer.ui.screens.find_steps import ask_steps
 
-        def answered(search: StepSearch | None) -> None:
-            if search is not None:
-                self.view.search = search
-                self.action_list(list(StepKind).index(StepKind.FOUND) + 1)
-
-        self.app.push_screen(AskFind(self.view), answered)
+        ask_steps(self.app, self.view, lambda: self.action_list(list(StepKind).index(StepKind.FOUND) + 1))
 
     def action_open(self) -> None:
         step = self.table.chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +13,16 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.sources.source import Source
+from explorer.state.row_search import KeptSearches, Searchable, SearchedRow
+from explorer.state.searched_rows import CELLS, searched_cells
 from explorer.state.sweep_grid import CellState, SweepGrid
 from explorer.state.sweep_look import SweepLook, SweepPage
 from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.messages import CellOpened, RecordingsAsked
 from explorer.ui.screens.page import too_small
-from explorer.ui.screens.reasoned_page import ReasonedPage
-from explorer.ui.screens.sweep_commands import SWEEP_COMMANDS, has_families
+from explorer.ui.screens.row_finding import FindingPage
+from explorer.ui.screens.sweep_commands import SWEEP_COMMANDS
 from explorer.ui.theme import palette
 from explorer.ui.widgets.cell_sheet import CellSheet
 from explorer.ui.widgets.curve_beside import CurveBeside
@@ -44,7 +47,7 @@ _LEAST_BESIDE, _LEAST_COMPACT = 10, 4
 """Lines that the cell keeps below the heat map."""
 
 
-class SweepScreen(ReasonedPage):
+class SweepScreen(FindingPage):
     """Shows a sweep, and follows it while it runs."""
 
     HOME = "#sweep-heat"
@@ -57,6 +60,7 @@ class SweepScreen(ReasonedPage):
         self.view: View = view
         self.look: SweepLook = SweepLook()
         self.grid: SweepGrid | None = None
+        self._searches = KeptSearches()
 
     def compose(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -129,6 +133,8 @@ class SweepScreen(ReasonedPage):
 
     def _status(self) -> Pieces:
         colours, grid = palette(self.app.theme), self.grid
+        if found := self.search_sentence():
+            return [(f" {found}", colours.muted)]
         if grid is None or grid.final:
             return []
         counts = grid.counts
@@ -154,9 +160,35 @@ class SweepScreen(ReasonedPage):
         }[cell.state]
 
     def why_not(self, command: Command[Any]) -> str:
-        if command.when is has_families:
+        if command.action == "family":
             return "All settings are of one family."
         return self.why_shut() if command.action == "open" else "There are no cells yet."
+
+    # Finding: the cells are searched row by row.
+
+    @property
+    def searchable(self) -> Searchable:
+        return CELLS
+
+    @property
+    def searches(self) -> KeptSearches:
+        return self._searches
+
+    @property
+    def rows_key(self) -> object:
+        return self.grid
+
+    def searched_rows(self) -> Sequence[SearchedRow]:
+        return searched_cells(self.grid) if self.grid is not None else []
+
+    @property
+    def place(self) -> int:
+        grid = self.grid
+        return self.look.row(grid) * len(grid.tasks) + self.look.column(grid) if grid is not None else 0
+
+    def go_to_place(self, place: int) -> None:
+        if self.grid is not None:
+            self._look_at(self.look.at(self.grid, *divmod(place, len(self.grid.tasks))))
 
     # Actions.
 
@@ -183,7 +215,9 @@ class SweepScreen(ReasonedPage):
             self._look_at(replace(self.look, together=not self.look.together))
 
     def action_family(self) -> None:
-        if self.grid is not None:
+        if self.search is not None:
+            self.find_next()
+        elif self.grid is not None:
             self._look_at(self.look.next_family(self.grid))
 
     def action_knee(self) -> None:
@@ -228,5 +262,5 @@ class SweepScreen(ReasonedPage):
     def action_leave(self) -> None:
         if self.zoomed:
             self.close_zoom()
-        else:
+        elif not self.end_search():
             self.post_message(RecordingsAsked())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from explorer.state.sweep_look import SweepPage
 from explorer.ui.commands import Command, page_commands
+from explorer.ui.screens.row_finding import FIND_PREVIOUS, find_command
 
 if TYPE_CHECKING:
     from explorer.ui.screens.sweep import SweepScreen
@@ -86,10 +88,10 @@ SWEEP_COMMANDS: tuple[Command[SweepScreen], ...] = (
     Command(
         {"n": "family"},
         "n",
-        "Chooses the next family of settings.",
-        label="next family",
-        name="Sweep: Next family",
-        when=has_families,
+        "Chooses the next family of settings. While a search is open, goes to the next cell that it finds.",
+        label=lambda screen: "next" if screen.search is not None else "next family",
+        name="Sweep: Next family, or the next found",
+        when=lambda screen: screen.search is not None or has_families(screen),
         weight=70,
     ),
     Command(
@@ -105,5 +107,7 @@ SWEEP_COMMANDS: tuple[Command[SweepScreen], ...] = (
     Command(
         {"home": "move(-1000000, 0)", "end": "move(1000000, 0)"}, "Home End", "Chooses the first or the last setting."
     ),
+    replace(find_command("a cell"), when=_has_cells, weight=38),
+    FIND_PREVIOUS,
     *page_commands("Sweep", "Goes to the list of recordings, or closes a zoomed panel. The sweep goes on.", back=55),
 )

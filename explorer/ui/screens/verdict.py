@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from explorer.state.judge_requests import VerdictChoice
+from explorer.state.row_search import Searchable, SearchedRow
+from explorer.state.searched_rows import TASKS, searched_task
 from explorer.ui.commands import Command
 from explorer.ui.messages import RecordingsAsked, ReturnAsked
 from explorer.ui.screens.list_page import ListPage
@@ -59,7 +62,7 @@ class VerdictScreen(ListPage):
         table.styles.max_height = max(7, table.count + 3) if not self.zoomed else None
         self.query_one(TaskSheet).show(verdict, row)
         self.query_one(SpaceLosses).show(verdict, row)
-        self.show_around("where is it safe?")
+        self.show_around("where is it safe?", found=self.search_sentence())
 
     def copyables(self) -> list[Copyable]:
         from explorer.sources.cited import verdict_command
@@ -70,6 +73,17 @@ class VerdictScreen(ListPage):
             return super().copyables()
         command = verdict_command(header, judging.results.tasks, judging.judging.margin, judging.judging.level)
         return with_command(super().copyables(), command, "The command line that judges this setting again.")
+
+    @property
+    def searchable(self) -> Searchable:
+        return TASKS
+
+    @property
+    def rows_key(self) -> object:
+        return self.judging.results.verdict
+
+    def searched_rows(self) -> Sequence[SearchedRow]:
+        return [searched_task(one) for one in self.judging.results.rows]
 
     @property
     def row(self) -> int:
@@ -197,9 +211,11 @@ class VerdictScreen(ListPage):
 
     def action_leave(self) -> None:
         """Goes back; from a results file, which has no run behind it, to its sweep or to the list of recordings."""
-        if self.view.under is not None and self.view.header is None and not self.zoomed:
+        if self.zoomed or self.search is not None:
+            super().action_leave()
+        elif self.view.under is not None and self.view.header is None:
             self.post_message(ReturnAsked())
-        elif self.view.header is None and not self.zoomed:
+        elif self.view.header is None:
             self.post_message(RecordingsAsked())
         else:
             super().action_leave()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.list_page import row_commands
+from explorer.ui.screens.row_finding import find_commands
 
 if TYPE_CHECKING:
     from explorer.ui.screens.verdict import VerdictScreen
@@ -97,5 +98,6 @@ VERDICT_COMMANDS: tuple[Command[VerdictScreen], ...] = (
         offered=lambda screen: screen.judging.home is not None,
         weight=65,
     ),
+    *find_commands("a task", weight=38),
     *page_commands("Verdict", "Goes back, or closes a zoomed panel. Scoring goes on.", explain=40, back=55),
 )

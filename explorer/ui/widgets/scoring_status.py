@@ -21,9 +21,12 @@ _BAR = 16
 class ScoringStatus(StatusLine):
     """Shows how far scoring or a search is."""
 
-    def show(self, view: View, judging: JudgeRequests, *, searching: bool = False) -> None:
-        """Shows how far the search is if `searching`, else how far scoring is."""
-        self.show_pieces(_line(view, judging, self.palette, searching=searching))
+    def show(self, view: View, judging: JudgeRequests, *, searching: bool = False, found: str = "") -> None:
+        """Shows what is `found` in a list; else how far the search for passages is if `searching`, or scoring."""
+        if found:
+            self.show_pieces([(f" {found}", self.palette.muted)])
+        else:
+            self.show_pieces(_line(view, judging, self.palette, searching=searching))
 
 
 def _line(view: View, judging: JudgeRequests, palette: Palette, *, searching: bool) -> Pieces:

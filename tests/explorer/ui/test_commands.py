@@ -26,6 +26,7 @@ from explorer.ui.screens.main_actions import MainActions
 from explorer.ui.screens.page import Page
 from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.ui.screens.results_page import ResultsPage
+from explorer.ui.screens.row_finding import FindingPage
 from explorer.ui.screens.sweep import SweepScreen
 from explorer.ui.screens.welcome import Welcome
 from explorer.ui.widgets.key_line import KeyLine
@@ -82,7 +83,7 @@ def screens() -> dict[str, type[Screen[object]]]:
     """Every screen of the program by its name, without what several of them share."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
         importlib.import_module(f"explorer.ui.screens.{module.name}")
-    shared = {Page, ReasonedPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
+    shared = {Page, ReasonedPage, FindingPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
     found = set(_below(Screen)) - shared
     return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.ui.screens.")}
 
