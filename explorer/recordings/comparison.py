@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from explorer.recordings.compared_findings import ComparedFinding, compare_findi
 from explorer.sources.chosen import Chosen, read_recording
 from explorer.words import numbers
 from explorer.words.summary_figures import Over, SummaryFigure, summary_figures
-from probes.recording import RecordedRun
+from probes.recording import RecordedRun, Recording
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.header import RunHeader
@@ -93,6 +93,8 @@ class RunComparison:
     """Sentences on acceptable differences: contexts, samplers, lengths, the state of the files."""
     explained: tuple[ComparedFinding, ...] = ()
     """What explains the same steps in all of them, if it was recorded."""
+    named: tuple[Chosen, ...] = ()
+    """The runs as a person names them; empty if they were not opened by name."""
 
     @property
     def span(self) -> str:
@@ -120,7 +122,14 @@ def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparis
         notes |= dict.fromkeys(f"{name}: {note}" for note in recording.notes)
         if recording.chosen is None and len([run for run in recording.runs if run.steps]) > 1:
             notes[f"{name} holds {len(recording.runs)} runs; the last one is compared ({name}#1 is the first)."] = None
-    return compare_runs([recording.path for recording in opened], [recording.run for recording in opened], list(notes))
+    found = compare_runs([one.path for one in opened], [one.run for one in opened], list(notes))
+    return replace(found, named=tuple(_named(one) for one in opened))
+
+
+def _named(recording: Recording) -> Chosen:
+    """The run that is compared, by its number if the file has others."""
+    places = [place for place, run in enumerate(recording.runs, 1) if run is recording.run]
+    return Chosen(recording.path, places[0] if len(recording.runs) > 1 else None)
 
 
 def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequence[str] = ()) -> RunComparison:

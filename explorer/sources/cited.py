@@ -56,8 +56,8 @@ def python_lines(header: RunHeader, path: Sequence[StepRecord]) -> str:
     if not _names_models(header):
         return ""
     imports: dict[str, set[str]] = {"probes": {"load_pair"}}
-    spec = _value(spec_of(header, _GIVEN), imports)
-    settings = _value(header.settings, imports)
+    spec = python_value(spec_of(header, _GIVEN), imports)
+    settings = python_value(header.settings, imports)
     forced = dict(_forced(path))
     if forced:
         step = ["    step = lockstep.step(**forced.get(len(lockstep.path) + 1, {}))"]
@@ -113,7 +113,7 @@ def _pair_words(spec: PairSpec) -> list[str]:
     return [word for name, value in options.items() if value for word in (name, value)]
 
 
-def _value(value: object, imports: dict[str, set[str]]) -> str:
+def python_value(value: object, imports: dict[str, set[str]]) -> str:
     """A value as an expression of Python; the names that it needs are added to `imports`."""
     if isinstance(value, Setting):
         _needs("parse_setting", "", imports)
@@ -124,9 +124,9 @@ def _value(value: object, imports: dict[str, set[str]]) -> str:
         given = [(field, getattr(value, field.name)) for field in fields(value)]
         kept = [(field.name, one) for field, one in given if field.default is MISSING or one != field.default]
         name = _needs(type(value).__name__, type(value).__module__, imports)
-        return f"{name}({', '.join(f'{key}={_value(one, imports)}' for key, one in kept)})"
+        return f"{name}({', '.join(f'{key}={python_value(one, imports)}' for key, one in kept)})"
     if isinstance(value, tuple):
-        inside = ", ".join(_value(one, imports) for one in value)
+        inside = ", ".join(python_value(one, imports) for one in value)
         return f"({inside},)" if len(value) == 1 else f"({inside})"
     return repr(value)
 

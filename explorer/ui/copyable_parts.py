@@ -29,6 +29,7 @@ from probes.schema.summary import log_ratio
 if TYPE_CHECKING:
     from explorer.ui.app import ExplorerApp
 
+OPENS = "The command that opens this file here."
 NO_STEP = "Nothing is generated yet."
 NO_MODELS = "The header of this run does not name its models."
 NO_COMMAND = "Tokens were forced on this path, for which no command has an option. The Python lines (l) force them."
@@ -98,11 +99,7 @@ def run_parts(view: View, panel: Widget, source: Source) -> list[Copyable]:
         ),
     ]
     if (file := file_of(source)) is not None:
-        parts.append(
-            Copyable(
-                "o", "how to open it", "The command that opens this recording here.", lambda: f"{file}\n", "open", "sh"
-            )
-        )
+        parts.append(Copyable("o", "how to open it", OPENS, lambda: f"{file}\n", "open", "sh"))
     return parts
 
 

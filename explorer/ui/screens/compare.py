@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -22,6 +24,9 @@ from explorer.ui.widgets.line_widget import FramedWidget
 from explorer.ui.widgets.space_panel import scale_of
 from explorer.words.charts import ChartKind, charts
 from explorer.words.token_text import flowing
+
+if TYPE_CHECKING:
+    from explorer.ui.copying import Copyable
 
 COMPARED_CHARTS = charts("h.cos", "z.cos_centred", "p.kl", "sum.kl")
 
@@ -159,6 +164,11 @@ class ComparisonScreen(Page):
     def diverges_at(self) -> int | None:
         """The step at which the texts that are shown diverge."""
         return self._compared.texts[self._side].diverges_at
+
+    def copyables(self) -> list[Copyable]:
+        from explorer.ui.copyable_files import comparison_parts
+
+        return [*super().copyables(), *comparison_parts(self._compared.named)]
 
     # Actions.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import on
@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from explorer.sources.kept_sweep import SweepSource
 from explorer.sources.source import Source
 from explorer.state.row_search import KeptSearches, Searchable, SearchedRow
 from explorer.state.searched_rows import CELLS, searched_cells
@@ -38,6 +39,9 @@ from explorer.words.sweeps import cliff_sentence, knees_sentence, progress_text
 from explorer.words.token_text import flowing
 from probes.schema.counting import number_of
 from probes.schema.requests import Judge
+
+if TYPE_CHECKING:
+    from explorer.ui.copying import Copyable
 
 _PANELS = {SweepPage.HEAT: "#sweep-heat", SweepPage.CURVES: "#sweep-curves", SweepPage.PARETO: "#sweep-pareto"}
 _BAR = 24
@@ -163,6 +167,14 @@ class SweepScreen(FindingPage):
         if command.action == "family":
             return "All settings are of one family."
         return self.why_shut() if command.action == "open" else "There are no cells yet."
+
+    def copyables(self) -> list[Copyable]:
+        from explorer.ui.copyable_files import sweep_parts
+
+        parts, source = super().copyables(), self._source
+        if self.grid is not None and isinstance(source, SweepSource):
+            parts += sweep_parts(self.grid.read.sweep.header, source.path)
+        return parts
 
     # Finding: the cells are searched row by row.
 

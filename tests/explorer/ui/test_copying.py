@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import probes
+from explorer.recordings.comparison import compare_recordings
+from explorer.sources.cited_files import comparison_command
 from explorer.ui.clipboard import LONGEST, Route, Way, copies_folder, route, to_tmux, write_copy
+from explorer.ui.copyable_files import sweep_parts
 from explorer.ui.copying import Copyable, copy
 from explorer.words.figures import Scope, value
 from probes.schema.errors import Failure
 from probes.schema.flat_step import from_jsonable
+from probes.schema.settings import Follow
+from probes.schema.spec import CalibrationSpec
+from probes.schema.sweep import PromptTask, SweepPlan
+from probes.sweep.plan_file import plan_from_toml, plan_toml
+from probes.sweep.settings import swept_settings
+from tests.support.formula_sweep import some_sweep
+from tests.support.records import recorded_events, write_events
 from tests.support.stage import on_stage, press, scripted, settle
 
 
@@ -139,3 +152,50 @@ def test_a_copy_never_overwrites_and_falls_back_to_the_temporary_folder(
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "file" / "none"))
     with pytest.raises(Failure, match="No file could be written"):
         write_copy("d", "step3", "txt")
+
+
+async def test_a_comparison_offers_the_command_and_the_lines_that_show_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write_events(tmp_path / f"{seed} .jsonl", recorded_events(9, seed=seed)) for seed in (1, 2)]
+    async with on_stage(scripted(), 3) as (app, pilot):
+        app.compare(files)
+        await press(pilot, "y", "c")
+        words = shlex.split(app.clipboard)
+        assert words == ["phier", "compare", *map(str, files)]
+        await press(pilot, "y", "l")
+        lines = app.clipboard
+    found: dict[str, object] = {}
+    exec(compile(lines, "lines", "exec"), found)
+    compared = compare_recordings(files)
+    assert found["summaries"] == [entry.summary for entry in compared.entries]
+    assert [line.partition(" ")[0] for line in capsys.readouterr().out.splitlines()]
+
+
+async def test_a_run_among_several_is_named_by_its_number(tmp_path: Path) -> None:
+    file = write_events(tmp_path / "two.jsonl", [*recorded_events(9, seed=1), *recorded_events(7, seed=2)])
+    other = write_events(tmp_path / "one.jsonl", recorded_events(7, seed=3))
+    named = compare_recordings([file, other]).named
+    assert [str(one) for one in named] == [f"{file}#2", str(other)]
+    assert comparison_command(named).endswith(f"{file}#2' {other}")
+
+
+async def test_a_sweep_offers_its_command_its_plan_and_the_lines_that_compute_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = SweepPlan(
+        (*swept_settings("wanda:{0.1..0.3/0.1}"), *swept_settings("drop-attn@layers=2")),
+        tasks=("facts", "mine.jsonl"),
+        prompts=(PromptTask("prompt 1", 'Say "hi".', follow=Follow.FREE, steps=8),),
+        seeds=(0, 1),
+        margin=0.03,
+        calibration=CalibrationSpec(samples=8),
+    )
+    header = replace(some_sweep().header, plan=plan_toml(plan))
+    parts = {one.key: one.text for one in sweep_parts(header, tmp_path / "night 1.jsonl")}
+    assert shlex.split(parts["c"]()) == ["phier", "sweep", str(tmp_path / "night 1.jsonl")]
+    assert plan_from_toml(parts["e"](), "plan") == plan
+    asked: list[object] = []
+    monkeypatch.setitem(vars(probes), "run_sweep", lambda *given: asked.append(given) or [])
+    exec(compile(parts["l"](), "lines", "exec"), {})
+    assert asked == [(plan, Path("night 1-again.jsonl"))]
