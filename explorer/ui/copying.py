@@ -63,6 +63,7 @@ def ask_copy(page: Page) -> None:
         elif key in offered:
             page.app.call_after_refresh(copy, page.app, offered[key])
 
+    page.app.clear_notifications()  # they would hide the dialog's line on what a choice is
     page.app.push_screen(ChoiceDialog("Copy", "", ways, PANEL), answered)
 
 
@@ -97,14 +98,15 @@ async def _deliver(app: ExplorerApp, what: Copyable, text: str) -> tuple[str, st
             return "Written", f"{here.doubt} {name} is in {_written(what, text)}."
         case Way.TMUX:
             doubt = await asyncio.to_thread(to_tmux, text)
-            return "Copied", f"{name} is in tmux's buffer (its prefix and ] paste it). {doubt or _SENT}"
+            return "Copied", f"{name} is in tmux's buffer. {doubt or _SENT}"
     app.copy_to_clipboard(text)
     if here.doubt:
         return "Copied", f"{name} was sent to the terminal. {here.doubt} It is also in {_written(what, text)}."
     return "Copied", f"{name} was sent to the terminal's clipboard. {_SENT}"
 
 
-_SENT = f"Terminals do not confirm it: {key_of('copy')} {FILE} writes it into a file."
+_SENT = f"If it does not arrive, {key_of('copy')} {FILE} writes it into a file."
+"""No terminal confirms it."""
 
 
 def _written(what: Copyable, text: str) -> str:

@@ -27,7 +27,7 @@ from probes.sweep.plan_file import plan_from_toml, plan_toml
 from probes.sweep.settings import swept_settings
 from tests.support.formula_sweep import some_sweep
 from tests.support.records import recorded_events, write_events
-from tests.support.stage import on_stage, press, scripted, settle
+from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, settle
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,16 @@ async def test_the_main_screen_offers_token_row_table_series_step_and_picture() 
         assert "embedding h" in app.clipboard
         await press(pilot, "y", "f")
         assert [path.read_text() for path in copies_folder().glob("screen*.txt")] == [app.clipboard]
+
+
+async def test_the_notice_of_a_copy_is_short_and_gone_when_the_next_one_is_chosen() -> None:
+    async with on_stage(scripted(), 3, SMALL) as (app, pilot):
+        await press(pilot, "y", "t")
+        [notice] = app._notifications
+        assert len(notice.message) <= 100
+        await press(pilot, "y")
+        assert not app._notifications
+        assert "The panel under focus as text; figures and tables are tab-separated." in screen_text(app)
 
 
 async def test_a_screen_with_a_list_offers_its_row_and_table() -> None:
