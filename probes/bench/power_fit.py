@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 from probes.system.progress import UNWATCHED, Work
 
@@ -31,7 +31,8 @@ class GrowthCurve:
     """What grows, with its unit."""
     sizes: tuple[float, ...]
     seconds: tuple[float, ...]
-    """The median of each size's rounds, which are taken in turn with those of the other sizes."""
+    """The least of each size's rounds, which are taken in turn with those of the other sizes: the one that other
+    programs disturbed least."""
     limit: float = 1.0
     """The largest exponent that the time may grow with: linear, unless attention itself is meant."""
 
@@ -73,5 +74,5 @@ def measure_curve(
         for size, timer in timers.items():
             found[size].append(timer())
         work.report(f"Timing: {what} over {over}", number + 1, rounds + 1, "rounds")
-    medians = tuple(median(found[size][1:]) for size in timers)
-    return GrowthCurve(what, over, tuple(timers), medians, limit)
+    least = tuple(min(found[size][1:]) for size in timers)
+    return GrowthCurve(what, over, tuple(timers), least, limit)
