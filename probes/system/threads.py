@@ -24,8 +24,10 @@ GAIN = 1.25
 """The default is kept unless another number is this many times faster, because the last digits of figures depend on
 it."""
 _ROUNDS = 7
-_WEIGHTS = 32_000_000
-"""The most weights that one trial multiplies by: at most a tenth of a second."""
+_LEAST_ROUNDS = 3
+"""Enough if the default is not slow, which is the usual case."""
+_WEIGHTS = 16_000_000
+"""The most weights that one round multiplies by, with each number: some hundredths of a second."""
 _SPLIT = 32_768
 """torch multiplies smaller matrices with one thread anyway."""
 _number_of_later_threads = threading.Lock()
@@ -49,7 +51,11 @@ def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
     weights = _matrices(model)
     if model.device.type != "cpu" or default == 1 or not weights or os.environ.get("OMP_NUM_THREADS"):
         return ""
-    seconds = median_seconds(sorted({1, max(1, default // 2), default}), lambda: _multiply(weights))
+    seconds = median_seconds(
+        sorted({1, max(1, default // 2), default}),
+        lambda: _multiply(weights),
+        lambda found: fastest(found, default) == default,
+    )
     chosen = fastest(seconds, default)
     torch.set_num_threads(chosen)
     _settled["said"] = (
@@ -62,19 +68,28 @@ def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
     return _settled["said"]
 
 
-def median_seconds(numbers: Sequence[int], work: Callable[[], object]) -> dict[int, float]:
-    """The median seconds that the work takes with each number of threads, which are tried in turn."""
+def median_seconds(
+    numbers: Sequence[int], work: Callable[[], object], enough: Callable[[dict[int, float]], bool]
+) -> dict[int, float]:
+    """The median seconds that the work takes with each number of threads, which are tried in turn: in three rounds if
+    those are `enough`, otherwise in seven."""
     seconds: dict[int, list[float]] = {number: [] for number in numbers}
     before = torch.get_num_threads()
     try:
-        for _ in range(_ROUNDS):
+        for done in range(1, _ROUNDS + 1):
             for number in numbers:
                 torch.set_num_threads(number)
                 begun = time.perf_counter()
                 work()
                 seconds[number].append(time.perf_counter() - begun)
+            if done == _LEAST_ROUNDS and enough(_medians(seconds)):
+                break
     finally:
         torch.set_num_threads(before)
+    return _medians(seconds)
+
+
+def _medians(seconds: dict[int, list[float]]) -> dict[int, float]:
     return {number: median(taken) for number, taken in seconds.items()}
 
 
