@@ -11,11 +11,11 @@ from typing import Literal
 import msgspec
 from filelock import FileLock, Timeout
 
-from probes.schema.errors import Failure
+from probes.schema.errors import BadInput, Failure
 from probes.system.files import replace_file
-from probes.system.user_folders import CONFIG_VARIABLE, config_folder
+from probes.system.user_folders import CONFIG_VARIABLE, config_folder, expanded
 
-FieldKind = Literal["prompt", "system", "assistant", "template", "setting", "until", "file"]
+FieldKind = Literal["prompt", "system", "assistant", "template", "setting", "until", "file", "text"]
 """What is typed into a field; each kind has a history of its own."""
 MOST_ENTRIES = 300
 """Entries of one kind that are kept, the latest ones."""
@@ -44,12 +44,14 @@ class TypedHistory:
         return config_folder() / "history.jsonl"
 
     def entries(self, kind: FieldKind) -> tuple[str, ...]:
-        """What was typed into fields of this kind, each text once, the latest first. Empty if it can't be read."""
+        """What was typed into fields of this kind, each text once, the latest first. Empty if it can't be read. Files
+        that may not be used here (`probes.system.fence`) are left out."""
         try:
             raw = self.path.read_bytes()
         except OSError:
             return ()
-        return tuple(dict.fromkeys(one.text for one in reversed(list(_read(raw))) if one.kind == kind))[:MOST_ENTRIES]
+        found = dict.fromkeys(one.text for one in reversed(list(_read(raw))) if one.kind == kind)
+        return tuple(text for text in found if kind != "file" or _is_allowed(text))[:MOST_ENTRIES]
 
     def add(self, kind: FieldKind, text: str) -> None:
         """Remembers a text that is not blank and not too long. Raises `Failure` if it can't be written."""
@@ -126,6 +128,14 @@ class HistoryWalk:
     @property
     def _present(self) -> str:
         return self._found[self._at] if self._found is not None else self._draft
+
+
+def _is_allowed(path: str) -> bool:
+    try:
+        expanded(path)
+    except BadInput:
+        return False
+    return True
 
 
 def _read(raw: bytes) -> Iterator[_Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,11 +14,12 @@ from textual.widgets import Input, Label, Static
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
-from explorer.ui.widgets.whole_input import WholeInput
+from explorer.ui.widgets.history_field import HistoryInput, WholeHistoryInput, remember
 from explorer.words.defaults import with_context
-from probes.models.prompt_file import given_text
+from probes.models.prompt_file import STANDARD_INPUT, given_text
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings, Sampling
+from probes.system.user_folders import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +27,33 @@ class Field:
     name: str
     label: str
     about: str
+    """A sentence for the line below, and for the field while it is empty."""
+    empty: str = ""
+    """In the field while it is empty, if the sentence is too long for it."""
 
 
 FIELDS = (
-    Field("follow", "context", "dense, pruned, free or text: which text each model sees"),
+    Field(
+        "follow", "context", "dense, pruned, free or text: which text each model sees", "dense, pruned, free or text"
+    ),
     Field("temperature", "temperature", "0 is greedy"),
     Field("top_k", "top-k", "0 keeps all tokens"),
     Field("top_p", "top-p", "1 keeps all tokens"),
     Field("seed", "seed", "one seed for both models"),
-    Field("analysis", "analysis temperature", "T of the compared distributions; empty takes the sampler's, or 1"),
-    Field("steps", "steps", "the longest run; empty is 128, or all of a text"),
-    Field("text", "text", "the text to score: type it, or paste it"),
-    Field("text_file", "text from a file", "a UTF-8 file, in place of the text above"),
+    Field(
+        "analysis",
+        "analysis temperature",
+        "T of the compared distributions; empty takes the sampler's, or 1",
+        "empty: the sampler's, or 1",
+    ),
+    Field("steps", "steps", "the longest run; empty is 128, or all of a text", "empty: 128, or all of a text"),
+    Field("text", "text", "the text to score: type it, or paste it; ↑ ↓ go through earlier ones", "the text to score"),
+    Field(
+        "text_file",
+        "text from a file",
+        "a UTF-8 file, in place of the text above; ↑ ↓ go through earlier ones",
+        "a UTF-8 file, in place of the text above",
+    ),
 )
 LONGEST_SHOWN = 2000
 """Characters of the longest text that its field shows. A longer one stays as it is while the field is empty."""
@@ -51,7 +68,7 @@ class AskSettings(Dialog[RunSettings]):
         Command(
             {"tab": "", "down": "app.focus_next", "up": "app.focus_previous"},
             "Tab",
-            "Goes to the next field, as the arrows do.",
+            "Goes to the next field, as the arrows do where they find nothing earlier.",
             label="next field",
         ),
         CANCEL,
@@ -104,6 +121,9 @@ class AskSettings(Dialog[RunSettings]):
         if fault:
             self._say(fault)
         elif settings is not None:
+            path = self.query_one("#text_file", Input).value.strip()
+            text = "" if path or len(settings.text) > LONGEST_SHOWN else settings.text
+            remember(self.app, ("text", text), ("file", str(expanded(path).absolute()) if path else ""))
             self.dismiss(settings)
 
     def _read(self, *, with_file: bool = False) -> tuple[RunSettings | None, str]:
@@ -112,6 +132,8 @@ class AskSettings(Dialog[RunSettings]):
         values["text"] = self.query_one("#text", Input).value or (self._settings.text if self._kept else "")
         try:
             if path := values.pop("text_file"):
+                if path == STANDARD_INPUT:
+                    raise BadInput("Text", "Standard input is this screen's.", "Name a file.")
                 values["text"] = given_text(path, "text") if with_file else path
             return typed_settings(values, self._settings), ""
         except BadInput as problem:
@@ -124,13 +146,20 @@ class Row(Horizontal):
     def __init__(self, field: Field, value: str, placeholder: str = "") -> None:
         super().__init__(classes="row")
         self._field = field
-        self._placeholder = placeholder or field.about
+        self._placeholder = placeholder or field.empty or field.about
         self._value = value
 
     def compose(self) -> ComposeResult:
         yield Label(self._field.label, markup=False)
-        kind = WholeInput if self._field.name == "text" else Input
-        yield kind(self._value, placeholder=self._placeholder, id=self._field.name, compact=True)
+        name = self._field.name
+        options: dict[str, Any] = {"placeholder": self._placeholder, "id": name, "compact": True}
+        match name:
+            case "text":
+                yield WholeHistoryInput("text", self._value, **options)
+            case "text_file":
+                yield HistoryInput("file", self._value, **options)
+            case _:
+                yield Input(self._value, **options)
 
 
 def written(settings: RunSettings) -> dict[str, str]:

@@ -10,6 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, TextArea
 
 from explorer.state.typed_history import FieldKind, HistoryWalk, TypedHistory
+from explorer.ui.commands import Commanded
+from explorer.ui.widgets.whole_input import WholeInput
 from probes.schema.errors import Failure
 
 NOTHING_EARLIER = "Nothing that was typed earlier begins with this."
@@ -30,11 +32,14 @@ class HistoryInput(Input):
         self._walk: HistoryWalk | None = None
 
     def action_older(self) -> None:
+        """The next older text; where there is none, the key is the screen's if it has an action for it."""
         older = self._way.older()
-        if older is None:
-            self.notify(NOTHING_EARLIER)
-        else:
+        if older is not None:
             self._show(older)
+        elif isinstance(self.screen, Commanded) and "up" in self.screen.USUAL_KEYS.values():
+            raise SkipAction
+        else:
+            self.notify(NOTHING_EARLIER)
 
     def action_newer(self) -> None:
         """The next newer text; where there is none, the key is the screen's."""
@@ -54,6 +59,10 @@ class HistoryInput(Input):
     def _show(self, text: str) -> None:
         self.value = text
         self.cursor_position = len(text)
+
+
+class WholeHistoryInput(HistoryInput, WholeInput):
+    """The same for a whole text in one line."""
 
 
 class HistoryArea(TextArea):

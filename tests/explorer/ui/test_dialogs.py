@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from rich.cells import cell_len
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static, TextArea
 
@@ -156,6 +158,41 @@ async def test_a_checkbox_shows_its_state_by_its_mark() -> None:
         await press(pilot, "enter")
         assert "[x] send it unchanged" in screen_text(app)
         assert app.screen.query_one(CheckboxLine).value
+
+
+async def test_every_empty_field_of_the_settings_says_in_whole_what_empty_means() -> None:
+    async with on_stage(scripted(), 5, SMALL) as (app, pilot):
+        await press(pilot, "s")
+        for field in app.screen.query(Input):
+            assert cell_len(field.placeholder) <= field.content_size.width, field.placeholder
+        assert "empty: the sampler's, or 1" in screen_text(app)
+        app.screen.query_one("#analysis").focus()
+        await press(pilot)
+        assert "T of the compared distributions; empty takes the sampler's, or 1" in screen_text(app)
+
+
+async def test_texts_and_files_of_the_settings_are_remembered_and_the_arrows_walk_through_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHIER_CONFIG", str(tmp_path))
+    source = scripted()
+    async with on_stage(source, 5) as (app, pilot):
+        for text in ("She sold 72.", "She sold 24."):
+            await press(pilot, "s")
+            app.screen.query_one("#follow", Input).value = "text"
+            app.screen.query_one("#text", Input).value = text
+            await press(pilot, "enter")
+        await press(pilot, "s")
+        app.screen.query_one("#text", Input).value = ""
+        app.screen.query_one("#text", Input).focus()
+        await press(pilot, "up", "up")
+        assert app.screen.query_one("#text", Input).value == "She sold 72."
+        await press(pilot, "up")
+        assert app.focused is not None
+        assert app.focused.id == "steps", "where there is nothing earlier, the arrow goes to the field above"
+        app.screen.query_one("#text_file", Input).value = "-"
+        await press(pilot, "enter")
+        assert "Standard input is this screen's." in screen_text(app)
 
 
 async def test_settings_are_checked_while_they_are_typed() -> None:

@@ -6,13 +6,15 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input
 
 from explorer.sources.toy.source import ToySource
+from explorer.state.typed_history import TypedHistory
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.save import AskPath
 from probes.system.fence import remove_fence, set_fence
-from tests.support.stage import settle
+from tests.support.stage import on_stage, press, screen_text, scripted, settle
 
 ROOT = Path(__file__).parents[3]
 OPENING = {"Path", "PurePath", "open", "expanduser", "read_text", "read_bytes", "write_text", "write_bytes", "resolve"}
@@ -65,5 +67,42 @@ async def test_saving_elsewhere_stays_in_the_served_folder(tmp_path: Path, monke
             await pilot.press("enter")
             await pilot.pause()
         assert chosen == [served / "own.jsonl"]
+    finally:
+        remove_fence()
+
+
+@pytest.mark.parametrize("keys", [("p", "f5"), ("s",)], ids=["prompts from a file", "a text from a file"])
+async def test_files_that_are_typed_are_read_only_in_the_served_folder(
+    keys: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, secret = tmp_path / "served", tmp_path / "secret.txt"
+    served.mkdir()
+    secret.write_text("a secret")
+    (served / "link.txt").symlink_to(secret)
+    (served / "own.txt").write_text("What is half of 48?")
+    monkeypatch.chdir(served)
+    monkeypatch.setenv("PHIER_CONFIG", str(tmp_path / "config"))
+    TypedHistory().add("file", str(secret))
+    TypedHistory().add("file", str(served / "own.txt"))
+    source = scripted()
+    set_fence([served])
+    try:
+        async with on_stage(source, 3) as (app, pilot):
+            await press(pilot, *keys)
+            field = app.screen.query_one("#path, #text_file", Input)
+            if app.screen.query("#follow"):
+                app.screen.query_one("#follow", Input).value = "text"
+            field.focus()
+            for name in (str(secret), "../secret.txt", "link.txt", str(tmp_path / "absent.txt")):
+                field.value = name
+                await press(pilot, "enter")
+                assert "from a browser" in str(app.screen.query_one("#verdict").render())
+                assert "a secret" not in screen_text(app)
+            field.value = ""
+            await press(pilot, "up", "up", "up")
+            assert field.value.endswith("own.txt"), "the history names no file elsewhere"
+            await press(pilot, "enter")
+            assert not source.asked or source.settings.text == "What is half of 48?"
+            assert source.asked or "What is half of 48?" in screen_text(app)
     finally:
         remove_fence()
