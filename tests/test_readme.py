@@ -7,8 +7,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +27,7 @@ from tests.support.documents import (
     python_blocks,
     spans,
 )
+from tests.support.forked import with_torch
 from tests.support.records import of_run, recorded_events, write_events
 from tests.support.tiny import byte_tokenizer, save, tiny
 
@@ -214,12 +213,13 @@ def test_every_command_of_the_shell_runs(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     lines = list(to_run())
     assert len(lines) >= 9
-    environment = {**os.environ, "PHIER_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PHIER_CACHE": str(tmp_path / "cache")}
     environment |= {name: str(tmp_path / name) for name in ("PHIER_RECORDINGS", "PHIER_CONFIG")}
-    command = [sys.executable, "-c", IN_TURN, json.dumps(lines)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    ended = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("ended")]
-    assert ended == ["0"] * len(lines), done.stderr
+    done = with_torch().run(IN_TURN, json.dumps(lines), cwd=tmp_path, env=environment)
+    said = done.stderr.decode()
+    ended = [line.split()[1] for line in said.splitlines() if line.startswith("ended")]
+    assert done.returncode == 0, said
+    assert ended == ["0"] * len(lines), said
     assert (tmp_path / "pruned" / "model.safetensors").exists()
     assert list(tmp_path.glob("*.html"))
 

@@ -1,7 +1,7 @@
 """Runs sweeps in processes of their own that are killed while they write, or that share a file.
 
-`python -m tests.support.killed_sweeps FOLDER` makes the sweeps `whole`, `killed` and `shared` there. Everything slow is
-imported once, and each sweep runs in a fork of this process, which computes nothing itself.
+`PROGRAM`, given a folder, makes the sweeps `whole`, `killed` and `shared` there. Each runs in a fork of its process,
+which computes nothing itself.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: F401 - imported before the forks
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping
-
 from probes.sweep.executors.here import Here
 from probes.sweep.plan_file import plan_from_toml
 from probes.sweep.sweep import run_sweep
 from tests.support.tiny import byte_tokenizer, save, tiny
 
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from tests.support.killed_sweeps import main
+print(json.dumps(main(Path(sys.argv[1]))))
+"""
 KILLS = 20
 _QUESTIONS = [{"question": f"Which is {n}?", "choices": ["one", "two", "three"], "answer": n} for n in range(3)]
 _PASSAGES = [
@@ -108,7 +111,6 @@ def appended(name: str) -> int:
 
 
 def main(folder: Path) -> dict[str, object]:
-    get_checkpoint_conversion_mapping("llama")  # kept for the process, and slow
     folder.mkdir(exist_ok=True)
     os.chdir(folder)
     for name, rows in (("choose", _QUESTIONS), ("find", _PASSAGES), ("say", _PROMPTS)):
@@ -126,7 +128,3 @@ def main(folder: Path) -> dict[str, object]:
     killed.append(ended(forked(lambda: sweep("killed"))))
     both = [forked(lambda: sweep("shared")) for _ in range(2)]
     return {"killed": killed, "shared": [ended(process) for process in both]}
-
-
-if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))  # noqa: T201 - the process's output

@@ -6,8 +6,6 @@ import json
 import os
 import pty
 import shutil
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.support.forked import with_torch
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 HOSTILE = (
@@ -136,9 +135,11 @@ DRIVER = """
 def through_a_terminal(code: str, *arguments: str, **env: str) -> bytes:
     """The output of a Python program in a terminal."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "160", **env}
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+    begun = with_torch().start(
+        textwrap.dedent(code), *arguments, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    with begun as process:
         os.close(theirs)
         got = bytearray()
         while True:

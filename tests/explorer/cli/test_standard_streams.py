@@ -13,6 +13,7 @@ import pytest
 
 from explorer.recordings.shipped import shipped_folder
 from probes.recording import read
+from tests.support.forked import with_torch, without_torch
 from tests.support.tiny import byte_tokenizer, save, tiny
 
 MILD = str(shipped_folder() / "mild.jsonl")
@@ -51,11 +52,8 @@ def run(
         "PYTHONIOENCODING": encoding,
         "PHIER_CACHE": str(folder / "cache"),
         "PHIER_RECORDINGS": str(folder / "sessions"),
-        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    command = [sys.executable, "-c", CODE, json.dumps(commands)]
-    ended = subprocess.run(command, cwd=folder, env=settings, timeout=300, check=False, **streams)
+    ended = with_torch().run(CODE, json.dumps(commands), cwd=folder, env=settings, **streams)
     assert b"Traceback" not in (ended.stderr or b""), ended.stderr.decode("utf-8", "replace")
     codes = [int(line.split()[1]) for line in (ended.stderr or b"").splitlines() if line.startswith(b"code ")]
     assert ended.returncode == 0
@@ -121,9 +119,8 @@ class TestOnAFullDisk:
 
     def test_errors_that_can_be_told_nowhere_leave_the_exit_code(self, tmp_path):
         with FULL.open("wb") as full:
-            command = [sys.executable, "-c", "from explorer.cli.main import phier; phier(['compare', 'no-such-file'])"]
-            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-            assert subprocess.run(command, cwd=tmp_path, stderr=full, env=environment, check=False).returncode == 2
+            program = "from explorer.cli.main import phier; phier(['compare', 'no-such-file'])"
+            assert without_torch().run(program, cwd=tmp_path, stderr=full).returncode == 2
 
 
 def test_a_reader_that_goes_ends_a_command_in_silence(tmp_path):
@@ -153,8 +150,7 @@ def test_closed_streams_are_no_place_for_files_that_are_opened_later(tmp_path):
 
 
 def test_a_prompt_that_is_no_text_is_refused(tmp_path):
-    command = [sys.executable, "-c", "from explorer.cli.main import phier; phier(['run', '--prompt', '-'])"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONIOENCODING": "utf-8"}
-    ended = subprocess.run(command, input=b"\xff\xfe", capture_output=True, env=environment, check=False)
+    program = "from explorer.cli.main import phier; phier(['run', '--prompt', '-'])"
+    ended = without_torch().run(program, input=b"\xff\xfe", env={**os.environ, "PYTHONIOENCODING": "utf-8"})
     assert ended.returncode == 2
     assert b"It is not utf-8 text (byte 0)" in ended.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from probes.recording.reader import read
 from probes.schema.sweep import CellResult
 from probes.sweep.sweep_file import cell_file, cells_folder, read_sweep
 from probes.tasks.results_file import KeptResults, read_results
-from tests.support.killed_sweeps import CELLS, KILLS
+from tests.support.forked import with_torch
+from tests.support.killed_sweeps import CELLS, KILLS, PROGRAM
 
 pytestmark = pytest.mark.slow
 
@@ -24,14 +23,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("sweeps")
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.support.killed_sweeps", str(folder / "here")],
-        env={**os.environ, "PHIER_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    environment = {**os.environ, "PHIER_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    ran = with_torch().run(PROGRAM, folder / "here", env=environment)
+    assert ran.returncode == 0, ran.stderr.decode()
     return folder / "here", json.loads(ran.stdout)
 
 
