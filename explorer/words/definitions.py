@@ -20,26 +20,37 @@ class Definition:
     """What one figure is."""
 
     key: str
-    """Its key in `FIGURES` or `SUMMARY_FIGURES`: "p.kl", "half_life"."""
+    """Its key in `FIGURES` or `SUMMARY_FIGURES`: "p.kl", "half_life"; of other figures one of its own."""
     formula: str
     sentence: str
     """In plain words."""
     range: str = ""
     """Its range, and what no change gives."""
     source: str = PAPER
+    label: str = ""
+    """Its name, if it is no figure of a step or a run; so are the two below."""
+    measured_in: str = ""
+    direction: Better = Better.NEITHER
 
     @property
     def name(self) -> str:
         """Its label on the panels, with the space it is of."""
+        if self.label:
+            return self.label
         return figure_name(self.key) if self.key in FIGURES else SUMMARY_FIGURES[self.key].label
 
     @property
     def better(self) -> Better:
+        if self.label:
+            return self.direction
         return (FIGURES[self.key] if self.key in FIGURES else SUMMARY_FIGURES[self.key]).better
 
     @property
     def unit(self) -> str:
-        unit = FIGURES[self.key].unit if self.key in FIGURES else SUMMARY_FIGURES[self.key].unit
+        if self.label:
+            unit = self.measured_in
+        else:
+            unit = FIGURES[self.key].unit if self.key in FIGURES else SUMMARY_FIGURES[self.key].unit
         return {"": "none", "nat": "nats", "step": "a step's number"}.get(unit, unit)
 
     def matches(self, typed: str) -> bool:

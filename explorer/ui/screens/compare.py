@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -21,6 +22,7 @@ from explorer.ui.widgets.chart import Chart, ChartLine, Picture
 from explorer.ui.widgets.comparison import DASHES, ENTRIES, ROLES, SIGNS, ComparedFigures, ComparedTexts, style_of
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.line_widget import FramedWidget
+from explorer.ui.widgets.named_figures import TITLE, NamedFigures, Names
 from explorer.ui.widgets.space_panel import scale_of
 from explorer.words.charts import ChartKind, charts
 from explorer.words.token_text import flowing
@@ -76,12 +78,19 @@ COMPARISON_COMMANDS: tuple[Command[ComparisonScreen], ...] = (
 )
 
 
-class ComparedChart(FramedWidget, can_focus=True):
+class ComparedChart(NamedFigures, FramedWidget, can_focus=True):
     """A chart of one figure of every recording, over the same steps and on the shared context."""
 
     def __init__(self, kind: ChartKind) -> None:
         super().__init__(id=kind.key.replace(".", "-"), classes="panel chart-panel")
         self._kind = kind
+
+    def names_in(self, line: int) -> Names:
+        return {self._kind.title: self._kind.key} if line == TITLE else {}
+
+    @property
+    def figure_keys(self) -> Sequence[str]:
+        return (self._kind.key,)
 
     def compose(self) -> ComposeResult:
         yield Chart()

@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CLOSE, Dialog
 from explorer.words.definitions import DEFINITIONS, Definition
+from explorer.words.result_definitions import RESULT_DEFINITIONS
 from explorer.words.token_text import fit
 
 _NAME, _KEY = 26, 26
@@ -31,9 +32,10 @@ class FigureList(Dialog[str]):
     def __init__(self, first: Sequence[str] = (), only: Sequence[str] = ()) -> None:
         """`first` are the keys at the top of the list; if `only` is given, no others are in it."""
         super().__init__()
-        keys = only or tuple(DEFINITIONS)
+        known = DEFINITIONS | RESULT_DEFINITIONS
+        keys = only or tuple(known)
         order = [*(key for key in first if key in keys), *(key for key in keys if key not in first)]
-        self._known = [DEFINITIONS[key] for key in order if key in DEFINITIONS]
+        self._known = [known[key] for key in order if key in known]
         self._listed = self._known
 
     def body(self) -> Iterator[Widget]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from explorer.ui.commands import COPY, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
+from explorer.ui.commands import COPY, DEFINE, EXPLAIN, FOCUS, HELP, NOTES, PALETTE, QUIT, THEME, ZOOM, Command
 from explorer.words.bound_keys import key_of
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ GRID_COMMANDS: tuple[Command[PruneGrid], ...] = (
     ZOOM,
     COPY,
     EXPLAIN,
+    DEFINE,
     NOTES,
     THEME,
     Command(

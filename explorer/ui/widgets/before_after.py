@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 from textual.geometry import Size
@@ -10,6 +10,7 @@ from textual.geometry import Size
 from explorer.state.outcome import Outcome, Stretch
 from explorer.ui.widgets.figure_rows import TOKENS
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.named_figures import TITLE, NamedFigures, Names
 from explorer.words.bound_keys import key_of
 from explorer.words.summary_figures import SummaryFigure, summary_figures
 from explorer.words.token_text import fit, flowing, wrapped
@@ -32,10 +33,17 @@ NAME_WIDTH = 13
 """Cells of the longest name."""
 
 
-class BeforeAfter(LineWidget, can_focus=True):
+class BeforeAfter(NamedFigures, LineWidget, can_focus=True):
     """Two pairs of columns: over all steps that both settings have, and up to the cursor."""
 
     ALLOW_SELECT = True
+
+    def names_in(self, line: int) -> Names:
+        return {figure.short: figure.key for figure in OUTCOME_FIGURES} if line != TITLE else {}
+
+    @property
+    def figure_keys(self) -> Sequence[str]:
+        return [figure.key for figure in OUTCOME_FIGURES]
 
     def __init__(self) -> None:
         super().__init__(id="before-after", classes="panel")

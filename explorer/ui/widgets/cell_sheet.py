@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
@@ -11,6 +12,7 @@ from textual.geometry import Size
 from explorer.state.sweep_grid import CellState, GridCell, SweepGrid
 from explorer.ui.widgets.interval_bar import DifferenceAxis, outcome_style
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.ui.widgets.task_sheet import counts_sentence
 from explorer.words import numbers
 from explorer.words.summary_figures import summary_figures
@@ -26,10 +28,21 @@ _LEAST_BAR, _MOST_BAR = 12, 48
 """Characters of the interval bar."""
 
 
-class CellSheet(LineWidget, can_focus=True):
+class CellSheet(NamedFigures, LineWidget, can_focus=True):
     """Shows the cell under the cursor."""
 
     ALLOW_SELECT = True
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{
+            "difference": "task.difference",
+            "dense": "task.score",
+            "pruned": "task.score",
+            "same answers": "task.agreement",
+        },
+        **{"McNemar p": "task.mcnemar", "h": "task.h", "z": "task.z", "p": "task.p", "KL": "task.kl"},
+        **{figure.label: figure.key for figure in _RUN},
+    }
 
     def __init__(self) -> None:
         super().__init__(id="cell", classes="panel")

@@ -15,6 +15,7 @@ from explorer.ui.messages import StepPointed
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.braille import DASHED, DOTTED, LONG, SOLID, Dash
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.words.summary_figures import Written
 from explorer.words.token_text import fit, flowing
 
@@ -34,10 +35,19 @@ def style_of(palette: Palette, entry: int) -> Style:
     return found
 
 
-class ComparedFigures(LineWidget, can_focus=True):
+class ComparedFigures(NamedFigures, LineWidget, can_focus=True):
     """One row a figure: the first recording's value, every other's with its difference to it."""
 
     ALLOW_SELECT = True
+
+    def names_in(self, line: int) -> Names:
+        """Of the row in that line, its own; a row has its label at the left."""
+        rows = self._compared.rows[self._top :] if self._compared is not None else ()
+        return {rows[line - 1].figure.label: rows[line - 1].figure.key} if 0 < line <= len(rows) else {}
+
+    @property
+    def figure_keys(self) -> Sequence[str]:
+        return [row.figure.key for row in self._compared.rows] if self._compared is not None else []
 
     def __init__(self) -> None:
         super().__init__(id="figures", classes="panel")

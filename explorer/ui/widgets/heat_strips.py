@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
@@ -13,6 +14,7 @@ from explorer.state.heat import HEAT_BOUNDS, Heat, HeatColumns, HeatRows, HeatSp
 from explorer.state.view import View
 from explorer.ui.messages import SublayerPointed
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
+from explorer.ui.widgets.named_figures import TITLE, NamedFigures, Names
 from explorer.words import numbers
 from explorer.words.token_text import wrapped
 from probes.schema.part import Part
@@ -23,8 +25,16 @@ BARS = "▁▂▃▄▅▆▇█"
 FLAT = Style(underline=False, bold=False)
 
 
-class HeatStrips(LineWidget, can_focus=True):
+class HeatStrips(NamedFigures, LineWidget, can_focus=True):
     """Draws the strips around the cursor."""
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"accumulated": "explain.accumulated", "same input": "explain.same_input"},
+        **{"1 − cos h": "h.gap", "1 − cos z": "z.cos_centred", "KL": "p.kl"},
+    }
+
+    def names_in(self, line: int) -> Names:
+        return self.FIGURE_NAMES if line == TITLE else {}
 
     def __init__(self) -> None:
         super().__init__(id="heat", classes="panel")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from rich.text import Text
 from textual.geometry import Size
 
 from explorer.ui.widgets.item_table import RIGHT, WRONG
 from explorer.ui.widgets.line_widget import Pieces
+from explorer.ui.widgets.named_figures import TITLE, NamedFigures, Names
 from explorer.ui.widgets.next_tokens import bar
 from explorer.ui.widgets.scrolled_panel import ScrolledPanel
 from explorer.words import numbers
@@ -19,8 +21,20 @@ from probes.schema.task_results import Answered, ItemPrompt, ItemResult
 _P = 7
 
 
-class ItemSheet(ScrolledPanel):
+class ItemSheet(NamedFigures, ScrolledPanel):
     """Shows the chosen item; it scrolls."""
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"centred cos z": "z.cos_centred", "cos h": "h.cos", "cos p": "p.cos", "KL": "p.kl", "margin": "item.margin"},
+        **{"ΣKL": "kl_sum", "same top token": "agree_rate", "first split": "first_split"},
+    }
+
+    def names_in(self, line: int) -> Names:
+        """In the line about the options, the KL is theirs."""
+        names = self.FIGURE_NAMES if line != TITLE else {}
+        lines = self._text_lines()
+        of_options = 0 <= line < len(lines) and "among the options" in lines[line]
+        return {**names, "KL": "item.options_kl", "cos": "watched.cos"} if of_options else names
 
     def __init__(self) -> None:
         super().__init__(id="item")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
 
 from explorer.state.item_list import ItemFilter, ItemLook, kl_of
 from explorer.ui.widgets.line_widget import Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.ui.widgets.row_list import RowList
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
@@ -27,8 +29,13 @@ _WHY_EMPTY = {
 }
 
 
-class ItemTable(RowList):
+class ItemTable(NamedFigures, RowList):
     """A row an item."""
+
+    FIGURE_NAMES: ClassVar[Names] = {"margin": "item.margin", "KL nat": "item.kl"}
+
+    def names_in(self, line: int) -> Names:
+        return self.FIGURE_NAMES if 0 <= line < len(self.head(self.size.width)) else {}
 
     def __init__(self) -> None:
         super().__init__(id="items")

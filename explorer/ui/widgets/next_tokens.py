@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from rich.style import Style
 from textual import events
@@ -11,6 +12,7 @@ from textual.geometry import Size
 from explorer.state.view import View
 from explorer.ui.messages import TokenChosen
 from explorer.ui.widgets.line_widget import LineWidget, Piece
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.words import numbers
 from explorer.words.sentences import scored_token
 from explorer.words.token_text import fit, fit_quoted, wrapped
@@ -22,10 +24,18 @@ PARTS = " ▏▎▍▌▋▊▉█"
 """A bar's end, in eighths of a cell."""
 
 
-class NextTokens(LineWidget, can_focus=True):
+class NextTokens(NamedFigures, LineWidget, can_focus=True):
     """The union of both models' top tokens with bars, ranks, log ratio and share of the KL; one row is chosen."""
 
     ALLOW_SELECT = True
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"dense p": "top.p", "pruned q": "top.q", "rank": "top.rank", "log p/q": "top.log_ratio"},
+        **{"of KL": "top.kl_share"},
+    }
+
+    def names_in(self, line: int) -> Names:
+        return self.FIGURE_NAMES if line == 0 and self._rows else {}
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes="panel")

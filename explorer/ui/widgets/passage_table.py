@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import ClassVar
 
 from rich.text import Text
 
 from explorer.ui.widgets.line_widget import Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.ui.widgets.row_list import RowList
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
@@ -20,8 +22,16 @@ _ORDERED: dict[Order, int] = {"mean_kl": 0, "max_kl": 1, "first_split": 2, "dp":
 _WIDE = 100
 
 
-class PassageTable(RowList):
+class PassageTable(NamedFigures, RowList):
     """A row a passage, the most different first."""
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"mean KL": "passage.mean_kl", "max KL": "passage.max_kl", "split": "passage.first_split"},
+        **{"agree": "passage.agree_rate", "Δp": "passage.dp", "rank": "passage.rank_change"},
+    }
+
+    def names_in(self, line: int) -> Names:
+        return self.FIGURE_NAMES if 0 <= line < len(self.head(self.size.width)) else {}
 
     def __init__(self) -> None:
         super().__init__(id="passages")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
 from textual.geometry import Size
 
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.ui.widgets.next_tokens import bar
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing, wrapped
@@ -20,10 +22,15 @@ _TASK, _LABEL, _FIGURE, _KL = 12, 15, 7, 9
 _NOT_MEASURED = "not measured yet"
 
 
-class SpaceLosses(LineWidget, can_focus=True):
+class SpaceLosses(NamedFigures, LineWidget, can_focus=True):
     """A line a task and a column a space, or a line a space if there is room. All bars share one scale."""
 
     ALLOW_SELECT = True
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"embedding h": "task.h", "logit z": "task.z", "probability p": "task.p", "options p": "task.options"},
+        **{"KL": "task.kl"},
+    }
 
     def __init__(self) -> None:
         super().__init__(id="losses", classes="panel")

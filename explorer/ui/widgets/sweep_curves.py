@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -14,6 +15,7 @@ from explorer.state.sweep_grid import SweepGrid
 from explorer.state.sweep_look import SweepLook
 from explorer.ui.widgets.curve_plot import plot_of, plot_together
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.ui.widgets.sweep_heat import CellPointed
 from explorer.words.sweeps import KNEE, SIGNS, curve_foot, family_text, figure_text, knee_text
 from explorer.words.token_text import fit, flowing
@@ -24,8 +26,17 @@ _LEAST_WIDTH, _LEAST_HEIGHT = 50, 9
 """Characters of a plot, with its heading."""
 
 
-class SweepCurves(LineWidget, can_focus=True):
+class SweepCurves(NamedFigures, LineWidget, can_focus=True):
     """Draws the curves of the family under the cursor."""
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        "points lost": "task.difference",
+        "safe up to": "cell.knee",
+        "accuracy": "task.score",
+    }
+
+    def names_in(self, line: int) -> Names:  # noqa: ARG002 - a plot's words are nothing else
+        return self.FIGURE_NAMES
 
     def __init__(self) -> None:
         super().__init__(id="sweep-curves", classes="panel")

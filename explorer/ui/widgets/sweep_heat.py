@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
@@ -16,6 +17,7 @@ from explorer.state.sweep_grid import CellState, GridCell, SweepGrid
 from explorer.state.sweep_look import SweepLook
 from explorer.ui.widgets.heat_strips import BARS
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.words import numbers
 from explorer.words.sweeps import KNEE, family_text
 from explorer.words.token_text import fit, flowing, wrapped
@@ -57,8 +59,18 @@ class _Layout:
         return self.first + place if 0 <= place < self.count and inside < self.cell - 1 else None
 
 
-class SweepHeat(LineWidget, can_focus=True):
+class SweepHeat(NamedFigures, LineWidget, can_focus=True):
     """Draws the cells around the cursor."""
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"verdict": "task.outcome", "difference": "task.difference", "score": "task.score"},
+        **{"agreement": "task.agreement", "lost in h": "task.h", "lost in z": "task.z", "lost in p": "task.p"},
+        **{"KL": "task.kl", "survival": "survival", "first split": "first_split", "removed": "cell.removed"},
+        **{"parameters removed": "cell.removed", "seconds": "cell.seconds", "◆": "cell.knee"},
+    }
+
+    def names_in(self, line: int) -> Names:
+        return self.FIGURE_NAMES if line < _HEAD else {}
 
     def __init__(self) -> None:
         super().__init__(id="sweep-heat", classes="panel")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
@@ -15,6 +16,7 @@ from explorer.ui.widgets.braille import Linear
 from explorer.ui.widgets.curve_plot import GUTTER, held_style, with_gutter
 from explorer.ui.widgets.dot_canvas import ACROSS, DOWN, DotCanvas
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.words import numbers
 from explorer.words.sweeps import family_text
 from explorer.words.token_text import fit, flowing
@@ -29,10 +31,18 @@ _WIDE = 104
 """From this width on the table is beside the plot, else below it."""
 
 
-class SweepPareto(LineWidget, can_focus=True):
+class SweepPareto(NamedFigures, LineWidget, can_focus=True):
     """Draws every setting of the task under the cursor, and lists the front."""
 
     ALLOW_SELECT = True
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"parameters removed": "cell.removed", "removed": "cell.removed", "points lost": "task.difference"},
+        **{"lost": "task.difference", "mean KL": "task.kl", "the front": "cell.front"},
+    }
+
+    def names_in(self, line: int) -> Names:  # noqa: ARG002 - a plot's words are nothing else
+        return self.FIGURE_NAMES
 
     def __init__(self) -> None:
         super().__init__(id="sweep-pareto", classes="panel")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from rich.text import Text
 from textual.geometry import Size
 
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing, wrapped
 from explorer.words.verdict_figures import further_difference, p_value
@@ -17,10 +19,15 @@ from probes.schema.verdict import FurtherFigure, TaskVerdict, Verdict
 _VALUE = 13
 
 
-class TaskSheet(LineWidget, can_focus=True):
+class TaskSheet(NamedFigures, LineWidget, can_focus=True):
     """Shows one row of the verdict in words and further figures."""
 
     ALLOW_SELECT = True
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"same answers": "task.agreement", "McNemar p": "task.mcnemar", "difference": "task.difference"},
+        **{"dense": "task.score", "pruned": "task.score"},
+    }
 
     def __init__(self) -> None:
         super().__init__(id="of-task", classes="panel")

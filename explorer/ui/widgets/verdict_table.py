@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.text import Text
 
 from explorer.ui.widgets.interval_bar import DifferenceAxis, outcome_style
 from explorer.ui.widgets.line_widget import Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.ui.widgets.row_list import RowList
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
@@ -27,8 +29,16 @@ _NARROW, _WIDE, _WIDEST = 76, 100, 130
 """From these widths on the table has the test and the agreement, then the intervals of the scores, then the spaces."""
 
 
-class VerdictTable(RowList):
+class VerdictTable(NamedFigures, RowList):
     """Shows the rows of a verdict."""
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"dense %": "task.score", "pruned %": "task.score", "difference": "task.difference", "p": "task.mcnemar"},
+        **{"agree": "task.agreement", "lost h": "task.h", "z": "task.z", "outcome": "task.outcome"},
+    }
+
+    def names_in(self, line: int) -> Names:
+        return self.FIGURE_NAMES if 0 <= line < len(self.head(self.size.width)) else {}
 
     def __init__(self) -> None:
         super().__init__(id="verdict")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
@@ -15,6 +16,7 @@ from explorer.state.heat import scrolled_top
 from explorer.ui.messages import SublayerPointed
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import Pieces
+from explorer.ui.widgets.named_figures import NamedFigures, Names
 from explorer.ui.widgets.scrolled_panel import ScrolledPanel
 from explorer.words.token_text import wrapped
 from probes.schema.part import Part
@@ -46,8 +48,18 @@ class SheetPage:
     draw: Drawer = field(compare=False)
 
 
-class WhySheet(ScrolledPanel):
+class WhySheet(NamedFigures, ScrolledPanel):
     """Shows a page."""
+
+    FIGURE_NAMES: ClassVar[Names] = {
+        **{"heal ↑": "explain.heal", "KL after": "explain.kl_after", "estimate": "explain.estimate"},
+        **{"damage ↓": "explain.damage", "same input": "explain.same_input", "same in.": "explain.same_input"},
+        **{"accumulated": "explain.accumulated", "accum.": "explain.accumulated", "1−cos h": "h.gap"},
+        **{"KL": "p.kl", "Thm 1": "h.ratio", "Thm 2": "p.cos_ratio", "Thm 3": "p.kl_ratio", "lens": "explain.lens"},
+    }
+
+    def names_in(self, line: int) -> Names:
+        return self.FIGURE_NAMES if 0 <= line < len(self._sheet.head) else {}
 
     def __init__(self) -> None:
         super().__init__(id="sheet")

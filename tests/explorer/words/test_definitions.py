@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from explorer.ui.keymap import every_command
+from explorer.ui.widgets.named_figures import NamedFigures
 from explorer.words.definitions import DEFINITIONS, Definition
 from explorer.words.figures import FIGURES
+from explorer.words.result_definitions import RESULT_DEFINITIONS
 from explorer.words.summary_figures import SUMMARY_FIGURES
 
 PAGE = Path(__file__).parents[3] / "docs" / "figures.md"
@@ -42,6 +45,32 @@ def test_a_definition_says_what_the_page_says(one: Definition) -> None:
     assert not one.range or any(one.range in row[2] for row in rows), [row[2] for row in rows]
     assert one.sentence.endswith(".")
     assert one.unit
+
+
+def plain(text: str) -> str:
+    """Without marks of code and emphasis, in one line."""
+    return " ".join(re.sub(r"[`*]", "", text.replace("\\|", "|")).split())
+
+
+@pytest.mark.parametrize("one", RESULT_DEFINITIONS.values(), ids=lambda one: one.key)
+def test_other_figures_are_defined_by_a_phrase_of_the_page(one: Definition) -> None:
+    assert one.key not in DEFINITIONS
+    assert all(plain(part) in plain(PAGE.read_text("utf-8")) for part in one.formula.split("; ")), one.formula
+    assert one.sentence.endswith(".")
+    assert one.name
+    assert one.unit
+
+
+def test_every_name_on_a_panel_is_of_a_defined_figure() -> None:
+    every_command()  # imports every screen
+    classes: list[type[NamedFigures]] = [NamedFigures]
+    found = 0
+    while classes:
+        one = classes.pop()
+        classes += one.__subclasses__()
+        assert set(one.FIGURE_NAMES.values()) <= set(DEFINITIONS) | set(RESULT_DEFINITIONS), one
+        found += bool(one.FIGURE_NAMES)
+    assert found > 10
 
 
 def test_words_find_a_figure_by_name_key_or_sentence() -> None:
