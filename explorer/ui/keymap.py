@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import explorer.ui.screens
 from explorer.config.config_file import KEY_SECTION, Config
-from explorer.ui.commands import Command, Commanded
+from explorer.ui.commands import Command, Commanded, usual_keys
 from explorer.ui.filled_keys import with_usual_keys
 from explorer.ui.key_names import RESERVED, command_id, is_text, key_names, textual_keys, written_keys
 from probes.schema.errors import BadInput
@@ -30,16 +31,18 @@ def key_faults(config: Config) -> list[BadInput]:
 
 
 def every_command() -> list[tuple[str, str, str]]:
-    """Every command that a key can be chosen for, once: its name, its keys as they are written, and what it does."""
-    found: dict[str, tuple[str, str]] = {}
-    tables = _tables()
-    for screen, table in tables.items():
-        for command in table:
-            for keys, action in command.keys.items():
-                if action:
-                    about = with_usual_keys(command.help, [one.USUAL_KEYS for one in (screen, *tables)])
-                    found.setdefault(command_id(action, keys), (",".join(written_keys(keys)), about))
-    return [(name, keys, about) for name, (keys, about) in found.items()]
+    """Every command that a key can be chosen for, once: its name, its keys as they are written, and what it does.
+
+    The keys are those that it has on most screens."""
+    keys_of: dict[str, Counter[str]] = {}
+    does: dict[str, str] = {}
+    for table in _tables().values():
+        for name, keys, about in _bindings(table):
+            keys_of.setdefault(name, Counter())[keys] += 1
+            if name not in does:
+                does[name] = _filled(about, table)
+    usual = {name: found.most_common(1)[0][0] for name, found in keys_of.items()}
+    return [(name, ",".join(written_keys(keys)), does[name]) for name, keys in usual.items()]
 
 
 def _checked(config: Config) -> tuple[dict[str, str], list[BadInput]]:
@@ -92,7 +95,9 @@ def _clashes(
                 return
             other, does = at.setdefault(key, (name, about))
             if other != name and name in keymap:
-                message = f"{written_keys(key)[0]} can't be the key of {name}: it is that of {other} ({does})"
+                message = (
+                    f"{written_keys(key)[0]} can't be the key of {name}: it is that of {other} ({_filled(does, table)})"
+                )
                 hint = f'Choose another, or write {other} = "…" as well.'
                 yield config.fault(KEY_SECTION, name, message, hint)
 
@@ -107,6 +112,11 @@ def _bindings(table: tuple[Command[object], ...]) -> list[tuple[str, str, str]]:
     ]
 
 
+def _filled(sentence: str, table: tuple[Command[object], ...]) -> str:
+    """A sentence of a table with the usual keys."""
+    return with_usual_keys(sentence, [usual_keys(table), *(screen.USUAL_KEYS for screen in _tables())])
+
+
 def _tables() -> dict[type[Commanded], tuple[Command[object], ...]]:
     """The command tables of all screens."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
@@ -118,4 +128,4 @@ def _tables() -> dict[type[Commanded], tuple[Command[object], ...]]:
         classes += one.__subclasses__()
         if one.COMMAND_TABLE:
             found[one] = one.COMMAND_TABLE
-    return found
+    return dict(sorted(found.items(), key=lambda one: (one[0].__module__, one[0].__name__)))
