@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 LEAST_STEPS = 16
 """A young run is drawn as if it had this many, so that its first points don't fill the chart."""
@@ -17,6 +18,7 @@ class Axis:
     last: int
 
     @classmethod
+    @lru_cache(64)
     def of(cls, steps: int) -> Axis:
         """An axis for all steps and up to a sixteenth more, so that it seldom changes while a run grows."""
         steps = max(steps, LEAST_STEPS)

@@ -44,6 +44,7 @@ from probes.schema.summary import Summary
 from probes.schema.watch import WatchedGroup
 
 F = TypeVar("F", bound=Finding)
+_NAMES: dict[type, str] = {kind: name for name, kind in KINDS.items()}
 _Place = tuple[int, int, int | None, str, str]
 """Branch, step, last step, kind and level of a finding."""
 
@@ -355,8 +356,7 @@ class View:
     ) -> Explained | None:
         """The event of a finding, which says whether it is final; None if there is none."""
         branch = self.branches.owner(step) if step else 0
-        name = next((name for name, one in KINDS.items() if one is kind), "")
-        return self._found.get((branch, step, through, name, level))
+        return self._found.get((branch, step, through, _NAMES.get(kind, ""), level))
 
     def finding(self, kind: type[F], step: int = 0, through: int | None = None, level: str = "sublayer") -> F | None:
         """What explains a step of the path that is shown: `finding(Layers, 3)`; None if it has not arrived.

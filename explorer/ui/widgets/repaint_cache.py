@@ -43,7 +43,7 @@ class RepaintCache(Widget):
     """The only line that changes while `only_line` lasts."""
 
     _painted_on: Screen[object] | None = None
-    """Its screen, once it was looked up: a widget never comes to another one."""
+    """Its screen, once it was looked up."""
     _rendering = False
     """Is it being rendered? The screen then forgets at once which widgets changed, unless they tell it in messages."""
 
@@ -67,7 +67,7 @@ class RepaintCache(Widget):
 
     def repaint(self, lines: Collection[int]) -> None:
         """Asks for a repaint of these lines, counted from the widget's own top."""
-        if not self.CACHED or not self.is_mounted or not self.display:
+        if not self.CACHED or not self._is_seen:
             self.refresh(*(Region(0, line, self.outer_size.width, 1).translate(-self.content_offset) for line in lines))
             return
         if self._stale is not None:
@@ -78,18 +78,19 @@ class RepaintCache(Widget):
         """Puts other words of the same width into a line of the frame that is rendered already; `name` is Textual's
         for them. False, without any change, if the line has to be rendered."""
         given, stale = self._given, self._stale
-        if not self.CACHED or self._rendering or given is None or stale is None or line in stale or not self.display:
+        if not self.CACHED or self._rendering or given is None or stale is None or line in stale:
             return False
-        if given[0] != Region(0, 0, *self.outer_size) or given[1] != self.outer_size:
+        (left, top, width, height), size, strips = given
+        if left or top or (width, height) != size or size != self._size or not self._is_seen:
             return False
-        strip = given[2][line]
+        strip = strips[line]
         segments = list(strip)
         found = [place for place, segment in enumerate(segments) if segment.text.strip() == before]
         if len(found) != 1 or not after.isprintable() or cell_len(before) != cell_len(after) or not after.strip():
             return False
         old = segments[found[0]]
         segments[found[0]] = Segment(old.text.replace(before, after), old.style, old.control)
-        given[2][line] = Strip(segments, strip.cell_length)
+        strips[line] = Strip(segments, strip.cell_length)
         setattr(self, f"_{name}", Content(after))
         self._send((line,))
         return True
@@ -103,17 +104,32 @@ class RepaintCache(Widget):
         regions = [Region(0, line, self._size.width, 1) for line in lines]
         self._repaint_regions.update(regions)
         self._styles_cache.set_dirty(*regions)
-        if self._painted_on is None:
-            try:
-                self._painted_on = self.screen
-            except NoScreen:  # it has been removed
-                return
-        screen = self._painted_on
+        screen = self._screen_of_it
+        if screen is None:
+            return
         screen._dirty_widgets.add(self)
         if isinstance(screen, PaintingScreen):
             screen.paint_soon()
         else:
             screen._update_timer.resume()
+
+    @property
+    def _screen_of_it(self) -> Screen[object] | None:
+        """Its screen, which it never leaves for another one; None before it has one."""
+        if self._painted_on is None:
+            try:
+                self._painted_on = self.screen
+            except NoScreen:
+                return None
+        return self._painted_on
+
+    @property
+    def _is_seen(self) -> bool:
+        """Is a place on its screen given to it? Textual's `display` says nearly that, but looks through its styles."""
+        screen = self._screen_of_it
+        if screen is None or not self.is_mounted or self._closing or self._closed or self._pruning:
+            return False
+        return self in screen._compositor.visible_widgets
 
     @contextmanager
     def only_line(self, line: int) -> Iterator[None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
+from textual.geometry import Size
 
 from explorer.state.view import View
 from explorer.ui.messages import FigurePointed
@@ -112,6 +113,8 @@ class SpacePanel(FramedWidget, can_focus=True):
         self._figure_rows = FigureRows()
         self._figures: int | None = None
         """Rows for the figures; None if their style sheet decides."""
+        self._high = Size(-1, -1), 0
+        """Its size, and the rows inside, which take long to look up."""
         self._charts = [Chart(classes="chart" if place == 0 else "chart more") for place in range(len(space.charts))]
 
     def compose(self) -> ComposeResult:
@@ -121,7 +124,8 @@ class SpacePanel(FramedWidget, can_focus=True):
 
     def show(self, view: View) -> None:
         self._view = view
-        self._figure_rows.show(panel_figures(self.space, view, self._share_height(view)))
+        keys = _keys(self.space, view)
+        self._figure_rows.show(_panel_figures(self.space, view, keys[: self._share_height(view, len(keys))]))
         steps = f"{view.axis.first}–{min(view.axis.last, view.newest)}" if view.newest else ""
         noise = noise_floor(self.space.charts[0], view)
         written = f"noise {numbers.significant(noise, 2)} · " if noise is not None else "steps " if steps else ""
@@ -132,6 +136,10 @@ class SpacePanel(FramedWidget, can_focus=True):
                 chart.show(picture(kind, view, captioned=zoomed))
             elif not zoomed:
                 break  # the others are not displayed either
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._high = Size(-1, -1), 0
 
     def on_resize(self) -> None:
         if self._view is not None:
@@ -156,24 +164,29 @@ class SpacePanel(FramedWidget, can_focus=True):
         lines += ["\t".join(part for part in (r.label, r.shared, r.own, r.unit) if part) for r in found.rows]
         return "\n".join(lines)
 
-    def _share_height(self, view: View) -> int | None:
+    def _share_height(self, view: View, figures: int) -> int | None:
         """Half of a panel is for figures, half for the chart. Zoomed, they are side by side.
 
         The rows of figures that there is room for; None for all."""
-        height = self.size.height
+        if self._high[0] != self.outer_size:
+            self._high = self.outer_size, self.size.height
+        height = self._high[1]
         wanted = None
         if height > 1 and not self.has_class("-zoomed"):
-            lines = len(_keys(self.space, view)) + view.diverged
+            lines = figures + view.diverged
             wanted = max(2, min(lines, height - LEAST_CHART, max(LEAST_FIGURES, height * 3 // 5)))
         if wanted != self._figures:
             self._figures = self._figure_rows.styles.height = wanted  # even the same would lay the screen out again
         return None if wanted is None else wanted - view.diverged
 
 
-def panel_figures(space: Space, view: View, most: int | None = None) -> PanelFigures:
-    """The figures of a space at the cursor, or the first few of them."""
+def panel_figures(space: Space, view: View) -> PanelFigures:
+    """The figures of a space at the cursor."""
+    return _panel_figures(space, view, _keys(space, view))
+
+
+def _panel_figures(space: Space, view: View, keys: Sequence[str]) -> PanelFigures:
     diverged = view.diverged
-    keys = _keys(space, view)[:most]
     if space.id == "accumulated":
         return PanelFigures(space.name, _accumulated(view, keys), diverged)
     record = view.record

@@ -149,7 +149,7 @@ class TextPanel(LineWidget, can_focus=True):
 
     def _reveal(self) -> None:
         """Scrolls until the cursor's token is visible, or to the end of the text if the newest step is followed."""
-        height = max(1, self.size.height)
+        height = max(1, self.inside.height)
         last = len(self._flow.lines) - (0 if self._flow.lines[-1] else 1)
         if self._view is None or self._view.following:
             self._top = max(0, last - height)

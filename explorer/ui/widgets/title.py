@@ -31,6 +31,8 @@ class Title(LineWidget):
         super().__init__(id="title")
         self._state: tuple[object, ...] = ()
         self._view: View | None = None
+        self._named: tuple[tuple[object, ...], list[TitlePart]] = ((), [])
+        """What is said of the models, and all that it depends on."""
 
     def show(self, view: View) -> None:
         speed = f"{view.speed:.1f}" if view.speed else ""
@@ -52,7 +54,10 @@ class Title(LineWidget):
         view = self._view
         if view is None or view.header is None:
             return [[(" phier", self.palette.strong)]]
-        return [laid_out(self._models(view, view.header), self._place(view, view.header), size.width)]
+        about = view.header, view.live, len(view.branches), view.branches.current, self.palette
+        if self._named[0] != about:
+            self._named = about, self._models(view, view.header)
+        return [laid_out(self._named[1], self._place(view, view.header), size.width)]
 
     def _models(self, view: View, header: RunHeader) -> list[TitlePart]:
         """The two models, what was removed, and how they are run."""
