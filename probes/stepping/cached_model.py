@@ -4,7 +4,8 @@ A `CachedModel` is given contexts to read and does the least work that gets ther
 holds of them, crops the rest, fills in what is missing and feeds the last token alone. Stepping, stepping back,
 forking and changing branches are therefore all the same call. The last token is always fed alone, so that a step has
 the same shapes however it was reached, and cropping back to it gives bit-identical logits. Where several tokens were
-missing, as on another branch, they are read in one piece: other shapes, which can move a logit's last bits.
+missing, as on another branch, they are read in one piece: other shapes, which can move a logit's last bits. Where the
+tokens to come are known, `read_last` gives the outputs after several of them (`text_pieces`).
 
 `start` begins a reading whose result is taken later. Here it reads at once; the models of `overlap` read meanwhile.
 """
@@ -188,9 +189,19 @@ class CachedModel:
         both results."""
         return nullcontext()
 
-    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> Reading:
-        """Begins to `read`; the contexts must stay as they are, and the model unused, until it has ended."""
-        return Done(self.read(contexts, work))
+    @property
+    def takes_pieces(self) -> bool:
+        """Does reading several positions at once cost less, and are they those of reading each alone?"""
+        return not self._recurrent and not self._rotary
+
+    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED, positions: int = 1) -> Reading:
+        """Begins to `read`, or to `read_last` several positions; the contexts must stay as they are, and the model
+        unused, until it has ended."""
+        return Done(self.read_some(contexts, work, positions))
+
+    def read_some(self, contexts: Sequence[Context], work: Work, positions: int) -> NextTokenOutput:
+        """`read` for one position, `read_last` for more."""
+        return self.read(contexts, work) if positions == 1 else self.read_last(contexts, positions, work)
 
     @torch.inference_mode()
     def read(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> NextTokenOutput:

@@ -98,18 +98,18 @@ class ForkedModel(ThreadedModel):
             trial.end(why_lost(problem))
         return self._process.alive
 
-    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> Reading:
+    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED, positions: int = 1) -> Reading:
         """See `CachedModel`. Raises `CacheLost` if the process has ended with the cache."""
         process = self._process
         if self._stays and self._away and process.alive:
             self._held  # noqa: B018 - is fetched
         if not self._away and (self._stays or not process.alive):
-            return super().start(contexts, work)
+            return super().start(contexts, work, positions)
         process.turn.acquire()
         try:
             if not self._away:
                 process.take(self._number, self._here)
-            process.ask_to_read(self._number, contexts)
+            process.ask_to_read(self._number, contexts, positions)
             if not self._away:
                 self._here, self._away = self._nothing(), True
         except BaseException as problem:

@@ -73,10 +73,10 @@ class GraphedModel(CachedModel):
         self._step = None
 
     @torch.inference_mode()
-    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> Reading:
+    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED, positions: int = 1) -> Reading:
         length = len(contexts[0])
-        if self.refused or not length:
-            return super().start(contexts, work)
+        if self.refused or not length or positions > 1:
+            return super().start(contexts, work, positions)
         before = [list(context[:-1]) for context in contexts]
         if not self._holds(before):
             with self._reading(contexts):

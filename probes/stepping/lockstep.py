@@ -3,7 +3,7 @@
 Each step runs both models on their contexts, compares them in the three spaces, lets both choose a token with shared
 randomness, and appends the token of the followed context. In `free`, once the contexts have diverged, the pruned model
 reads both in a batch of two. This separates the effect of pruning on the shared (dense) context from the effect of the
-diverged contexts.
+diverged contexts. In `text` all tokens are known, so many are read at once (`text_pieces`).
 
 The two passes are independent until the tokens are chosen, so both are started before either is waited for. On GPUs
 each has a stream; on a CPU `overlap` decides how they run at the same time, or one after the other.
@@ -34,6 +34,7 @@ from probes.stepping.forked_model import CacheLost
 from probes.stepping.sampling import Sampler
 from probes.stepping.spaces import compare
 from probes.stepping.sums import new_scratch
+from probes.stepping.text_pieces import ReadPiece, piece_of
 from probes.system.progress import UNWATCHED, Work
 
 SHARED_TOP = 5
@@ -103,6 +104,9 @@ class Lockstep:
         self._check_known([token for group in watched for token in group.ids], "To be watched is")
         self._sampler = Sampler(settings.sampling)
         self._scratch: Tensor | None = None
+        self._piece: ReadPiece | None = None
+        takes_pieces = self._dense.takes_pieces and self._pruned.takes_pieces
+        self._in_pieces = settings.follow is Follow.TEXT and takes_pieces
         longest = longest_context(self._dense.model, self._pruned.model)
         self._room = longest - len(self.prompt_ids)
         if self._room < 1:
@@ -120,6 +124,7 @@ class Lockstep:
         """
         other = copy.copy(self)
         other.settings, other._text_ids = replace(self.settings, follow=follow, text=""), []
+        other._in_pieces = False
         other._dense, other._pruned = (model.apart() for model in self.models)
         other._sampler, other._scratch = Sampler(self.settings.sampling), None
         other.seek(())
@@ -135,6 +140,7 @@ class Lockstep:
 
     def close(self) -> None:
         """Frees the caches."""
+        self._piece = None
         self._dense.forget()
         self._pruned.forget()
 
@@ -288,17 +294,41 @@ class Lockstep:
             self.close()
 
     def _outputs(self, work: Work) -> tuple[NextTokenOutput | None, NextTokenOutput]:
+        if not self._in_pieces:
+            return self._outputs_after(None if self._dense_ended else self._dense_ids, self._pruned_contexts(), work)
+        found = self._piece and self._piece.after(self._dense_ids)
+        if found:
+            return found
+        step = len(self._path) + 1
+        steps = piece_of(step)
+        last = min(steps[-1], self.limit)
+        context = [*self._dense_ids, *self._text_ids[step - 1 : last - 1]]
+        dense, pruned = self._outputs_after(context, [context], work, last - steps[0] + 1)
+        assert dense is not None
+        if last > step and not (dense.finite and pruned.finite):
+            # A token that is not finite spoils those before it in one pass: 0 times NaN is NaN.
+            self.close()
+            self._in_pieces = False
+            return self._outputs(work)
+        self._piece = ReadPiece(context, dense, pruned)
+        found = self._piece.after(self._dense_ids)
+        assert found
+        return found
+
+    def _outputs_after(
+        self, dense: Sequence[int] | None, pruned: Sequence[Sequence[int]], work: Work, positions: int = 1
+    ) -> tuple[NextTokenOutput | None, NextTokenOutput]:
         """Reads both at the same time. They are joined only once both have been started, so that on one GPU neither
         waits for the other. After any error both caches are empty."""
-        contexts = [(self._pruned, self._pruned_contexts())]
-        if not self._dense_ended:
-            contexts.insert(0, (self._dense, [self._dense_ids]))
+        contexts = [(self._pruned, pruned)]
+        if dense is not None:
+            contexts.insert(0, (self._dense, [dense]))
         both = _Together(work, [len(rows[0]) for _, rows in contexts])
         started: list[Reading] = []
         try:
-            with nullcontext() if self._dense_ended else self._dense.stepping(len(contexts[-1][1])):
+            with nullcontext() if dense is None or positions > 1 else self._dense.stepping(len(pruned)):
                 for part, (model, rows) in enumerate(contexts):
-                    started.append(model.start(rows, both.part(part)))
+                    started.append(model.start(rows, both.part(part), positions))
                     both.note(part, started[-1])
                 outputs = [one.result() for one in started]
         except BaseException:
@@ -308,7 +338,7 @@ class Lockstep:
             raise
         self._dense.join()
         self._pruned.join()
-        return None if self._dense_ended else outputs[0], outputs[-1]
+        return None if dense is None else outputs[0], outputs[-1]
 
     def _pruned_contexts(self) -> list[list[int]]:
         if self._dense_ids == self._pruned_ids:

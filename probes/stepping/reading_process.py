@@ -143,11 +143,12 @@ class ReadingProcess:
         """Lets the process free a model with its next request. Never waits."""
         self._gone.append(number)
 
-    def ask_to_read(self, number: int, contexts: Sequence[Context]) -> None:
-        """Begins to read with a model. The caller holds the turn until `output` or `drop`."""
+    def ask_to_read(self, number: int, contexts: Sequence[Context], positions: int = 1) -> None:
+        """Begins to read with a model, for the outputs at so many of the last positions. The caller holds the turn
+        until `output` or `drop`."""
         self._shared[_STOP] = 0
         self._shared[_COUNTER:_OUTPUT] = bytes(8)
-        self._say("read", number, [list(context) for context in contexts])
+        self._say("read", number, [list(context) for context in contexts], positions)
 
     def wait(self, tick: Callable[[int], None]) -> None:
         """Waits until the output is there. Meanwhile `tick` gets the number of tokens that are read, and may raise."""
@@ -277,12 +278,13 @@ class _Answers:
         self._shared = shared
         self._template = template
 
-    def read(self, number: int, contexts: list[list[int]]) -> object:
+    def read(self, number: int, contexts: list[list[int]], positions: int = 1) -> object:
         def progress(read: object) -> None:
             done = int(getattr(read, "done", None) or 0)
             self._shared[_COUNTER:_OUTPUT] = done.to_bytes(8, "little")
 
-        output = self._model(number).read(contexts, Work(progress, lambda: bool(self._shared[_STOP])))
+        work = Work(progress, lambda: bool(self._shared[_STOP]))
+        output = self._model(number).read_some(contexts, work, positions)
         tensors = output.hidden, output.logits
         outlines = [(tuple(one.shape), one.dtype) for one in tensors]
         if sum(one.nbytes + 8 for one in tensors) > len(self._shared) - _OUTPUT:

@@ -22,20 +22,22 @@ class ThreadedModel(CachedModel):
         super().__init__(model)
         self._thread = thread
 
-    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED) -> Reading:
+    def start(self, contexts: Sequence[Context], work: Work = UNWATCHED, positions: int = 1) -> Reading:
         """See `CachedModel`. `work` hears of progress on that thread."""
-        return _OnThread(self, self._thread, contexts, work)
+        return _OnThread(self, self._thread, contexts, work, positions)
 
 
 class _OnThread:
-    def __init__(self, model: CachedModel, thread: ThreadPoolExecutor, contexts: Sequence[Context], work: Work) -> None:
+    def __init__(
+        self, model: CachedModel, thread: ThreadPoolExecutor, contexts: Sequence[Context], work: Work, positions: int
+    ) -> None:
         self._abandoned = threading.Event()
         cancelled = work.cancelled
 
         def stops() -> bool:
             return self._abandoned.is_set() or (cancelled is not None and cancelled())
 
-        self._reading = thread.submit(model.read, contexts, Work(work.progress, stops, work.notes))
+        self._reading = thread.submit(model.read_some, contexts, Work(work.progress, stops, work.notes), positions)
 
     def result(self) -> NextTokenOutput:
         return self._reading.result()
