@@ -19,7 +19,7 @@ from explorer.cli.options import ShellCommand, Typed, argument, option, option_n
 from explorer.cli.read_options import pair_spec, run_settings
 from explorer.cli.serve import Serving, serves
 from explorer.config.screen_options import ScreenOptions
-from explorer.recordings.opening import open_recording
+from explorer.recordings.opening import open_recording, open_tour
 from explorer.sources.source import Source
 from probes.models.prompt_file import STANDARD_INPUT
 from probes.schema.errors import BadInput, Failure
@@ -132,8 +132,9 @@ def explore_command(
         typed.refuse(("play", "speed", "loop", "number"), "on a folder", "Name a recording in it.")
     keymap = _chosen_keys(typed)
     if serving is not None:
-        typed.refuse(("tour",), "in a browser", "Take the tour in a terminal.")
-        serving.serve(recording, number, demo, play, speed, loop, look, keymap, spec, settings, recordings)
+        if serving.models:
+            spec = _of_the_tour(typed, spec) if tour else spec
+        serving.serve(recording, number, demo, play, speed, loop, tour, look, keymap, spec, settings, recordings)
         return
     _use_the_terminal()
     from explorer.ui.splash import Splash
@@ -143,15 +144,13 @@ def explore_command(
         from explorer.ui.app import run_explorer
 
         _offer(typed.get("prompt_file", ""))
-        named = typed.get("prune") or typed.get("pruned")
-        touring = spec if named else replace(spec, prune=parse(TOUR_PRUNE))
-        launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None, touring)
+        launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None, _of_the_tour(typed, spec))
         bare = not (recording or demo or tour or recordings or record_to) and not any(
             typed.get(name) is not None for kind in (PairSpec, RunSettings, PromptSource) for name in option_names(kind)
         )
         source: Source | None = None
         if tour:
-            source = _tour_of(recording, number, demo, speed) or launcher.begin_tour()
+            source = open_tour(recording, number, speed) if recording or demo else launcher.begin_tour()
         elif not (bare or recordings or folder is not None):
             source = open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
     raise click.exceptions.Exit(
@@ -159,16 +158,9 @@ def explore_command(
     )
 
 
-def _tour_of(recording: str, number: int | None, demo: bool, speed: float | None) -> Source | None:
-    """The recording that the tour is taken on, before its first step; None if it is taken with models."""
-    if not recording and not demo:
-        return None
-    from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
-    from explorer.sources.replay import ReplaySource
-
-    open_recording(recording, number, demo, False, None, False)  # refuses what can't be opened
-    path = shipped_folder() / TOUR_RECORDING if demo else expanded(recording)
-    return ReplaySource(path, number=number, play=True, pace=speed)
+def _of_the_tour(typed: Typed, spec: PairSpec) -> PairSpec:
+    """The models that the tour is taken on: pruned as was asked, or as mildly as the tour wants it."""
+    return spec if typed.get("prune") or typed.get("pruned") else replace(spec, prune=parse(TOUR_PRUNE))
 
 
 def _chosen_keys(typed: Typed) -> Mapping[str, str]:

@@ -60,6 +60,7 @@ class Serving:
         play: bool,
         speed: float | None,
         loop: bool,
+        tour: bool,
         look: ScreenOptions,
         keymap: Mapping[str, str],
         spec: PairSpec,
@@ -70,7 +71,7 @@ class Serving:
         token = _token(self.token, self.host)
         if find_spec("textual_serve") is None:
             raise BadInput("Browser", "Serving needs textual-serve.", 'Install it: pip install "phier[serve]".')
-        from explorer.recordings.opening import open_recording
+        from explorer.recordings.opening import open_recording, open_tour
         from explorer.serve.access import Access, is_loopback
         from explorer.serve.server import PageServer, listening_at
         from explorer.serve.told import Told, environment
@@ -79,8 +80,9 @@ class Serving:
         named = Path(os.path.abspath(expanded(recording))) if recording else None
         folder = named if named is not None and named.is_dir() else None
         opened = "" if folder is not None else recording and os.path.abspath(expanded(recording))
-        if opened or demo:
-            first = open_recording(opened, number, demo, play, speed, loop)  # what is wrong is said here
+        touring = tour and (not self.models or bool(opened) or demo)
+        if opened or demo or touring:  # what is wrong is said here
+            first = open_tour(opened, number, speed) if touring else open_recording(opened, number, demo, play, speed, loop)
             assert first is not None
             first.close()
         told = Told(
@@ -94,6 +96,7 @@ class Serving:
             play=play,
             speed=speed,
             loop=loop,
+            tour=tour,
             look=look,
             keymap=dict(keymap),
         )

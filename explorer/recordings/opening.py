@@ -37,3 +37,19 @@ def open_recording(
     elif play or demo or loop or speed is not None:
         return Autoplay(path, number=number, play=True, pace=speed, loop=loop)
     return opened_file(path, number)
+
+
+def open_tour(recording: str, number: int | None, speed: float | None) -> Source:
+    """A recording to take the tour on, before its first step: that of the tour itself if none is named."""
+    from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
+    from explorer.sources.replay import ReplaySource
+
+    if not recording:
+        return ReplaySource(shipped_folder() / TOUR_RECORDING, play=True, pace=speed)
+    from explorer.sources.chosen import chosen
+
+    opened = open_recording(recording, number, False, True, speed, False)  # refuses what can't be opened
+    assert opened is not None
+    opened.close()
+    which = chosen(recording)
+    return ReplaySource(which.path, number=number if which.run is None else which.run, play=True, pace=speed)

@@ -60,8 +60,12 @@ def main() -> None:
     within(told)
     folder = None if told.shipped else Path(told.folder)
     launcher = _launcher(told)
-    source = first_source(told) or (launcher.begin() if launcher is not None and told.live else None)
+    source = first_source(told)
+    if source is None and launcher is not None and told.live:
+        source = launcher.begin()
     app = ExplorerApp(source, launcher=launcher, driver=TabDriver, folder=folder, look=told.look, keymap=told.keymap)
+    if told.tour:
+        app.guide.begin()
     try:
         app.run()
     finally:
@@ -90,9 +94,11 @@ def within(told: Told) -> None:
 
 
 def first_source(told: Told) -> Source | None:
-    """What the tab begins with; None is the list of recordings."""
-    from explorer.recordings.opening import open_recording
+    """What the tab begins with; None is the list of recordings, or a run of the models."""
+    from explorer.recordings.opening import open_recording, open_tour
 
+    if told.tour and not told.live:
+        return open_tour(told.recording, told.number, told.speed)
     return open_recording(told.recording, told.number, told.demo, told.play, told.speed, told.loop)
 
 

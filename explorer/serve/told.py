@@ -33,6 +33,7 @@ class Told:
     play: bool = False
     speed: float | None = None
     loop: bool = False
+    tour: bool = False
     look: ScreenOptions = SCREEN_DEFAULTS
     models: str = ""
     """Where the process with the models listens; "" if there is none."""

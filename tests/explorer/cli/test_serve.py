@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from click.testing import CliRunner
 
 from explorer.cli import serve
 from explorer.cli.main import phier_tui
+from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
+from explorer.serve.tab import first_source
 from explorer.serve.told import TOKEN_VARIABLE, Told, environment, told_here
+from explorer.sources.replay import ReplaySource
 
 TOKEN = "0123456789abcdef"
 
@@ -77,3 +81,11 @@ def test_a_tab_is_told_everything_but_the_token(monkeypatch):
         monkeypatch.setenv(name, value)
     assert told_here() == told
     assert "PHIER_TAB" not in os.environ
+
+
+def test_a_tab_on_the_tour_begins_before_the_first_step_of_a_recording(tmp_path: Path):
+    told = Told(str(tmp_path), tour=True)
+    for source in (first_source(told), first_source(replace(told, recording=str(shipped_folder() / DEMO_RECORDING)))):
+        assert isinstance(source, ReplaySource)
+        source.close()
+    assert first_source(replace(told, models="socket", live=True)) is None
