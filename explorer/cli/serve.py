@@ -77,12 +77,13 @@ class Serving:
         from explorer.serve.told import Told, environment
 
         allowed = [_folder(one) for one in self.allow]
-        named = Path(os.path.abspath(expanded(recording))) if recording else None
-        folder = named if named is not None and named.is_dir() else None
+        place = Path(os.path.abspath(expanded(recording))) if recording else None
+        folder = place if place is not None and place.is_dir() else None
         opened = "" if folder is not None else recording and os.path.abspath(expanded(recording))
-        touring = tour and (not self.models or bool(opened) or demo)
-        if opened or demo or touring:  # what is wrong is said here
-            first = open_tour(opened, number, speed) if touring else open_recording(opened, number, demo, play, speed, loop)
+        named = bool(opened) or demo
+        if named or (tour and not self.models):  # what is wrong is said here
+            run = opened, number
+            first = open_tour(*run, speed) if tour else open_recording(*run, demo, play, speed, loop)
             assert first is not None
             first.close()
         told = Told(
@@ -105,7 +106,7 @@ class Serving:
             from explorer.serve.models_process import started_models
 
             address, key = started_models(spec, settings, told)
-            live = not (listed or opened or demo or folder is not None)
+            live = not (listed or named or folder is not None)
             told = replace(told, models=address, key=key.hex(), live=live)
         port = listening.getsockname()[1]
         names = (
