@@ -133,6 +133,11 @@ class ReplaySource:
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(1.0)
 
+    @property
+    def reading(self) -> bool:
+        """True until the file is read and its first events are sent, or can't be."""
+        return self._reading
+
     def wait_idle(self, seconds: float) -> bool:
         with self._wake:
             return self._wake.wait_for(lambda: not (self._reading or self._head.running), seconds)

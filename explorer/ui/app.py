@@ -122,7 +122,7 @@ class ExplorerApp(App[int]):
             self.animation_level = "none"
         self._launcher, self._folder, self._welcome = launcher, folder, welcome
         self._clock = clock
-        self._keys = KeysInOrder(self)
+        self._keys = KeysInOrder(self, self._is_opening, self._is_for_opening)
         self.guide = Guide(self, self)
         self._painted = float("-inf")
         self._waiting = False
@@ -167,6 +167,20 @@ class ExplorerApp(App[int]):
             await self._keys.take(event, super().on_event)
         else:
             await super().on_event(event)
+
+    def _is_opening(self) -> bool:
+        """Is the recording of the main screen being read, so that a key would find nothing in it?"""
+        if self.source.live or not isinstance(self.screen, MainScreen):
+            return False
+        from explorer.sources.replay import ReplaySource
+
+        arriving = self.view.pause is None and not self.view.running and self._shown.mailbox.filled
+        return isinstance(self.source, ReplaySource) and (self.source.reading or arriving)
+
+    def _is_for_opening(self, event: Event) -> bool:
+        """Does a key cancel what is being opened, or leave the program?"""
+        found = self.screen.active_bindings.get(event.key) if isinstance(event, Key) else None
+        return found is not None and found.binding.action in ("back", "quit", "app.quit")
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters, and the one that exchanges glyphs."""

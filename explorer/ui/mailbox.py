@@ -26,6 +26,10 @@ class Mailbox:
         if ring:
             self._ring()
 
+    @property
+    def filled(self) -> bool:
+        return bool(self._events)
+
     def empty(self) -> list[Event]:
         """All events so far, oldest first."""
         with self._lock:

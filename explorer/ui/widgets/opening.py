@@ -60,6 +60,8 @@ class Opening(LineWidget):
             full = round(work.share * BAR)
             lines.append([("━" * full, palette.dense), ("╌" * (BAR - full), palette.faint)])
         lines.append([(work_text(work, view.working_for) or "a moment, please", palette.muted)])
+        if not view.live:
+            lines.append([("keys that you press now act once it is there", palette.muted)])
         return [*lines, [], [(self.with_keys(f"{key_of('back')} cancels   {key_of('quit')} quits"), palette.muted)]]
 
 
