@@ -17,6 +17,7 @@ from probes.models.comparable import Common, check_comparable
 from probes.models.loaded import Loaded, end_ids, load, with_fingerprint
 from probes.models.naming import names_apart
 from probes.models.prompting import Prompt, read_prompt, recorded_prompt
+from probes.models.rendering import prompt_tokens
 from probes.models.rotary import Rotary
 from probes.models.token_named import watched_ids
 from probes.models.tokens import TokenDecoder
@@ -132,6 +133,7 @@ class Pair:
 
     def header(self, settings: RunSettings, prompt: Prompt) -> RunHeader:
         """The header of a run; `prompt` is the one that its lockstep reads."""
+        tokens = prompt_tokens(self.dense.tokenizer, prompt.ids)
         return RunHeader(
             dense=self.dense.info,
             pruned=self.pruned.info,
@@ -139,6 +141,9 @@ class Pair:
             settings=settings,
             prompt_text=prompt.text,
             prompt_ids=prompt.ids,
+            prompt_pieces=tuple(token.token for token in tokens),
+            prompt_special=tuple(place for place, token in enumerate(tokens) if token.kind == "special"),
+            prompt_added=tuple(place for place, token in enumerate(tokens) if token.kind == "added"),
             text_ids=prompt.text_ids,
             versions={
                 "phier": version("phier"),

@@ -128,8 +128,7 @@ def compare_recordings(recordings: Sequence[Chosen | Path | str]) -> RunComparis
 
 def _named(recording: Recording) -> Chosen:
     """The run that is compared, by its number if the file has others."""
-    places = [place for place, run in enumerate(recording.runs, 1) if run is recording.run]
-    return Chosen(recording.path, places[0] if len(recording.runs) > 1 else None)
+    return Chosen(recording.path, recording.run.place if len(recording.runs) > 1 else None)
 
 
 def compare_runs(paths: Sequence[Path], runs: Sequence[RecordedRun], notes: Sequence[str] = ()) -> RunComparison:

@@ -92,7 +92,8 @@ def recordings(*folders: Path) -> list[ListedRun]:
 
 
 def matching(found: Sequence[ListedRun], words: str) -> list[ListedRun]:
-    """Those in which every word occurs: in the date, the models, the setting, the context, the prompt or the name."""
+    """Those in which every word occurs: in the date, the models, the setting, the context, the prompt with the turns
+    before it (a system prompt too), the begun answer, the text to score, or the name."""
     wanted = words.casefold().split()
     return [one for one in found if all(word in _searched(one) for word in wanted)]
 
@@ -303,6 +304,9 @@ def _searched(one: ListedRun) -> str:
         header.settings.follow.value,
         str(header.settings.sampling),
         one.prompt,
+        *(turn.content for turn in header.settings.turns),
+        header.settings.begun,
+        header.settings.text,
         one.path.name,
         one.other,
     )

@@ -14,6 +14,7 @@ from explorer.sources.command_line import command_line
 from explorer.sources.kept_results import ResultsSource
 from explorer.sources.playhead import Playhead
 from explorer.sources.recorded_end import end_of
+from explorer.sources.recorded_prompt import recorded_rendering
 from explorer.sources.results_beside import belong_together, results_beside
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Sink
@@ -29,6 +30,7 @@ from probes.schema.events import (
     Explained,
     Failed,
     PlaybackChanged,
+    PromptRendered,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -186,8 +188,12 @@ class ReplaySource:
                 self._refuse(request, f"Measuring another token at step {step} needs the models.")
             case Restart():
                 self._refuse(request, "Another prompt, context or sampler needs the models.")
-            case RenderPrompt():
-                self._refuse(request, "Another prompt needs the models.")
+            case RenderPrompt(settings):
+                run = self._runs[self._at]
+                if settings == run.header.settings:
+                    self._tell(PromptRendered(recorded_rendering(run.header, run.path), request=request.id))
+                else:
+                    self._refuse(request, "Another prompt needs the models.")
             case Watch():
                 self._refuse(request, "Watching other tokens needs the models.")
             case Prune(setting):

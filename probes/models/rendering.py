@@ -51,13 +51,16 @@ def render_prompt(tokenizer: PreTrainedTokenizerBase, settings: RunSettings) -> 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> RenderedPrompt:
     """The tokens of a prompt that was read."""
+    tokens = prompt_tokens(tokenizer, (*prompt.ids, *prompt.text_ids))
+    count = len(prompt.ids)
+    return RenderedPrompt(prompt.text, tokens[:count], tokens[count:], prompt.notes, prompt.warnings)
+
+
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> tuple[RenderedToken, ...]:
+    """The tokens with these ids: the text of each, and whether it is special."""
     decoder, added = TokenDecoder(tokenizer), tokenizer.added_tokens_decoder
     special = {*tokenizer.all_special_ids, *(one for one, token in added.items() if token.special)}
-
-    def tokens(ids: Sequence[int]) -> tuple[RenderedToken, ...]:
-        return tuple(
-            RenderedToken(one, decoder.piece(one), "special" if one in special else "added" if one in added else "")
-            for one in ids
-        )
-
-    return RenderedPrompt(prompt.text, tokens(prompt.ids), tokens(prompt.text_ids), prompt.notes, prompt.warnings)
+    return tuple(
+        RenderedToken(one, decoder.piece(one), "special" if one in special else "added" if one in added else "")
+        for one in ids
+    )

@@ -241,7 +241,8 @@ def _as_read(header: RunHeader, plain: dict[str, Any], watch: object) -> RunHead
         begun=written.get("begun", ""),
         template_args=msgspec.convert(written.get("template_args", ()), TemplateArgs),
     )
-    return replace(header, settings=settings, prompt_text=plain["prompt_text"])
+    pieces = tuple(plain.get("prompt_pieces", ()))
+    return replace(header, settings=settings, prompt_text=plain["prompt_text"], prompt_pieces=pieces)
 
 
 class _Envelope(msgspec.Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from probes.schema.bounds import Bounded, LayerCount, Names, Natural
+from probes.schema.bounds import Bounded, LayerCount, Names, Natural, TokenString
 from probes.schema.part import Part
 from probes.schema.settings import RunSettings
 
@@ -165,6 +165,12 @@ class RunHeader:
     prompt_text: str
     """The text that the models read: the prompt after the chat template."""
     prompt_ids: tuple[int, ...] = ()
+    prompt_pieces: tuple[TokenString, ...] = ()
+    """The text of each of these tokens; empty in recordings of versions that did not write it."""
+    prompt_special: tuple[Natural, ...] = ()
+    """The places among them, from 0, of those that the tokenizer declares special."""
+    prompt_added: tuple[Natural, ...] = ()
+    """Those that were added to the vocabulary besides."""
     text_ids: tuple[int, ...] = ()
     """The tokens of the text to score, as they follow the prompt; empty unless a text is followed."""
     versions: dict[str, str] = field(default_factory=dict)

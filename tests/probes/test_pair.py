@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from transformers import PreTrainedTokenizerBase
 
 from explorer.cli.main import phier
+from probes.models.rendering import prompt_tokens
 from probes.pair import Pair, load_pair
 from probes.schema.errors import BadInput, Cancelled
 from probes.schema.prune_setting import parse
@@ -69,7 +70,11 @@ def test_the_prompt_is_rendered_once_a_run(dense: Path, pruned: Path, monkeypatc
 
     monkeypatch.setattr(PreTrainedTokenizerBase, "apply_chat_template", watched)
     prompt = pair.prompt(SETTINGS)
-    assert pair.header(SETTINGS, prompt).prompt_ids == prompt.ids
+    header = pair.header(SETTINGS, prompt)
+    assert header.prompt_ids == prompt.ids
+    shown = prompt_tokens(pair.dense.tokenizer, prompt.ids)
+    assert header.prompt_pieces == tuple(token.token for token in shown)
+    assert [place for place, token in enumerate(shown) if token.kind == "special"] == list(header.prompt_special)
     with pair.lockstep(SETTINGS, prompt) as lockstep:
         assert list(lockstep)
     assert sum("the king" in conversation for conversation in rendered) == 1

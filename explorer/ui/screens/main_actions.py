@@ -139,8 +139,15 @@ class MainActions(CursorPage):
             if settings is not None:
                 self.source.ask(Restart(settings))
 
-        if self.view.header is not None:
-            self.app.push_screen(AskPrompt(self.source, self.view, self.view.header.settings), answered)
+        header = self.view.header
+        if header is None:
+            return
+        if self.view.live:
+            self.app.push_screen(AskPrompt(self.source, self.view, header.settings), answered)
+            return
+        from explorer.ui.screens.prompt_tokens import PromptTokens
+
+        self.app.push_screen(PromptTokens(self.source, self.view, header.settings))
 
     def action_settings(self, follow: Follow | None = None) -> None:
         from explorer.ui.screens.settings import AskSettings

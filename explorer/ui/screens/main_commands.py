@@ -32,6 +32,11 @@ def has_models(view: View) -> bool:
     return view.live and can_step(view)
 
 
+def has_prompt(view: View) -> bool:
+    """Can another prompt be given, or is there one in the recording?"""
+    return has_models(view) or (has_run(view) and not view.live)
+
+
 def is_pruned_here(view: View) -> bool:
     report = view.header.prune if view.header else None
     return report is not None and bool(report.setting)
@@ -184,10 +189,11 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
     Command(
         {"p": "prompt"},
         "p",
-        "Edits the prompt and starts a new run.",
+        "Edits the prompt and starts a new run; of a recording, shows it with its tokens.",
         label="prompt",
-        name="Run: Edit prompt",
-        when=has_models,
+        name="Run: Edit prompt, or show the recorded one",
+        when=has_prompt,
+        offered=lambda view: view.live,
         weight=40,
     ),
     Command(

@@ -49,8 +49,8 @@ class PromptTokens(Page):
         Command(
             {"escape": "leave"},
             "Esc",
-            "Returns to the editor.",
-            label="back to the editor",
+            "Returns to the editor; of a recording, to the run.",
+            label=lambda screen: "back to the editor" if screen.view.live else "back",
             name="Prompt: Back",
             weight=90,
         ),
@@ -61,7 +61,7 @@ class PromptTokens(Page):
 
     def __init__(self, source: Source, view: View, settings: RunSettings) -> None:
         super().__init__()
-        self._view = view
+        self.view: View = view
         self._request = RenderPrompt(settings)
         self._source = source
         self._row = 0
@@ -109,11 +109,11 @@ class PromptTokens(Page):
 
     @property
     def _answer(self) -> PromptRendered | None:
-        answer = self._view.rendered
+        answer = self.view.rendered
         return answer if answer is not None and answer.request == self._request.id else None
 
     def _title(self) -> Text:
-        colours, header = palette(self.app.theme), self._view.header
+        colours, header = palette(self.app.theme), self.view.header
         name = flowing(header.dense.name) if header is not None else ""
         return Text.assemble(
             (" the prompt as tokens  ", colours.strong), (name, colours.dense), no_wrap=True, overflow="ellipsis"

@@ -122,7 +122,9 @@ class Recordings(Page):
         yield Static(" phier   recordings", id="title", markup=False)
         with Vertical(id="body"):
             yield Input(
-                placeholder=with_keys(self, f"{key_of('search')} searches date, models, setting, context, prompt"),
+                placeholder=with_keys(
+                    self, f"{key_of('search')} searches date, models, setting, context, prompt, turns"
+                ),
                 id="search",
             )
             yield RecordingList()

@@ -13,7 +13,7 @@ from explorer.state.heat import scrolled_top
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.ui.widgets.row_list import RowList
 from explorer.words.rendered import count_sentence
-from explorer.words.token_text import fit_quoted, flowing, wrapped
+from explorer.words.token_text import fit, fit_quoted, flowing, wrapped
 from probes.schema.rendered import RenderedPrompt, RenderedToken
 
 _MARKED = Style(bold=True, underline=True)
@@ -53,7 +53,7 @@ class TokenRows(RowList):
         rest = max(4, width - 16 - len(kind) - 2)
         return [
             (f" {place + 1:>6,} {one.token_id:>7}  ", self.palette.muted),
-            (fit_quoted(one.token, rest), style),
+            (fit_quoted(one.token, rest) if one.token else fit("not recorded", rest), style),
             (f" {kind} " if kind else "", self.palette.muted),
         ]
 
@@ -86,9 +86,9 @@ class RenderedText(LineWidget, can_focus=True):
         width, height = size
         if self._found is None:
             return [[(f" {line}", self.palette.muted)] for line in wrapped(self._why_empty, width - 2)]
-        warned = [line for sentence in self._found.warnings for line in wrapped(sentence, width - 2)]
+        warned = [line for one in self._found.warnings for line in wrapped(self.with_keys(one), width - 2)]
         said: list[Pieces] = [[(f" {line}", self.palette.split)] for line in warned[: height // 2]]
-        lines, tokens = self._broken(width - 2), (*self._found.tokens, *self._found.scored)
+        lines, tokens = self._broken(width - 2), self._drawn_tokens
         cursor = next((row for row, line in enumerate(lines) if any(at == self._at for at, _ in line)), 0)
         room = max(1, height - len(said))
         self._top = scrolled_top(self._top, cursor, len(lines), room)
@@ -97,17 +97,29 @@ class RenderedText(LineWidget, can_focus=True):
         return said
 
     def _style(self, at: int, token: RenderedToken) -> Style:
-        if at == self._at:
+        if at == self._at and not self._is_whole:
             return self.palette.cursor
         if token.kind:
             return self.palette.strong + _MARKED
         return self.palette.text if self._found and at < len(self._found.tokens) else self.palette.shared
 
+    @property
+    def _is_whole(self) -> bool:
+        """Is only the whole text known, and not that of each token?"""
+        found = self._found
+        return found is not None and not any(token.token for token in (*found.tokens, *found.scored))
+
+    @property
+    def _drawn_tokens(self) -> tuple[RenderedToken, ...]:
+        assert self._found is not None
+        if self._is_whole:
+            return (RenderedToken(0, self._found.text),)
+        return (*self._found.tokens, *self._found.scored)
+
     def _broken(self, width: int) -> list[list[tuple[int, str]]]:
         """The lines, each as places of tokens with their text."""
         if self._wrapped is None or self._wrapped[0] != width:
-            assert self._found is not None
-            self._wrapped = (width, list(_wrapped_tokens((*self._found.tokens, *self._found.scored), max(2, width))))
+            self._wrapped = (width, list(_wrapped_tokens(self._drawn_tokens, max(2, width))))
         return self._wrapped[1]
 
 

@@ -13,7 +13,9 @@ import pytest
 from explorer.recordings.library import last_run_of, matching, recordings
 from probes.recording import read
 from probes.recording.lines import encode
+from probes.schema.conversation import Turn
 from probes.schema.events import Event, RunStarted, StepMeasured
+from probes.schema.settings import RunSettings
 from tests.support.formula_sweep import SETTINGS, some_sweep, write_sweep
 from tests.support.records import layers, lines_of, of_run, recorded_events, records, write_events
 
@@ -137,6 +139,21 @@ def test_a_list_is_searched_by_all_that_is_shown_of_it(tmp_path: Path) -> None:
         ("wanda magnitude", ""),
     ):
         assert sorted(one.path.stem for one in matching(found, words)) == list(names), words
+
+
+def test_turns_the_system_prompt_and_a_text_to_score_are_searched_too(tmp_path: Path) -> None:
+    asked = RunSettings(
+        "And now?", turns=(Turn("system", "Answer like a pirate."), Turn("user", "Where is Tortuga?")), begun="Arr"
+    )
+    events = [
+        replace(event, header=replace(event.header, settings=asked)) if isinstance(event, RunStarted) else event
+        for event in recorded_events(3)
+    ]
+    write_events(tmp_path / "a.jsonl", events)
+    found = recordings(tmp_path)
+    for words in ("pirate", "tortuga now", "arr"):
+        assert matching(found, words) == found
+    assert matching(found, "parrot") == []
 
 
 def test_files_without_runs_are_listed_with_what_they_hold(tmp_path: Path) -> None:
