@@ -48,7 +48,7 @@ class Effort:
     """Keys that are timed at rest, and as many while the models step."""
 
 
-QUICK = Effort(6, 7, 9.0, 60, SIZES[1:2], 10_000, 0, 20)
+QUICK = Effort(4, 7, 7.0, 60, SIZES[1:2], 10_000, 0, 20)
 """What takes at most 90 seconds on two quiet cores with the demo model."""
 THOROUGH = Effort(32, 15, math.inf, 300, SIZES, 10_000, 24, 60)
 
