@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
-ROOT = Path(__file__).parents[2]
+from tests.support.forked import Program, with_torch
 
 
 @dataclass(eq=False)
@@ -21,7 +20,7 @@ class DaskCluster:
     address: str
     folder: Path
     options: Sequence[str] = ()
-    workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    workers: dict[str, Program] = field(default_factory=dict)
 
     def start_workers(self, count: int) -> list[str]:
         """Starts workers without a nanny, so that nothing starts them again. Returns their addresses."""
@@ -57,22 +56,17 @@ def dask_cluster(folder: Path, count: int, options: Sequence[str] = ()) -> Itera
             process.wait()
 
 
-def _start(*words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "dask", *words],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def _start(*words: str) -> Program:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    program = "import sys; sys.argv[0] = 'dask'; from dask.__main__ import main; main()"
+    return with_torch().start(program, *words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def _address(process: subprocess.Popen[str], mark: str) -> str:
+def _address(process: Program, mark: str) -> str:
     """The address that a process prints when it has begun."""
     assert process.stderr is not None
     for line in process.stderr:
-        if mark in line:
+        if mark.encode() in line:
             Thread(target=process.stderr.read, daemon=True).start()  # so that it never waits for a reader
-            return line.rsplit(maxsplit=1)[-1]
+            return line.decode().rsplit(maxsplit=1)[-1]
     raise AssertionError("it ended before it had an address")

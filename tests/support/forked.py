@@ -142,6 +142,8 @@ def _become(asked: dict[str, Any]) -> str:
     sys.stdout = sys.__stdout__ = os.fdopen(1, "w", encoding=encoding, closefd=False)  # type: ignore[misc]
     errors = os.fdopen(2, "w", 1, encoding, "backslashreplace", closefd=False)
     sys.stderr = sys.__stderr__ = errors  # type: ignore[misc]
+    if library := sys.modules.get("transformers"):  # it has read how much to say when it was imported
+        library.utils.logging.set_verbosity(library.utils.logging._get_default_logging_level())
     return str(asked["program"])
 
 

@@ -4,7 +4,6 @@ what each of them printed."""
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -14,6 +13,16 @@ import click
 
 from explorer.cli.main import phier
 from probes.system.ranks import rank
+
+LAUNCHED = """
+import sys
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from tests.support.sharded_process import answer
+
+config = LaunchConfig(1, 1, 2, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork", max_restarts=0)
+elastic_launch(config, answer)(*sys.argv[1:])
+"""
+"""What torchrun does, with two forks of its process."""
 
 
 def outcome(arguments: list[str]) -> dict[str, Any]:
@@ -29,7 +38,7 @@ def outcome(arguments: list[str]) -> dict[str, Any]:
     return {"code": code, **{name: one.buffer.getvalue().decode() for name, one in (("out", out), ("err", err))}}
 
 
-if __name__ == "__main__":
-    asked, answers = map(Path, sys.argv[1:])
-    found = [outcome(arguments) for arguments in json.loads(asked.read_text())]
-    answers.with_suffix(f".{rank()}.json").write_text(json.dumps(found))
+def answer(asked: str, answers: str) -> None:
+    """What one of the processes does."""
+    found = [outcome(arguments) for arguments in json.loads(Path(asked).read_text())]
+    Path(answers).with_suffix(f".{rank()}.json").write_text(json.dumps(found))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.forked import with_torch
 from tests.support.prune_models import TOKENIZER
-from tests.support.sharded_process import outcome
+from tests.support.sharded_process import LAUNCHED, outcome
 from tests.support.tiny import save, tiny
 
 ARCHITECTURES = ("llama", "qwen3", "phi3")
@@ -72,7 +71,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     save(folder / "other", tiny("qwen3", seed=1, vocab_size=len(TOKENIZER)), TOKENIZER)
     (folder / "text.txt").write_text(TEXT)
     (folder / "items.jsonl").write_text("\n".join(map(json.dumps, ITEMS)))
-    given = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PHIER_CACHE", str(folder / "cache-one"))
         (folder / "one").mkdir()
@@ -81,10 +79,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     (folder / "two").mkdir()
     asked = commands(folder, folder / "two")
     (folder / "asked.json").write_text(json.dumps(list(asked.values())))
-    script = [str(Path(__file__).parents[2] / "support" / "sharded_process.py"), str(folder / "asked.json")]
-    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *script, str(folder / "found")]
-    done = subprocess.run(start, env={**given, "PHIER_CACHE": str(folder / "cache")}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    given = {**os.environ, "OMP_NUM_THREADS": "1", "PHIER_CACHE": str(folder / "cache")}
+    done = with_torch().run(LAUNCHED, folder / "asked.json", folder / "found", env=given)
+    assert done.returncode == 0, done.stderr[-3000:].decode()
     two = [json.loads((folder / f"found.{number}.json").read_text()) for number in range(2)]
     return Both(list(asked), one, two, folder / "two")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from probes.schema.flat_step import to_jsonable
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Cancel, Fork, Pause, Prune, Request, Restart, Run, Select, Step
 from tests.support.findings import sample_findings
+from tests.support.forked import with_torch, without_torch
 from tests.support.records import of_run, recorded_events, records, settings
 
 EVENTS = recorded_events(12, fork_at=5)
@@ -232,14 +232,14 @@ def test_a_recorded_source_asks_what_it_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [1, 7, 30])
 def test_a_kill_loses_nothing_that_was_shown(tmp_path: Path, after: int) -> None:
     path = tmp_path / "run.jsonl"
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+    with without_torch().start(WRITER, path, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         shown = 0
         while shown < after:
             shown = int(writer.stdout.readline())
         writer.send_signal(signal.SIGKILL)
         for line in writer.stdout:
-            shown = int(line) if line.endswith("\n") else shown
+            shown = int(line) if line.endswith(b"\n") else shown
         assert writer.wait() == -signal.SIGKILL
     session = read(path)
     assert session.damaged == 0
@@ -254,8 +254,8 @@ def test_a_kill_in_the_middle_of_a_real_run_loses_at_most_the_step_in_flight(tmp
     folder = save(tmp_path / "tiny", tiny("llama", vocab_size=len(tokenizer), eos_token_id=None), tokenizer)
     path, run = tmp_path / "run.jsonl", "from explorer.cli.main import phier; phier()"
     options = ["--dense", str(folder), "--prune", "magnitude:0.5", "--prompt", "go", "--follow", "free"]
-    command = [sys.executable, "-c", run, "run", *options, "--steps", "200", "--record", str(path), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+    options += ["--steps", "200", "--record", str(path), "--json"]
+    with with_torch().start(run, "run", *options, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         shown = [running.stdout.readline() for _ in range(9)]
         running.send_signal(signal.SIGKILL)

@@ -24,6 +24,7 @@ from probes.schema.events import WorkProgressed
 from probes.schema.settings import RunSettings
 from probes.schema.spec import LoadOptions
 from probes.system.progress import Work
+from tests.support.forked import with_torch
 from tests.support.tiny import ARCHITECTURES, byte_tokenizer, moved, save, tiny
 
 TOKENIZER = byte_tokenizer()
@@ -48,8 +49,8 @@ def edit(folder: Path, name: str = "config.json", **changes: Any) -> None:
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     loud = {key: value for key, value in os.environ.items() if key != "TRANSFORMERS_VERBOSITY"}
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    return subprocess.run(command, env=loud, capture_output=True, text=True, timeout=120, check=False)
+    done = with_torch().run(textwrap.dedent(code), env=loud)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 # What loads ---------------------------------------------------------------------------------------------------

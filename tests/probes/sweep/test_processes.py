@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -23,6 +25,7 @@ from probes.sweep.jobs import Workers
 from probes.sweep.settings import swept_settings
 from probes.sweep.sweep import run_sweep
 from probes.sweep.versions import check_versions, own_versions
+from tests.support.forked import Program, with_torch
 from tests.support.scored_pairs import TOKENIZER
 from tests.support.tiny import save, tiny
 
@@ -45,11 +48,27 @@ _said: list[str] = []
 """What the processes said."""
 
 
+PYTHON = sys.executable
+
+
+def forked(command: list[str], **options: Any) -> Program | subprocess.Popen[bytes]:
+    """Starts in a fork what is to be started as a Python of its own."""
+    python, *switches, program = command[: command.index("-c") + 2]
+    if python != PYTHON:
+        return subprocess.Popen(command, **options)
+    assert switches == ["-P", "-c"]
+    return with_torch().start(program, *command[command.index(program) + 1 :], **options)
+
+
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Processes]:
-    made = Processes(2, _said.append)
-    yield made
-    made.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "probes.sweep.executors.processes.subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": forked})
+        )
+        made = Processes(2, _said.append)
+        yield made
+        made.close()
     assert not made.names
 
 
@@ -113,14 +132,17 @@ def test_a_process_that_cant_compute_is_a_failure(monkeypatch: pytest.MonkeyPatc
         processes.close()
 
 
-def test_processes_end_when_the_one_that_started_them_is_killed() -> None:
+def test_processes_end_when_the_one_that_started_them_is_killed(plan: SweepPlan) -> None:
     program = """
+import sys
+from probes.schema.spec import PairSpec
 from probes.sweep.executors.processes import Processes
 made = Processes(1)
+assert made.dense(PairSpec(sys.argv[1], prune="magnitude:0.5")).parameters > 0
 print(made._alive[0].running.pid, flush=True)
 made.wait()
 """
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+    with with_torch().start(program, plan.dense, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
         assert child.is_running()
