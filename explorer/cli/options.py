@@ -79,7 +79,7 @@ class ShellCommand(click.Command):
     """A command that gets its options as `Typed`, reports an error in a sentence, and has --debug.
 
     Only one that is `sharded` may run in several processes under torchrun. One that is `configured` takes options that
-    were not typed from the user's config file.
+    were not typed from the user's config file: those of dataclasses, and those named in `also`.
     """
 
     def __init__(
@@ -89,9 +89,10 @@ class ShellCommand(click.Command):
         *,
         sharded: bool = False,
         configured: bool = False,
+        also: Collection[str] = (),
         **kwargs: Any,
     ) -> None:
-        self.sharded, self.configured = sharded, configured
+        self.sharded, self.configured, self.also = sharded, configured, also
         more = [no_config_option()] if configured else []
         super().__init__(name, params=[*(params or ()), *more, debug_option()], **kwargs)
 
@@ -109,7 +110,7 @@ class ShellCommand(click.Command):
             typed = Typed(ctx)
             if self.configured:
                 names = [param.name or "" for param in self.params if getattr(param, "of_dataclass", False)]
-                typed.fill_in(names, file=not own.pop("no_config"))
+                typed.fill_in([*names, *self.also], file=not own.pop("no_config"))
             return ctx.invoke(self.callback, typed, **own)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

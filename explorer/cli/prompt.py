@@ -14,7 +14,7 @@ _RENDERED = ("prompt", "raw", "follow", "text", "chat_template", "turn", "begun"
 """The settings of a run that the models read."""
 
 
-@click.command("prompt", cls=ShellCommand)
+@click.command("prompt", cls=ShellCommand, configured=True)
 @takes(PairSpec, only=("dense", "trust_remote_code"))
 @takes(RunSettings, only=_RENDERED)
 @takes(PromptSource)

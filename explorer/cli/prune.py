@@ -43,7 +43,7 @@ def prune_command(typed: Typed, out: str, json: bool) -> None:
         print_saved(saved, Console())
 
 
-@click.command("inspect", cls=ShellCommand)
+@click.command("inspect", cls=ShellCommand, configured=True)
 @argument("folder", metavar="FOLDER", help="A folder, or any model that --dense takes.")
 @takes(LoadOptions, without=("device_map", "threads"))
 @option("--against", default="", help="The dense model to compare it with.")

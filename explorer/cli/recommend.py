@@ -37,7 +37,7 @@ _OUT = "recommend.jsonl"
 _NEVER_TRIED = "Patterns such as 2:4, several methods in one setting, other calibration data and seeds."
 
 
-@click.command("recommend", cls=ShellCommand)
+@click.command("recommend", cls=ShellCommand, configured=True, also=("dense",))
 @option(
     "--task",
     "tasks",

@@ -37,7 +37,7 @@ _PLAN_OPTIONS = (
 DEFAULT_OUT = "sweep.jsonl"
 
 
-@click.command("sweep", cls=ShellCommand)
+@click.command("sweep", cls=ShellCommand, configured=True, also=("dense",))
 @argument("what", nargs=-1, help="A plan (.toml), or a sweep's file (.jsonl) to go on with; or settings.")
 @option(
     "--settings",
