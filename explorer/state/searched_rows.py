@@ -11,6 +11,7 @@ from probes.schema.passages import Passage
 from probes.schema.verdict import Outcome, TaskVerdict
 
 _OUTCOMES = tuple(outcome.value for outcome in Outcome)
+_OUTCOME = "its outcome; also safe, borderline …"
 _SPLIT, _KNEE = "split", "knee"
 ITEMS = Searchable(
     "item",
@@ -32,7 +33,7 @@ PASSAGES = Searchable(
         ("half", "a text of the passage, or its file"),
         ("kl>0.5", "its mean KL is above 0.5 nat"),
         ("max_kl>5", "the KL of one of its tokens is above 5 nat"),
-        ("agree<0.8", "the top tokens agree at less than 80 % of its steps; also first_split, dp, rank"),
+        ("agree<0.8", "top tokens agree at less than 80 %; also first_split, dp, rank"),
         ("split & kl<0.1", "both of one passage"),
     ),
 )
@@ -42,7 +43,7 @@ TASKS = Searchable(
     _OUTCOMES,
     (
         ("arithmetic", "a text of the task's name"),
-        ("broken", f"its outcome; also {', '.join(one for one in _OUTCOMES if one != 'broken')}"),
+        ("broken", _OUTCOME),
         ("difference<-0.05", "the pruned model loses more than 5 points"),
         ("agree<0.9", "also dense, pruned, p, items, lost, gained, h, z, kl"),
     ),
@@ -60,9 +61,9 @@ CELLS = Searchable(
     (*_OUTCOMES, _KNEE, *(state.value for state in CellState)),
     (
         ("wanda:0.5", "a text of the setting or of the task"),
-        ("broken", f"its outcome; also {', '.join(one for one in _OUTCOMES if one != 'broken')}"),
-        ("knee", "the largest amount that is safe together with all smaller ones"),
-        ("agreement<0.9", f"a figure: {', '.join(_CELL_FIGURES)}"),
+        ("broken", _OUTCOME),
+        ("knee", "the largest amount that is still safe"),
+        ("agreement<0.9", "also score, difference, kl, h, survival, removed …"),
         ("failed", "also done, running, waiting"),
         ("safe & removed>0.3", "both of one cell"),
     ),

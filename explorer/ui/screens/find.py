@@ -52,8 +52,9 @@ class AskFind(Dialog[str]):
         yield Input(earlier[0] if earlier else "", placeholder=findable.grammar, id="query")
         yield Static(findable.about, id="verdict", classes="hint", markup=False)
         described = dict(findable.examples)
-        options = [Option(f"{text:<16}recent", id=text) for text in earlier if text not in described]
-        options += [Option(f"{text:<16}{about}", id=text) for text, about in findable.examples]
+        width = max(map(len, described)) + 2
+        options = [Option(f"{text:<{width}}recent", id=text) for text in earlier if text not in described]
+        options += [Option(f"{text:<{width}}{about}", id=text) for text, about in findable.examples]
         yield OptionList(*options, markup=False)
 
     @on(Input.Changed)

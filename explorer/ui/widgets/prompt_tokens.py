@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len, split_graphemes
@@ -16,6 +17,7 @@ from explorer.words.rendered import count_sentence
 from explorer.words.token_text import fit, fit_quoted, flowing, wrapped
 from probes.schema.rendered import RenderedPrompt, RenderedToken
 
+_WORD = re.compile(r"\n|[^\S\n]*\S+|[^\S\n]+")
 _MARKED = Style(bold=True, underline=True)
 """A token that no one typed: special, or added to the vocabulary."""
 
@@ -97,7 +99,9 @@ class RenderedText(LineWidget, can_focus=True):
         return said
 
     def _style(self, at: int, token: RenderedToken) -> Style:
-        if at == self._at and not self._is_whole:
+        if self._is_whole:
+            return self.palette.text
+        if at == self._at:
             return self.palette.cursor
         if token.kind:
             return self.palette.strong + _MARKED
@@ -113,7 +117,7 @@ class RenderedText(LineWidget, can_focus=True):
     def _drawn_tokens(self) -> tuple[RenderedToken, ...]:
         assert self._found is not None
         if self._is_whole:
-            return (RenderedToken(0, self._found.text),)
+            return tuple(RenderedToken(0, word) for word in _WORD.findall(self._found.text))
         return (*self._found.tokens, *self._found.scored)
 
     def _broken(self, width: int) -> list[list[tuple[int, str]]]:
