@@ -94,7 +94,7 @@ async def draw(name: str) -> None:
             await walk.keys(key)
             await walk.computed()
             walk.picture(what)
-        await walk.keys("r", "enter")
+        await walk.keys("r", "0", "full_stop", "1", "enter")
         await walk.computed()
         found = walk.repaired_setting()
         walk.picture("found")

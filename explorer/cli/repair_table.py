@@ -36,11 +36,13 @@ def print_repaired(found: Repair, steps: range, header: RunHeader, console: Cons
     console.print(Text.assemble((header.dense.name, "bold blue"), "  ⇄  ", (header.title, "bold dark_orange")))
     where = f"Step {first}" if first == last else f"Steps {first} to {last}"
     _line(console, f"{where} · {_goal(found)}\n")
-    _line(console, f"  {'given back':<24} {'KL after':>9} {'parameters':>14}", "bold")
+    top = "top token" if first == last else "same top"
+    _line(console, f"  {'given back':<24} {'KL after':>9} {top:>10} {'parameters':>14}", "bold")
     for one in found.given_back:
-        _line(console, f"  {_name(one):<24} {padded(one.kl_after, '9.4g')} {one.parameters:>14,}")
+        same = _top_after(one, single=first == last)
+        _line(console, f"  {_name(one):<24} {padded(one.kl_after, '9.4g')} {same:>10} {one.parameters:>14,}")
     share = found.parameters / found.of if found.of else 0.0
-    _line(console, f"  {'in all':<24} {'':>9} {found.parameters:>14,} of {found.of:,} pruned ({share:.2%})\n")
+    _line(console, f"  {'in all':<24} {'':>20} {found.parameters:>14,} of {found.of:,} pruned ({share:.2%})\n")
     rows = [("the steps", found.span)] + ([(found.held_out_text, found.held_out)] if found.held_out else [])
     _line(console, f"  {'mean KL':>20}   {'same top token':>16}", "bold")
     for name, figures in rows:
@@ -82,6 +84,15 @@ def _name(one: GivenBack) -> str:
     if one.layer is None:
         return "single weights"
     return f"{one.sublayer} {one.layer}" + (f" {one.matrix}" if one.matrix else "")
+
+
+def _top_after(one: GivenBack, *, single: bool) -> str:
+    """Does the dense model's token return with this one given back, or at which share of the steps?"""
+    if one.agree_after is None:
+        return "-"
+    if single:
+        return "returns" if one.agree_after == 1 else "differs"
+    return f"{one.agree_after:.0%}"
 
 
 def _gain(figures: Gain) -> str:

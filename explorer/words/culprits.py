@@ -112,6 +112,9 @@ def repaired(found: Repair) -> str:
         f"KL falls from {numbers.significant(found.span.kl_before)} to {numbers.significant(found.span.kl_after)} nat"
     )
     where = " in the mean of the span" if found.span.steps > 1 else " at this step"
+    if found.span.steps == 1 and found.span.agree_before < 1:
+        back = found.span.agree_after == 1
+        where += " and the dense token returns" if back else ", but the dense token does not return"
     cost = f"{share_of(found.parameters, found.of)} of the pruned parameters"
     reached = "" if found.reached else " The target is not reached."
     if found.only_dense:

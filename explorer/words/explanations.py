@@ -175,13 +175,11 @@ EXPLANATIONS = {
     ),
     "why-repair": Explanation(
         "what to give back",
-        "The smallest set of sublayers, matrices or single weights found whose return brings the mean KL of the step "
-        "or of the marked span down. Each one is chosen with those before it given back; what is not needed goes.",
-        "Compare the two rows: a repair fitted to one span may not hold on text it was not fitted to. "
-        f"{key_of('repair')} searches, {key_of('enter')} applies the setting, and {key_of('grid')} on the main screen "
-        "then "
-        "compares before "
-        "and after.",
+        "The smallest set of sublayers, matrices or single weights found whose return brings the step or the marked "
+        "span to the target. Each one is chosen with those before it given back; what is not needed goes.",
+        "● returns: from this row on, the dense model's token is chosen again. Compare the two upper rows: a repair "
+        f"fitted to one span may not hold on text it was not fitted to. {key_of('repair')} searches, "
+        f"{key_of('enter')} applies the setting, {key_of('grid')} on the main screen then compares before and after.",
         "greedy by KL after, then a pass that removes what is not needed",
         f"The setting is text: it can be saved ({key_of('keep')}), recorded and given to --prune.",
     ),

@@ -88,9 +88,9 @@ class _UnitRepair:
         after = self._passes.score(frozenset(kept), frozenset(kept))
         given, near = [], NOTHING
         for name in kept:
-            kl = self._measured(near | {name}, near).kl
+            score = self._measured(near | {name}, near)
             near |= {name}
-            given.append(self._given(self._named(name), kl))
+            given.append(self._given(self._named(name), score))
         return Repair(
             level=self._level,
             target_kl=self._goal.kl,
@@ -162,8 +162,8 @@ class _UnitRepair:
     def _named(self, name: str) -> Unit:
         return next(unit for unit in self._units if unit.name == name)
 
-    def _given(self, unit: Unit, kl: float) -> GivenBack:
-        return GivenBack(unit.part.layer, unit.part.kind, unit.matrix, unit.parameters, kl)
+    def _given(self, unit: Unit, score: Score) -> GivenBack:
+        return GivenBack(unit.part.layer, unit.part.kind, unit.matrix, unit.parameters, score.kl, score.agreement)
 
     def _nothing_helps(self, before: Score) -> BadInput:
         least = min(unit.parameters for unit in self._units)

@@ -86,5 +86,4 @@ def already_met(goal: RepairGoal, before: Score) -> BadInput:
 
 def gain(before: Score, after: Score) -> Gain:
     """Two scores of one text as figures."""
-    shares = [sum(score.same) / len(score.same) for score in (before, after)]
-    return Gain(len(before.same), before.kl, after.kl, *shares)
+    return Gain(len(before.same), before.kl, after.kl, before.agreement, after.agreement)

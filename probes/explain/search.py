@@ -32,6 +32,11 @@ class Score:
     same: tuple[bool, ...]
     """At each step of the span, whether both models' top token is the same."""
 
+    @property
+    def agreement(self) -> float:
+        """The share of the steps at which it is."""
+        return sum(self.same) / len(self.same)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

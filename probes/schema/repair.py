@@ -52,6 +52,9 @@ class GivenBack:
     """Pruned parameters that come back with it."""
     kl_after: NonNegative
     """The mean KL over the span once this and everything before it is given back."""
+    agree_after: Share | None = None
+    """The share of the steps at which both models' most likely token is the same then. None in recordings of earlier
+    versions, which lack it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ REPAIR = Repair(
     None,
     True,
     "wanda:0.5+dense@mlp@layers=7+dense@attn@layers=3",
-    (GivenBack(7, "mlp", "", 1_327_104, 0.22), GivenBack(3, "attn", "", 442_368, 0.08)),
+    (GivenBack(7, "mlp", "", 1_327_104, 0.22, 0.75), GivenBack(3, "attn", "", 442_368, 0.08, 1.0)),
     1,
     1_769_472,
     53_084_160,

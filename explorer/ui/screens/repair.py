@@ -20,8 +20,11 @@ from probes.schema.repair import RepairLevel
 from probes.schema.requests import FindRepair
 
 LEVEL_NAMES: dict[str, RepairLevel] = {"sublayers": "sublayer", "matrices": "matrix", "weights": "weight"}
+RETURNED = "the token returns"
+"""The target that the field begins with if the models split at a step: the same top token at every step."""
 DEFAULT_TARGET = 0.1
-"""The KL in nats that the field begins with: below it, two predictions are nearly alike."""
+"""The KL in nats that it begins with otherwise: below it, two predictions are nearly alike."""
+TARGETS = f"{RETURNED}; a KL in nat ({DEFAULT_TARGET}: nearly alike); split; 95 %"
 WARNING = (
     "A repair fitted to a few steps may not hold elsewhere. It is measured again on a second prompt, or else on the "
     "steps after the span."
@@ -44,13 +47,16 @@ class AskRepair(Dialog[FindRepair]):
         records = view.path[step - 1 : through or step]
         found = [one.shared.p.kl for one in records if one.shared is not None]
         self._kl = sum(found) / len(found) if found else None
+        self._splits = any(one.agree is False for one in records)
 
     def body(self) -> Iterator[Widget]:
         where = f"step {self._step}" if self._through is None else f"steps {self._step} to {self._through}"
         mean = "" if self._through is None else "mean "
-        kl = "" if self._kl is None else f" Now it is {numbers.significant(self._kl)} nat."
-        yield Static(f"The smallest set whose return brings the {mean}KL of {where} below a target.{kl}", markup=False)
-        yield from _field("target", "target", str(DEFAULT_TARGET), "a KL, split, or 95 %; empty with a budget")
+        kl = "" if self._kl is None else f" Now its {mean}KL is {numbers.significant(self._kl)} nat."
+        target = RETURNED if self._splits else str(DEFAULT_TARGET)
+        yield Static(f"The smallest set whose return brings {where} to a target.{kl}", markup=False)
+        yield from _field("target", "target", target, f"{RETURNED}, a KL in nat, split, 95 %; empty with a budget")
+        yield Static(TARGETS, classes="hint", markup=False)
         yield from _field("most parameters", "budget", "", "no limit; or 2M, 500k")
         yield from _field("choose among", "level", "sublayers", "sublayers, matrices or weights")
         yield from _field("second prompt", "held-out", "", "the steps after the span")
@@ -92,11 +98,13 @@ def repair_request(
     if len(matched) != 1:
         return "Choose among sublayers, matrices or weights."
     no_split = target.lower() == "split"
-    share = _number(target.removesuffix("%")) if target.endswith("%") else None
+    returned = bool(target) and target.lower() in (RETURNED, *RETURNED.split(), "the token")
+    share = 100.0 if returned else _number(target.removesuffix("%")) if target.endswith("%") else None
     kl = None if no_split or share is not None else _number(target)
     most = _parameters(budget)
     if target and not no_split and share is None and kl is None:
-        return f"The target is a KL such as {DEFAULT_TARGET}, split (no split), or a share such as 95 % (same token)."
+        kinds = f"a KL in nat such as {DEFAULT_TARGET}, split (no split), or a share such as 95 % (same token)"
+        return f"The target is “{RETURNED}”, {kinds}."
     if budget and most is None:
         return "The budget must be a number of parameters, such as 2M or 500k."
     if not target and not budget:

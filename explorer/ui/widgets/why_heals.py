@@ -20,6 +20,8 @@ from probes.schema.part import Part
 NAME = 10
 TELLING = 0.1
 """A heal of at least this share of the KL is bright."""
+RETURNS, DIFFERS = "● returns", "○ differs"
+"""Whether the pruned model's top token becomes that of the dense one."""
 
 
 def heal_note(found: Swaps, *, final: bool) -> str:
@@ -93,7 +95,7 @@ def _damage(row: HealRow, palette: Palette) -> tuple[str, Style]:
 def _returns(row: HealRow, palette: Palette) -> tuple[str, Style]:
     if row.heal is None or not row.heal.exact:
         return "", palette.muted
-    return ("● returns" if row.heal.top_token_returns else ""), palette.dense
+    return (RETURNS, palette.dense) if row.heal.top_token_returns else (DIFFERS, palette.muted)
 
 
 _HEAL_COLUMNS = (

@@ -10,6 +10,7 @@ from rich.style import Style
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import Piece, Pieces
 from explorer.ui.widgets.next_tokens import bar, ranks
+from explorer.ui.widgets.why_heals import DIFFERS, RETURNS
 from explorer.ui.widgets.why_sheet import SheetLines, paragraph
 from explorer.words import culprits, numbers
 from explorer.words.blame import blame_sentence, fork_sentence, memory_sentence
@@ -17,7 +18,7 @@ from explorer.words.token_text import fit, fit_quoted, flowing, wrapped
 from probes.schema.fork_verdict import ForkedRun, ForkVerdict
 from probes.schema.noise_floor import NUMBER_FORMATS, Noise, NoiseFloor
 from probes.schema.quadrants import Quadrants
-from probes.schema.repair import Gain, Repair
+from probes.schema.repair import Gain, GivenBack, Repair
 from probes.schema.split_anatomy import MarginPart, SplitAnatomy
 
 
@@ -179,18 +180,34 @@ def repair_page(found: Repair | None, said: Sequence[str], palette: Palette, wid
     if found.held_out is not None:
         lines.append(_gain("held out", found.held_out, palette))
     if found.given_back:
-        lines += [[], [(f" {'given back':<22}{'parameters':>12} {'KL after':>10}", palette.muted)]]
+        top = "top token" if found.span.steps == 1 else "same top-1"
+        lines += [[], [(f" {'given back':<22}{'parameters':>12} {'KL, nat':>10} {top:>11}", palette.muted)]]
         for one in found.given_back:
             whole = f"{one.sublayer} {one.layer}" if one.layer is not None else "single weights"
             name = f"{whole} {one.matrix}".strip()
             after = palette.of_kl(one.kl_after) + Style(underline=False)
             cost = f" {fit(name, 22)}{numbers.rank(one.parameters):>12} "
-            lines.append([(cost, palette.text), (f"{numbers.significant(one.kl_after):>10}", after)])
+            lines.append(
+                [
+                    (cost, palette.text),
+                    (f"{numbers.significant(one.kl_after):>10}", after),
+                    _top_after(one, found, palette),
+                ]
+            )
     dropped = f" {found.not_needed} turned out not to be needed." if found.not_needed else ""
     tried = f"{found.tried} sets were measured.{dropped}"
     lines += [[], *paragraph(" ".join((tried, *found.notes)), width, palette.muted), [(" setting", palette.muted)]]
     lines += [[(f"   {line}", palette.pruned)] for line in wrapped(flowing(found.setting), width - 4)]
     return SheetLines(rows=lines)
+
+
+def _top_after(one: GivenBack, found: Repair, palette: Palette) -> Piece:
+    """Does the dense model's token return with this one given back, or at which share of the steps?"""
+    if one.agree_after is None:
+        return f"{numbers.NONE:>12}", palette.muted
+    if found.span.steps > 1:
+        return f"{numbers.percent(one.agree_after):>12}", palette.text
+    return (f"{RETURNS:>12}", palette.dense) if one.agree_after == 1 else (f"{DIFFERS:>12}", palette.muted)
 
 
 def _gain(name: str, gain: Gain, palette: Palette) -> Pieces:

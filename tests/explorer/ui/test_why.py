@@ -16,9 +16,11 @@ from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.prunegrid import PruneGrid
 from explorer.ui.screens.repair import repair_request
 from explorer.ui.screens.why import WhyScreen
+from explorer.ui.theme import palette
 from explorer.ui.widgets.chart import FLOOR
 from explorer.ui.widgets.heat_strips import HeatStrips
 from explorer.ui.widgets.layer_grid import LayerGrid
+from explorer.ui.widgets.why_pages import repair_page
 from explorer.ui.widgets.why_sheet import WhySheet
 from probes.schema.events import Failed
 from probes.schema.explanation import Layers
@@ -190,6 +192,24 @@ async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
         assert "all 9" in screen_text(app)
 
 
+async def test_at_a_split_the_search_begins_with_the_return_of_the_token() -> None:
+    source = ExplainedSource()
+    async with on_stage(source, 17) as (app, pilot):
+        await press(pilot, "g", "d", "r", "enter")
+        [asked] = [one for one in source.asked if isinstance(one, FindRepair)]
+        assert asked == FindRepair(app.view.cursor, target_agreement=1.0)
+        assert "75 %" in sheet(app), "of the steps, once the first one is given back"
+
+
+@pytest.mark.parametrize(("share", "word"), [(1.0, "● returns"), (0.0, "○ differs"), (None, "–")])
+def test_a_repair_of_one_step_says_at_which_row_the_token_returns(share: float | None, word: str) -> None:
+    span = replace(REPAIR.span, steps=1)
+    found = replace(REPAIR, span=span, given_back=(replace(REPAIR.given_back[0], agree_after=share),))
+    rows = repair_page(found, (), palette(theme.DARK), 70).rows
+    [row] = [line for row in rows if (line := "".join(text for text, _ in row)).startswith(" mlp 7")]
+    assert row.endswith(f" {word}")
+
+
 async def test_nothing_is_explained_while_another_setting_is_awaited() -> None:
     source = ExplainedSource()
     source.held = {"prune", "noise_floor"}
@@ -225,10 +245,12 @@ async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> No
         (("split", "", "mat", ""), FindRepair(3, 6, level="matrix", no_split=True)),
         (("95 %", "2M", "weights", "Why?"), FindRepair(3, 6, None, 2_000_000, "weight", "Why?", 0.95)),
         (("", "500k", "sublayers", ""), FindRepair(3, 6, budget=500_000)),
+        (("the token returns", "", "s", ""), FindRepair(3, 6, target_agreement=1.0)),
+        (("Token", "", "s", ""), FindRepair(3, 6, target_agreement=1.0)),
         (("-1", "", "s", ""), "-1.0 is not a KL."),
         (("0", "", "x", ""), "Choose among"),
         (("", "", "s", ""), "Give a target"),
-        (("nan", "", "s", ""), "The target is a KL"),
+        (("nan", "", "s", ""), "The target is “the token returns”, a KL"),
         (("0.1", "lots", "s", ""), "The budget must be"),
         (("0.1", "0", "s", ""), "A budget of 0"),
         (("120 %", "", "s", ""), "1.2 is not a share"),
@@ -247,7 +269,7 @@ async def test_a_fault_in_a_field_is_said_and_nothing_is_asked() -> None:
     source = ExplainedSource()
     async with on_stage(source, 9) as (app, pilot):
         await press(pilot, "d", "r", "x")
-        assert "The target is a KL such as 0.1" in screen_text(app)
+        assert "The target is “the token returns”, a KL in nat such as 0.1" in screen_text(app)
         await press(pilot, "enter")
         assert not any(isinstance(one, FindRepair) for one in source.asked)
 

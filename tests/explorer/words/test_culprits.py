@@ -116,6 +116,19 @@ def test_a_repair_says_whether_it_holds_elsewhere(after: float, words: str) -> N
     assert sentence.startswith("A repair fitted to one span may not hold elsewhere")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0, 1, " and the dense token returns."),
+        (0, 0, ", but the dense token does not return."),
+        (1, 1, " nat at this step."),
+    ],
+)
+def test_a_repair_of_a_split_says_whether_the_token_returns(before: float, after: float, words: str) -> None:
+    span = replace(REPAIR.span, steps=1, agree_before=before, agree_after=after)
+    assert culprits.repaired(replace(REPAIR, span=span)).endswith(words)
+
+
 def test_a_repair_without_held_out_text_warns() -> None:
     assert "may not hold elsewhere" in culprits.held_out(replace(REPAIR, held_out=None))
     assert culprits.repaired(replace(REPAIR, reached=False)).endswith("The target is not reached.")

@@ -103,7 +103,8 @@ def test_pruning_by_the_setting_gives_the_figures_that_were_reported(
         assert found.held_out_text == f"the {found.held_out.steps} steps after the span"
     assert found.parameters <= 6000
     assert found.parameters == sum(one.parameters for one in found.given_back)
-    assert found.given_back[-1].kl_after == found.span.kl_after
+    last = found.given_back[-1]
+    assert (last.kl_after, last.agree_after) == (found.span.kl_after, found.span.agree_after)
     again = pair_with_twin(dense, parse(found.setting), FEW)
     assert pair.report is not None
     assert again.report is not None
