@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command, Commanded
 from explorer.ui.filled_keys import with_keys
+from explorer.ui.screens.closing import Closable
 
 SHORT = 30
 """A terminal with fewer rows shows dialogs without spacing."""
@@ -29,7 +30,7 @@ CANCEL: Command[Any] = Command(
 )
 
 
-class Dialog(Commanded, ModalScreen[Answer], Generic[Answer]):
+class Dialog(Commanded, Closable, ModalScreen[Answer], Generic[Answer]):
     """The frame; a subclass gives its body. Dismissing without an answer gives None.
 
     The frame names every key in place of a `?`: they are few, and a field under focus takes `?` as text.

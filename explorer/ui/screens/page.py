@@ -13,6 +13,7 @@ from textual.widgets import Static
 from explorer.state.view import View
 from explorer.ui.commands import Commanded
 from explorer.ui.messages import FigurePointed
+from explorer.ui.screens.closing import Closable
 from explorer.ui.widgets.line_compositor import LineScreen
 from explorer.ui.widgets.line_widget import LineWidget
 from explorer.ui.widgets.text_panel import TextPanel
@@ -27,7 +28,7 @@ FULL_WIDTH, FULL_HEIGHT = 110, 33
 WIDE = 150
 
 
-class Page(Commanded, LineScreen):
+class Page(Commanded, Closable, LineScreen):
     """A full screen. A subclass composes it and implements `show`."""
 
     HOME = "#table"
