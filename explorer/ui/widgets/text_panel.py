@@ -71,7 +71,8 @@ class TextPanel(LineWidget, can_focus=True):
 
     def on_resize(self) -> None:
         if self._view is not None:
-            self._restart(self._view)
+            if self.size.width not in (0, self._flow.width):  # 0 while another panel is zoomed
+                self._restart(self._view)
             self._reveal()
             self.frame()
             self.redraw()
