@@ -70,7 +70,7 @@ async def test_a_given_text_can_be_forked_too() -> None:
 async def test_a_recording_says_what_a_key_would_need() -> None:
     source = scripted(Follow.DENSE, live=False)
     async with on_stage(source, 3) as (app, pilot):
-        for key in ("x", "enter", "f", "p", "s", "i"):
+        for key in ("x", "enter", "f", "s", "i"):
             app.clear_notifications()
             await press(pilot, key)
             assert [notice.message for notice in app._notifications] == ["This key needs the models."], key

@@ -366,11 +366,11 @@ async def test_a_recording_offers_nothing_that_needs_models() -> None:
     source = scripted(live=False)
     async with on_stage(source, 20) as (app, pilot):
         assert "recording" in text_of(app, "Title")
-        await press(pilot, "enter", "p", "s", "x", "f")
+        await press(pilot, "enter", "s", "x", "f")
         assert source.asked == []
         assert isinstance(app.screen, MainScreen)
         off = [key.label for key in app.main.query_one("KeyLine")._keys if not key.enabled]  # type: ignore[attr-defined]
-        assert set(off) == {"fork", "prune", "follow", "prompt", "settings"}
+        assert set(off) == {"fork", "prune", "follow", "settings"}
         await press(pilot, "n", "space")
         assert source.asked == [Step(), Run()]
 
