@@ -42,6 +42,13 @@ def other(tmp_path: Path) -> Path:
     return write_events(tmp_path / "other.jsonl", recorded_events(20, setting="wanda:0.3"))
 
 
+@pytest.fixture
+def loose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Panels stand where they stand by default: finding room for each takes half of the time, and only tests of what
+    is drawn where need it."""
+    monkeypatch.setattr("matplotlib.layout_engine.ConstrainedLayoutEngine.execute", lambda *_: None)
+
+
 def made(name: str, *paths: Path, own: bool = False) -> PrintFigure:
     found = print_figure(name, material([read(path) for path in paths], own=own))
     assert isinstance(found, PrintFigure)
@@ -88,7 +95,9 @@ def test_total_figures_are_each_models_own_context(recording: Path) -> None:
     assert "Each model on its own text" in drawn.caption
 
 
-def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(recording: Path, tmp_path: Path) -> None:
+def test_drift_sets_local_against_total_and_is_refused_where_they_are_one(
+    recording: Path, tmp_path: Path, loose: None
+) -> None:
     path = records(recorded_events(30, accidents=ACCIDENTS))
     drawn = made("drift", recording)
     assert [curve.values for curve in panel(drawn, "ΣKL").curves] == [
@@ -143,7 +152,9 @@ def test_an_axis_goes_by_powers_of_ten_only_where_values_span_them(recording: Pa
 
 
 @pytest.mark.parametrize("name", ["dropped-attention", "collapse"])
-def test_sums_end_with_the_last_step_that_added_to_them_and_are_marked_there(name: str, tmp_path: Path) -> None:
+def test_sums_end_with_the_last_step_that_added_to_them_and_are_marked_there(
+    name: str, tmp_path: Path, loose: None
+) -> None:
     path = SHIPPED / f"{name}.jsonl"
     records = read(path).last.path
     drawn = made("drift", path)
@@ -163,7 +174,7 @@ def test_sums_end_with_the_last_step_that_added_to_them_and_are_marked_there(nam
     assert "■\u00a0at the end of a curve" in drawn.caption
 
 
-def test_no_end_is_marked_where_the_axis_ends_too(tmp_path: Path) -> None:
+def test_no_end_is_marked_where_the_axis_ends_too(tmp_path: Path, loose: None) -> None:
     path = SHIPPED / "mild.jsonl"
     assert "■" not in made("sums", path).caption
     [svg] = export_recordings([path], "svg", tmp_path / "x", figures=["sums"]).paths
@@ -181,7 +192,7 @@ def test_survival_is_local_also_where_the_sum_is_total() -> None:
     assert "Both models read one text" in made("sums", path).caption
 
 
-def test_total_that_is_the_same_as_local_is_said(tmp_path: Path) -> None:
+def test_total_that_is_the_same_as_local_is_said(tmp_path: Path, loose: None) -> None:
     done = export_recordings([SHIPPED / "mild.jsonl"], "svg", tmp_path / "x", own=True, figures=["sums"])
     assert any("Own and shared figures are the same" in note for note in done.notes)
 
@@ -189,7 +200,7 @@ def test_total_that_is_the_same_as_local_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("name", ["estimates", "drift"])
 def test_of_a_pair_the_second_curve_lies_on_a_broader_paler_first(
-    recording: Path, other: Path, tmp_path: Path, several: bool, name: str
+    recording: Path, other: Path, tmp_path: Path, several: bool, name: str, loose: None
 ) -> None:
     paths = [recording, other] if several else [recording]
     [svg] = export_recordings(paths, "svg", tmp_path / "x", figures=[name]).paths
@@ -216,14 +227,17 @@ def dashed(svg: Path, curve: str) -> bool:
     return any("dasharray" in path.get("style", "") for path in found)
 
 
-@pytest.mark.parametrize("setting", [LONG, "magnitude:0.05@attn+" * 6 + LONG, "x" * 300])
-def test_nothing_runs_out_of_the_picture(tmp_path: Path, setting: str) -> None:
+@pytest.mark.parametrize(
+    ("setting", "figures"),
+    [(LONG, ["cosines"]), ("magnitude:0.05@attn+" * 6 + LONG, ["estimates"]), ("x" * 300, ["cosines", "estimates"])],
+)
+def test_nothing_runs_out_of_the_picture(tmp_path: Path, setting: str, figures: list[str]) -> None:
     import matplotlib.image
 
     paths = [
         write_events(tmp_path / f"{number}.jsonl", recorded_events(8, setting=setting + number)) for number in "123"
     ]
-    for path in export_recordings(paths, "png", tmp_path / "x", figures=["cosines", "estimates"]).paths:
+    for path in export_recordings(paths, "png", tmp_path / "x", figures=figures).paths:
         picture = matplotlib.image.imread(path)[:, :, :3]
         assert (picture[:, -6:] == 1).all(), "the right edge is white"
         assert (picture[:, :6] == 1).all(), "so is the left one"
@@ -250,7 +264,7 @@ def test_lines_are_broken_by_width_and_settings_at_their_joints() -> None:
 
 
 def test_other_prompts_and_other_dense_models_are_told_in_the_caption_and_in_notes(
-    recording: Path, tmp_path: Path
+    recording: Path, tmp_path: Path, loose: None
 ) -> None:
     events = recorded_events(20, setting="wanda:0.3")
     prompt = write_events(
@@ -355,7 +369,7 @@ def test_a_caption_takes_room_only_where_wanted(recording: Path, tmp_path: Path)
     assert heights[0] > heights[1] + 20
 
 
-def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path) -> None:
+def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path, loose: None) -> None:
     setting = "$\\frac{1}{</text>\x1b[31m\x00$"
     path = write_events(tmp_path / "run.jsonl", recorded_events(8, setting=setting))
     other = write_events(tmp_path / "other.jsonl", recorded_events(8))
@@ -365,7 +379,9 @@ def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path) -> None:
     assert any("drawn as boxes" in note for note in done.notes)
 
 
-def test_single_steps_and_steps_without_figures_can_be_drawn_with_their_watched_tokens(tmp_path: Path) -> None:
+def test_single_steps_and_steps_without_figures_can_be_drawn_with_their_watched_tokens(
+    tmp_path: Path, loose: None
+) -> None:
     for name, watch, accidents in (("one", 'A=" and"', Accidents()), ("none", "", Accidents(invalid=1))):
         path = write_events(tmp_path / f"{name}.jsonl", recorded_events(1, watch=watch, accidents=accidents))
         paths = export_recordings([path], "svg", tmp_path / name).paths
@@ -373,7 +389,7 @@ def test_single_steps_and_steps_without_figures_can_be_drawn_with_their_watched_
         assert any(one.name.endswith(".watched.svg") for one in paths) is bool(watch)
 
 
-def test_each_watched_group_has_a_panel_of_p_and_q(recording: Path, tmp_path: Path) -> None:
+def test_each_watched_group_has_a_panel_of_p_and_q(recording: Path, tmp_path: Path, loose: None) -> None:
     watch = 'A=" and" | "$\\\\frac{1}{</b>$"=#7'
     path = write_events(tmp_path / "watched.jsonl", recorded_events(8, watch=watch))
     drawn = print_figure("watched", material([read(path)]))
