@@ -55,7 +55,9 @@ def test_the_limit_of_memory_is_the_matrices_and_a_fifth_of_the_dense_weights() 
 
 
 @pytest.mark.demo
-def test_a_masked_twin_of_the_demo_model_owns_its_matrices_and_nothing_else(demo: object) -> None:
+def test_a_masked_twin_of_the_demo_model_owns_its_matrices_and_nothing_else(
+    demo: object, measured_in_forks: None
+) -> None:
     found = measure_memory("magnitude:0.5@layers=3,4")
     assert found.own == found.matrices == 2 * 4 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 576 * 1536)
     assert found.peak < found.limit

@@ -100,7 +100,7 @@ def test_the_ratio_is_the_median_of_rounds_that_ran_side_by_side():
 
 
 @pytest.mark.slow
-def test_a_step_leaves_little_behind_however_large_the_vocabulary():
+def test_a_step_leaves_little_behind_however_large_the_vocabulary(measured_in_forks):
     assert growth_alone(60_000, steps=60).beyond_caches < 100_000  # a row of logits takes 240,000
 
 

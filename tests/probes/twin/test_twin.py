@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -24,6 +22,7 @@ from probes.twin.anatomy import dissect
 from probes.twin.measure import measure_removed
 from probes.twin.sharing import sharing_copy
 from probes.twin.twin import Twin
+from tests.support.forked import with_torch
 from tests.support.tiny import ARCHITECTURES, MORE, tiny
 
 ALL = [*ARCHITECTURES, *MORE]
@@ -381,7 +380,6 @@ with torch.inference_mode():
 @pytest.mark.demo
 def test_a_twin_of_the_demo_model_takes_the_memory_of_what_was_masked(demo: Loaded) -> None:
     """By the resident memory of a process of its own, where nothing that was freed before can be used again."""
-    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    taken = json.loads(run.stdout)
+    taken = json.loads(with_torch().run(MEMORY).stdout)
     assert taken["dropping"] < 0.02 * taken["weights"]
     assert 0.9 * taken["matrices"] < taken["masking"] < taken["matrices"] + 0.05 * taken["weights"]
