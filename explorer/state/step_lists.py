@@ -1,4 +1,4 @@
-"""Which steps of a run are listed: the worst by a figure, the marked ones, those that a search finds."""
+"""Which steps of a run are listed: the worst by a figure, the marked ones, those found, those explained."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class StepKind(Enum):
     WORST = "worst"
     MARKED = "marked"
     FOUND = "found"
+    EXPLAINED = "explained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def listed_steps(view: View, look: StepListLook) -> Sequence[int]:
             return view.marked
         case StepKind.FOUND:
             return tuple(view.hits)
+        case StepKind.EXPLAINED:
+            return view.explained_at
     return worst_steps(view, look.figure)
 
 

@@ -139,6 +139,7 @@ class View:
         self._cursor = 0
         self._kept = False
         """True if the next run is one of the same steps, in which the cursor stays at its step."""
+        self._explained_at: tuple[tuple[int, int, int], list[int]] = ((0, 0, 0), [])
         self._sums = PathSums()
         self._summary: tuple[int, int, Summary] | None = None
         self._clock = clock
@@ -365,6 +366,17 @@ class View:
         """
         event = self.explained(kind, step, through, level)
         return event.found if event is not None and isinstance(event.found, kind) else None
+
+    @property
+    def explained_at(self) -> list[int]:
+        """The steps of the path that is shown of which heal and damage, or what to give back, are there, in order; of a
+        span its first step."""
+        key = (self.run, self.generation, self.found)
+        if self._explained_at[0] != key:
+            owner = self.branches.owner
+            there = {(branch, step) for branch, step, _, kind, _ in self._found if kind in ("swaps", "repair")}
+            self._explained_at = key, sorted(step for branch, step in there if owner(step) == branch)
+        return self._explained_at[1]
 
     def findings(self) -> Iterator[Explained]:
         """All findings of this run, of any branch."""

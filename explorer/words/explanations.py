@@ -225,11 +225,12 @@ EXPLANATIONS = {
     ),
     "step-list": Explanation(
         "steps",
-        "The steps of this run: the worst by a figure on the shared context, those you have marked, or those that a "
-        "search finds. Each has both models' choices and the end of the text before it.",
-        f"{key_of('list-1')}, {key_of('list-2')} and {key_of('list-3')} choose the list, {key_of('figure-left')} "
-        f"{key_of('figure-right')} the figure, and {key_of('open')} goes to the step. Marks (⚑) are kept in your "
-        "settings "
+        "The steps of this run: the worst by a figure on the shared context, those you have marked, those that a "
+        "search finds, or those that are explained (◇). Each has both models' choices and the end of the text before "
+        "it.",
+        f"{key_of('list-1')}, {key_of('list-2')}, {key_of('list-3')} and {key_of('list-4')} choose the list, "
+        f"{key_of('figure-left')} {key_of('figure-right')} the figure, and {key_of('open')} goes to the step. One "
+        "is explained if its heal and damage, or what to give back, are known. Marks (⚑) are kept in your settings "
         "folder and never change a recording; they are there again when the same run is opened.",
         "worst: the largest value, or the smallest of a figure marked ↑\n"
         "find: a text · kl>0.5 · h.angle>20 · margin<0.1 · split · marked · kl>1 & split\n"
@@ -341,7 +342,8 @@ EXPLANATIONS = {
         "KL by step",
         "One bar a step, or the largest KL of the steps that share a cell. The scale is fixed, 0.005 to 5 nats "
         "by powers of ten, so that a bar's height means the same in every run.",
-        "Tall orange bars are where the models differ most; click or drag to look there.",
+        "Tall orange bars are where the models differ most; click or drag to look there. ┆ is the first split, ▲ the "
+        "cursor, ⚑ a marked step; ◇ is one that is explained, as its heal and damage, or what to give back, are known.",
         "bar = log(KL / 0.005) / log(1000)",
         f"The divergence of {PAPER}; in `free` the shared one, of both models on the dense text.",
     ),

@@ -1,3 +1,4 @@
-"""The sign of a marked step."""
+"""The signs of a marked step, and of one that is explained."""
 
 STEP_MARK = "⚑"
+EXPLAINED_SIGN = "◇"

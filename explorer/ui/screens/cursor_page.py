@@ -85,7 +85,7 @@ class CursorPage(ReasonedPage):
         self.go_to_step(next((step for step in marked if step > self.view.cursor), marked[0]))
 
     def action_steps(self) -> None:
-        """Lists the worst steps, the marked ones, and those found."""
+        """Lists the worst steps, the marked ones, those found, and those explained."""
         from explorer.ui.screens.steps import StepsScreen
 
         self.app.push_screen(StepsScreen(self.view))
@@ -178,7 +178,7 @@ def cursor_commands(
         Command(
             {"L,shift+l": "steps"},
             "L",
-            "Lists the worst steps by any figure, the marked ones, and those found.",
+            "Lists the worst steps by any figure, the marked ones, those found, and those explained.",
             label="worst",
             name="Find: List of steps",
             when=when,

@@ -1,4 +1,4 @@
-"""The list of steps: the worst by any figure, the marked ones, those that a search finds. One jumps to a step."""
+"""The list of steps: the worst by any figure, the marked ones, those found, those explained. One jumps to a step."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ STEPS_COMMANDS: tuple[Command[StepsScreen], ...] = (
     Command(
         {str(place): f"list({place})" for place in range(1, len(StepKind) + 1)},
         f"1–{len(StepKind)}",
-        "Lists the worst steps, the marked ones, those found.",
-        label="worst, marked, found",
+        "Lists the worst steps, the marked ones, those found, those explained.",
+        label="other list",
         weight=83,
     ),
     Command(

@@ -14,7 +14,7 @@ from explorer.ui.messages import StepPointed
 from explorer.ui.widgets.braille import Log, bars, cell_bounds
 from explorer.ui.widgets.line_widget import LineWidget, Piece, joined
 from explorer.words.figures import Scope
-from explorer.words.marks import STEP_MARK
+from explorer.words.marks import EXPLAINED_SIGN, STEP_MARK
 
 BOUNDS = Log(0.005, 5.0)
 """Fixed, so that a bar's height means the same in every run."""
@@ -33,12 +33,14 @@ class KlStrip(LineWidget, can_focus=True):
         self._diverged = False
         self._span: tuple[int, int] | None = None
         self._marked: list[int] = []
+        self._explained: list[int] = []
         self._look: object = None
 
     def show(self, view: View) -> None:
         column = view.columns.get("p.kl", Scope.SHARED)
         self._column, self._steps, self._cursor, self._split = column, len(column), view.cursor, view.split
         self._diverged, self._span, self._marked = view.diverged, view.span, view.marked
+        self._explained = [step for step in view.explained_at if step <= self._steps]
         look = self._looks(self.inside.width - 2)
         if look != self._look:
             self._look = look
@@ -48,7 +50,7 @@ class KlStrip(LineWidget, can_focus=True):
         """Everything a drawing depends on except the size. One step more among thousands mostly changes nothing."""
         axis = self.axis
         bounds = cell_bounds(self._column, axis, width).copy() if width > 0 else []
-        places = (self._cursor, self._split, *(self._span or ()), None, *self._marked)
+        places = (self._cursor, self._split, *(self._span or ()), None, *self._marked, None, *self._explained)
         cells = [axis.cell(step, width) if step else -1 for step in places]
         return self._column, axis, bounds, len(self._column.odd), cells, self._diverged, self._steps > 0
 
@@ -75,14 +77,14 @@ class KlStrip(LineWidget, can_focus=True):
     def _marks(self, width: int) -> list[Piece]:
         marks: list[Piece] = [(" ", self.palette.muted)] * width
         name = "shared KL by step" if self._diverged else "KL by step"
-        hint = f"{name} · ┆ first split · ▲ cursor"
-        if not self._steps:
-            hint = name
         cursor = self.axis.cell(self._cursor, width) if self._cursor else -1
         split = self.axis.cell(self._split, width) if self._split else -1
         span = [self.axis.cell(step, width) for step in self._span or () if step <= self._steps]
         flags = [self.axis.cell(step, width) for step in self._marked]
-        taken = {x for x in (cursor, split, *span, *flags) if x >= 0}
+        signs = {self.axis.cell(step, width) for step in self._explained} - {cursor}
+        more = f" · {EXPLAINED_SIGN} explained" if signs else ""
+        hint = f"{name} · ┆ first split · ▲ cursor{more}" if self._steps else name
+        taken = {x for x in (cursor, split, *span, *flags, *signs) if x >= 0}
         for text in (hint, name):
             free = [x for x in (width - len(text), 0) if not any(x - 2 < mark < x + len(text) + 1 for mark in taken)]
             if free and free[0] >= 0:
@@ -95,6 +97,8 @@ class KlStrip(LineWidget, can_focus=True):
             marks[at] = (mark, self.palette.strong)
         if split >= 0:
             marks[split] = ("┆", self.palette.split)
+        for at in signs:  # the split is often explained, and the texts show it too
+            marks[at] = (EXPLAINED_SIGN, self.palette.split if at == split else self.palette.dense)
         if cursor >= 0:
             marks[cursor] = ("▲", self.palette.strong)
         return [(" ", None), *marks]

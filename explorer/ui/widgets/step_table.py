@@ -13,7 +13,7 @@ from explorer.ui.widgets.row_list import RowList
 from explorer.words import figures
 from explorer.words.bound_keys import key_of
 from explorer.words.figures import FIGURES, Scope, figure_name
-from explorer.words.marks import STEP_MARK
+from explorer.words.marks import EXPLAINED_SIGN, STEP_MARK
 from explorer.words.model_texts import written_token
 from explorer.words.token_text import fit, fit_end, fit_quoted, flowing
 from probes.schema.counting import number_of
@@ -30,6 +30,8 @@ _WHY_EMPTY = {
     StepKind.FOUND: (
         f"Nothing is found. {key_of('find')} on the screen before finds a text, kl>0.5, split, margin<0.1 …"
     ),
+    StepKind.EXPLAINED: f"Of no step so far heal, damage or what to give back are known. {key_of('why')} on the screen "
+    "before explains the step at the cursor.",
 }
 
 
@@ -45,7 +47,7 @@ class StepTable(RowList):
 
     def show(self, view: View, look: StepListLook) -> None:
         search = view.search if look.kind is StepKind.FOUND else None
-        state = (look, view.run, view.generation, view.newest, view.marks.version, search, len(view.hits))
+        state = (look, view.run, view.generation, view.newest, view.marks.version, search, len(view.hits), view.found)
         if state == self._state:
             return
         chosen = self.chosen if state[1:3] == self._shown_path else None
@@ -58,6 +60,7 @@ class StepTable(RowList):
             StepKind.WORST: f"the worst steps by {figure_name(look.figure)}",
             StepKind.MARKED: "marked steps",
             StepKind.FOUND: f"steps found: {flowing(view.search.text)}" if view.search else "steps found",
+            StepKind.EXPLAINED: f"steps ({EXPLAINED_SIGN}) whose heal and damage, or what to give back, are known",
         }[look.kind]
         self.entitle(Text(title), Text(number_of(len(self._steps), "step")))
         self.redraw()
@@ -99,7 +102,7 @@ class StepTable(RowList):
         token, text = _widths(width, len(self._columns))
         kl = figures.value(record, "p.kl", Scope.SHARED)
         pieces: Pieces = [
-            (" ", None),
+            (EXPLAINED_SIGN if step in view.explained_at else " ", palette.dense),
             (STEP_MARK if view.is_marked(step) else " ", palette.split),
             (f"{step:>6}  ", palette.strong),
             (fit_quoted(record.dense.token, token) if record.dense else fit("–", token), palette.dense),

@@ -15,6 +15,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.prunegrid import PruneGrid
 from explorer.ui.screens.repair import repair_request
+from explorer.ui.screens.steps import StepsScreen
 from explorer.ui.screens.why import WhyScreen
 from explorer.ui.theme import palette
 from explorer.ui.widgets.chart import FLOOR
@@ -285,6 +286,22 @@ async def test_what_can_not_be_computed_says_why_and_the_rest_is_shown() -> None
         before = len(source.asked)
         await press(pilot, "e")
         assert len(source.asked) > before, "e tries again"
+
+
+async def test_steps_that_are_explained_are_seen_and_listed() -> None:
+    source = ExplainedSource(live=False)
+    async with on_stage(source, 6) as (app, pilot):
+        assert "explained" not in text_of(app, "#strip")
+        source.find(2, layers(2))
+        source.find(4, swaps())
+        await settle(pilot)
+        assert text_of(app, "#strip").count("◇") == 2, "the sign, and what it means"
+        assert "◇ explained" in text_of(app, "#strip")
+        await press(pilot, "L", "4")
+        assert isinstance(app.screen, StepsScreen)
+        assert list(app.screen.table.rows) == [4]
+        await press(pilot, "enter")
+        assert app.view.cursor == 4
 
 
 async def test_a_recording_shows_what_was_recorded_and_asks_for_nothing() -> None:
