@@ -23,7 +23,7 @@ from explorer.sources.shared_pair import OwnTurns, SharedPair
 from explorer.sources.shown_errors import failure_of
 from explorer.sources.source import Source
 from probes.schema.errors import BadInput, PhierError
-from probes.schema.events import Event, Noticed
+from probes.schema.events import Event, Explained, Noticed
 from probes.schema.header import RunHeader
 from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
@@ -46,6 +46,8 @@ class GoOn:
 
     header: RunHeader
     path: tuple[StepRecord, ...]
+    found: tuple[Explained, ...] = ()
+    """What was found about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class ModelServer:
                 "Open it in a terminal: phier-tui loads the models of any recording.",
             )
         setting = given.prune
-        return ContinuedSource(lambda work: self._pair(setting, work), begun.header, begun.path, turns)
+        return ContinuedSource(lambda work: self._pair(setting, work), begun.header, begun.path, turns, begun.found)
 
     @property
     def _models(self) -> object:

@@ -13,7 +13,7 @@ from explorer.serve.models import Begin, GoOn, Idle
 from explorer.sources.launcher import ItemAsRun, ModelLauncher
 from explorer.sources.source import Sink, Source
 from probes.schema.errors import BadInput
-from probes.schema.events import Failed
+from probes.schema.events import Explained, Failed
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.requests import Request
@@ -100,8 +100,8 @@ class SharedLauncher(ModelLauncher):
     def begin_tour(self) -> Source:
         return self.begin()
 
-    def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
-        return self._recorded(RemoteSource(self._address, self._key, GoOn(header, tuple(path))))
+    def go_on(self, header: RunHeader, path: Sequence[StepRecord], found: Sequence[Explained] = ()) -> Source:
+        return self._recorded(RemoteSource(self._address, self._key, GoOn(header, tuple(path), tuple(found))))
 
     def open_item(self, spec: PairSpec, items: ItemSet, item: str, as_run: ItemAsRun) -> Source:  # noqa: ARG002
         raise BadInput("Not in a browser", "Items are opened as runs in a terminal only.", "Use phier-tui there.")

@@ -10,7 +10,7 @@ from explorer.sources.lane import Turns
 from explorer.sources.live import LiveSource, Loader, loader
 from probes.models.naming import is_local
 from probes.schema.errors import BadInput, FailureKind
-from probes.schema.events import Failed, RunPaused, Why
+from probes.schema.events import Explained, Failed, RunPaused, Why
 from probes.schema.header import ModelInfo, RunHeader
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from probes.pair import Pair
 
 
-def continued(header: RunHeader, path: Sequence[StepRecord], given: PairSpec) -> ContinuedSource:
-    """A live source of the recorded models that begins after the recorded steps.
+def continued(
+    header: RunHeader, path: Sequence[StepRecord], given: PairSpec, found: Sequence[Explained] = ()
+) -> ContinuedSource:
+    """A live source of the recorded models that begins after the recorded steps, with what was `found` about them.
 
     `given` says where and how to load them, and what is allowed; an option that is "auto" is taken from the recording.
     Raises `BadInput` if the recording does not name its models.
     """
-    return ContinuedSource(_as_recorded(spec_of(header, given), header), header, path)
+    return ContinuedSource(_as_recorded(spec_of(header, given), header), header, path, found=found)
 
 
 def spec_of(header: RunHeader, given: PairSpec) -> PairSpec:
@@ -68,11 +70,19 @@ class ContinuedSource(LiveSource):
 
     These models measure every figure that is shown and recorded from here on, on the recorded tokens. Whether the
     figures agree with the recorded ones is reported once: in the sentence on why the run is paused, and as a failure if
-    they do not agree.
+    they do not agree. If they agree, what was found about the steps holds, and is not computed again.
     """
 
-    def __init__(self, load: Loader, header: RunHeader, path: Sequence[StepRecord], turns: Turns | None = None) -> None:
+    def __init__(
+        self,
+        load: Loader,
+        header: RunHeader,
+        path: Sequence[StepRecord],
+        turns: Turns | None = None,
+        found: Sequence[Explained] = (),
+    ) -> None:
         super().__init__(load, header.settings, turns)
+        self._found = tuple(found)
         self._recorded = header
         self._steps = tuple(path)
 
@@ -91,6 +101,8 @@ class ContinuedSource(LiveSource):
             self._begin_run(0, lockstep, self._settings, prompt)
             for record in again.path:
                 self._tell(*self._head.take(record, request=0))
+            if not again.beyond:
+                self._explaining.take_over(self._found)
             outcome = " ".join([str(again), *notes]) if again.path else ""
             self._tell(self._head.stop(RunPaused(0, Why.CONTINUED, said=outcome)))
             if again.beyond:

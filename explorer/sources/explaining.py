@@ -92,9 +92,14 @@ class Explaining:
     def recall(self, setting: str, settings: RunSettings, path: Sequence[StepRecord]) -> None:
         """Sends again what was found earlier about these steps, which the run that is shown has or will have."""
         with self._lock:
+            self.take_over(self._kept.find(setting, settings, path))
+
+    def take_over(self, found: Sequence[Explained]) -> None:
+        """Sends again what was found about steps of the run that is shown, as findings of its first branch."""
+        with self._lock:
             run = self._shown()
-            for event in self._kept.find(setting, settings, path):
-                again = replace(event, run=run.number, request=0)
+            for event in found:
+                again = replace(event, run=run.number, branch=0, request=0)
                 self._known[place_of(again)] = again
                 self._tell(again)
 

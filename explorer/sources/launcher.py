@@ -13,6 +13,7 @@ from explorer.sources.opened_item import ItemSource
 from explorer.sources.recorder import RecordedSource
 from explorer.sources.source import Source
 from probes.schema.errors import BadInput
+from probes.schema.events import Explained
 from probes.schema.header import RunHeader
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
@@ -36,8 +37,11 @@ class Launcher(Protocol):
     def begin_tour(self) -> Source:
         """A new run for the tour, in which each model reads its own text. Raises `BadInput` as `begin` does."""
 
-    def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
-        """Continues a recorded run after these steps. Raises `BadInput` if the recording does not name its models."""
+    def go_on(self, header: RunHeader, path: Sequence[StepRecord], found: Sequence[Explained]) -> Source:
+        """Continues a recorded run after these steps, with what was found about them.
+
+        Raises `BadInput` if the recording does not name its models.
+        """
 
     def open_item(self, spec: PairSpec, items: ItemSet, item: str, as_run: ItemAsRun) -> Source:
         """The run of an item under a setting, up to the token that decides it. `as_run` makes its settings from those
@@ -75,8 +79,8 @@ class ModelLauncher:
     def begin_tour(self) -> Source:
         return self._recorded(LiveSource(loader(self._tour), replace(self._settings, follow=Follow.FREE)))
 
-    def go_on(self, header: RunHeader, path: Sequence[StepRecord]) -> Source:
-        return self._recorded(continued(header, path, self._spec))
+    def go_on(self, header: RunHeader, path: Sequence[StepRecord], found: Sequence[Explained] = ()) -> Source:
+        return self._recorded(continued(header, path, self._spec, found))
 
     def open_item(self, spec: PairSpec, items: ItemSet, item: str, as_run: ItemAsRun) -> Source:
         placed = {

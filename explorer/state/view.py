@@ -382,6 +382,15 @@ class View:
         """All findings of this run, of any branch."""
         return iter(self._found.values())
 
+    def findings_up_to(self, step: int) -> list[Explained]:
+        """The whole findings about steps of the path that is shown, up to this one."""
+        owner = self.branches.owner
+        return [
+            one
+            for one in self.findings()
+            if one.step and one.final and (one.through or one.step) <= step and owner(one.step) == one.branch
+        ]
+
     def widen(self, factor: float) -> None:
         """Shows more steps in the charts, or fewer; from eight up to all."""
         shown = max(LEAST_WINDOW, round(self.axis.count * factor))

@@ -54,6 +54,7 @@ from explorer.ui.messages import (
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.page import Page
 from explorer.words.bound_keys import key_of
+from probes.schema.counting import number_of
 from probes.schema.errors import FailureKind, PhierError
 from probes.schema.events import Failed, Noticed, RunStarted
 from probes.schema.header import RunHeader
@@ -383,12 +384,36 @@ class ExplorerApp(App[int]):
 
     @on(ModelsAsked)
     def load_models(self) -> None:
-        """Loads a recording's models, which continue from the cursor. The recording stays open behind them."""
-        header = self.view.header
+        """Loads a recording's models, which continue from the cursor, or if more steps were recorded, from the last."""
+        cursor, newest = self.view.cursor, self.view.newest
+        if cursor == newest:
+            self._go_on_from(cursor)
+            return
+        from explorer.ui.screens.dialog import ChoiceDialog, DialogChoice
+
+        def answered(way: str | None) -> None:
+            if way is not None:
+                self._go_on_from(cursor if way == "c" else newest)
+
+        there, rest = number_of(cursor, "step"), range(cursor + 1, newest + 1)
+        stay = f"step {newest} stays" if len(rest) == 1 else f"steps {rest[0]} to {rest[-1]} stay"
+        ways = (
+            DialogChoice("c", f"the cursor: step {cursor}", f"Measures {there} again. From here on, {stay} behind."),
+            DialogChoice("e", f"the end: step {newest}", f"Measures all {number_of(newest, 'step')} again."),
+        )
+        question = (
+            "The models continue from where? The recording stays as it is, and the new run is a recording of its own. "
+            "What was explained is taken over if the figures agree."
+        )
+        self.push_screen(ChoiceDialog("Load the models", question, ways), answered)
+
+    def _go_on_from(self, step: int) -> None:
+        """Loads a recording's models, which continue from a step. The recording stays open behind them."""
+        header, view = self.view.header, self.view
         if self._launcher is None or header is None:
             return
         try:
-            source = self._launcher.go_on(header, self.view.path[: self.view.cursor])
+            source = self._launcher.go_on(header, view.path[:step], view.findings_up_to(step))
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
             return

@@ -74,6 +74,8 @@ def test_one_key_loads_the_models_and_goes_on_from_the_cursor(demo: Loaded, tmp_
         terminal.keys("g")
         terminal.until(re.compile(r"step 5/96").search)
         terminal.keys("m")
+        terminal.until("From here on, steps 6 to 65 stay behind.")
+        terminal.keys("c")
         # To the last bit where it was recorded on such a processor, within float noise on another.
         terminal.until("5 steps measured again: ", seconds=120)
         terminal.keys("n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from explorer.sources.launcher import ItemAsRun
 from explorer.sources.source import Source
 from explorer.sources.toy.source import ToySource
+from probes.schema.events import Explained
 from probes.schema.header import RunHeader
 from probes.schema.items import ItemSet
 from probes.schema.record import StepRecord
@@ -25,7 +26,7 @@ class FakeLauncher:
 
     begin: Callable[[], Source] = ToySource
     begin_tour: Callable[[], Source] = ToySource
-    go_on: Callable[[RunHeader, Sequence[StepRecord]], Source] = _never
+    go_on: Callable[[RunHeader, Sequence[StepRecord], Sequence[Explained]], Source] = _never
     open_item: Callable[[PairSpec, ItemSet, str, ItemAsRun], Source] = _never
     unsaved: Callable[[], str] = lambda: ""
     save: Callable[[Path], None] = field(default=_never)  # type: ignore[assignment]

@@ -277,7 +277,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
     Command(
         {"m": "models"},
         "m",
-        "Loads the models of a recording and continues from the cursor.",
+        "Loads the models of a recording and continues from the cursor, or from the last step.",
         label="models",
         name="Models: Load and continue",
         when=can_revive,

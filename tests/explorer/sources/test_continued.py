@@ -41,10 +41,10 @@ def given(**options: Any) -> PairSpec:
 
 
 def continued(
-    path: Sequence[StepRecord], header: RunHeader = HEADER, load: Callable[[], object] = TinyPair
+    path: Sequence[StepRecord], header: RunHeader = HEADER, load: Callable[[], object] = TinyPair, **more: Any
 ) -> tuple[ContinuedSource, Listener]:
     heard = Listener()
-    source = ContinuedSource(lambda _work: load(), header, path)  # type: ignore[arg-type, return-value]
+    source = ContinuedSource(lambda _work: load(), header, path, **more)  # type: ignore[arg-type, return-value]
     source.open(heard)
     return source, heard
 
@@ -92,6 +92,27 @@ def test_a_recorded_step_is_explained_once_its_models_are_loaded() -> None:
             lockstep.step()
         assert event.found == explain(lockstep, range(3, 4), ("layers",)).layers
     source.close()
+
+
+def test_what_was_explained_is_taken_over_if_the_figures_agree() -> None:
+    source, heard = continued(expected(4))
+    heard.wait(RunPaused)
+    source.ask(Explain(3, kinds=("layers",)))
+    found = replace(heard.wait(Explained), run=7, branch=2)
+    source.close()
+
+    again, heard = continued(expected(4), found=[found])
+    heard.wait(RunPaused)
+    assert [(one.run, one.branch, one.step) for one in heard.of(Explained)] == [(1, 0, 3)]
+    again.ask(Explain(3, kinds=("layers",)))
+    assert heard.wait(Explained, 2).found is found.found, "nothing is computed again"
+    again.close()
+
+    other = [replace(one, shared=None) for one in expected(4)]
+    third, heard = continued(other, found=[found])
+    heard.wait(RunPaused)
+    assert not heard.of(Explained), "models with other figures are explained anew"
+    third.close()
 
 
 def test_nothing_of_the_run_is_shown_before_it_is_verified() -> None:
@@ -206,14 +227,14 @@ async def test_escape_goes_back_to_the_recording_where_its_models_are_gone(tmp_p
     record(tmp_path / "half.jsonl", "wanda:0.5", 30)
     made: list[Source] = []
 
-    def go_on(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
+    def go_on(_header: RunHeader, _path: Sequence[StepRecord], _found: object) -> Source:
         made.append(Refusing())
         return made[-1]
 
     app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), launcher=FakeLauncher(go_on=go_on), clock=Clock())
     async with app.run_test(size=MIDDLE) as pilot:
         await opened(app, pilot)
-        await press(pilot, "home", "right", "right", "m")
+        await press(pilot, "home", "right", "right", "m", "c")
         await at_rest(app, pilot)
         shown = screen_text(app)
         assert "There is no folder pruned-42." in shown
@@ -228,7 +249,7 @@ async def test_escape_goes_back_to_the_recording_where_its_models_are_gone(tmp_p
 async def test_a_recording_without_models_says_so_and_stays(tmp_path: Path) -> None:
     record(tmp_path / "half.jsonl", "wanda:0.5", 5)
 
-    def go_on(_header: RunHeader, _path: Sequence[StepRecord]) -> Source:
+    def go_on(_header: RunHeader, _path: Sequence[StepRecord], _found: object) -> Source:
         raise BadInput("Models unknown", "The recording does not say which models.", "Begin a new run.")
 
     app = ExplorerApp(ReplaySource(tmp_path / "half.jsonl"), launcher=FakeLauncher(go_on=go_on), clock=Clock())

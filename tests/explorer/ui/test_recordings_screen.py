@@ -162,7 +162,7 @@ async def test_the_models_of_a_recording_go_on_from_the_cursor(folder: Path) -> 
     asked: list[tuple[str, int]] = []
     source = ToySource()
 
-    def go_on(header: object, path: object) -> Source:
+    def go_on(header: object, path: object, _found: object) -> Source:
         asked.append((header.title, len(path)))  # type: ignore[attr-defined,arg-type]
         return source
 
@@ -171,7 +171,9 @@ async def test_the_models_of_a_recording_go_on_from_the_cursor(folder: Path) -> 
         await opened(app, pilot)
         assert "m models" in screen_text(app)
         await press(pilot, "home", "right", "right", "m")
-        await settle(pilot)
+        assert "Measures 3 steps again. From here on, steps 4 to" in " ".join(screen_text(app).split())
+        assert not asked, "it asks before steps leave the screen"
+        await press(pilot, "c")
         assert asked == [("wanda:0.5", 3)]
         assert app.source is source
 

@@ -377,7 +377,7 @@ async def test_a_key_that_needs_the_models_of_a_recording_says_so(key: str) -> N
 async def test_m_loads_the_models_of_a_recording_from_there() -> None:
     asked: list[int] = []
 
-    def go_on(_header: object, path: Sequence[StepRecord]) -> Source:
+    def go_on(_header: object, path: Sequence[StepRecord], _found: object) -> Source:
         asked.append(len(path))
         return ExplainedSource()
 
@@ -387,7 +387,7 @@ async def test_m_loads_the_models_of_a_recording_from_there() -> None:
         await at_rest(app, pilot)
         await press(pilot, "g", "d")
         assert "not recorded; m loads the models, which compute them." in sheet(app)
-        await press(pilot, "m")
+        await press(pilot, "m", "c")
         assert asked == [5]
         assert isinstance(app.screen, MainScreen)
 
