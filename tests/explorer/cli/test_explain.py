@@ -25,7 +25,7 @@ from tests.support.tiny import byte_tokenizer, save, tiny
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, tokenizer = tmp_path_factory.mktemp("models"), byte_tokenizer()
+    folder, tokenizer = tmp_path_factory.mktemp("explained") / "models", byte_tokenizer()
     for name, architecture, changes in (
         ("dense", "llama", {}),
         ("shallow", "llama", {"num_hidden_layers": 2}),
@@ -46,8 +46,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+def _own_cache(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for all tests: the calibration text of a model is written once."""
+    monkeypatch.setenv("PHIER_CACHE", str(models.parent / "cache"))
     monkeypatch.setenv("COLUMNS", "120")
 
 

@@ -24,9 +24,10 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _little_and_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _little_and_apart(dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calibration text is written once for all tests."""
     monkeypatch.setattr(held_out, "STEPS", 3)
-    monkeypatch.setenv("PHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PHIER_CACHE", str(dense.parent / "cache"))
     monkeypatch.setenv("PHIER_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "120")
 
