@@ -153,9 +153,10 @@ def explore_command(
             source = open_tour(recording, number, speed) if recording or demo else launcher.begin_tour()
         elif not (bare or recordings or folder is not None):
             source = open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
-    raise click.exceptions.Exit(
-        run_explorer(source, launcher=launcher, folder=folder, look=look, keymap=keymap, welcome=bare, tour=tour)
-    )
+    code = run_explorer(source, launcher=launcher, folder=folder, look=look, keymap=keymap, welcome=bare, tour=tour)
+    if (path := launcher.recording) is not None:
+        click.echo(f"The run is recorded in {visible(str(path))}", err=True)
+    raise click.exceptions.Exit(code)
 
 
 def _of_the_tour(typed: Typed, spec: PairSpec) -> PairSpec:

@@ -91,6 +91,12 @@ class ModelLauncher:
         self._item = ItemSource(here, items, item, lambda prompt: as_run(prompt, settings), self._item)
         return self._recorded(self._item)
 
+    @property
+    def recording(self) -> Path | None:
+        """The file of the run that was begun last; None if nothing was recorded."""
+        path = self._shown.recorder.path if self._shown is not None else None
+        return path if path is not None and path.exists() else None
+
     def unsaved(self) -> str:
         return self._shown.recorder.unsaved() if self._shown is not None else ""
 

@@ -104,9 +104,11 @@ class Recorder:
                 self._sink(refused)
 
     def unsaved(self) -> str:
-        """A sentence on the lines that are only in memory; "" if all lines are on the disk."""
+        """A sentence on the lines that the disk refused; "" if there are none.
+
+        A line that is just being written is not one of them: `close` waits until it is on the disk."""
         count = len(self._pending)
-        if not count:
+        if not count or self._refused is None:
             return ""
         return f"{count:,} line{'s are' if count > 1 else ' is'} not recorded: {self._why}"
 
@@ -129,7 +131,7 @@ class Recorder:
                     if self._started is None:
                         self._writer.path.unlink(missing_ok=True)  # made by `prepare`, and never needed
             except PhierError as problem:
-                self._why = problem.message
+                self._refused, self._why = self._clock(), problem.message
             return self.unsaved()
 
     def _keep(self, event: Event) -> Failed | None:

@@ -142,6 +142,13 @@ def test_a_refusing_disk_is_not_asked_at_every_step(tmp_path: Path, refusing: li
     assert recorder.unsaved() == ""
 
 
+def test_a_line_that_is_being_written_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, said = Recorder(lambda _event: None, tmp_path / "run.jsonl"), list[str]()
+    monkeypatch.setattr(RecordingWriter, "append", lambda _writer, _lines: said.append(recorder.unsaved()))
+    recorder(EVENTS[0])
+    assert said == [""]
+
+
 def test_closing_tries_once_more(tmp_path: Path, refusing: list[str]) -> None:
     path = tmp_path / "run.jsonl"
     recorder = Recorder(lambda _event: None, path)
