@@ -9,6 +9,7 @@ from enum import StrEnum
 from explorer.state.view import Phase, View
 from explorer.words import tour_words
 from explorer.words.bound_keys import key_of
+from probes.schema.errors import FailureKind
 from probes.schema.explanation import Swaps
 
 
@@ -41,7 +42,8 @@ class Stop:
 
 def _two_models(view: View) -> str:
     if view.phase is Phase.FAILED:
-        return tour_words.NO_MODELS
+        stopped = view.failure is not None and view.failure.kind is FailureKind.CANCELLED
+        return tour_words.CANCELLED if stopped else tour_words.NO_MODELS
     if view.header is None:
         return tour_words.LOADING
     return tour_words.WRITING if view.running else tour_words.two_models(view.header)

@@ -94,6 +94,7 @@ class ExplorerApp(App[int]):
         Binding("ctrl+q", "quit", show=False, priority=True),
         Binding("greater_than_sign", "tour_on", show=False),
         Binding("less_than_sign", "tour_back", show=False),
+        Binding("Q,shift+q", "tour_end", show=False),
     ]
 
     def __init__(
@@ -160,6 +161,9 @@ class ExplorerApp(App[int]):
 
     def action_tour_back(self) -> None:
         self.guide.back()
+
+    def action_tour_end(self) -> None:
+        self.guide.end()
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, Key | Paste) and not event.is_forwarded:
@@ -324,6 +328,7 @@ class ExplorerApp(App[int]):
     def show_recordings(self) -> None:
         from explorer.ui.screens.recordings import Recordings, library
 
+        self.guide.end()  # what follows is a person's own
         empty = isinstance(self.source, EmptySource) and not self._welcome
         look = partial(library, self._folder)
         self.push_screen(Recordings(look, can_run=self._launcher is not None, can_leave=not empty))

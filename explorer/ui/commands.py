@@ -143,12 +143,20 @@ class Commanded:
 
         assert isinstance(self, Screen)
         state = self.command_state
-        self.app.push_screen(
-            KeysDialog([(self.shown_key(one), one.help, one.when(state)) for one in self.COMMAND_TABLE])
-        )
+        keys = [(self.shown_key(one), one.help, one.when(state)) for one in self.COMMAND_TABLE]
+        on_tour = getattr(getattr(self.app, "guide", None), "on_tour", False)
+        tour = [(key, does, True) for key, does in TOUR_KEYS] if on_tour else []
+        self.app.push_screen(KeysDialog([*tour, *keys]))
 
 
 # Commands of several screens.
+
+TOUR_KEYS = (
+    (">", "Tour: does the key of the stop; at the last stop it ends the tour."),
+    ("<", "Tour: tells the stop before again."),
+    ("Q", "Tour: ends it, and takes its strip away."),
+)
+"""The keys of a tour, which is over every screen."""
 
 HELP: Command[Any] = Command({"question_mark": "keys"}, "?", "Lists every key.", label="keys", name="Help: All keys")
 EXPLAIN: Command[Any] = Command(

@@ -23,6 +23,10 @@ NO_MODELS = (
     "The models can't be loaded here. The tour is the same on a recording of SmolLM2-135M-Instruct and its copy "
     "without three tenths of the weights in its layers."
 )
+CANCELLED = (
+    "Loading was cancelled. The tour is the same on a recording of SmolLM2-135M-Instruct and its copy without three "
+    "tenths of the weights in its layers."
+)
 WRITING = (
     "They write: at each token you see how far apart the two models are, in the hidden state, logits, probabilities."
 )

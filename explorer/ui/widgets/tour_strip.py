@@ -45,7 +45,7 @@ class TourStrip(LineWidget):
             (f"  {STOPS[number - 1].title}", palette.strong),
             (f"   ▸ {key}", palette.strong),
         ]
-        ways = "> does it   < back"
+        ways = "> does it   < back   Q ends"
         used = sum(len(text) for text, _ in head)
         if used + len(ways) + 2 <= size.width:
             head += [(" " * (size.width - used - len(ways) - 1), None), (ways, palette.muted)]

@@ -16,6 +16,8 @@ from explorer.ui.screens.verdict import VerdictScreen
 from explorer.ui.screens.welcome import Welcome
 from explorer.ui.screens.why import WhyScreen
 from explorer.ui.widgets.tour_strip import TourStrip
+from probes.schema.errors import FailureKind
+from probes.schema.events import Failed
 from tests.support.launcher import FakeLauncher
 from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, on_stage, press, screen_text, scripted, settle, until
 
@@ -176,6 +178,40 @@ async def test_without_models_the_first_screen_offers_recordings() -> None:
         await settle(pilot)
         assert "The tour" not in screen_text(app)
         assert "A recording" in screen_text(app)
+
+
+async def test_the_keys_of_a_tour_are_listed_and_one_ends_it() -> None:
+    app = ExplorerApp(Waiting(scripted().settings), launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await press(pilot, "question_mark")
+        for words in ("tells the stop before again", "takes its strip away"):
+            assert words in screen_text(app)
+        await press(pilot, "escape", "Q")
+        assert not app.guide.on_tour
+        assert not app.screen.query(TourStrip)
+
+
+async def test_a_persons_own_recordings_end_the_tour() -> None:
+    app = ExplorerApp(scripted(), launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        app.show_recordings()
+        await settle(pilot)
+        assert not app.guide.on_tour
+        assert not app.screen.query(TourStrip)
+
+
+async def test_a_loading_that_was_cancelled_is_not_called_impossible() -> None:
+    app = ExplorerApp(Waiting(scripted().settings), launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        app.view.apply(Failed("Cancelled", "Loading was cancelled.", kind=FailureKind.CANCELLED))
+        look(app)
+        await settle(pilot)
+        assert "Loading was cancelled." in strip_text(app)
+        assert "can't be loaded" not in strip_text(app)
 
 
 async def test_outside_a_tour_its_keys_do_nothing() -> None:
