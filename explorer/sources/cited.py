@@ -11,6 +11,7 @@ from enum import Enum
 import probes
 from explorer.sources.command_line import run_words
 from explorer.sources.continued import spec_of
+from explorer.sources.program import program
 from probes.schema.header import RunHeader
 from probes.schema.prune_setting import Setting
 from probes.schema.record import StepRecord
@@ -41,13 +42,13 @@ def verdict_command(header: RunHeader, tasks: Sequence[str], margin: float, leve
     models = ["--dense", spec.dense, *(("--prune", str(spec.prune)) if spec.prune else ("--pruned", spec.pruned))]
     judged = ["--margin", f"{margin:g}", "--level", f"{level:g}"]
     named = ["--tasks", ",".join(tasks)] if tasks else []
-    return shlex.join(["phier", "verdict", *models, *_pair_words(spec), *named, *judged])
+    return shlex.join([program("phier"), "verdict", *models, *_pair_words(spec), *named, *judged])
 
 
 def _command(name: str, header: RunHeader, path: Sequence[StepRecord], more: Sequence[str]) -> str:
     if not _names_models(header) or any(_forced(path)):
         return ""
-    return shlex.join(["phier", name, *run_words(header), *_pair_words(spec_of(header, _GIVEN)), *more])
+    return shlex.join([program("phier"), name, *run_words(header), *_pair_words(spec_of(header, _GIVEN)), *more])
 
 
 def python_lines(header: RunHeader, path: Sequence[StepRecord]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from explorer.sources.chosen import Chosen
 from explorer.sources.cited import python_value
+from explorer.sources.program import program
 
 if TYPE_CHECKING:
     from probes.schema.sweep import SweepPlan
@@ -20,7 +21,7 @@ _WIDTH = 100
 
 def comparison_command(compared: Sequence[Chosen]) -> str:
     """The command that prints the figures of these recordings side by side."""
-    return shlex.join(["phier", "compare", *map(str, compared)])
+    return shlex.join([program("phier"), "compare", *map(str, compared)])
 
 
 def comparison_lines(compared: Sequence[Chosen]) -> str:
@@ -46,7 +47,7 @@ for run, summary in zip(runs, summaries):
 
 def sweep_command(path: Path) -> str:
     """The command that prints what a sweep's file holds; of a sweep with cells to compute, it goes on with them."""
-    return shlex.join(["phier", "sweep", str(path)])
+    return shlex.join([program("phier"), "sweep", str(path)])
 
 
 def sweep_lines(plan: SweepPlan, path: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from explorer.config.config_file import read_config
 from explorer.config.screen_options import ScreenOptions
+from explorer.sources.program import program
 from probes.schema.header import RunHeader
 from probes.schema.watch import write_watch
 
@@ -20,7 +21,7 @@ def command_line(header: RunHeader) -> str:
     """
     if not header.dense.spec:
         return ""
-    return shlex.join(["phier-tui", *run_words(header)])
+    return shlex.join([program("phier-tui"), *run_words(header)])
 
 
 def run_words(header: RunHeader) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from textual.widget import Widget
 
 from explorer.sources.cited import python_lines, run_command
+from explorer.sources.program import program
 from explorer.sources.source import Source
 from explorer.state.view import View
 from explorer.ui.copying import PANEL, Copyable
@@ -134,7 +135,7 @@ def file_of(source: Source) -> str | None:
     playback = getattr(source, "path", None)
     recorder = getattr(source, "recorder", None)
     path = playback or getattr(recorder, "path", None)
-    return None if path is None else shlex.join(["phier-tui", str(path)])
+    return None if path is None else shlex.join([program("phier-tui"), str(path)])
 
 
 def tokens_table(rows: Sequence[TopToken]) -> str:

@@ -217,7 +217,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
     Command(
         {"w": "grid"},
         "w",
-        "Shows the pruned model layer by layer: prune, drop, restore.",
+        "Layers: shows the pruned model layer by layer (prune, drop, restore), and compares before and after.",
         label="layers",
         name="Models: Prune layer by layer",
         when=is_measured,
