@@ -63,6 +63,14 @@ def fit_end(text: str, width: int) -> str:
     return fit("…" + "".join(reversed(kept)), width)
 
 
+def fit_middle(text: str, width: int) -> str:
+    """The text in at most `width` cells, of at least 3: its beginning and its end, with an ellipsis between them."""
+    if cell_len(text) <= width:
+        return text
+    front = fit(text, width - width // 2).rstrip()
+    return front + fit_end(text, width // 2 + 1)[1:].rstrip()
+
+
 def fit_quoted(token: str, width: int) -> str:
     """The quoted token in exactly `width` cells; a token that is cut keeps its closing mark."""
     whole = quoted(token)

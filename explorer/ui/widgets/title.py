@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from rich.cells import cell_len
 from textual.geometry import Size
 
 from explorer.state.view import Phase, View
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
-from explorer.words.token_text import fit, flowing
+from explorer.words.token_text import fit, fit_middle, flowing
 from probes.schema.counting import number_of
 from probes.schema.events import Why
 from probes.schema.header import RunHeader
@@ -18,6 +18,8 @@ from probes.schema.settings import RunSettings
 
 LEAST_SUMMARY = 14
 """The fewest cells in which a part of the summary of the pruning is shown."""
+LEAST_SETTING = 24
+"""The fewest cells to which the setting is shortened, so that the other parts have room."""
 GAP = 2
 """Cells between two parts."""
 
@@ -67,7 +69,7 @@ class Title(LineWidget):
             (" ⇄ ", palette.muted),
             (flowing(header.title), palette.pruned),
         ]
-        parts = [TitlePart(10, [("phier", palette.strong)]), TitlePart(100, names)]
+        parts = [TitlePart(10, [("phier", palette.strong)]), TitlePart(100, names, shortest=LEAST_SETTING)]
         if warnings := len(header.every_warning):
             parts.append(TitlePart(95, [(f"! {number_of(warnings, 'warning')}", palette.strong)]))
         elif notes := len(header.every_note):
@@ -106,6 +108,8 @@ class TitlePart:
     pieces: Pieces
     least: int = 0
     """The fewest cells it may be cut to; 0 is never cut."""
+    shortest: int = 0
+    """The fewest cells to which its last words are shortened in their middle; 0 never."""
     instead: Pieces = field(default_factory=list)
     """Longer words for the same, if there is room once everything else is in the line."""
 
@@ -118,7 +122,7 @@ def laid_out(left: list[TitlePart], right: list[TitlePart], width: int) -> Piece
     """The parts with two cells between them, the left ones to the left, as many as fit by weight."""
     kept: dict[int, Pieces] = {}
     room = width - 1
-    everything = (*left, *right)
+    everything = [_shortened(part, (*left, *right), room) for part in (*left, *right)]
     for place, part in sorted(enumerate(everything), key=lambda one: -one[1].weight):
         size = part.size
         if size + GAP <= room or not kept:
@@ -139,6 +143,16 @@ def laid_out(left: list[TitlePart], right: list[TitlePart], width: int) -> Piece
             room = 0
         line += [*pieces, (" " * GAP, None)]
     return line
+
+
+def _shortened(part: TitlePart, everything: Sequence[TitlePart], room: int) -> TitlePart:
+    """The part with its last words cut in their middle, as far as the other parts need the room."""
+    if not part.shortest:
+        return part
+    *first, (text, style) = part.pieces
+    others = sum((one.least or one.size) + GAP for one in everything if one is not part)
+    size = max(part.shortest, room - others - GAP - _size(first))
+    return replace(part, pieces=[*first, (fit_middle(text, size), style)])
 
 
 def last_step(view: View, header: RunHeader) -> int:

@@ -84,3 +84,20 @@ async def test_every_panel_of_the_prune_screen_is_explained() -> None:
             await press(pilot, "f1")
             assert EXPLANATIONS[panel].formula in screen_text(app)
             await press(pilot, "escape")
+
+
+def test_a_long_setting_is_shortened_and_the_status_stays() -> None:
+    setting = "wanda:0.5@mlp+drop-attn@layers=20,22+dense@attn@layers=3,14,18"
+    names = TitlePart(100, [("dense", None), (" ⇄ ", None), (setting, None)], shortest=24)
+    parts = [TitlePart(10, [("phier", None)]), names, TitlePart(30, [("! 3 notes", None)])]
+    lines = [
+        "".join(text for text, _ in laid_out(parts, [TitlePart(90, [("step 4/20", None)])], width))
+        for width in (70, 80, 140)
+    ]
+    for line in lines:
+        assert "phier" in line
+        assert "! 3 notes" in line
+        assert "step 4/20" in line
+    assert "wanda:0.5@mlp+…@layers=3,14,18" in lines[0]
+    assert "…" not in lines[2]
+    assert setting in lines[2]
