@@ -148,6 +148,10 @@ class ExplainRequests:
     def computing(self) -> bool:
         return any(map(self._is_open, self._asked))
 
+    def awaits(self, kind: Kind) -> bool:
+        """Is anything of this kind asked for and not there yet?"""
+        return any(one.kind == kind and self._is_open(one) for one in self._asked)
+
     def _not_there(self, thing: Wanted) -> list[Wanted]:
         """The thing itself; of steps that are explained alone, only those that are neither there nor asked for."""
         if thing.near is None or thing.through is None:

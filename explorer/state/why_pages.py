@@ -123,8 +123,8 @@ class WhyLook:
         return LEVELS[at] if at < len(LEVELS) - (not heads) else "sublayer"
 
 
-def headline(look: WhyLook, *, short: bool = False) -> tuple[str, bool]:
-    """The most telling sentence that is known, and whether it is the answer."""
+def headline(look: WhyLook, *, short: bool = False, computing: bool = False) -> tuple[str, bool]:
+    """The most telling sentence that is known, and whether it is the answer; or that the answer is being computed."""
     split, swaps, event = look.split, look.swaps, look.view.explained(Swaps, *look.span)
     if split is not None and split.verdict is SplitVerdict.NUMERICAL:
         return culprits.split_kind(split), True
@@ -137,8 +137,9 @@ def headline(look: WhyLook, *, short: bool = False) -> tuple[str, bool]:
         if event.final and swaps.kl == 0:
             return "The two models predict exactly the same here. There is nothing to explain.", True
     if look.layers is not None:
-        return culprits.parting(look.layers), False
-    return "", False
+        sentence = culprits.parting(look.layers)
+        return f"{culprits.COMPUTING} {sentence}" if computing else sentence, False
+    return culprits.COMPUTING if computing else "", False
 
 
 def culprit_sentence(view: View) -> str:

@@ -58,15 +58,21 @@ def suspect(found: Swaps) -> str:
     return f"{_capital(name)} is the likely culprit by the estimate." if not best.exact and best.kl_drop > 0 else ""
 
 
+COMPUTING = "Which sublayer did it is being computed."
+
+
 def parting(found: Layers) -> str:
-    """The sublayer from which on the two lenses differ for good."""
+    """Where the two models' readings through the LM head differ for good, which need not be where the damage began.
+
+    Tokens are only named if they are those of the last sublayer, which the models choose."""
     row = found.parting
     if row is None:
         return "Both models end on the same token."
-    return (
-        f"From {sublayer_name(row.layer, row.sublayer)} on, the two lenses never agree again: "
-        f"{quoted(row.lens_dense.token)} against {quoted(row.lens_pruned.token)}."
-    )
+    pairs = [(one.lens_dense.token_id, one.lens_pruned.token_id) for one in (row, found.rows[-1])]
+    chosen = pairs[0] == pairs[1]
+    tokens = f": {quoted(row.lens_dense.token)} against {quoted(row.lens_pruned.token)}" if chosen else ""
+    name = sublayer_name(row.layer, row.sublayer)
+    return f"Read through the LM head (logit lens), the models differ from {name} on{tokens}; it need not begin there."
 
 
 def split_kind(found: SplitAnatomy) -> str:

@@ -31,6 +31,7 @@ from explorer.ui.widgets.why_lines import PagePointed, WhyHeadline, WhyStatus, W
 from explorer.ui.widgets.why_sheet import WhySheet
 from explorer.ui.widgets.why_shown import missing, sheet_page
 from explorer.words.bound_keys import key_of
+from explorer.words.changed_setting import before_after, measuring_again
 from explorer.words.token_text import flowing, quoted
 from probes.schema.errors import BadInput
 from probes.schema.part import Part
@@ -94,7 +95,7 @@ class WhyScreen(CursorPage):
         if not self._moved:
             self._chosen = look.culprit or self._chosen
         self.query_one("#title", Static).update(self._title())
-        self.query_one(WhyHeadline).show(look)
+        self.query_one(WhyHeadline).show(look, computing=self.explaining.awaits("swaps"))
         layers = Wanted(view.branches.current, "layers", view.cursor)
         self.query_one(HeatStrips).show(
             view, self._heat, self._chosen, with_keys(self, missing("layers", look, self.explaining.refused(layers)))
@@ -104,7 +105,7 @@ class WhyScreen(CursorPage):
             (found for one in things if one.kind == self.page.kind and (found := self.explaining.refused(one))), None
         )
         self.query_one(WhySheet).show(
-            sheet_page(self.page, look, self.explaining, refused, partial(with_keys, self)),
+            sheet_page(self.page, look, self.explaining, refused, partial(with_keys, self), self._change()),
             self._chosen if self.inside is None else None,
         )
         self.query_one(WhyStatus).show(view, self.explaining)
@@ -127,6 +128,20 @@ class WhyScreen(CursorPage):
     def repair(self) -> Repair | None:
         """The repair that was found, of the latest search or of the recording."""
         return self.look.repair(self.explaining.asked_repair)
+
+    def _change(self) -> str:
+        """What the last change of the setting did, at the step at the cursor and over all; "" if there was none."""
+        view, change = self.view, self._history.state.change
+        measured, outcome = self._history.still_measured(view), self._history.outcome(view)
+        if change is None or measured is None:
+            return ""
+        if outcome is None:
+            return measuring_again(*measured)
+        if not 0 < view.cursor <= min(measured):
+            return ""
+        whole = outcome.whole
+        old, new = change.path[view.cursor - 1], view.path[view.cursor - 1]
+        return before_after(whole.steps, whole.before, whole.after, old, new)
 
     def _title(self) -> Text:
         colours, view = palette(self.app.theme), self.view
@@ -248,8 +263,10 @@ class WhyScreen(CursorPage):
         self.explaining.stop()
         self._applied, self._back_to = self.view.run, self.view.cursor
         self.view.failure = None
+        self.view.following = False  # the step that is explained stays under the cursor while it is measured again
+        self.view.keep_cursor()
         self._history.ask(self._source, self.view, setting)
-        self.notify(f"{key_of('grid')} on the main screen compares before and after.", title="Applied")
+        self.notify(f"{key_of('grid')} (layers) on the main screen compares before and after.", title="Applied")
         self.show()
 
     @property

@@ -39,8 +39,9 @@ class WhyHeadline(LineWidget):
         super().__init__(id="headline")
         self._sentence = ("", False)
 
-    def show(self, look: WhyLook) -> None:
-        found = headline(look)
+    def show(self, look: WhyLook, *, computing: bool) -> None:
+        """`computing`: are the heals on their way?"""
+        found = headline(look, computing=computing)
         if found != self._sentence:
             self._sentence = found
             self.redraw()

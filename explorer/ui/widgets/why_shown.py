@@ -33,9 +33,10 @@ NO_REPAIR = (
 
 
 def sheet_page(
-    page: WhyPage, look: WhyLook, explaining: ExplainRequests, refused: Failed | None, keyed: Keyed
+    page: WhyPage, look: WhyLook, explaining: ExplainRequests, refused: Failed | None, keyed: Keyed, change: str = ""
 ) -> SheetPage:
-    """The page with what is known of it. `keyed` fills the keys into a sentence."""
+    """The page with what is known of it. `keyed` fills the keys into a sentence; `change` says what the last change of
+    the setting did."""
     view = look.view
     title, note = title_of(page, look), ""
     drawer: Drawer | None = None
@@ -62,7 +63,8 @@ def sheet_page(
             if look.floor is not None:
                 drawer = partial(floor_page, look.floor)
         case WhyPage.REPAIR:
-            found, said = look.repair(explaining.asked_repair), tuple(map(keyed, repair_words(look, explaining)))
+            found = look.repair(explaining.asked_repair)
+            said = tuple(map(keyed, (*([change] if change else []), *repair_words(look, explaining))))
             drawer = partial(repair_page, found, said)
             note = f"{key_of('enter')} applies it" if found is not None and found.given_back and view.live else ""
             key = (*key, said)

@@ -188,6 +188,10 @@ async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
         assert [one for one in source.asked if isinstance(one, Prune)] == [Prune(parse(REPAIR.setting))]
         assert app.view.cursor == 7, "the same step is looked at again"
         assert app.view.run == 2
+        text = sheet(app)
+        assert "Before → after the change of the setting: step 7 KL" in text
+        assert "over 9 steps ΣKL" in text
+        assert "first split none → none" in text
         await press(pilot, "escape", "w")
         assert isinstance(app.screen, PruneGrid)
         assert "all 9" in screen_text(app)

@@ -92,12 +92,16 @@ def test_a_verdict_states_its_thresholds_and_a_drawn_token_is_not_called_preferr
 
 def test_where_the_lenses_part() -> None:
     assert (
-        culprits.parting(layers(3)) == "From layer 7's MLP on, the two lenses never agree again: "
-        '" the" against " half".'
+        culprits.parting(layers(3))
+        == "Read through the LM head (logit lens), the models differ from layer 7's MLP on: "
+        '" the" against " half"; it need not begin there.'
     )
     same = layers(3)
     rows = tuple(replace(row, lens_pruned=row.lens_dense) for row in same.rows)
     assert culprits.parting(replace(same, rows=rows)) == "Both models end on the same token."
+    other = replace(same.rows[-1].lens_pruned, token_id=99)
+    chosen = replace(same, rows=(*same.rows[:-1], replace(same.rows[-1], lens_pruned=other)))
+    assert "on; it need not" in culprits.parting(chosen), "tokens that no model chooses are not named"
 
 
 @pytest.mark.parametrize(
