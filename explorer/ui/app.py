@@ -88,6 +88,7 @@ class ExplorerApp(App[int]):
     """The program on a screen."""
 
     TITLE = "phier"
+    NOTIFICATION_TIMEOUT = 4.0
     CSS_PATH: ClassVar[CSSPathType | None] = ["screens/main.tcss", "screens/dialog.tcss"]
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -52,18 +52,21 @@ def ask_copy(page: Page) -> None:
         offered[PANEL] = Copyable(PANEL, "the selection", about, lambda: selected, "selection")
     last = page.app.last_copy
     ways = [DialogChoice(one.key, one.name, one.about) for one in offered.values()]
-    if last is not None:
-        ways.append(
-            DialogChoice(FILE, f"{last.name} again, into a file", "What was copied last, in case it did not arrive.")
-        )
+    if last is not None:  # where it is seen: the list may be longer than the dialog
+        again = "What was copied last, in case it did not arrive."
+        ways.insert(1, DialogChoice(FILE, f"{last.name} again, into a file", again))
+    elif PANEL in offered:
+        about = f"The same as {PANEL}, written into a file."
+        ways.insert(1, DialogChoice(FILE, f"{offered[PANEL].name}, into a file", about))
 
     def answered(key: str | None) -> None:
-        if key == FILE and last is not None:
-            page.app.call_after_refresh(copy, page.app, replace(last, in_file=True))
+        again = last or offered.get(PANEL)
+        if key == FILE and again is not None:
+            page.app.call_after_refresh(copy, page.app, replace(again, in_file=True))
         elif key in offered:
             page.app.call_after_refresh(copy, page.app, offered[key])
 
-    page.app.clear_notifications()  # they would hide the dialog's line on what a choice is
+    page.app.clear_notifications()
     page.app.push_screen(ChoiceDialog("Copy", "", ways, PANEL), answered)
 
 
@@ -80,7 +83,7 @@ async def copy(app: ExplorerApp, what: Copyable) -> None:
     except Failure as problem:
         app.notify(f"{problem.message} {problem.hint}".strip(), title=problem.title, severity="warning")
         return
-    app.notify(sentence, title=title, timeout=8)
+    app.notify(sentence, title=title, timeout=6)
 
 
 async def _deliver(app: ExplorerApp, what: Copyable, text: str) -> tuple[str, str]:
@@ -88,21 +91,21 @@ async def _deliver(app: ExplorerApp, what: Copyable, text: str) -> tuple[str, st
     name = what.name[0].upper() + what.name[1:]
     if app.is_web:
         app.deliver_text(io.StringIO(text), save_filename=f"{what.stem}.{what.ending}")
-        return "Downloaded", f"{name} is a download of your browser, as {what.stem}.{what.ending}."
+        return "Downloaded", f"{name}: your browser downloads it as {what.stem}.{what.ending}."
     if what.in_file:
-        return "Written", f"{name} is in {_written(what, text)}."
+        return "Written", f"{name}: written into {_written(what, text)}."
     size = len(text.encode())
     here = route(os.environ) if size <= LONGEST else Route(Way.NONE, f"{size:,} bytes are too many for a clipboard.")
     match here.way:
         case Way.NONE:
-            return "Written", f"{here.doubt} {name} is in {_written(what, text)}."
+            return "Written", f"{here.doubt} {name}: written into {_written(what, text)}."
         case Way.TMUX:
             doubt = await asyncio.to_thread(to_tmux, text)
-            return "Copied", f"{name} is in tmux's buffer. {doubt or _SENT}"
+            return "Copied", f"{name}: put into tmux's buffer. {doubt or _SENT}"
     app.copy_to_clipboard(text)
     if here.doubt:
-        return "Copied", f"{name} was sent to the terminal. {here.doubt} It is also in {_written(what, text)}."
-    return "Copied", f"{name} was sent to the terminal's clipboard. {_SENT}"
+        return "Copied", f"{name}: sent to the terminal. {here.doubt} Also written into {_written(what, text)}."
+    return "Copied", f"{name}: sent to the terminal's clipboard. {_SENT}"
 
 
 _SENT = f"If it does not arrive, {key_of('copy')} {FILE} writes it into a file."

@@ -24,10 +24,12 @@ EXPLANATIONS = {
         "The hidden state that enters the LM head, after the final norm: the last vector a model has before it becomes "
         "words. The panel compares the dense model's h with the pruned model's h′ at this step.",
         "A cosine near 1 (↑) and a small angle (↓) mean that pruning left the direction alone; the length ratio "
-        "says how much the vector shrank or grew.",
+        "says how much the vector shrank or grew. “Theorem 1” is that of the paper named below: its estimate of "
+        "1 − cos, and “est. / true” divides it by the true value. “Turned” is the share of the change across h, "
+        "“rescaled” the share along it.",
         "cos = ⟨h, h′⟩ / (‖h‖ ‖h′‖)\n"
         "turned = ‖Δh − αh‖ / ‖h‖,  rescaled = |α|,  α = ⟨Δh, h⟩ / ‖h‖²\n"
-        "Theorem 1:  1 − cos ≈ ‖Δh⊥‖² / (2‖h‖²)",
+        f"Theorem 1 of {PAPER}:  1 − cos ≈ ‖Δh⊥‖² / (2‖h‖²)",
         f"{PAPER}, Theorem 1.",
     ),
     "logit": Explanation(
@@ -50,8 +52,8 @@ EXPLANATIONS = {
         "estimate holds for small changes; if it is far from the true KL, the change is not small.",
         "KL(p‖q) = Σ p (log p − log q)    reverse = KL(q‖p)\n"
         "TV = ½ Σ |p − q| = max over sets A of |p(A) − q(A)|    JS ≤ ln 2\n"
-        "Theorem 3:  KL ≈ Var_p(Δz) / (2T²)\n"
-        "Theorem 2:  1 − cos ≈ Var_r(Δz) / (2T²),  r = p² / ‖p‖²\n"
+        f"Theorem 3 of {PAPER}:  KL ≈ Var_p(Δz) / (2T²)\n"
+        "Theorem 2 there:  1 − cos ≈ Var_r(Δz) / (2T²),  r = p² / ‖p‖²\n"
         "amplified = (1 − cos p) / (1 − cos h), and over 1 − centred cos z",
         f"{PAPER}, Theorems 2 and 3. Natural logarithms.",
     ),
@@ -85,7 +87,8 @@ EXPLANATIONS = {
         "Each token is coloured by the KL at the step that wrote it, from blue (alike) to orange (unlike); it "
         "is underlined from 0.25 nat and also bold from 1 nat. ┆ marks the first split, ■ an end, ◦ half a character.",
         "In `dense`, `pruned` and `text` both models read one text. A panel titled “its own choice at each step” shows "
-        "the token that this model would choose next after the other panel's text; it is dim if it is the same token. "
+        "the token that this model would choose next after the other panel's text, with “·” before each, as they make "
+        "no text; it is dim if it is the same token. "
         "In `free` each panel shows the text that its model wrote, the dense one coloured by the shared KL, the pruned "
         "one by the own KL. A click moves the cursor.",
         "blue  < 0.02 · 0.05 · 0.1 · 0.25 · 0.5 · 1 · 2 <  orange   (nats)",

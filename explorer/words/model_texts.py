@@ -8,8 +8,9 @@ from explorer.words.figures import Scope, value
 from probes.schema.record import StepRecord, Taken
 from probes.schema.settings import Follow
 
-SPLIT, END, HALF, FORCED = "┆", "■", "◦", "»"
-"""Marks of the program's own: the first split, the end of a text, a token that is part of a character, a forced one."""
+SPLIT, END, HALF, FORCED, APART = "┆", "■", "◦", "»", "·"
+"""Marks of the program's own: the first split, the end of a text, a token that is part of a character, a forced one,
+and what stands before a choice that no text continues from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ def written_token(record: StepRecord, side: str, follow: Follow) -> WrittenToken
     choice = record.dense if side == "dense" else record.pruned
     if choice is None:
         return WrittenToken("", kl)
-    return WrittenToken(choice.token, kl, quiet=record.taken is not None and choice.token_id == record.taken.token_id)
+    quiet = record.taken is not None and choice.token_id == record.taken.token_id
+    return WrittenToken(choice.token, kl, quiet, APART)
 
 
 def _written(taken: Taken | None, kl: float | None) -> WrittenToken:

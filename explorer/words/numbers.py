@@ -72,6 +72,19 @@ def chance(value: float) -> str:
     return percent(value) if value >= 0.0005 or value == 0 else significant(value)
 
 
+def chance_in_words(value: float) -> str:
+    """A probability in a sentence: a percentage while that can be read, then 1 in so many."""
+    if value == 0 or not value < 0.0005:
+        return chance(value)
+    odds = 1 / value if value > 1e-300 else math.inf
+    if odds >= 999.5e12:
+        return f"1 in 10^{round(math.log10(odds))}" if math.isfinite(odds) else "less than 1 in 10^300"
+    for least, unit in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if odds >= 0.9995 * least:
+            return f"1 in {significant(max(1.0, odds / least), 2)} {unit}"
+    return f"1 in {float(f'{odds:.1e}'):,.0f}"
+
+
 def signed(value: float) -> str:
     """A log ratio: +2.98, −0.33."""
     if name := odd(value):

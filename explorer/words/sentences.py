@@ -103,11 +103,11 @@ def context(record: StepRecord, diverges_at: int | None = None) -> str:
         return ""
     if record.pruned is None:
         return "The pruned text has ended: own figures are –."
-    chance = numbers.chance(record.sum.survival)
+    chance = numbers.chance_in_words(record.sum.survival)
     if record.sum.first_split is None:
-        return f"All choices agree so far; two samplers agree with chance {chance}."
+        return f"Chance {chance} that two samplers still agree; all choices agree so far."
     agreed = numbers.percent(record.sum.agree_rate)
-    return f"So far {agreed} of the first choices agree; two samplers agree with chance {chance}."
+    return f"Chance {chance} that two samplers still agree; {agreed} of the first choices agree so far."
 
 
 def _nothing_shared(record: StepRecord) -> str:

@@ -68,7 +68,7 @@ def accumulated(step: int, kl: float | None, split: int | None, last: Sums, step
     return (
         f"{worst}In generation every token's loss counts: after {steps} steps ΣKL is "
         f"{numbers.significant(last.kl_shared)} nat, and two samplers would have written the same text so far with a "
-        f"chance of {numbers.chance(last.survival)} (survival)."
+        f"chance of {numbers.chance_in_words(last.survival)} (survival)."
     )
 
 

@@ -36,7 +36,8 @@ class ExplanationDialog(Dialog[None]):
             yield Static("", markup=False)
             yield Static(Text.assemble(("How to read it  ", "bold"), with_keys(self, explanation.read)), markup=False)
             yield Static("", markup=False)
-            yield Static(Text(with_keys(self, explanation.formula), style="bold"), markup=False)
+            formula = with_keys(self, explanation.formula).replace(" " * 4, "\n")  # no line ends within a formula
+            yield Static(Text(formula, style="bold"), markup=False)
             yield Static("", markup=False)
             yield Static(with_keys(self, explanation.source), classes="hint", markup=False)
 

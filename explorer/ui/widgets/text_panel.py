@@ -16,7 +16,7 @@ from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import REVERSED, LineWidget, Piece, Pieces, joined
 from explorer.ui.widgets.word_wrap import Word, WordWrap
 from explorer.words.kl_levels import KL_BOUNDS
-from explorer.words.model_texts import FORCED, SPLIT, WrittenToken, text_title, written_token
+from explorer.words.model_texts import APART, FORCED, SPLIT, WrittenToken, text_title, written_token
 from explorer.words.token_text import quoted
 
 PROMPT_WORDS = re.compile(r"\s*\n|[^\S\n]*\S+|[^\S\n]+")
@@ -106,6 +106,8 @@ class TextPanel(LineWidget, can_focus=True):
             return palette.muted
         if word.mark and word.text in (SPLIT, FORCED):
             return palette.split
+        if word.mark and word.text == APART:
+            return palette.faint
         if word.step == self._cursor:
             return palette.cursor
         token = self._tokens[word.step - 1]

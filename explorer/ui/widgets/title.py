@@ -73,7 +73,7 @@ class Title(LineWidget):
         if warnings := len(header.every_warning):
             parts.append(TitlePart(95, [(f"! {number_of(warnings, 'warning')}", palette.strong)]))
         elif notes := len(header.every_note):
-            parts.append(TitlePart(30, [(f"! {number_of(notes, 'note')}", palette.muted)]))
+            parts.append(TitlePart(30, [(number_of(notes, "note"), palette.muted)]))
         if header.prune is not None:
             parts.append(TitlePart(60, [(header.prune.summary, palette.muted)], least=LEAST_SUMMARY))
         sampling = header.settings.sampling

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.widgets._toast import Toast
 
 import probes
 from explorer.recordings.comparison import compare_recordings
@@ -27,7 +29,7 @@ from probes.sweep.plan_file import plan_from_toml, plan_toml
 from probes.sweep.settings import swept_settings
 from tests.support.formula_sweep import some_sweep
 from tests.support.records import recorded_events, write_events
-from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, settle
+from tests.support.stage import SMALL, explorer, on_stage, press, screen_text, scripted, settle, until
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +78,28 @@ async def test_the_notice_of_a_copy_is_short_and_gone_when_the_next_one_is_chose
         await press(pilot, "y")
         assert not app._notifications
         assert "The panel under focus as text; figures and tables are tab-separated." in screen_text(app)
+
+
+async def test_a_notice_is_below_the_title_and_covers_no_line_at_the_bottom() -> None:
+    source = scripted()
+    app = explorer(source)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        source.advance(3)
+        await press(pilot, "y", "t")
+        await until(pilot, lambda: any(one.region.height for one in app.screen.query(Toast)), "the notice")
+        [toast] = app.screen.query(Toast)
+        assert toast.region.y == 1
+        assert toast.region.bottom <= SMALL[1] // 2
+
+
+async def test_a_file_is_among_what_is_offered_from_the_beginning() -> None:
+    async with on_stage(scripted(), 3, SMALL) as (app, pilot):
+        await press(pilot, "y")
+        assert re.search("f  the .*, into a file", screen_text(app))
+        await press(pilot, "f")
+        [notice] = app._notifications
+        assert ": written into " in notice.message
+        assert list(copies_folder().iterdir())
 
 
 async def test_a_screen_with_a_list_offers_its_row_and_table() -> None:

@@ -52,7 +52,8 @@ async def test_the_title_says_that_there_are_notes() -> None:
         await press(pilot, "escape")
         restarted(source, app.view.header, notes=NOTES)
         await settle(pilot)
-        assert "! 2 notes" in text_of(app, "Title")
+        assert " 2 notes" in text_of(app, "Title")
+        assert "!" not in text_of(app, "Title"), "nothing to be warned of"
 
 
 async def test_at_120_columns_the_title_says_what_a_model_made_elsewhere_lacks() -> None:

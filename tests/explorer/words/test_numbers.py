@@ -46,6 +46,24 @@ def test_a_cosine_near_one_keeps_what_makes_it_differ_from_one(value: float, tex
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "50 %"),
+        (0.0, "0 %"),
+        (0.0004, "1 in 2,500"),
+        (1 / 999_600, "1 in 1.0 million"),
+        (2.3e-9, "1 in 435 million"),
+        (1 / 2.5e12, "1 in 2.5 trillion"),
+        (1e-15, "1 in 10^15"),
+        (5e-324, "less than 1 in 10^300"),
+        (float("nan"), "undef."),
+    ],
+)
+def test_a_chance_in_a_sentence_is_one_in_so_many(value: float, text: str) -> None:
+    assert numbers.chance_in_words(value) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"), [(0.5, "50 %"), (0.0051, "0.51 %"), (0.0, "0 %"), (0.99996, "100 %"), (7e-13, "7e-13")]
 )
 def test_a_chance_is_a_percentage_while_it_can_be_read(value: float, text: str) -> None:
