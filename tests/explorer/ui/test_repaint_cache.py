@@ -62,8 +62,7 @@ def in_sight(app: ExplorerApp) -> list[RepaintCache]:
     return [widget for widget in app.screen._compositor.visible_widgets if isinstance(widget, RepaintCache)]
 
 
-@pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE])
-@pytest.mark.parametrize("colours", [True, False])
+@pytest.mark.parametrize(("size", "colours"), [(SMALL, True), (MIDDLE, True), (LARGE, True), (SMALL, False)], ids=str)
 async def test_what_is_shown_is_what_would_be_made_anew(
     size: tuple[int, int], colours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
