@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from explorer.sources.kept_scores import prompt_of
 from explorer.sources.live import LiveSource, Loader, loader
 from probes.schema.requests import Run
-from probes.schema.settings import RunSettings
+from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.schema.task_results import ItemPrompt
 from probes.system.progress import Work
@@ -23,7 +23,7 @@ _FIRST_STEP = ("steps=1",)
 
 
 class ItemSource(LiveSource):
-    """Live models on an item, of which the first step is measured."""
+    """Live models on an item, of which the first step is measured, or all of a generated answer."""
 
     def __init__(
         self, spec: PairSpec, items: ItemSet, item: str, as_run: AsRun, before: ItemSource | None = None
@@ -47,7 +47,7 @@ class ItemSource(LiveSource):
         pair = self._adopt(self._load(work))
         settings = self._as_run(prompt_of(self._item, pair, self._items))
         self._start(0, settings, work)
-        self._go(Run(_FIRST_STEP))
+        self._go(Run(() if settings.follow is Follow.FREE else _FIRST_STEP))
 
 
 def _again(spec: PairSpec, before: ItemSource | None) -> Loader:

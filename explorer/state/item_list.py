@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from probes.schema.events import ItemScored
 from probes.schema.passages import Passage
-from probes.schema.settings import Follow, RunSettings
+from probes.schema.settings import Follow, RunSettings, Sampling
+from probes.schema.task_options import NEW_TOKENS
 from probes.schema.task_results import ItemPrompt, ItemResult
 from probes.schema.watch import WatchedGroup
 
@@ -61,16 +62,25 @@ def kl_of(result: ItemResult) -> float:
     return kl if kl == kl else -1.0
 
 
-def item_settings(base: RunSettings, prompt: ItemPrompt) -> RunSettings:
-    """The run that opens an item at its deciding token, with its options watched."""
+def answer_steps(result: ItemResult) -> int:
+    """The steps in which both models have written their answers to an item; 0 for an item without a generated answer.
+    Without the pruned model's number, which older files lack, they are the most that an answer has by default."""
+    made = result.generation
+    return 0 if made is None else max(made.steps, made.steps_pruned or NEW_TOKENS)
+
+
+def item_settings(base: RunSettings, prompt: ItemPrompt, answer: int = 0) -> RunSettings:
+    """The run that opens an item as it was scored: at its deciding token, with its options watched; of a generated
+    `answer` of so many steps, each model on the text that it writes itself."""
     watch = tuple(WatchedGroup(name, ids) for name, ids in zip(prompt.options, prompt.tokens, strict=False) if ids)
     alone = replace(base, turns=(), begun="", template_args=())
-    return replace(alone, prompt=prompt.prompt, raw=True, follow=Follow.DENSE, text="", watch=watch)
+    opened = replace(alone, prompt=prompt.prompt, raw=True, follow=Follow.DENSE, text="", watch=watch)
+    return replace(opened, follow=Follow.FREE, steps=answer, sampling=Sampling()) if answer else opened
 
 
-def run_of_item(prompt: ItemPrompt, base: RunSettings) -> RunSettings:
+def run_of_item(prompt: ItemPrompt, base: RunSettings, *, answer: int = 0) -> RunSettings:
     """The same as a launcher takes it."""
-    return item_settings(base, prompt)
+    return item_settings(base, prompt, answer)
 
 
 def passage_settings(base: RunSettings, passage: Passage) -> RunSettings:

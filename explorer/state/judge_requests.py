@@ -126,7 +126,7 @@ class JudgeRequests:
         if not view.opened:
             self._home = view.header.settings
         opened = settings(self._home or view.header.settings)
-        view.opened_as = (opened, name)
+        view.opened_as, view.to_split = (opened, name), False
         self._source.ask(Restart(opened))
         self._source.ask(Run(("steps=1",) if first_step else ()))
 

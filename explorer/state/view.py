@@ -118,6 +118,8 @@ class View:
         """The latest prompt that was asked for as tokens."""
         self.opened_as: tuple[RunSettings, str] | None = None
         """The settings of the run that was begun to look at an item or a passage, and its name."""
+        self.to_split = False
+        """True if the cursor goes to the first split as soon as the answers to an opened item are written."""
         self.span: tuple[int, int] | None = None
         """The first and the last step of the span that is marked to be explained together."""
         self.search: StepSearch | None = None
@@ -193,6 +195,10 @@ class View:
                 self.pause = event
                 if not self.live and not self._played and self.following:
                     self.move_to(self.last_compared() or self.newest)
+                if self.to_split and self.path and (self.opened or self.under is Under.ITEMS):
+                    self.to_split = False
+                    if self.following and self.split:
+                        self.move_to(self.split)
             case Explained():
                 self._found[event.branch, event.step, event.through, kind_of(event.found), event.level] = event
                 self.found += 1

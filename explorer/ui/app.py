@@ -315,11 +315,13 @@ class ExplorerApp(App[int]):
         if not self._may_leave("opening an item"):
             return
         try:
-            source = self._launcher.open_item(cell.spec, items, message.item, run_of_item)
+            as_run = partial(run_of_item, answer=message.answer)
+            source = self._launcher.open_item(cell.spec, items, message.item, as_run)
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
             return
         view = self._open_over(source, Under.ITEMS).view
+        view.to_split = bool(message.answer)
         self.push_screen(MainScreen(source, view))
         self.call_after_refresh(self.open_source)
 

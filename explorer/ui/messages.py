@@ -128,7 +128,9 @@ class CellOpened(Message):
 class ItemRunAsked(Message):
     """An item of a results file is to be opened as a run of its models, which are loaded for it."""
 
-    def __init__(self, task: str, item: str) -> None:
+    def __init__(self, task: str, item: str, answer: int = 0) -> None:
+        """`answer` is the number of steps of a generated answer, else 0."""
         super().__init__()
         self.task = task
         self.item = item
+        self.answer = answer

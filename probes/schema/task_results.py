@@ -76,6 +76,8 @@ class GenerationFigures:
     survival: Share
     half_life: Bounded | None
     """Steps until survival is one half; None if it stays above (docs/figures.md)."""
+    steps_pruned: Natural | None = None
+    """The steps of the pruned model's own answer, with the token that ends it; None if they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)

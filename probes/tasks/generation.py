@@ -36,6 +36,8 @@ class WrittenAnswer:
 
     text: str
     """Without the token that ends it."""
+    steps: int = 0
+    """Its tokens, with the one that ends it."""
     broken_after: tuple[int, ...] = ()
     """The tokens on which the model computes NaN or infinity; empty if it never did."""
 
@@ -85,7 +87,7 @@ class Generation:
             dense,
             pruned,
             mean_spaces([step.own for step in steps if step.own is not None]),
-            generation=_figures(steps),
+            generation=_figures(steps, written[1].steps),
             notes=tuple(notes),
         )
 
@@ -107,7 +109,7 @@ class Generation:
         self, model: CachedModel, prompt: Sequence[int], known: Sequence[int], ends: Collection[int]
     ) -> WrittenAnswer:
         """The model's own answer, which begins with the tokens that are known."""
-        context, stream, text = list(prompt), self._readers.tokens.stream(prompt), ""
+        context, stream, text, steps = list(prompt), self._readers.tokens.stream(prompt), "", 0
         for place in range(self._new_tokens):
             if place < len(known):
                 token = known[place]
@@ -118,15 +120,16 @@ class Generation:
                 output = model.read([context], self._readers.work)
                 model.join()
                 if not output.finite:
-                    return WrittenAnswer(text, tuple(context))
+                    return WrittenAnswer(text, place, tuple(context))
                 token = self._sampler.choose(output.logits[0, : self._readers.vocabulary], place + 1)
+            steps = place + 1
             if token in ends:
                 break
             text += stream.push(token)
             context.append(token)
             if is_complete(text):
                 break
-        return WrittenAnswer(text)
+        return WrittenAnswer(text, steps)
 
 
 def plan_generation(
@@ -170,7 +173,7 @@ def _answered(written: WrittenAnswer, targets: Sequence[str]) -> Answered:
     return Answered(answer, right, float(right), text=written.text)
 
 
-def _figures(steps: Sequence[StepRecord]) -> GenerationFigures | None:
+def _figures(steps: Sequence[StepRecord], steps_pruned: int) -> GenerationFigures | None:
     if not steps:
         return None
     summary = summarise(steps)
@@ -181,4 +184,5 @@ def _figures(steps: Sequence[StepRecord]) -> GenerationFigures | None:
         first_split=summary.first_split,
         survival=summary.survival,
         half_life=summary.half_life,
+        steps_pruned=steps_pruned,
     )

@@ -186,7 +186,7 @@ def toy_item(task: ToyTask, place: int, damage: float) -> tuple[ItemResult, Item
     if task.kind is TaskKind.GENERATION:
         said = [f" The answer is {one}." for one in (dense, pruned)]
         answers = [replace(one, margin=None, text=text) for one, text in zip(answers, said, strict=True)]
-        figures = GenerationFigures(12, 12 * spaces.p.kl, 1 - spaces.p.tv, 3 if flips else None, 0.5, 9.0)
+        figures = GenerationFigures(12, 12 * spaces.p.kl, 1 - spaces.p.tv, 3 if flips else None, 0.5, 9.0, 12)
         result = replace(result, dense=answers[0], pruned=answers[1], generation=figures)
     elif task.kind is TaskKind.RETRIEVAL:
         result = _ranked(result, task, place, damage)

@@ -1,4 +1,4 @@
-"""The items of a task with both models' answers. One opens on the main screen at the token that decides it."""
+"""The items of a task with both models' answers. One opens on the main screen as it was scored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ def items_screen(row: TaskVerdict, source: Source, view: View, judging: JudgeReq
 
 ITEM_COMMANDS: tuple[Command[ItemsScreen], ...] = (
     *row_commands("item", "items"),
-    open_command("the item on the main screen, at the token that decides it", "verdict", "Items"),
+    open_command(
+        "the item on the main screen, at the token that decides it, or both answers at their first split",
+        "verdict",
+        "Items",
+    ),
     Command(
         {str(place): f"only({place})" for place in range(1, len(ItemFilter) + 1)},
         f"1–{len(ItemFilter)}",

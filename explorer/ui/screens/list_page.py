@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from textual import on
 
 from explorer.sources.source import Source
-from explorer.state.item_list import item_settings
+from explorer.state.item_list import answer_steps, item_settings
 from explorer.state.judge_requests import JudgeRequests
 from explorer.state.row_search import KeptSearches, Searchable
 from explorer.state.searched_rows import ITEMS
@@ -143,10 +144,13 @@ class TaskPage(ListPage):
         """Opens the chosen item on the main screen, which comes back here."""
         one = self.chosen
         if one is not None and self.view.opens_items:
-            self.post_message(ItemRunAsked(self.task_name, one.result.item))
+            self.post_message(ItemRunAsked(self.task_name, one.result.item, answer_steps(one.result)))
         elif one is not None and (prompt := one.prompt) is not None:
             self.judging.open_task = self.task_name
-            self.open_run(lambda base: item_settings(base, prompt), f"{self.ITEM} {prompt.item}", first_step=True)
+            steps = answer_steps(one.result)
+            settings = partial(item_settings, prompt=prompt, answer=steps)
+            self.open_run(settings, f"{self.ITEM} {prompt.item}", first_step=not steps)
+            self.view.to_split = bool(steps)
 
     @property
     def list_name(self) -> str:

@@ -183,7 +183,9 @@ def _state(view: View) -> str:
         return f"▶ {view.speed:.1f}/s" if view.speed else "▶ running"
     if view.phase is Phase.READY:
         return "ready"
-    return _STATES.get(view.pause.why, PAUSED) if view.pause else PAUSED
+    if view.pause is None or (view.pause.met is not None and view.pause.met.condition.startswith("steps=")):
+        return PAUSED
+    return _STATES.get(view.pause.why, PAUSED)
 
 
 PAUSED = "‖ paused"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from explorer.state.item_list import answer_steps
 from explorer.ui.app import ExplorerApp
+from explorer.ui.screens import list_page
 from explorer.ui.screens.ask_verdict import margin_of, tasks_of
 from explorer.ui.screens.items import ItemsScreen
 from explorer.ui.screens.main import MainScreen
@@ -215,6 +218,33 @@ async def test_an_item_opens_on_the_main_screen_and_j_comes_back_to_it() -> None
         assert not app.view.opened
         await press(pilot, "j")
         assert isinstance(app.screen, VerdictScreen), "the list was left"
+
+
+async def test_a_generated_answer_opens_as_both_models_wrote_it_at_the_first_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "down", "down", "down", "enter")
+        made = app.screen.query_one(ItemTable).chosen.result
+        assert answer_steps(made) == max(made.generation.steps, made.generation.steps_pruned)
+        monkeypatch.setattr(list_page, "answer_steps", lambda one: 60 if one is made else 0)
+        await press(pilot, "enter")
+        opened = app.view.header.settings
+        assert (opened.follow, opened.steps) == (Follow.FREE, 60)
+        assert source.asked[-2:] == [Restart(opened), Run()], "to the end of the answers"
+        source.advance(ALL)
+        await settle(pilot)
+        assert app.view.newest == opened.steps
+        assert app.view.split
+        assert app.view.cursor == app.view.split
+        await press(pilot, "end")
+        source.ask(Run())
+        source.advance(2)
+        await settle(pilot)
+        assert app.view.cursor == app.view.newest, "the cursor is moved once"
 
 
 async def test_a_retrieval_task_shows_its_similarities() -> None:

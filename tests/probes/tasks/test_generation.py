@@ -67,7 +67,7 @@ def test_an_answer_ends_with_its_line_its_sentence_or_the_text(said: list[int], 
         1.0,
     )
     assert result.pruned == result.dense
-    assert result.generation.steps == steps
+    assert (result.generation.steps, result.generation.steps_pruned) == (steps, steps)
     assert (result.generation.first_split, result.generation.agree_rate) == (None, 1.0)
     assert result.dense.margin is None
 
