@@ -107,7 +107,7 @@ def draw_panel(axis: Axes, panel: Panel, drawn: PrintFigure) -> None:
     if panel.guide is not None and low < panel.guide < high:
         axis.axhline(panel.guide, color="#888888", linewidth=0.5, zorder=0)
     _splits(axis, drawn)
-    axis.set_ylabel(_named(panel.axis, panel.unit).replace("$", r"\$"))  # a watched token is no formula
+    axis.set_ylabel(_named(panel.axis, panel.unit))
 
 
 def draw_scatter(axis: Axes, panel: Scatter) -> None:
@@ -231,4 +231,5 @@ def _powers(axis: Axis, low: float, high: float) -> None:
 
 
 def _named(axis: str, unit: str) -> str:
-    return _MATH.get(axis, axis) + (f" ({unit})" if unit else "")
+    """The formula of a figure with its unit. All other text is no formula, because it may name a watched token."""
+    return (_MATH.get(axis) or axis.replace("$", r"\$")) + (f" ({unit})" if unit else "")

@@ -379,6 +379,27 @@ def test_names_from_a_file_are_drawn_and_never_obeyed(tmp_path: Path, loose: Non
     assert any("drawn as boxes" in note for note in done.notes)
 
 
+def test_formulas_are_set_as_formulas_and_none_shows_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.cbook import is_math_text
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    events = [*recorded_events(30, watch='A=" and"', accidents=ACCIDENTS), *sample_findings(step=3)]
+    path = write_events(tmp_path / "run.jsonl", events)
+    saved: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_args, **_options: saved.append(figure))
+    export_recordings([path], "svg", tmp_path / "x")
+    assert len(saved) == len(FIGURE_NAMES)
+    texts = [text for figure in saved for text in figure.findobj(Text) if isinstance(text, Text)]
+    as_formula = [text.get_text() for text in texts if text.get_parse_math() and is_math_text(text.get_text())]
+    as_written = {text.get_text() for text in texts} - set(as_formula)
+    assert {text for text in as_written if "$" in text or "\\" in text} == set()
+    for formula in (r"$\cos h$", r"KL$(p\,\|\,q)$ (nat)", r"$\Sigma$KL (nat)", r"rms $\Delta z$ (logits)"):
+        assert formula in as_formula
+
+
 def test_single_steps_and_steps_without_figures_can_be_drawn_with_their_watched_tokens(
     tmp_path: Path, loose: None
 ) -> None:
