@@ -1,6 +1,7 @@
 """Lists the recorded runs. Only the header and the last step of a run are read, so that a long list appears at once.
 
-Only a file with more than one header, or whose last step is of another run than its first line, is read line by line.
+Only a file with more than one header, whose last step is of another run than its first line, or whose steps are far
+from its end (because they were explained later) is gone through line by line.
 """
 
 from __future__ import annotations
@@ -28,10 +29,8 @@ from probes.system.fence import inside
 
 _SHOWN = 200
 """Characters of a prompt."""
-_TAIL = 64 * 1024
+_TAIL = 256 * 1024
 """Bytes at the end of a file in which the last step is looked for first."""
-_LONGEST_TAIL = 4 * 2**20
-"""The most bytes at the end in which it is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +171,13 @@ def _found(file: BinaryIO, size: int) -> list[_Found]:
     file.seek(0)
     first, version = _started(file.readline(LONGEST_LINE))
     last = _last_step(file, size, version)
-    if first is None and last is None:
-        raise BadInput("Not a recording", "It has no line of a recorded run.")
     # Files that were joined have another header after the first line, and their runs may have one number.
-    if first is not None and (last is None or first.run == last.run) and not _holds(file, _HEADER):
+    if first is not None and last is not None and first.run == last.run and not _holds(file, _HEADER):
         return [_Found(first, last)]
-    return _looked_through(file)
+    found = _looked_through(file)
+    if all(one.started is None and one.last is None for one in found):
+        raise BadInput("Not a recording", "It has no line of a recorded run.")
+    return found
 
 
 def _on_paths(path: Path) -> list[_Found]:
@@ -203,18 +203,11 @@ def _holds(file: BinaryIO, *kinds: bytes) -> bool:
 
 
 def _last_step(file: BinaryIO, size: int, version: int) -> StepMeasured | None:
-    """The last step that can be read, looked for ever further from the end."""
-    length = _TAIL
-    while True:
-        start = max(0, size - length)
-        file.seek(start)
-        lines = file.read(size - start).split(b"\n")
-        for raw in reversed(lines[1:] if start else lines):
-            if step := _step(raw, version):
-                return step
-        if not start or length >= _LONGEST_TAIL:
-            return None
-        length *= 4
+    """The last step that can be read near the end of the file."""
+    start = max(0, size - _TAIL)
+    file.seek(start)
+    lines = file.read(size - start).split(b"\n")
+    return next((step for raw in reversed(lines[1:] if start else lines) if (step := _step(raw, version))), None)
 
 
 def _looked_through(file: BinaryIO) -> list[_Found]:

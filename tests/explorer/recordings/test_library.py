@@ -86,6 +86,19 @@ def test_the_last_step_is_found_behind_long_lines_of_another_kind(tmp_path: Path
     assert last_run_of(path).steps == 6
 
 
+@pytest.mark.parametrize("with_header", [True, False])
+def test_a_run_is_listed_with_its_steps_however_much_was_explained_after_them(
+    with_header: bool, tmp_path: Path
+) -> None:
+    events = recorded_events(6)
+    path = tmp_path / "run.jsonl"
+    explained = b"".join(lines_of([layers(1, 6, count=400)])) * 400
+    path.write_bytes(b"".join(lines_of(events if with_header else events[1:])) + explained)
+    assert len(explained) > 5 * 2**20
+    assert last_run_of(path).steps == 6
+    assert last_run_of(path).kl == records(events)[-1].sum.kl_shared
+
+
 def test_a_lost_header_leaves_the_figures(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(b"{}\n" + b"".join(encode(event, 0.0) for event in recorded_events(6)[1:]))
