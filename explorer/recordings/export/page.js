@@ -6,7 +6,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 176, LEFT = 46, RIGHT = 8, TOP = 8, BOTTOM = 18, MARK = 7;
 const PLAY_EVERY = 125;
 
-const state = { recording: 0, step: 1, log: true, playing: 0 };
+// It opens where the texts part, or else at the highest KL.
+const state = { recording: 0, step: recordings[0].split || recordings[0].worst || 1, log: true, playing: 0 };
 const charts = new Map();
 
 const $ = (id) => document.getElementById(id);

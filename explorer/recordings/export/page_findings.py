@@ -43,7 +43,18 @@ def explained_html(run: RecordedRun) -> str:
     for event in run.explained_path():
         places.setdefault((event.step, event.through or event.step), []).append(event)
     parts = [_place(places[place]) for place in sorted(places)]
-    return f'<section class="why"><h2>Explained</h2>{"".join(parts)}</section>' if parts else ""
+    if not parts:
+        return ""
+    # Folded as a whole, because the charts are below it.
+    return f'<details class="why"><summary>{_explained_in_words(list(places))}</summary>{"".join(parts)}</details>'
+
+
+def _explained_in_words(places: Sequence[tuple[int, int]]) -> str:
+    """How many steps are explained, and whether something explains the whole run."""
+    count = len({step for first, last in places if first for step in range(first, last + 1)})
+    parts = [f"{count:,} step{'s' if count > 1 else ''}"] if count else []
+    parts += ["the run"] if any(not first for first, _ in places) else []
+    return f"Explained: {' and '.join(parts)}"
 
 
 def _place(events: Sequence[Explained]) -> str:

@@ -170,8 +170,17 @@ def test_the_page_opens_without_a_network_and_without_a_complaint(tmp_path: Path
     clean.open(path)
     assert clean.problems == []
     assert clean.requested == [path.as_uri()]
-    assert clean.text("#place") == "step 1 of 40"
     assert clean.value("document.querySelectorAll('.chart').length") == 6
+
+
+@pytest.mark.browser
+def test_the_page_opens_where_the_texts_part_or_else_at_the_highest_kl(tmp_path: Path, clean: Browser) -> None:
+    clean.open(made(tmp_path, EVENTS))
+    split = next(record.step for record in PATH if record.split)
+    assert split > 1
+    assert clean.text("#place") == f"step {split} of 40"
+    clean.open(made(tmp_path, recorded_events(split - 1, accidents=Accidents(infinite=9))))
+    assert clean.text("#place") == f"step 9 of {split - 1}", "the infinite one"
 
 
 @pytest.mark.browser
@@ -362,6 +371,7 @@ def test_what_explains_a_step_is_on_the_page_and_its_tokens_are_data(tmp_path: P
     findings = sample_findings(step=3)
     hostile = [replace(e, notes=(HOSTILE[0],)) for e in findings]
     text = made(tmp_path, [*recorded_events(6), *hostile]).read_text()
+    assert '<details class="why"><summary>Explained: 1 step</summary>' in text, "closed: charts are below"
     assert "Step 3: parting layer attn 1" in text
     assert "largest heal mlp 2 (0.300)" in text
     assert "confident flip" in text
