@@ -58,6 +58,16 @@ class Definition:
         text = f"{self.name} {self.key} {self.sentence}".lower()
         return all(word in text for word in typed.lower().split())
 
+    def rank(self, typed: str) -> tuple[int, int]:
+        """How well it matches what was typed, the best lowest: its name begins with it (the shorter the better), its
+        key does, or it is within them; its sentence alone comes last."""
+        wanted, name, key = " ".join(typed.lower().split()), self.name.lower(), self.key.lower()
+        if name.startswith(wanted):
+            return 0, len(name)
+        if key.startswith(wanted):
+            return 1, len(key)
+        return (2 if wanted in f"{name} {key}" else 3), 0
+
 
 def _definitions() -> Iterator[Definition]:
     d = Definition

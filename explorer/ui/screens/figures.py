@@ -52,7 +52,9 @@ class FigureList(Dialog[str]):
 
     @on(Input.Changed)
     def narrow(self, event: Input.Changed) -> None:
-        self._listed = [one for one in self._known if one.matches(event.value)]
+        typed = event.value
+        found = [one for one in self._known if one.matches(typed)]
+        self._listed = sorted(found, key=lambda one: one.rank(typed)) if typed.strip() else found
         options = self.query_one(OptionList)
         options.clear_options()
         options.add_options(self._options())

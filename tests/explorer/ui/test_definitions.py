@@ -6,6 +6,7 @@ from pathlib import Path
 
 from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.figures import FigureList
@@ -47,6 +48,18 @@ async def test_a_key_defines_the_figures_of_the_panel_and_typing_finds_others() 
         assert "Quits." not in shown
         await press(pilot, *"xyz")
         assert "No key does that." in screen_text(app)
+
+
+async def test_the_figure_whose_name_or_key_begins_with_what_is_typed_comes_first() -> None:
+    async with on_stage(scripted(), 30, SMALL) as (app, pilot):
+        app.main.query_one("#table").focus()
+        await press(pilot, "D")
+        assert isinstance(app.screen, FigureList)
+        for typed, key in (("", "top.p"), ("KL", "p.kl"), ("p.kl", "p.kl"), ("of kl", "top.kl_share")):
+            app.screen.query_one(Input).value = typed
+            await settle(pilot)
+            assert app.screen.shown is not None
+            assert app.screen.shown.key == key
 
 
 async def test_the_figure_of_the_list_of_steps_is_chosen_from_the_definitions() -> None:
