@@ -21,7 +21,7 @@ from probes.schema.task_results import Answered, ItemPrompt, ItemResult
 _P = 7
 
 
-class ItemSheet(NamedFigures, ScrolledPanel):
+class ItemSheet(ScrolledPanel, NamedFigures):
     """Shows the chosen item; it scrolls."""
 
     FIGURE_NAMES: ClassVar[Names] = {

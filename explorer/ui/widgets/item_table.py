@@ -29,7 +29,7 @@ _WHY_EMPTY = {
 }
 
 
-class ItemTable(NamedFigures, RowList):
+class ItemTable(RowList, NamedFigures):
     """A row an item."""
 
     FIGURE_NAMES: ClassVar[Names] = {"margin": "item.margin", "KL nat": "item.kl"}

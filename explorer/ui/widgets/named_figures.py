@@ -20,7 +20,7 @@ Names = Mapping[str, str]
 
 
 class NamedFigures(Widget):
-    """A panel that says which of its words are names of figures. It is mixed in before the widget that draws."""
+    """A panel that says which of its words are names of figures. It is mixed in behind what takes the focus."""
 
     FIGURE_NAMES: ClassVar[Names] = {}
 

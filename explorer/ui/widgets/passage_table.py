@@ -22,7 +22,7 @@ _ORDERED: dict[Order, int] = {"mean_kl": 0, "max_kl": 1, "first_split": 2, "dp":
 _WIDE = 100
 
 
-class PassageTable(NamedFigures, RowList):
+class PassageTable(RowList, NamedFigures):
     """A row a passage, the most different first."""
 
     FIGURE_NAMES: ClassVar[Names] = {

@@ -29,7 +29,7 @@ _NARROW, _WIDE, _WIDEST = 76, 100, 130
 """From these widths on the table has the test and the agreement, then the intervals of the scores, then the spaces."""
 
 
-class VerdictTable(NamedFigures, RowList):
+class VerdictTable(RowList, NamedFigures):
     """Shows the rows of a verdict."""
 
     FIGURE_NAMES: ClassVar[Names] = {

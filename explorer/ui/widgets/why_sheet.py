@@ -48,7 +48,7 @@ class SheetPage:
     draw: Drawer = field(compare=False)
 
 
-class WhySheet(NamedFigures, ScrolledPanel):
+class WhySheet(ScrolledPanel, NamedFigures):
     """Shows a page."""
 
     FIGURE_NAMES: ClassVar[Names] = {

@@ -69,6 +69,7 @@ def test_every_name_on_a_panel_is_of_a_defined_figure() -> None:
         one = classes.pop()
         classes += one.__subclasses__()
         assert set(one.FIGURE_NAMES.values()) <= set(DEFINITIONS) | set(RESULT_DEFINITIONS), one
+        assert one is NamedFigures or one.can_focus, "a panel takes the focus, so that the key defines its figures"
         found += bool(one.FIGURE_NAMES)
     assert found > 10
 
