@@ -160,7 +160,7 @@ class TableWidths:
     def __init__(self, width: int) -> None:
         self.width = width
         self.wide = width >= 72
-        fixed = 3 + 7 + 7 + 13 + (8 if self.wide else 0) + 8
+        fixed = 3 + 7 + 7 + 13 + (8 if self.wide else 0) + 8 + 1  # a free cell before the frame
         rest = max(12, width - fixed)
         self.token = max(8, min(18, rest * 2 // 5))
         self.bar = max(2, min(40, (rest - self.token) // 2))
