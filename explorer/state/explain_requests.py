@@ -54,21 +54,23 @@ def wanted(
     """What explains the cursor's step, or the marked span, in the order in which it is needed.
 
     After the layers comes what is about to be looked at: the kind that is `shown`, or swaps of a lower level,
-    `within` one sublayer. While the cursor follows a run, only the layers: the rest would be about a step that is gone
-    before it is done.
+    `within` one sublayer. A run has the models first: while the cursor follows it, nothing is computed about a step
+    that is gone before it is done, and while one looks back, nothing about other steps.
     """
     step, branch = view.cursor, view.branches.current
     if not step or not view.live:
         return []
     here = Wanted(branch, "layers", step)
     if view.running and view.following:
-        return [here]
+        return []
     first, through = view.explained_steps
     found = [Wanted(branch, "split", step), Wanted(branch, "swaps", first, through), Wanted(branch, "quadrants", step)]
     if level != "sublayer":
         found.insert(0, Wanted(branch, "swaps", first, through, level, within=within))
     if shown == "split":
         found.append(fork_of(view))
+    if view.running:
+        return [here, *found]
     start = max(1, min(step - NEAR_STEPS // 2, view.newest - NEAR_STEPS + 1))
     found.append(Wanted(branch, "layers", start, min(view.newest, start + NEAR_STEPS - 1), near=step))
     found.append(Wanted(branch, "noise_floor", 0))

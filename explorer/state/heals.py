@@ -45,11 +45,6 @@ def heals_by_part(*found: Swaps | None) -> dict[tuple[Part, str], Swap]:
     return {_key(swap): swap for one in found if one is not None for swap in one.heal}
 
 
-def exact_count(found: Swaps) -> tuple[int, int]:
-    """How many heals are exact, and of how many."""
-    return sum(swap.exact for swap in found.heal), len(found.heal)
-
-
 def _of(swaps: Sequence[Swap], inside: Part | None) -> list[Swap]:
     return [swap for swap in swaps if inside is None or (swap.sublayer, swap.layer) == (inside.kind, inside.layer)]
 

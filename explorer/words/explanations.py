@@ -143,8 +143,9 @@ EXPLANATIONS = {
         "Heal is how much the KL falls if this one sublayer is the dense model's in the pruned model. Damage is the KL "
         "of the dense model if this one sublayer is pruned.",
         "The first row is the culprit. “returns” means that the top token is the dense one again. ≈ is an estimate by "
-        "one backward pass: it gives the order to look in, and exact values replace it. Control must be 0. If the sum "
-        "of heals is far from 1 × KL, sublayers act together, and no single one explains all of it.",
+        "one backward pass: it gives the order to look in, and exact values replace it; “≈ order” is its rank "
+        "correlation with them. Control must be 0. If the sum of heals is far from 1 × KL, sublayers act together, and "
+        "no single one explains all of it; below 0, most do harm if they alone are dense.",
         "heal(s) = KL before − KL after putting the dense f_s in    damage(s) = KL(dense ‖ dense with the pruned f_s)\n"
         "estimate = −⟨∂KL/∂o_s, f_s dense(x_s) − f_s pruned(x_s)⟩ over all positions",
         "Attribution patching, arXiv 2403.00745; it says where the estimate fails.",

@@ -109,7 +109,7 @@ def swaps_as_found(
         piece = part.name if isinstance(part, Piece) else ""
         return Swap(part.layer, part.kind, kl_before, kl_after, kl_before - kl_after, returns, piece=piece)
 
-    total, unit = 2 * len(state.parts), "matrices and heads" if pieces else "sublayers"
+    total, unit = 2 * len(state.parts), "heals and damages of pieces" if pieces else "heals and damages"
     order = [part for part in state.order() if part not in state.damage]
     done = len(state.parts) - len(order)
     ends = [0, *range(min(dense.lanes, len(order)), len(order), dense.together), len(order)]

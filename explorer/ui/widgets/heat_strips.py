@@ -61,12 +61,13 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
             return []
         cells = self._cells(size.width)
         rows = self._rows = self._columns.rows(view, cells)
-        self._frame(view, rows)
         if not rows.layers:
+            self._frame(view, rows)
             return [[(f" {part}", self.palette.muted)] for part in wrapped(self._empty, size.width - 2)]
         chosen = rows.layers.index(self._chosen.layer) if self._chosen and self._chosen.layer in rows.layers else None
         room = max(1, size.height - 1)
         self._top = scrolled_top(self._top, chosen, len(rows.layers), room)
+        self._frame(view, rows)
         lines = [self._head(view, rows, cells)]
         shown = rows.layers[self._top : self._top + room]
         for layer in shown:
@@ -92,12 +93,16 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
         for kind in rows.sublayers:
             name = list(kind.ljust(cells))
             if cursor < len(kind) + 1:
-                name = list(" " * (cursor + 2) + kind)[:cells]
+                name = list(" " * (cursor + 2 + len(str(view.cursor))) + kind)[:cells]
                 name += " " * (cells - len(name))
             pieces: list[Piece] = [(character, self.palette.muted) for character in name]
             for step, mark in zip(view.span or (), "[]", strict=False):
                 if 0 <= step - rows.first < cells:
                     pieces[step - rows.first] = (mark, self.palette.own)
+            number = str(view.cursor)
+            at = cursor + 1 if cursor + 1 + len(number) <= cells else cursor - len(number)
+            if at >= 0:
+                pieces[at : at + len(number)] = [(digit, self.palette.strong) for digit in number]
             pieces[cursor] = ("▼", self.palette.strong)
             line += [(" ", None), *pieces, (" ", None)]
         return joined(line)
@@ -134,8 +139,18 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
             legend.append("  ┆ lenses part")
         last = min(view.newest, rows.first + self._cells(self.size.width) - 1)
         steps = f" · steps {rows.first}–{last}" if view.newest and self.size.width > 44 else ""
-        title = Text(f"layers · {self._heat.of} {self._heat.space}{steps}")
+        title = Text(f"layers{self._shown_of(rows)} · {self._heat.of} {self._heat.space}{steps}")
+        if title.cell_len + (0 if self.has_foot else legend.cell_len + 2) > self.size.width - 2:
+            title = Text(f"layers{self._shown_of(rows)} · {self._heat.of} {self._heat.space}")
         self.entitle(title if self.has_foot else title.append("  ").append(legend), legend)
+
+    def _shown_of(self, rows: HeatRows) -> str:
+        """Which layers are visible, of how many; "" if all are. ↑ and ↓ choose further ones."""
+        room = max(1, self.size.height - 1)
+        if len(rows.layers) <= room:
+            return ""
+        shown = rows.layers[self._top : self._top + room]
+        return f" {shown[0]}–{shown[-1]} of {len(rows.layers)}"
 
     # The mouse.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.style import Style
 
-from explorer.state.heals import HealRow, exact_count, heal_rows
+from explorer.state.heals import HealRow, heal_rows
 from explorer.ui.theme import Palette
 from explorer.ui.widgets.line_widget import Piece, Pieces
 from explorer.ui.widgets.why_sheet import SheetLines
@@ -25,15 +25,16 @@ RETURNS, DIFFERS = "● returns", "○ differs"
 
 
 def heal_note(found: Swaps, *, final: bool) -> str:
-    """Control, additivity and rank correlation, for the frame."""
+    """Additivity, rank correlation and control, for the frame; a sum below 0 has a warning instead of the last."""
     if not final:
-        done, count = exact_count(found)
-        return f"≈ estimates · {done} of {count} exact"
-    parts = [f"control {numbers.significant(found.control)}"]
+        return "≈ estimates, until exact"
+    parts = []
     if found.additivity is not None:
-        parts.append(f"Σ heal {numbers.times(found.additivity)} KL")
-    if found.rank_correlation is not None:
-        parts.append(f"rank corr. {numbers.signed(found.rank_correlation)}")
+        harm = " ! harm alone" if found.additivity < 0 else ""
+        parts.append(f"heals sum {numbers.times(found.additivity)} KL{harm}")
+    if found.rank_correlation is not None and not (found.additivity is not None and found.additivity < 0):
+        parts.append(f"≈ order {numbers.signed(found.rank_correlation)}")
+    parts.append(f"control {numbers.significant(found.control)}")
     return " · ".join(parts)
 
 

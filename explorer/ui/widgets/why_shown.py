@@ -117,7 +117,7 @@ def missing(kind: str, look: WhyLook, refused: Failed | None) -> str:
         return f"{what} {verb} not recorded{more}."
     if view.work is not None:
         return "The models are busy."
-    if view.running and view.following and kind != "layers":
+    if view.running and view.following:
         return f"{what}: computed when the run is paused, or when you look back at a step."
     return f"{what}: computing …"
 

@@ -158,12 +158,14 @@ def test_a_failed_search_says_so() -> None:
     assert not requests.searching
 
 
-def test_a_running_cursor_gets_its_layers_only() -> None:
+def test_a_run_has_the_models_first() -> None:
     source, view, _ = opened(3)
     source.ask(Run())
-    assert [one.kind for one in wanted(view)] == ["layers"]
+    assert not wanted(view)
     view.move_to(2)
-    assert len(wanted(view)) == 6
+    assert [(one.kind, one.step) for one in wanted(view)] == [
+        ("layers", 2), ("split", 2), ("swaps", 2), ("quadrants", 2),
+    ]  # fmt: skip
 
 
 def test_marks() -> None:

@@ -21,6 +21,7 @@ from explorer.ui.theme import palette
 from explorer.ui.widgets.chart import FLOOR
 from explorer.ui.widgets.heat_strips import HeatStrips
 from explorer.ui.widgets.layer_grid import LayerGrid
+from explorer.ui.widgets.why_heals import heal_note
 from explorer.ui.widgets.why_pages import repair_page
 from explorer.ui.widgets.why_sheet import WhySheet
 from probes.schema.events import Failed
@@ -66,7 +67,7 @@ async def test_opening_it_asks_for_the_step_and_then_for_the_steps_around_it() -
         ]
         text = screen_text(app)
         assert "Layer 7's MLP did most of it: with it dense, KL falls from 1.63 to 0.220 nat." in text
-        assert "control 0 · Σ heal ×1.12 KL · rank corr. +0.87" in text
+        assert "heals sum ×1.12 KL · ≈ order +0.87 · control 0" in text
 
 
 async def test_what_is_known_is_not_asked_for_again() -> None:
@@ -102,12 +103,12 @@ async def test_estimates_come_first_and_are_replaced() -> None:
         await press(pilot, "d")
         text = screen_text(app)
         assert "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220 nat." in text
-        assert "≈ estimates · 4 of 60 exact" in text
+        assert "≈ estimates, until exact" in text
         assert "Healing" in text
         source.find(6, swaps())
         await settle(pilot)
         assert "Layer 7's MLP did most of it" in screen_text(app)
-        assert "estimates ·" not in screen_text(app)
+        assert "≈ estimates" not in screen_text(app)
 
 
 async def test_the_pages() -> None:
@@ -227,6 +228,18 @@ async def test_nothing_is_explained_while_another_setting_is_awaited() -> None:
         await settle(pilot)
         await press(pilot, "escape", "left")
         assert isinstance(source.asked[-1], Explain), "after a failure it goes on"
+
+
+def test_heals_that_sum_below_0_are_warned_of() -> None:
+    found = replace(swaps(), additivity=-0.348)
+    assert heal_note(found, final=True) == "heals sum ×−0.348 KL ! harm alone · control 0"
+
+
+async def test_the_strips_say_which_layers_and_which_step_they_show() -> None:
+    async with on_stage(ExplainedSource(), 6, SMALL) as (app, pilot):
+        await press(pilot, "left", "d")
+        assert "layers 2–7 of 30" in screen_text(app)
+        assert "▼5" in screen_text(app)
 
 
 async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> None:
@@ -432,13 +445,13 @@ async def test_one_layer_and_very_many(count: int) -> None:
         assert f"{last}" in screen_text(app)
 
 
-async def test_while_following_a_run_only_layers_are_computed() -> None:
+async def test_while_following_a_run_nothing_is_computed_beside_it() -> None:
     source = ExplainedSource()
     async with on_stage(source, 3) as (_, pilot):
         await press(pilot, "space", "d")
         source.advance(1)
         await settle(pilot)
-        assert {kinds for kinds, _, _ in explains(source)} == {("layers",)}
+        assert not explains(source)
         await press(pilot, "space")
         assert ("swaps",) in {kinds for kinds, _, _ in explains(source)}
 
