@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from explorer.recordings.shipped import COMES_WITH, is_shipped
 from explorer.sources.chosen import Chosen
 from explorer.sources.kept_results import kind_of_file
 from probes.recording.folder import SUFFIX
@@ -302,5 +303,6 @@ def _searched(one: ListedRun) -> str:
         header.settings.text,
         one.path.name,
         one.other,
+        COMES_WITH if is_shipped(one.path) else "",
     )
     return "\n".join(parts).casefold()

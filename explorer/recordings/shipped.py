@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 DEMO_RECORDING = "collapse.jsonl"
@@ -15,3 +16,13 @@ def shipped_folder() -> Path:
     package = Path(__file__).parents[1]
     built = package / "sessions"
     return built if built.is_dir() else package.parent / "sessions"
+
+
+@cache
+def is_shipped(path: Path) -> bool:
+    """Does a recording come with the program?"""
+    return shipped_folder() in path.parents
+
+
+COMES_WITH = "comes with phier"
+"""In place of a person's own date."""

@@ -33,7 +33,10 @@ from probes.schema.conversation import (
 from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings
 
-NEW_RUN = "A new run starts, this one is kept. ↑ ↓ go through earlier prompts."
+NEW_RUN = (
+    "What you type replaces the marked text; ← or → keeps it. ↑ ↓ go through earlier prompts. "
+    "A new run starts, this one is kept."
+)
 _HISTORIES: dict[str, FieldKind] = {SYSTEM: "system", ASSISTANT: "assistant"}
 
 
@@ -74,6 +77,7 @@ class AskPrompt(Dialog[RunSettings]):
     AUTO_FOCUS = ""  # the last turn of the user
     COMMAND_TABLE = (
         Command({"f2": "start"}, "F2", "Starts a new run.", label="starts", name="Prompt: Start", priority=True),
+        Command({"enter": ""}, "⏎", "Begins a new line.", label="new line"),
         Command(
             {"f3": "tokens"},
             "F3",
@@ -82,7 +86,7 @@ class AskPrompt(Dialog[RunSettings]):
             name="Prompt: Tokens",
             priority=True,
         ),
-        Command({"f4": "turn"}, "F4", "Adds a turn.", label="new turn", name="Prompt: Add a turn", priority=True),
+        Command({"f4": "turn"}, "F4", "Adds a turn.", label="turn", name="Prompt: Add a turn", priority=True),
         Command(
             {"f5": "choose"},
             "F5",
@@ -91,7 +95,7 @@ class AskPrompt(Dialog[RunSettings]):
             name="Prompt: Choose from a file",
             priority=True,
         ),
-        Command({"tab": ""}, "Tab", "Moves the focus to the next box.", label="next"),
+        Command({"tab": ""}, "Tab", "Moves the focus to the next box."),
         CANCEL,
     )
 
@@ -114,7 +118,9 @@ class AskPrompt(Dialog[RunSettings]):
         yield Static(NEW_RUN, classes="hint", id="verdict", markup=False)
 
     def on_mount(self) -> None:
-        self._last_of(USER).query_one(HistoryArea).focus()
+        last = self._last_of(USER).query_one(HistoryArea)
+        last.focus()
+        last.select_all()
 
     @on(TextArea.Changed)
     @on(Input.Changed)

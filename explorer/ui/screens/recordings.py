@@ -18,7 +18,7 @@ from explorer.ui.screens.page import Page, too_small
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.recording_list import RecordingList, RunPointed
 from explorer.words.bound_keys import key_of
-from explorer.words.token_text import fit
+from explorer.words.token_text import fit, flowing
 from probes.schema.foreign_text import visible
 
 Library = Callable[[], Sequence[ListedRun]]
@@ -159,7 +159,8 @@ class Recordings(Page):
         if one is not None:
             first = one.problem or one.other or one.prompt_line
             place = f"   run {one.run} of {one.runs}" if one.runs > 1 else ""
-            details = f"{fit(first, max(10, self.size.width - 4)).rstrip()}\n{visible(str(one.chosen))}{place}"
+            setting = "" if one.problem or one.other else f"{flowing(one.header.title)}   "
+            details = f"{fit(first, max(10, self.size.width - 4)).rstrip()}\n{setting}{visible(str(one.chosen))}{place}"
         self.query_one("#details", Static).update(details)
         self.query_one(KeyLine).show(self.key_hints())
 

@@ -9,11 +9,12 @@ from textual.geometry import Size
 from textual.message import Message
 
 from explorer.recordings.library import ListedRun
+from explorer.recordings.shipped import COMES_WITH, is_shipped
 from explorer.sources.chosen import Chosen
 from explorer.ui.messages import RecordingChosen
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.words import numbers
-from explorer.words.token_text import fit, flowing
+from explorer.words.token_text import fit, fit_middle, flowing
 
 _DATE, _CONTEXT, _STEPS, _KL, _SURVIVAL, _SPLIT = 17, 7, 7, 8, 9, 7
 
@@ -78,9 +79,10 @@ class RecordingList(LineWidget, can_focus=True):
         palette = self.palette
         mark = str(self.marked.index(one.chosen) + 1) if one.chosen in self.marked else " "
         text = palette.strong if chosen else palette.text
+        when = COMES_WITH if is_shipped(one.path) else f"{one.when:%Y-%m-%d %H:%M}"
         pieces: Pieces = [
             (f"{'▸' if chosen else ' '}{mark} ", palette.split),
-            (fit(f"{one.when:%Y-%m-%d %H:%M}", _DATE), palette.muted),
+            (fit(when, _DATE), palette.muted),
         ]
         if one.problem:
             pieces.append((fit(f"{one.path.name}: {one.problem}", columns.width - _DATE - 3), palette.odd))
@@ -92,7 +94,7 @@ class RecordingList(LineWidget, can_focus=True):
         else:
             pieces += [
                 (columns.cell(flowing(one.models), columns.models), palette.dense),
-                (columns.cell(flowing(one.header.title), columns.setting), palette.pruned),
+                (columns.cell(fit_middle(flowing(one.header.title), columns.setting - 1), columns.setting), palette.pruned),
                 (fit(one.header.settings.follow.value, _CONTEXT), palette.muted),
                 (f"{one.steps:>{_STEPS - 1}} ", text),
                 (f"{numbers.significant(one.kl):>{_KL - 1}} ", text),

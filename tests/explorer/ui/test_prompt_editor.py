@@ -85,6 +85,18 @@ async def test_a_system_prompt_and_turns_are_typed_with_keys_alone() -> None:
         ]  # fmt: skip
 
 
+async def test_what_is_typed_replaces_the_prompt_and_an_arrow_keeps_it() -> None:
+    source = scripted()
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "p")
+        assert "What you type replaces the marked text" in verdict(app)
+        assert "⏎ new line" in screen_text(app)
+        await press(pilot, "H", "i", "enter", "f2")
+        assert source.settings.prompt == "Hi\n"
+        await press(pilot, "p", "right", "y", "o", "f2")
+        assert source.settings.prompt == "Hi\nyo"
+
+
 async def test_an_empty_box_is_left_out_and_waits_for_its_turn() -> None:
     source = scripted()
     async with on_stage(source, 5) as (app, pilot):

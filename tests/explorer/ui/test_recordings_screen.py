@@ -372,3 +372,20 @@ async def test_a_sweep_of_a_named_folder_is_listed_and_opens_but_is_not_compared
         await press(pilot, "enter")
         await settle(pilot)
         assert isinstance(app.screen, SweepScreen)
+
+
+async def test_recordings_that_come_with_the_program_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PHIER_RECORDINGS", str(tmp_path))
+    record(tmp_path / "mine.jsonl", "wanda:0.5", 3)
+    app = ExplorerApp(clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await listed(app, pilot)
+        rows = [line for line in text_of_list(app) if "phier" in line]
+        assert len(rows) == 3
+        assert all("comes with phier" in row for row in rows)
+        assert len(text_of_list(app)) > len(rows)
+
+
+def text_of_list(app: ExplorerApp) -> list[str]:
+    """The rows of the list, without its head."""
+    return app.screen.query_one(RecordingList)._text_lines()[1:]

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from explorer.words.token_text import fit, fit_end, fit_quoted, flowing, quoted, wrapped
+from explorer.words.token_text import fit, fit_end, fit_middle, fit_quoted, flowing, quoted, wrapped
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,12 @@ def test_the_end_of_a_text_takes_exactly_its_cells(text: str, width: int) -> Non
     if cell_len(text) > width > 0:
         assert shown.startswith("…")
         assert text.endswith(shown.strip("… "))
+
+
+def test_a_text_is_cut_in_its_middle() -> None:
+    one, other = "wanda:0.5+dense@attn@layers=3,4", "wanda:0.5+dense@attn@layers=3,5"
+    cut = fit_middle(one, 20)
+    assert cell_len(cut) == 20
+    assert cut.startswith("wanda:0.5")
+    assert cut.endswith("=3,4")
+    assert cut != fit_middle(other, 20)
