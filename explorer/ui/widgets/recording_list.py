@@ -94,7 +94,10 @@ class RecordingList(LineWidget, can_focus=True):
         else:
             pieces += [
                 (columns.cell(flowing(one.models), columns.models), palette.dense),
-                (columns.cell(fit_middle(flowing(one.header.title), columns.setting - 1), columns.setting), palette.pruned),
+                (
+                    columns.cell(fit_middle(flowing(one.header.title), columns.setting - 1), columns.setting),
+                    palette.pruned,
+                ),
                 (fit(one.header.settings.follow.value, _CONTEXT), palette.muted),
                 (f"{one.steps:>{_STEPS - 1}} ", text),
                 (f"{numbers.significant(one.kl):>{_KL - 1}} ", text),
