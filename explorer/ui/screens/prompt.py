@@ -95,7 +95,6 @@ class AskPrompt(Dialog[RunSettings]):
             name="Prompt: Choose from a file",
             priority=True,
         ),
-        Command({"tab": ""}, "Tab", "Moves the focus to the next box."),
         CANCEL,
     )
 
