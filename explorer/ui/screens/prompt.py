@@ -34,8 +34,8 @@ from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings
 
 NEW_RUN = (
-    "What you type replaces the marked text; ← or → keeps it. ↑ ↓ go through earlier prompts. "
-    "A new run starts, this one is kept."
+    "What you type replaces the marked text; ← or → keeps it. ⏎ begins a new line. "
+    "↑ ↓ go through earlier prompts. A new run starts, this one is kept."
 )
 _HISTORIES: dict[str, FieldKind] = {SYSTEM: "system", ASSISTANT: "assistant"}
 
@@ -77,7 +77,6 @@ class AskPrompt(Dialog[RunSettings]):
     AUTO_FOCUS = ""  # the last turn of the user
     COMMAND_TABLE = (
         Command({"f2": "start"}, "F2", "Starts a new run.", label="starts", name="Prompt: Start", priority=True),
-        Command({"enter": ""}, "⏎", "Begins a new line.", label="new line"),
         Command(
             {"f3": "tokens"},
             "F3",
@@ -86,7 +85,7 @@ class AskPrompt(Dialog[RunSettings]):
             name="Prompt: Tokens",
             priority=True,
         ),
-        Command({"f4": "turn"}, "F4", "Adds a turn.", label="turn", name="Prompt: Add a turn", priority=True),
+        Command({"f4": "turn"}, "F4", "Adds a turn.", label="new turn", name="Prompt: Add a turn", priority=True),
         Command(
             {"f5": "choose"},
             "F5",
@@ -95,6 +94,7 @@ class AskPrompt(Dialog[RunSettings]):
             name="Prompt: Choose from a file",
             priority=True,
         ),
+        Command({"tab": ""}, "Tab", "Moves the focus to the next box.", label="next"),
         CANCEL,
     )
 
