@@ -143,9 +143,12 @@ class Commanded:
 
         assert isinstance(self, Screen)
         state = self.command_state
-        keys = [(self.shown_key(one), one.help, one.when(state)) for one in self.COMMAND_TABLE]
+        area, keys = "", []
+        for one in self.COMMAND_TABLE:  # a command without a name belongs to the one before it
+            area = one.name.partition(":")[0] or area
+            keys.append((self.shown_key(one), one.help, one.when(state), area))
         on_tour = getattr(getattr(self.app, "guide", None), "on_tour", False)
-        tour = [(key, does, True) for key, does in TOUR_KEYS] if on_tour else []
+        tour = [(key, does, True, "Tour") for key, does in TOUR_KEYS] if on_tour else []
         self.app.push_screen(KeysDialog([*tour, *keys]))
 
 

@@ -64,8 +64,17 @@ class NotesDialog(Dialog[None]):
                 yield Static("\nThere are no notes and no warnings.", markup=False)
 
 
-KeyHelp = tuple[str, str, bool]
-"""A key, what it does, and whether that is possible now."""
+KeyHelp = tuple[str, str, bool, str]
+"""A key, what it does, whether that is possible now, and the area it belongs to: "Run", "Find"."""
+PURPOSES: tuple[tuple[str, frozenset[str]], ...] = (
+    ("Run and prompt", frozenset({"Run", "Play", "Branch"})),
+    ("Look at a step", frozenset({"Cursor", "Find", "Marks", "Steps", "Watch", "Span"})),
+    ("Prune", frozenset({"Models", "Brush", "Plan"})),
+    ("Explain and judge", frozenset({"Explain", "Verdict", "Passages"})),
+    ("Recordings", frozenset({"Recordings"})),
+    ("Panels, help, program", frozenset({"View", "Help", "Explorer"})),
+)
+"""The groups of the list by the areas in them; other areas, those of the screen itself, come first."""
 
 
 class KeysDialog(Dialog[None]):
@@ -87,7 +96,7 @@ class KeysDialog(Dialog[None]):
         self._keys = keys
 
     def body(self) -> Iterator[Widget]:
-        self._keys = [(key, with_keys(self, does), possible) for key, does, possible in self._keys]
+        self._keys = [(key, with_keys(self, does), possible, area) for key, does, possible, area in self._keys]
         yield Input(placeholder="type to find a key", id="filter")
         with VerticalScroll(can_focus=False):
             yield Static(self._table(""), id="keys-table", markup=False)
@@ -103,11 +112,28 @@ class KeysDialog(Dialog[None]):
         """The keys whose name is typed, or whose sentence has all the words."""
         words = typed.lower().split()
         table = Table.grid(padding=(0, 2))
-        for key, does, possible in self._keys:
-            if typed.strip() in key.split() or all(word in does.lower() for word in words):
+        found = [
+            one for one in self._keys if typed.strip() in one[0].split() or all(w in one[1].lower() for w in words)
+        ]
+        for purpose, keys in grouped(found):
+            if purpose and len(self._keys) > FEW:
+                table.add_row("", Text(purpose, style="underline"))
+            for key, does, possible, _ in keys:
                 style = "" if possible else "dim"
                 table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
         return RenderedOnce(table) if table.row_count else "No key does that."
+
+
+FEW = 24
+"""A list of at most so many keys has no headings."""
+
+
+def grouped(keys: Sequence[KeyHelp]) -> list[tuple[str, list[KeyHelp]]]:
+    """The keys by their purpose, in the order of the purposes, with the screen's own before them."""
+    known = frozenset().union(*(areas for _, areas in PURPOSES))
+    own = [one for one in keys if one[3] not in known]
+    groups = [(purpose, [one for one in keys if one[3] in areas]) for purpose, areas in PURPOSES]
+    return [(purpose, members) for purpose, members in [("This screen", own), *groups] if members]
 
 
 class RenderedOnce:

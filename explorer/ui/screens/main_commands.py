@@ -199,7 +199,7 @@ MAIN_COMMANDS: tuple[Command[View], ...] = (
     Command(
         {"s": "settings"},
         "s",
-        "Changes sampler, temperatures, steps or context.",
+        "Opens the settings of a run: sampler, temperatures, steps, context.",
         label="settings",
         name="Run: Settings",
         when=has_models,

@@ -46,6 +46,11 @@ async def test_a_key_defines_the_figures_of_the_panel_and_typing_finds_others() 
         shown = screen_text(app)
         assert "Goes to the next marked step." in shown
         assert "Quits." not in shown
+        await press(pilot, *["backspace"] * 6)
+        places = [screen_text(app).find(name) for name in ("Run and prompt", "Runs both models")]
+        assert -1 < places[0] < places[1], "the keys are grouped by what they are for"
+        await press(pilot, *"setting")
+        assert "Opens the settings of a run" in screen_text(app)
         await press(pilot, *"xyz")
         assert "No key does that." in screen_text(app)
 

@@ -308,7 +308,7 @@ def test_an_explanation_is_two_sentences_and_one_on_how_to_read_it() -> None:
 async def test_the_keys_are_all_listed() -> None:
     from explorer.ui.screens.main_commands import MAIN_COMMANDS
 
-    async with on_stage(scripted(), 5, (120, 90)) as (app, pilot):
+    async with on_stage(scripted(), 5, (120, 110)) as (app, pilot):
         await press(pilot, "question_mark")
         shown = " ".join(screen_text(app).split())
         for command in MAIN_COMMANDS:
