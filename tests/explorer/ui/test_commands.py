@@ -142,7 +142,7 @@ def _keys(cls: type) -> list[str]:
 async def test_a_screen_shows_its_table_and_every_key_of_it_does_what_it_says(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with on_stage(scripted(), 30, (140, 90)) as (app, pilot):
+    async with on_stage(scripted(), 30, (140, 110)) as (app, pilot):
         screen = await opened(name, app, pilot, tmp_path)
         await shows_its_table(app, pilot, screen)
         assert app.screen is screen
