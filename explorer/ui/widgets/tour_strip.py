@@ -8,6 +8,7 @@ from textual.geometry import Size
 
 from explorer.state.tour import STOPS, Tour, TourPage
 from explorer.state.view import View
+from explorer.ui.commands import TOUR_KEYS
 from explorer.ui.widgets.line_widget import LineWidget, Piece
 from explorer.words.token_text import flowing, wrapped
 
@@ -45,7 +46,7 @@ class TourStrip(LineWidget):
             (f"  {STOPS[number - 1].title}", palette.strong),
             (f"   ▸ {key}", palette.strong),
         ]
-        ways = "> does it   < back   Q ends"
+        ways = f"> does it   < back   {TOUR_KEYS[-1][0]} ends"
         used = sum(len(text) for text, _ in head)
         if used + len(ways) + 2 <= size.width:
             head += [(" " * (size.width - used - len(ways) - 1), None), (ways, palette.muted)]
