@@ -8,7 +8,6 @@ from pathlib import Path
 
 from explorer.sources.chosen import Chosen
 from explorer.sources.cited_files import comparison_command, comparison_lines, sweep_command, sweep_lines
-from explorer.ui.copyable_parts import OPENS
 from explorer.ui.copying import Copyable
 from probes.schema.sweep import SweepHeader
 
@@ -46,5 +45,12 @@ def sweep_parts(header: SweepHeader, path: Path) -> list[Copyable]:
             why_not=NO_PLAN,
         ),
         Copyable("e", "the plan (TOML)", plan, lambda: header.plan, "plan", "toml", why_not=NO_PLAN),
-        Copyable("o", "how to open it", OPENS, lambda: f"{shlex.join(['phier-tui', str(path)])}\n", "open", "sh"),
+        Copyable(
+            "o",
+            "the command that opens it",
+            "The command line that opens this file here.",
+            lambda: f"{shlex.join(['phier-tui', str(path)])}\n",
+            "open",
+            "sh",
+        ),
     ]

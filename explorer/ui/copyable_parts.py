@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.widget import Widget
 
+from explorer.sources.chosen import Chosen
 from explorer.sources.cited import python_lines, run_command
 from explorer.sources.program import program
 from explorer.sources.source import Source
@@ -24,13 +25,13 @@ from explorer.ui.widgets.space_panel import SpacePanel
 from explorer.words.charts import charts
 from explorer.words.figures import Scope
 from probes.schema.flat_step import to_jsonable
-from probes.schema.record import TopToken
+from probes.schema.record import StepRecord, TopToken
 from probes.schema.summary import log_ratio
 
 if TYPE_CHECKING:
     from explorer.ui.app import ExplorerApp
 
-OPENS = "The command that opens this file here."
+OPENS = "The command line that opens this file here, at this run."
 NO_STEP = "Nothing is generated yet."
 NO_MODELS = "The header of this run does not name its models."
 NO_COMMAND = "Tokens were forced on this path, for which no command has an option. The Python lines (l) force them."
@@ -53,8 +54,11 @@ def run_parts(view: View, panel: Widget, source: Source) -> list[Copyable]:
     if header is None:
         return []
     path = view.path[: view.cursor]
+    whole = path if any(_forced_texts(view.path)) else view.path  # what comes before a forced token can be named
     taken = (record.taken or record.dense or record.pruned) if record is not None else None
-    shown = "the command" if not any(_forced_texts(view)) else "the command (none: forced tokens)"
+    steps = f"all {len(whole)} steps" if len(whole) > 1 else "1 step"
+    shown = f"the command ({steps if len(whole) == view.newest else f'steps 1 to {len(whole)}'})"
+    shown = "the command (none: forced tokens)" if any(_forced_texts(path)) else shown
     parts = [
         Copyable("t", "the token", "The token at the cursor, as it is.", lambda: taken.token if taken else "", at),
     ]
@@ -83,8 +87,8 @@ def run_parts(view: View, panel: Widget, source: Source) -> list[Copyable]:
         Copyable(
             "c",
             shown,
-            "The command line that measures these steps again and prints them.",
-            lambda: _line(run_command(header, path)),
+            "The command line that measures the run again and prints its steps, also those after the cursor.",
+            lambda: _line(run_command(header, whole)),
             "command",
             "sh",
             why_not=NO_STEP if record is None else NO_COMMAND if header.dense.spec else NO_MODELS,
@@ -99,8 +103,8 @@ def run_parts(view: View, panel: Widget, source: Source) -> list[Copyable]:
             why_not=NO_MODELS if path else NO_STEP,
         ),
     ]
-    if (file := file_of(source)) is not None:
-        parts.append(Copyable("o", "how to open it", OPENS, lambda: f"{file}\n", "open", "sh"))
+    if (file := file_of(source, view)) is not None:
+        parts.append(Copyable("o", "the command that opens it", OPENS, lambda: f"{file}\n", "open", "sh"))
     return parts
 
 
@@ -130,12 +134,16 @@ def with_command(parts: Sequence[Copyable], command: str, about: str) -> list[Co
     ]
 
 
-def file_of(source: Source) -> str | None:
-    """The command that opens the file of a source; None if it has none."""
+def file_of(source: Source, view: View) -> str | None:
+    """The command that opens the run that is shown, of the file of a source; None if it has none."""
     playback = getattr(source, "path", None)
     recorder = getattr(source, "recorder", None)
     path = playback or getattr(recorder, "path", None)
-    return None if path is None else shlex.join([program("phier-tui"), str(path)])
+    if path is None:
+        return None
+    shown = view.playback
+    run = view.run if shown is None else shown.shown if len(shown.runs) > 1 else None
+    return shlex.join([program("phier-tui"), str(Chosen(path, run))])
 
 
 def tokens_table(rows: Sequence[TopToken]) -> str:
@@ -194,8 +202,7 @@ def _top(view: View) -> Sequence[TopToken]:
     return compared.top if compared is not None else ()
 
 
-def _forced_texts(view: View) -> list[bool]:
-    path = view.path[: view.cursor]
+def _forced_texts(path: Sequence[StepRecord]) -> list[bool]:
     return [one.forced for record in path for one in (record.taken, record.taken_pruned) if one is not None]
 
 

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from textual.widgets._toast import Toast
@@ -18,6 +19,7 @@ from explorer.recordings.comparison import compare_recordings
 from explorer.sources.cited_files import comparison_command
 from explorer.ui.clipboard import LONGEST, Route, Way, copies_folder, route, to_tmux, write_copy
 from explorer.ui.copyable_files import sweep_parts
+from explorer.ui.copyable_parts import file_of
 from explorer.ui.copying import Copyable, copy
 from explorer.words.figures import Scope, value
 from probes.schema.errors import Failure
@@ -100,6 +102,17 @@ async def test_a_file_is_among_what_is_offered_from_the_beginning() -> None:
         [notice] = app._notifications
         assert ": written into " in notice.message
         assert list(copies_folder().iterdir())
+
+
+async def test_the_command_is_of_all_steps_wherever_the_cursor_is(tmp_path: Path) -> None:
+    async with on_stage(scripted(), 30) as (app, pilot):
+        app.view.header = replace(app.view.header, dense=replace(app.view.header.dense, spec="a"))  # type: ignore[type-var]
+        app.view.header = replace(app.view.header, pruned=replace(app.view.header.pruned, spec="b"))
+        app.view.move_to(2)
+        await press(pilot, "y", "c")
+        assert "--steps 30" in app.clipboard
+        assert any("The command (all 30 steps)" in notice.message for notice in app._notifications)
+        assert file_of(SimpleNamespace(path=tmp_path / "a.jsonl"), app.view).endswith("a.jsonl#1")  # type: ignore[arg-type, union-attr]
 
 
 async def test_a_screen_with_a_list_offers_its_row_and_table() -> None:
