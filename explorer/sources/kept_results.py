@@ -15,7 +15,9 @@ from explorer.sources.source import Sink
 from probes.schema.errors import FailureKind
 from probes.schema.events import DocumentsCompared, Event, Failed, ItemScored, Judged
 from probes.schema.foreign_text import visible
+from probes.schema.items import TaskKind, Way
 from probes.schema.requests import Cancel, Judge, Request
+from probes.schema.task_options import Pooling
 from probes.schema.task_results import ItemPrompt
 from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
 from probes.system.fence import inside
@@ -122,13 +124,16 @@ class ResultsSource:
 
 
 def _texts(items: ItemSet) -> Mapping[str, tuple[str, Mapping[str, str], str]]:
-    """Of each item, the text, its options, and the right answer, as the file has them: no template is around it."""
+    """Of each item, the prompt with the instruction and the examples before it, its options, and the right answer.
+    A chat template is not around it: that is the model's."""
     found: dict[str, tuple[str, Mapping[str, str], str]] = {}
     for question in items.questions:
         options = {option: option for option in question.options}
-        found[question.id] = (question.question, options, question.options[question.answer])
+        asked = question.lettered if items.kind is TaskKind.OPTIONS and items.way is Way.LETTER else question.question
+        found[question.id] = (items.wording_of(question).around(asked), options, question.options[question.answer])
     for item in items.prompts:
-        found[item.id] = (item.prompt, {}, item.targets[0])
+        found[item.id] = (items.wording.around(item.prompt), {}, item.targets[0])
     for query in items.collection.queries if items.collection else ():
-        found[query.id] = (query.text, {}, query.positive[0])
+        text = items.wording.around(query.text) if items.pooling is Pooling.LAST else query.text
+        found[query.id] = (text, {}, query.positive[0])
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from string import ascii_uppercase
 
 from probes.schema.task_options import Pooling
 
@@ -45,6 +46,12 @@ class Question:
     """The index of the right option."""
     group: str = ""
     """The label set or subject, by which items are counted separately; "" for none."""
+
+    @property
+    def lettered(self) -> str:
+        """The question with its options below it, each behind a letter."""
+        lines = (f"{letter}. {option}" for letter, option in zip(ascii_uppercase, self.options, strict=False))
+        return "\n".join((self.question, *lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,11 @@ class Wording:
     """What comes before each item: a sentence, or solved examples; "" for nothing."""
     form: str = PLACE
     """The item itself: "Question: {text}\\nAnswer:"."""
+
+    def around(self, text: str) -> str:
+        """The text of an item as a prompt; without spaces at its end, because an option after it begins with one."""
+        filled = self.form.replace(PLACE, text)
+        return (f"{self.instruction}\n\n{filled}" if self.instruction else filled).rstrip(" ")
 
 
 QUESTION = Wording(form=f"Question: {PLACE}\nAnswer:")

@@ -19,7 +19,7 @@ from probes.models.prompting import Prompt, read_prompt
 from probes.models.tokens import TokenDecoder, token_ids_of
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
-from probes.schema.items import PLACE, ItemSet, Question, ShortAnswer, TaskKind, Way, Wording
+from probes.schema.items import ItemSet, Question, ShortAnswer, TaskKind, Way, Wording
 from probes.schema.settings import RunSettings
 from probes.schema.task_options import Pooling
 from probes.schema.task_results import ItemPrompt
@@ -67,7 +67,7 @@ def by_letter(tokenizer: PreTrainedTokenizerBase, items: ItemSet, question: Ques
         problem = f"has {len(question.options)} options, more than there are letters."
         raise _by_continuation_instead(items, question.id, problem)
     names = question.options if labels else tuple(ascii_uppercase[: len(question.options)])
-    text = question.question if labels else _lettered(question)
+    text = question.question if labels else question.lettered
     encode, prompt = _read(tokenizer, items, text, items.wording_of(question))
     forms = [[_after(encode(lead + name), prompt.ids)[:1] for name in names] for lead in (" ", "")]
     # A form counts if it tells all options apart. A space that is a token by itself, for one, does not.
@@ -108,12 +108,6 @@ def short_answer_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, item
     return _read(tokenizer, items, item.prompt, items.wording)[1]
 
 
-def worded(wording: Wording, text: str) -> str:
-    """The text of an item as a prompt; without spaces at its end, because the option after it begins with one."""
-    filled = wording.form.replace(PLACE, text)
-    return (f"{wording.instruction}\n\n{filled}" if wording.instruction else filled).rstrip(" ")
-
-
 def item_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, item_id: str) -> ItemPrompt:
     """The text that both models read of one item, up to the token that decides it, and the options to watch there.
 
@@ -128,7 +122,7 @@ def item_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, item_id: str
             return ItemPrompt(items.name, item_id, text, {}, item.targets[0])
     for query in items.collection.queries if items.collection else ():
         if query.id == item_id:
-            text = worded(items.wording, query.text) if items.pooling is Pooling.LAST else query.text
+            text = items.wording.around(query.text) if items.pooling is Pooling.LAST else query.text
             return ItemPrompt(items.name, item_id, text, {}, query.positive[0])
     raise BadInput("Item", f"{items.name} has no item {visible(item_id, _SHOWN)!r}.", "Choose one of the list.")
 
@@ -148,16 +142,11 @@ def _question_prompt(tokenizer: PreTrainedTokenizerBase, items: ItemSet, questio
 # Text ---------------------------------------------------------------------------------------------------------
 
 
-def _lettered(question: Question) -> str:
-    lines = (f"{letter}. {option}" for letter, option in zip(ascii_uppercase, question.options, strict=False))
-    return "\n".join((question.question, *lines))
-
-
 def _read(
     tokenizer: PreTrainedTokenizerBase, items: ItemSet, text: str, wording: Wording
 ) -> tuple[Callable[[str], tuple[int, ...]], Prompt]:
     """The prompt, and a function that gives the tokens of the prompt and a text after it."""
-    written = worded(wording, text)
+    written = wording.around(text)
     prompt = read_prompt(tokenizer, RunSettings(written, raw=not items.chat))
     if items.chat and tokenizer.chat_template:
         return (lambda after: tuple(token_ids_of(tokenizer, prompt.text + after, special=False))), prompt

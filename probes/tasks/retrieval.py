@@ -25,7 +25,6 @@ from probes.stepping.sums import hidden_sums
 from probes.tasks.item_plan import Scored, TaskPlan
 from probes.tasks.item_spaces import comparisons, mean_spaces
 from probes.tasks.options import SIDES
-from probes.tasks.prompts import worded
 from probes.tasks.rankings import kendall_tau_b, moved, ranks
 from probes.tasks.readers import Readers, item_name
 
@@ -73,7 +72,7 @@ def _tokens(readers: Readers, items: ItemSet, kind: str, text_id: str, text: str
     if not token_ids_of(tokenizer, text, special=False):
         raise BadInput("Empty text", f"{what} has no tokens.", "Give it a text, or leave it out.")
     wording = items.wording if (options.pooling or items.pooling) is Pooling.LAST else Wording()
-    text = worded(wording, text)
+    text = wording.around(text)
     own = token_ids_of(tokenizer, text, special=False)
     whole = token_ids_of(tokenizer, text, special=True)
     extra = len(whole) - len(own)

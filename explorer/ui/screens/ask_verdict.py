@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from probes.schema.items import TaskKind
 
 
 class AskMargin(Dialog[float]):
@@ -70,7 +71,7 @@ class AskTasks(Dialog[VerdictChoice]):
         self._shipped = shipped
 
     def body(self) -> Iterator[Widget]:
-        names = f" Those that ship: {', '.join(self._shipped)}." if self._shipped else ""
+        names = f" Those that ship: {', '.join(map(_described, self._shipped))}." if self._shipped else ""
         yield Static(f"Sets that ship, or files of items (JSON Lines, CSV), with spaces between.{names}", markup=False)
         yield Input(" ".join(self._judging.tasks), placeholder="all that ship", id="tasks")
         yield Static("Items that are scored already are not scored again.", classes="hint", markup=False)
@@ -78,6 +79,22 @@ class AskTasks(Dialog[VerdictChoice]):
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         self.dismiss(replace(self._judging, tasks=tasks_of(event.value)))
+
+
+_KINDS = {
+    TaskKind.OPTIONS: "questions with options",
+    TaskKind.CLASSIFICATION: "texts to label",
+    TaskKind.RETRIEVAL: "queries over documents",
+    TaskKind.GENERATION: "prompts with generated answers",
+}
+
+
+def _described(name: str) -> str:
+    """A set that ships: its name, how many items it has, and of which kind."""
+    from probes.tasks.item_files import item_set
+
+    items = item_set(name)
+    return f"{name} ({len(items)} {_KINDS[items.kind]})"
 
 
 def tasks_of(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from rich.style import Style
@@ -40,16 +41,19 @@ class ItemTable(RowList, NamedFigures):
     def __init__(self) -> None:
         super().__init__(id="items")
         self._listed: Sequence[ItemScored] = ()
-        self._look: object = None
+        self._look: tuple[str, ItemLook, int] | None = None
 
     def show(self, task: str, items: Sequence[ItemScored], look: ItemLook, version: int) -> None:
         """`version` changes whenever an item was scored."""
         state = (task, look, version)
         if state == self._look:
             return
+        held = self.chosen if self._look is not None and self._look[:2] == (task, look) else None
         self._look, self.why_empty = state, _WHY_EMPTY[look.shown]
         self._listed = look.listed(items)
-        self.row = look.row(self._listed)
+        # While items arrive, rows move: the cursor stays at its item, though nobody has moved it there.
+        kept = replace(look, item=held.result.item) if held is not None else look
+        self.row = kept.row(self._listed)
         counts = {one: sum(one.holds(item.result) for item in items) for one in ItemFilter}
         title = Text()
         for place, (one, count) in enumerate(counts.items(), 1):

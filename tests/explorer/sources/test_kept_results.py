@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from explorer.ui.widgets.item_table import ItemTable
 from explorer.ui.widgets.row_list import RowConfirmed
 from probes.schema.errors import BadInput, FailureKind
 from probes.schema.events import DocumentsCompared, Failed, ItemScored, Judged
-from probes.schema.items import TaskKind
+from probes.schema.items import TaskKind, Wording
 from probes.schema.requests import Judge, Step
 from probes.tasks.results_file import ResultsHeader, results_file
 from tests.support.live import Listener
@@ -29,7 +30,7 @@ from tests.support.stage import Clock, at_rest, press, screen_text
 def results(tmp_path: Path) -> Path:
     path = tmp_path / "results.jsonl"
     with results_file(path, ResultsHeader("Big", "Big wanda:0.5", "wanda:0.5", {})) as file:
-        file.take([toy_set(task) for task in TASKS])
+        file.take([replace(toy_set(task), wording=Wording("Examples.", "Q: {text}\nA:")) for task in TASKS])
         for task in TASKS:
             for place in range(task.items):
                 file.add(toy_item(task, place, 0.5)[0])
@@ -61,6 +62,9 @@ def test_it_gives_every_item_and_a_verdict(results: Path) -> None:
     source.open(heard)
     assert source.wait_idle(20)
     assert len(heard.of(ItemScored)) == sum(task.items for task in TASKS)
+    read = {one.prompt.item: one.prompt.prompt for one in heard.of(ItemScored)}
+    assert all(read[name].startswith("Examples.\n\nQ: ") for name in read if not name.startswith("documents"))
+    assert "\nA. " in read["facts-1"], "with its options, as it was read"
     assert len(heard.of(DocumentsCompared)) == 1
     [judged] = heard.of(Judged)
     assert judged.verdict.final

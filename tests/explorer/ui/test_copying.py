@@ -112,7 +112,7 @@ async def test_the_command_is_of_all_steps_wherever_the_cursor_is(tmp_path: Path
         await press(pilot, "y", "c")
         assert "--steps 30" in app.clipboard
         assert any("The command (all 30 steps)" in notice.message for notice in app._notifications)
-        assert file_of(SimpleNamespace(path=tmp_path / "a.jsonl"), app.view).endswith("a.jsonl#1")  # type: ignore[arg-type, union-attr]
+        assert file_of(SimpleNamespace(path=tmp_path / "a.jsonl"), app.view).endswith("a.jsonl#1'")  # type: ignore[arg-type, union-attr]
 
 
 async def test_a_screen_with_a_list_offers_its_row_and_table() -> None:

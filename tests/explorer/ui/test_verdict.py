@@ -191,6 +191,20 @@ async def test_items_are_filtered_and_sorted() -> None:
         assert kl == sorted(kl, reverse=True)
 
 
+async def test_the_cursor_stays_at_its_item_while_others_arrive() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(4)
+        await press(pilot, "enter", "s")
+        table = app.screen.query_one(ItemTable)
+        held = table.chosen.result.item
+        source.score(ALL)
+        await settle(pilot)
+        assert table.row > 0, "items with a larger KL have arrived"
+        assert table.chosen.result.item == held
+
+
 async def test_an_item_opens_on_the_main_screen_and_j_comes_back_to_it() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
