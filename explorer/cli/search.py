@@ -16,7 +16,9 @@ from probes.schema.spec import OverlapMode, PairSpec
 
 @click.command("search", cls=ShellCommand, configured=True)
 @argument(
-    "where", help="A UTF-8 file, a JSON Lines file with a field “text”, a folder of both, or a set of items that ships."
+    "where",
+    help="A UTF-8 file, a JSON Lines file with a field “text”, a folder of both, or a set of items that ships, "
+    "whose questions are then read as bare texts (for the answers: phier tasks).",
 )
 @takes(PairSpec, without=("overlap",))
 @option(

@@ -66,7 +66,9 @@ def _s(count: int) -> str:
 
 
 def place_of_passage(one: Passage) -> str:
-    """Where it is: "notes.txt, character 1,200", or "prompts.jsonl, line 3"."""
+    """Where it is: "notes.txt, character 1,200", "prompts.jsonl, line 3", or of a set "answers, answer-3"."""
+    if one.item:
+        return f"{visible(one.source, 100)}, {visible(one.item, 100)}"
     return f"{visible(one.source, 100)}, {'line' if one.lined else 'character'} {one.place:,}"
 
 

@@ -42,6 +42,8 @@ class Passage:
     """The characters in `text`, from and to, of the token with the largest KL."""
     lined: bool = False
     """Is `place` a line or a number?"""
+    item: str = ""
+    """Of a set of items, the id of the item whose text it is; "" for a file."""
 
     @property
     def run(self) -> RunSettings:

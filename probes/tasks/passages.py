@@ -93,12 +93,12 @@ def _texts(where: str) -> Callable[[], Iterator[FileText]]:
 
 def _prompts(items: ItemSet) -> Iterator[FileText]:
     """The texts of a set, each by its number from 1."""
-    texts = [question.question for question in items.questions] + [item.prompt for item in items.prompts]
+    texts = [(one.id, one.question) for one in items.questions] + [(one.id, one.prompt) for one in items.prompts]
     if items.collection is not None:
-        texts += [document.text for document in items.collection.documents]
-        texts += [query.text for query in items.collection.queries]
-    for number, text in enumerate(texts, 1):
-        yield FileText(Path(items.name), number, iter([text]))
+        texts += [(document.id, document.text) for document in items.collection.documents]
+        texts += [(query.id, query.text) for query in items.collection.queries]
+    for number, (name, text) in enumerate(texts, 1):
+        yield FileText(Path(items.name), number, iter([text]), name)
 
 
 class _Cutter:
@@ -167,6 +167,7 @@ def _passage(
         rank_change=float(figures.rank[whole].max()) - 1,
         worst=(before, before + len(pieces[worst])),
         lined=bool(text.line),
+        item=text.item,
     )
 
 

@@ -35,6 +35,8 @@ class FileText:
     """From 1; 0 if the text is the whole file."""
     pieces: Iterator[str]
     """The text in pieces that end after a line break where possible. Read before the next text is asked for."""
+    item: str = ""
+    """The id of the item or document of a set; "" for a file."""
 
     @property
     def name(self) -> str:

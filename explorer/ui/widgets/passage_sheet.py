@@ -10,6 +10,7 @@ from textual.geometry import Size
 from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.ui.widgets.passage_table import source_of
 from explorer.words import numbers
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing, wrapped
 from probes.schema.counting import number_of
 from probes.schema.passages import Passage
@@ -39,6 +40,8 @@ class PassageSheet(LineWidget, can_focus=True):
         lines: list[Pieces] = [
             [(f" {line}", palette.strong)] for line in wrapped(passage_sentence(row), size.width - 2)
         ]
+        if row.item:
+            lines += [[(f" {line}", palette.odd)] for line in wrapped(as_text(), size.width - 2)]
         room = max(1, size.height - len(lines))
         text = wrapped(flowing(" ".join(marked_text(row).split())), size.width - 2)
         before = wrapped(flowing(" ".join(row.context.split())), size.width - 2) if row.context else []
@@ -46,6 +49,14 @@ class PassageSheet(LineWidget, can_focus=True):
         lines += [[(f" {line}", palette.muted)] for line in before]
         lines += [[(f" {line}", palette.text)] for line in text]
         return lines
+
+
+def as_text() -> str:
+    """What the search reads of a set of items, and where its answers are."""
+    return (
+        "The search reads an item as bare text, without examples before it; no answer is generated. The answers: "
+        f"{key_of('verdict')}."
+    )
 
 
 def marked_text(row: Passage) -> str:

@@ -95,7 +95,9 @@ class PassageTable(RowList, NamedFigures):
 
 
 def source_of(row: Passage) -> str:
-    """The file's name, and the line or the character in it."""
+    """The item's id, or the file's name with the line or the character in it."""
+    if row.item:
+        return flowing(row.item)
     return f"{flowing(PurePath(row.source).name or row.source)}:{row.place}"
 
 

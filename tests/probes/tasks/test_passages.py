@@ -15,7 +15,7 @@ from probes.schema.passages import Order, Passage, Passages
 from probes.schema.summary import summarise
 from probes.system.progress import Work
 from probes.tasks.item_files import item_set
-from probes.tasks.passages import LENGTH, find_passages
+from probes.tasks.passages import LENGTH, _prompts, find_passages
 from tests.support.scoring import TEXT, TOKENIZER, foreign_pair, loaded
 
 LONG = "\n".join(f"{number}: {TEXT[number : number + 90]}é, the singing ring." for number in range(0, 60, 7))
@@ -109,6 +109,12 @@ def test_prompts_of_a_file_of_lines_are_found_by_their_lines(tmp_path: Path) -> 
         (number, prompt, True) for number, prompt in enumerate(prompts, 1)
     }
     assert {one.context for one in found.rows} == {""}
+
+
+def test_texts_of_a_set_that_ships_have_the_ids_of_its_items() -> None:
+    items = item_set("answers")
+    found = [(one.line, one.item) for one in _prompts(items)]
+    assert found == [(number, one.id) for number, one in enumerate(items.prompts, 1)]
 
 
 def test_a_copy_of_the_dense_model_differs_nowhere(text: Path) -> None:
