@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +15,19 @@ from explorer.cli.scored_tasks import split_names
 from explorer.cli.sweep import workers_asked
 from explorer.words.defaults import DEFAULT_PROMPT
 from explorer.words.token_text import flowing
+from probes.schema.counting import number_of
 from probes.schema.events import WorkProgressed
-from probes.schema.items import Way
+from probes.schema.items import ItemSet, Way
 from probes.schema.spec import CalibrationSpec, LoadOptions
 from probes.schema.sweep import PromptTask, SweepPlan, SweepProgress
 from probes.schema.task_options import TaskOptions
 from probes.schema.verdict import LEVEL, MARGIN_OF_SAFETY
-from probes.sweep.amounts import SEARCHED, STEP, families
+from probes.sweep.amounts import SEARCHED, STEP, families, most_settings
 from probes.sweep.settings import swept_settings
 from probes.system.user_folders import expanded
 
 if TYPE_CHECKING:
-    from probes.schema.sweep import Recommendation
+    from probes.schema.sweep import Recommendation, Trial
     from probes.sweep.jobs import Workers
 
 METHODS = ("wanda", "magnitude", "drop-attn")
@@ -160,11 +162,13 @@ def _searched(
     go on."""
     from rich.console import Console
 
-    from explorer.cli.progress_bar import Bar
+    from explorer.cli.progress_bar import Bar, time_left
     from explorer.cli.recommend_table import trial_line
+    from explorer.words.recommendations import too_few_sentence
     from probes.sweep.plan_check import check_plan
     from probes.sweep.recommend import Question, recommend
     from probes.sweep.sweep_file import check_sweep_file
+    from probes.tasks.judge import fewest_for_safe
 
     errors = Console(stderr=True)
 
@@ -172,7 +176,10 @@ def _searched(
         errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
     with Bar(errors) as bar:
-        check_plan(plan, bar.work)
+        sets = [task for task in check_plan(plan, bar.work) if isinstance(task, ItemSet)]
+        fewest = fewest_for_safe(plan.margin, plan.level)
+        if few := too_few_sentence({items.name: len(items) for items in sets}, plan.margin, plan.level, fewest):
+            say(few)
         check_sweep_file(path, plan.load.threads)
         from probes.sweep.evaluated import SweepEvaluation
 
@@ -192,8 +199,20 @@ def _searched(
             evaluation.add_tasks(confirm, bar.work) if confirm else (),
         )
         searched = families(methods, evaluation.layers, step)
+        most = most_settings(searched, asked.trials)
+        tasks = number_of(len(asked.tasks), "task")
+        say(f"Searches by halving: about {number_of(most, 'setting')} on {tasks}, then allocation by layer.")
+        begun, tried = time.monotonic(), 0
+
+        def told(trial: Trial) -> None:
+            nonlocal tried
+            tried += 1
+            left = time_left(time.monotonic() - begun, tried, most) if tried < most else ""
+            counted = f"  ({tried} of about {most}{', ' if left else ''}{left})" if tried <= most else ""
+            say(f"{trial_line(trial)}{counted}")
+
         try:
-            found = recommend(searched, asked, evaluation, lambda trial: say(trial_line(trial)))
+            found = recommend(searched, asked, evaluation, told)
         except KeyboardInterrupt:
             say(f"Stopped. The same command goes on with {flowing(str(path))}.")
             raise

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from explorer.words.token_text import flowing
 from explorer.words.verdicts import needed_items
+from probes.schema.counting import number_of
 from probes.schema.sweep import Counted, Held, Recommendation, Trial
 from probes.schema.verdict import MOST_NEEDED, Outcome
 
@@ -29,6 +30,19 @@ def recommendation_sentences(found: Recommendation) -> tuple[str, ...]:
         one = len(found.nothing_to_lose) == 1
         said.append(f"{left} {'is' if one else 'are'} left out: the dense model is not above guessing there.")
     return tuple(said)
+
+
+def too_few_sentence(counts: Mapping[str, int], margin: float, level: float, fewest: int | None) -> str:
+    """That tasks have too few items (`counts`, by task) for any setting to be shown safe; "" if none has."""
+    few = {task: count for task, count in counts.items() if fewest is None or count < fewest}
+    if not few:
+        return ""
+    have = " and ".join(f"{flowing(task)} has {number_of(count, 'item')}" for task, count in few.items())
+    need = f"more than {MOST_NEEDED:,}" if fewest is None else f"at least {fewest:,}"
+    return (
+        f"{have}: too few to show that any setting is safe, even an exact copy. A margin of {100 * margin:g} points at "
+        f"{100 * level:g} % needs {need} items a task. What is searched now is the most that is not shown to be broken."
+    )
 
 
 def _answer(found: Recommendation) -> str:

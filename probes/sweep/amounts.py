@@ -82,6 +82,12 @@ def _family(text: str, layers: int, step: float) -> Family:
     return Family(f"{method}:{{}}{part.targets}", part, amounts)
 
 
+def most_settings(of: Sequence[Family], trials: int | None = None) -> int:
+    """The most settings that the bisection of these families tries, or `trials` if that is less."""
+    most = sum(len(family.amounts).bit_length() for family in of)
+    return most if trials is None else min(most, trials)
+
+
 class Bisection:
     """Finds the largest of some ascending amounts that holds, taking for granted that all below it hold too.
 

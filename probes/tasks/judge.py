@@ -6,6 +6,7 @@ The differences are paired: each item is answered by both models. The formulas a
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -154,6 +155,14 @@ def exact_copy(row: TaskVerdict, margin: float, level: float) -> TaskVerdict:
     width = wilson(0, row.items, level).high
     copy = replace(row, pruned=row.dense, difference=Interval(0.0, -width, width), lost=0, gained=0, mcnemar=None)
     return rejudged(replace(copy, agreement=1.0), margin, level)
+
+
+def fewest_for_safe(margin: float, level: float) -> int | None:
+    """The fewest items that show even an exact copy of the dense model to be safe at this margin; None if not even
+    `MOST_NEEDED` do. With fewer no setting is shown to be safe, whatever it answers."""
+    counts = range(1, MOST_NEEDED + 1)
+    found = bisect_left(counts, True, key=lambda count: wilson(0, count, level).high <= margin)
+    return counts[found] if found < len(counts) else None
 
 
 def _outcome(

@@ -125,6 +125,8 @@ SHARE = 0.76
 def test_too_few_items_are_said_and_the_most_that_is_not_broken_is_shown(folder: Path) -> None:
     answer = run("recommend", *SEARCH, "--most", 12, "--out", "few.jsonl")
     assert answer.exit_code == 0, answer.output
+    assert "own has 12 items: too few to show that any setting is safe" in answer.stderr
+    assert "at least " in answer.stderr.splitlines()[0]
     assert "Nothing can be shown to be safe" in answer.stdout
     assert "items a task would show an exact copy to be safe" in answer.stdout
     assert "The most that is not shown to be broken: magnitude:" in answer.stdout

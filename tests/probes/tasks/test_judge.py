@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import pytest
 
@@ -11,7 +13,7 @@ from probes.schema.items import TaskKind
 from probes.schema.task_results import GenerationFigures, OptionFigures
 from probes.schema.verdict import FEWEST_FOR_CHANCE, MOST_NEEDED, Outcome
 from probes.tasks.intervals import Paired, difference_interval, mcnemar, wilson
-from probes.tasks.judge import exact_copy, judge, rejudged
+from probes.tasks.judge import exact_copy, fewest_for_safe, judge, rejudged
 from tests.support.task_results import (
     answered,
     collection,
@@ -285,3 +287,12 @@ class TestAnotherMargin:
         copy = row(items, counted(items, both + lost, 0, 0, gained + neither))
         found = exact_copy(row(items, counted(items, *counts)), 0.02, 0.95)
         assert replace(found, spaces=None, more=()) == replace(copy, spaces=None, more=())
+
+
+@pytest.mark.parametrize(("margin", "level"), [(0.1, 0.95), (0.02, 0.95), (0.2, 0.99)])
+def test_the_fewest_items_for_safe_are_those_whose_exact_copy_just_is(margin: float, level: float) -> None:
+    fewest = fewest_for_safe(margin, level)
+    assert fewest is not None
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    assert fewest == math.ceil(z * z * (1 - margin) / margin)
+    assert fewest_for_safe(0.0, level) is None
