@@ -41,11 +41,11 @@ def open_recording(
 
 def open_tour(recording: str, number: int | None, speed: float | None) -> Source:
     """A recording to take the tour on, before its first step: that of the tour itself if none is named."""
-    from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
+    from explorer.recordings.shipped import TOUR_PACE, TOUR_RECORDING, shipped_folder
     from explorer.sources.replay import ReplaySource
 
     if not recording:
-        return ReplaySource(shipped_folder() / TOUR_RECORDING, play=True, pace=speed)
+        return ReplaySource(shipped_folder() / TOUR_RECORDING, play=True, pace=speed or TOUR_PACE)
     from explorer.sources.chosen import chosen
 
     opened = open_recording(recording, number, False, True, speed, False)  # refuses what can't be opened

@@ -9,6 +9,8 @@ DEMO_RECORDING = "collapse.jsonl"
 """The recording that `phier-tui --demo` plays."""
 TOUR_RECORDING = "tour/tour.jsonl"
 """The recording of `phier-tui --tour` where there are no models. It holds what explains its worst step."""
+TOUR_PACE = 6.0
+"""Steps a second at which it plays: as it was measured, it would hold a talk up."""
 
 
 def shipped_folder() -> Path:

@@ -36,6 +36,8 @@ class Stop:
     tells: Callable[[View], str]
     over: Callable[[View, TourPage, bool], bool]
     """Has the key done its work? The last argument says if it was pressed at this stop; a click does without."""
+    told_at: str
+    """The command of the main screen that leads to what the sentence tells; "" if it tells of no step."""
     possible: Callable[[View], bool] = lambda _view: True
     """Is there anything to see at it?"""
 
@@ -61,9 +63,7 @@ def _accumulated(view: View) -> str:
     found = record and (record.shared or record.own)
     if record is None:
         return ""
-    return tour_words.accumulated(
-        record.step, found.p.kl if found else None, view.split, view.path[-1].sum, view.newest
-    )
+    return tour_words.accumulated(record.step, found.p.kl if found else None, view.split, record.sum)
 
 
 def _which_layer(view: View) -> str:
@@ -78,6 +78,12 @@ def _where_safe(view: View) -> str:
     return tour_words.where_safe(verdict.rows if verdict is not None else (), live=view.live)
 
 
+def judged(view: View) -> bool:
+    """Are there scores of tasks, all of them final?"""
+    verdict = view.results.present.verdict
+    return verdict is not None and bool(verdict.rows) and all(row.final for row in verdict.rows)
+
+
 def _ran(view: View, _page: TourPage, _pressed: bool) -> bool:
     return view.newest > 0 and not view.running and view.work is None
 
@@ -88,7 +94,7 @@ def _at_worst(view: View, page: TourPage, pressed: bool) -> bool:
 
 
 STOPS: tuple[Stop, ...] = (
-    Stop("Two models, one prompt", "run", key_of("run"), "lets them write", _two_models, _ran),
+    Stop("Two models, one prompt", "run", key_of("run"), "lets them write", _two_models, _ran, ""),
     Stop(
         "Where the texts part",
         "split",
@@ -96,6 +102,7 @@ STOPS: tuple[Stop, ...] = (
         "goes to the split",
         _parting_texts,
         lambda view, page, _: page is TourPage.MAIN and view.cursor == view.split and not view.running,
+        "newest",
         lambda view: view.split is not None,
     ),
     Stop(
@@ -105,6 +112,7 @@ STOPS: tuple[Stop, ...] = (
         "goes to the worst step",
         lambda view: tour_words.three_spaces(view.record),
         _at_worst,
+        "split",
     ),
     Stop(
         "It accumulates",
@@ -113,16 +121,18 @@ STOPS: tuple[Stop, ...] = (
         "asks which layer did it",
         _accumulated,
         lambda _view, page, _: page is TourPage.WHY,
+        "highest",
     ),
     Stop(
         "Which layer did it",
         "verdict",
-        f"{key_of('leave')} {key_of('verdict')}",
+        key_of("verdict"),
         "asks where it is safe",
         _which_layer,
         lambda _view, page, _: page is TourPage.VERDICT,
+        "why",
     ),
-    Stop("Where it is safe", "", ">", "ends the tour", _where_safe, lambda _view, _page, _: False),
+    Stop("Where it is safe", "", ">", "ends the tour", _where_safe, lambda _view, _page, _: False, "verdict"),
 )
 
 
@@ -165,15 +175,22 @@ class Tour:
         """Takes note that the key of the stop was pressed. It also lets one go that was told again."""
         self._pressed, self._held = True, False
 
-    def back(self) -> None:
-        """Tells the stop before again."""
+    def back(self, view: View) -> None:
+        """Tells the stop before again, if there was something to see at it."""
         self._at, self._held, self._pressed = max(0, self._at - 1), True, False
+        while self._at and not self.stop.possible(view):
+            self._at -= 1
 
-    def next_key(self, view: View) -> str:
+    def next_key(self, view: View, page: TourPage) -> str:
         """The key that leads on now, and what it does."""
         stop = self.stop
         if view.phase is Phase.FAILED:
             return "> takes it on a recording"
         if view.header is None:
             return "a moment, please"
-        return "…" if view.running else f"{stop.shown} {stop.does}"
+        if view.running:
+            return tour_words.wait(view.newest, view.header.settings.steps, played=view.playback is not None)
+        if self.last and view.live and not judged(view):
+            return "> shows recorded scores"
+        leave = f"{key_of('leave')} " if page is TourPage.WHY and stop.command != "why" else ""
+        return f"{leave}{stop.shown} {stop.does}"

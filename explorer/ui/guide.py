@@ -8,7 +8,7 @@ from textual.app import App
 from textual.screen import Screen
 
 from explorer.sources.source import Source
-from explorer.state.tour import Tour, TourPage
+from explorer.state.tour import Tour, TourPage, judged
 from explorer.state.view import View
 from explorer.ui.filled_keys import bound_keys
 from explorer.ui.screens.main import MainScreen
@@ -31,6 +31,10 @@ class Guide:
     def __init__(self, app: App[int], explorer: Guided) -> None:
         self._app, self._explorer = app, explorer
         self._tour: Tour | None = None
+        self._told = 0
+        """The stop that was told: at a key that comes before, nobody can have read it."""
+        self._to_scores = False
+        """Are the recorded scores to be shown as soon as the recording is there?"""
 
     @property
     def on_tour(self) -> bool:
@@ -57,6 +61,12 @@ class Guide:
         screen = self._app.screen
         for strip in screen.query(TourStrip):
             strip.look(self._explorer.view, _page_of(screen))
+        if self._tour is not None:
+            self._told = self._tour.number
+        if self._to_scores and not self._explorer.view.live and self._explorer.view.header is not None:
+            self._to_scores = _page_of(screen) is not TourPage.VERDICT
+            if isinstance(screen, MainScreen) and screen.is_current:
+                screen.action_verdict()
 
     def press(self, key: str) -> None:
         """Takes note of a key that is handed on."""
@@ -64,26 +74,45 @@ class Guide:
             self._tour.press()
 
     def go_on(self) -> None:
-        """Does the key of the stop; without models, or before they are there, it goes to the recording."""
+        """Does the key of the stop; without models, or before they are there, it goes to the recording. A stop that has
+        not been told yet is not left: somebody pressed twice."""
         tour, view = self._tour, self._explorer.view
-        if tour is None or view.running:
+        if tour is None or view.running or self._told != tour.number:
             return
         if view.header is None:
-            from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
-            from explorer.sources.replay import ReplaySource
-
-            self._explorer.use(ReplaySource(shipped_folder() / TOUR_RECORDING, play=True))
+            self._use_recording()
+        elif tour.last and view.live and not judged(view):
+            self._to_scores = True
+            self._use_recording()
         elif tour.last:
             self.end()
+            self._app.notify("That was the tour. All keys of the screens work as they did on it.", title="The end")
+        elif tour.number == 1 and view.newest:
+            tour.press()  # they have written
+            self.look()
         else:
-            while not isinstance(self._app.screen, MainScreen):
-                self._app.pop_screen()
-            self._app.simulate_key(bound_keys(self._app.screen, tour.stop.command)[0])
+            self._press(tour.stop.command)
 
     def back(self) -> None:
-        """Says again what was said at the stop before."""
-        if self._tour is not None:
-            self._tour.back()
+        """Says again what was said at the stop before, and shows it."""
+        tour, view = self._tour, self._explorer.view
+        if tour is not None and view.header is not None and not view.running:
+            tour.back(view)
+            if tour.stop.told_at:
+                self._press(tour.stop.told_at)
+
+    def _press(self, command: str) -> None:
+        """Presses the key of a command of the main screen."""
+        while not isinstance(self._app.screen, MainScreen):
+            self._app.pop_screen()
+        self._app.simulate_key(bound_keys(self._app.screen, command)[0])
+
+    def _use_recording(self) -> None:
+        from explorer.recordings.opening import open_tour
+
+        while not isinstance(self._app.screen, MainScreen):
+            self._app.pop_screen()
+        self._explorer.use(open_tour("", None, None))
 
     def end(self) -> None:
         """Takes the strip away."""

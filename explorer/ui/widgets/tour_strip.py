@@ -14,6 +14,9 @@ from explorer.words.token_text import flowing, wrapped
 
 LOOKS = 0.2
 """Seconds between two looks at what the person has done."""
+_ENDS = f"{TOUR_KEYS[-1][0]} ends"
+_WAYS = (f"> does it   < back   {_ENDS}", f"> on  < back  {_ENDS}", "> on  < back")
+"""The keys of the tour, in more and in fewer words."""
 
 
 class TourStrip(LineWidget):
@@ -30,7 +33,8 @@ class TourStrip(LineWidget):
         """Goes on if the key of the stop has done its work, and says what is to be said now."""
         tour = self._tour
         tour.notice(view, page)
-        said = (tour.number, flowing(self.with_keys(tour.stop.tells(view))), self.with_keys(tour.next_key(view)))
+        key = self.with_keys(tour.next_key(view, page))
+        said = (tour.number, flowing(self.with_keys(tour.stop.tells(view))), key)
         if said != self._said:
             self._said = said
             self.redraw()
@@ -40,14 +44,13 @@ class TourStrip(LineWidget):
         number, sentence, key = self._said
         if not number:
             return []
-        head: list[Piece] = [
-            (" tour ", palette.muted),
-            ("".join("●" if one < number else "○" for one in range(len(STOPS))), palette.split),
-            (f"  {STOPS[number - 1].title}", palette.strong),
-            (f"   ▸ {key}", palette.strong),
-        ]
-        ways = f"> does it   < back   {TOUR_KEYS[-1][0]} ends"
-        used = sum(len(text) for text, _ in head)
-        if used + len(ways) + 2 <= size.width:
-            head += [(" " * (size.width - used - len(ways) - 1), None), (ways, palette.muted)]
+        dots = "".join("●" if one < number else "○" for one in range(len(STOPS)))
+        title = f"  {STOPS[number - 1].title}"
+        room = size.width - sum(map(len, (" tour ", dots, "   ▸ ", key))) - 1
+        ways = next((one for one in _WAYS if len(title) + len(one) <= room), _WAYS[-1])
+        room -= len(ways)
+        if room < len(title):  # the keys are what a person needs
+            title = ""
+        head: list[Piece] = [(" tour ", palette.muted), (dots, palette.split), (title, palette.strong)]
+        head += [(f"   ▸ {key}", palette.strong), (" " * max(1, room + 1 - len(title)), None), (ways, palette.muted)]
         return [head, *([(" ", None), (line, palette.text)] for line in wrapped(sentence, width)[:3])]

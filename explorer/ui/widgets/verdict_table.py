@@ -27,6 +27,8 @@ from probes.schema.verdict import TaskVerdict, Verdict
 
 _NARROW, _WIDE, _WIDEST = 76, 100, 130
 """From these widths on the table has the test and the agreement, then the intervals of the scores, then the spaces."""
+_UNDECIDED = "· scoring"
+"""In place of an outcome: what some of the items say, the others may turn round."""
 
 
 class VerdictTable(RowList, NamedFigures):
@@ -102,9 +104,9 @@ class VerdictTable(RowList, NamedFigures):
             p_value(row.mcnemar),
             numbers.whole_percent(row.agreement),
             (loss(spaces.h), loss(spaces.z), loss(spaces.p)) if spaces is not None else ("–", "–", "–"),
-            outcome_text(row.outcome),
+            outcome_text(row.outcome) if row.final else _UNDECIDED,
         )
-        style = outcome_style(row.outcome, palette)
+        style = outcome_style(row.outcome, palette) if row.final else palette.muted
         styles = (palette.text, palette.muted, palette.dense, palette.pruned, palette.strong, None)
         pieces: Pieces = []
         for at, text in enumerate(cells):

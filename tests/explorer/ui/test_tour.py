@@ -56,7 +56,7 @@ async def test_six_stops_lead_through_the_finding(size: tuple[int, int], guided:
             shown = strip_text(app)
             assert stop.title in shown
             assert "●" * number + "○" * (len(STOPS) - number) in shown
-            assert stop.does in shown
+            assert (stop.does if stop is not STOPS[-1] else "> shows recorded scores") in shown
             seen.append(shown)
             if stop is STOPS[-1]:
                 break
@@ -68,6 +68,15 @@ async def test_six_stops_lead_through_the_finding(size: tuple[int, int], guided:
         assert 'chooses "' in seen[1]
         assert "cosine of" in seen[2]
         assert "survival" in seen[3]
+        assert STOPS[-1].does not in seen[-1]
+        await press(pilot, "greater_than_sign")  # nothing is scored here: the recorded scores take its place
+        await until(pilot, lambda: not app.view.live and app.view.header is not None, "the recording")
+        look(app)
+        await until(pilot, lambda: app.view.results.present.verdict is not None, "its scores")
+        assert isinstance(app.screen, VerdictScreen)
+        look(app)
+        await settle(pilot)
+        assert "Right, dense → pruned, in %: facts" in strip_text(app)
         await press(pilot, "greater_than_sign")
         assert not app.screen.query(TourStrip)
         await press(pilot, "escape")
@@ -90,6 +99,38 @@ async def test_a_stop_is_told_again_until_its_key_or_something_else_is_done() ->
         look(app)
         await settle(pilot)
         assert STOPS[1].title in strip_text(app)
+        newest = app.view.newest
+        await press(pilot, "less_than_sign")
+        look(app)
+        await press(pilot, "greater_than_sign", "greater_than_sign")  # the second before the next stop was told
+        await settle(pilot)
+        assert STOPS[1].title in strip_text(app)
+        assert app.view.newest == newest
+        assert not app.view.running
+
+
+async def test_going_back_shows_what_was_told_there() -> None:
+    source = scripted(steps=24)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        told: list[tuple[str, int, type[object]]] = []
+
+        async def see() -> tuple[str, int, type[object]]:
+            for _ in range(2):
+                look(app)
+                await settle(pilot)
+            return strip_text(app), app.view.cursor, type(app.screen)
+
+        for stop in STOPS[:-1]:
+            told.append(await see())
+            await press(pilot, "greater_than_sign")
+            if stop.command == "run":
+                await stepped(source, app, pilot)
+        await see()
+        for before in reversed(told[1:]):
+            await press(pilot, "less_than_sign")
+            assert await see() == before
 
 
 async def test_models_that_agree_have_no_split_to_go_to() -> None:
@@ -126,7 +167,7 @@ async def test_without_models_the_tour_is_taken_on_the_recording_and_shows_all_t
         look(app)
         await settle(pilot)
         assert "answers" in strip_text(app)
-        assert "Right, dense → pruned: facts" in strip_text(app)
+        assert "Right, dense → pruned, in %: facts" in strip_text(app)
 
 
 async def test_while_models_load_or_fail_the_recording_is_offered() -> None:
