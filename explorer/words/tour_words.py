@@ -51,8 +51,8 @@ def parting_texts(step: int, dense: str, pruned: str) -> str:
     """After the run, at its end."""
     return (
         f"Before step {step} both chose the same tokens, as if nothing had been removed. There the dense model chooses "
-        f"{quoted(dense)}, the pruned one {quoted(pruned)}. Whether an answer is right is for the last stop; first, why "
-        "they part."
+        f"{quoted(dense)}, the pruned one {quoted(pruned)}. Whether answers are right is for the last stop; first, "
+        "why they part."
     )
 
 
