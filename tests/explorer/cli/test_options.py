@@ -178,6 +178,7 @@ def test_the_explorer_begins_with_the_first_of_many_prompts_and_offers_the_other
     monkeypatch.setattr("explorer.cli.explore._use_the_terminal", lambda: None)
     monkeypatch.setattr("explorer.sources.launcher.ModelLauncher.__init__", lambda _, __, run, *___: begun.append(run))
     monkeypatch.setattr("explorer.sources.launcher.ModelLauncher.begin", lambda _: None)
+    monkeypatch.setattr("explorer.sources.launcher.ModelLauncher.recording", None)
     monkeypatch.setattr("explorer.ui.app.run_explorer", lambda *_, **__: 0)
     ended = CliRunner().invoke(phier_tui, ["--prompt-file", "prompts.txt"])
     assert ended.exit_code == 0, ended.output

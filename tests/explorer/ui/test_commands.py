@@ -18,6 +18,7 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.command_palette import PossibleCommands
 from explorer.ui.commands import Command, Commanded
 from explorer.ui.filled_keys import with_usual_keys
+from explorer.ui.screens.closing import Closable
 from explorer.ui.screens.cursor_page import CursorPage
 from explorer.ui.screens.dialog import Dialog, MessageDialog
 from explorer.ui.screens.list_page import ListPage, TaskPage
@@ -83,7 +84,18 @@ def screens() -> dict[str, type[Screen[object]]]:
     """Every screen of the program by its name, without what several of them share."""
     for module in pkgutil.iter_modules(explorer.ui.screens.__path__):
         importlib.import_module(f"explorer.ui.screens.{module.name}")
-    shared = {Page, ReasonedPage, FindingPage, CursorPage, ResultsPage, ListPage, TaskPage, MainActions, Dialog}
+    shared = {
+        Closable,
+        Page,
+        ReasonedPage,
+        FindingPage,
+        CursorPage,
+        ResultsPage,
+        ListPage,
+        TaskPage,
+        MainActions,
+        Dialog,
+    }
     found = set(_below(Screen)) - shared
     return {cls.__name__: cls for cls in found if cls.__module__.startswith("explorer.ui.screens.")}
 
