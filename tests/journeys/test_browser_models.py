@@ -41,7 +41,7 @@ def test_two_tabs_have_settings_of_their_own_on_one_pair(served, tmp_path):
         for key in "magnitude:0.6":
             browser.press(key)
         browser.press("Enter")
-        second.until("magnitude:0.6")
+        second.until("60.0 % of")  # until then `n` is refused, and the text is only what was typed
         browser.press("n")
         second.until("step 1")
         first.show()
