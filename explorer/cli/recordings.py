@@ -14,10 +14,6 @@ from probes.schema.foreign_text import visible
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-_PROMPT = 40
-"""Cells of a prompt in the list."""
-
-
 def _files(function: _Function) -> _Function:
     return argument("files", nargs=-1, required=True, help="Recordings: FILE is its last run, FILE#2 its second one.")(
         function
@@ -29,12 +25,11 @@ def _files(function: _Function) -> _Function:
 def recordings_command(_typed: Typed, words: tuple[str, ...]) -> None:
     """List the recorded runs, newest first, or the runs of a file."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
+    from explorer.cli.recordings_table import print_recordings
     from explorer.recordings.library import matching, recordings, runs_of
     from explorer.recordings.shipped import shipped_folder
-    from explorer.words.token_text import fit, flowing, quoted
+    from explorer.words.token_text import quoted
     from probes.recording import recordings_folder
 
     wanted = " ".join(words)
@@ -46,26 +41,7 @@ def recordings_command(_typed: Typed, words: tuple[str, ...]) -> None:
     if not found:
         click.echo(f"No recording matches {quoted(wanted)}." if wanted else "There is no recording yet.")
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("recorded", "models", "setting", "context", "steps", "ΣKL", "survival", "split", "prompt", "file"):
-        table.add_column(title, no_wrap=True)
-    for one in found:
-        cells = (
-            f"{one.when:%Y-%m-%d %H:%M}",
-            one.models,
-            one.setting,
-            "" if one.other else one.header.settings.follow.value,
-            one.problem or one.other or str(one.steps),
-            "" if one.problem or one.other else f"{one.kl:.3g}",
-            "" if one.problem or one.other else f"{one.survival:.2g}",
-            "" if one.problem or one.other else str(one.first_split or "never"),
-            fit(one.prompt_line, _PROMPT).rstrip(),
-            str(one.chosen),
-        )
-        table.add_row(*(Text(flowing(cell)) for cell in cells))
-    # As wide as the table is: a path that is broken over lines could not be copied.
-    width = Console(width=10_000).measure(table).maximum
-    Console(width=max(width, Console().width)).print(table)
+    print_recordings(found, Console())
 
 
 @click.command("compare", cls=ShellCommand)
@@ -104,7 +80,7 @@ def export_command(
     figures: tuple[str, ...],
     caption: bool,
 ) -> None:
-    """Export recordings as tables, as figures, or as one page."""
+    """Export recordings as tables, as figures, or as one page. So are a results file and a sweep's file, each alone."""
     from explorer.recordings.export import export_recordings
 
     found = export_recordings(files, to, out or None, every=every, own=own, figures=figures, caption=caption)

@@ -78,10 +78,9 @@ class ListedRun:
     def prompt(self) -> str:
         return self.header.settings.prompt
 
-    @property
-    def prompt_line(self) -> str:
-        """The beginning of the prompt in one line."""
-        return visible(" ".join(self.prompt[: 4 * _SHOWN].split()), _SHOWN)
+    def prompt_line(self, most: int = _SHOWN) -> str:
+        """The prompt in one line, at most so many characters of it."""
+        return visible(" ".join(self.prompt[: 4 * most].split()), most)
 
 
 def recordings(*folders: Path) -> list[ListedRun]:

@@ -106,7 +106,7 @@ class ResultsSource:
             results=tuple(result for one in (first, *others) for result in one.results),
             similarities=tuple(found for one in (first, *others) for found in one.similarities),
         )
-        texts = {items.name: _texts(items) for items in kept.item_sets}
+        texts = {items.name: item_texts(items) for items in kept.item_sets}
         for result in kept.results:
             text, options, answer = texts.get(result.task, {}).get(result.item, ("", {}, ""))
             prompt = ItemPrompt(result.task, result.item, text, options, answer) if text else None
@@ -123,7 +123,7 @@ class ResultsSource:
             self._tell(Judged(verdict, request=request.id))
 
 
-def _texts(items: ItemSet) -> Mapping[str, tuple[str, Mapping[str, str], str]]:
+def item_texts(items: ItemSet) -> Mapping[str, tuple[str, Mapping[str, str], str]]:
     """Of each item, the prompt with the instruction and the examples before it, its options, and the right answer.
     A chat template is not around it: that is the model's."""
     found: dict[str, tuple[str, Mapping[str, str], str]] = {}

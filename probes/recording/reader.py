@@ -34,6 +34,12 @@ _BUFFER = 2**20
 WATCHED_EVERY = 500
 """Lines between two calls of `watch`."""
 
+_OTHER_FILES = {
+    b'{"kind":"results",': "the results of items (phier verdict)",
+    b'{"kind":"sweep",': "a sweep (phier sweep)",
+}
+"""What other files of this program hold, by how their first line begins."""
+
 
 @dataclass(slots=True)
 class Recording:
@@ -123,9 +129,9 @@ def read(path: Path, watch: Callable[[int], None] | None = None, *, tables: bool
     recording = Recording(path)
     reading = _Reading(recording, tables)
     with _opened(path) as file, collector_at_rest():
-        nonsense, opening = 0, b""
+        nonsense, first, alone = 0, b"", True
         for count, raw in enumerate(_lines_of(file), 1):
-            opening = raw or b"" if count == 1 else b""
+            first, alone = (raw or b"", True) if count == 1 else (first, False)
             reading.take(raw)
             if watch is not None and count % WATCHED_EVERY == 0:
                 watch(file.tell())
@@ -134,10 +140,16 @@ def read(path: Path, watch: Callable[[int], None] | None = None, *, tables: bool
                 if nonsense > NONSENSE:
                     break
     if not recording.runs:
-        what = "is not a recording: no line is part of a recorded run"
-        if recording.cut and _begins(opening):
+        what, hint = "has no line of a recorded run", "Choose another file."
+        if recording.cut and alone and _begins(first):
             what = "was cut off within its first line"
-        raise BadInput("Not a recording", f"{_name(path)} {what}.", "Choose another file.")
+        elif holds := next((holds for begin, holds in _OTHER_FILES.items() if first.startswith(begin)), ""):
+            name = _name(path)
+            what, hint = (
+                f"holds {holds}, not a recorded run",
+                f"`phier-tui {name}` shows it; `phier export` exports it.",
+            )
+        raise BadInput("Not a recording", f"{_name(path)} {what}.", hint)
     return recording
 
 

@@ -1,13 +1,14 @@
-"""Exports recordings as tables, as figures for print, or as a page that needs no program."""
+"""Exports recordings, results and sweeps as tables, as figures for print, or as a page that needs no program."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.sources.chosen import Chosen, chosen, read_recording
+from explorer.sources.kept_results import kind_of_file
 from explorer.words.token_text import flowing
 from probes.schema.errors import BadInput, Failure
 from probes.system.collector import collector_at_rest
@@ -40,7 +41,8 @@ def export_recordings(
     own: bool = False,
     caption: bool = True,
 ) -> Exported:
-    """Exports recordings to one of `EXPORT_FORMATS`, several of them into the same tables, figures or page.
+    """Exports recordings to one of `EXPORT_FORMATS`, several of them into the same tables, figures or page; or one file
+    of results or of a sweep.
 
     `out` is a folder (one that is there, or a text that ends in a slash), or a file whose name without its ending all
     files begin with; the working folder and the recordings' names unless given. Tables hold the path that was
@@ -54,6 +56,12 @@ def export_recordings(
     if not recordings:
         raise BadInput("Export", "No recording is named.", "Name a file.")
     _useful(to, every=every, figures=figures, own=own, caption=caption)
+    kinds = {one.path: kind_of_file(one.path) for one in map(chosen, recordings)}
+    if other := next((path for path, kind in kinds.items() if kind in _NOT_RECORDED), None):
+        if len(recordings) > 1:
+            sentence = f"{flowing(str(other))} holds {_NOT_RECORDED[kinds[other]]}, not a recorded run."
+            raise BadInput("Export", sentence, "Export it alone.")
+        return _export_other(chosen(recordings[0]), to, out, recorded=every or own or figures or not caption)
     opened = [read_recording(one) for one in recordings]
     for recording in opened:
         if not recording.run.path:
@@ -79,12 +87,42 @@ def export_recordings(
         files = {"page": page(opened)}
         notes += unlike(opened)
     stem = _stem([chosen(one).stem for one in recordings], out, to)
+    written = _written(files, stem, to, [recording.path for recording in opened])
+    return Exported(written, tuple(notes))
+
+
+_NOT_RECORDED: Mapping[object, str] = {"results": "the results of items", "sweep": "a sweep"}
+"""What files hold that are exported without being recordings, by the kind that they name."""
+
+
+def _export_other(which: Chosen, to: str, out: Path | str | None, *, recorded: object) -> Exported:
+    """Exports the results of items, or a sweep."""
+    from explorer.recordings.export.results_export import results_files, sweep_file
+
+    kind = kind_of_file(which.path)
+    holds = f"{flowing(str(which.path))} holds {_NOT_RECORDED[kind]}"
+    if which.run is not None:
+        raise BadInput("Export", f"{holds}, and no runs.", f"Leave out #{which.run}.")
+    if recorded:
+        what = "--every, --own, --figures and --no-caption are for recordings."
+        raise BadInput("Export", f"{holds}. {what}", "Leave them out.")
+    stem = _stem([which.stem], out, to)
+    if kind == "sweep":
+        target = stem.with_name(f"{stem.name}{'.cells' if to in TABLE_FORMATS else ''}.{to}")
+        _spare([which.path], [target])
+        return Exported(sweep_file(which.path, target, to), ())
+    files, note = results_files(which.path, to)
+    return Exported(_written(files, stem, to, [which.path]), (note,))
+
+
+def _written(files: Mapping[str, bytes], stem: Path, to: str, read: Sequence[Path]) -> tuple[Path, ...]:
+    """Writes the files, none of them over a file that was read, and returns where they are."""
     alone = len(files) == 1 and to not in TABLE_FORMATS
     targets = {name: stem.with_name(f"{stem.name}.{to}" if alone else f"{stem.name}.{name}.{to}") for name in files}
-    _spare([recording.path for recording in opened], targets.values())
+    _spare(read, targets.values())
     for name, target in targets.items():
         _write(target, files[name])
-    return Exported(tuple(targets.values()), tuple(notes))
+    return tuple(targets.values())
 
 
 def _useful(to: str, *, every: bool, figures: Sequence[str], own: bool, caption: bool) -> None:
@@ -126,7 +164,7 @@ def _spare(recordings: Sequence[Path], targets: Iterable[Path]) -> None:
     for target in targets:
         if os.path.exists(target) and any(target.samefile(recording) for recording in recordings):
             raise BadInput(
-                "Export", f"{flowing(str(target))} is the recording itself.", "Give another name with --out."
+                "Export", f"{flowing(str(target))} is the file to export itself.", "Give another name with --out."
             )
 
 

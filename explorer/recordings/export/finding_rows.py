@@ -31,34 +31,34 @@ def finding_tables(found: Finding, level: str) -> dict[str, list[Row]]:
             at: Row = {"level": level}
             exchanges = {"heal": found.heal, "damage": found.damage}
             lists: dict[str, list[Row]] = {
-                name: [{**at, **_row(one)} for one in swaps] for name, swaps in exchanges.items()
+                name: [{**at, **flat_row(one)} for one in swaps] for name, swaps in exchanges.items()
             }
-            return {"swaps": [{**at, **_row(found)}], **lists}
+            return {"swaps": [{**at, **flat_row(found)}], **lists}
         case Quadrants():
-            return {"quadrants": [_row(found)], "positions": _rows(found.positions)}
+            return {"quadrants": [flat_row(found)], "positions": _rows(found.positions)}
         case SplitAnatomy():
-            return {"split": [_row(found)], "split_parts": _rows(found.parts)}
+            return {"split": [flat_row(found)], "split_parts": _rows(found.parts)}
         case ForkVerdict():
             bounds = {"agree_recovers": found.agree_recovers, "agree_collapses": found.agree_collapses}
             directions = ("dense_into_pruned", "pruned_into_dense")
-            return {"fork": [{"forced": one, **_row(getattr(found, one), "run"), **bounds} for one in directions]}
+            return {"fork": [{"forced": one, **flat_row(getattr(found, one), "run"), **bounds} for one in directions]}
         case NoiseFloor():
             shared: Row = {"steps": found.steps, "own_dtype": found.own_dtype}
             largest = [(row.cause, figure, value) for row in found.rows for figure, value in row.largest.items()]
             return {"noise_floor": [{"cause": c, "figure": f, "largest": v, **shared} for c, f, v in largest]}
         case Repair():
-            given: list[Row] = [{"level": found.level, **_row(one)} for one in found.given_back]
-            return {"repair": [_row(found)], "given_back": given}
+            given: list[Row] = [{"level": found.level, **flat_row(one)} for one in found.given_back]
+            return {"repair": [flat_row(found)], "given_back": given}
         case Ranking():
             return {kind_of(found): _rows(found.parts)}
 
 
 def _rows(listed: Iterable[object]) -> list[Row]:
-    return [_row(one) for one in listed]
+    return [flat_row(one) for one in listed]
 
 
-def _row(node: object, name: str = "") -> dict[str, Cell]:
-    """All figures of a value, those of its lists left out."""
+def flat_row(node: object, name: str = "") -> dict[str, Cell]:
+    """All figures of a value under dotted names, those of its lists left out."""
     return dict(_flat(node, name))
 
 

@@ -17,6 +17,7 @@ from explorer.recordings.export.tidy_table import (
     MeasuredStep,
     TableColumn,
     Value,
+    columns_of,
     place_columns,
 )
 from explorer.recordings.export.watched_rows import watched_table
@@ -219,28 +220,5 @@ def _explained(table: str, what: str, rows: Sequence[_ExplainedRow]) -> ExportTa
         columns.append(TableColumn("through", ColumnKind.WHOLE, [explained.through for _, _, explained, _ in rows]))
     if what != table:
         columns.append(TableColumn("what", ColumnKind.TEXT, [what for _ in rows]))
-    taken = {column.name for column in columns}
-    for key in dict.fromkeys(key for *_, row in rows for key in row):
-        values = [row.get(key) for *_, row in rows]
-        kind = _kind_of(values)
-        name = f"row.{key}" if key in taken else key
-        columns.append(TableColumn(name, kind, [_as(kind, value) for value in values]))
+    columns += columns_of([row for *_, row in rows], taken={column.name for column in columns})
     return ExportTable(table, columns)
-
-
-def _kind_of(values: Sequence[Cell]) -> ColumnKind:
-    """The narrowest kind that holds all of them."""
-    types = {type(value) for value in values if value is not None}
-    if types <= {bool}:
-        return ColumnKind.TRUTH
-    if types <= {int}:
-        return ColumnKind.WHOLE
-    return ColumnKind.NUMBER if types <= {int, float} else ColumnKind.TEXT
-
-
-def _as(kind: ColumnKind, value: Cell) -> Value:
-    if value is None:
-        return None
-    if kind is ColumnKind.NUMBER:
-        return float(value)
-    return str(value) if kind is ColumnKind.TEXT else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,6 +64,35 @@ def place_columns(found: Iterator[tuple[str, str, int, int]]) -> list[TableColum
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     return [TableColumn(name, kind, values) for (name, kind), values in zip(_PLACE, columns, strict=True)]
+
+
+def columns_of(rows: Sequence[Mapping[str, Value]], *, taken: Collection[str] = ()) -> list[TableColumn]:
+    """A column for each name that any row has; of a `taken` name, the column is `row.NAME`."""
+    columns = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        kind = _kind_of(values)
+        title = f"row.{name}" if name in taken else name
+        columns.append(TableColumn(title, kind, [_as(kind, value) for value in values]))
+    return columns
+
+
+def _kind_of(values: Sequence[Value]) -> ColumnKind:
+    """The narrowest kind that holds all of them."""
+    types = {type(value) for value in values if value is not None}
+    if types <= {bool}:
+        return ColumnKind.TRUTH
+    if types <= {int}:
+        return ColumnKind.WHOLE
+    return ColumnKind.NUMBER if types <= {int, float} else ColumnKind.TEXT
+
+
+def _as(kind: ColumnKind, value: Value) -> Value:
+    if value is None:
+        return None
+    if kind is ColumnKind.NUMBER:
+        return float(value)
+    return str(value) if kind is ColumnKind.TEXT else value
 
 
 _PLACE = (

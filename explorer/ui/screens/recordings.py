@@ -157,7 +157,7 @@ class Recordings(Page):
         one = listing.chosen
         details = ""
         if one is not None:
-            first = one.problem or one.other or one.prompt_line
+            first = one.problem or one.other or one.prompt_line()
             place = f"   run {one.run} of {one.runs}" if one.runs > 1 else ""
             setting = "" if one.problem or one.other else f"{flowing(one.header.title)}   "
             details = f"{fit(first, max(10, self.size.width - 4)).rstrip()}\n{setting}{visible(str(one.chosen))}{place}"

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
+from explorer.cli.recordings_table import print_recordings
+from explorer.recordings.library import ListedRun
 from explorer.recordings.shipped import shipped_folder
+from probes.schema.settings import RunSettings
 from tests.support.records import recorded_events, write_events
 from tests.support.shell import phier
 
@@ -70,6 +78,21 @@ def test_bad_input_is_a_sentence_and_exit_code_2(two: tuple[Path, Path], tmp_pat
         assert done.stderr.strip()
         assert "Traceback" not in done.stderr
         assert not done.stdout
+
+
+@pytest.mark.parametrize(("width", "lines"), [(80, 5), (240, 1), (None, 1)], ids=["narrow", "wide", "no terminal"])
+def test_a_prompt_is_cut_only_where_it_does_not_fit(width: int | None, lines: int) -> None:
+    prompt, out = "a prompt of words " * 12, StringIO()
+    header = replace(recorded_events(1)[0].header, settings=RunSettings(prompt))
+    run = ListedRun(Path("run.jsonl"), datetime(2026, 1, 1), header, 1, 1, 4, 0.5, 0.5, 0.6, None)
+    print_recordings([run], Console(file=out, width=width or 80, force_terminal=width is not None, color_system=None))
+    printed = out.getvalue().splitlines()[0 if width == 80 else 1 :]
+    assert len(printed) == lines
+    assert (prompt.strip() in printed[-1]) == (width is None)
+    assert "…" in out.getvalue() or width is None
+    assert "a prompt of words a prompt of words" in out.getvalue()
+    assert "run.jsonl" in printed[-1]
+    assert width is None or all(cell_len(line) <= width for line in printed)
 
 
 def test_the_shipped_recordings_are_found_from_anywhere(tmp_path: Path) -> None:

@@ -302,7 +302,7 @@ def test_a_recording_that_was_cut_off_within_its_first_line_is_told_so(tmp_path:
     ids=["program", "garbage", "UTF-16", "mark alone", "text", "other JSON", "text before"],
 )
 def test_what_never_was_a_recording_is_not_called_cut_off(tmp_path: Path, raw: bytes) -> None:
-    with pytest.raises(BadInput, match="is not a recording: no line is part of a recorded run"):
+    with pytest.raises(BadInput, match="has no line of a recorded run"):
         read(written(tmp_path, raw))
 
 

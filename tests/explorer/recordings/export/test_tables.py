@@ -228,7 +228,7 @@ def test_a_recording_is_never_written_over(recording: Path, tmp_path: Path) -> N
     before = recording.read_bytes()
     taken = tmp_path / "y.steps.jsonl"
     recording.rename(taken)
-    with pytest.raises(BadInput, match="the recording itself"):
+    with pytest.raises(BadInput, match="is the file to export itself"):
         export_recordings([taken], "jsonl", tmp_path / "y")
     assert taken.read_bytes() == before
 
