@@ -123,13 +123,16 @@ class WhyLook:
         return LEVELS[at] if at < len(LEVELS) - (not heads) else "sublayer"
 
 
-def headline(look: WhyLook, *, short: bool = False, computing: bool = False) -> tuple[str, bool]:
-    """The most telling sentence that is known, and whether it is the answer; or that the answer is being computed."""
+def headline(look: WhyLook, *, short: bool = False, tokens: bool = True, computing: bool = False) -> tuple[str, bool]:
+    """The most telling sentence that is known, and whether it is the answer; or that the answer is being computed.
+
+    `tokens`: does it say that the dense token returns?
+    """
     split, swaps, event = look.split, look.swaps, look.view.explained(Swaps, *look.span)
     if split is not None and split.verdict is SplitVerdict.NUMERICAL:
         return culprits.split_kind(split), True
     if swaps is not None and event is not None:
-        sentence = culprits.culprit(swaps, final=event.final, split=look.splits, short=short)
+        sentence = culprits.culprit(swaps, final=event.final, split=tokens and look.splits, short=short)
         if sentence:
             return sentence, True
         if not event.final and (guess := culprits.suspect(swaps)):
@@ -142,12 +145,12 @@ def headline(look: WhyLook, *, short: bool = False, computing: bool = False) -> 
     return culprits.COMPUTING if computing else "", False
 
 
-def culprit_sentence(view: View) -> str:
+def culprit_sentence(view: View, *, tokens: bool = True) -> str:
     """The sentence that names the culprit of the cursor's step, or of the marked span that it is in; "" if unknown."""
     first, last = view.span or (0, 0)
     alone = WhyLook(view, here=True)
     for look in (alone, WhyLook(view)) if first <= view.cursor <= last else (alone,):
-        sentence, known = headline(look, short=True)
+        sentence, known = headline(look, short=True, tokens=tokens)
         if known:
             return sentence
     return ""

@@ -87,8 +87,8 @@ EXPLANATIONS = {
         "Each token is coloured by the KL at the step that wrote it, from blue (alike) to orange (unlike); it "
         "is underlined from 0.25 nat and also bold from 1 nat. ┆ marks the first split, ■ an end, ◦ half a character.",
         "In `dense`, `pruned` and `text` both models read one text. A panel titled “its own choice at each step” shows "
-        "the token that this model would choose next after the other panel's text, with “·” before each, as they make "
-        "no text; it is dim if it is the same token. "
+        "the token that this model would choose next after the other panel's text. It is dim if it is the same token; "
+        "“·” ends another one, as the text goes on without it. "
         "In `free` each panel shows the text that its model wrote, the dense one coloured by the shared KL, the pruned "
         "one by the own KL. A click moves the cursor.",
         "blue  < 0.02 · 0.05 · 0.1 · 0.25 · 0.5 · 1 · 2 <  orange   (nats)",

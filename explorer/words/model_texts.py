@@ -10,7 +10,7 @@ from probes.schema.settings import Follow
 
 SPLIT, END, HALF, FORCED, APART = "┆", "■", "◦", "»", "·"
 """Marks of the program's own: the first split, the end of a text, a token that is part of a character, a forced one,
-and what stands before a choice that no text continues from."""
+and the end of a choice that the text did not continue with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class WrittenToken:
     quiet: bool = False
     """True for a choice that is the same as the token taken, which is dimmed."""
     mark: str = ""
+    apart: bool = False
+    """True for a choice that is not the token taken: the text, and the choice after it, continue without it."""
 
 
 def text_title(side: str, follow: Follow) -> str:
@@ -52,7 +54,7 @@ def written_token(record: StepRecord, side: str, follow: Follow) -> WrittenToken
     if choice is None:
         return WrittenToken("", kl)
     quiet = record.taken is not None and choice.token_id == record.taken.token_id
-    return WrittenToken(choice.token, kl, quiet, APART)
+    return WrittenToken(choice.token, kl, quiet, apart=not quiet)
 
 
 def _written(taken: Taken | None, kl: float | None) -> WrittenToken:

@@ -72,10 +72,18 @@ def step(record: StepRecord) -> str:
 
 
 def brief(record: StepRecord | None) -> str:
-    """The first sentence for a single line."""
-    shared = record.shared if record is not None else None
-    if shared is None or not math.isfinite(shared.p.kl):
-        return sentences(record)[0]
+    """The first sentence for a single line of 80 cells, which only a long token makes longer."""
+    if record is None:
+        return NOTHING[0]
+    if record.invalid is not None:
+        return f"NaN or infinity in the {record.invalid.model} model, first in {record.invalid.layer}."
+    shared = record.shared
+    if shared is None and not record.missing and (record.dense is None) != (record.pruned is None):
+        return f"The {'dense' if record.dense is None else 'pruned'} model has ended, so there is nothing to compare."
+    if shared is not None and math.isinf(shared.p.kl):
+        return "Infinite KL: the pruned model gives 0 to a token the dense model allows."
+    if shared is None or math.isnan(shared.p.kl):
+        return step(record)
     detail = _detail(shared, with_share=False)
     return f"{_word(shared.p.kl).capitalize()}, KL {numbers.significant(shared.p.kl)}{detail}."
 
@@ -114,9 +122,9 @@ def _nothing_shared(record: StepRecord) -> str:
     if record.dense is None and record.pruned is None:
         return "Both models have ended."
     if record.dense is None:
-        return "The dense model has ended. The pruned one continues alone, so there is nothing to compare."
+        return "The dense model has ended, so there is nothing to compare. The pruned one continues alone."
     if record.pruned is None:
-        return "The pruned model has ended. The dense one continues alone, so there is nothing to compare."
+        return "The pruned model has ended, so there is nothing to compare. The dense one continues alone."
     return "The two models saw different texts and were not compared on a shared one."
 
 

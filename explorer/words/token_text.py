@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from itertools import pairwise
 
-from rich.cells import cell_len, split_graphemes
-from rich.console import Console
-from rich.text import Text
+from rich.cells import cell_len, chop_cells, split_graphemes
 
 from probes.schema.foreign_text import mark
 
@@ -18,6 +14,14 @@ _QUOTED = re.compile(r'"[^"]*"')
 _WORD = re.compile(r"\s*\S+\s*")
 _HELD = "\ue000"
 """Replaces a space at which no line may break; `flowing` never leaves this character in a text."""
+_UNITS = "nat|%|[kMG]?B|min|[hs]|steps?|tokens?|million|billion|trillion"
+_OF_A_NUMBER = re.compile(
+    rf"(?<=[\d∞]) (?=(?:{_UNITS})(?!\w))|(?<=\b[Ss]tep) (?=\d)|(?<=\bKL) (?=[\d∞])"
+    r"|(?<=\b1) (?=in \d)|(?<=\b1 in) (?=\d)"
+)
+"""The space between a number and its unit or its name."""
+_ENDS_IN_A_WORD = tuple(map(re.compile, (f"(?<={_HELD})", "(?=[+@])", "(?<=,)", "(?<=:)", "(?<=[/=])")))
+"""Where a word that is longer than a line may break, the best first."""
 
 
 def flowing(text: str) -> str:
@@ -80,33 +84,30 @@ def fit_quoted(token: str, width: int) -> str:
 
 
 def wrapped(sentence: str, width: int) -> list[str]:
-    """A sentence in lines of at most `width` cells, which break between words; a quotation counts as one word.
+    """A sentence in lines of at most `width` cells, which break between words.
 
-    An empty sentence has no lines."""
-    if not sentence:
-        return []
-    held = _QUOTED.sub(lambda found: found[0].replace(" ", _HELD), sentence)
+    A quotation counts as one word, and so do a number and its unit. A setting that is longer than a line breaks where
+    one of its parts ends, never within a number. An empty sentence has no lines.
+    """
     width = max(2, width)
-    lines = _plainly_wrapped(held, width) or [line.plain for line in Text(held).wrap(_console(), width)]
+    held = _OF_A_NUMBER.sub(_HELD, _QUOTED.sub(lambda found: found[0].replace(" ", _HELD), sentence))
+    lines, used = [""], 0
+    for word in _WORD.findall(held):
+        for piece in _pieces(word, width):
+            if used + cell_len(piece.rstrip()) > width:
+                lines.append("")
+                used = 0
+            lines[-1] += piece
+            used += cell_len(piece)
     return [words.replace(_HELD, " ") for line in lines if (words := line.strip())]
 
 
-def _plainly_wrapped(text: str, width: int) -> list[str]:
-    """The lines as Rich makes them, but quicker, if every character is one cell wide and every word fits; else none."""
-    if not text.replace(_HELD, " ").isprintable() or cell_len(text) != len(text):
-        return []
-    starts, used = [0], 0
-    for word in _WORD.finditer(text):
-        length = len(word[0].rstrip())
-        if length > width:
-            return []
-        if used + length > width:
-            starts.append(word.start())
-            used = 0
-        used += len(word[0])
-    return [text[start:stop] for start, stop in pairwise([*starts, len(text)])]
-
-
-@cache
-def _console() -> Console:
-    return Console()
+def _pieces(word: str, width: int) -> list[str]:
+    """The word, or, if it is longer than a line, pieces of it that are not."""
+    if cell_len(word.rstrip()) <= width:
+        return [word]
+    for ends in _ENDS_IN_A_WORD:
+        pieces = [piece for piece in ends.split(word) if piece]
+        if len(pieces) > 1:
+            return [part for piece in pieces for part in _pieces(piece, width)]
+    return chop_cells(word, width)

@@ -94,17 +94,18 @@ class FigureRows(LineWidget):
         lines: list[list[Piece]] = []
         if figures.diverged:
             head: list[Piece] = [(" " * (label - 1), None)]
-            head += [("shared ━".rjust(VALUE), palette.shared), ("own ┅".rjust(VALUE), palette.own)]
+            head += [("shared ━".rjust(VALUE), palette.shared), ("own ┅ ".rjust(VALUE + 1), palette.own)]
             lines.append(head)
         for row in figures.rows:
-            named = _named(
-                row.label, row.arrow, row.unit if figures.diverged else "", label, len(row.shared) >= VALUE - 1
-            )
+            first = row.shared if figures.diverged else row.shared or row.own
+            value = VALUE - 1 if figures.diverged else VALUE
+            named = _named(row.label, row.arrow, row.unit if figures.diverged else "", label + value, len(first))
+            line: list[Piece] = [(named, palette.muted)]
             if figures.diverged:
-                values = [(row.shared.rjust(VALUE - 1), palette.shared), (row.own.rjust(VALUE), palette.own)]
+                line += [(first, palette.shared), (f"{row.own:>{VALUE - 1}} ".rjust(VALUE + 1), palette.own)]
             else:
-                values = [((row.shared or row.own).rjust(VALUE), palette.strong), (f" {row.unit}"[:4], palette.muted)]
-            lines.append([(named, palette.muted), *values])
+                line += [(first, palette.strong), (f" {row.unit}"[:4], palette.muted)]
+            lines.append(line)
         return lines
 
     def _single(self, figures: PanelFigures, width: int) -> list[Piece]:
@@ -134,16 +135,19 @@ class FigureRows(LineWidget):
 
 
 def _label_width(width: int, diverged: bool) -> int:
-    """The cells of the words before the values."""
-    return max(8, width - (2 * VALUE - 1 if diverged else VALUE + 4))
+    """The cells of the words before the values, whose last one is free before the frame."""
+    return max(8, width - (2 * VALUE if diverged else VALUE + 4))
 
 
 @lru_cache(maxsize=1024)
-def _named(label: str, arrow: str, unit: str, width: int, narrower: bool) -> str:
-    """The words before a figure: label, arrow, and of two columns the unit if there is room."""
+def _named(label: str, arrow: str, unit: str, width: int, value: int) -> str:
+    """The words before a figure of `value` cells, `width` with it: label, arrow, and the unit if there is room."""
+    room = width - value - 1
     text = f"{label} {arrow}"
-    if unit and len(text) + len(unit) + 1 < width:
+    if unit and len(text) + len(unit) + VALUE < width:
         text += f" {unit}"
     elif unit == TOKENS:
         text = f"{label} {unit}"  # a number of tokens says little without its unit
-    return fit(text, width - narrower).ljust(width)
+    if len(text) > room:
+        text = label
+    return fit(text, room).ljust(width - value)

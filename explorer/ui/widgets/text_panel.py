@@ -136,6 +136,8 @@ class TextPanel(LineWidget, can_focus=True):
             if token.mark:
                 self._flow.add(record.step, token.mark, mark=True)
             self._flow.add(record.step, token.text)
+            if token.apart:
+                self._flow.add(record.step, APART, mark=True)
 
     def frame(self) -> None:
         """Sets the frame's words: whose text it is, at which step the choices first differ, what the colours mean."""

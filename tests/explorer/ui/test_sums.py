@@ -23,6 +23,16 @@ async def test_drift_is_the_difference_of_the_two_sums_above_it() -> None:
         assert places == [places[0], places[0] + 1, places[0] + 2]
 
 
+async def test_no_column_touches_the_frame_of_its_panel() -> None:
+    async with on_stage(scripted(), 40, MIDDLE) as (app, _):
+        assert app.view.diverged
+        for space in SPACES:
+            shown = text_of(app, f"#{space.id} FigureRows")
+            width = app.main.query_one(f"#{space.id} FigureRows").size.width
+            assert all(len(line.rstrip()) < width for line in shown.splitlines()), shown
+            assert "…" not in shown
+
+
 async def test_while_both_write_there_is_one_row_of_both_sums() -> None:
     async with on_stage(scripted(), 30, MIDDLE) as (app, _):
         rows = {row.label: row for row in panel_figures(SPACES[3], app.view).rows}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from msgspec import structs
+from rich.cells import cell_len
 
 from explorer.sources.toy.step import Accidents
 from explorer.state.columns import Columns
@@ -157,7 +158,15 @@ def test_every_step_of_every_context_has_its_sentences(follow: Follow) -> None:
         first, second = reading.sentences(record)
         assert first.endswith(".")
         assert second.endswith(".")
-        assert len(reading.brief(record)) < 140
+        assert cell_len(reading.brief(record)) < 80
+
+
+@pytest.mark.parametrize("accidents", [Accidents(invalid=3), Accidents(dense_ends=20), Accidents(pruned_ends=20)])
+def test_the_brief_sentence_is_no_longer_than_a_line(accidents: Accidents) -> None:
+    records = scripted(accidents=accidents).records(30)
+    infinite = with_kl(records[1], math.inf)
+    assert "Infinite KL" in reading.brief(infinite)
+    assert all(cell_len(reading.brief(record)) < 80 for record in [*records, infinite])
 
 
 def with_shares(record: StepRecord, largest: float) -> StepRecord:

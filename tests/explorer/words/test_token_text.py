@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from itertools import zip_longest
 
@@ -91,6 +92,24 @@ def test_a_token_in_a_sentence_is_not_taken_apart_at_its_spaces() -> None:
         assert '" sold"' in told
     assert wrapped(f"both find {quoted('字字字字')} most", 20) == ['both find "字字字字"', "most"]
     assert wrapped("", 20) == []
+
+
+def test_a_number_stays_with_its_unit() -> None:
+    sentence = "On step 12 they differ (KL 1.89 nat), 101 % of it; chance 1 in 17,000 after 65 steps."
+    for width in range(14, 90):
+        told = "\n".join(wrapped(sentence, width))
+        assert all(one in told for one in ("step 12", "KL 1.89 nat)", "101 %", "1 in 17,000", "65 steps")), width
+
+
+@pytest.mark.parametrize("width", range(6, 60))
+def test_a_long_setting_breaks_between_its_parts(width: int) -> None:
+    setting = "wanda:0.5@layers=18,20,22,24+drop-attn@layers=3,4"
+    lines = wrapped(f"Pruned with {setting} here.", width)
+    assert " ".join(lines).replace(" ", "") == f"Pruned with {setting} here.".replace(" ", "")
+    words = {part for line in lines for part in re.split("[ ,:=+@]", line)}
+    assert words >= {"wanda", "0.5", "18", "20", "22", "24", "3", "4"}
+    if width >= len("+drop-attn"):
+        assert words >= {"drop-attn", "layers"}
 
 
 @pytest.mark.parametrize("width", range(9))
