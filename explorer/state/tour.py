@@ -28,7 +28,7 @@ class Stop:
 
     title: str
     command: str
-    """The name of the command of the main screen that leads on; "" if > does."""
+    """The name of the command of the main screen that leads on; "" if none of it does."""
     shown: str
     """The keys that do it, in a sentence."""
     does: str
@@ -132,7 +132,15 @@ STOPS: tuple[Stop, ...] = (
         lambda _view, page, _: page is TourPage.VERDICT,
         "why",
     ),
-    Stop("Where it is safe", "", ">", "ends the tour", _where_safe, lambda _view, _page, _: False, "verdict"),
+    Stop(
+        "Where it is safe",
+        "",
+        key_of("tour-on"),
+        "ends the tour",
+        _where_safe,
+        lambda _view, _page, _: False,
+        "verdict",
+    ),
 )
 
 
@@ -185,12 +193,12 @@ class Tour:
         """The key that leads on now, and what it does."""
         stop = self.stop
         if view.phase is Phase.FAILED:
-            return "> takes it on a recording"
+            return f"{key_of('tour-on')} takes it on a recording"
         if view.header is None:
             return "a moment, please"
         if view.running:
             return tour_words.wait(view.newest, view.header.settings.steps, played=view.playback is not None)
         if self.last and view.live and not judged(view):
-            return "> shows recorded scores"
+            return f"{key_of('tour-on')} shows recorded scores"
         leave = f"{key_of('leave')} " if page is TourPage.WHY and stop.command != "why" else ""
         return f"{leave}{stop.shown} {stop.does}"

@@ -31,6 +31,7 @@ from explorer.sources.source import Source
 from explorer.state.timed_work import Clock
 from explorer.state.view import Under, View
 from explorer.ui import theme
+from explorer.ui.commands import TOUR_COMMANDS, usual_keys
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.glyphs import GlyphFilter
 from explorer.ui.guide import Guide
@@ -93,10 +94,10 @@ class ExplorerApp(App[int]):
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", show=False, priority=True),
-        Binding("greater_than_sign", "tour_on", show=False),
-        Binding("less_than_sign", "tour_back", show=False),
-        Binding("Q,shift+q", "tour_end", show=False),
+        *(binding for command in TOUR_COMMANDS for binding in command.bindings),
     ]
+    USUAL_KEYS: ClassVar[Mapping[str, str]] = usual_keys(TOUR_COMMANDS)
+    """The keys of commands that every screen has, by their names, unless a person has chosen others."""
 
     def __init__(
         self,

@@ -148,18 +148,20 @@ class Commanded:
             area = one.name.partition(":")[0] or area
             keys.append((self.shown_key(one), one.help, one.when(state), area))
         on_tour = getattr(getattr(self.app, "guide", None), "on_tour", False)
-        tour = [(key, does, True, "Tour") for key, does in TOUR_KEYS] if on_tour else []
+        tour = [(self.shown_key(one), one.help, True, "Tour") for one in TOUR_COMMANDS] if on_tour else []
         self.app.push_screen(KeysDialog([*tour, *keys]))
 
 
 # Commands of several screens.
 
-TOUR_KEYS = (
-    (">", "Tour: does the key of the stop; at the last stop it ends the tour."),
-    ("<", "Tour: tells the stop before again."),
-    ("Q", "Tour: ends it, and takes its strip away."),
+TOUR_COMMANDS: tuple[Command[Any], ...] = (
+    Command(
+        {"greater_than_sign": "tour_on"}, ">", "Tour: does the key of the stop; at the last stop it ends the tour."
+    ),
+    Command({"less_than_sign": "tour_back"}, "<", "Tour: tells the stop before again."),
+    Command({"Q,shift+q": "tour_end"}, "Q", "Tour: ends it, and takes its strip away."),
 )
-"""The keys of a tour, which is over every screen."""
+"""The commands of a tour, which is over every full screen."""
 
 HELP: Command[Any] = Command({"question_mark": "keys"}, "?", "Lists every key.", label="keys", name="Help: All keys")
 EXPLAIN: Command[Any] = Command(

@@ -17,7 +17,8 @@ UsualKeys = Mapping[str, str]
 def with_keys(node: DOMNode, text: str) -> str:
     """A sentence of a screen, or of a widget on it, with the keys that this person has.
 
-    A command is looked up on that screen and then on those under it: a dialog may name a key of the screen below.
+    A command is looked up on that screen and then on those under it, as a dialog may name a key of the screen below;
+    at last among those of the whole app.
     """
     return fill_keys(text, lambda names: _shown(node, names))
 
@@ -62,3 +63,4 @@ def _usual_keys_under(node: DOMNode) -> Iterator[UsualKeys]:
     for screen in [own, *reversed(stack[:top])]:
         if usual := getattr(screen, "USUAL_KEYS", None):
             yield usual
+    yield getattr(node.app, "USUAL_KEYS", {})

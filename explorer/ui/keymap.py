@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 
 import explorer.ui.screens
 from explorer.config.config_file import KEY_SECTION, Config
-from explorer.ui.commands import Command, Commanded, usual_keys
+from explorer.ui.commands import TOUR_COMMANDS, Command, Commanded, usual_keys
 from explorer.ui.filled_keys import with_usual_keys
 from explorer.ui.key_names import RESERVED, command_id, is_text, key_names, textual_keys, written_keys
+from explorer.ui.screens.dialog import Dialog
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
 from probes.schema.nearest import did_you_mean
@@ -36,7 +37,7 @@ def every_command() -> list[tuple[str, str, str]]:
     The keys are those that it has on most screens."""
     keys_of: dict[str, Counter[str]] = {}
     does: dict[str, str] = {}
-    for table in _tables().values():
+    for table in (*_tables().values(), TOUR_COMMANDS):
         for name, keys, about in _bindings(table):
             keys_of.setdefault(name, Counter())[keys] += 1
             if name not in does:
@@ -47,7 +48,7 @@ def every_command() -> list[tuple[str, str, str]]:
 
 def _checked(config: Config) -> tuple[dict[str, str], list[BadInput]]:
     tables = _tables()
-    known = {name for table in tables.values() for name, _, _ in _bindings(table)}
+    known = {name for table in (*tables.values(), TOUR_COMMANDS) for name, _, _ in _bindings(table)}
     found: dict[str, str] = {}
     faults = []
     for name, written in config.keys.items():
@@ -55,7 +56,8 @@ def _checked(config: Config) -> tuple[dict[str, str], list[BadInput]]:
             found[name] = _key_of(config, name, written, known)
         except BadInput as problem:
             faults.append(problem)
-    for screen, table in tables.items():
+    for screen, own in tables.items():
+        table = own if issubclass(screen, Dialog) else (*own, *TOUR_COMMANDS)
         faults += [fault for fault in _clashes(config, screen, table, found) if str(fault) not in map(str, faults)]
     return found, faults
 
@@ -82,8 +84,6 @@ def _clashes(
     config: Config, screen: type[Commanded], table: tuple[Command[object], ...], keymap: Mapping[str, str]
 ) -> Iterator[BadInput]:
     """Chosen keys that are already those of another command of a screen, or that a dialog's fields would take."""
-    from explorer.ui.screens.dialog import Dialog
-
     at: dict[str, tuple[str, str]] = {}
     for name, keys, about in sorted(_bindings(table), key=lambda one: one[0] in keymap):
         for key in keymap.get(name, keys).split(","):

@@ -17,7 +17,7 @@ from probes.schema.verdict import TaskVerdict
 
 LOADING = (
     "Two copies of a language model are being loaded, and one of them is pruned: it loses weights, and keeps the rest. "
-    "The first time this takes a minute; > takes the tour on a recording of the same two models."
+    f"The first time this takes a minute; {key_of('tour-on')} takes the tour on a recording of the same two models."
 )
 NO_MODELS = (
     "The models can't be loaded here. The tour is the same on a recording of SmolLM2-135M-Instruct and its copy "

@@ -34,10 +34,10 @@ class NamedFigures(Widget):
         return tuple(dict.fromkeys(self.FIGURE_NAMES.values()))
 
     def on_click(self, event: events.Click) -> None:
-        if event.widget is self and self.text_selection is None and (key := self._key_at(event.x, event.y)):
+        if event.widget is self and self.text_selection is None and (key := self._figure_at(event.x, event.y)):
             self.post_message(FigurePointed(key))
 
-    def _key_at(self, x: int, y: int) -> str:
+    def _figure_at(self, x: int, y: int) -> str:
         """The key of the name that is drawn in a cell; "" if there is none. The longest name wins."""
         top = 1 if self.styles.border_top[0] else 0
         names = self.names_in(y - top)

@@ -8,14 +8,18 @@ from textual.geometry import Size
 
 from explorer.state.tour import STOPS, Tour, TourPage
 from explorer.state.view import View
-from explorer.ui.commands import TOUR_KEYS
 from explorer.ui.widgets.line_widget import LineWidget, Piece
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing, wrapped
 
 LOOKS = 0.2
 """Seconds between two looks at what the person has done."""
-_ENDS = f"{TOUR_KEYS[-1][0]} ends"
-_WAYS = (f"> does it   < back   {_ENDS}", f"> on  < back  {_ENDS}", "> on  < back")
+_ON, _BACK, _END = (key_of(name) for name in ("tour-on", "tour-back", "tour-end"))
+_WAYS = (
+    f"{_ON} does it   {_BACK} back   {_END} ends",
+    f"{_ON} on  {_BACK} back  {_END} ends",
+    f"{_ON} on  {_BACK} back",
+)
 """The keys of the tour, in more and in fewer words."""
 
 
@@ -47,7 +51,8 @@ class TourStrip(LineWidget):
         dots = "".join("●" if one < number else "○" for one in range(len(STOPS)))
         title = f"  {STOPS[number - 1].title}"
         room = size.width - sum(map(len, (" tour ", dots, "   ▸ ", key))) - 1
-        ways = next((one for one in _WAYS if len(title) + len(one) <= room), _WAYS[-1])
+        known = [self.with_keys(one) for one in _WAYS]
+        ways = next((one for one in known if len(title) + len(one) <= room), known[-1])
         room -= len(ways)
         if room < len(title):  # the keys are what a person needs
             title = ""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from explorer.config.config_file import Config, config_of
@@ -14,7 +15,7 @@ from explorer.config.example import example_config
 from explorer.config.screen_options import SCREEN_DEFAULTS, GlyphSet, ScreenOptions
 from explorer.ui.app import ExplorerApp
 from explorer.ui.command_palette import PossibleCommands
-from explorer.ui.key_names import command_id, drawn_key, is_text, textual_keys, written_keys
+from explorer.ui.key_names import command_id, drawn_key, is_text, key_names, textual_keys, written_keys
 from explorer.ui.keymap import chosen_keys, every_command, key_faults
 from explorer.ui.screens.until import AskUntil
 from probes.schema.errors import BadInput
@@ -89,6 +90,8 @@ FAULTS = [
     ('step = "escap"', "step: escap is no key. Did you mean escape?"),
     ('step = "u"', "u can't be the key of step: it is that of until (Runs until a condition is met.)"),
     ('step = "b"\nuntil = "b"', "can't be the key of"),
+    ('step = ">"', "> can't be the key of step: it is that of tour-on (Tour: does the key of the stop;"),
+    ('tour-end = "u"', "u can't be the key of tour-end: it is that of until"),
     ('step = "tab"', "step: tab is a key of the whole program."),
     ('leave = "b"', "leave: b would be typed into the fields of dialogs"),
 ]
@@ -123,3 +126,17 @@ def test_names_of_commands_and_keys() -> None:
         "←", "Ctrl+W", "F5", "B", "?", "Esc",
     ]  # fmt: skip
     assert [is_text(one) for one in ("b", "backspace", "f5", "ctrl+b", "escape")] == [True, True, False, False, False]
+
+
+async def test_no_character_that_is_typed_meets_a_method_of_its_name() -> None:
+    """Textual calls a widget's method `_key_at` for @, as it does for the other keys."""
+    async with explored("") as (app, pilot):
+        keys_of = {_character_to_key(chr(code)) for code in range(33, 127)} | set(key_names())
+        for screen in app.screen_stack:
+            for node in (app, screen, *screen.query("*")):
+                own = {
+                    name for cls in type(node).__mro__ if cls.__module__.startswith("explorer") for name in vars(cls)
+                }
+                assert not {f"{begin}{key}" for begin in ("key_", "_key_") for key in keys_of} & own
+        await press(pilot, "at")
+        assert app.screen is app.main

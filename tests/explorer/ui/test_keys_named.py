@@ -106,6 +106,9 @@ leave = "f9"
 split = "f10"
 find-previous = "f11"
 repair = "f12"
+tour-on = "@"
+tour-back = "ctrl+b"
+tour-end = "E"
 """
 
 
@@ -124,13 +127,23 @@ async def test_sentences_on_all_screens_name_the_chosen_keys() -> None:
         await press(pilot, "right")
         notice = [*app._notifications][-1].message
         assert notice == "Nothing is generated yet. F5 runs both models, % measures one step."
-        await press(pilot, "greater_than_sign")  # does the key of the stop
+        assert "@ does it   Ctrl+B back   E ends" in shown
+        await press(pilot, "greater_than_sign")
+        assert app.view.newest == 0
+        await press(pilot, "at")  # does the key of the stop
         source.advance(1000)
         await settle(pilot)
         app.guide.look()
         await settle(pilot)
         assert "F10 goes to the split" in screen_text(app)
-        app.guide.end()
+        await press(pilot, "question_mark", *"tour")
+        assert "E Tour: ends it" in " ".join(screen_text(app).split())
+        await press(pilot, "f9", "ctrl+b")
+        app.guide.look()
+        await settle(pilot)
+        assert "F5 lets them write" in screen_text(app)
+        await press(pilot, "E")
+        assert not app.guide.on_tour
         await press(pilot, "left")
         assert "F6 returns to it." in screen_text(app)
         palette = [PossibleCommands(app.main)._help(command) for command in app.main.possible_commands()]
