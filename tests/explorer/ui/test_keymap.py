@@ -118,7 +118,7 @@ def test_the_usual_keys_may_be_written_out() -> None:
 def test_names_of_commands_and_keys() -> None:
     assert command_id("app.next_theme", "t") == "next-theme"
     assert command_id("move(-1, 0)", "up") == "move-up"
-    assert textual_keys("?,B,space, f5,ctrl+T,-") == "question_mark,B,shift+b,space,f5,ctrl+t,minus"
+    assert textual_keys("?,B,space, f5,F7,PageUp,ctrl+T,-") == "question_mark,B,shift+b,space,f5,f7,pageup,ctrl+t,minus"
     assert written_keys("question_mark") == ["?"]
     assert written_keys("W,shift+w") == ["W"]
     assert written_keys("slash,r") == ["/", "r"]

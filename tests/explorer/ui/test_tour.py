@@ -18,6 +18,7 @@ from explorer.ui.screens.why import WhyScreen
 from explorer.ui.widgets.tour_strip import TourStrip
 from probes.schema.errors import FailureKind
 from probes.schema.events import Failed
+from probes.schema.settings import STEPS
 from tests.support.launcher import FakeLauncher
 from tests.support.stage import MIDDLE, SMALL, Clock, Waiting, on_stage, press, screen_text, scripted, settle, until
 
@@ -81,6 +82,20 @@ async def test_six_stops_lead_through_the_finding(size: tuple[int, int], guided:
         assert not app.screen.query(TourStrip)
         await press(pilot, "escape")
         assert not app.screen.query(TourStrip)
+
+
+async def test_while_they_write_the_strip_counts_to_the_default_length_too() -> None:
+    source = scripted(steps=0)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        await press(pilot, "space")
+        source.advance(3)
+        await settle(pilot)
+        look(app)
+        await settle(pilot)
+        assert f"step 3 of at most {STEPS}" in strip_text(app)
 
 
 async def test_a_stop_is_told_again_until_its_key_or_something_else_is_done() -> None:

@@ -118,6 +118,16 @@ def test_what_the_installer_complains_of_is_passed_on_with_another_way(index, ca
     assert left(cache) == []
 
 
+def test_without_a_network_that_is_what_is_said(index, cache):
+    index.script = (
+        "print('WARNING: Retrying (Retry(total=4)) after connection broken by NameResolutionError');"
+        "print('ERROR: No matching distribution found'); exit(1)"
+    )
+    with pytest.raises(Failure, match=r"index could not be reached\. Check the network.*--demo"):
+        demo_model.demo_gguf(Work())
+    assert left(cache) == []
+
+
 def test_fetching_can_be_cancelled_and_taken_up_again(index, cache):
     index.script = "import time; time.sleep(600)"
     told = []

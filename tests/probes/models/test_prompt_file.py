@@ -58,8 +58,11 @@ def test_a_number_names_one_prompt_of_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.json", "{", "a.json is not JSON"),
-        ("a.json", '"Why?"', "a.json is not JSON"),
+        ("a.json", "{", "a.json is not JSON (line 1, column 2)."),
+        ("a.json", '[\n  "Why?"\n  "How?"]', "a.json is not JSON (line 3, column 3)."),
+        ("a.json", '["\\ud800"]', "a.json is not JSON."),
+        ("a.json", "[" * 100_000, "a.json is not JSON."),
+        ("a.json", '"Why?"', "a.json is JSON, but neither a list nor an object."),
         ("a.json", "[]", "holds no prompt"),
         ("a.json", '["Why?", " "]', "Prompt 2 of a.json is empty"),
         ("a.json", '["Why?", 3]', "Prompt 2 of a.json is no list of messages"),
