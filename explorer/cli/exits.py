@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from shutil import get_terminal_size
 
 import click
 
@@ -58,4 +60,14 @@ def _trace(problem: BaseException) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo("\n".join(visible(line) for line in text.split("\n")), err=True)
+    lines = [visible(line) for line in text.split("\n")]
+    if sys.stderr.isatty():
+        lines = [part for line in lines for part in _on_screen(line, get_terminal_size().columns)]
+    click.echo("\n".join(lines), err=True)
+
+
+def _on_screen(line: str, width: int) -> list[str]:
+    """The line, or several that break between words; an indented one stays as it is, as it points at the one before."""
+    from explorer.words.token_text import wrapped
+
+    return [line] if len(line) <= width or line[:1].isspace() else wrapped(line, width)

@@ -113,9 +113,9 @@ def context(record: StepRecord, diverges_at: int | None = None) -> str:
         return "The pruned text has ended: own figures are –."
     chance = numbers.chance_in_words(record.sum.survival)
     if record.sum.first_split is None:
-        return f"Chance {chance} that two samplers still agree; all choices agree so far."
+        return f"Chance {chance} that two samplers still agree; all choices agree."
     agreed = numbers.percent(record.sum.agree_rate)
-    return f"Chance {chance} that two samplers still agree; {agreed} of the first choices agree so far."
+    return f"Chance {chance} that two samplers still agree; {agreed} of choices agree."
 
 
 def _nothing_shared(record: StepRecord) -> str:
@@ -175,6 +175,4 @@ def _drift(own: float, shared: float, diverges_at: int | None) -> str:
     if share >= 0.5:
         how = "nearly all" if share > 0.9 else "mostly"
         return f"The texts diverged {where}, so the own KL of {numbers.significant(own)} is {how} drift."
-    return (
-        f"The texts diverged {where}, but most of the own KL of {numbers.significant(own)} comes from pruning itself."
-    )
+    return f"The texts diverged {where}, but most of the own KL ({numbers.significant(own)}) is from pruning."

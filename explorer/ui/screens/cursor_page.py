@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from explorer.state.view import View
+from explorer.state.view import Under, View
 from explorer.ui.commands import Command
 from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.words.bound_keys import key_of
+from probes.schema.counting import number_of
 from probes.schema.errors import Failure
+from probes.schema.settings import Follow
 
 State = TypeVar("State")
 
@@ -33,7 +35,7 @@ class CursorPage(ReasonedPage):
 
     def action_split(self) -> None:
         if self.view.split is None:
-            self.notify("The two choices have been the same so far.", title="No split")
+            self.notify(no_split(self.view), title="No split")
         self.go_to_step(self.view.split)
 
     def action_highest(self) -> None:
@@ -105,6 +107,20 @@ def toggle_mark(page: ReasonedPage, view: View, step: int) -> None:
         page.notify(f"{problem.message} {problem.hint}".strip(), title="The mark is not kept", severity="warning")
         return
     page.notify(f"Step {step} is {'marked' if marked else 'no longer marked'}.", title="Marks", timeout=2)
+
+
+def no_split(view: View) -> str:
+    """Why there is no split to go to, and what decides where tokens do not."""
+    steps = number_of(view.newest, "step")
+    if view.opened or view.under is Under.ITEMS:
+        if view.follow is Follow.DENSE and view.watch:
+            return (
+                "Both models' most likely token is the same here. The item is decided among its options: their "
+                f"probabilities are below the table, and {key_of('watched')} shows them."
+            )
+        if view.follow is Follow.TEXT:
+            return f"Both would choose the same token at each of {steps}. {key_of('highest')} goes to the highest KL."
+    return f"Both models chose the same token at each of {steps} so far."
 
 
 def models_needed(view: View) -> str:

@@ -23,7 +23,7 @@ LEVEL_NAMES: dict[str, RepairLevel] = {"sublayers": "sublayer", "matrices": "mat
 RETURNED = "the token returns"
 """The target that the field begins with if the models split at a step: the same top token at every step."""
 DEFAULT_TARGET = 0.1
-"""The KL in nats that it begins with otherwise: below it, two predictions are nearly alike."""
+"""The KL in nats that it begins with otherwise, unless the KL is lower: below it, two predictions are nearly alike."""
 TARGETS = f"{RETURNED}; a KL in nat ({DEFAULT_TARGET}: nearly alike); split; 95 %"
 WARNING = (
     "A repair fitted to a few steps may not hold elsewhere. It is measured again on a second prompt, or else on the "
@@ -53,8 +53,8 @@ class AskRepair(Dialog[FindRepair]):
         where = f"step {self._step}" if self._through is None else f"steps {self._step} to {self._through}"
         mean = "" if self._through is None else "mean "
         kl = "" if self._kl is None else f" Now its {mean}KL is {numbers.significant(self._kl)} nat."
-        target = RETURNED if self._splits else str(DEFAULT_TARGET)
-        yield Static(f"The smallest set whose return brings {where} to a target.{kl}", markup=False)
+        target, why = proposed_target(self._kl, splits=self._splits)
+        yield Static(f"The smallest set whose return brings {where} to a target.{kl}{why}", markup=False)
         yield from _field("target", "target", target, f"{RETURNED}, a KL in nat, split, 95 %; empty with a budget")
         yield Static(TARGETS, classes="hint", markup=False)
         yield from _field("most parameters", "budget", "", "no limit; or 2M, 500k")
@@ -88,6 +88,19 @@ class AskRepair(Dialog[FindRepair]):
             values.get("level", ""),
             values.get("held-out", ""),
         )
+
+
+def proposed_target(kl: float | None, *, splits: bool) -> tuple[str, str]:
+    """The target that the field begins with, and a sentence on why if it is not one of the usual two; `kl` is the mean
+    over the steps."""
+    if splits:
+        return RETURNED, ""
+    if kl is None or not 0 <= kl <= DEFAULT_TARGET:
+        return str(DEFAULT_TARGET), ""
+    if kl == 0:
+        return "", " So there is nothing to give back here."
+    why = f" That is below {DEFAULT_TARGET}, nearly alike already, so half of it is proposed."
+    return numbers.significant(kl / 2, 2), why
 
 
 def repair_request(

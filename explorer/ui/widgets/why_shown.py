@@ -30,6 +30,7 @@ NO_REPAIR = (
     "The smallest set of sublayers, matrices or weights that brings the KL of this step or of the marked span down.",
     f"{key_of('repair')} asks for a target or a budget and searches.",
 )
+NO_MORE_REPAIR = f"{key_of('repair')} searches for more to give back to the setting as it is now."
 
 
 def sheet_page(
@@ -64,7 +65,7 @@ def sheet_page(
                 drawer = partial(floor_page, look.floor)
         case WhyPage.REPAIR:
             found = look.repair(explaining.asked_repair)
-            said = tuple(map(keyed, (*([change] if change else []), *repair_words(look, explaining))))
+            said = tuple(map(keyed, repair_words(look, explaining, change)))
             drawer = partial(repair_page, found, said)
             note = f"{key_of('enter')} applies it" if found is not None and found.given_back and view.live else ""
             key = (*key, said)
@@ -122,20 +123,27 @@ def missing(kind: str, look: WhyLook, refused: Failed | None) -> str:
     return f"{what}: computing …"
 
 
-def repair_words(look: WhyLook, explaining: ExplainRequests) -> tuple[str, ...]:
-    """The sentences above a repair: how far its search is, why it failed, or how to begin one."""
+def repair_words(look: WhyLook, explaining: ExplainRequests, change: str = "") -> tuple[str, ...]:
+    """The sentences above a repair: what the last change of the setting did, and how far a search is, why it failed, or
+    how to begin one."""
+    before = (change,) if change else ()
     answer = explaining.repair_answer
     if isinstance(answer, Failed):
-        return (f"{answer.title}. {answer.message} {answer.hint}".strip(),)
+        return (*before, f"{answer.title}. {answer.message} {answer.hint}".strip())
     if explaining.searching:
         if isinstance(answer, WorkProgressed) and answer.done is not None:
-            return (f"Searching. The best set so far is below, once there is one. {key_of('leave')} cancels.",)
-        return (f"Searching … {key_of('leave')} cancels.",)
+            best = "The best set so far is below, once there is one."
+            return (*before, f"Searching. {best} {key_of('leave')} cancels.")
+        return (*before, f"Searching … {key_of('leave')} cancels.")
     if look.repair(explaining.asked_repair) is not None:
-        return ()
+        return before
     if look.view.live and (why := pruned_elsewhere(look.view)):
-        return (why,)
-    return NO_REPAIR if look.view.live else (missing("repair", look, None),)
+        return (*before, why)
+    if not look.view.live:
+        return (*before, missing("repair", look, None))
+    if not change:
+        return NO_REPAIR
+    return before if look.view.running or look.view.work is not None else (*before, NO_MORE_REPAIR)
 
 
 def pruned_elsewhere(view: View) -> str:

@@ -221,6 +221,11 @@ async def test_an_item_opens_on_the_main_screen_and_j_comes_back_to_it() -> None
         source.advance(1)
         await settle(pilot)
         assert "Item facts-3. j goes back to the list." in text_of(app, "#status")
+        assert app.view.split is None
+        await press(pilot, "g")
+        [notice] = app._notifications
+        assert "decided among its options" in notice.message
+        assert "W shows them" in notice.message
         await press(pilot, "j")
         assert isinstance(app.screen, ItemsScreen)
         assert app.screen.query_one(ItemTable).chosen.result.item == "facts-3"

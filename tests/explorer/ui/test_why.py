@@ -14,7 +14,7 @@ from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.prunegrid import PruneGrid
-from explorer.ui.screens.repair import repair_request
+from explorer.ui.screens.repair import RETURNED, proposed_target, repair_request
 from explorer.ui.screens.steps import StepsScreen
 from explorer.ui.screens.why import WhyScreen
 from explorer.ui.theme import palette
@@ -193,6 +193,8 @@ async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
         assert "Before → after the change of the setting: step 7 KL" in text
         assert "over 9 steps ΣKL" in text
         assert "first split none → none" in text
+        assert "The smallest set" not in text, "that was found"
+        assert "r searches for more to give back" in text
         await press(pilot, "escape", "w")
         assert isinstance(app.screen, PruneGrid)
         assert "all 9" in screen_text(app)
@@ -205,6 +207,25 @@ async def test_at_a_split_the_search_begins_with_the_return_of_the_token() -> No
         [asked] = [one for one in source.asked if isinstance(one, FindRepair)]
         assert asked == FindRepair(app.view.cursor, target_agreement=1.0)
         assert "75 %" in sheet(app), "of the steps, once the first one is given back"
+
+
+@pytest.mark.parametrize(
+    ("kl", "target", "why"),
+    [(1.63, "0.1", ""), (0.1, "0.050", "below 0.1"), (0.00158, "7.9e-4", "half of it"), (0.0, "", "nothing to give")],
+)
+def test_where_the_models_are_alike_the_search_does_not_begin_with_a_target_that_is_met(
+    kl: float, target: str, why: str
+) -> None:
+    proposed, said = proposed_target(kl, splits=False)
+    assert proposed == target
+    assert why in said
+    assert bool(said) == bool(why)
+    if target:
+        asked = repair_request(7, None, proposed, "", "sublayers", "")
+        assert isinstance(asked, FindRepair)
+        assert asked.target_kl is not None
+        assert asked.target_kl < kl
+    assert proposed_target(kl, splits=True) == (RETURNED, "")
 
 
 @pytest.mark.parametrize(("share", "word"), [(1.0, "● returns"), (0.0, "○ differs"), (None, "–")])

@@ -61,7 +61,7 @@ def test_an_infinite_and_an_undefined_kl_are_said_as_such() -> None:
     [
         (0.1, 5.0, "nearly all drift"),
         (1.0, 3.0, "mostly drift"),
-        (2.0, 3.0, "pruning itself"),
+        (2.0, 3.0, "is from pruning"),
         (2.0, 1.0, "no larger"),
         (math.inf, math.inf, "The texts diverged at step 17."),
     ],
@@ -159,6 +159,15 @@ def test_every_step_of_every_context_has_its_sentences(follow: Follow) -> None:
         assert first.endswith(".")
         assert second.endswith(".")
         assert cell_len(reading.brief(record)) < 80
+        assert cell_len(second) < 80, second
+
+
+@pytest.mark.parametrize(("survival", "agree"), [(1.0, 1.0), (0.034, 0.5), (6e-5, 0.07), (2e-9, 0.003), (1e-290, 0.0)])
+def test_the_chance_left_fits_into_a_line(survival: float, agree: float) -> None:
+    record = alike()
+    for split in (None, 1):
+        found = replace(record.sum, survival=survival, agree_rate=agree, first_split=split)
+        assert cell_len(reading.context(replace(record, sum=found))) < 80
 
 
 @pytest.mark.parametrize("accidents", [Accidents(invalid=3), Accidents(dense_ends=20), Accidents(pruned_ends=20)])
