@@ -32,8 +32,9 @@ from probes.schema.settings import RunSettings
 from probes.schema.spec import OWN_TEXT, CalibrationSpec, LoadOptions, OverlapMode, PairSpec
 from probes.stepping.cache_check import check_steppable
 from probes.stepping.cached_model import CachedModel
-from probes.stepping.lockstep import Lockstep, longest_context
+from probes.stepping.lockstep import Lockstep
 from probes.stepping.overlap import ONE_AFTER_THE_OTHER, Overlap, choose_overlap
+from probes.stepping.reading_both import longest_context
 from probes.system.progress import UNWATCHED, Work
 from probes.system.ranks import ranks, refuse_ranks
 from probes.system.threads import use_threads

@@ -3,10 +3,8 @@
 Each step runs both models on their contexts, compares them in the three spaces, lets both choose a token with shared
 randomness, and appends the token of the followed context. In `free`, once the contexts have diverged, the pruned model
 reads both in a batch of two. This separates the effect of pruning on the shared (dense) context from the effect of the
-diverged contexts. In `text` all tokens are known, so many are read at once (`text_pieces`).
-
-The two passes are independent until the tokens are chosen, so both are started before either is waited for. On GPUs
-each has a stream; on a CPU `overlap` decides how they run at the same time, or one after the other.
+diverged contexts. In `text` all tokens are known, so many are read at once (`text_pieces`). How both models read is in
+`reading_both`.
 """
 
 from __future__ import annotations
@@ -14,23 +12,20 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from probes.models.rotary import Rotary
 from probes.schema.errors import BadInput
-from probes.schema.events import WorkProgressed
 from probes.schema.record import Choice, Comparison, Invalid, Side, StepRecord, Taken
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.summary import Accumulator
 from probes.schema.watch import WatchedIds
-from probes.stepping.cached_model import CachedModel, Done, NextTokenOutput, Reading
+from probes.stepping.cached_model import CachedModel, NextTokenOutput
 from probes.stepping.distribution import Distribution
-from probes.stepping.forked_model import CacheLost
+from probes.stepping.reading_both import BothModels, Outputs
 from probes.stepping.sampling import Sampler
 from probes.stepping.spaces import compare
 from probes.stepping.sums import new_scratch
@@ -91,10 +86,8 @@ class Lockstep:
         self._tokens = tokens
         self._text_ids = list(text_ids)
         self._ends_dense, self._ends_pruned = ends_dense, ends_pruned
-        self._dense, self._pruned = (
-            one if isinstance(one, CachedModel) else CachedModel(one, lane) for lane, one in enumerate((dense, pruned))
-        )
-        self._vocabulary = min(self._dense.vocabulary, self._pruned.vocabulary, vocabulary or 2**31)
+        self._both = BothModels.of(dense, pruned)
+        self._vocabulary = min(self._both.vocabulary, vocabulary or 2**31)
         self._foreign = foreign
         self._check_known(self.prompt_ids, "The prompt has")
         self._check_known(self._text_ids, "The text has")
@@ -105,9 +98,8 @@ class Lockstep:
         self._sampler = Sampler(settings.sampling)
         self._scratch: Tensor | None = None
         self._piece: ReadPiece | None = None
-        takes_pieces = self._dense.takes_pieces and self._pruned.takes_pieces
-        self._in_pieces = settings.follow is Follow.TEXT and takes_pieces
-        longest = longest_context(self._dense.model, self._pruned.model)
+        self._in_pieces = settings.follow is Follow.TEXT and self._both.takes_pieces
+        longest = self._both.longest
         self._room = longest - len(self.prompt_ids)
         if self._room < 1:
             raise BadInput(
@@ -125,7 +117,7 @@ class Lockstep:
         other = copy.copy(self)
         other.settings, other._text_ids = replace(self.settings, follow=follow, text=""), []
         other._in_pieces = False
-        other._dense, other._pruned = (model.apart() for model in self.models)
+        other._both = self._both.apart()
         other._sampler, other._scratch = Sampler(self.settings.sampling), None
         other.seek(())
         return other
@@ -133,7 +125,7 @@ class Lockstep:
     def continued(self) -> Lockstep:
         """The same run at the same place, with caches of its own: stepping it on leaves this one where it is."""
         other = copy.copy(self)
-        other._dense, other._pruned = (model.apart() for model in self.models)
+        other._both = self._both.apart()
         other._sampler, other._scratch = Sampler(self.settings.sampling), None
         other.seek(self._path)
         return other
@@ -141,8 +133,7 @@ class Lockstep:
     def close(self) -> None:
         """Frees the caches."""
         self._piece = None
-        self._dense.forget()
-        self._pruned.forget()
+        self._both.forget()
 
     def __enter__(self) -> Lockstep:
         return self
@@ -163,12 +154,12 @@ class Lockstep:
     @property
     def models(self) -> tuple[CachedModel, CachedModel]:
         """The dense and the pruned model with their caches, to read contexts of this path with."""
-        self._mend()
-        return self._dense, self._pruned
+        self._both.mend()
+        return self._both.dense, self._both.pruned
 
     def take_news(self) -> str:
         """A sentence, once, if the models now compute in another way; otherwise ""."""
-        return self._dense.take_news()
+        return self._both.dense.take_news()
 
     @property
     def vocabulary(self) -> int:
@@ -278,24 +269,11 @@ class Lockstep:
 
     # Reading --------------------------------------------------------------------------------------------------
 
-    def _read(self, work: Work = UNWATCHED) -> tuple[NextTokenOutput | None, NextTokenOutput]:
+    def _read(self, work: Work = UNWATCHED) -> Outputs:
         """The dense output (None once it has ended), and the pruned one: row 0 on the dense context, the last row
         on its own."""
-        self._mend()
-        try:
-            return self._outputs(work)
-        except CacheLost:
-            self._mend()
-            return self._outputs(work)
-
-    def _mend(self) -> None:
-        """If the dense model's cache was lost, both are emptied: both models are then read in the same shapes again."""
-        if self._dense.lost:
-            self.close()
-
-    def _outputs(self, work: Work) -> tuple[NextTokenOutput | None, NextTokenOutput]:
         if not self._in_pieces:
-            return self._outputs_after(None if self._dense_ended else self._dense_ids, self._pruned_contexts(), work)
+            return self._both.read(None if self._dense_ended else self._dense_ids, self._pruned_contexts(), work)
         found = self._piece and self._piece.after(self._dense_ids)
         if found:
             return found
@@ -303,42 +281,17 @@ class Lockstep:
         steps = piece_of(step)
         last = min(steps[-1], self.limit)
         context = [*self._dense_ids, *self._text_ids[step - 1 : last - 1]]
-        dense, pruned = self._outputs_after(context, [context], work, last - steps[0] + 1)
+        dense, pruned = self._both.read(context, [context], work, last - steps[0] + 1)
         assert dense is not None
         if last > step and not (dense.finite and pruned.finite):
             # A token that is not finite spoils those before it in one pass: 0 times NaN is NaN.
             self.close()
             self._in_pieces = False
-            return self._outputs(work)
+            return self._read(work)
         self._piece = ReadPiece(context, dense, pruned)
         found = self._piece.after(self._dense_ids)
         assert found
         return found
-
-    def _outputs_after(
-        self, dense: Sequence[int] | None, pruned: Sequence[Sequence[int]], work: Work, positions: int = 1
-    ) -> tuple[NextTokenOutput | None, NextTokenOutput]:
-        """Reads both at the same time. They are joined only once both have been started, so that on one GPU neither
-        waits for the other. After any error both caches are empty."""
-        contexts = [(self._pruned, pruned)]
-        if dense is not None:
-            contexts.insert(0, (self._dense, [dense]))
-        both = _Together(work, [len(rows[0]) for _, rows in contexts])
-        started: list[Reading] = []
-        try:
-            with nullcontext() if dense is None or positions > 1 else self._dense.stepping(len(pruned)):
-                for part, (model, rows) in enumerate(contexts):
-                    started.append(model.start(rows, both.part(part), positions))
-                    both.note(part, started[-1])
-                outputs = [one.result() for one in started]
-        except BaseException:
-            for one in started:
-                one.abandon()
-            self.close()
-            raise
-        self._dense.join()
-        self._pruned.join()
-        return None if dense is None else outputs[0], outputs[-1]
 
     def _pruned_contexts(self) -> list[list[int]]:
         if self._dense_ids == self._pruned_ids:
@@ -479,34 +432,10 @@ class Lockstep:
     def _invalid(self, output: NextTokenOutput | None, output_pruned: NextTokenOutput) -> Invalid | None:
         """Which model's output is not finite, and at which module that began; the dense model is looked at first."""
         if output is not None and not output.finite:
-            return Invalid("dense", self._dense.first_nonfinite([self._dense_ids]))
+            return Invalid("dense", self._both.dense.first_nonfinite([self._dense_ids]))
         if not output_pruned.finite:
-            return Invalid("pruned", self._pruned.first_nonfinite(self._pruned_contexts()))
+            return Invalid("pruned", self._both.pruned.first_nonfinite(self._pruned_contexts()))
         return None
-
-
-class _Together:
-    """Reports the progress of several readings as that of one work, in tokens."""
-
-    def __init__(self, work: Work, lengths: Sequence[int]) -> None:
-        self._work, self._lengths = work, lengths
-        self._read = [0.0] * len(lengths)
-
-    def part(self, number: int) -> Work:
-        """The work of one of them."""
-        listener = self._work.progress
-
-        def progress(one: WorkProgressed) -> None:
-            self._read[number] = one.done or 0.0
-            assert listener is not None
-            listener(replace(one, done=sum(self._read), total=float(sum(self._lengths))))
-
-        return Work(listener and progress, self._work.cancelled, self._work.notes)
-
-    def note(self, number: int, reading: Reading) -> None:
-        """Counts all of a reading that has ended already."""
-        if isinstance(reading, Done):
-            self._read[number] = self._lengths[number]
 
 
 def _shortened(shared: Comparison) -> Comparison:
@@ -525,10 +454,3 @@ def _alike(
     """Both outputs on one device and over the tokens they share, without the rows that pad a vocabulary at its end."""
     device = (output or output_pruned).logits.device
     return output and output.over(vocabulary, device), output_pruned.over(vocabulary, device)
-
-
-def longest_context(*models: PreTrainedModel) -> int:
-    """Tokens that every model can read: beyond its trained positions a model fails or its output is nonsense."""
-    sizes = [(m, getattr(m.config.get_text_config(decoder=True), "max_position_embeddings", None)) for m in models]
-    known = (int(size * Rotary(m).stretch) for m, size in sizes if isinstance(size, int) and size > 0)
-    return min(known, default=2**31)

@@ -14,7 +14,7 @@ from probes.schema.foreign_text import visible
 from probes.schema.items import ItemSet
 from probes.schema.record import Side
 from probes.stepping.cached_model import CachedModel, NextTokenOutput
-from probes.stepping.lockstep import longest_context
+from probes.stepping.reading_both import longest_context
 from probes.system.progress import UNWATCHED, Work
 from probes.tasks.dense_side import DenseSide
 from probes.tasks.remembered_model import RememberedModel

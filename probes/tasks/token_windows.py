@@ -12,7 +12,7 @@ from probes.models.rotary import Rotary
 from probes.models.tokens import token_ids_of
 from probes.schema.errors import BadInput
 from probes.schema.score import WINDOW, Scored, ScoreSettings
-from probes.stepping.lockstep import longest_context
+from probes.stepping.reading_both import longest_context
 from probes.tasks.text_files import FileText
 
 

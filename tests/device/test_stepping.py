@@ -39,7 +39,7 @@ def both(request: pytest.FixtureRequest, device: torch.device) -> Both:
 
     def made(*given: Any, **options: Any) -> Lockstep:
         stepping = lockstep(*given, **options)
-        for track in (stepping._dense, stepping._pruned):
+        for track in stepping.models:
             assert (track._stream is not None) == (device.type == "cuda")
             if request.param == "in turn":
                 track._stream = None
@@ -198,7 +198,8 @@ def test_at_once_and_in_turn_give_the_same_figures(follow: str, device: torch.de
         text = TEXT if follow == "text" else ()
         with lockstep(model, other, follow, text=text, steps=16) as stepping:
             if not streams:
-                stepping._dense._stream = stepping._pruned._stream = None
+                for cached in stepping.models:
+                    cached._stream = None
             paths.append(list(stepping))
     assert paths[0] == paths[1] == paths[2]
     assert any(record.shared.p.kl > 0 for record in paths[0] if record.shared)

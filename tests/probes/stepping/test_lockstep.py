@@ -355,7 +355,7 @@ def test_on_one_gpu_neither_pass_waits_for_the_other_and_the_comparison_for_both
     with lockstep(llama, other) as stepping:
         stepping.prefill()
         streams[0].after.clear()
-        for model in (stepping._dense, stepping._pruned):
+        for model in stepping.models:
             setattr(model, "_stream", Stream())  # noqa: B010 - it is typed as one of a GPU
         hooks = [model.register_forward_pre_hook(enters(n)) for model, n in ((llama, "dense"), (other, "pruned"))]
         try:
