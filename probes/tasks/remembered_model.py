@@ -110,16 +110,18 @@ class RememberedModel(CachedModel):
         if not repeated:
             self._place, self._call = after(self._place, f"last {positions}", contexts), call
         place, rows = self._place, len(contexts)
+        # A recurrent model reads whole contexts, and its head gets their ends.
+        length = len(contexts[0]) if self._recurrent and positions > 1 else positions
         known = self._side.state(place)
         if known is not None:
             if not repeated:
                 self._skipped.append(real)
             hidden = known.to(self.device, copy=True)
-            return NextTokenOutput(hidden, self._logits(hidden, rows))
+            return NextTokenOutput(hidden, self._logits(hidden, rows, length))
         found = self._really(real)
         self.join()
         hidden = found.hidden.to(self.device, copy=True)
-        if _same_bits(self._logits(hidden, rows), found.logits):
+        if _same_bits(self._logits(hidden, rows, length), found.logits):
             self._side.add(place, hidden)
         else:
             self._side.unproven += 1
@@ -137,9 +139,13 @@ class RememberedModel(CachedModel):
             raise
 
     @torch.inference_mode()
-    def _logits(self, hidden: Tensor, rows: int) -> Tensor:
-        """The logits that the model makes of states, (rows × positions, d), at its LM head: (rows × positions, V)."""
-        states = hidden.unflatten(0, (rows, -1))
+    def _logits(self, hidden: Tensor, rows: int, length: int) -> Tensor:
+        """The logits that the model makes of states, (rows × positions, d), at its LM head: (rows × positions, V).
+
+        The states lie in memory as the last ones of `length` tokens, which a kernel's last bits can depend on.
+        """
+        ends = hidden.unflatten(0, (rows, -1))
+        states = ends.new_zeros(rows, length, ends.shape[2])[:, -ends.shape[1] :].copy_(ends)
 
         def given(_forward: Forward) -> Forward:
             return lambda *_args, **_named: _BodyOutput((states,))
