@@ -22,7 +22,7 @@ from probes.stepping.cached_model import CachedModel
 from probes.stepping.computing_here import expected_overlap, why_no_process
 from probes.stepping.forked_model import ForkedModel
 from probes.stepping.graphed_model import GraphedModel
-from probes.stepping.overlap_trial import STEPS, OverlapTrial
+from probes.stepping.overlap_trial import OverlapTrial
 from probes.stepping.reading_process import ProcessLost, ReadingProcess, why_lost
 from probes.stepping.threaded_model import ThreadedModel
 from probes.system.ranks import ranks
@@ -48,7 +48,7 @@ class Overlap:
         which is begun then."""
         self.threads = threads
         self.note = ""
-        """A sentence about the choice that is worth showing."""
+        """A sentence if they can't compute as was asked for; else ""."""
         self._mode = mode
         self._process, self._trial = process, trial
 
@@ -121,17 +121,7 @@ def choose_overlap(
     few = min(sum(one.numel() for one in model.parameters()) for model in (dense, pruned)) < SMALL
     if impossible or few or mode is OverlapMode.NONE:
         return ONE_AFTER_THE_OTHER
-    how = f"each with {each} {'thread' if each == 1 else 'threads'}"
-    if mode is OverlapMode.THREADS:
-        found = _made(mode, each, dense)
-        found.note = f"Both models compute at the same time, in two threads, {how}."
-        return found
-    found = _tried(each, dense)
-    found.note = (
-        f"Both models compute at the same time, in two threads, {how}. {STEPS} steps show what is faster: this, or the "
-        "dense model in a process of its own, which gives the same figures."
-    )
-    return found
+    return _made(mode, each, dense) if mode is OverlapMode.THREADS else _tried(each, dense)
 
 
 def _why_not(dense: PreTrainedModel, pruned: PreTrainedModel) -> str:

@@ -59,7 +59,6 @@ class OverlapTrial:
                 of[way].append(one)
         threads, process = median(of[THREADS]), median(of[PROCESS])
         self._verdicts[rows] = PROCESS if process <= _GAIN * threads else THREADS
-        self._news.append(_verdict(self._verdicts[rows], rows, 1000 * threads, 1000 * process))
 
     def end(self, why: str = "") -> None:
         """Stays in threads whatever is read. `why` says so in a sentence."""
@@ -69,7 +68,7 @@ class OverlapTrial:
             self._news.append(why)
 
     def take_news(self) -> str:
-        """What was decided since this was last asked, in sentences."""
+        """What made it stay in threads, in sentences, since this was last asked."""
         news, self._news = self._news, []
         return " ".join(news)
 
@@ -81,16 +80,3 @@ def _place(number: int) -> tuple[OverlapMode, bool]:
             return way, number >= skipped
         number -= skipped + timed
     raise ValueError("the trial has no such step")
-
-
-def _verdict(chosen: OverlapMode, rows: int, threads: float, process: float) -> str:
-    contexts = "" if rows == 1 else f" while the pruned model reads {rows} contexts"
-    if chosen is PROCESS:
-        return (
-            f"The dense model computes in a process of its own from here on{contexts}: a step's passes took "
-            f"{process:.0f} ms so, and {threads:.0f} ms in two threads. The figures are the same."
-        )
-    return (
-        f"Both models go on computing in two threads{contexts}: a step's passes took {threads:.0f} ms so, and "
-        f"{process:.0f} ms with the dense model in a process of its own."
-    )

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from probes.schema.counting import number_of
+
 R = TypeVar("R")
 GAIN = 1.25
 """The default is kept unless another number is this many times faster, because the last digits of figures depend on
@@ -61,9 +63,8 @@ def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
     _settled["said"] = (
         ""
         if chosen == default
-        else f"The models compute with {chosen} {'thread' if chosen == 1 else 'threads'}: when they were loaded, "
-        f"{default} were {seconds[default] / seconds[chosen]:.1f} times slower. "
-        f"--threads {default} uses {default} nevertheless."
+        else f"The models compute with {number_of(chosen, 'thread')}, as {default} were "
+        f"{seconds[default] / seconds[chosen]:.1f} times slower when they were loaded. --threads {default} forces {default}."
     )
     return _settled["said"]
 

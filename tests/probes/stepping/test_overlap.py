@@ -291,9 +291,7 @@ def seconds_of(trial: OverlapTrial, rows: int, **seconds: float) -> OverlapMode:
 def test_the_trial_chooses_the_faster_way_for_each_number_of_contexts():
     trial = OverlapTrial()
     assert seconds_of(trial, 1, threads=0.1, process=0.07) is OverlapMode.PROCESS
-    assert "took 70 ms so, and 100 ms in two threads" in trial.take_news()
     assert seconds_of(trial, 2, threads=0.1, process=0.099) is OverlapMode.THREADS, "not worth a process"
-    assert "took 100 ms so, and 99 ms with the dense model in a process" in trial.take_news()
     assert trial.way(1) is OverlapMode.PROCESS
     assert trial.take_news() == ""
 
@@ -323,10 +321,10 @@ def test_a_trial_among_the_steps_of_a_run_changes_no_figure(gain, monkeypatch):
             run.seek(run.path[:5])
             yield run.step(dense=9)
             if made._mode is not OverlapMode.NONE:
-                assert ("from here on" if gain else "go on computing") in run.take_news()
+                assert run.take_news() == "", "nobody has to know: the figures are the same"
 
     made = choose_overlap(dense, pruned, threads=1)
-    assert f"{STEPS} steps show what is faster" in made.note
+    assert made.note == ""
     assert children() == before
     found = list(measured(made))
     assert made.mode is (OverlapMode.PROCESS if gain else OverlapMode.THREADS)
@@ -379,7 +377,7 @@ def test_one_core_reads_one_after_the_other_and_other_systems_in_threads(monkeyp
     monkeypatch.setattr("sys.platform", "darwin")
     made = choose_overlap(dense, other, threads=1)
     assert made.mode is OverlapMode.THREADS
-    assert made.note == "Both models compute at the same time, in two threads, each with 1 thread."
+    assert made.note == ""
     monkeypatch.setattr(computing_here, "cores", lambda: 1)
     assert choose_overlap(dense, other).mode is OverlapMode.NONE
 

@@ -50,8 +50,7 @@ def test_a_busy_machine_gets_fewer_threads_and_a_sentence(wide, monkeypatch):
     said = use_threads(wide)
     assert torch.get_num_threads() == 1
     assert said == (
-        "The models compute with 1 thread: when they were loaded, 4 were 6.0 times slower. "
-        "--threads 4 uses 4 nevertheless."
+        "The models compute with 1 thread, as 4 were 6.0 times slower when they were loaded. --threads 4 forces 4."
     )
     assert use_threads(wide) == said, "the second model of a process is not measured again"
     assert tried == [[1, 2, 4]]
