@@ -28,7 +28,8 @@ CANCELLED = (
     "tenths of the weights in its layers."
 )
 WRITING = (
-    "They write: at each token you see how far apart the two models are, in the hidden state, logits, probabilities."
+    "They write. At each token you see how far apart they are: in the hidden state (what the last layer makes of the "
+    "text), in the logits (a score for each possible token), and in the probabilities."
 )
 
 
@@ -36,8 +37,8 @@ def two_models(header: RunHeader) -> str:
     """Before the first step."""
     removed = f" ({header.prune.summary})" if header.prune is not None and header.prune.summary else ""
     return (
-        f"One question for two models: the dense one, and its copy under {header.title}{removed}, in which the pruned "
-        "weights are 0. At every token, what they compute is compared."
+        f"One question for two models: the dense one has all its weights, its copy under {header.title} lost "
+        f"some{removed}. At every token, a word or a piece of one, what they compute is compared."
     )
 
 
@@ -50,9 +51,8 @@ def wait(step: int, most: int, *, played: bool) -> str:
 def parting_texts(step: int, dense: str, pruned: str) -> str:
     """After the run, at its end."""
     return (
-        f"Before step {step} both chose the same tokens, as if nothing had been removed. There the dense model chooses "
-        f"{quoted(dense)}, the pruned one {quoted(pruned)}. Whether answers are right is for the last stop; first, "
-        "why they part."
+        f"Before step {step} both chose the same tokens, as if nothing were missing. There the dense model chooses "
+        f"{quoted(dense)}, the pruned one {quoted(pruned)}: a split, which need not be an error. Why do they part?"
     )
 
 
@@ -61,14 +61,13 @@ def three_spaces(record: StepRecord | None) -> str:
     found = record and (record.shared or record.own)
     if record is None or not found:
         return "This step can't be compared; the worst one can."
-    kl = f"KL {numbers.significant(found.p.kl)} nat (0 is no change)"
-    stable = f"the hidden state keeps a cosine of {numbers.cosine(found.h.cos)}, the centred logits of "
     z, p = found.z.cos_centred, found.p.cos
-    if z is None or p is None or not p < z:
-        return f"At this step {stable}{numbers.cosine(z)}, the probabilities of {numbers.cosine(p)}: {kl}."
+    amplified = z is not None and p is not None and p < z
+    softmax = ", as the softmax amplifies the change" if amplified else ""
     return (
-        f"At this step {stable}{numbers.cosine(z)}, but the probabilities only of {numbers.cosine(p)}: {kl}. "
-        "The softmax amplifies what is left of the change."
+        f"Cosines at this step (1 is no change): hidden state {numbers.cosine(found.h.cos)}, centred logits "
+        f"{numbers.cosine(z)}, probabilities {'only ' if amplified else ''}{numbers.cosine(p)}{softmax}. KL, the "
+        f"distance of the probabilities: {numbers.significant(found.p.kl)} nat (0 is none)."
     )
 
 
@@ -77,9 +76,8 @@ def accumulated(step: int, kl: float | None, split: int | None, sums: Sums) -> s
     after = f", {number_of(step - split, 'step')} after the split" if split is not None and step > split else ""
     worst = f"Step {step} is the worst{after}: KL {numbers.significant(kl)} nat. " if kl is not None else ""
     return (
-        f"{worst}In generation every token's loss counts: up to here they sum to ΣKL "
-        f"{numbers.significant(sums.kl_shared)} nat, and two models that draw their tokens have written the same text "
-        f"with a chance of {numbers.chance_in_words(sums.survival)} (survival)."
+        f"{worst}All steps add up: so far to ΣKL {numbers.significant(sums.kl_shared)} nat. Survival, the best chance "
+        f"that both would have drawn the same text, is {numbers.chance_in_words(sums.survival)}."
     )
 
 
@@ -87,17 +85,22 @@ def which_layer(found: Swaps | None, *, exact: bool, live: bool) -> str:
     """On the screen that explains the worst step."""
     if found is None or not found.heal:
         return (
-            "Each attention and MLP is made dense again, one after the other, to see how much of the KL that heals; "
+            "The attention and the MLP of each layer get their weights back, one after the other, to see how much of "
+            "the KL that heals; "
             + ("estimates (≈) come first, then exact values." if live else "this recording holds none for this step.")
         )
     best = max(found.heal, key=lambda swap: swap.kl_drop)
     name = sublayer_name(best.layer, best.sublayer)
     if not exact:
-        return f"Estimates (≈) order the sublayers, exact values follow. So far the suspect is {name}."
+        return (
+            "Each sublayer (attention or MLP of a layer) gets its weights back in turn. Estimates (≈) come first, then "
+            f"exact values. So far the suspect is {name}."
+        )
     smallest = f" {key_of('repair')} then finds the smallest set to give back." if live else ""
     return (
-        f"Give {name} back, and KL falls from {numbers.significant(best.kl_before)} to "
-        f"{numbers.significant(best.kl_after)} nat: one of {len(found.heal)} sublayers.{smallest}"
+        f"Give {name} its weights back, and KL falls from {numbers.significant(best.kl_before)} to "
+        f"{numbers.significant(best.kl_after)} nat: the most that one of {len(found.heal)} sublayers (attention or MLP "
+        f"of a layer) can do.{smallest}"
     )
 
 
@@ -107,15 +110,12 @@ def where_safe(rows: Sequence[TaskVerdict], *, live: bool) -> str:
     found = ", ".join(f"{row.task} {tenths(row.dense.value)} → {tenths(row.pruned.value)}" for row in done)
     if live and len(done) < len(rows):
         scored, of = sum(row.items for row in rows), sum(row.of for row in rows)
-        return f"{scored} of {of} items are scored. {f'Right, in %: {found}. ' if found else ''}{_WHY}"
+        return f"{scored} of {of} items are scored. {f'Right answers in %: {found}. ' if found else ''}{_WHY}"
     if found:
-        return f"Right, dense → pruned, in %: {found}. {_WHY}"
+        return f"Right answers in %, dense → pruned: {found}. {_WHY}"
     if live:
         return f"{key_of('score')} scores the tasks with these models, in minutes. {_WHY}"
     return _WHY
 
 
-_WHY = (
-    "One stable representation decides an option, a label or a document; a text is decided again at each token, on top "
-    "of all before it."
-)
+_WHY = "An option, label or document is decided once; a text at each token, on top of all before it."

@@ -64,7 +64,8 @@ def use_threads(model: PreTrainedModel, asked: int = 0) -> str:
         ""
         if chosen == default
         else f"The models compute with {number_of(chosen, 'thread')}, as {default} were "
-        f"{seconds[default] / seconds[chosen]:.1f} times slower when they were loaded. --threads {default} forces {default}."
+        f"{seconds[default] / seconds[chosen]:.1f} times slower when they were loaded. "
+        f"--threads {default} forces {default}."
     )
     return _settled["said"]
 

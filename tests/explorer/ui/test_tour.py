@@ -26,7 +26,11 @@ KEYS = {"run": ["space"], "split": ["g"], "highest": ["G"], "why": ["d"], "verdi
 
 
 def strip_text(app: ExplorerApp) -> str:
-    return "\n".join(app.screen.query_one(TourStrip)._text_lines())
+    """What the strip shows, of which nothing is cut."""
+    strip = app.screen.query_one(TourStrip)
+    lines, words = strip._text_lines(), strip._said[1].split()
+    assert not words or [word for line in lines[1:] for word in line.split()] == words
+    return "\n".join(lines)
 
 
 def look(app: ExplorerApp) -> None:
@@ -67,8 +71,8 @@ async def test_six_stops_lead_through_the_finding(size: tuple[int, int], guided:
         assert isinstance(app.screen, VerdictScreen)
         assert len(set(seen)) == len(STOPS)
         assert 'chooses "' in seen[1]
-        assert "cosine of" in seen[2]
-        assert "survival" in seen[3]
+        assert "Cosines" in seen[2]
+        assert "Survival" in seen[3]
         assert STOPS[-1].does not in seen[-1]
         await press(pilot, "greater_than_sign")  # nothing is scored here: the recorded scores take its place
         await until(pilot, lambda: not app.view.live and app.view.header is not None, "the recording")
@@ -77,7 +81,7 @@ async def test_six_stops_lead_through_the_finding(size: tuple[int, int], guided:
         assert isinstance(app.screen, VerdictScreen)
         look(app)
         await settle(pilot)
-        assert "Right, dense → pruned, in %: facts" in strip_text(app)
+        assert "Right answers in %, dense → pruned: facts" in strip_text(app)
         await press(pilot, "greater_than_sign")
         assert not app.screen.query(TourStrip)
         await press(pilot, "escape")
@@ -159,12 +163,15 @@ async def test_models_that_agree_have_no_split_to_go_to() -> None:
         assert STOPS[2].title in strip_text(app)
 
 
-async def test_without_models_the_tour_is_taken_on_the_recording_and_shows_all_that_it_holds() -> None:
+@pytest.mark.parametrize("size", [SMALL, MIDDLE], ids=["80x24", "120x36"])
+async def test_without_models_the_tour_is_taken_on_the_recording_and_shows_all_that_it_holds(
+    size: tuple[int, int],
+) -> None:
     app = ExplorerApp(
         ReplaySource(shipped_folder() / TOUR_RECORDING, play=True, pace=1e6), launcher=FakeLauncher(), clock=Clock()
     )
     app.guide.begin()
-    async with app.run_test(size=MIDDLE) as pilot:
+    async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.view.header is not None, "the recording")
         for stop in STOPS[:-1]:
             look(app)
@@ -177,12 +184,12 @@ async def test_without_models_the_tour_is_taken_on_the_recording_and_shows_all_t
                 assert isinstance(app.screen, WhyScreen)
                 look(app)
                 await settle(pilot)
-                assert "back, and KL falls from" in strip_text(app)
+                assert "its weights back, and KL falls from" in strip_text(app)
         await until(pilot, lambda: app.view.results.present.verdict is not None, "the verdict beside the recording")
         look(app)
         await settle(pilot)
         assert "answers" in strip_text(app)
-        assert "Right, dense → pruned, in %: facts" in strip_text(app)
+        assert "Right answers in %, dense → pruned: facts" in strip_text(app)
 
 
 async def test_while_models_load_or_fail_the_recording_is_offered() -> None:
