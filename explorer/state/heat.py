@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 
 from explorer.state.view import View
 from probes.schema.explanation import LayerFigures, Layers
@@ -107,6 +109,25 @@ class HeatRows:
         """The figure of a sublayer at each step; None if it has not been measured."""
         rows = [column.rows.get(part) if column is not None else None for column in self.columns]
         return [heat.value(row) if row is not None else None for row in rows]
+
+    def largest(self, kind: str, layers: Sequence[int], heat: Heat) -> list[tuple[float | None, Part]]:
+        """The largest figure of these layers at each step, and its sublayer. One that is undefined is the least."""
+        parts = [Part(kind, layer) for layer in layers]
+        each = zip(*(self.values(part, heat) for part in parts), strict=True)
+        return [max(zip(values, parts, strict=True), key=lambda one: _size(one[0])) for values in each]
+
+
+def _size(value: float | None) -> tuple[bool, float]:
+    """Orders figures: one that has not been measured before one that is undefined, and both before all others."""
+    return value is not None, -math.inf if value is None or math.isnan(value) else value
+
+
+def shared_out(layers: Sequence[int], height: int) -> list[Sequence[int]]:
+    """The layers in at most `height` rows: one a row, or if there are more layers, neighbours together, as evenly as
+    possible."""
+    count = min(len(layers), max(1, height))
+    bounds = [row * len(layers) // count for row in range(count + 1)] if count else []
+    return [layers[start:stop] for start, stop in pairwise(bounds)]
 
 
 class HeatColumns:

@@ -128,9 +128,10 @@ EXPLANATIONS = {
     ),
     "heat": Explanation(
         "layers × steps",
-        "A row is a layer, the attentions left and the MLPs right; a cell is one sublayer at one step. Accumulated is "
-        "how far the two models' residual streams are apart there; same input is what the pruned sublayer alone does "
-        "to the dense model's input. Both are read as h, or through the final norm and head as z and p.",
+        "A row is a layer, or the largest of several if there are more layers than rows; the attentions are left and "
+        "the MLPs right, and a cell is one sublayer at one step. Accumulated is how far the two models' residual "
+        "streams are apart there; same input is what the pruned sublayer alone does to the dense model's input. "
+        "Both are read as h, or through the final norm and head as z and p.",
         "Look for the row where the bars jump in the cursor's column (▼): there the damage enters. ┆ is where the two "
         f"lenses part for good. {key_of('space')} changes the figure, {key_of('of')} switches between accumulated and "
         "same "

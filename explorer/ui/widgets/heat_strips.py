@@ -1,16 +1,19 @@
-"""Heat strips: a row a layer, the attentions left and the MLPs right, a cell a step; the cursor's column is marked."""
+"""Heat strips: a row a layer, the attentions left and the MLPs right, a cell a step; the cursor's column is marked.
+
+All layers are visible: if there are more than rows, a row shows the largest figure of several neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.geometry import Size
 
-from explorer.state.heat import HEAT_BOUNDS, Heat, HeatColumns, HeatRows, HeatSpace, scrolled_top
+from explorer.state.heat import HEAT_BOUNDS, Heat, HeatColumns, HeatRows, HeatSpace, shared_out
 from explorer.state.view import View
 from explorer.ui.messages import SublayerPointed
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
@@ -19,7 +22,8 @@ from explorer.words import numbers
 from explorer.words.token_text import wrapped
 from probes.schema.part import Part
 
-LAYER_LABEL = 5
+LEAST_LABEL = 5
+"""Cells of a layer's number and the space after it."""
 BARS = "▁▂▃▄▅▆▇█"
 """One for each level, so that a cell can be read without colours."""
 FLAT = Style(underline=False, bold=False)
@@ -44,7 +48,8 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
         self._look: object = None
         self._columns = HeatColumns()
         self._rows: HeatRows | None = None
-        self._top = 0
+        self._layers: list[Sequence[int]] = []
+        """The layers of each row."""
         self._empty = ""
 
     def show(self, view: View, heat: Heat, chosen: Part | None, empty: str) -> None:
@@ -57,38 +62,40 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
 
     def draw(self, size: Size) -> Iterable[Pieces]:
         view = self._view
-        if view is None or size.width < LAYER_LABEL + 8 or not size.height:
+        if view is None or size.width < LEAST_LABEL + 8 or not size.height:
             return []
-        cells = self._cells(size.width)
-        rows = self._rows = self._columns.rows(view, cells)
+        rows = self._rows = self._columns.rows(view, self._cells(size.width))
+        self._layers = shared_out(rows.layers, max(1, size.height - 1))
         if not rows.layers:
             self._frame(view, rows)
             return [[(f" {part}", self.palette.muted)] for part in wrapped(self._empty, size.width - 2)]
-        chosen = rows.layers.index(self._chosen.layer) if self._chosen and self._chosen.layer in rows.layers else None
-        room = max(1, size.height - 1)
-        self._top = scrolled_top(self._top, chosen, len(rows.layers), room)
+        cells = self._cells(size.width)
+        rows = self._rows = self._columns.rows(view, cells)
         self._frame(view, rows)
         lines = [self._head(view, rows, cells)]
-        shown = rows.layers[self._top : self._top + room]
-        for layer in shown:
-            more = "↑" if layer == shown[0] != rows.layers[0] else "↓" if layer == shown[-1] != rows.layers[-1] else ""
-            line: Pieces = [(f"{more}{layer:>{LAYER_LABEL - 1 - len(more)}} ", self._label_style(layer))]
+        for layers in self._layers:
+            line: Pieces = [(f"{_name(layers):>{self._label - 1}} ", self._label_style(layers))]
             for kind in rows.sublayers:
-                line += self._strip_of(Part(kind, layer), rows, cells, view)
+                line += self._strip_of(kind, layers, rows, cells, view)
             lines.append(joined(line))
         return lines
+
+    @property
+    def _label(self) -> int:
+        """Cells of the layers' numbers and the space after them."""
+        return max([LEAST_LABEL, *(len(_name(layers)) + 1 for layers in self._layers)])
 
     def _cells(self, width: int) -> int:
         """Cells of one strip. Beside it are the mark of the lens left and a space right."""
         kinds = len(self._rows.sublayers) if self._rows is not None and self._rows.sublayers else 2
-        return max(2, (width - LAYER_LABEL) // kinds - 2)
+        return max(2, (width - self._label) // kinds - 2)
 
-    def _label_style(self, layer: int) -> Style:
-        return self.palette.strong if self._chosen is not None and layer == self._chosen.layer else self.palette.muted
+    def _label_style(self, layers: Sequence[int]) -> Style:
+        return self.palette.strong if self._chosen is not None and self._chosen.layer in layers else self.palette.muted
 
     def _head(self, view: View, rows: HeatRows, cells: int) -> Pieces:
         """The names of the strips, and the cursor above its column."""
-        line: list[Piece] = [(" " * LAYER_LABEL, None)]
+        line: list[Piece] = [(" " * self._label, None)]
         cursor = view.cursor - rows.first
         for kind in rows.sublayers:
             name = list(kind.ljust(cells))
@@ -107,11 +114,13 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
             line += [(" ", None), *pieces, (" ", None)]
         return joined(line)
 
-    def _strip_of(self, part: Part, rows: HeatRows, cells: int, view: View) -> Pieces:
-        values = rows.values(part, self._heat)
+    def _strip_of(self, kind: str, layers: Sequence[int], rows: HeatRows, cells: int, view: View) -> Pieces:
+        values = [value for value, _ in rows.largest(kind, layers, self._heat)]
         cursor = view.cursor - rows.first
-        parting = part == rows.parting
-        line: list[Piece] = [("┆" if parting else "▸" if part == self._chosen else " ", self.palette.split)]
+        parting, chosen = (
+            part is not None and part.kind == kind and part.layer in layers for part in (rows.parting, self._chosen)
+        )
+        line: list[Piece] = [("┆" if parting else "▸" if chosen else " ", self.palette.split)]
         for at in range(cells):
             measured = at < len(values) and rows.columns[at] is not None
             character, style = self._cell(values[at]) if measured else (" ", None)
@@ -135,22 +144,23 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
         for bar, style in zip(BARS, self.palette.ramp, strict=True):
             legend.append(bar, style + FLAT)
         legend.append(f" >{numbers.plain(bounds[-1])}{' nat' if self._heat.space is HeatSpace.P else ''}")
-        if rows.parting is not None and self.size.width > 40:
-            legend.append("  ┆ lenses part")
+        layers = "layers, largest in row" if len(self._layers) < len(rows.layers) else "layers"
+        title = f"{layers} · {self._heat.of} {self._heat.space}"
         last = min(view.newest, rows.first + self._cells(self.size.width) - 1)
         steps = f" · steps {rows.first}–{last}" if view.newest and self.size.width > 44 else ""
-        title = Text(f"layers{self._shown_of(rows)} · {self._heat.of} {self._heat.space}{steps}")
-        if title.cell_len + (0 if self.has_foot else legend.cell_len + 2) > self.size.width - 2:
-            title = Text(f"layers{self._shown_of(rows)} · {self._heat.of} {self._heat.space}")
-        self.entitle(title if self.has_foot else title.append("  ").append(legend), legend)
-
-    def _shown_of(self, rows: HeatRows) -> str:
-        """Which layers are visible, of how many; "" if all are. ↑ and ↓ choose further ones."""
-        room = max(1, self.size.height - 1)
-        if len(rows.layers) <= room:
-            return ""
-        shown = rows.layers[self._top : self._top + room]
-        return f" {shown[0]}–{shown[-1]} of {len(rows.layers)}"
+        lens = "  ┆ lenses part" if rows.parting is not None and self.size.width > 40 else ""
+        room = self.size.width - 2 - cell_len(title)
+        if not self.has_foot:
+            room -= legend.cell_len + 2
+        if cell_len(steps) <= room:
+            title += steps
+            room -= 0 if self.has_foot else cell_len(steps)
+        if self.has_foot or cell_len(lens) <= room:
+            legend.append(lens)
+        if self.has_foot:
+            self.entitle(Text(title), legend)
+        else:
+            self.entitle(Text(f"{title}  ").append(legend), Text(""))
 
     # The mouse.
 
@@ -159,11 +169,18 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
         rows, view = self._rows, self._view
         if inside is None or rows is None or view is None or not rows.layers:
             return
-        row = self._top + inside.y - 1
         cells = self._cells(self.size.width)
-        strip, at = divmod(inside.x - LAYER_LABEL, cells + 2)
-        if inside.y < 1 or row >= len(rows.layers) or not 0 <= strip < len(rows.sublayers):
+        strip, at = divmod(inside.x - self._label, cells + 2)
+        if not 1 <= inside.y <= len(self._layers) or not 0 <= strip < len(rows.sublayers):
             return
+        layers = self._layers[inside.y - 1]
         step = rows.first + at - 1
-        part = Part(rows.sublayers[strip], rows.layers[row])
-        self.post_message(SublayerPointed(part, step if 1 <= step <= view.newest and at >= 1 else None))
+        if not (1 <= step <= view.newest and at >= 1):
+            self.post_message(SublayerPointed(Part(rows.sublayers[strip], layers[0])))
+            return
+        _, part = rows.largest(rows.sublayers[strip], layers, self._heat)[at - 1]
+        self.post_message(SublayerPointed(part, step))
+
+
+def _name(layers: Sequence[int]) -> str:
+    return f"{layers[0]}" if len(layers) == 1 else f"{layers[0]}–{layers[-1]}"

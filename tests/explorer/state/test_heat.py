@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.state.heat import HEAT_BOUNDS, Heat, HeatColumns, HeatOf, HeatSpace, scrolled_top, steps_window
+from explorer.state.heat import (
+    HEAT_BOUNDS,
+    Heat,
+    HeatColumns,
+    HeatOf,
+    HeatSpace,
+    scrolled_top,
+    shared_out,
+    steps_window,
+)
 from explorer.state.view import View
 from probes.schema.events import Explained
 from probes.schema.part import Part
@@ -63,6 +72,30 @@ def test_rows_hold_what_was_measured_and_follow_a_new_finding() -> None:
     view.apply(Explained(view.run, 0, 3, again))
     assert columns.rows(view, 10).layers == (0,)
     assert HeatColumns().rows(viewed(0), 10).layers == ()
+
+
+@given(st.integers(0, 200), st.integers(1, 60))
+def test_every_layer_has_its_row(count: int, height: int) -> None:
+    rows = shared_out(range(count), height)
+    assert [layer for row in rows for layer in row] == list(range(count))
+    assert len(rows) <= max(1, height)
+    sizes = {len(row) for row in rows if count}
+    assert not sizes or max(sizes) - min(sizes) <= 1
+    assert count > height or sizes <= {1}
+
+
+def test_a_row_of_several_layers_shows_the_largest() -> None:
+    view = viewed(3)
+    view.apply(Explained(view.run, 0, 2, layers(2)))
+    rows = HeatColumns().rows(view, 10)
+    together = rows.layers[5:9]
+    each = [[rows.values(Part("mlp", layer), Heat())[at] for layer in together] for at in range(len(rows.columns))]
+    found = rows.largest("mlp", together, Heat())
+    for values, (value, part) in zip(each, found, strict=True):
+        known = [one for one in values if one is not None]
+        assert value == (max(known) if known else None)
+        assert values[together.index(part.layer)] == value
+    assert any(value is not None for value, _ in found)
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 60))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -256,11 +257,33 @@ def test_heals_that_sum_below_0_are_warned_of() -> None:
     assert heal_note(found, final=True) == "heals sum ×−0.348 KL ! harm alone · control 0"
 
 
-async def test_the_strips_say_which_layers_and_which_step_they_show() -> None:
-    async with on_stage(ExplainedSource(), 6, SMALL) as (app, pilot):
+@pytest.mark.parametrize("count", [30, 48, 126])
+@pytest.mark.parametrize("size", [SMALL, MIDDLE])
+async def test_the_strips_show_every_layer_and_say_which_step_is_the_cursors(count: int, size: tuple[int, int]) -> None:
+    async with on_stage(ExplainedSource(count=count), 6, size) as (app, pilot):
         await press(pilot, "left", "d")
-        assert "layers 2–7 of 30" in screen_text(app)
+        assert "layers, largest in row" in screen_text(app)
         assert "▼5" in screen_text(app)
+        strips = app.screen.query_one(HeatStrips)
+        labels = [line.split()[0] for line in strips._text_lines()[1:]]
+        assert len(labels) == strips.size.height - 1
+        bounds = [[int(one) for one in label.split("–")] for label in labels]
+        assert [bounds[0][0], bounds[-1][-1]] == [0, count - 1]
+        assert all(one[-1] + 1 == other[0] for one, other in pairwise(bounds))
+
+
+async def test_a_click_on_a_row_of_several_layers_chooses_the_largest() -> None:
+    async with on_stage(ExplainedSource(count=48), 6, SMALL) as (app, pilot):
+        await press(pilot, "left", "d")
+        strips = app.screen.query_one(HeatStrips)
+        layers, rows = strips._layers[1], strips._rows
+        assert rows is not None
+        assert len(layers) > 1
+        await pilot.click(strips, offset=(strips._label + 3, (strips.styles.border_top[0] != "" and 3) or 2))
+        value, part = rows.largest("attn", layers, strips._heat)[2]
+        assert value is not None
+        assert why(app)._chosen == part
+        assert app.view.cursor == 3
 
 
 async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> None:
