@@ -20,20 +20,18 @@ from probes.schema.spec import PairSpec
 @takes(PairSpec)
 @takes(RunSettings)
 @takes(PromptSource)
-@option("--at", type=int, metavar="STEP", section="Run", help="The step to explain. [default: the first split]")
-@option("--span", default="", metavar="A:B", section="Run", help="Explain steps A to B together.")
+@option("--at", type=int, metavar="STEP", help="The step to explain. [default: the first split]")
+@option("--span", default="", metavar="A:B", help="Explain steps A to B together.")
 @option(
     "--inside",
     default="",
     metavar="SUBLAYER",
-    section="Run",
     help="Also exchange the matrices and heads of a sublayer (attn 7), of the one that heals most (worst), or all.",
 )
 @option(
     "--fork-steps",
     type=click.IntRange(min=1),
     metavar="N",
-    section="Run",
     help=f"Steps to follow each model after the other's token was forced into it. [default: {FOLLOWED}]",
 )
 @records("nothing is recorded")

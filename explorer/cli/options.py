@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from explorer.cli.examples import EXAMPLES
 from explorer.cli.exits import debug_option, exit_on_error
 from explorer.cli.standard_streams import one_voice, safe_streams
 from explorer.config.screen_options import ScreenOptions
@@ -31,18 +32,22 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 SECTIONS: dict[type, str] = {
     PairSpec: "Models",
+    TaskOptions: "Tasks",
     RunSettings: "Run",
     PromptSource: "Run",
     ScoreSettings: "Windows",
     Sampling: "Sampling",
     CalibrationSpec: "Calibration",
     LoadOptions: "Loading",
-    TaskOptions: "Tasks",
     ScreenOptions: "Screen",
 }
 """The heading in the help of the options that a dataclass gives, in the order in which they are shown."""
-_REST = "Options"
-_HEADINGS = ("Arguments", "Recording", "Browser", "Search", "Sweep", *SECTIONS.values(), _REST)
+_ELSEWHERE = {"overlap": SECTIONS[LoadOptions]}
+"""Options that few people need, under another heading than that of their dataclass."""
+_OWN, _ALWAYS = "Options", "Every command"
+_MODELS, *_AFTER = SECTIONS.values()
+_HEADINGS = ("Arguments", "Recording", "Search", "Sweep", _MODELS, _OWN, *_AFTER, "Browser", _ALWAYS)
+"""What one command is about comes first, and last what any command has."""
 
 
 class SectionOption(click.Option):
@@ -51,7 +56,7 @@ class SectionOption(click.Option):
     def __init__(
         self,
         *args: Any,
-        section: str = _REST,
+        section: str = _OWN,
         of_dataclass: bool = False,
         may_be_empty: bool = False,
         aliases: Sequence[str] = (),
@@ -119,7 +124,11 @@ class ShellCommand(click.Command):
             if isinstance(param, HelpArgument):
                 found["Arguments"].append(param.record)
             elif (record := param.get_help_record(ctx)) is not None:
-                found[getattr(param, "section", _REST)].append(record)
+                found[getattr(param, "section", _ALWAYS)].append(record)
+        if examples := EXAMPLES.get(self.name or ""):
+            with formatter.section("Examples"):
+                for line in examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
         for name, records in found.items():
             if records:
                 with formatter.section(name):
@@ -267,7 +276,7 @@ def _made(
         f"--{name.replace('_', '-')}",
         name,
         cls=SectionOption,
-        section=SECTIONS[owner],
+        section=_ELSEWHERE.get(name, SECTIONS[owner]),
         of_dataclass=True,
         may_be_empty=found.may_be_empty,
         aliases=aliases,

@@ -26,8 +26,8 @@ _LIKE_A_FILE = re.compile(r"\S*[/\\]\S*|.*\.(txt|text|md|rst|json|jsonl|csv|tsv|
 @takes(PairSpec)
 @takes(RunSettings)
 @takes(PromptSource)
-@option("--at", type=int, metavar="STEP", section="Run", help="The step to repair. [default: the first split]")
-@option("--span", default="", metavar="A:B", section="Run", help="Repair steps A to B together.")
+@option("--at", type=int, metavar="STEP", help="The step to repair. [default: the first split]")
+@option("--span", default="", metavar="A:B", help="Repair steps A to B together.")
 @option("--target-kl", type=float, metavar="X", help="Give back until the mean KL over the steps is at most X nats.")
 @option("--target-agreement", type=float, metavar="X", help="Until this share of the steps has the same top token.")
 @option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from explorer.cli.examples import EXAMPLES
 from explorer.cli.main import phier, phier_tui
 from explorer.cli.options import ShellCommand, Typed, option_names, takes
 from explorer.cli.read_options import pair_spec, run_settings
@@ -109,8 +111,22 @@ def test_the_help_has_a_heading_for_each_dataclass() -> None:
         shown = CliRunner().invoke(phier if words[0] == "phier" else phier_tui, [*words[1:], "--help"]).stdout
         headings = [line.removesuffix(":") for line in shown.splitlines() if line.endswith(":") and line[0] != " "]
         assert [one for one in headings if one not in ("Arguments", "Browser", "Recording", "Screen")] == [
-            "Models", "Run", "Sampling", "Calibration", "Loading", "Options",
+            "Examples", "Models", *(["Options"] if words[0] == "phier" else []), "Run", "Sampling", "Calibration",
+            "Loading", "Every command",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_help_begins_with_examples_that_are_understood(name: str) -> None:
+    """On the first screen of a small terminal are the examples and the models, or what else the command is about."""
+    command = phier_tui if name == "phier-tui" else phier.commands[name]
+    for line in EXAMPLES[name]:
+        words = shlex.split(line)[1 if name == "phier-tui" else 2 :]
+        with command.make_context(name, words) as context:
+            assert context.params
+    first = command.get_help(click.Context(command, info_name=name, terminal_width=80)).splitlines()[:24]
+    assert {f"  {line}" for line in EXAMPLES[name]} <= {*first}
+    assert len([one for one in first if one.startswith("  --") or "  FILE" in one or "  WHAT" in one]) >= 1
 
 
 def test_the_list_of_commands_is_in_whole_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
