@@ -13,6 +13,7 @@ from textual.drivers.web_driver import WebDriver
 from explorer.serve.told import Told, told_here
 from explorer.sources.launcher import Launcher
 from explorer.sources.source import Source
+from explorer.state.typed_history import remember_here_alone
 from explorer.ui.app import ExplorerApp
 from probes.system.fence import set_fence
 from probes.system.user_folders import RECORDINGS_VARIABLE
@@ -58,6 +59,7 @@ def main() -> None:
     """Shows what the server told until the tab is closed."""
     told = told_here()
     within(told)
+    remember_here_alone()
     folder = None if told.shipped else Path(told.folder)
     launcher = _launcher(told)
     source = first_source(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,19 @@ class _Entry(msgspec.Struct):
     text: str
 
 
+_own: list[deque[_Entry]] = []
+"""Holds the entries of this process if they are its own."""
+
+
+def remember_here_alone() -> None:
+    """From here on, this process shares no history with others: it reads and writes no file, and what is typed into it
+    is forgotten when it ends."""
+    _own[:] = [deque(maxlen=MOST_ENTRIES)]
+
+
 class TypedHistory:
-    """A file of lines, one an entry, the latest last. Every program that runs adds to the same file.
+    """A file of lines, one an entry, the latest last. Every program that runs adds to the same file, unless it was
+    told to `remember_here_alone`.
 
     An entry is on the disk before `add` returns. A line that a killed program left unfinished is passed over.
     """
@@ -46,17 +58,16 @@ class TypedHistory:
     def entries(self, kind: FieldKind) -> tuple[str, ...]:
         """What was typed into fields of this kind, each text once, the latest first. Empty if it can't be read. Files
         that may not be used here (`probes.system.fence`) are left out."""
-        try:
-            raw = self.path.read_bytes()
-        except OSError:
-            return ()
-        found = dict.fromkeys(one.text for one in reversed(list(_read(raw))) if one.kind == kind)
+        found = dict.fromkeys(one.text for one in reversed(self._entries) if one.kind == kind)
         return tuple(text for text in found if kind != "file" or _is_allowed(text))[:MOST_ENTRIES]
 
     def add(self, kind: FieldKind, text: str) -> None:
         """Remembers a text that is not blank and not too long. Raises `Failure` if it can't be written."""
         line = msgspec.json.encode(_Entry(kind, text.encode("utf-8", "replace").decode())) + b"\n"
         if not text.strip() or len(line) > LONGEST_ENTRY or self.entries(kind)[:1] == (text,):
+            return
+        if _own:
+            _own[0].append(_Entry(kind, text))
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +81,15 @@ class TypedHistory:
                 f"What was typed could not be added to {self.path} ({reason}).",
                 f"Free some space there, or name another folder in {CONFIG_VARIABLE}.",
             ) from problem
+
+    @property
+    def _entries(self) -> list[_Entry]:
+        if _own:
+            return list(_own[0])
+        try:
+            return list(_read(self.path.read_bytes()))
+        except OSError:
+            return []
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

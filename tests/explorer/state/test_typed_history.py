@@ -136,3 +136,17 @@ def test_a_walk_never_loses_what_was_typed(entries: list[str], draft: str, moves
     while (newer := walk.newer()) is not None:
         shown = newer
     assert shown == draft
+
+
+def test_a_process_that_remembers_alone_shares_no_history(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a browser tab, which may be another person's."""
+    added("of the terminal")
+    before = (folder / "history.jsonl").read_bytes()
+    monkeypatch.setattr(typed_history, "_own", [])
+    typed_history.remember_here_alone()
+    history = added("one", "two", "one", " ")
+    assert history.entries("prompt") == TypedHistory().entries("prompt") == ("one", "two")
+    for number in range(MOST_ENTRIES):
+        history.add("setting", f"wanda:0.{number}")
+    assert len(history.entries("setting")) == MOST_ENTRIES
+    assert (folder / "history.jsonl").read_bytes() == before
