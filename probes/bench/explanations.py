@@ -82,7 +82,9 @@ def explain_costs(
     def step() -> None:
         """One token after the context, whose tokens the caches hold."""
         for model in models:
-            float(model.read([context]).logits[0, 0])
+            output = model.read([context])
+            model.join()
+            float(output.logits[0, 0])
 
     def layers() -> None:
         measure_layers(*models, context, sublayers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -219,7 +220,9 @@ def demo_here() -> Path | None:
 
 
 def gpu_device(name: str) -> torch.device:
-    """The device of this name; raises `BadInput` if this machine has no such GPU."""
+    """The device of this name; raises `BadInput` if it is none, or this machine has no such GPU."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise BadInput("Device", f"{name!r} can't be measured here.", "Use cuda, cuda:N or cpu.")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BadInput(

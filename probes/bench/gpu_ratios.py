@@ -126,7 +126,7 @@ def gpu_cost(
         graphed=each.get(GRAPHED) if all(not one.refused for one in graphed) else None,
         floor=sum(weights_read(one) for one in models) / bandwidth.fastest,
         memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
-        graph_error=graph_error,
+        graph_error=graph_error or next((one.refused for one in graphed if one.refused), ""),
     )
 
 

@@ -65,8 +65,11 @@ def _difference(model: PreTrainedModel, rotary: Rotary) -> float:
     for length in (3, 4, 5, _READ, 3):
         # What is said after the first tokens depends on those to come only if the rotary factors do.
         expected = _at_once(model, ids[:length] if rotary else ids, cached, rotary)[length - 1]
-        differences.append(_apart(cached.read([ids[:length]]).logits[0], expected))
+        found = cached.read([ids[:length]])
+        cached.join()
+        differences.append(_apart(found.logits[0], expected))
     both = cached.read([[*ids, end] for end in ends])
+    cached.join()
     for row, end in enumerate(ends):
         differences.append(_apart(both.logits[row], _at_once(model, [*ids, end], cached, rotary)[-1]))
     return max(differences)

@@ -228,11 +228,10 @@ class CachedModel:
         if positions == 1 or self._rotary.scale(first) != self._rotary.scale(length):
             ends = range(first, length + 1)
             found = [self._read([context[:end] for context in contexts], work) for end in ends]
-            hidden, logits = (
-                torch.stack([one.hidden for one in found], 1),
-                torch.stack([one.logits for one in found], 1),
-            )
-            return NextTokenOutput(hidden.flatten(0, 1), logits.flatten(0, 1))
+            with self._on_stream():
+                hidden = torch.stack([one.hidden for one in found], 1)
+                logits = torch.stack([one.logits for one in found], 1)
+                return NextTokenOutput(hidden.flatten(0, 1), logits.flatten(0, 1))
         with self._reading(contexts):
             if self._recurrent:
                 self._empty()
@@ -321,7 +320,7 @@ class CachedModel:
                 self._feed([context], start, min(start + fill, length), 0)
                 assert self._hidden is not None
                 found.append(self._hidden[0])
-        return torch.cat(found)
+            return torch.cat(found)
 
     @contextmanager
     def _reading(self, contexts: Sequence[Context]) -> Iterator[None]:

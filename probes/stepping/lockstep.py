@@ -159,7 +159,7 @@ class Lockstep:
 
     def take_news(self) -> str:
         """A sentence, once, if the models now compute in another way; otherwise ""."""
-        return self._both.dense.take_news()
+        return " ".join(dict.fromkeys(filter(None, (one.take_news() for one in (self._both.dense, self._both.pruned)))))
 
     @property
     def vocabulary(self) -> int:

@@ -139,6 +139,9 @@ def test_without_a_gpu_it_says_so_and_ends_with_2(capsys: pytest.CaptureFixture[
     assert printed.out == ""
     with pytest.raises(BadInput, match="No GPU"):
         gpu_device("cuda:3")
+    for name in ("mps", "foo", "cuda:x", ""):
+        with pytest.raises(BadInput, match="Use cuda, cuda:N or cpu"):
+            gpu_device(name)
 
 
 def test_a_bare_machine_needs_torch_and_transformers_alone(tmp_path: Path) -> None:

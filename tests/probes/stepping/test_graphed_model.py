@@ -75,6 +75,15 @@ def test_what_has_no_graph_is_stepped_as_ever(architecture: str) -> None:
     assert wander(stepping(*graphed, "free")) == wander(stepping(dense, second, "free"))
 
 
+@pytest.mark.parametrize("without", ["dense", "pruned"])
+def test_a_run_tells_of_either_model_without_a_graph(without: str) -> None:
+    models = [GraphedModel(tiny("llama")), GraphedModel(tiny("llama"), 1)]
+    models[without == "pruned"].refused = "no graph could be made"
+    with stepping(models[0], models[1], "dense") as lockstep:
+        assert lockstep.take_news() == "LlamaForCausalLM is stepped without a graph: no graph could be made."
+        assert lockstep.take_news() == ""
+
+
 def test_a_graph_with_other_logits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny("llama")
     broken = graphed_model._StaticStep.__call__
