@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from explorer.words.bound_keys import key_of
-from explorer.words.token_text import flowing
+from explorer.words.token_text import fit_middle, flowing
 from probes.schema.counting import number_of
 
 _NEXT = key_of("step", "find-next", "family")
 """The key that goes on is that of another command where no search is open."""
 _ENDS = key_of("back", "leave")
+_SHOWN = 40
+"""Cells of a long text in the sentence."""
 
 
 class FoundPlaces:
@@ -37,7 +39,7 @@ class FoundPlaces:
 
     def sentence(self, text: str, cursor: int, one: str) -> str:
         """How often `text` is found, and which of them the cursor is at. `one` is what a place is: "step"."""
-        found, text = self.places, flowing(text)
+        found, text = self.places, fit_middle(flowing(text), _SHOWN)
         if not found:
             return f"{text}: found at no {one} so far. {_ENDS} ends the search."
         at = bisect_left(found, cursor)

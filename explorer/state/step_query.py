@@ -17,6 +17,8 @@ from probes.schema.until import unescaped
 
 QUERY_GRAMMAR = "a text, kl>0.5, margin<0.1, z.rms>=2, split, diverge, forced, tied, invalid, eos, marked, kl>1 & split"
 """An example of each kind, for help texts."""
+LONGEST_QUERY = 500
+"""Characters."""
 
 MARKED = "marked"
 _EVENTS: Mapping[str, Callable[[StepRecord], bool]] = {
@@ -87,7 +89,9 @@ def parse_conditions(
     text: str, events: Collection[str], full_name: Callable[[str], str], grammar: str
 ) -> tuple[Wanted, ...]:
     """Conditions divided by ` & `: a text, one of the `events`, or a bound on a figure, whose name `full_name` looks up
-    or refuses. Raises `BadInput` if there is none."""
+    or refuses. Raises `BadInput` if there is none, or for more than `LONGEST_QUERY` characters."""
+    if len(text) > LONGEST_QUERY:
+        raise BadInput("Find", f"{len(text):,} characters are too long to find.", f"Type at most {LONGEST_QUERY}.")
     found = tuple(_wanted(part, events, full_name) for part in text.split(" & ") if part.strip())
     if not found:
         raise BadInput("Find", "There is nothing to find.", f"Type one of: {grammar}.")

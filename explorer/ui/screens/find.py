@@ -12,7 +12,11 @@ from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.words.token_text import fit_middle, flowing
 from probes.schema.errors import BadInput
+
+_SHOWN = 40
+"""Cells of a recent search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class AskFind(Dialog[str]):
         yield Static(findable.about, id="verdict", classes="hint", markup=False)
         described = dict(findable.examples)
         width = max(map(len, described)) + 2
-        options = [Option(f"{text:<{width}}recent", id=text) for text in earlier if text not in described]
+        recent = [(text, fit_middle(flowing(text), _SHOWN)) for text in earlier if text not in described]
+        options = [Option(f"{shown:<{width - 1}} recent", id=text) for text, shown in recent]
         options += [Option(f"{text:<{width}}{about}", id=text) for text, about in findable.examples]
         yield OptionList(*options, markup=False)
 

@@ -142,7 +142,15 @@ def test_short_names_mean_the_shared_context_and_never_two_figures() -> None:
     assert all(names[full] == full for full in figures())
 
 
-@pytest.mark.parametrize(("query", "says"), [("kll>0.5", "Did you mean kl?"), ("cos<1", "cos"), (" ", "nothing")])
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("kll>0.5", "Did you mean kl?"),
+        ("cos<1", "cos"),
+        (" ", "nothing"),
+        ("word " * 200_000, "1,000,000 characters are too long"),
+    ],
+)
 def test_what_can_t_be_found_is_refused(query: str, says: str) -> None:
     with pytest.raises(BadInput) as refused:
         parse_query(query)
@@ -153,3 +161,10 @@ def test_what_is_no_condition_is_a_text() -> None:
     for text in ("a > b", "split the bill", "kl>", "x=3"):
         assert len(parse_query(text)) == 1
         assert not hasattr(parse_query(text)[0], "sign")
+
+
+def test_a_long_text_leaves_room_for_what_was_found() -> None:
+    said = StepSearch("begins " + "and goes on " * 20 + "ends").sentence(1)
+    assert said.startswith("begins and")
+    assert "ends: found at no step so far." in said
+    assert len(said) < 100
