@@ -39,6 +39,11 @@ def remove_fence() -> None:
     _fence = None
 
 
+def is_fenced() -> bool:
+    """May paths lead only into some folders?"""
+    return _fence is not None
+
+
 def inside(path: Path, *, to_write: bool = False) -> Path:
     """The path as it is; behind a fence, the place that its links and `..` lead to.
 

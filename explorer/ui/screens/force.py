@@ -38,3 +38,5 @@ class AskToken(Dialog[str]):
     def submit(self, event: Input.Submitted) -> None:
         if event.value:
             self.dismiss(unescaped(event.value))
+        else:
+            self.query_one("#verdict", Static).update("Type the text of a token.")

@@ -159,6 +159,8 @@ class AskName(Dialog[str]):
     def submit(self, event: Input.Submitted) -> None:
         if event.value.strip():
             self.dismiss(event.value.strip())
+        else:
+            self.query_one("#verdict", Static).update("Type a name.")
 
 
 def _offer(setting: str, words: str) -> str:

@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from probes.schema.errors import BadInput
+from probes.system.fence import is_fenced
 from probes.system.user_folders import expanded
 
 
@@ -23,12 +24,14 @@ class AskPath(Dialog[Path]):
 
     def body(self) -> Iterator[Widget]:
         yield Static("The recording so far is copied into this file, and continues there.", markup=False)
-        yield Input(placeholder="~/run.jsonl", id="path")
+        yield Input(placeholder="run.jsonl" if is_fenced() else "~/run.jsonl", id="path")
         yield Static("", id="verdict", classes="hint", markup=False)
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
-        fault = _fault(event.value.strip())
+        self._say(_fault(event.value.strip()))
+
+    def _say(self, fault: str) -> None:
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(bool(fault), "fault")
         verdict.update(fault)
@@ -36,7 +39,9 @@ class AskPath(Dialog[Path]):
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
         name = event.value.strip()
-        if name and not _fault(name):
+        if not name:
+            self._say("Type the path of a new file.")
+        elif not _fault(name):
             self.dismiss(expanded(name))
 
 

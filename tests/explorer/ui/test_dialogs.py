@@ -344,3 +344,16 @@ def test_the_default_prompt_never_stands_before_a_text_to_score(before: str, sco
     text = typed_settings({**written(settings), "follow": "text", "text": "some words"}, settings)
     assert (text.prompt, text.steps) == (scored, 0)
     assert typed_settings({**written(text), "follow": "dense"}, text).prompt == back
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [("S", "Type the path of a new file."), ("i", "Type the text of a token."), ("k", "Type a name.")],
+)
+async def test_a_field_that_is_empty_says_what_to_type(key: str, sentence: str) -> None:
+    async with on_stage(scripted(), 5) as (app, pilot):
+        await press(pilot, key)
+        app.screen.query_one(Input).value = ""
+        await press(pilot, "enter")
+        assert app.screen is not app.main
+        assert sentence in screen_text(app)

@@ -59,6 +59,7 @@ async def test_saving_elsewhere_stays_in_the_served_folder(tmp_path: Path, monke
             app.push_screen(AskPath(), chosen.append)
             await pilot.pause()
             field = app.screen.query_one("#path", Input)
+            assert field.placeholder == "run.jsonl", "a file that may be written"
             field.value = str(tmp_path / "elsewhere.jsonl")
             await pilot.press("enter")
             assert "from a browser" in str(app.screen.query_one("#verdict").render())
