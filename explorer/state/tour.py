@@ -59,10 +59,12 @@ def _parting_texts(view: View) -> str:
 
 
 def _accumulated(view: View) -> str:
-    record = view.record
-    found = record and (record.shared or record.own)
+    """At the worst step, wherever a person looks around meanwhile."""
+    worst = view.highest_kl()
+    record = view.path[worst - 1] if worst is not None else view.record
     if record is None:
         return ""
+    found = record.shared or record.own
     return tour_words.accumulated(record.step, found.p.kl if found else None, view.split, record.sum)
 
 

@@ -18,7 +18,7 @@ from explorer.ui.screens.page import Page, too_small
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.line_widget import Pieces
 from explorer.ui.widgets.row_list import RowConfirmed, RowList, RowPointed
-from explorer.words.token_text import wrapped
+from explorer.words.token_text import fit, wrapped
 
 ABOUT = (
     "A pruned language model still answers multiple choice, and fails at writing. Why? Pruning changes what each layer "
@@ -39,10 +39,8 @@ class Offer:
     about: str
 
 
-TOUR = Offer(Way.TOUR, "The tour", "six stops on the two demo models, with a sentence and a key at each")
-MODELS = Offer(
-    Way.MODELS, "The demo models", "SmolLM2-135M-Instruct and its copy under wanda:0.5 (90 MB the first time)"
-)
+TOUR = Offer(Way.TOUR, "The tour", "six stops on the demo models, a sentence and a key each")
+MODELS = Offer(Way.MODELS, "The demo models", "SmolLM2-135M and its copy under wanda:0.5 (90 MB, once)")
 DEMO = Offer(Way.DEMO, "A recording", "how that pair falls apart, played without any model")
 RECORDINGS = Offer(Way.RECORDINGS, "Your recordings", "open, play and compare earlier runs")
 
@@ -68,7 +66,7 @@ class WayList(RowList):
         return [
             ("  ", None),
             (f"{offer.name:<18}", self.palette.strong),
-            (offer.about[: max(0, width - 21)], self.palette.muted),
+            (fit(offer.about, max(0, width - 21)).rstrip(), self.palette.muted),
         ]
 
 

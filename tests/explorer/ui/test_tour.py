@@ -102,6 +102,27 @@ async def test_while_they_write_the_strip_counts_to_the_default_length_too() -> 
         assert f"step 3 of at most {STEPS}" in strip_text(app)
 
 
+async def test_the_worst_step_stays_the_worst_while_a_person_looks_around() -> None:
+    source = scripted(steps=24)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        await press(pilot, "space")
+        await stepped(source, app, pilot)
+        for key in ("g", "G"):
+            await press(pilot, key)
+            look(app)
+            await settle(pilot)
+        worst = app.view.highest_kl()
+        assert f"Step {worst} is the worst" in strip_text(app)
+        await press(pilot, "home")
+        look(app)
+        await settle(pilot)
+        assert app.view.cursor != worst
+        assert f"Step {worst} is the worst" in strip_text(app)
+
+
 async def test_a_stop_is_told_again_until_its_key_or_something_else_is_done() -> None:
     source = scripted(steps=24)
     app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
