@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.widgets.plain_text import PlainText
 from probes.schema.items import TaskKind
 
 
@@ -32,7 +33,7 @@ class AskMargin(Dialog[float]):
             markup=False,
         )
         yield Input(f"{100 * self._margin:g}", placeholder="points, such as 2", id="margin")
-        yield Static("", id="fault", classes="hint", markup=False)
+        yield PlainText("", id="fault", classes="hint")
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
@@ -72,9 +73,9 @@ class AskTasks(Dialog[VerdictChoice]):
 
     def body(self) -> Iterator[Widget]:
         names = f" Those that ship: {', '.join(map(_described, self._shipped))}." if self._shipped else ""
-        yield Static(f"Sets that ship, or files of items (JSON Lines, CSV), with spaces between.{names}", markup=False)
+        yield PlainText(f"Sets that ship, or files of items (JSON Lines, CSV), with spaces between.{names}")
         yield Input(" ".join(self._judging.tasks), placeholder="all that ship", id="tasks")
-        yield Static("Items that are scored already are not scored again.", classes="hint", markup=False)
+        yield PlainText("Items that are scored already are not scored again.", classes="hint")
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:

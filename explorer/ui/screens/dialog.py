@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command, Commanded
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.closing import Closable
+from explorer.ui.widgets.plain_text import PlainText
 
 SHORT = 30
 """A terminal with fewer rows shows dialogs without spacing."""
@@ -80,9 +81,9 @@ class MessageDialog(Dialog[None]):
         return f"{super().key_text()} · nothing is lost"
 
     def body(self) -> Iterator[Widget]:
-        yield Static(with_keys(self, self._sentence), markup=False)
+        yield PlainText(with_keys(self, self._sentence))
         if self._hint:
-            yield Static(with_keys(self, self._hint), classes="hint", markup=False)
+            yield PlainText(with_keys(self, self._hint), classes="hint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,11 @@ class ChoiceDialog(Dialog[str]):
 
     def body(self) -> Iterator[Widget]:
         if self._question:
-            yield Static(with_keys(self, self._question), markup=False)
+            yield PlainText(with_keys(self, self._question))
         options = OptionList(*(Option(f"{way.key}  {way.label}", id=way.key) for way in self._ways), markup=False)
         options.highlighted = next((i for i, way in enumerate(self._ways) if way.key == self._chosen), 0)
         yield options
-        yield Static("", id="about", classes="hint", markup=False)
+        yield PlainText("", id="about", classes="hint")
 
     @on(OptionList.OptionHighlighted)
     def describe(self, event: OptionList.OptionHighlighted) -> None:

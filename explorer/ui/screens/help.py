@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 from explorer.ui.commands import Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CLOSE, Dialog
+from explorer.ui.widgets.plain_text import PlainText
 from explorer.words.explanations import Explanation
 from probes.schema.header import RunHeader
 
@@ -32,14 +33,14 @@ class ExplanationDialog(Dialog[None]):
     def body(self) -> Iterator[Widget]:
         explanation = self._explanation
         with VerticalScroll():
-            yield Static(with_keys(self, explanation.what), markup=False)
-            yield Static("", markup=False)
+            yield PlainText(with_keys(self, explanation.what))
+            yield PlainText("")
             yield Static(Text.assemble(("How to read it  ", "bold"), with_keys(self, explanation.read)), markup=False)
-            yield Static("", markup=False)
+            yield PlainText("")
             formula = with_keys(self, explanation.formula).replace(" " * 4, "\n")  # no line ends within a formula
             yield Static(Text(formula, style="bold"), markup=False)
-            yield Static("", markup=False)
-            yield Static(with_keys(self, explanation.source), classes="hint", markup=False)
+            yield PlainText("")
+            yield PlainText(with_keys(self, explanation.source), classes="hint")
 
 
 class NotesDialog(Dialog[None]):
@@ -55,13 +56,13 @@ class NotesDialog(Dialog[None]):
         header = self._header
         with VerticalScroll():
             if header.prune is not None:
-                yield Static(f"{header.title}: {header.prune.summary}.", markup=False)
+                yield PlainText(f"{header.title}: {header.prune.summary}.")
             for warning in header.every_warning:
                 yield Static(Text.assemble("\n", ("Warning  ", "bold"), warning), markup=False)
             for note in header.every_note:
-                yield Static(f"\n{note}", markup=False)
+                yield PlainText(f"\n{note}")
             if not header.every_warning and not header.every_note:
-                yield Static("\nThere are no notes and no warnings.", markup=False)
+                yield PlainText("\nThere are no notes and no warnings.")
 
 
 KeyHelp = tuple[str, str, bool, str]

@@ -21,6 +21,7 @@ from explorer.ui.screens.list_page import ListPage, open_command, row_commands
 from explorer.ui.screens.row_finding import find_commands
 from explorer.ui.widgets.passage_sheet import PassageSheet
 from explorer.ui.widgets.passage_table import PassageTable, source_of
+from explorer.ui.widgets.plain_text import PlainText
 from explorer.words.bound_keys import key_of
 from explorer.words.verdict_figures import ORDER_NAMES
 from probes.schema.events import Failed
@@ -199,7 +200,7 @@ class AskPassages(Dialog[FindPassages]):
             with Horizontal(classes="row"):
                 yield Label(name, markup=False)
                 yield Input(value, placeholder=about, id=name.replace(" ", "-"))
-        yield Static("", id="verdict", classes="hint", markup=False)
+        yield PlainText("", id="verdict", classes="hint")
 
     @on(Input.Changed)
     def check(self) -> None:

@@ -17,6 +17,7 @@ from explorer.ui.commands import Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog, MessageDialog
 from explorer.ui.widgets.history_field import HistoryInput, remember
+from explorer.ui.widgets.plain_text import PlainText
 from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing
 from probes.schema.errors import PhierError
@@ -66,7 +67,7 @@ class AskSetting(Dialog[Setting]):
 
     def body(self) -> Iterator[Widget]:
         yield HistoryInput("setting", self._present, placeholder="METHOD:AMOUNT[@TARGETS] + …", id="setting")
-        yield Static("", id="verdict", classes="hint", markup=False)
+        yield PlainText("", id="verdict", classes="hint")
         try:
             self._names = self._saved.names()
         except PhierError as problem:
@@ -75,7 +76,7 @@ class AskSetting(Dialog[Setting]):
         about |= {text: "earlier" for text in self._earlier if text not in about and text not in dict(OFFERED_EXAMPLES)}
         about |= {text: words for text, words in OFFERED_EXAMPLES if text not in about}
         yield OfferedSettings(*(Option(_offer(text, words), id=text) for text, words in about.items()), markup=False)
-        yield Static(RUNS_AGAIN, id="about", classes="hint", markup=False)
+        yield PlainText(RUNS_AGAIN, id="about", classes="hint")
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
@@ -144,9 +145,9 @@ class AskName(Dialog[str]):
         self._taken = taken
 
     def body(self) -> Iterator[Widget]:
-        yield Static(flowing(self._setting), markup=False)
+        yield PlainText(flowing(self._setting))
         yield Input(self._called, placeholder="a name", id="name", max_length=40)
-        yield Static("", id="verdict", classes="hint", markup=False)
+        yield PlainText("", id="verdict", classes="hint")
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:

@@ -16,6 +16,7 @@ from explorer.ui.filled_keys import with_keys
 from explorer.ui.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.widgets.key_line import KeyLine
+from explorer.ui.widgets.plain_text import PlainText
 from explorer.ui.widgets.recording_list import RecordingList, RunPointed
 from explorer.words.bound_keys import key_of
 from explorer.words.token_text import fit, flowing
@@ -128,7 +129,7 @@ class Recordings(Page):
                 id="search",
             )
             yield RecordingList()
-            yield Static("", id="details", markup=False)
+            yield PlainText(id="details")
         yield too_small()
         yield KeyLine()
 
@@ -160,7 +161,9 @@ class Recordings(Page):
             first = one.problem or one.other or one.prompt_line()
             place = f"   run {one.run} of {one.runs}" if one.runs > 1 else ""
             setting = "" if one.problem or one.other else f"{flowing(one.header.title)}   "
-            details = f"{fit(first, max(10, self.size.width - 4)).rstrip()}\n{setting}{visible(str(one.chosen))}{place}"
+            room = max(10, self.size.width - 4)
+            whole = f"{setting}{visible(str(one.chosen))}{place}"
+            details = f"{fit(first, room).rstrip()}\n{whole}"
         self.query_one("#details", Static).update(details)
         self.query_one(KeyLine).show(self.key_hints())
 

@@ -13,6 +13,7 @@ from explorer.state.view import View
 from explorer.ui.commands import Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.widgets.plain_text import PlainText
 from explorer.words import numbers
 from explorer.words.bound_keys import key_of
 from probes.schema.errors import BadInput
@@ -54,14 +55,14 @@ class AskRepair(Dialog[FindRepair]):
         mean = "" if self._through is None else "mean "
         kl = "" if self._kl is None else f" Now its {mean}KL is {numbers.significant(self._kl)} nat."
         target, why = proposed_target(self._kl, splits=self._splits)
-        yield Static(f"The smallest set whose return brings {where} to a target.{kl}{why}", markup=False)
+        yield PlainText(f"The smallest set whose return brings {where} to a target.{kl}{why}")
         yield from _field("target", "target", target, f"{RETURNED}, a KL in nat, split, 95 %; empty with a budget")
-        yield Static(TARGETS, classes="hint", markup=False)
+        yield PlainText(TARGETS, classes="hint")
         yield from _field("most parameters", "budget", "", "no limit; or 2M, 500k")
         yield from _field("choose among", "level", "sublayers", "sublayers, matrices or weights")
         yield from _field("second prompt", "held-out", "", "the steps after the span")
-        yield Static("", id="verdict", classes="hint", markup=False)
-        yield Static(WARNING, classes="hint", markup=False)
+        yield PlainText("", id="verdict", classes="hint")
+        yield PlainText(WARNING, classes="hint")
 
     @on(Input.Changed)
     def check(self) -> None:

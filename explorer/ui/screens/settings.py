@@ -15,6 +15,7 @@ from textual.widgets import Input, Label, Static
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.widgets.history_field import HistoryInput, WholeHistoryInput, remember
+from explorer.ui.widgets.plain_text import PlainText
 from explorer.words.defaults import with_context
 from probes.models.prompt_file import STANDARD_INPUT, given_text
 from probes.schema.errors import BadInput
@@ -84,7 +85,7 @@ class AskSettings(Dialog[RunSettings]):
         values = written(self._settings) | {"follow": self._follow.value, "text": self._shown_text, "text_file": ""}
         for field in FIELDS:
             yield Row(field, values[field.name], self._kept if field.name == "text" else "")
-        yield Static("", id="verdict", classes="hint", markup=False)
+        yield PlainText("", id="verdict", classes="hint")
 
     def on_mount(self) -> None:
         self.query_one(f"#{self._first}", Input).focus()

@@ -18,7 +18,7 @@ from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
 CONDITIONS = (
     ("split", "the two choices differ"),
     ("kl>2", "one step's KL, on the shared text, is above 2 nat"),
-    ("ΣKL>10", "the KL so far, on the shared text, adds up to more than 10 nat"),
+    ("ΣKL>10", "the KL so far, on the shared text, is above 10 nat"),
     ("survival<0.01", "the two samplers agree with less than 1 %"),
     ("diverge", "the two texts differ from here on"),
     ("loop", "either text repeats itself"),

@@ -83,8 +83,8 @@ class ComparedFigures(NamedFigures, LineWidget, can_focus=True):
         width, height = size
         count = len(compared.entries)
         columns = 2 * count - 1
-        label = max(14, min(26, width // 3, width - 1 - 8 * columns))
-        value = max(8, (width - label - 1) // columns)
+        label = max(14, min(26, width // 3, width - 2 - 8 * columns))
+        value = max(8, (width - label - 2) // columns)
         # A name ends at the right edge of its values. A long first name extends over the labels, every other one over
         # its differences, which end below Δ.
         names = [f" {name}" for name in narrowed([flowing(entry.label) for entry in compared.entries], 2 * value - 6)]

@@ -103,7 +103,7 @@ class RecordingList(LineWidget, can_focus=True):
                 (f"{numbers.significant(one.kl):>{_KL - 1}} ", text),
                 (f"{numbers.chance(one.survival):>{_SURVIVAL - 1}} ", text),
                 (f"{one.first_split or 'none':>{_SPLIT - 2}}  ", text),
-                (fit(one.prompt_line(), columns.prompt), palette.muted),
+                (columns.cell(one.prompt_line(), columns.prompt), palette.muted),
             ]
         if not chosen:
             return pieces

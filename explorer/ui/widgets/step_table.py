@@ -144,6 +144,6 @@ def text_before(view: View, record: StepRecord, width: int) -> str:
 
 def _widths(width: int, figures_shown: int) -> tuple[int, int]:
     """The cells of each of the two tokens, and of the text before them."""
-    rest = max(0, width - 10 - 1 - figures_shown * _CELLS - 2)
+    rest = max(0, width - 10 - 1 - figures_shown * _CELLS - 2 - 1)  # a free cell before the frame
     token = max(8, min(16, rest // 3))
     return token, max(0, rest - 2 * token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static, TextArea
 
 from explorer.ui.screens.branches import tree_lines
+from explorer.ui.screens.dialog import MessageDialog
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.settings import FIELDS, typed_settings, written
 from explorer.ui.screens.until import CONDITIONS, condition_fault
@@ -21,7 +23,7 @@ from probes.schema.errors import BadInput
 from probes.schema.prune_setting import parse
 from probes.schema.requests import Prune, Restart, Run, Select, Step
 from probes.schema.settings import Follow, RunSettings, Sampling
-from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, until
+from tests.support.stage import MIDDLE, SMALL, on_stage, press, screen_text, scripted, settle, until
 
 W = TypeVar("W", bound=Widget)
 
@@ -357,3 +359,19 @@ async def test_a_field_that_is_empty_says_what_to_type(key: str, sentence: str) 
         await press(pilot, "enter")
         assert app.screen is not app.main
         assert sentence in screen_text(app)
+
+
+@pytest.mark.parametrize("size", [SMALL, MIDDLE])
+async def test_a_dialog_breaks_no_line_within_a_name_or_a_number(size: tuple[int, int]) -> None:
+    path = "/home/somebody/.local/share/phier/sessions/2026-11-27_13-54-38_SmolLM2-135M-Instruct_wanda-0.5.jsonl"
+    setting = "wanda:0.5@layers=10,11,12,13,14,15,16,17,18,19,20,21,22,23+drop-attn@layers=24,25,26,27,28,29"
+    async with on_stage(scripted(), 3, size) as (app, pilot):
+        app.push_screen(MessageDialog("Nothing to compare", f"{path} holds no step.", f"Prune by {setting}."))
+        await settle(pilot)
+        words = screen_text(app)
+        assert path.rsplit("/", 1)[1] in words
+        assert "wanda:0.5" in words
+        assert "+drop-attn" in words
+        assert "@layers=10,11,12,13" in words
+        numbers = {part for line in words.splitlines() for part in re.split("[ ,=+@:│.]", line)}
+        assert numbers >= {str(layer) for layer in range(10, 30)}
