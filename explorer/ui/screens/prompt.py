@@ -16,9 +16,11 @@ from explorer.sources.source import Source
 from explorer.state.typed_history import FieldKind
 from explorer.state.view import View
 from explorer.ui.commands import Command
+from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.widgets.checkbox import CheckboxLine
 from explorer.ui.widgets.history_field import HistoryArea, HistoryInput, remember
+from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing
 from probes.schema.conversation import (
     ASSISTANT,
@@ -34,8 +36,8 @@ from probes.schema.errors import BadInput
 from probes.schema.settings import Follow, RunSettings
 
 NEW_RUN = (
-    "What you type replaces the marked text; ← or → keeps it. ⏎ begins a new line. "
-    "↑ ↓ go through earlier prompts. A new run starts, this one is kept."
+    f"{key_of('start')} runs it; ⏎ only begins a new line. What you type replaces the marked text, ← or → keeps it. "
+    "↑ ↓ bring earlier prompts. The run before is kept."
 )
 _HISTORIES: dict[str, FieldKind] = {SYSTEM: "system", ASSISTANT: "assistant"}
 
@@ -76,7 +78,7 @@ class AskPrompt(Dialog[RunSettings]):
     title_text = "Prompt"
     AUTO_FOCUS = ""  # the last turn of the user
     COMMAND_TABLE = (
-        Command({"f2": "start"}, "F2", "Starts a new run.", label="starts", name="Prompt: Start", priority=True),
+        Command({"f2": "start"}, "F2", "Starts a new run.", label="runs", name="Prompt: Start", priority=True),
         Command(
             {"f3": "tokens"},
             "F3",
@@ -114,12 +116,16 @@ class AskPrompt(Dialog[RunSettings]):
                 "template", written_args(settings.template_args), placeholder="enable_thinking=false", id="template"
             )
         yield CheckboxLine("send it unchanged, without the chat template", settings.raw, id="raw")
-        yield Static(NEW_RUN, classes="hint", id="verdict", markup=False)
+        yield Static(with_keys(self, NEW_RUN), classes="hint", id="verdict", markup=False)
 
     def on_mount(self) -> None:
         last = self._last_of(USER).query_one(HistoryArea)
         last.focus()
         last.select_all()
+
+    @on(Input.Submitted, "#template")
+    def submit(self) -> None:
+        self.action_start()
 
     @on(TextArea.Changed)
     @on(Input.Changed)
@@ -193,7 +199,7 @@ class AskPrompt(Dialog[RunSettings]):
     def _say(self, sentence: str, *, fault: bool = False) -> None:
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(fault, "fault")
-        verdict.update(sentence)
+        verdict.update(with_keys(self, sentence))
 
     def _about(self) -> str:
         """A sentence about the box in focus."""
@@ -201,7 +207,7 @@ class AskPrompt(Dialog[RunSettings]):
         if isinstance(box, TurnBox) and box is self._all[-1] and box.role == ASSISTANT:
             return "The beginning of the answer, as it is here: the models go on writing it."
         if self.focused is not None and self.focused.id == "template":
-            return "Variables of the chat template, NAME=VALUE, divided by spaces."
+            return f"Variables of the chat template, NAME=VALUE, divided by spaces. {key_of('start')} runs it."
         return NEW_RUN
 
     @property

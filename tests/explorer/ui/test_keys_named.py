@@ -31,7 +31,7 @@ NAMES_OF_KEYS = ("ui/key_names.py", "ui/glyphs.py")
 FIXED = {
     "Tokens were forced on this path": "the letter of an answer in a dialog",
     "One prompt a line, JSON Lines": "the field's own key",
-    "What you type replaces the marked": "the field's own keys",
+    " runs it; ⏎ only begins a new line": "the field's own keys",
     "⏎ uses it · Del deletes the name": "the list's own keys",
 }
 """Texts with what only looks like a key of a command, or can't be chosen."""

@@ -90,11 +90,23 @@ async def test_what_is_typed_replaces_the_prompt_and_an_arrow_keeps_it() -> None
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "p")
         assert "What you type replaces the marked text" in verdict(app)
-        assert "⏎ begins a new line" in verdict(app)
+        assert verdict(app).startswith("F2 runs it; ⏎ only begins a new line.")
+        assert "F2 runs ·" in screen_text(app)
         await press(pilot, "H", "i", "enter", "f2")
         assert source.settings.prompt == "Hi\n"
         await press(pilot, "p", "right", "y", "o", "f2")
         assert source.settings.prompt == "Hi\nyo"
+
+
+async def test_enter_in_the_field_of_one_line_runs_the_prompt() -> None:
+    source = scripted()
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "p", "shift+tab")
+        await press(pilot, "tab", "tab")
+        await type_in(app, pilot, "enable_thinking=false")
+        await press(pilot, "enter")
+        assert source.asked == [Restart(source.settings)]
+        assert str(source.settings.template_args[0]) == "enable_thinking=false"
 
 
 async def test_an_empty_box_is_left_out_and_waits_for_its_turn() -> None:
