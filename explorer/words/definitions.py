@@ -77,11 +77,17 @@ def _definitions() -> Iterator[Definition]:
     yield d("h.parallel", "|α|, α = ⟨Δh, h⟩/‖h‖²", "The part of the change that only rescales the hidden state.", "0")
     yield d("h.orthogonal", "‖Δh − αh‖/‖h‖", "The part of the change that turns the hidden state.", "0")
     yield d("h.gap", "1 − `h.cos`", "What the cosine has lost.", "0…2, 0")
-    yield d("h.cos_estimate", "‖Δh⊥‖² / (2‖h‖²)", "What 1 − cosine is for a small change.", "0", _ONE)
+    yield d(
+        "h.cos_estimate",
+        "‖Δh⊥‖² / (2‖h‖²)",
+        "Estimates 1 − cosine from how far the hidden state turned; good while the change is small.",
+        "0",
+        _ONE,
+    )
     yield d(
         "h.ratio",
         "`h.cos_estimate` / (1 − `h.cos`)",
-        "How good the theorem's estimate is: 1 is exact.",
+        "How good the estimate of 1 − cosine is: 1 is exact.",
         "1 for a small change",
         _ONE,
     )
@@ -150,7 +156,7 @@ def _definitions() -> Iterator[Definition]:
     yield d(
         "p.kl_estimate",
         "Var over p of Δz, divided by 2T²",
-        "What the KL is for a small change of the logits.",
+        "Estimates the KL from the spread of the logits' changes; good while they are small.",
         "0",
         _THREE,
     )
@@ -164,7 +170,7 @@ def _definitions() -> Iterator[Definition]:
     yield d(
         "p.cos_estimate",
         "Var over r of Δz, divided by 2T², r = p²/‖p‖²",
-        "What 1 − cosine of p is for a small change of the logits.",
+        "Estimates 1 − cosine of p from the spread of the logits' changes; good while they are small.",
         "0",
         _TWO,
     )

@@ -24,12 +24,12 @@ EXPLANATIONS = {
         "The hidden state that enters the LM head, after the final norm: the last vector a model has before it becomes "
         "words. The panel compares the dense model's h with the pruned model's h′ at this step.",
         "A cosine near 1 (↑) and a small angle (↓) mean that pruning left the direction alone; the length ratio "
-        "says how much the vector shrank or grew. “Theorem 1” is that of the paper named below: its estimate of "
-        "1 − cos, and “est. / true” divides it by the true value. “Turned” is the share of the change across h, "
-        "“rescaled” the share along it.",
+        "says how much the vector shrank or grew. “Turned” is the share of the change across h, “rescaled” the share "
+        "along it. A small change costs the cosine what turned says alone: that estimate is “Theorem 1”, and "
+        "“est. / true” near 1 means that it holds.",
         "cos = ⟨h, h′⟩ / (‖h‖ ‖h′‖)\n"
         "turned = ‖Δh − αh‖ / ‖h‖,  rescaled = |α|,  α = ⟨Δh, h⟩ / ‖h‖²\n"
-        f"Theorem 1 of {PAPER}:  1 − cos ≈ ‖Δh⊥‖² / (2‖h‖²)",
+        f"small change:  1 − cos ≈ ‖Δh⊥‖² / (2‖h‖²)   (Theorem 1 of {PAPER})",
         f"{PAPER}, Theorem 1.",
     ),
     "logit": Explanation(
@@ -48,12 +48,13 @@ EXPLANATIONS = {
         "how many nats more the pruned model is surprised, on average, by tokens that the dense one writes; “reverse” "
         "swaps the two models.",
         "KL below 0.1 is close, above 1 the two disagree. TV is the most by which the two probabilities of any set of "
-        "tokens differ; 1 − TV is how often two optimally coupled samplers choose the same token. The theorem's "
-        "estimate holds for small changes; if it is far from the true KL, the change is not small.",
+        "tokens differ; 1 − TV is how often two optimally coupled samplers choose the same token. A small "
+        "change costs the KL what the spread of the logits' changes says: that estimate is “Theorem 3”. If it is far "
+        "from the true KL, the change is not small.",
         "KL(p‖q) = Σ p (log p − log q)    reverse = KL(q‖p)\n"
         "TV = ½ Σ |p − q| = max over sets A of |p(A) − q(A)|    JS ≤ ln 2\n"
-        f"Theorem 3 of {PAPER}:  KL ≈ Var_p(Δz) / (2T²)\n"
-        "Theorem 2 there:  1 − cos ≈ Var_r(Δz) / (2T²),  r = p² / ‖p‖²\n"
+        f"small change:  KL ≈ Var_p(Δz) / (2T²)   (Theorem 3 of {PAPER})\n"
+        "1 − cos ≈ Var_r(Δz) / (2T²),  r = p² / ‖p‖²   (Theorem 2 there)\n"
         "amplified = (1 − cos p) / (1 − cos h), and over 1 − centred cos z",
         f"{PAPER}, Theorems 2 and 3. Natural logarithms.",
     ),
@@ -155,9 +156,9 @@ EXPLANATIONS = {
         "layers",
         "Every sublayer in the order of the stream: what the pruned one does to the dense input, and how far the two "
         "models' streams are apart after it. The lens is the token that a model would choose if no layer followed.",
-        "From ┆ on, the two lenses never show the same token again. An estimate far from 1 × the true value means that "
-        f"the change is too large for the theorem; {key_of('zoom')} widens the table and shows them.",
-        "lens = softmax(U N(r))    std = √Var_p(Δz) / T,  Theorem 3: KL ≈ std² / 2",
+        "From ┆ on, the two lenses never show the same token again. The estimates hold for small changes: one far "
+        f"from 1 × the true value means that this one is large. {key_of('zoom')} widens the table and shows them.",
+        "lens = softmax(U N(r))    std = √Var_p(Δz) / T    small change:  KL ≈ std² / 2   (Theorem 3)",
         f"{PAPER}, Theorems 1 to 3 and its transition analysis.",
     ),
     "why-memory": Explanation(
