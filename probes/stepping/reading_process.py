@@ -131,7 +131,7 @@ class ReadingProcess:
         )
         return (
             f"The process that computed the dense model {how}. Both models compute in threads of one process from here "
-            "on, which is slower and gives the same figures."
+            "on, which is slower. They may have read the text again, so the last digits of figures may differ."
         )
 
     def new_number(self) -> int:
