@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -141,6 +142,9 @@ class CachedModel:
     On a GPU, those of different `lane` compute at once.
     """
 
+    _helper: ThreadPoolExecutor | None = None
+    """A thread that is idle while this model still reads several contexts."""
+
     def __init__(self, model: PreTrainedModel, lane: int = 0) -> None:
         self.device = input_device(model)
         head = self.use(model)
@@ -162,7 +166,7 @@ class CachedModel:
             raise Failure("No LM head", f"{type(model).__name__} has no output embeddings to read the hidden state at.")
         self.model = model
         self._forward = Forwarding(model, head)
-        self.short = ShortPass(model, self._forward, self.device)
+        self.short = ShortPass(model, self._forward, self.device, self._helper)
         return head
 
     def forget(self) -> None:

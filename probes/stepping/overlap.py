@@ -67,10 +67,10 @@ class Overlap:
             return CachedModel(dense, 0), CachedModel(pruned, 1)
         if self._mode is OverlapMode.GRAPHS:
             return GraphedModel(dense, 0), GraphedModel(pruned, 1)
+        threaded = ThreadedModel(pruned, self._thread_pruned, self._thread)
         if self._process is not None:
-            forked = ForkedModel(dense, self._process, self._thread, self._trial)
-            return forked, ThreadedModel(pruned, self._thread_pruned)
-        return ThreadedModel(dense, self._thread), ThreadedModel(pruned, self._thread_pruned)
+            return ForkedModel(dense, self._process, self._thread, self._trial), threaded
+        return ThreadedModel(dense, self._thread), threaded
 
     def close(self) -> None:
         """Ends the process. Models that used it compute in a thread from then on."""

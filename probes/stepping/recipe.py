@@ -12,6 +12,7 @@ tensors, or chooses by them, has no recipe: `NoRecipe`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+from probes.stepping.shared_product import SharedProduct
 
 Operation = Callable[..., object]
 _aten = torch.ops.aten
@@ -81,8 +84,10 @@ class WrittenPass(TorchDispatchMode):
 class Recipe:
     """The operations of a pass, to be repeated for any token after any tokens. Not for two threads at a time."""
 
-    def __init__(self, earlier: WrittenPass, latest: WrittenPass, model: nn.Module) -> None:
-        """From two passes of different length. Raises `NoRecipe`."""
+    def __init__(
+        self, earlier: WrittenPass, latest: WrittenPass, model: nn.Module, helper: ThreadPoolExecutor | None = None
+    ) -> None:
+        """From two passes of different length. `helper` takes a part of large products. Raises `NoRecipe`."""
         if latest.hidden is None or latest.logits is None:
             raise NoRecipe("its outputs are not known")
         _compare(earlier, latest, {id(one) for one in (*model.parameters(), *model.buffers())})
@@ -92,6 +97,7 @@ class Recipe:
         self._slots = {id(one): slot for slot, one in enumerate(latest.before)}
         self._growing: dict[int, Tensor] = {}
         self._tried: dict[object, Operation | None] = {}
+        self._helper = helper
         self._steps = [step for one in latest.operations for step in self._step(one)]
         grown = keys_and_values(latest.cache)
         if [self._slots.get(id(one)) for one in grown] != list(range(len(grown))):
@@ -101,7 +107,7 @@ class Recipe:
             raise NoRecipe("its output is a part of its cache")
         self._hidden, self._logits = latest.hidden, latest.logits
         self._rows, self._layers = latest.ids.shape[0], len(latest.cache.layers)
-        del self._slots, self._growing, self._tried
+        del self._slots, self._growing, self._tried, self._helper
 
     def fits(self, cache: DynamicCache) -> bool:
         """Can a pass go on from this cache?"""
@@ -171,6 +177,8 @@ class Recipe:
 
     def _repeated(self, noted: _Noted) -> tuple[Operation, tuple[object, ...], dict[str, object]]:
         """The operation with its output in its place."""
+        if self._helper and (shared := SharedProduct.of(noted.function, noted.args, noted.output, self._helper)):
+            return shared, (), {}
         if noted.function in _COPIES and len(noted.made) == 1:
             return noted.made[0].copy_, (noted.given[0],), {}
         shapes = str([(one.shape, one.stride(), one.dtype) for one in noted.given])

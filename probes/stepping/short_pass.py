@@ -12,6 +12,7 @@ import re
 import threading
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -44,8 +45,15 @@ class _Course:
 class ShortPass:
     """Reads single tokens of one model, for all readers of it that go on from one another."""
 
-    def __init__(self, model: PreTrainedModel, ordinary: Ordinary, device: torch.device) -> None:
-        self._model, self._ordinary, self._device = model, ordinary, device
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        ordinary: Ordinary,
+        device: torch.device,
+        helper: ThreadPoolExecutor | None = None,
+    ) -> None:
+        """`helper` is idle while this model still reads several contexts."""
+        self._model, self._ordinary, self._device, self._helper = model, ordinary, device, helper
         self._lengths: list[int] = []
         self._state: ModelState | None = None
         self._courses: dict[int, _Course] = {}
@@ -119,7 +127,8 @@ class ShortPass:
             course.earlier = written
             return output
         try:
-            course.recipe = Recipe(course.earlier, written, self._model)
+            helper = self._helper if len(last) > 1 else None
+            course.recipe = Recipe(course.earlier, written, self._model, helper)
         except NoRecipe as problem:
             self._refuse(course, problem)
         course.earlier = None

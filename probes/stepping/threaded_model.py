@@ -16,9 +16,15 @@ from probes.system.progress import UNWATCHED, Work
 
 
 class ThreadedModel(CachedModel):
-    """A `CachedModel` whose started readings are done on `thread`, which does one at a time."""
+    """A `CachedModel` whose started readings are done on `thread`, which does one at a time.
 
-    def __init__(self, model: PreTrainedModel, thread: ThreadPoolExecutor) -> None:
+    `helper` is the other model's thread, which is idle while this one still reads several contexts.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, thread: ThreadPoolExecutor, helper: ThreadPoolExecutor | None = None
+    ) -> None:
+        self._helper = helper
         super().__init__(model)
         self._thread = thread
 
