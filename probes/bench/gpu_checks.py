@@ -23,7 +23,7 @@ from probes.schema.errors import Failure
 from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping.cached_model import CachedModel
-from probes.stepping.graphed_model import GraphedModel
+from probes.stepping.graphed_model import graphed
 from probes.stepping.lockstep import Lockstep
 from probes.twin.sharing import sharing_copy
 
@@ -98,14 +98,14 @@ def graphed_steps(model: PreTrainedModel, ids: Sequence[int]) -> Found:
     if next(model.parameters()).device.type != "cuda":
         raise NotHere("CUDA graphs need a CUDA GPU")
     settings, other = RunSettings("", follow=Follow.DENSE, steps=STEPS), thinned(model)
-    graphed = GraphedModel(model, 0), GraphedModel(sharing_copy(model), 1)
-    with Lockstep(*graphed, Numbers(), ids, settings) as lockstep:
+    pair = graphed(model, sharing_copy(model))
+    with Lockstep(*pair, Numbers(), ids, settings) as lockstep:
         copied = max(_largest(record) for record in lockstep)
-    if refused := next((one.refused for one in graphed if one.refused), ""):
+    if refused := pair[0].refused:
         raise NotHere(refused)
     if copied:
         raise ValueError(f"a figure of an exact copy is {copied:.3g}")
-    with Lockstep(GraphedModel(model, 0), GraphedModel(other, 1), Numbers(), ids, settings) as lockstep:
+    with Lockstep(*graphed(model, other), Numbers(), ids, settings) as lockstep:
         found = list(lockstep)
     with Lockstep(model, other, Numbers(), ids, settings) as lockstep:
         expected = list(lockstep)

@@ -19,7 +19,7 @@ from probes.bench.random_models import Numbers
 from probes.bench.rounds import in_turn
 from probes.bench.static_decoder import StaticDecoder
 from probes.schema.settings import Follow, RunSettings
-from probes.stepping.graphed_model import GraphedModel
+from probes.stepping.graphed_model import GraphedModel, graphed
 from probes.stepping.lockstep import Lockstep
 from probes.system.progress import UNWATCHED
 
@@ -99,14 +99,14 @@ def gpu_cost(
             settings = RunSettings("", follow=follow, steps=steps)
             lockstep = stack.enter_context(Lockstep(*models, Numbers(), ids, settings))
             timers[follow] = _stepping(lockstep, steps, device)
-        graphed: list[GraphedModel] = []
+        pair: Sequence[GraphedModel] = ()
         graph_error = ""
         try:
             timers[STATIC] = _static(models, ids, steps, device, capture=False)
             timers[GRAPH] = _static(models, ids, steps, device, capture=True)
             settings = RunSettings("", follow=Follow.DENSE, steps=steps)
-            graphed = [GraphedModel(model, lane) for lane, model in enumerate(models)]
-            lockstep = stack.enter_context(Lockstep(graphed[0], graphed[1], Numbers(), ids, settings))
+            pair = graphed(*models)
+            lockstep = stack.enter_context(Lockstep(*pair, Numbers(), ids, settings))
             timers[GRAPHED] = _stepping(lockstep, steps, device)
         except Exception as problem:  # noqa: BLE001 - reported beside the other times
             graph_error = error_words(problem)
@@ -123,10 +123,10 @@ def gpu_cost(
         free=each[Follow.FREE],
         static=each.get(STATIC),
         graph=each.get(GRAPH),
-        graphed=each.get(GRAPHED) if all(not one.refused for one in graphed) else None,
+        graphed=each.get(GRAPHED) if all(not one.refused for one in pair) else None,
         floor=sum(weights_read(one) for one in models) / bandwidth.fastest,
         memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
-        graph_error=graph_error or next((one.refused for one in graphed if one.refused), ""),
+        graph_error=graph_error or next((one.refused for one in pair if one.refused), ""),
     )
 
 

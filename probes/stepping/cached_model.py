@@ -64,6 +64,13 @@ class NextTokenOutput:
         return NextTokenOutput(self.hidden.to(device), self.logits[:, :vocabulary].to(device))
 
 
+class CacheLost(Failure):
+    """Both models must read again before they go on (`CachedModel.lost`)."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("Read again", why, "Ask again: both models read it again then.")
+
+
 class Reading(Protocol):
     """A reading that was started. Its result is taken, or it is abandoned."""
 

@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from transformers import PreTrainedModel
 
 from probes.models.kv_cache import cache_bytes
-from probes.schema.errors import Failure
 from probes.schema.spec import OverlapMode
-from probes.stepping.cached_model import Context, Held, NextTokenOutput, Reading
+from probes.stepping.cached_model import CacheLost, Context, Held, NextTokenOutput, Reading
 from probes.stepping.overlap_trial import OverlapTrial
 from probes.stepping.reading_process import ProcessLost, ReadingProcess, why_lost
 from probes.stepping.threaded_model import ThreadedModel
@@ -30,15 +29,7 @@ MOST_SENT = 1 << 28
 """The most bytes of a cache that a trial sends to and fro."""
 
 
-class CacheLost(Failure):
-    """What a model had read was lost with the process that had read it."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The dense model's process ended",
-            "What the dense model had read was lost with it.",
-            "Ask again: both models read it again then, in this process.",
-        )
+WITH_PROCESS = "The process of the dense model has ended, and what it had read was lost with it."
 
 
 class ForkedModel(ThreadedModel):
@@ -116,7 +107,7 @@ class ForkedModel(ThreadedModel):
             process.turn.release()
             if isinstance(problem, ProcessLost):
                 self._away = True
-                raise CacheLost from problem
+                raise CacheLost(WITH_PROCESS) from problem
             raise
         return _InProcess(process, work)
 
@@ -131,7 +122,7 @@ class ForkedModel(ThreadedModel):
             with self._process.turn:
                 self._process.copy(self._number, other._number)
         except ProcessLost as problem:
-            raise CacheLost from problem
+            raise CacheLost(WITH_PROCESS) from problem
         return other
 
     @property
@@ -141,7 +132,7 @@ class ForkedModel(ThreadedModel):
                 with self._process.turn:
                     self._here = self._process.held(self._number)
             except ProcessLost as problem:
-                raise CacheLost from problem
+                raise CacheLost(WITH_PROCESS) from problem
             self._away = False
         return self._here
 
@@ -165,7 +156,7 @@ class _InProcess:
         try:
             return self._process.output()
         except ProcessLost as problem:
-            raise CacheLost from problem
+            raise CacheLost(WITH_PROCESS) from problem
         finally:
             self._finish()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, StaticCache
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
-from probes.stepping.cached_model import CachedModel, Context, Done, Held, NextTokenOutput, Reading
+from probes.stepping.cached_model import CachedModel, CacheLost, Context, Done, Held, NextTokenOutput, Reading
 from probes.system.progress import UNWATCHED, Work
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
@@ -28,21 +29,43 @@ _WARM_UP = 3
 Replay = Callable[[], object]
 
 
+@dataclass(slots=True)
+class Graphs:
+    """What the graphs of one model, or of two that are compared, have in common."""
+
+    shared: bool = False
+    refused: str = ""
+    """Why there are none."""
+    untold: str = ""
+    """A sentence about that, until it was taken."""
+
+
 class GraphedModel(CachedModel):
     """A `CachedModel` whose started single tokens come from a graph. `refused` says why none do; "" as long as they do.
 
-    On a CPU, where nothing can be captured, the same operations are carried out.
+    On a CPU, where nothing can be captured, the same operations are carried out. Two models that are compared have
+    their `graphs` in common: a graph's last bits are not those of the ordinary pass, so either both have one or none.
     """
 
-    def __init__(self, model: PreTrainedModel, lane: int = 0) -> None:
+    def __init__(self, model: PreTrainedModel, lane: int = 0, graphs: Graphs | None = None) -> None:
+        self._graphs = graphs or Graphs()
+        self._by_graph = False
+        """Is anything of what it has read from a graph?"""
         self._here: Held
         self._step: _StaticStep | None = None
         """The static cache and its graph."""
         self._away: list[list[int]] | None = None
         """The tokens in the static cache, if what was read last is there."""
-        self._told = False
         super().__init__(model, lane)
-        self.refused = self._why_not()
+        self._refuse(self._why_not())
+
+    @property
+    def refused(self) -> str:
+        return self._graphs.refused
+
+    def _refuse(self, why: str) -> None:
+        if why and not self.refused:
+            self._graphs.refused, self._graphs.untold = why, f"{type(self.model).__name__} has no graph: {why}."
 
     @property
     def _held(self) -> Held:
@@ -57,11 +80,13 @@ class GraphedModel(CachedModel):
     def _held(self, held: Held) -> None:
         self._here, self._away = held, None
 
+    @property
+    def lost(self) -> bool:
+        return self._by_graph and bool(self.refused)
+
     def take_news(self) -> str:
-        if not self.refused or self._told:
-            return ""
-        self._told = True
-        return f"{type(self.model).__name__} is stepped without a graph: {self.refused}."
+        news, self._graphs.untold = self._graphs.untold, ""
+        return news and f"The models are stepped without graphs. {news}"
 
     def apart(self) -> GraphedModel:
         other = copy.copy(self)
@@ -70,7 +95,7 @@ class GraphedModel(CachedModel):
 
     def forget(self) -> None:
         super().forget()
-        self._step = None
+        self._step, self._by_graph = None, False
 
     @torch.inference_mode()
     def start(self, contexts: Sequence[Context], work: Work = UNWATCHED, positions: int = 1) -> Reading:
@@ -91,6 +116,7 @@ class GraphedModel(CachedModel):
         with self._reading(contexts):
             output = self._step([context[-1] for context in contexts], length - 1)
         self._here, self._away = self._nothing(), [list(context) for context in contexts]
+        self._by_graph = True
         return Done(output)
 
     def _holds(self, rows: list[list[int]]) -> bool:
@@ -113,7 +139,7 @@ class GraphedModel(CachedModel):
         room = LEAST_ROOM
         while room < 2 * count:
             room *= 2
-        before = held.apart()
+        before, refused = held.apart(), ""
         expected = self._read(contexts)
         self._held = before
         try:
@@ -124,12 +150,14 @@ class GraphedModel(CachedModel):
                 made.load(before.cache)
                 found = made([context[-1] for context in contexts], count - 1)
                 made.load(before.cache)
-                self.refused = _refusal(found, expected)
+                refused = _refusal(found, expected)
         except Exception as problem:  # noqa: BLE001 - of any architecture: it is read as ever then
-            self.refused = (
-                f"no graph could be made: {type(problem).__name__}: {str(problem).partition(chr(10))[0][:200]}"
-            )
-        if self.refused:
+            said = str(problem).partition("\n")[0][:200]
+            refused = f"none could be made: {type(problem).__name__}: {said}"
+        if refused:
+            self._refuse(refused)
+            if self._graphs.shared:
+                raise CacheLost("A model has no graph, so both go on without.")
             self._held = before
             self._fill(contexts)
             return self._read(contexts)
@@ -145,6 +173,12 @@ class GraphedModel(CachedModel):
         if any(type(layer) is not StaticLayer for layer in cache.layers):
             return "a layer looks back at a window of tokens"
         return ""
+
+
+def graphed(dense: PreTrainedModel, pruned: PreTrainedModel) -> tuple[GraphedModel, GraphedModel]:
+    """Two models that are compared: either both are stepped from graphs or none is."""
+    graphs = Graphs(shared=True)
+    return GraphedModel(dense, 0, graphs), GraphedModel(pruned, 1, graphs)
 
 
 class _StaticStep:

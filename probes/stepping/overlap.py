@@ -21,7 +21,7 @@ from probes.schema.spec import OverlapMode
 from probes.stepping.cached_model import CachedModel
 from probes.stepping.computing_here import expected_overlap, why_no_process
 from probes.stepping.forked_model import ForkedModel
-from probes.stepping.graphed_model import GraphedModel
+from probes.stepping.graphed_model import graphed
 from probes.stepping.overlap_trial import OverlapTrial
 from probes.stepping.reading_process import ProcessLost, ReadingProcess, why_lost
 from probes.stepping.threaded_model import ThreadedModel
@@ -66,7 +66,7 @@ class Overlap:
         if self._mode is OverlapMode.NONE:
             return CachedModel(dense, 0), CachedModel(pruned, 1)
         if self._mode is OverlapMode.GRAPHS:
-            return GraphedModel(dense, 0), GraphedModel(pruned, 1)
+            return graphed(dense, pruned)
         threaded = ThreadedModel(pruned, self._thread_pruned, self._thread)
         if self._process is not None:
             return ForkedModel(dense, self._process, self._thread, self._trial), threaded

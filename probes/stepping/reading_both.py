@@ -14,8 +14,7 @@ from transformers import PreTrainedModel
 
 from probes.models.rotary import Rotary
 from probes.schema.events import WorkProgressed
-from probes.stepping.cached_model import CachedModel, Done, NextTokenOutput, Reading
-from probes.stepping.forked_model import CacheLost
+from probes.stepping.cached_model import CachedModel, CacheLost, Done, NextTokenOutput, Reading
 from probes.system.progress import Work
 
 Outputs = tuple[NextTokenOutput | None, NextTokenOutput]
@@ -68,8 +67,8 @@ class BothModels:
             return self._read(dense, pruned, work, positions)
 
     def mend(self) -> None:
-        """If the dense model's cache was lost, both are emptied: both models are then read in the same shapes again."""
-        if self.dense.lost:
+        """If one's cache was lost, both are emptied: both models then read in the same shapes again."""
+        if self.dense.lost or self.pruned.lost:
             self.forget()
 
     def forget(self) -> None:

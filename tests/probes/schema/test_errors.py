@@ -7,11 +7,12 @@ import pickle
 import pytest
 
 from probes.schema.errors import BadInput, Cancelled, Failure, PhierError
-from probes.stepping.forked_model import CacheLost
+from probes.stepping.cached_model import CacheLost
 
 
 @pytest.mark.parametrize(
-    "problem", [BadInput("A", "b c.", "Do d."), Failure("A", "b c."), Cancelled("Reading the prompt"), CacheLost()]
+    "problem",
+    [BadInput("A", "b c.", "Do d."), Failure("A", "b c."), Cancelled("Reading the prompt"), CacheLost("It was lost.")],
 )
 def test_an_error_is_the_same_in_another_process(problem: PhierError) -> None:
     found = pickle.loads(pickle.dumps(problem))

@@ -13,7 +13,7 @@ from probes.schema.record import StepRecord
 from probes.schema.settings import Follow, RunSettings
 from probes.stepping import graphed_model
 from probes.stepping.cached_model import CachedModel
-from probes.stepping.graphed_model import GraphedModel
+from probes.stepping.graphed_model import GraphedModel, graphed
 from probes.stepping.lockstep import Lockstep
 from tests.support.prune_models import loaded, pruned
 from tests.support.stepping import PROMPT, Words, damaged
@@ -49,18 +49,18 @@ def test_figures_are_those_of_the_ordinary_cache(architecture: str, monkeypatch:
     monkeypatch.setattr(graphed_model, "LEAST_ROOM", 8)  # so that it grows
     dense = tiny(architecture)
     second = damaged(dense)
-    graphed = GraphedModel(dense), GraphedModel(second, 1)
-    assert [one.refused for one in graphed] == ["", ""]
-    found = wander(stepping(*graphed, "free"))
+    pair = graphed(dense, second)
+    assert pair[0].refused == ""
+    found = wander(stepping(*pair, "free"))
     assert any(not record.same_context for record in found), "the pruned model reads two contexts"
     assert close(found, wander(stepping(dense, second, "free")))
-    assert [one.refused for one in graphed] == ["", ""]
+    assert pair[0].refused == ""
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_an_exact_copy_differs_in_nothing(architecture: str) -> None:
     model = tiny(architecture)
-    found = wander(stepping(GraphedModel(model), GraphedModel(copy.deepcopy(model), 1), "dense"))
+    found = wander(stepping(*graphed(model, copy.deepcopy(model)), "dense"))
     assert [record.own.p.kl for record in found if record.own] == [0.0] * len(found)
 
 
@@ -68,20 +68,42 @@ def test_an_exact_copy_differs_in_nothing(architecture: str) -> None:
 def test_what_has_no_graph_is_stepped_as_ever(architecture: str) -> None:
     dense = tiny(architecture)
     second = damaged(dense)
-    graphed = GraphedModel(dense), GraphedModel(second, 1)
-    assert all(one.refused for one in graphed)
-    assert "without a graph" in graphed[0].take_news()
-    assert graphed[0].take_news() == ""
-    assert wander(stepping(*graphed, "free")) == wander(stepping(dense, second, "free"))
+    pair = graphed(dense, second)
+    assert pair[0].refused
+    assert f"The models are stepped without graphs. {type(dense).__name__} has no graph: " in pair[0].take_news()
+    assert [one.take_news() for one in pair] == ["", ""]
+    assert wander(stepping(*pair, "free")) == wander(stepping(dense, second, "free"))
 
 
 @pytest.mark.parametrize("without", ["dense", "pruned"])
-def test_a_run_tells_of_either_model_without_a_graph(without: str) -> None:
-    models = [GraphedModel(tiny("llama")), GraphedModel(tiny("llama"), 1)]
-    models[without == "pruned"].refused = "no graph could be made"
-    with stepping(models[0], models[1], "dense") as lockstep:
-        assert lockstep.take_news() == "LlamaForCausalLM is stepped without a graph: no graph could be made."
-        assert lockstep.take_news() == ""
+@pytest.mark.parametrize("at", [1, 5])
+def test_if_one_model_has_no_graph_neither_has_and_an_exact_copy_differs_in_nothing(
+    without: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphed_model, "LEAST_ROOM", 8 if at > 1 else 64)  # so that a larger one is made on the way
+    model = tiny("llama")
+    pair = graphed(model, copy.deepcopy(model))
+    capture, there = graphed_model._StaticStep.capture, pair[without == "pruned"]
+
+    def fails(step: graphed_model._StaticStep, stream: None) -> None:
+        if step._owner is there and len(run.path) >= at - 1:
+            raise RuntimeError("no room")
+        capture(step, stream)
+
+    monkeypatch.setattr(graphed_model._StaticStep, "capture", fails)
+    with stepping(*pair, "dense") as run:
+        found = [run.step() for _ in range(at - 1)]
+        assert pair[0].refused == ""
+        while not pair[0].refused:
+            found.append(run.step())
+        assert len(found) >= at
+        found += [run.step() for _ in range(3)]
+        assert run.take_news() == (
+            "The models are stepped without graphs. LlamaForCausalLM has no graph: none could be made: RuntimeError: "
+            "no room."
+        )
+        assert run.take_news() == ""
+    assert all(record.own and record.own.p.kl == 0 and record.own.z.l2 == 0 for record in found)
 
 
 def test_a_graph_with_other_logits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +152,7 @@ def test_pruning_makes_another_graph(setting: str) -> None:
 def test_everything_else_goes_on_from_what_was_read() -> None:
     dense = tiny("llama")
     second = damaged(dense)
-    with stepping(GraphedModel(dense), GraphedModel(second, 1), "free") as both:
+    with stepping(*graphed(dense, second), "free") as both:
         path = [both.step() for _ in range(4)]
         found = explain(both, range(3, 4), ["layers", "swaps", "quadrants"]).found
         path.append(both.step())

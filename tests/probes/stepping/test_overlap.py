@@ -17,8 +17,8 @@ from probes.schema.errors import BadInput, Cancelled
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import OverlapMode
 from probes.stepping import computing_here, overlap, overlap_trial, reading_process
-from probes.stepping.cached_model import CachedModel
-from probes.stepping.forked_model import CacheLost, ForkedModel
+from probes.stepping.cached_model import CachedModel, CacheLost
+from probes.stepping.forked_model import ForkedModel
 from probes.stepping.lockstep import Lockstep
 from probes.stepping.overlap import Overlap, choose_overlap
 from probes.stepping.overlap_trial import STEPS, OverlapTrial
