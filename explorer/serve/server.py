@@ -61,17 +61,21 @@ class Tab(AppService):
             await self.remote_close()
 
     async def stop(self) -> None:
-        """Asks the process to end, and makes it."""
+        """Asks the process to end, and makes it, at once if this is cancelled."""
         process = self._process
         ended = asyncio.create_task(super().stop())
-        await asyncio.wait([ended], timeout=_PATIENCE)
-        if process is not None and process.returncode is None:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), _PATIENCE)
-        if process is not None and process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        await ended
+        try:
+            await asyncio.wait([ended], timeout=_PATIENCE)
+            if process is not None:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(process.wait(), _PATIENCE)
+        finally:
+            if process is not None and process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            await ended
+            if process is not None:
+                await process.wait()
 
 
 class PageServer(Server):

@@ -114,3 +114,27 @@ async def test_a_program_that_ends_closes_its_connection(client, monkeypatch):
     message = await websocket.receive()
     assert message.type is WSMsgType.CLOSE
     assert message.data == 1000
+
+
+async def test_a_process_ends_if_stopping_it_is_cancelled(client, monkeypatch):
+    tabs: list[Tab] = []
+    started = Tab.start
+
+    async def start(self: Tab, width: int, height: int) -> None:
+        await started(self, width, height)
+        tabs.append(self)
+
+    monkeypatch.setattr(Tab, "start", start)
+    monkeypatch.setattr(module, "_PATIENCE", 60.0)
+    await client.get(f"/?token={TOKEN}")
+    await client.ws_connect("/ws", headers=origin(client))
+    while not tabs:
+        await asyncio.sleep(0.01)
+    process = tabs[0]._process
+    assert process is not None
+    stopping = asyncio.create_task(tabs[0].stop())
+    await asyncio.sleep(0.1)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert process.returncode == -9

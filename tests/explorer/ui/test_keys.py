@@ -76,7 +76,7 @@ async def test_g_without_a_split_says_so_and_moves_nothing() -> None:
     async with on_stage(scripted(), 5) as (app, pilot):
         await press(pilot, "g")
         assert app.view.cursor == 5
-        assert any("the same so far" in toast.message for toast in app._notifications)
+        assert any("the same token at each of 5 steps" in toast.message for toast in app._notifications)
 
 
 async def test_up_and_down_choose_a_row_and_enter_forks_with_it() -> None:
