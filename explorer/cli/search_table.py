@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.words.numbers import NONE, percent, significant
+from explorer.words.shell_words import on_one_line
 from explorer.words.token_text import flowing
 from probes.schema.foreign_text import visible
 from probes.schema.passages import Passage, Passages
@@ -58,7 +59,7 @@ def print_found(found: Passages, commands: Sequence[str], console: Console) -> N
         soft_wrap=True,
         highlight=False,
     )
-    console.print(Text(visible(commands[0])), soft_wrap=True, highlight=False)
+    console.print(Text(on_one_line(commands[0])), soft_wrap=True, highlight=False)
 
 
 def _s(count: int) -> str:

@@ -143,7 +143,7 @@ class MainActions(CursorPage):
         if header is None:
             return
         if self.view.live:
-            self.app.push_screen(AskPrompt(self.source, self.view, header.settings), answered)
+            self.app.push_screen(AskPrompt(self.source, self.view, header.settings, self.judging.home), answered)
             return
         from explorer.ui.screens.prompt_tokens import PromptTokens
 

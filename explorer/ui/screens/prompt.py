@@ -100,11 +100,14 @@ class AskPrompt(Dialog[RunSettings]):
         CANCEL,
     )
 
-    def __init__(self, source: Source, view: View, settings: RunSettings) -> None:
+    def __init__(self, source: Source, view: View, settings: RunSettings, own: RunSettings | None = None) -> None:
+        """`own` are the settings of the person's own run, if `settings` are those of an item that was opened: another
+        prompt is run with them."""
         super().__init__()
         self._source = source
         self._view = view
         self._settings = settings
+        self._own = own
 
     def body(self) -> Iterator[Widget]:
         settings = self._settings
@@ -151,9 +154,8 @@ class AskPrompt(Dialog[RunSettings]):
             asked = Conversation((), self._last_of(USER).said.content)
             if not asked.prompt and self._settings.follow is not Follow.TEXT:
                 raise BadInput("Empty prompt", "A run needs a prompt of at least one character.")
-        return replace(
-            self._settings, prompt=asked.prompt, turns=asked.turns, begun=asked.begun, raw=raw, template_args=args
-        )
+        base = self._settings if self._own is None or asked == self._settings.conversation else self._own
+        return replace(base, prompt=asked.prompt, turns=asked.turns, begun=asked.begun, raw=raw, template_args=args)
 
     def action_start(self) -> None:
         if (settings := self._checked()) is None:
@@ -184,6 +186,8 @@ class AskPrompt(Dialog[RunSettings]):
                 turns = self.query_one("#turns")
                 await turns.remove_children()
                 await turns.mount(*_boxes(chosen))
+                if self._own is not None:
+                    self.query_one("#raw", CheckboxLine).value = self._own.raw
                 self._last_of(USER).query_one(HistoryArea).focus()
 
         self.app.push_screen(ChoosePrompt(), answered)

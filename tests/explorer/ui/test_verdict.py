@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,22 @@ async def test_an_item_opens_on_the_main_screen_and_j_comes_back_to_it() -> None
         assert not app.view.opened
         await press(pilot, "j")
         assert isinstance(app.screen, VerdictScreen), "the list was left"
+
+
+async def test_another_prompt_than_that_of_an_opened_item_is_run_with_ones_own_settings() -> None:
+    source = scripted(Follow.PRUNED)
+    async with on_stage(source, 5) as (app, pilot):
+        own = app.view.header.settings
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "enter", "enter")
+        item = app.view.header.settings
+        assert (item.follow, item.raw) == (Follow.DENSE, True)
+        assert item.watch
+        await press(pilot, "p", "f2")
+        assert app.view.header.settings == item, "the same prompt"
+        await press(pilot, "p", "h", "i", "f2")
+        assert app.view.header.settings == replace(own, prompt="hi", turns=(), begun="", raw=True, template_args=())
 
 
 async def test_a_generated_answer_opens_as_both_models_wrote_it_at_the_first_split(
