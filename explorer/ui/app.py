@@ -590,6 +590,10 @@ class ExplorerApp(App[int]):
         place = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(place + 1) % len(names)]
 
+    def action_help_quit(self) -> None:
+        """What Ctrl+C does: it only says how to quit."""
+        self.notify(f"{key_of('quit')} quits. Ctrl+C does not, as people press it to copy.", title="Quit")
+
     async def action_quit(self) -> None:
         sentence = self._unsaved
         if not sentence:

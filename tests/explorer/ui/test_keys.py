@@ -379,3 +379,11 @@ async def test_an_ended_model_is_marked_in_its_text() -> None:
     async with on_stage(scripted(accidents=Accidents(dense_ends=20)), 30) as (app, _):
         assert text_of(app, "#dense").rstrip().endswith("■")
         assert "■" not in text_of(app, "#pruned")
+
+
+async def test_ctrl_c_says_how_to_quit() -> None:
+    async with on_stage(scripted(), 5) as (app, pilot):
+        await press(pilot, "ctrl+c")
+        assert [toast.message for toast in app._notifications] == [
+            "q quits. Ctrl+C does not, as people press it to copy."
+        ]
