@@ -155,6 +155,7 @@ class Explaining:
                 request.goal,
                 level=request.level,
                 held_out=request.held_out,
+                early=lambda found: self._found(subject, found, age, work.notes, final=False),
                 work=work,
             )
             self._found(subject, found, age, work.notes, final=True)

@@ -112,6 +112,11 @@ class WhyLook:
         found = [one for one in self.view.findings() if isinstance(one.found, Repair) and self._here(one)]
         return found[-1].found if found and isinstance(found[-1].found, Repair) else None
 
+    def repair_is_final(self, asked: FindRepair | None) -> bool:
+        """Is it the answer of a search, and not the best set of one that goes on or was cancelled?"""
+        event = self.view.explained(Repair, asked.step, asked.through, asked.level) if asked is not None else None
+        return event is None or event.final
+
     def _here(self, event: Explained) -> bool:
         return (event.step, event.through) == self.span and event.branch == self.view.branches.owner(event.step)
 

@@ -200,15 +200,17 @@ FOCUS: Command[Any] = Command({"tab": ""}, "Tab", "Moves the focus to the next p
 PALETTE: Command[Any] = Command({"ctrl+p": ""}, "Ctrl+P", "Finds a command by name.")
 
 
-def page_commands(area: str, leave: str, *, explain: int = 45, back: int = 60) -> tuple[Command[Any], ...]:
-    """The commands that every full screen with panels ends with; `leave` says what Esc does."""
+def page_commands(
+    area: str, leave: str, *, explain: int = 45, back: int = 60, label: str | Callable[[Any], str] = "back"
+) -> tuple[Command[Any], ...]:
+    """The commands that every full screen with panels ends with; `leave` says what Esc does, `label` in a word."""
     return (
         ZOOM,
         COPY,
         replace(EXPLAIN, weight=explain),
         DEFINE,
         THEME,
-        Command({"escape": "leave"}, "Esc", leave, label="back", name=f"{area}: Back", weight=back),
+        Command({"escape": "leave"}, "Esc", leave, label=label, name=f"{area}: Back", weight=back),
         replace(HELP, weight=explain + 5),
         QUIT,
         FOCUS,

@@ -6,6 +6,7 @@ import math
 
 from explorer.words import numbers
 from explorer.words.token_text import quoted
+from probes.schema.counting import number_of
 from probes.schema.explanation import Layers, Swap, Swaps
 from probes.schema.repair import Repair
 from probes.schema.split_anatomy import NEAR_TIE, SplitAnatomy, SplitVerdict
@@ -51,11 +52,16 @@ def suspect(found: Swaps) -> str:
     if not found.heal or not found.kl > 0:
         return ""
     best = max(found.heal, key=_drop)
-    name = sublayer_name(best.layer, best.sublayer)
-    if best.exact and best.kl_drop > 0:
+    name, measured = sublayer_name(best.layer, best.sublayer), sum(one.exact for one in found.heal)
+    if not best.kl_drop > 0:
+        return ""
+    if best.exact:
         before, after = _fall(best)
-        return f"So far {name} heals most: with it dense, KL falls from {before} to {after} nat."
-    return f"{_capital(name)} is the likely culprit by the estimate." if not best.exact and best.kl_drop > 0 else ""
+        so_far = f"So far, with {measured} of {number_of(len(found.heal), 'heal')} measured, {name} heals most"
+        return f"{so_far}: with it dense, KL falls from {before} to {after} nat."
+    if not measured:
+        return f"{_capital(name)} is the likely culprit by the estimate."
+    return f"{_capital(name)} is the likely culprit: its estimate is above the {number_of(measured, 'heal')} measured."
 
 
 COMPUTING = "Which sublayer did it is being computed."
@@ -107,8 +113,11 @@ def split_thresholds(found: SplitAnatomy) -> str:
     return f"Of two tokens, {flip}; a near-tie is one below.{floor if found.floor else ''}"
 
 
-def repaired(found: Repair) -> str:
-    """The gain of a repair on the steps that it was fitted to."""
+NOT_HELD_OUT_YET = "It is not measured on other text: only the answer of a whole search is."
+
+
+def repaired(found: Repair, *, final: bool = True) -> str:
+    """The gain of a repair on the steps that it was fitted to. If it is not `final`, it is the best set so far."""
     count = len(found.given_back)
     what = {"sublayer": "sublayer", "matrix": "matrix", "weight": "set of weights"}[found.level]
     plural = {"sublayer": "sublayers", "matrix": "matrices", "weight": "sets of weights"}[found.level]
@@ -125,7 +134,8 @@ def repaired(found: Repair) -> str:
     reached = "" if found.reached else " The target is not reached."
     if found.only_dense:
         reached += f" {ONLY_DENSE}"
-    return f"Giving back {count} {what if count == 1 else plural} ({cost}), {gain}{where}.{reached}"
+    giving = "Giving back" if final else "The best set so far: giving back"
+    return f"{giving} {count} {what if count == 1 else plural} ({cost}), {gain}{where}.{reached}"
 
 
 def held_out(found: Repair) -> str:

@@ -7,6 +7,11 @@ that the text of the setting restores, which is what `Pair.repruned` puts in pla
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
 from probes.explain.give_back_units import Unit, every_unit_is_all, restored_by, units_of
 from probes.explain.held_out import HeldOut, after_prompt, after_span
 from probes.explain.measured_sets import MeasuredSets
@@ -37,6 +42,7 @@ def repair(
     level: RepairLevel = "sublayer",
     held_out: str = "",
     out: str = "",
+    early: Callable[[Repair], None] | None = None,
     work: Work = UNWATCHED,
 ) -> Repair:
     """The smallest set that was found for steps that the run has taken, and what it gains.
@@ -45,6 +51,9 @@ def repair(
     "weight", `out` names the file that the setting reads (by default one beside the saved settings). Every set that is
     measured is kept in the cache folder: the same call again continues a search that was cancelled. Neither the models
     nor the run are changed. The same call gives the same result.
+
+    `early` gets the best set of sublayers or matrices so far, whenever there is a better one, without its figures on
+    other text.
 
     Raises `BadInput` for steps that are not there, for a model that was not pruned here, and if there is nothing to
     give back or the goal is met already; `Failure` if the dense model computes NaN or infinity, or if the pruned model
@@ -59,21 +68,29 @@ def repair(
     if out:
         raise BadInput("Option without effect", f"A repair by {level} needs no file.", "Leave --out away.")
     sublayers = take_apart(pair.dense.model, pair.pruned.model)
-    return _UnitRepair(question, goal, level, sublayers, work).found(other)
+    return _UnitRepair(question, goal, level, sublayers, early, work).found(other)
 
 
 class _UnitRepair:
     """The search among sublayers or matrices."""
 
     def __init__(
-        self, question: Question, goal: RepairGoal, level: RepairLevel, sublayers: Sublayers, work: Work
+        self,
+        question: Question,
+        goal: RepairGoal,
+        level: RepairLevel,
+        sublayers: Sublayers,
+        early: Callable[[Repair], None] | None,
+        work: Work,
     ) -> None:
-        self._question, self._goal, self._level, self._work = question, goal, level, work
+        self._question, self._goal, self._level, self._early, self._work = question, goal, level, early, work
         self._sublayers = sublayers
         self._units = units_of(question.twin, sublayers, level)
         self._passes = RestoredPasses(sublayers, self._units, question.fitted)
         self._sets = MeasuredSets.of_question(question.fitted_facts, level)
         self._asked: set[Names] = set()
+        self._best: Score | None = None
+        """Of the best set that `early` was given."""
 
     def found(self, other: HeldOut | None) -> Repair:
         """The search's answer as a setting with its figures."""
@@ -84,8 +101,20 @@ class _UnitRepair:
         kept, not_needed, reached = search.found()
         if not kept:
             raise self._nothing_helps(before)
-        setting = self._setting(kept)
         after = self._passes.score(frozenset(kept), frozenset(kept))
+        found = self._repair(search, kept, self._setting(kept), after)
+        return replace(
+            found,
+            reached=reached and (self._goal.only_budget or search.met(after)),
+            not_needed=len(not_needed),
+            held_out=self._held_out(frozenset(kept), other) if other else None,
+            held_out_text=other.text if other else "",
+            tried=len(self._asked),
+            only_dense=not reached and search.spare > 0 and self._goal.budget is None,
+        )
+
+    def _repair(self, search: Search, kept: Sequence[str], setting: Setting, after: Score) -> Repair:
+        """A set as a repair, without its figures on other text."""
         given, near = [], NOTHING
         for name in kept:
             score = self._measured(near | {name}, near)
@@ -95,21 +124,30 @@ class _UnitRepair:
             level=self._level,
             target_kl=self._goal.kl,
             budget=self._goal.budget,
-            reached=reached and (self._goal.only_budget or search.met(after)),
+            reached=self._goal.only_budget or search.met(after),
             setting=str(setting),
             given_back=tuple(given),
-            not_needed=len(not_needed),
+            not_needed=0,
             parameters=sum(one.parameters for one in given),
             of=sum(unit.parameters for unit in self._units),
-            span=gain(before, after),
-            held_out=self._held_out(frozenset(kept), other) if other else None,
-            held_out_text=other.text if other else "",
+            span=gain(self._measured(NOTHING, NOTHING), after),
+            held_out=None,
+            held_out_text="",
             tried=len(self._asked),
             target_agreement=self._goal.agreement,
             target_no_split=search.asks_for_no_split,
-            only_dense=not reached and search.spare > 0 and self._goal.budget is None,
             notes=(*self._sublayers.notes, *self._work.notes),
         )
+
+    def _better(self, search: Search, early: Callable[[Repair], None], names: Sequence[str]) -> None:
+        """Reports a set if it is better than those before: it reaches the goal, or else its KL is lower."""
+        score = self._measured(frozenset(names), frozenset(names[:-1]))
+        before = self._best or self._measured(NOTHING, NOTHING)
+        if (search.met(score), -score.kl) <= (search.met(before), -before.kl):
+            return
+        with suppress(Failure):  # a set that no setting restores exactly is only on the way to one
+            early(self._repair(search, names, self._setting(names), score))
+            self._best = score
 
     def _search(self) -> Search:
         candidates = [Candidate(unit.name, unit.parameters) for unit in self._units]
@@ -121,7 +159,8 @@ class _UnitRepair:
             if count_candidates(self._question.twin):
                 finer = "Give single weights back with --level weight, or ask for less pruning."
             raise BadInput("Nothing to give back", what if candidates else nothing, finer)
-        return Search(candidates, self._measured, self._estimated, self._goal, spare)
+        found = Search(candidates, self._measured, self._estimated, self._goal, spare)
+        return found if self._early is None else replace(found, better=partial(self._better, found, self._early))
 
     def _measured(self, names: Names, near: Names) -> Score:
         """The score of a set: measured now, or remembered."""
@@ -144,7 +183,7 @@ class _UnitRepair:
         count = len(self._asked)
         self._work.report(TASK, count, None, f"{noun_for(count, 'set')} measured")
 
-    def _setting(self, kept: list[str]) -> Setting:
+    def _setting(self, kept: Sequence[str]) -> Setting:
         units = [self._named(name) for name in kept]
         whole = [unit.part for unit in units if not unit.matrix]
         names = {name for unit in units if unit.matrix for name in unit.matrices}

@@ -62,6 +62,8 @@ class Search:
     goal: RepairGoal
     spare: int = 0
     """How many candidates may never be given back: 1 if the whole would be the dense model."""
+    better: Callable[[Sequence[str]], None] | None = None
+    """Called with each set that a round finds better than what it has measured before, in the order of choice."""
 
     def found(self) -> tuple[list[str], list[str], bool]:
         """The names to give back in the order of choice, those chosen and not needed, and whether the goal
@@ -192,6 +194,8 @@ class Search:
             key = (self.met(score), worth(name))
             if found is None or key > best:
                 best, found = key, name
+                if self.better is not None:
+                    self.better([*chosen, name])
         return None if self.goal.only_budget and best[1] <= 0 and not math.isinf(now) else found
 
     def _in_order(

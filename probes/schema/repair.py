@@ -26,7 +26,7 @@ class RepairGoal:
 
     def __post_init__(self) -> None:
         if self.kl is not None and not 0 <= self.kl < float("inf"):
-            raise BadInput("Target", f"{self.kl} is not a KL.", "Give a number of nats, 0 or above.")
+            raise BadInput("Target", f"{self.kl:g} is not a KL.", "Give a number of nats, 0 or above.")
         if self.agreement is not None and not 0 < self.agreement <= 1:
             raise BadInput("Target", f"{self.agreement} is not a share of steps.", "Use a number above 0, up to 1.")
         if self.budget is not None and self.budget < 1:

@@ -25,7 +25,10 @@ RETURNED = "the token returns"
 """The target that the field begins with if the models split at a step: the same top token at every step."""
 DEFAULT_TARGET = 0.1
 """The KL in nats that it begins with otherwise, unless the KL is lower: below it, two predictions are nearly alike."""
-TARGETS = f"{RETURNED}; a KL in nat ({DEFAULT_TARGET}: nearly alike); split; 95 %"
+TARGETS = (
+    f"{RETURNED}; a KL in nat ({DEFAULT_TARGET}: nearly alike); split: no split up to the first one; 95 %: both models "
+    "choose the same token at 95 % of the steps"
+)
 WARNING = (
     "A repair fitted to a few steps may not hold elsewhere. It is measured again on a second prompt, or else on the "
     "steps after the span."
@@ -69,7 +72,7 @@ class AskRepair(Dialog[FindRepair]):
         verdict = self.query_one("#verdict", Static)
         fault = self._request()
         verdict.set_class(isinstance(fault, str), "fault")
-        ready = f"It runs beside stepping; {key_of('leave')} on the page cancels it."
+        ready = f"Both models can be stepped meanwhile; {key_of('leave')} cancels it and keeps the best set."
         verdict.update(fault if isinstance(fault, str) else with_keys(self, ready))
 
     @on(Input.Submitted)
@@ -123,6 +126,10 @@ def repair_request(
         return "The budget must be a number of parameters, such as 2M or 500k."
     if not target and not budget:
         return "Give a target, a budget, or both."
+    if share is not None and not returned and through is None:
+        return f"A share is one of steps, and this is a single step: use “{RETURNED}” or a KL, or mark a span first."
+    if kl is not None and kl < 0:
+        return f"{target} is not a KL. Give a number of nats, 0 or above."
     agreement = None if share is None else share / 100
     request = FindRepair(step, through, kl, most, LEVEL_NAMES[matched[0]], held_out, agreement, no_split)
     try:

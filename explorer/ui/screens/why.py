@@ -260,6 +260,7 @@ class WhyScreen(CursorPage):
         except BadInput as problem:
             self.notify(f"{problem.message} {problem.hint}", title=problem.title)
             return
+        self.explaining.cancel_repair()
         self.explaining.stop()
         self._applied, self._back_to = self.view.run, self.view.cursor
         self.view.failure = None
@@ -294,7 +295,7 @@ class WhyScreen(CursorPage):
         if self.zoomed:
             self.close_zoom()
         elif self.explaining.cancel_repair():
-            self.notify("It stops when the present set is measured.", title="Stopping the search")
+            self.show()
         elif self._level != "sublayer":
             self._level = "sublayer"
             self.show()

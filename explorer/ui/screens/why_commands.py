@@ -162,5 +162,6 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         "Cancels the search, goes one level up, or goes back. What was computed is kept.",
         explain=30,
         back=55,
+        label=lambda screen: "cancel search" if screen.explaining.searching else "back",
     ),
 )

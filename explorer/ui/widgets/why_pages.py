@@ -166,37 +166,43 @@ def _fork_text(run: ForkedRun, palette: Palette, width: int) -> list[Pieces]:
 # What to give back.
 
 
-def repair_page(found: Repair | None, said: Sequence[str], palette: Palette, width: int) -> SheetLines:
-    """The set that was found, its cost and its gain; before it, what the search says."""
+def repair_page(found: Repair | None, said: Sequence[str], final: bool, palette: Palette, width: int) -> SheetLines:
+    """The set that was found, its cost and its gain; before it, what the search says. If it is not `final`, it is the
+    best set of a search that goes on or was cancelled."""
     lines: list[Pieces] = []
     for sentence in said:
         lines += [*paragraph(sentence, width, palette.text), []]
     if found is None:
         return SheetLines(rows=lines)
-    lines += paragraph(culprits.repaired(found), width, palette.strong)
-    lines += [[], *paragraph(culprits.held_out(found), width, palette.pruned), []]
+    lines += paragraph(culprits.repaired(found, final=final), width, palette.strong)
+    other = culprits.held_out(found) if final else culprits.NOT_HELD_OUT_YET
+    lines += [[], *paragraph(other, width, palette.pruned), []]
     lines.append([(f" {'':<22}{'KL, nat':>10} {'after':>8} {'same top-1':>18}", palette.muted)])
     lines.append(_gain("on the span", found.span, palette))
     if found.held_out is not None:
         lines.append(_gain("held out", found.held_out, palette))
     if found.given_back:
         top = "top token" if found.span.steps == 1 else "same top-1"
-        lines += [[], [(f" {'given back':<22}{'parameters':>12} {'KL, nat':>10} {top:>11}", palette.muted)]]
+        lines += [[], [(f" {'given back':<20}{'pruned weights':>15} {'KL with it':>11} {top:>11}", palette.muted)]]
         for one in found.given_back:
             whole = f"{one.sublayer} {one.layer}" if one.layer is not None else "single weights"
             name = f"{whole} {one.matrix}".strip()
             after = palette.of_kl(one.kl_after) + Style(underline=False)
-            cost = f" {fit(name, 22)}{numbers.rank(one.parameters):>12} "
+            cost = f" {fit(name, 20)}{numbers.rank(one.parameters):>15} "
             lines.append(
                 [
                     (cost, palette.text),
-                    (f"{numbers.significant(one.kl_after):>10}", after),
+                    (f"{numbers.significant(one.kl_after):>11}", after),
                     _top_after(one, found, palette),
                 ]
             )
+        if len(found.given_back) > 1:
+            each = "KL with it, nat: with that row and all above it given back. It may rise on the way."
+            lines += paragraph(each, width, palette.muted)
     dropped = f" {found.not_needed} turned out not to be needed." if found.not_needed else ""
-    tried = f"{found.tried} sets were measured.{dropped}"
-    lines += [[], *paragraph(" ".join((tried, *found.notes)), width, palette.muted), [(" setting", palette.muted)]]
+    tried = f"{found.tried} sets were measured.{dropped}" if final else ""
+    lines += [[], *paragraph(" ".join((tried, *found.notes)).strip(), width, palette.muted)]
+    lines.append([(" setting", palette.muted)])
     lines += [[(f"   {line}", palette.pruned)] for line in wrapped(flowing(found.setting), width - 4)]
     return SheetLines(rows=lines)
 

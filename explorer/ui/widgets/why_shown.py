@@ -13,6 +13,8 @@ from explorer.ui.widgets.why_heals import heal_note, heal_table, layer_table
 from explorer.ui.widgets.why_pages import floor_page, memory_page, repair_page, sentence_page, split_page
 from explorer.ui.widgets.why_sheet import Drawer, SheetPage
 from explorer.words.bound_keys import key_of
+from probes.schema.counting import number_of
+from probes.schema.errors import FailureKind
 from probes.schema.events import Failed, WorkProgressed
 from probes.schema.explanation import Swaps
 
@@ -64,9 +66,9 @@ def sheet_page(
             if look.floor is not None:
                 drawer = partial(floor_page, look.floor)
         case WhyPage.REPAIR:
-            found = look.repair(explaining.asked_repair)
+            found, final = look.repair(explaining.asked_repair), look.repair_is_final(explaining.asked_repair)
             said = tuple(map(keyed, repair_words(look, explaining, change)))
-            drawer = partial(repair_page, found, said)
+            drawer = partial(repair_page, found, said, final)
             note = f"{key_of('enter')} applies it" if found is not None and found.given_back and view.live else ""
             key = (*key, said)
     if drawer is None:
@@ -128,13 +130,19 @@ def repair_words(look: WhyLook, explaining: ExplainRequests, change: str = "") -
     how to begin one."""
     before = (change,) if change else ()
     answer = explaining.repair_answer
+    best = not look.repair_is_final(explaining.asked_repair)
+    if isinstance(answer, Failed) and answer.kind is FailureKind.CANCELLED:
+        kept = "" if best else " No set that lowers the KL was found."
+        again = "with the same target and level goes on where it stopped."
+        return (*before, f"The search was cancelled.{kept} {key_of('repair')} {again}")
     if isinstance(answer, Failed):
         return (*before, f"{answer.title}. {answer.message} {answer.hint}".strip())
     if explaining.searching:
+        tried = "Searching"
         if isinstance(answer, WorkProgressed) and answer.done is not None:
-            best = "The best set so far is below, once there is one."
-            return (*before, f"Searching. {best} {key_of('leave')} cancels.")
-        return (*before, f"Searching … {key_of('leave')} cancels.")
+            tried = f"Searching: {number_of(round(answer.done), 'set')} measured so far"
+        below = "The best one is below" if best else "None of them lowers the KL yet"
+        return (*before, f"{tried}. {below}. {key_of('leave')} cancels, and keeps the best one.")
     if look.repair(explaining.asked_repair) is not None:
         return before
     if look.view.live and (why := pruned_elsewhere(look.view)):

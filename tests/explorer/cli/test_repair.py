@@ -119,7 +119,7 @@ def test_weights_are_written_into_the_file_that_was_named(dense: Path, tmp_path:
     [
         (("--at", 0), "Step 0 is not there"),
         (("--span", "4:3"), "The span 4:3 has no steps"),
-        (("--at", 3, "--target-kl", -1), "-1.0 is not a KL"),
+        (("--at", 3, "--target-kl", -1), "-1 is not a KL"),
         (("--at", 3, "--target-agreement", 2), "2.0 is not a share"),
         (("--at", 3, "--budget", 0), "gives nothing back"),
         (("--at", 3, "--budget", 1), "A budget of 1 parameters is less than any sublayer"),

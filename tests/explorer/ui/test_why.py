@@ -25,7 +25,8 @@ from explorer.ui.widgets.layer_grid import LayerGrid
 from explorer.ui.widgets.why_heals import heal_note
 from explorer.ui.widgets.why_pages import repair_page
 from explorer.ui.widgets.why_sheet import WhySheet
-from probes.schema.events import Failed
+from probes.schema.errors import FailureKind
+from probes.schema.events import Explained, Failed
 from probes.schema.explanation import Layers
 from probes.schema.fork_verdict import Recovery
 from probes.schema.prune_setting import parse
@@ -103,7 +104,9 @@ async def test_estimates_come_first_and_are_replaced() -> None:
     async with on_stage(source, 6) as (app, pilot):
         await press(pilot, "d")
         text = screen_text(app)
-        assert "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220 nat." in text
+        assert (
+            "So far, with 4 of 60 heals measured, layer 7's MLP heals most: with it dense, KL falls from 1.63" in text
+        )
         assert "≈ estimates, until exact" in text
         assert "Healing" in text
         source.find(6, swaps())
@@ -233,7 +236,7 @@ def test_where_the_models_are_alike_the_search_does_not_begin_with_a_target_that
 def test_a_repair_of_one_step_says_at_which_row_the_token_returns(share: float | None, word: str) -> None:
     span = replace(REPAIR.span, steps=1)
     found = replace(REPAIR, span=span, given_back=(replace(REPAIR.given_back[0], agree_after=share),))
-    rows = repair_page(found, (), palette(theme.DARK), 70).rows
+    rows = repair_page(found, (), True, palette(theme.DARK), 70).rows
     [row] = [line for row in rows if (line := "".join(text for text, _ in row)).startswith(" mlp 7")]
     assert row.endswith(f" {word}")
 
@@ -292,9 +295,20 @@ async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> No
     async with on_stage(source, 9) as (app, pilot):
         await press(pilot, "d", "r", "enter")
         assert "12 of 60 sets" in screen_text(app)
-        await press(pilot, "escape")
+        assert "12 sets measured so far. None of them lowers the KL yet." in sheet(app)
+        assert "Esc cancel search" in screen_text(app)
         [asked] = [one for one in source.asked if isinstance(one, FindRepair)]
+        best = replace(REPAIR, held_out=None, reached=False)
+        source.emit(Explained(app.view.run, 0, asked.step, best, final=False, request=asked.id))
+        await settle(pilot)
+        assert "The best set so far: giving back" in sheet(app)
+        await press(pilot, "escape")
         assert Cancel(asked.id) in source.asked
+        source.emit(Failed("Cancelled", "It was.", kind=FailureKind.CANCELLED, request=asked.id))
+        await settle(pilot)
+        assert "The search was cancelled." in sheet(app)
+        assert "The best set so far: giving back" in sheet(app)
+        assert "⏎ applies it" in screen_text(app)
         assert why(app)
         await press(pilot, "escape")
         assert isinstance(app.screen, MainScreen)
@@ -309,7 +323,7 @@ async def test_a_search_is_cancelled_by_escape_before_the_screen_is_left() -> No
         (("", "500k", "sublayers", ""), FindRepair(3, 6, budget=500_000)),
         (("the token returns", "", "s", ""), FindRepair(3, 6, target_agreement=1.0)),
         (("Token", "", "s", ""), FindRepair(3, 6, target_agreement=1.0)),
-        (("-1", "", "s", ""), "-1.0 is not a KL."),
+        (("-1", "", "s", ""), "-1 is not a KL."),
         (("0", "", "x", ""), "Choose among"),
         (("", "", "s", ""), "Give a target"),
         (("nan", "", "s", ""), "The target is “the token returns”, a KL"),
@@ -325,6 +339,14 @@ def test_the_fields_of_a_search(fields: tuple[str, str, str, str], asked: FindRe
         assert found.startswith(asked)
     else:
         assert found == asked
+
+
+def test_a_share_of_a_single_step_is_refused_with_what_to_do() -> None:
+    said = repair_request(3, None, "95 %", "", "sublayers", "")
+    assert (
+        said
+        == "A share is one of steps, and this is a single step: use “the token returns” or a KL, or mark a span first."
+    )
 
 
 async def test_a_fault_in_a_field_is_said_and_nothing_is_asked() -> None:

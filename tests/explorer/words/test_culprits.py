@@ -60,10 +60,14 @@ def test_an_estimate_is_never_quoted() -> None:
     found = swapped(1.41, 0.1)
     assert culprits.culprit(found, final=False) == ""
     first, second = found.heal
-    guessed = replace(found, heal=(replace(first, exact=False), second))
+    guessed = replace(found, heal=tuple(replace(one, exact=False) for one in found.heal))
     assert culprits.suspect(guessed) == "Layer 7's MLP is the likely culprit by the estimate."
     known = replace(found, heal=(first, replace(second, exact=False)))
-    assert culprits.suspect(known) == "So far layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220 nat."
+    assert culprits.suspect(known) == (
+        "So far, with 1 of 2 heals measured, layer 7's MLP heals most: with it dense, KL falls from 1.63 to 0.220 nat."
+    )
+    mixed = replace(found, heal=(replace(first, exact=False), second))
+    assert culprits.suspect(mixed) == "Layer 7's MLP is the likely culprit: its estimate is above the 1 heal measured."
     assert culprits.suspect(swapped(-0.1)) == ""
     assert culprits.suspect(swapped()) == ""
 

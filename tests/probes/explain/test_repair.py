@@ -214,6 +214,18 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(
     assert repair(half, run, SPAN, goal) == resumed
 
 
+def test_the_best_set_so_far_is_told_while_the_search_goes_on(half: Pair, run: Lockstep) -> None:
+    goal = RepairGoal(kl=0.1)
+    told: list[Repair] = []
+    whole = repair(half, run, SPAN, goal, early=told.append)
+    kls = [one.span.kl_after for one in told]
+    assert kls == sorted(kls, reverse=True)
+    assert kls[0] < whole.span.kl_before
+    assert told[-1].reached == whole.reached
+    assert all(one.held_out is None and parse(one.setting) and one.given_back for one in told)
+    assert all(one.given_back[-1].kl_after == one.span.kl_after for one in told)
+
+
 def test_a_damaged_line_is_measured_again(half: Pair, run: Lockstep, tmp_path: Path) -> None:
     first = repair(half, run, SPAN, RepairGoal(kl=0.1))
     (place,) = (tmp_path / "cache" / "repairs").glob("*.jsonl")
