@@ -17,7 +17,7 @@ from explorer.cli.options import Typed, option
 from explorer.config.screen_options import ScreenOptions
 from probes.schema.errors import BadInput
 from probes.schema.foreign_text import visible
-from probes.schema.settings import RunSettings
+from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded, recordings_folder
 
@@ -105,8 +105,10 @@ class Serving:
         if self.models:
             from explorer.serve.models_process import started_models
 
-            address, key = started_models(spec, settings, told)
             live = not (listed or named or folder is not None)
+            if tour:  # as in a terminal
+                settings = replace(settings, follow=Follow.FREE)
+            address, key = started_models(spec, settings, told)
             told = replace(told, models=address, key=key.hex(), live=live)
         port = listening.getsockname()[1]
         names = (

@@ -150,12 +150,13 @@ class Tour:
     """Where a person is on the tour."""
 
     def __init__(self) -> None:
+        """At the first stop, which is shown even if the models have written."""
         self._at = 0
         self._seen: tuple[object, ...] = ()
         """What was seen at the last look."""
         self._pressed = False
         """Was the key of the stop pressed at it?"""
-        self._held = False
+        self._held = True
         """A stop that is told again stays until something else is seen: its key may have done its work before."""
 
     @property
@@ -174,7 +175,7 @@ class Tour:
     def notice(self, view: View, page: TourPage) -> None:
         """Leaves a stop whose key has done its work, and passes over one at which there is nothing to see."""
         seen = (view.run, view.cursor, view.newest, view.running, page)
-        self._held = self._held and seen == self._seen
+        self._held = self._held and view.newest > 0 and self._seen in ((), seen)
         self._seen = seen
         if view.header is not None and not self._held and self.stop.over(view, page, self._pressed):
             self._at, self._pressed = self._at + 1, False
@@ -202,5 +203,9 @@ class Tour:
             return tour_words.wait(view.newest, view.header.limit, played=view.playback is not None)
         if self.last and view.live and not judged(view):
             return f"{key_of('tour-on')} shows recorded scores"
+        if view.work is not None and stop.command == "run":
+            return "a moment, please"
+        if view.newest and stop.command == "run":
+            return f"{key_of('tour-on')} goes on, as they have written"
         leave = f"{key_of('leave')} " if page is TourPage.WHY and stop.command != "why" else ""
         return f"{leave}{stop.shown} {stop.does}"

@@ -76,6 +76,7 @@ class Under(StrEnum):
 
     SWEEP = "the sweep"
     ITEMS = "the items"
+    TOUR = "the run of the tour"
 
 
 class View:

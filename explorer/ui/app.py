@@ -165,7 +165,7 @@ class ExplorerApp(App[int]):
         self.guide.back()
 
     def action_tour_end(self) -> None:
-        self.guide.end()
+        self.guide.stop()
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, Key | Paste) and not event.is_forwarded:
@@ -238,6 +238,7 @@ class ExplorerApp(App[int]):
 
     def use(self, source: Source) -> None:
         """Shows another source in place of the present one, and of all that is under it."""
+        self.guide.forget()
         while self._under:
             self._close_over()
         self._let_go()
@@ -279,6 +280,15 @@ class ExplorerApp(App[int]):
             self.pop_screen()
         self._shown = shown
         self.post_message(EventsArrived())
+
+    def show_over(self, source: Source) -> None:
+        """Shows the tour's recording over its run, which stays as it is."""
+        if self._left is not None:  # Esc comes back to the run that the tour was taken on
+            self._left.source.close()
+            self._left, self.view.returnable = None, False
+        self._open_over(source, Under.TOUR)
+        self.push_screen(MainScreen(source, self.view))
+        self.call_after_refresh(self.open_source)
 
     @on(CellOpened)
     def open_cell(self, message: CellOpened) -> None:
@@ -332,7 +342,6 @@ class ExplorerApp(App[int]):
     def show_recordings(self) -> None:
         from explorer.ui.screens.recordings import Recordings, library
 
-        self.guide.end()  # what follows is a person's own
         empty = isinstance(self.source, EmptySource) and not self._welcome
         look = partial(library, self._folder)
         self.push_screen(Recordings(look, can_run=self._launcher is not None, can_leave=not empty))
@@ -344,9 +353,12 @@ class ExplorerApp(App[int]):
         if not self._may_leave("opening a recording"):
             return
         try:
-            self.use(opened_file(message.chosen.path, message.chosen.run))
+            source = opened_file(message.chosen.path, message.chosen.run)
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
+        else:
+            self.guide.end_for("Another recording is open")
+            self.use(source)
 
     @on(RecordingSaved)
     def save_recording(self, message: RecordingSaved) -> None:
@@ -449,9 +461,12 @@ class ExplorerApp(App[int]):
         if self._launcher is None or not self._may_leave("a new run"):
             return
         try:
-            self.use(self._launcher.begin())
+            source = self._launcher.begin()
         except PhierError as problem:
             self._say(problem.title, problem.message, problem.hint)
+        else:
+            self.guide.end_for("A new run has begun")
+            self.use(source)
 
     @on(WayChosen)
     def begin_as_chosen(self, message: WayChosen) -> None:

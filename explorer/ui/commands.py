@@ -147,16 +147,23 @@ class Commanded:
         for one in self.COMMAND_TABLE:  # a command without a name belongs to the one before it
             area = one.name.partition(":")[0] or area
             keys.append((self.shown_key(one), one.help, one.when(state), area))
-        on_tour = getattr(getattr(self.app, "guide", None), "on_tour", False)
-        tour = [(self.shown_key(one), one.help, True, "Tour") for one in TOUR_COMMANDS] if on_tour else []
-        self.app.push_screen(KeysDialog([*tour, *keys]))
+        guide = getattr(self.app, "guide", None)
+        on_tour = guide is not None and guide.on_tour
+        tour = [
+            (self.shown_key(one), one.help, on_tour or one is TOUR_COMMANDS[0], "Tour")
+            for one in TOUR_COMMANDS
+            if guide is not None
+        ]
+        self.app.push_screen(KeysDialog([*tour, *keys] if on_tour else [*keys, *tour]))
 
 
 # Commands of several screens.
 
 TOUR_COMMANDS: tuple[Command[Any], ...] = (
     Command(
-        {"greater_than_sign": "tour_on"}, ">", "Tour: does the key of the stop; at the last stop it ends the tour."
+        {"greater_than_sign": "tour_on"},
+        ">",
+        "Tour: does the key of the stop; off the tour, begins it on this run or takes it up again.",
     ),
     Command({"less_than_sign": "tour_back"}, "<", "Tour: tells the stop before again."),
     Command({"Q,shift+q": "tour_end"}, "Q", "Tour: ends it, and takes its strip away."),

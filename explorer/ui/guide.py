@@ -9,11 +9,14 @@ from textual.screen import Screen
 
 from explorer.sources.source import Source
 from explorer.state.tour import Tour, TourPage, judged
-from explorer.state.view import View
+from explorer.state.view import Under, View
 from explorer.ui.filled_keys import bound_keys
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.tour_strip import LOOKS, TourStrip
+from explorer.words.bound_keys import key_of
+
+_ON = key_of("tour-on")
 
 
 class Guided(Protocol):
@@ -24,6 +27,10 @@ class Guided(Protocol):
 
     def use(self, source: Source) -> None: ...
 
+    def show_over(self, source: Source) -> None: ...
+
+    def return_to_recording(self) -> None: ...
+
 
 class Guide:
     """Accompanies a person through the screens of the explorer."""
@@ -31,6 +38,8 @@ class Guide:
     def __init__(self, app: App[int], explorer: Guided) -> None:
         self._app, self._explorer = app, explorer
         self._tour: Tour | None = None
+        self._ended: Tour | None = None
+        """The tour that was ended before its end, on the run that is shown."""
         self._told = 0
         """The stop that was told: at a key that comes before, nobody can have read it."""
         self._to_scores = False
@@ -43,7 +52,10 @@ class Guide:
     def begin(self) -> None:
         """Begins the tour at its first stop."""
         self.end()
-        self._tour = Tour()
+        self._take(Tour())
+
+    def _take(self, tour: Tour) -> None:
+        self._tour, self._ended = tour, None
         for screen in self._app.screen_stack if self._app.is_running else ():
             self.accompany(screen)
 
@@ -77,16 +89,23 @@ class Guide:
         """Does the key of the stop; without models, or before they are there, it goes to the recording. A stop that has
         not been told yet is not left: somebody pressed twice."""
         tour, view = self._tour, self._explorer.view
-        if tour is None or view.running or self._told != tour.number:
-            return
-        if view.header is None:
+        if tour is None:
+            self._take_again()
+        elif view.running:
+            self._app.notify(
+                f"{tour.next_key(view, _page_of(self._app.screen))}. Then {_ON} goes on.", title="They write"
+            )
+        elif self._told != tour.number:
+            pass
+        elif view.header is None:
             self._use_recording()
         elif tour.last and view.live and not judged(view):
             self._to_scores = True
-            self._use_recording()
+            self._show_scores()
         elif tour.last:
             self.end()
-            self._app.notify("That was the tour. All keys of the screens work as they did on it.", title="The end")
+            self._ended = None
+            self._app.notify(f"The tour has ended; {_ON} begins it again.")
         elif tour.number == 1 and view.newest:
             tour.press()  # they have written
             self.look()
@@ -97,6 +116,9 @@ class Guide:
         """Says again what was said at the stop before, and shows it."""
         tour, view = self._tour, self._explorer.view
         if tour is not None and view.header is not None and not view.running:
+            if view.under is Under.TOUR:  # the scores of another run were shown over this one
+                self._explorer.return_to_recording()
+                view = self._explorer.view
             tour.back(view)
             if tour.stop.told_at:
                 self._press(tour.stop.told_at)
@@ -114,9 +136,45 @@ class Guide:
             self._app.pop_screen()
         self._explorer.use(open_tour("", None, None))
 
+    def _show_scores(self) -> None:
+        from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
+        from explorer.sources.replay import ReplaySource
+
+        self._explorer.show_over(ReplaySource(shipped_folder() / TOUR_RECORDING))
+
+    def _take_again(self) -> None:
+        """Takes the tour up where it was ended, or begins one on the run that is shown."""
+        if not self._app.screen.query(KeyLine):
+            return
+        if self._explorer.view.header is None:
+            sentence = f"The tour is taken on a run: {key_of('recordings')} lists recordings."
+            self._app.notify(sentence, title="No run is open")
+            return
+        tour, again = self._ended or Tour(), self._ended is not None
+        self._take(tour)
+        what = f"The tour goes on at stop {tour.number}." if again else "The tour begins on this run."
+        self._app.notify(f"{what} {key_of('tour-end')} ends it.", title="Tour")
+
+    def end_for(self, why: str) -> None:
+        """Ends the tour because another run takes the place of its own, and says so."""
+        if self._tour is not None:
+            self.end()
+            self._app.notify(f"{why}: the tour has ended. {_ON} begins it here.", title="Tour")
+
+    def stop(self) -> None:
+        """Ends the tour because a person wants it."""
+        if self._tour is not None:
+            number = self._tour.number
+            self.end()
+            self._app.notify(f"{_ON} takes it up again at stop {number}.", title="The tour has ended")
+
+    def forget(self) -> None:
+        """Another run is shown: a tour that was ended is not taken up on it."""
+        self._ended = None
+
     def end(self) -> None:
         """Takes the strip away."""
-        self._tour = None
+        self._tour, self._ended, self._to_scores = None, self._tour, False
         for screen in self._app.screen_stack if self._app.is_running else ():
             screen.query(TourStrip).remove()
 

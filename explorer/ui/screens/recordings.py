@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from explorer.recordings.library import ListedRun, matching
+from explorer.recordings.shipped import is_shipped
 from explorer.ui.commands import COPY, FOCUS, HELP, PALETTE, QUIT, THEME, Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.messages import LiveRunAsked, RecordingChosen, RecordingsCompared
@@ -31,14 +32,17 @@ def library(folder: Path | None = None) -> list[ListedRun]:
     from explorer.recordings.library import recordings
     from probes.recording import recordings_folder
 
-    return recordings(folder) if folder is not None else recordings(recordings_folder(), *_shipped())
+    if folder is not None:
+        return recordings(folder)
+    found = recordings(recordings_folder(), *_shipped())
+    return [one for one in found if not (one.other and is_shipped(one.path))]  # the tour's results are shown by its run
 
 
 def _shipped() -> list[Path]:
-    from explorer.recordings.shipped import shipped_folder
+    from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
 
     try:
-        return [shipped_folder()]
+        return [shipped_folder(), (shipped_folder() / TOUR_RECORDING).parent]
     except ModuleNotFoundError:
         return []
 

@@ -141,7 +141,7 @@ async def test_sentences_on_all_screens_name_the_chosen_keys() -> None:
         await press(pilot, "f9", "ctrl+b")
         app.guide.look()
         await settle(pilot)
-        assert "F5 lets them write" in screen_text(app)
+        assert "@ goes on, as they have written" in screen_text(app)
         await press(pilot, "E")
         assert not app.guide.on_tour
         await press(pilot, "left")

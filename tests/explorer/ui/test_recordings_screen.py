@@ -381,7 +381,7 @@ async def test_recordings_that_come_with_the_program_say_so(monkeypatch: pytest.
     async with app.run_test(size=MIDDLE) as pilot:
         await listed(app, pilot)
         rows = [line for line in text_of_list(app) if "phier" in line]
-        assert len(rows) == 3
+        assert len(rows) == 4
         assert all("comes with phier" in row for row in rows)
         assert len(text_of_list(app)) > len(rows)
 

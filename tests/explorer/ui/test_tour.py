@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from explorer.recordings.shipped import TOUR_RECORDING, shipped_folder
+from explorer.recordings.shipped import DEMO_RECORDING, TOUR_RECORDING, shipped_folder
+from explorer.sources.chosen import Chosen
 from explorer.sources.replay import ReplaySource
 from explorer.sources.toy.source import ToySource
 from explorer.state.tour import STOPS
 from explorer.ui.app import ExplorerApp
+from explorer.ui.messages import RecordingChosen
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.recordings import Recordings
 from explorer.ui.screens.verdict import VerdictScreen
@@ -31,6 +33,10 @@ def strip_text(app: ExplorerApp) -> str:
     lines, words = strip._text_lines(), strip._said[1].split()
     assert not words or [word for line in lines[1:] for word in line.split()] == words
     return "\n".join(lines)
+
+
+def notices(app: ExplorerApp) -> str:
+    return "\n".join(one.message for one in app._notifications)
 
 
 def look(app: ExplorerApp) -> None:
@@ -276,15 +282,94 @@ async def test_the_keys_of_a_tour_are_listed_and_one_ends_it() -> None:
         assert not app.screen.query(TourStrip)
 
 
-async def test_a_persons_own_recordings_end_the_tour() -> None:
+async def test_only_another_recording_ends_the_tour_and_a_key_begins_it_there() -> None:
     app = ExplorerApp(scripted(), launcher=FakeLauncher(), clock=Clock())
     app.guide.begin()
     async with app.run_test(size=MIDDLE) as pilot:
         await settle(pilot)
-        app.show_recordings()
-        await settle(pilot)
+        await press(pilot, "o")
+        assert isinstance(app.screen, Recordings)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, MainScreen)
+        assert app.guide.on_tour
+        assert app.screen.query(TourStrip)
+        app.post_message(RecordingChosen(Chosen(shipped_folder() / DEMO_RECORDING)))
+        await until(pilot, lambda: app.view.newest > 0 and not app.view.live, "the other recording")
         assert not app.guide.on_tour
         assert not app.screen.query(TourStrip)
+        assert "the tour has ended" in notices(app)
+        await press(pilot, "greater_than_sign")
+        look(app)
+        await settle(pilot)
+        assert STOPS[0].title in strip_text(app)
+        await press(pilot, "greater_than_sign")
+        assert STOPS[1].title in strip_text(app)
+
+
+async def test_a_tour_that_was_ended_is_taken_up_at_its_stop_and_after_its_end_from_the_first() -> None:
+    source = scripted(steps=24)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await press(pilot, "greater_than_sign")
+        await stepped(source, app, pilot)
+        await press(pilot, "greater_than_sign")
+        look(app)
+        await settle(pilot)
+        assert STOPS[2].title in strip_text(app)
+        await press(pilot, "Q")
+        assert not app.guide.on_tour
+        assert "takes it up again at stop 3" in notices(app)
+        await press(pilot, "question_mark")
+        assert "takes it up again" in screen_text(app)
+        await press(pilot, "escape", "greater_than_sign")
+        look(app)
+        await settle(pilot)
+        assert STOPS[2].title in strip_text(app)
+
+
+async def test_from_recorded_scores_the_tour_goes_back_to_its_live_run() -> None:
+    source = scripted(steps=24)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        for stop in STOPS[:-1]:
+            look(app)
+            await settle(pilot)
+            await press(pilot, "greater_than_sign")
+            if stop.command == "run":
+                await stepped(source, app, pilot)
+        look(app)
+        await settle(pilot)
+        await press(pilot, "greater_than_sign")
+        await until(pilot, lambda: not app.view.live and app.view.newest > 0, "the recording")
+        look(app)
+        await until(pilot, lambda: app.view.results.present.verdict is not None, "its scores")
+        await press(pilot, "less_than_sign")
+        for _ in range(2):
+            look(app)
+            await settle(pilot)
+        assert app.view.live
+        assert app.source is source
+        assert isinstance(app.screen, WhyScreen)
+        assert STOPS[4].title in strip_text(app)
+        await press(pilot, "less_than_sign")
+        look(app)
+        await settle(pilot)
+        assert "Survival" in strip_text(app)
+
+
+async def test_while_they_write_the_key_says_what_happens() -> None:
+    source = scripted(steps=24)
+    app = ExplorerApp(source, launcher=FakeLauncher(), clock=Clock())
+    app.guide.begin()
+    async with app.run_test(size=MIDDLE) as pilot:
+        await press(pilot, "greater_than_sign")
+        source.advance(3)
+        await settle(pilot)
+        await press(pilot, "greater_than_sign")
+        assert "step 3 of at most" in notices(app)
+        assert "Then > goes on" in notices(app)
 
 
 async def test_a_loading_that_was_cancelled_is_not_called_impossible() -> None:
@@ -298,8 +383,20 @@ async def test_a_loading_that_was_cancelled_is_not_called_impossible() -> None:
         assert "can't be loaded" not in strip_text(app)
 
 
-async def test_outside_a_tour_its_keys_do_nothing() -> None:
+async def test_outside_a_tour_one_key_begins_it_and_throws_nothing_away() -> None:
     async with on_stage(scripted(), 8) as (app, pilot):
-        await press(pilot, "greater_than_sign", "less_than_sign")
-        assert isinstance(app.screen, MainScreen)
+        await press(pilot, "less_than_sign")
+        assert not app.guide.on_tour
+        await press(pilot, "greater_than_sign")
+        look(app)
+        await settle(pilot)
+        assert STOPS[0].title in strip_text(app)
         assert app.view.newest == 8
+
+
+async def test_without_a_run_the_key_says_what_the_tour_needs() -> None:
+    app = ExplorerApp(clock=Clock())
+    async with app.run_test(size=MIDDLE) as pilot:
+        await settle(pilot)
+        await press(pilot, "greater_than_sign")
+        assert "The tour is taken on a run" in notices(app)
