@@ -272,8 +272,8 @@ def _ranked(result: ItemResult, task: ToyTask, place: int, damage: float) -> Ite
 
 
 def toy_passages(where: str, order: Order, most: int, damage: float, request: int) -> PassagesFound:
-    """Invented passages of any file."""
-    rows = []
+    """Invented passages of any file, or of the items of a task."""
+    rows, is_task = [], any(where == task.name for task in TASKS)
     for place in range(min(most, 30)):
         draw = random.Random(f"{where} {place}")
         mean = damage * draw.uniform(0.1, 2.0)
@@ -294,6 +294,7 @@ def toy_passages(where: str, order: Order, most: int, damage: float, request: in
                 -damage * draw.uniform(0.0, 0.3),
                 float(draw.randrange(0, 2 + int(60 * damage))),
                 (4, 9),
+                item=f"{where}-{place + 1}" if is_task else "",
             )
         )
     keys = {

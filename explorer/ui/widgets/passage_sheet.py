@@ -41,7 +41,7 @@ class PassageSheet(LineWidget, can_focus=True):
             [(f" {line}", palette.strong)] for line in wrapped(passage_sentence(row), size.width - 2)
         ]
         if row.item:
-            lines += [[(f" {line}", palette.odd)] for line in wrapped(as_text(), size.width - 2)]
+            lines += [[(f" {line}", palette.odd)] for line in wrapped(self.with_keys(as_text()), size.width - 2)]
         room = max(1, size.height - len(lines))
         text = wrapped(flowing(" ".join(marked_text(row).split())), size.width - 2)
         before = wrapped(flowing(" ".join(row.context.split())), size.width - 2) if row.context else []
@@ -54,8 +54,8 @@ class PassageSheet(LineWidget, can_focus=True):
 def as_text() -> str:
     """What the search reads of a set of items, and where its answers are."""
     return (
-        "The search reads an item as bare text, without examples before it; no answer is generated. The answers: "
-        f"{key_of('verdict')}."
+        "The search reads an item as bare text, without examples before it, and generates no answer; a split may be in "
+        f"the question itself. To compare the answers: {key_of('verdict')} on the main screen."
     )
 
 

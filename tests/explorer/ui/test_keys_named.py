@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from textual.app import App
 
 import explorer
 from explorer.config.config_file import config_of
@@ -17,8 +18,9 @@ from explorer.ui.app import ExplorerApp
 from explorer.ui.command_palette import PossibleCommands
 from explorer.ui.filled_keys import with_usual_keys
 from explorer.ui.keymap import chosen_keys, every_command
+from explorer.ui.widgets.line_widget import LineWidget
 from explorer.words.bound_keys import key_of
-from tests.support.stage import Clock, press, screen_text, scripted, settle
+from tests.support.stage import Clock, check_marks, on_stage, press, screen_text, scripted, settle
 
 ROOT = Path(explorer.__file__).parent
 SPELT = re.compile(r"\b(Esc|Enter|PgUp|PgDn|Backspace|Space)\b|[⏎⌫]|\b(Home|End) [a-z]+s\b")
@@ -156,3 +158,17 @@ async def test_sentences_on_all_screens_name_the_chosen_keys() -> None:
         assert "F12 searches," in screen_text(app)
         await press(pilot, "f9", "f9", "j")
         assert "R scores questions" in screen_text(app)
+
+
+async def test_a_mark_that_reaches_a_screen_or_a_notice_is_noticed() -> None:
+    async with on_stage(scripted(), 3) as (app, pilot):
+        check_marks(app)
+        App.notify(app, f"{key_of('run')} runs.")  # past the explorer's own, which fills keys in
+        await pilot.pause()
+        with pytest.raises(AssertionError, match="a mark of the program's own"):
+            check_marks(app)
+        app.clear_notifications()
+        line = app.main.query(LineWidget).first()
+        line._lines = [[(f"{key_of('run')} runs.", None)]]
+        with pytest.raises(AssertionError, match="a mark of the program's own"):
+            check_marks(app)

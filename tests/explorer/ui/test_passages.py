@@ -29,6 +29,14 @@ async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
         assert isinstance(app.screen, PassagesScreen), "what was found is still listed"
 
 
+async def test_passages_of_items_say_where_their_answers_are_compared() -> None:
+    async with on_stage(scripted(Follow.DENSE), 5) as (app, pilot):
+        await press(pilot, "P", "enter")
+        text = " ".join(screen_text(app).replace("│", " ").split())
+        assert "a split may be in the question itself." in text
+        assert "To compare the answers: j on the main screen." in text
+
+
 async def test_the_next_order_searches_again() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
