@@ -126,6 +126,17 @@ def item_set(
     return replace(found, digest=_digest(found), notes=notes if bad else ())
 
 
+def check_item_file(source: str) -> None:
+    """Raises `BadInput` for a name of no set that ships, no file and no data set, and for a file that can't be used.
+
+    Of a data set of the hub nothing is known before it is downloaded.
+    """
+    if os.path.exists(expanded(source)):
+        item_set(source)
+    elif source not in shipped_names() and (not may_be_dataset(source) or _named_as_file(source)):
+        raise _nothing_there(source)
+
+
 # Where the rows are -------------------------------------------------------------------------------------------
 
 
@@ -147,9 +158,13 @@ def _rows_of(source: str, limit: int | None, work: Work) -> tuple[str, Sequence[
         ]
         names_of = next((classes[column] for column in LABEL_COLUMNS if column in classes), ())
         return visible(source.split("/")[1].partition(":")[0], 60), rows, names_of
-    near = did_you_mean(source, list(shipped_names())) or nearby(path)
+    raise _nothing_there(source)
+
+
+def _nothing_there(source: str) -> BadInput:
+    near = did_you_mean(source, list(shipped_names())) or nearby(expanded(source))
     names = ", ".join(shipped_names())
-    raise BadInput(
+    return BadInput(
         TITLE,
         f"There is no file {visible(source, _SHOWN)}, and no item set of this name.",
         f"{near}Name a file, a data set as owner/name, or one of {names}.",

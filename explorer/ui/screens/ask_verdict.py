@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from textual import on
@@ -14,6 +15,7 @@ from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.widgets.plain_text import PlainText
+from probes.schema.errors import PhierError
 from probes.schema.items import TaskKind
 
 
@@ -66,20 +68,52 @@ class AskTasks(Dialog[VerdictChoice]):
     title_text = "Tasks"
     COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Scores them.", label="scores them"), CANCEL)
 
-    def __init__(self, judging: VerdictChoice, shipped: tuple[str, ...] = ()) -> None:
+    def __init__(self, judging: VerdictChoice, shipped: tuple[str, ...] = (), judged: Sequence[str] = ()) -> None:
+        """`judged` are the names of the tasks that there are results of."""
         super().__init__()
         self._judging = judging
         self._shipped = shipped
+        self._known = {*shipped, *judged}
 
     def body(self) -> Iterator[Widget]:
         names = f" Those that ship: {', '.join(map(_described, self._shipped))}." if self._shipped else ""
         yield PlainText(f"Sets that ship, or files of items (JSON Lines, CSV), with spaces between.{names}")
         yield Input(" ".join(self._judging.tasks), placeholder="all that ship", id="tasks")
-        yield PlainText("Items that are scored already are not scored again.", classes="hint")
+        yield PlainText(_KEPT, classes="hint", id="fault")
+
+    @on(Input.Changed)
+    def clear(self) -> None:
+        self._say("")
 
     @on(Input.Submitted)
-    def submit(self, event: Input.Submitted) -> None:
-        self.dismiss(replace(self._judging, tasks=tasks_of(event.value)))
+    async def submit(self, event: Input.Submitted) -> None:
+        """Closes the dialog only if there are such tasks: until then whatever is being scored goes on."""
+        tasks = tasks_of(event.value)
+        fault = await asyncio.to_thread(_fault, [one for one in tasks if one not in self._known])
+        if fault:
+            self._say(fault)
+        else:
+            self.dismiss(replace(self._judging, tasks=tasks))
+
+    def _say(self, fault: str) -> None:
+        said = self.query_one("#fault", Static)
+        said.set_class(bool(fault), "fault")
+        said.update(fault or _KEPT)
+
+
+_KEPT = "Items that are scored already are not scored again."
+
+
+def _fault(tasks: Sequence[str]) -> str:
+    """What is wrong with the first task that there is not; "" if nothing is."""
+    from probes.tasks.item_files import check_item_file
+
+    try:
+        for task in tasks:
+            check_item_file(task)
+    except PhierError as problem:
+        return f"{problem.message} {problem.hint}".strip()
+    return ""
 
 
 _KINDS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
@@ -24,6 +25,7 @@ from explorer.ui.widgets.passage_table import PassageTable, source_of
 from explorer.ui.widgets.plain_text import PlainText
 from explorer.words.bound_keys import key_of
 from explorer.words.verdict_figures import ORDER_NAMES
+from probes.schema.errors import PhierError
 from probes.schema.events import Failed
 from probes.schema.passages import Order, Passage, Passages
 from probes.schema.requests import FindPassages
@@ -205,21 +207,44 @@ class AskPassages(Dialog[FindPassages]):
     @on(Input.Changed)
     def check(self) -> None:
         found = self._request()
-        verdict = self.query_one("#verdict", Static)
-        verdict.set_class(isinstance(found, str) and bool(self.query_one("#where", Input).value), "fault")
         by = ", ".join(ORDER_NAMES.values())
         ready = f"By {by}. It runs beside stepping; {key_of('leave')} stops it."
-        verdict.update(found if isinstance(found, str) else with_keys(self, ready))
+        fault = isinstance(found, str) and bool(self.query_one("#where", Input).value)
+        self._say(found if isinstance(found, str) else with_keys(self, ready), fault=fault)
 
     @on(Input.Submitted)
-    def submit(self) -> None:
+    async def submit(self) -> None:
+        """Closes the dialog only if there is something to search: until then an earlier search goes on."""
         found = self._request()
-        if not isinstance(found, str):
+        if isinstance(found, str):
+            return
+        fault = await asyncio.to_thread(_fault, found.where)
+        if fault:
+            self._say(fault, fault=True)
+        else:
             self.dismiss(found)
+
+    def _say(self, sentence: str, *, fault: bool) -> None:
+        verdict = self.query_one("#verdict", Static)
+        verdict.set_class(fault, "fault")
+        verdict.update(sentence)
 
     def _request(self) -> FindPassages | str:
         values = {field.id: field.value for field in self.query(Input)}
         return search_of(values.get("where", ""), values.get("by", ""), values.get("how-many", ""))
+
+
+def _fault(where: str) -> str:
+    """Why nothing can be searched there; "" if it can."""
+    from probes.tasks.item_files import shipped_names
+    from probes.tasks.text_files import check_texts
+
+    try:
+        if where not in shipped_names():
+            check_texts([where])
+    except PhierError as problem:
+        return f"{problem.message} {problem.hint}".strip()
+    return ""
 
 
 def search_of(where: str, by: str, most: str) -> FindPassages | str:

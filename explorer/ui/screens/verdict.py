@@ -169,7 +169,8 @@ class VerdictScreen(ListPage):
 
         from probes.tasks.item_files import shipped_names
 
-        self.app.push_screen(AskTasks(self.judging.judging, shipped_names()), answered)
+        judged = [row.task for row in self.judging.results.rows]
+        self.app.push_screen(AskTasks(self.judging.judging, shipped_names(), judged), answered)
 
     def action_items(self) -> None:
         rows = self.judging.results.rows

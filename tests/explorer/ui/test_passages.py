@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.passages import AskPassages, PassagesScreen, search_of
 from explorer.ui.widgets.passage_table import PassageTable
@@ -9,7 +16,21 @@ from probes.schema.events import PassagesFound
 from probes.schema.passages import Passages
 from probes.schema.requests import Cancel, FindPassages, Request, Restart, Run
 from probes.schema.settings import Follow
-from tests.support.stage import on_stage, press, screen_text, scripted, settle, text_of
+from tests.support.stage import on_stage, press, screen_text, scripted, settle, text_of, until
+
+TYPED = ("end", *["backspace"] * 7, *"text", "enter")
+"""Where to look."""
+
+
+async def found(app: ExplorerApp, pilot: Pilot[int]) -> None:
+    """Until the dialog has closed."""
+    await until(pilot, lambda: isinstance(app.screen, PassagesScreen), "the passages")
+
+
+@pytest.fixture(autouse=True)
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("Of Peru it is said that the seat is Lima.", "utf-8")
 
 
 async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
@@ -17,7 +38,8 @@ async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
     async with on_stage(source, 5) as (app, pilot):
         await press(pilot, "P")
         assert isinstance(app.screen, AskPassages)
-        await press(pilot, "end", *["backspace"] * 7, *"text", "enter")
+        await press(pilot, *TYPED)
+        await found(app, pilot)
         assert source.asked[-1] == FindPassages("text")
         text = screen_text(app)
         assert "by mean KL" in text
@@ -32,15 +54,30 @@ async def test_it_asks_where_to_look_and_lists_what_it_finds() -> None:
 async def test_passages_of_items_say_where_their_answers_are_compared() -> None:
     async with on_stage(scripted(Follow.DENSE), 5) as (app, pilot):
         await press(pilot, "P", "enter")
+        await found(app, pilot)
         text = " ".join(screen_text(app).replace("│", " ").split())
         assert "a split may be in the question itself." in text
         assert "To compare the answers: j on the main screen." in text
 
 
+async def test_where_nothing_is_the_dialog_says_so_and_stays() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "P", "end", *["backspace"] * 7, *"../nofile.txt", "enter")
+        await until(pilot, lambda: "There is no" in str(app.screen.query_one("#verdict", Static).content), "the fault")
+        assert isinstance(app.screen, AskPassages)
+        assert "There is no file ../nofile.txt." in str(app.screen.query_one("#verdict", Static).content)
+        assert not any(isinstance(one, FindPassages) for one in source.asked)
+        await press(pilot, "x")
+        assert isinstance(app.screen, AskPassages)
+
+
 async def test_the_next_order_searches_again() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter", "s")
+        await press(pilot, "P", *TYPED)
+        await found(app, pilot)
+        await press(pilot, "s")
         assert source.asked[-1] == FindPassages("text", "max_kl")
         assert "by largest KL" in screen_text(app)
         assert "max KL▾" in screen_text(app)
@@ -49,7 +86,9 @@ async def test_the_next_order_searches_again() -> None:
 async def test_a_passage_opens_on_the_main_screen() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter", "down")
+        await press(pilot, "P", *TYPED)
+        await found(app, pilot)
+        await press(pilot, "down")
         row = app.screen.query_one(PassageTable).rows[1]
         await press(pilot, "enter")
         assert isinstance(app.screen, MainScreen)
@@ -79,7 +118,8 @@ async def test_a_search_in_progress_is_stopped_by_escape() -> None:
 
     source.ask = slow
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter")
+        await press(pilot, "P", *TYPED)
+        await found(app, pilot)
         assert "The first passages are being scored." in screen_text(app)
         await press(pilot, "escape")
         assert source.asked[-1] == Cancel(source.asked[-2].id)

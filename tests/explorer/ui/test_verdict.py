@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from explorer.state.item_list import answer_steps
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens import list_page
-from explorer.ui.screens.ask_verdict import margin_of, tasks_of
+from explorer.ui.screens.ask_verdict import AskTasks, margin_of, tasks_of
 from explorer.ui.screens.items import ItemsScreen
 from explorer.ui.screens.main import MainScreen
 from explorer.ui.screens.similarities import SimilaritiesScreen
@@ -23,7 +23,7 @@ from explorer.ui.widgets.verdict_table import VerdictTable
 from probes.schema.events import Judged
 from probes.schema.requests import Cancel, Judge, Prune, Restart, Run
 from probes.schema.settings import Follow
-from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, settle, text_of
+from tests.support.stage import SMALL, on_stage, press, screen_text, scripted, settle, text_of, until
 
 ALL = 1000
 
@@ -123,13 +123,36 @@ def test_a_margin_that_is_none() -> None:
 async def test_the_tasks_are_chosen_by_name_and_file() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
-        await press(pilot, "j", "c", *"tone", "enter")
-        assert judges(source)[-1] == Judge(("tone",))
+        await press(pilot, "j", "c", *"facts", "enter")
+        await until(pilot, lambda: bool(judges(source)), "the tasks")
+        assert judges(source)[-1] == Judge(("facts",))
         source.score(ALL)
         await settle(pilot)
-        assert [row.task for row in verdict(app).judging.results.rows] == ["tone"]
+        assert [row.task for row in verdict(app).judging.results.rows] == ["facts"]
     assert tasks_of("facts 'my items.csv' facts") == ("facts", "my items.csv")
     assert tasks_of("don't") == ("don't",)
+
+
+async def test_a_task_that_there_is_not_is_refused_in_the_dialog_and_scoring_goes_on(tmp_path: Path) -> None:
+    source = scripted(Follow.DENSE)
+    (tmp_path / "bad.jsonl").write_text('{"nothing": 1}\n')
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(10)
+        await press(pilot, "c")
+        for name, said in (
+            ("documents nope", "There is no file nope"),
+            (f"{tmp_path}/bad.jsonl", "of no kind of item"),
+        ):
+            app.screen.query_one(Input).value = name
+            await press(pilot, "enter")
+            await until(pilot, lambda said=said: said in str(app.screen.query_one("#fault", Static).content), said)
+            await press(pilot, "x")
+            assert isinstance(app.screen, AskTasks), "typed keys stay in the dialog"
+            assert str(app.screen.query_one("#fault", Static).content).startswith("Items that are scored")
+        await press(pilot, "escape")
+        assert verdict(app).judging.scoring
+        assert not any(isinstance(one, Cancel) for one in source.asked)
 
 
 async def test_results_are_kept_by_setting() -> None:

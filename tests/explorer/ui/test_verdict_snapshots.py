@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from textual.pilot import Pilot
 
 from explorer.ui import theme
+from explorer.ui.screens.passages import PassagesScreen
 from probes.schema.settings import Follow
 from tests.support.snapshots import SIZES, Compare, Do, seen
-from tests.support.stage import MIDDLE, explorer, press, scripted, settle
+from tests.support.stage import MIDDLE, explorer, press, scripted, settle, until
 
 
 def scored(source: object, items: int, *keys: str) -> Do:
@@ -66,12 +69,18 @@ def test_similarities_without_colour(snap_compare: Compare, monkeypatch: pytest.
 
 
 @SIZES
-def test_passages(snap_compare: Compare, size: tuple[int, int]) -> None:
+def test_passages(
+    snap_compare: Compare, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("Of Peru it is said that the seat is Lima.", "utf-8")
     source = scripted(Follow.DENSE)
 
     async def do(pilot: Pilot[int]) -> None:
         await settle(pilot)
         source.advance(20)
-        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter", "down")
+        await press(pilot, "P", "end", *["backspace"] * 7, *"text", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PassagesScreen), "the passages")
+        await press(pilot, "down")
 
     assert seen(explorer(source), snap_compare, size, do)
