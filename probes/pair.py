@@ -146,6 +146,7 @@ class Pair:
             prompt_special=tuple(place for place, token in enumerate(tokens) if token.kind == "special"),
             prompt_added=tuple(place for place, token in enumerate(tokens) if token.kind == "added"),
             text_ids=prompt.text_ids,
+            room=max(0, self._room(prompt)),
             versions={
                 "phier": version("phier"),
                 "torch": version("torch"),
@@ -157,9 +158,13 @@ class Pair:
             warnings=(*self.every_warning, *prompt.warnings, *self._cut_by_context(settings, prompt)),
         )
 
+    def _room(self, prompt: Prompt) -> int:
+        """The most steps after a prompt; 0 or less if it is too long itself."""
+        return longest_context(self.dense.model, self.pruned.model) - len(prompt.ids) + 1
+
     def _cut_by_context(self, settings: RunSettings, prompt: Prompt) -> tuple[str, ...]:
         longest = longest_context(self.dense.model, self.pruned.model)
-        scored = longest - len(prompt.ids) + 1
+        scored = self._room(prompt)
         if scored < 1 or min(len(prompt.text_ids), settings.longest) <= scored:
             return ()
         return (

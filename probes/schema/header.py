@@ -173,6 +173,8 @@ class RunHeader:
     """Those that were added to the vocabulary besides."""
     text_ids: tuple[int, ...] = ()
     """The tokens of the text to score, as they follow the prompt; empty unless a text is followed."""
+    room: Natural = 0
+    """The most steps that the models' longest context has room for; 0 in recordings of older versions."""
     versions: dict[str, str] = field(default_factory=dict)
     """phier, torch, transformers, python."""
     started: str = ""
@@ -184,9 +186,9 @@ class RunHeader:
 
     @property
     def limit(self) -> int:
-        """The most steps of the run: the number in the settings, and for a text at most its tokens."""
-        longest = self.settings.longest
-        return min(longest, len(self.text_ids)) if self.text_ids else longest
+        """The most steps of the run: the number in the settings, at most the tokens of a text, and at most those that
+        the models can read."""
+        return min(filter(None, (self.settings.longest, len(self.text_ids), self.room)))
 
     @property
     def title(self) -> str:

@@ -224,3 +224,16 @@ def test_notes_and_warnings_of_both_models_and_of_the_pair_are_in_the_header_eac
     header = told.header(SETTINGS, told.prompt(SETTINGS))
     assert header.every_note[:3] == ("a", "b", "c")
     assert header.every_warning == ("w", "x")
+
+
+@pytest.mark.parametrize(("follow", "text"), [(Follow.FREE, ""), (Follow.TEXT, "x" * 600)])
+def test_the_header_says_at_which_step_the_models_can_read_no_further(
+    dense: Path, pruned: Path, follow: Follow, text: str
+) -> None:
+    pair = load_pair(PairSpec(dense=str(dense), pruned=str(pruned)))
+    long = RunSettings("the king", follow=follow, text=text, steps=10_000, raw=True)
+    short = replace(long, steps=5)
+    limits = [pair.header(one, pair.prompt(one)).limit for one in (long, short)]
+    with pair.lockstep(long) as lockstep:
+        assert limits == [lockstep.limit, 5]
+    assert limits[0] < 600
