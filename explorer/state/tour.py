@@ -63,16 +63,26 @@ def _accumulated(view: View) -> str:
     worst = view.highest_kl()
     record = view.path[worst - 1] if worst is not None else view.record
     if record is None:
-        return ""
-    found = record.shared or record.own
-    return tour_words.accumulated(record.step, found.p.kl if found else None, view.split, record.sum)
+        return tour_words.NOTHING_ADDED
+    found, shared = record.shared or record.own, record.shared is not None
+    return tour_words.accumulated(record.step, found.p.kl if found else None, view.split, record.sum, shared=shared)
 
 
 def _which_layer(view: View) -> str:
     event = view.explained(Swaps, *view.explained_steps)
     found = event.found if event is not None and isinstance(event.found, Swaps) else None
     exact = event is not None and event.final
-    return tour_words.which_layer(found, exact=exact, live=view.live)
+    return tour_words.which_layer(found, exact=exact, live=view.live, stops=_stops(view))
+
+
+def _stops(view: View) -> bool:
+    """Does the pruned model alone choose a token at the cursor that has ended a text of this run?"""
+    record = view.record
+    if record is None or record.dense is None or record.pruned is None:
+        return False
+    taken = (one for step in view.path for one in (step.taken, step.taken_pruned))
+    ends = {one.token_id for one in taken if one is not None and one.end}
+    return record.pruned.token_id in ends and record.dense.token_id not in ends
 
 
 def _where_safe(view: View) -> str:
@@ -129,13 +139,13 @@ STOPS: tuple[Stop, ...] = (
         "Which layer did it",
         "verdict",
         key_of("verdict"),
-        "asks where it is safe",
+        "asks where it holds",
         _which_layer,
         lambda _view, page, _: page is TourPage.VERDICT,
         "why",
     ),
     Stop(
-        "Where it is safe",
+        "Where it holds",
         "",
         key_of("tour-on"),
         "ends the tour",

@@ -18,7 +18,8 @@ _ON, _BACK, _END = (key_of(name) for name in ("tour-on", "tour-back", "tour-end"
 _WAYS = (
     f"{_ON} does it   {_BACK} back   {_END} ends",
     f"{_ON} on  {_BACK} back  {_END} ends",
-    f"{_ON} on  {_BACK} back",
+    f"{_ON} on {_BACK} back {_END} ends",
+    f"{_ON} on {_BACK} back",
 )
 """The keys of the tour, in more and in fewer words."""
 
@@ -50,7 +51,7 @@ class TourStrip(LineWidget):
             return []
         dots = "".join("●" if one < number else "○" for one in range(len(STOPS)))
         title = f"  {STOPS[number - 1].title}"
-        room = size.width - sum(map(len, (" tour ", dots, "   ▸ ", key))) - 1
+        room = size.width - sum(map(len, (" tour ", dots, "   ▸ ", key))) - 2  # the last cell stays free
         known = [self.with_keys(one) for one in _WAYS]
         ways = next((one for one in known if len(title) + len(one) <= room), known[-1])
         room -= len(ways)
