@@ -12,7 +12,8 @@ from probes.models.placing import check_placing
 from probes.models.spec_check import check_spec, nearby
 from probes.prune.fitted_text import read_fitted
 from probes.schema.errors import BadInput
-from probes.schema.prune_setting import FittedShare, Setting, Table, ranges
+from probes.schema.prune_setting import FittedShare, Setting, Table
+from probes.schema.setting_layers import check_layers
 from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded
 
@@ -30,7 +31,9 @@ def check_early(spec: PairSpec) -> None:
         check_source(spec.calibration.source)
     if spec.prune:
         _check_files(spec.prune)
-        _check_layers(spec.prune, spec.dense, folder)
+        count = _DEMO_LAYERS if spec.dense == "demo" else _layers(folder) if folder is not None else None
+        if count is not None:
+            check_layers(spec.prune, count, spec.dense)
 
 
 def _check_files(setting: Setting) -> None:
@@ -43,18 +46,6 @@ def _check_files(setting: Setting) -> None:
                 "Table",
                 f"{part.amount.path} can't be read: {reason}.",
                 f"{nearby(path)}Each line has a name or a layer, and its amount: up_proj 0.6",
-            )
-
-
-def _check_layers(setting: Setting, dense: str, folder: Path | None) -> None:
-    count = _DEMO_LAYERS if dense == "demo" else _layers(folder) if folder is not None else None
-    for part in setting.parts:
-        beyond = [layer for layer in part.targets.layers or () if count is not None and layer >= count]
-        if beyond and count is not None:
-            raise BadInput(
-                "No such layer",
-                f"{part} names layer {ranges(beyond)}, and {dense} has {count} layers.",
-                f"Layers count from 0 to {count - 1}.",
             )
 
 

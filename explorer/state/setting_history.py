@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from explorer.sources.source import Source
 from explorer.state.outcome import Outcome, stretch
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from explorer.state.saved_settings import SavedSettings
 
 
+AskedBy = Literal["settings", "grid", "repair"]
+"""A change is asked for as text or on the main screen, layer by layer, or to give back what was found."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """Another setting that was asked for, and what was shown at that moment."""
@@ -33,6 +37,11 @@ class Change:
     """The steps that the setting before had measured."""
     place: int | None = None
     """The place of `after` in the history if it was returned to; None if it is new."""
+    by: AskedBy = "settings"
+
+    def is_about(self, step: int) -> bool:
+        """Was it made to mend this step? A repair is for all steps, the grid for the one at the cursor."""
+        return self.by == "repair" or (self.by == "grid" and step == self.cursor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +82,8 @@ class SettingHistory:
 
     def __init__(self) -> None:
         self.state = History()
+        self.begun: list[Setting] = []
+        """Every setting that a run has begun with, undone ones too; one that could not be applied is not among them."""
         self.draft: Draft | None = None
         """A plan that was left before it was applied."""
         self._run = 0
@@ -91,31 +102,37 @@ class SettingHistory:
         """Takes note of a run that has begun; called whenever the view has changed."""
         if view.header is not None and view.run != self._run:
             self._run, self._outcome = view.run, None
-            self.state = self.state.began(setting_of(view.header))
+            setting = setting_of(view.header)
+            self.state = self.state.began(setting)
+            if setting is not None and setting not in self.begun:
+                self.begun.append(setting)
 
     # Asking.
 
-    def ask(self, source: Source, view: View, setting: Setting, place: int | None = None) -> None:
-        """Asks for the pruned model by a setting, and remembers what is shown now."""
-        change = Change(self.state.present, setting, view.cursor, tuple(view.path), place)
+    def ask(
+        self, source: Source, view: View, setting: Setting, place: int | None = None, *, by: AskedBy = "settings"
+    ) -> None:
+        """Asks for the pruned model by a setting, and remembers what is shown now. The cursor stays at its step."""
+        change = Change(self.state.present, setting, view.cursor, tuple(view.path), place, by)
         self.state = replace(self.state, asked=change)
+        view.keep_cursor()
         source.ask(Prune(setting))
 
-    def undo(self, source: Source, view: View) -> bool:
+    def undo(self, source: Source, view: View, by: AskedBy = "settings") -> bool:
         """Goes back to the setting before in the history; False if there is none."""
-        return self._go(source, view, self.state.place - 1)
+        return self._go(source, view, self.state.place - 1, by)
 
-    def redo(self, source: Source, view: View) -> bool:
-        return self._go(source, view, self.state.place + 1)
+    def redo(self, source: Source, view: View, by: AskedBy = "settings") -> bool:
+        return self._go(source, view, self.state.place + 1, by)
 
-    def flip(self, source: Source, view: View) -> bool:
+    def flip(self, source: Source, view: View, by: AskedBy = "settings") -> bool:
         """Switches to the setting that was shown before this one, and back; False if there is none."""
-        return self._go(source, view, self.state.previous)
+        return self._go(source, view, self.state.previous, by)
 
-    def _go(self, source: Source, view: View, place: int) -> bool:
+    def _go(self, source: Source, view: View, place: int, by: AskedBy) -> bool:
         setting = self.state.at(place)
         if setting is not None:
-            self.ask(source, view, setting, place)
+            self.ask(source, view, setting, place, by=by)
         return setting is not None
 
     # Comparing.

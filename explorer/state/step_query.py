@@ -36,6 +36,8 @@ _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 _BOUND = re.compile(r"([^\W\d][\w.]*)\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)", re.IGNORECASE)
+_MEANT = re.compile(r"([^\W\d][\w.]*)\s*(?:[<>=≤≥≠]|!=)")
+"""How a condition begins."""
 _QUOTED = re.compile(r'"(.+)"', re.DOTALL)
 
 
@@ -131,7 +133,21 @@ def _wanted(part: str, events: Collection[str], full_name: Callable[[str], str])
     if bound := _BOUND.fullmatch(bare):
         name, sign, number = bound.groups()
         return WantedFigure(full_name(name), sign, float(number))
+    if (meant := _MEANT.match(bare)) and _is_known(meant[1], full_name):
+        raise BadInput(
+            "Find",
+            f"{bare} is not a condition: after {meant[1]} belongs one of > >= < <=, and then a number.",
+            f'Quotation marks search for it as a text: "{bare}".',
+        )
     return WantedText(unescaped(part))
+
+
+def _is_known(name: str, full_name: Callable[[str], str]) -> bool:
+    try:
+        full_name(name)
+    except BadInput:
+        return False
+    return True
 
 
 def _full_name(name: str) -> str:

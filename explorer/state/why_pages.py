@@ -127,6 +127,12 @@ class WhyLook:
         heads = self.inside is None or self.inside.kind == "attn"
         return LEVELS[at] if at < len(LEVELS) - (not heads) else "sublayer"
 
+    @property
+    def goes_on(self) -> bool:
+        """Is there another level to go to: one that is known, or that the models can compute?"""
+        known = self.next_level == "sublayer" or self.view.explained(Swaps, *self.span, self.next_level) is not None
+        return self.swaps is not None and (self.view.live or known)
+
 
 def headline(look: WhyLook, *, short: bool = False, tokens: bool = True, computing: bool = False) -> tuple[str, bool]:
     """The most telling sentence that is known, and whether it is the answer; or that the answer is being computed.

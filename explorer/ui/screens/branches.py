@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.widgets.marked_options import MarkedOptions
 from explorer.words import numbers
 from explorer.words.bound_keys import key_of
 from explorer.words.token_text import fit, flowing
@@ -57,7 +58,7 @@ class AskBranch(Dialog[Branch | OtherRun]):
         order = list(tree_lines(self._branches))
         self._choices = [*(branch for branch, _ in order), *self._runs]
         lines = [*(line for _, line in order), *(f"run {run.place}  {run.about}" for run in self._runs)]
-        options = OptionList(*map(Option, lines), markup=False)
+        options = MarkedOptions(*map(Option, lines), markup=False)
         options.highlighted = next(i for i, (b, _) in enumerate(order) if b.id == self._branches.current)
         yield options
 

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command, Commanded
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.closing import Closable
+from explorer.ui.widgets.marked_options import MarkedOptions
 from explorer.ui.widgets.plain_text import PlainText
 
 SHORT = 30
@@ -114,7 +115,7 @@ class ChoiceDialog(Dialog[str]):
     def body(self) -> Iterator[Widget]:
         if self._question:
             yield PlainText(with_keys(self, self._question))
-        options = OptionList(*(Option(f"{way.key}  {way.label}", id=way.key) for way in self._ways), markup=False)
+        options = MarkedOptions(*(Option(f"{way.key}  {way.label}", id=way.key) for way in self._ways), markup=False)
         options.highlighted = next((i for i, way in enumerate(self._ways) if way.key == self._chosen), 0)
         yield options
         yield PlainText("", id="about", classes="hint")

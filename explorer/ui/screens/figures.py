@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CLOSE, Dialog
+from explorer.ui.widgets.marked_options import MarkedOptions
 from explorer.words.definitions import DEFINITIONS, Definition
 from explorer.words.result_definitions import RESULT_DEFINITIONS
 from explorer.words.token_text import fit
@@ -40,7 +41,7 @@ class FigureList(Dialog[str]):
 
     def body(self) -> Iterator[Widget]:
         yield Input(placeholder="type to find a figure: kl, angle, survival …", id="filter")
-        yield OptionList(*self._options(), markup=False, id="figure-list")
+        yield MarkedOptions(*self._options(), markup=False, id="figure-list")
         yield Static("", id="definition", markup=False)
 
     def on_mount(self) -> None:

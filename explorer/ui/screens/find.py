@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.widgets.marked_options import MarkedOptions
 from explorer.words.token_text import fit_middle, flowing
 from probes.schema.errors import BadInput
 
@@ -26,10 +27,8 @@ class Findable:
     title: str
     about: str
     """What may be typed, in a sentence."""
-    grammar: str
-    """An example of each kind."""
     examples: Sequence[tuple[str, str]]
-    """Texts that may be typed, and what each finds."""
+    """Texts that may be typed, and what each finds: first a text, then conditions."""
     earlier: Sequence[str]
     """What was searched for, the latest first."""
     count: Callable[[str], str]
@@ -53,14 +52,15 @@ class AskFind(Dialog[str]):
     def body(self) -> Iterator[Widget]:
         findable = self._findable
         earlier = findable.earlier
-        yield Input(earlier[0] if earlier else "", placeholder=findable.grammar, id="query")
+        example = f"a text, or a condition such as {findable.examples[1][0]}"
+        yield Input(earlier[0] if earlier else "", placeholder=example, id="query")
         yield Static(findable.about, id="verdict", classes="hint", markup=False)
         described = dict(findable.examples)
         width = max(map(len, described)) + 2
         recent = [(text, fit_middle(flowing(text), _SHOWN)) for text in earlier if text not in described]
         options = [Option(f"{shown:<{width - 1}} recent", id=text) for text, shown in recent]
         options += [Option(f"{text:<{width}}{about}", id=text) for text, about in findable.examples]
-        yield OptionList(*options, markup=False)
+        yield MarkedOptions(*options, markup=False)
 
     @on(Input.Changed)
     def count(self, event: Input.Changed) -> None:

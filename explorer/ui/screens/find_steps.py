@@ -7,7 +7,6 @@ from typing import Any
 
 from textual.app import App
 
-from explorer.state.step_query import QUERY_GRAMMAR
 from explorer.state.step_search import StepSearch
 from explorer.state.view import View
 from explorer.ui.screens.find import AskFind, Findable
@@ -26,7 +25,7 @@ _EXAMPLES = (
 
 
 def ask_steps(app: App[Any], view: View, found: Callable[[], object]) -> None:
-    """Asks for a query of `QUERY_GRAMMAR`, begins the search, and calls `found`."""
+    """Asks for a query as `step_query` reads it, begins the search, and calls `found`."""
 
     def count(text: str) -> str:
         steps = StepSearch(text).steps(view.path, view.follow, None, view.is_marked)
@@ -39,5 +38,5 @@ def ask_steps(app: App[Any], view: View, found: Callable[[], object]) -> None:
             found()
 
     about = "A text, or a condition on the figures of a step."
-    findable = Findable("Find in this run", about, QUERY_GRAMMAR, _EXAMPLES, view.searched, count)
+    findable = Findable("Find in this run", about, _EXAMPLES, view.searched, count)
     app.push_screen(AskFind(findable), answered)

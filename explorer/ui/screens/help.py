@@ -19,6 +19,7 @@ from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CLOSE, Dialog
 from explorer.ui.widgets.plain_text import PlainText
 from explorer.words.explanations import Explanation
+from explorer.words.shell_commands import commands_named
 from probes.schema.header import RunHeader
 
 
@@ -110,7 +111,7 @@ class KeysDialog(Dialog[None]):
         self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False)
 
     def _table(self, typed: str) -> RenderedOnce | str:
-        """The keys whose name is typed, or whose sentence has all the words."""
+        """The keys whose name is typed, or whose sentence has all the words; and the command of `phier` so named."""
         words = typed.lower().split()
         table = Table.grid(padding=(0, 2))
         found = [
@@ -122,6 +123,9 @@ class KeysDialog(Dialog[None]):
             for key, does, possible, _ in keys:
                 style = "" if possible else "dim"
                 table.add_row(Text(key, style=f"bold {style}"), Text(does, style=style))
+        for name in commands_named(typed):
+            explains = f"A command in the shell: phier {name} --help explains it."
+            table.add_row(Text(f"phier {name}", style="bold"), explains)
         return RenderedOnce(table) if table.row_count else "No key does that."
 
 

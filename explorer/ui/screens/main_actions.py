@@ -169,7 +169,8 @@ class MainActions(CursorPage):
 
         if self.view.header is not None:
             present = self.history.state.present
-            self.app.push_screen(AskSetting(present, self.settings_asked, self.history.saved), answered)
+            earlier = [setting for setting in self.settings_asked if setting in self.history.begun]
+            self.app.push_screen(AskSetting(present, earlier, self.history.saved, self.view.header.dense), answered)
 
     def action_keep(self) -> None:
         """Saves the prune setting under a name."""

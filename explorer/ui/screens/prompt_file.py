@@ -13,6 +13,7 @@ from explorer.state.typed_history import TypedHistory
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.widgets.history_field import HistoryInput, remember
+from explorer.ui.widgets.marked_options import MarkedOptions
 from explorer.words.token_text import fit
 from probes.models.prompt_file import STANDARD_INPUT, read_prompt_file
 from probes.schema.conversation import SYSTEM, Conversation
@@ -45,7 +46,7 @@ class ChoosePrompt(Dialog[Conversation]):
         latest = next(iter(TypedHistory().entries("file")), "")
         yield HistoryInput("file", latest, placeholder="prompts.jsonl", id="path")
         yield Static(_SHAPES, id="verdict", classes="hint", markup=False)
-        yield OptionList(id="prompts", markup=False)
+        yield MarkedOptions(id="prompts", markup=False)
 
     def on_mount(self) -> None:
         if self.query_one("#path", Input).value:

@@ -17,11 +17,14 @@ from explorer.ui.commands import Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.dialog import CANCEL, Dialog, MessageDialog
 from explorer.ui.widgets.history_field import HistoryInput, remember
+from explorer.ui.widgets.marked_options import MarkedOptions
 from explorer.ui.widgets.plain_text import PlainText
 from explorer.words.bound_keys import key_of
 from explorer.words.token_text import flowing
-from probes.schema.errors import PhierError
+from probes.schema.errors import BadInput, PhierError
+from probes.schema.header import ModelInfo
 from probes.schema.prune_setting import BadSetting, Setting, parse
+from probes.schema.setting_layers import check_layers
 
 FIELD_WIDTH = 56
 """Up to this length a setting fits into its field, so that carets under it point at the fault."""
@@ -39,7 +42,7 @@ RUNS_AGAIN = "The same prompt is run again on the new model."
 DELETES = "⏎ uses it · Del deletes the name"
 
 
-class OfferedSettings(OptionList):
+class OfferedSettings(MarkedOptions):
     """Saved and recent settings, and examples. The line below names what Del does, while there is a name to delete."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("delete", "screen.delete_name", show=False)]
@@ -56,9 +59,12 @@ class AskSetting(Dialog[Setting]):
         CANCEL,
     )
 
-    def __init__(self, present: Setting | None, earlier: Sequence[Setting], saved: SavedSettings) -> None:
-        """`earlier` are settings asked for before, `saved` those with names."""
+    def __init__(
+        self, present: Setting | None, earlier: Sequence[Setting], saved: SavedSettings, dense: ModelInfo
+    ) -> None:
+        """`earlier` are settings tried before, `saved` those with names; `dense` is the model to prune."""
         super().__init__()
+        self._dense = dense
         self._present = str(present or "")
         self._saved = saved
         self._names: dict[str, str] = {}
@@ -80,14 +86,14 @@ class AskSetting(Dialog[Setting]):
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:
-        fault = fault_of(event.value)
+        fault = fault_of(event.value, self._dense)
         verdict = self.query_one("#verdict", Static)
         verdict.set_class(bool(fault), "fault")
         verdict.update(fault or "METHOD:AMOUNT[@TARGETS], joined by +, read left to right.")
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
-        if not fault_of(event.value):
+        if not fault_of(event.value, self._dense):
             remember(self.app, ("setting", event.value))
             self.dismiss(parse(event.value))
 
@@ -187,11 +193,13 @@ def save_setting(screen: Screen[None], saved: SavedSettings, setting: Setting) -
         screen.app.push_screen(MessageDialog(problem.title, problem.message, problem.hint))
 
 
-def fault_of(setting: str) -> str:
-    """The fault of a prune setting, or "" if it has none."""
+def fault_of(setting: str, dense: ModelInfo) -> str:
+    """The fault of a prune setting of this model, or "" if none is known before it is applied."""
     try:
-        parse(setting)
+        check_layers(parse(setting), dense.layers, flowing(dense.name))
     except BadSetting as problem:
         pointer = problem.pointer.splitlines()[-1] if len(problem.text) <= FIELD_WIDTH else ""
         return f"{pointer}\n{problem.message} {problem.hint}".strip("\n")
+    except BadInput as problem:
+        return f"{problem.message} {problem.hint}"
     return ""

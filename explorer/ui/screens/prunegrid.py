@@ -14,7 +14,7 @@ from explorer.sources.source import Source
 from explorer.state.explain_requests import ExplainRequests, wanted
 from explorer.state.heals import heals_by_part
 from explorer.state.prune_plan import Draft, Plan
-from explorer.state.setting_history import History, SettingHistory
+from explorer.state.setting_history import AskedBy, History, SettingHistory
 from explorer.state.view import View
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.screens.page import Page, too_small
@@ -33,7 +33,7 @@ from probes.schema.header import PruneReport
 from probes.schema.requests import Cancel
 
 MADE_ELSEWHERE = f"made elsewhere, shown as measured; {key_of('prune')} on the main screen makes a pruned model here"
-Way = Callable[[Source, View], bool]
+Way = Callable[[Source, View, AskedBy], bool]
 """A way to another setting; returns False if there is none."""
 
 
@@ -65,7 +65,7 @@ class PruneGrid(Page):
                 with Vertical(id="beside"):
                     yield PruneBrush()
                     yield BeforeAfter()
-            yield Status()
+            yield Status(on_main=False)
         yield too_small()
         yield KeyLine()
 
@@ -228,7 +228,7 @@ class PruneGrid(Page):
                 title="Not applied",
             )
             return
-        self._history.ask(self._source, self._view, setting)
+        self._history.ask(self._source, self._view, setting, by="grid")
         self.show()
 
     def action_undo(self) -> None:
@@ -270,7 +270,7 @@ class PruneGrid(Page):
             self.notify(
                 f"{key_of('apply')} applies the change, {key_of('revert')} reverts it.", title="A change is not applied"
             )
-        elif self.ready and not way(self._source, self._view):
+        elif self.ready and not way(self._source, self._view, "grid"):
             self.notify(otherwise, title="Settings")
         self.show()
 

@@ -35,5 +35,5 @@ class ReasonedPage(Page):
         if command.when(self.command_state):
             return False
         if why := self.why_not(command):
-            self.notify(why, title=command.name)
+            self.notify(why, title="Not possible now")
         return True

@@ -91,7 +91,7 @@ class FindingPage(ReasonedPage):
                 self.find_next(here=True)
 
         about = f"A text, or a condition on the figures of {'an' if kind.one[0] in 'aeiou' else 'a'} {kind.one}."
-        findable = Findable("Find in this list", about, kind.grammar, kind.examples, self.searches.texts, count)
+        findable = Findable("Find in this list", about, kind.examples, self.searches.texts, count)
         self.app.push_screen(AskFind(findable), answered)
 
     def action_find_next(self) -> None:

@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.widgets.history_field import HistoryInput, remember
+from explorer.ui.widgets.marked_options import MarkedOptions
 from probes.schema.errors import BadInput
 from probes.schema.until import UNTIL_GRAMMAR, check_watched, parse_until
 
@@ -54,7 +55,7 @@ class AskUntil(Dialog[str]):
         known = [text for text in self._earlier if text not in described]
         options = [Option(f"{text:<16}recent", id=text) for text in known]
         options += [Option(f"{text:<16}{about}", id=text) for text, about in CONDITIONS]
-        yield OptionList(*options, markup=False)
+        yield MarkedOptions(*options, markup=False)
 
     @on(Input.Changed)
     def check(self, event: Input.Changed) -> None:

@@ -17,7 +17,7 @@ from explorer.state.explain_requests import ExplainRequests, Wanted, wanted
 from explorer.state.heat import Heat
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
-from explorer.state.why_pages import WhyLook, WhyPage
+from explorer.state.why_pages import LEVELS, WhyLook, WhyPage
 from explorer.ui.commands import Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.messages import ModelsAsked, SublayerPointed
@@ -130,10 +130,11 @@ class WhyScreen(CursorPage):
         return self.look.repair(self.explaining.asked_repair)
 
     def _change(self) -> str:
-        """What the last change of the setting did, at the step at the cursor and over all; "" if there was none."""
+        """What the last change of the setting did, at the step at the cursor and over all; "" if it was about another
+        one."""
         view, change = self.view, self._history.state.change
         measured, outcome = self._history.still_measured(view), self._history.outcome(view)
-        if change is None or measured is None:
+        if change is None or measured is None or not change.is_about(view.cursor):
             return ""
         if outcome is None:
             return measuring_again(*measured)
@@ -265,8 +266,7 @@ class WhyScreen(CursorPage):
         self._applied, self._back_to = self.view.run, self.view.cursor
         self.view.failure = None
         self.view.following = False  # the step that is explained stays under the cursor while it is measured again
-        self.view.keep_cursor()
-        self._history.ask(self._source, self.view, setting)
+        self._history.ask(self._source, self.view, setting, by="repair")
         self.notify(f"{key_of('grid')} (layers) on the main screen compares before and after.", title="Applied")
         self.show()
 
@@ -297,7 +297,7 @@ class WhyScreen(CursorPage):
         elif self.explaining.cancel_repair():
             self.show()
         elif self._level != "sublayer":
-            self._level = "sublayer"
+            self._level = LEVELS[LEVELS.index(self._level) - 1]
             self.show()
         else:
             self.explaining.stop()

@@ -23,8 +23,18 @@ def _enter_label(screen: WhyScreen) -> str:
 
 def _can_enter(screen: WhyScreen) -> bool:
     if screen.page is WhyPage.REPAIR:
-        return screen.repair is not None and bool(screen.repair.given_back) and screen.can_prune
-    return screen.page is WhyPage.LAYERS or (screen.page is WhyPage.HEAL and screen.look.swaps is not None)
+        return _is_repaired(screen) and screen.can_prune
+    return screen.page is WhyPage.LAYERS or (screen.page is WhyPage.HEAL and screen.look.goes_on)
+
+
+def _is_repaired(screen: WhyScreen) -> bool:
+    return screen.repair is not None and bool(screen.repair.given_back)
+
+
+def _offers_enter(screen: WhyScreen) -> bool:
+    if screen.page is WhyPage.REPAIR:
+        return _is_repaired(screen) and screen.view.live
+    return screen.page is WhyPage.HEAL and screen.look.goes_on
 
 
 def _has_models(screen: WhyScreen) -> bool:
@@ -66,6 +76,8 @@ def why_not(screen: WhyScreen, command: Command[WhyScreen]) -> str:
             return f"There is nothing to apply yet. {key_of('repair')} searches for what to give back."
         case WhyPage.REPAIR:
             return "There is nothing to apply: the search gives nothing back."
+        case WhyPage.HEAL if screen.look.swaps is not None:
+            return f"The {_enter_label(screen)} were not recorded. {models_needed(view)}"
         case WhyPage.HEAL:
             return "The heals of the sublayers are not there yet."
     return f"{key_of('enter')} has no effect on the page “{screen.page.value}”."
@@ -96,7 +108,7 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         label=_enter_label,
         name="Explain: One level down, or apply",
         when=_can_enter,
-        offered=lambda screen: screen.page in (WhyPage.HEAL, WhyPage.REPAIR),
+        offered=_offers_enter,
         weight=65,
     ),
     Command(
@@ -106,6 +118,7 @@ WHY_COMMANDS: tuple[Command[WhyScreen], ...] = (
         label="repair",
         name="Explain: What to give back",
         when=_can_search,
+        offered=lambda screen: screen.view.live and is_pruned_here(screen.view),
         weight=60,
     ),
     Command(

@@ -29,8 +29,10 @@ class Status(LineWidget):
 
     DEFAULT_CSS = "Status { height: 1; }"
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_main: bool = True) -> None:
+        """Another page than the main one has other keys, so its sentence names none of the main screen's."""
         super().__init__(id="status")
+        self._on_main = on_main
         self._state: tuple[object, ...] = ()
         self._view: View | None = None
 
@@ -60,7 +62,7 @@ class Status(LineWidget):
         if view.work is not None:
             pieces = work_pieces(view, view.work, palette, max(8, min(24, width // 5)))
             return [[(" ", None), *((self.with_keys(text), style) for text, style in pieces)]]
-        text = sentence(view, width - 1, self.with_keys)
+        text = sentence(view, width - 1, self.with_keys) if self._on_main else place_sentence(view)
         if not text and self.screen.has_class("-compact"):
             text = reading.sentences(view.record, view.diverges_at, scored=view.scores)[1]
             text = self.with_keys(text)
@@ -100,6 +102,13 @@ def _sentence(view: View, width: int, keyed: Callable[[str], str]) -> str:
         room = width - cell_len(ways) - 1
         return f"{reason if cell_len(reason) <= room else fit(reason, room)} {ways}".strip()
     return f"Paused: {reason}" if view.pause.why is Why.UNTIL else reason
+
+
+def place_sentence(view: View) -> str:
+    """Where the cursor is, or else why the run is paused."""
+    if view.cursor and not view.following:
+        return f"Step {view.cursor} of {view.newest}{', still running' * view.running}."
+    return flowing(pause_sentence(view.pause)) if view.pause is not None and not view.running else ""
 
 
 def play_keys(playback: PlaybackChanged) -> str:

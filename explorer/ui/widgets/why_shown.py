@@ -49,7 +49,7 @@ def sheet_page(
             event = look.swaps_event
             if event is not None and isinstance(event.found, Swaps) and heal_rows(event.found, look.inside):
                 drawer = partial(heal_table, event.found, look.inside, look.splits)
-                deeper = f"{key_of('enter')} {down(look)}"
+                deeper = f"{key_of('enter')} {down(look)}" if look.goes_on else ""
                 note = heal_note(event.found, final=event.final) if look.inside is None else deeper
         case WhyPage.LAYERS:
             if look.layers is not None:

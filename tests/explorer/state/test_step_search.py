@@ -147,6 +147,9 @@ def test_short_names_mean_the_shared_context_and_never_two_figures() -> None:
     [
         ("kll>0.5", "Did you mean kl?"),
         ("cos<1", "cos"),
+        ("kl>>3", "kl>>3 is not a condition"),
+        ("split & angle = 5", 'as a text: "angle = 5"'),
+        ("margin>", "and then a number"),
         (" ", "nothing"),
         ("word " * 200_000, "1,000,000 characters are too long"),
     ],

@@ -246,6 +246,12 @@ async def test_a_prune_setting_is_checked_and_asked_for() -> None:
         await press(pilot, "enter")
         assert source.asked == []
         assert "lots" in str(app.screen.query_one("#verdict", Static).render())
+        field.value = "drop-attn@layers=2,99"
+        await press(pilot, "enter")
+        assert source.asked == []
+        verdict = str(app.screen.query_one("#verdict", Static).render())
+        assert "names layer 99" in verdict
+        assert "Layers count from 0 to" in verdict
         field.value = "wanda:0.3"
         await press(pilot, "enter")
         assert source.asked == [Prune(parse("wanda:0.3"))]
@@ -316,6 +322,16 @@ async def test_the_keys_are_all_listed() -> None:
         shown = " ".join(screen_text(app).split())
         for command in MAIN_COMMANDS:
             assert command.help.split(":")[0][:40] in shown
+
+
+async def test_the_keys_name_the_command_of_the_shell_that_is_typed() -> None:
+    from explorer.cli.main import phier
+    from explorer.words.shell_commands import SHELL_COMMANDS
+
+    assert sorted(SHELL_COMMANDS) == sorted(name for name, one in phier.commands.items() if not one.hidden)
+    async with on_stage(scripted(), 5) as (app, pilot):
+        await press(pilot, "question_mark", *"export")
+        assert "phier export --help explains it" in " ".join(screen_text(app).split())
 
 
 async def test_the_palette_offers_only_what_is_possible() -> None:

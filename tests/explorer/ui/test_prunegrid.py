@@ -59,6 +59,21 @@ async def test_undo_redo_and_flip_ask_for_the_settings_that_were() -> None:
         assert len(source.asked) == 6, "there is nothing before the first setting"
 
 
+@pytest.mark.parametrize("keys", [("w", "u"), ("v",)])
+async def test_the_cursor_stays_at_its_step_when_the_setting_changes(keys: tuple[str, ...]) -> None:
+    async with on_stage(scripted(Follow.DENSE), 12) as (app, pilot):
+        await press(pilot, "home", "right", "w", "d", "enter", "escape", *keys)
+        assert app.view.run == 3
+        assert (app.view.cursor, app.view.newest) == (2, 12)
+
+
+async def test_the_line_below_the_layers_says_where_the_cursor_is() -> None:
+    async with on_stage(scripted(Follow.DENSE), 12) as (app, pilot):
+        await press(pilot, "home", "right", "w")
+        assert "Step 2 of 12." in screen_text(app)
+        assert "End" not in screen_text(app), "there it moves within the table"
+
+
 async def test_two_settings_are_flipped_from_the_main_screen_too() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 6) as (_app, pilot):

@@ -168,6 +168,16 @@ async def test_a_sublayer_is_taken_apart_and_put_together() -> None:
         assert "heal and damage · step 6" in screen_text(app)
 
 
+async def test_escape_goes_one_level_up_at_a_time() -> None:
+    async with on_stage(ExplainedSource(), 6) as (app, pilot):
+        await press(pilot, "d", "down", "enter", "enter", "escape")
+        assert "attn 0: its matrices" in screen_text(app)
+        await press(pilot, "escape")
+        assert "heal and damage · step 6" in screen_text(app)
+        await press(pilot, "escape")
+        assert not isinstance(app.screen, WhyScreen)
+
+
 async def test_a_span_is_marked_and_explained_as_a_whole() -> None:
     source = ExplainedSource()
     async with on_stage(source, 9) as (app, pilot):
@@ -202,6 +212,16 @@ async def test_what_is_given_back_is_applied_by_one_key_and_compared() -> None:
         await press(pilot, "escape", "w")
         assert isinstance(app.screen, PruneGrid)
         assert "all 9" in screen_text(app)
+
+
+async def test_only_what_was_changed_for_the_step_is_compared_on_the_page_of_repairs() -> None:
+    async with on_stage(ExplainedSource(), 9) as (app, pilot):
+        await press(pilot, "left", "left", "w", "d", "enter", "escape", "d", "5")
+        assert "Before → after the change of the setting: step 7 KL" in sheet(app)
+        await press(pilot, "left")
+        assert "Before → after" not in sheet(app), "the layers were changed for step 7"
+        await press(pilot, "escape", "v", "d", "5")
+        assert "Before → after" not in sheet(app), "it was not changed from here"
 
 
 async def test_at_a_split_the_search_begins_with_the_return_of_the_token() -> None:
@@ -399,6 +419,18 @@ async def test_a_recording_shows_what_was_recorded_and_asks_for_nothing() -> Non
         await press(pilot, "3")
         assert "Compute or memory was not recorded." in sheet(app)
         assert not source.asked
+
+
+async def test_a_recording_offers_no_key_that_needs_the_models() -> None:
+    source = ExplainedSource(live=False)
+    async with on_stage(source, 6) as (app, pilot):
+        source.find(6, swaps())
+        source.find(6, REPAIR)
+        for page in ("1", "5"):
+            await press(pilot, "d", page)
+            offered = {hint.key for hint in why(app).key_hints()}
+            assert not offered & {"⏎", "r"}
+            await press(pilot, "escape")
 
 
 @pytest.mark.parametrize(
