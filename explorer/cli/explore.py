@@ -136,24 +136,26 @@ def explore_command(
             spec = _of_the_tour(typed, spec) if tour else spec
         serving.serve(recording, number, demo, play, speed, loop, tour, look, keymap, spec, settings, recordings)
         return
+    bare = not (recording or demo or tour or recordings or record_to) and not any(
+        typed.get(name) is not None for kind in (PairSpec, RunSettings, PromptSource) for name in option_names(kind)
+    )
     _use_the_terminal()
+    from explorer.ui.silent_terminal import no_echo
     from explorer.ui.splash import Splash
 
-    with Splash():
-        from explorer.sources.launcher import ModelLauncher
-        from explorer.ui.app import run_explorer
+    with no_echo():
+        with Splash():
+            from explorer.sources.launcher import ModelLauncher
+            from explorer.ui.app import run_explorer
 
-        _offer(typed.get("prompt_file", ""))
-        launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None, _of_the_tour(typed, spec))
-        bare = not (recording or demo or tour or recordings or record_to) and not any(
-            typed.get(name) is not None for kind in (PairSpec, RunSettings, PromptSource) for name in option_names(kind)
-        )
-        source: Source | None = None
-        if tour:
-            source = open_tour(recording, number, speed) if recording or demo else launcher.begin_tour()
-        elif not (bare or recordings or folder is not None):
-            source = open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
-    code = run_explorer(source, launcher=launcher, folder=folder, look=look, keymap=keymap, welcome=bare, tour=tour)
+            _offer(typed.get("prompt_file", ""))
+            launcher = ModelLauncher(spec, settings, Path(record_to) if record_to else None, _of_the_tour(typed, spec))
+            source: Source | None = None
+            if tour:
+                source = open_tour(recording, number, speed) if recording or demo else launcher.begin_tour()
+            elif not (bare or recordings or folder is not None):
+                source = open_recording(recording, number, demo, play, speed, loop) or launcher.begin()
+        code = run_explorer(source, launcher=launcher, folder=folder, look=look, keymap=keymap, welcome=bare, tour=tour)
     if (path := launcher.recording) is not None:
         click.echo(f"The run is recorded in {visible(str(path))}", err=True)
     raise click.exceptions.Exit(code)

@@ -604,6 +604,7 @@ class ExplorerApp(App[int]):
         names = theme.THEME_NAMES
         place = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(place + 1) % len(names)]
+        self.notify(theme.IN_WORDS[self.theme], title="Colours", timeout=2)
 
     def action_help_quit(self) -> None:
         """What Ctrl+C does: it only says how to quit."""

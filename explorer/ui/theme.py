@@ -18,6 +18,7 @@ from explorer.words.kl_levels import BOLD, KL_BOUNDS, UNDERLINED, level
 
 DARK, LIGHT, CONTRAST, TERMINAL = "phier-dark", "phier-light", "phier-contrast", "phier-terminal"
 THEME_NAMES = (DARK, LIGHT, CONTRAST, TERMINAL)
+IN_WORDS = {DARK: "Dark", LIGHT: "Light", CONTRAST: "High contrast", TERMINAL: "The terminal's own"}
 OF_CHOICE = {
     ThemeChoice.DARK: DARK,
     ThemeChoice.LIGHT: LIGHT,

@@ -161,7 +161,7 @@ def test_what_can_t_be_found_is_refused(query: str, says: str) -> None:
 
 
 def test_what_is_no_condition_is_a_text() -> None:
-    for text in ("a > b", "split the bill", "kl>", "x=3"):
+    for text in ("a > b", "split the bill", '"kl>"', "x=3"):
         assert len(parse_query(text)) == 1
         assert not hasattr(parse_query(text)[0], "sign")
 
