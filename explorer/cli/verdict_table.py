@@ -12,7 +12,7 @@ from rich.text import Text
 
 from explorer.words import numbers
 from explorer.words.token_text import fit, flowing
-from explorer.words.verdicts import claim_sentence, interval_text, p_text, row_sentence, score
+from explorer.words.verdicts import claim_sentence, interval_text, needed_about, p_text, row_sentence, score
 from probes.schema.verdict import Interval, Outcome, TaskVerdict, Verdict
 
 STYLES = {Outcome.SAFE: "bold blue", Outcome.BROKEN: "bold dark_orange"}
@@ -29,6 +29,8 @@ def verdict_object(found: Verdict, **more: object) -> dict[str, Any]:
     plain = asdict(found)
     for row, made in zip(found.rows, plain["rows"], strict=True):
         made["sentence"] = row_sentence(row, found.margin, found.level)
+        if row.items_needed is not None:
+            made["items_needed"] = needed_about(row.items_needed)
     return {**plain, "final": found.final, "claim": claim_sentence(found), **more}
 
 

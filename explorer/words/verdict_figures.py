@@ -31,8 +31,10 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def outcomes_sentence(verdict: Verdict) -> str:
-    """The tasks by outcome: "safe: facts, tone; too few items: answers"."""
-    by_outcome = {one: [row.task for row in verdict.rows if row.items and row.outcome is one] for one in Outcome}
+    """The tasks that are scored whole, by outcome: "safe: facts, tone; too few items: answers"."""
+    by_outcome = {
+        one: [row.task for row in verdict.rows if row.items and row.final and row.outcome is one] for one in Outcome
+    }
     return "; ".join(f"{one.value}: {', '.join(tasks)}" for one, tasks in by_outcome.items() if tasks)
 
 

@@ -29,10 +29,15 @@ def signed_points(value: float) -> str:
     return text if text == "0" else f"{'−' if value < 0 else '+'}{text}"
 
 
-def needed_items(count: int) -> str:
+def needed_about(count: int) -> int:
     """About how many: two digits, rounded up."""
-    unit = 10 ** max(0, len(str(count)) - 2)
-    return f"{math.ceil(count / unit) * unit:,}"
+    unit: int = 10 ** max(0, len(str(count)) - 2)
+    return math.ceil(count / unit) * unit
+
+
+def needed_items(count: int) -> str:
+    """The same as text: "2,800"."""
+    return f"{needed_about(count):,}"
 
 
 def further_value(figure: FurtherFigure, value: float | None) -> str:
@@ -91,10 +96,19 @@ def _said(row: TaskVerdict, margin: float, level: float) -> str:
         return "Too few items."
     if row.dense.low <= row.chance:
         why = "the dense model's score can't be told from guessing yet"
-        return f"Too few items: {why}; about {needed_items(row.items_needed)} would do."
+        return f"Too few items: {why}; about {needed_items(row.items_needed)} would do{_beyond(row)}."
     estimate = "no item differs" if not row.lost + row.gained and not value else _changes(value)
     may = f"but a loss of up to {points(low)} is possible ({sure})"
-    return f"Too few items: {estimate}, {may}; about {needed_items(row.items_needed)} would decide it."
+    enough = math.ceil(round(-100 * low, 6))
+    wider = f", or a margin of {enough} points" if row.final and enough < 100 else ""
+    beyond = _beyond(row, wider)
+    return f"Too few items: {estimate}, {may}; about {needed_items(row.items_needed)} would decide it{beyond}."
+
+
+def _beyond(row: TaskVerdict, wider: str = "") -> str:
+    """That the set has fewer items than are needed, if it has; `wider` is what would do besides a larger one."""
+    needed = needed_about(row.items_needed or 0)
+    return f", and the set has {row.of}: a larger one would{wider}" if needed > row.of else ""
 
 
 def _changes(value: float) -> str:

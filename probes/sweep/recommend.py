@@ -286,12 +286,18 @@ class _Search:
                 said.append(
                     f"{family.text}: {len(left)} of {len(family.amounts)} amounts, {_runs(left, family.amounts)}."
                 )
-        if said:
-            said.append(
-                "They are left out because a method that is safe at one amount is taken to be safe at all smaller ones."
-            )
         if self._full():
             said.append(f"Anything more: {self.question.trials} settings were to be tried at most.")
+        elif said and any(one.held is Held.SAFE for one in self.trials.values()):
+            said.append(
+                "They are left out because a method that is safe at one amount is taken to be safe at all smaller "
+                "ones, and one that is not safe, at no larger one."
+            )
+        elif said:
+            said.append(
+                "They are left out because a method that is broken at one amount is taken to be broken at all larger "
+                "ones, and a smaller one removes less."
+            )
         return said
 
 

@@ -158,10 +158,15 @@ def exact_copy(row: TaskVerdict, margin: float, level: float) -> TaskVerdict:
 
 
 def fewest_for_safe(margin: float, level: float) -> int | None:
-    """The fewest items that show even an exact copy of the dense model to be safe at this margin; None if not even
-    `MOST_NEEDED` do. With fewer no setting is shown to be safe, whatever it answers."""
+    """The fewest items that can show an exact copy of the dense model to be safe at this margin: if it has half of them
+    right, for which the interval is narrowest. None if not even `MOST_NEEDED` do."""
+
+    def shown(count: int) -> bool:
+        right = count // 2
+        return difference_interval(Paired(right, 0, 0, count - right), level).low >= -margin
+
     counts = range(1, MOST_NEEDED + 1)
-    found = bisect_left(counts, True, key=lambda count: wilson(0, count, level).high <= margin)
+    found = bisect_left(counts, True, key=shown)
     return counts[found] if found < len(counts) else None
 
 

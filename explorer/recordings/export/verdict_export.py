@@ -12,7 +12,7 @@ from typing import Any
 from explorer.recordings.export.table_files import WRITERS
 from explorer.recordings.export.tidy_table import ColumnKind, ExportTable, TableColumn, Value
 from explorer.words.token_text import flowing
-from explorer.words.verdicts import row_sentence
+from explorer.words.verdicts import needed_about, row_sentence
 from probes.schema.as_json import json_to_print
 from probes.schema.errors import BadInput, Failure
 from probes.schema.flat_step import to_jsonable
@@ -120,7 +120,8 @@ def row_values(row: TaskVerdict, margin: float, level: float) -> dict[str, Value
     made |= _interval("dense", row.dense) | _interval("pruned", row.pruned) | _interval("difference", row.difference)
     made |= {"mcnemar": row.mcnemar, "lost": row.lost, "gained": row.gained, "agreement": float(row.agreement)}
     made |= {"margin": float(margin), "level": float(level), "outcome": str(row.outcome)}
-    made |= {"items_needed": row.items_needed, "sentence": row_sentence(row, margin, level)}
+    needed = needed_about(row.items_needed) if row.items_needed is not None else None
+    made |= {"items_needed": needed, "sentence": row_sentence(row, margin, level)}
     for field in fields(SpaceLoss):
         made[f"spaces.{field.name}"] = getattr(row.spaces, field.name, None)
     for one in row.more:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,12 +16,13 @@ from explorer.state.judge_requests import VerdictChoice
 from explorer.ui.commands import Command
 from explorer.ui.screens.dialog import CANCEL, Dialog
 from explorer.ui.widgets.plain_text import PlainText
+from explorer.words.verdict_figures import margin_text
 from probes.schema.errors import PhierError
 from probes.schema.items import TaskKind
 
 
 class AskMargin(Dialog[float]):
-    """Asks for the margin in points."""
+    """Asks for the margin, in points or as a share."""
 
     title_text = "Margin"
     COMMAND_TABLE = (Command({"enter": ""}, "⏎", "Judges again.", label="judges again"), CANCEL)
@@ -31,10 +33,12 @@ class AskMargin(Dialog[float]):
 
     def body(self) -> Iterator[Widget]:
         yield Static(
-            "The largest loss, in points, at which a task still counts as safe: 2 means that 70 % may become 68 %.",
+            "The largest loss at which a task still counts as safe: in points, 2 or 0.5 points, or as a share, 0.02.",
             markup=False,
         )
-        yield Input(f"{100 * self._margin:g}", placeholder="points, such as 2", id="margin")
+        points = 100 * self._margin
+        shown = f"{points:g}" if points == 0 or points >= 1 else margin_text(self._margin)
+        yield Input(shown, placeholder="2, 0.5 points or 0.02", id="margin")
         yield PlainText("", id="fault", classes="hint")
 
     @on(Input.Changed)
@@ -42,7 +46,7 @@ class AskMargin(Dialog[float]):
         fault = self.query_one("#fault", Static)
         margin = margin_of(event.value)
         fault.set_class(isinstance(margin, str), "fault")
-        fault.update(margin if isinstance(margin, str) else "No item is scored again.")
+        fault.update(margin if isinstance(margin, str) else meant(margin))
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:
@@ -51,15 +55,29 @@ class AskMargin(Dialog[float]):
             self.dismiss(margin)
 
 
+_MARGIN = re.compile(r"(?P<number>[^\s%a-z]+)\s*(?P<unit>%|points?)?", re.IGNORECASE)
+
+
 def margin_of(text: str) -> float | str:
-    """A margin from its points, or a sentence on what is wrong with it."""
+    """A margin from points or a share, or a sentence on what is wrong with it. Without a unit, a number below 1 is a
+    share, as in the shell."""
+    given = _MARGIN.fullmatch(text.strip())
     try:
-        points = float(text.strip().removesuffix("%").replace(",", "."))
+        number = float(given["number"].replace(",", ".")) if given is not None else math.nan
     except ValueError:
-        return "Give a number of points, such as 2 or 0.5."
-    if not (math.isfinite(points) and 0 <= points < 100):
-        return "Give a number of points from 0 to below 100."
-    return points / 100
+        number = math.nan
+    if given is None or math.isnan(number):
+        return "Give points, such as 2 or 0.5 points, or a share, such as 0.02."
+    margin = number if given["unit"] is None and number < 1 else number / 100
+    if not 0 <= margin < 1:
+        return "Give a margin from 0 to below 100 points."
+    return margin
+
+
+def meant(margin: float) -> str:
+    """What a margin allows, as an example."""
+    kept = f"{70 - 100 * margin:g}" if margin <= 0.7 else "0"
+    return f"Margin: {margin_text(margin)}, so that 70 % may become {kept} %. No item is scored again."
 
 
 class AskTasks(Dialog[VerdictChoice]):

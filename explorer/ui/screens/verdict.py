@@ -58,7 +58,7 @@ class VerdictScreen(ListPage):
         row = self.row
         self.query_one("#headline", SentenceLines).show(self._headline(verdict))
         table = self.query_one(VerdictTable)
-        table.show(verdict, row, self._empty())
+        table.show(verdict, row, self._empty(), scoring=self.judging.scoring)
         table.styles.max_height = max(7, table.count + 3) if not self.zoomed else None
         self.query_one(TaskSheet).show(verdict, row)
         self.query_one(SpaceLosses).show(verdict, row)
@@ -116,7 +116,8 @@ class VerdictScreen(ListPage):
             return "For which tasks is this setting safe?"
         said = outcomes_sentence(verdict)
         if not verdict.final:
-            return f"So far, with {verdict.done} of {verdict.of} items, {said}."
+            known = f"{said}; the other tasks are not decided" if said else "no task is decided"
+            return f"So far, with {verdict.done} of {verdict.of} items, {known}."
         both_sides = 0 < sum(row.kind is TaskKind.GENERATION for row in verdict.rows) < len(verdict.rows)
         return claim_sentence(verdict) if both_sides else f"{said[0].upper()}{said[1:]}."
 

@@ -27,7 +27,7 @@ from probes.schema.verdict import TaskVerdict, Verdict
 
 _NARROW, _WIDE, _WIDEST = 76, 100, 130
 """From these widths on the table has the test and the agreement, then the intervals of the scores, then the spaces."""
-_UNDECIDED = "· scoring"
+_SCORING, _PAUSED = "· scoring", "· paused"
 """In place of an outcome: what some of the items say, the others may turn round."""
 
 
@@ -45,13 +45,14 @@ class VerdictTable(RowList, NamedFigures):
     def __init__(self) -> None:
         super().__init__(id="verdict")
         self._verdict: Verdict | None = None
+        self._scoring = False
         self._axis = DifferenceAxis(-0.1, 0.1)
 
-    def show(self, verdict: Verdict | None, row: int, empty: str) -> None:
-        """`empty` is the sentence for when nothing has been scored."""
-        if (verdict, row, empty) == (self._verdict, self.row, self.why_empty):
+    def show(self, verdict: Verdict | None, row: int, empty: str, *, scoring: bool) -> None:
+        """`empty` is the sentence for when nothing has been scored. Is anything `scoring`, or has it been stopped?"""
+        if (verdict, row, empty, scoring) == (self._verdict, self.row, self.why_empty, self._scoring):
             return
-        self._verdict, self.row, self.why_empty = verdict, row, empty
+        self._verdict, self.row, self.why_empty, self._scoring = verdict, row, empty, scoring
         if verdict is not None and verdict.rows:
             self._axis = DifferenceAxis.around(verdict.rows, verdict.margin)
             self.entitle(
@@ -104,7 +105,7 @@ class VerdictTable(RowList, NamedFigures):
             p_value(row.mcnemar),
             numbers.whole_percent(row.agreement),
             (loss(spaces.h), loss(spaces.z), loss(spaces.p)) if spaces is not None else ("–", "–", "–"),
-            outcome_text(row.outcome) if row.final else _UNDECIDED,
+            outcome_text(row.outcome) if row.final else _SCORING if self._scoring else _PAUSED,
         )
         style = outcome_style(row.outcome, palette) if row.final else palette.muted
         styles = (palette.text, palette.muted, palette.dense, palette.pruned, palette.strong, None)

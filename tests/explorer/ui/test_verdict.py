@@ -83,7 +83,11 @@ async def test_r_stops_and_goes_on() -> None:
         source.score(10)
         await press(pilot, "r")
         assert Cancel(judges(source)[0].id) in source.asked
-        assert "10 of 172 items are scored; r goes on." in screen_text(app)
+        text = screen_text(app)
+        assert "10 of 172 items are scored; r goes on." in text
+        assert "So far, with 10 of 172 items, no task is decided." in text
+        assert "· paused" in text
+        assert "· scoring" not in text
         assert app.view.failure is None
         assert not app._notifications, "a person who stopped it knows"
         await press(pilot, "r")
@@ -114,10 +118,26 @@ async def test_another_margin_judges_again_without_scoring() -> None:
 
 
 def test_a_margin_that_is_none() -> None:
-    assert margin_of("2") == 0.02
-    assert margin_of(" 0,5 ") == 0.005
-    for wrong in ("", "much", "-1", "100", "nan", "inf"):
+    for text, margin in (("2", 0.02), ("1", 0.01), ("10 points", 0.1), ("1 point", 0.01), ("10 %", 0.1), ("10%", 0.1)):
+        assert margin_of(text) == margin
+    for text, margin in (("0.1", 0.1), (" 0,5 ", 0.5), ("0.5 points", 0.005), ("0.5%", 0.005), ("0", 0)):
+        assert margin_of(text) == margin
+    for wrong in ("", "much", "-1", "100", "nan", "inf", "points", "2 dogs"):
         assert isinstance(margin_of(wrong), str)
+
+
+async def test_the_margin_s_dialog_says_what_it_will_use() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "d")
+        for text, said in (("0.1", "10 points, so that 70 % may become 60 %."), ("0.5 points", "0.5 points, so that")):
+            app.screen.query_one(Input).value = text
+            await settle(pilot)
+            assert f"Margin: {said}" in str(app.screen.query_one("#fault", Static).content)
+        await press(pilot, "enter", "d")
+        assert app.screen.query_one(Input).value == "0.5 points", "what it says means the same again"
 
 
 async def test_the_tasks_are_chosen_by_name_and_file() -> None:

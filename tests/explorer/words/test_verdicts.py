@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -42,9 +43,16 @@ class TestRow:
     def test_too_few(self):
         assert sentence(questions(80), 80) == (
             "Too few items: no item differs, but a loss of up to 4.6 points is possible (with 95 % confidence); about "
-            "190 would decide it."
+            "190 would decide it, and the set has 80: a larger one would, or a margin of 5 points."
         )
         assert sentence(questions(80), 60, 5, 3, 12).startswith("Too few items: it loses 2.5 points, but a loss of up")
+
+    def test_the_margin_that_it_names_makes_it_safe(self):
+        for counts in ((60, 5, 3, 12), (80, 0, 0, 0), (40, 10, 9, 21)):
+            said = sentence(questions(80), *counts)
+            margin = int(re.search(r"a margin of (\d+) points", said)[1]) / 100
+            assert sentence(questions(80), *counts, margin=margin).startswith("Safe")
+            assert not sentence(questions(80), *counts, margin=margin - 0.01).startswith("Safe")
 
     def test_too_few_to_tell_from_guessing(self):
         assert sentence(questions(5), 2, 0, 0, 3).startswith(

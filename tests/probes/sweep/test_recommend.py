@@ -174,6 +174,8 @@ class TestSearch:
     def test_all_broken_recommends_nothing(self):
         made = found(Scripted(lambda *_: 300))
         assert (made.best, made.not_broken, made.items_needed) == (None, None, None)
+        assert any("taken to be broken at all larger ones" in line for line in made.not_tried)
+        assert not any("safe" in line for line in made.not_tried), "no amount is"
 
     def test_items_that_could_not_show_an_exact_copy_to_be_safe_are_not_searched_for_safety(self):
         evaluation = Scripted(lambda _, amount, task: 0 if amount < 0.42 else 30, items=60)
@@ -221,6 +223,7 @@ class TestSearch:
         made = found(evaluation, "wanda,magnitude", trials=3)
         assert len(made.trials) == 3
         assert any("3 settings were to be tried at most" in line for line in made.not_tried)
+        assert not any("left out because" in line for line in made.not_tried), "the limit is the reason"
 
     def test_each_trial_is_told_when_it_is_known(self):
         told = []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from statistics import NormalDist
 
 import pytest
 
@@ -293,6 +291,12 @@ class TestAnotherMargin:
 def test_the_fewest_items_for_safe_are_those_whose_exact_copy_just_is(margin: float, level: float) -> None:
     fewest = fewest_for_safe(margin, level)
     assert fewest is not None
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    assert fewest == math.ceil(z * z * (1 - margin) / margin)
+
+    def safe(items: int) -> list[int]:
+        """With how many right answers an exact copy is safe."""
+        tables = [(right, Paired(right, 0, 0, items - right)) for right in range(items + 1)]
+        return [right for right, table in tables if difference_interval(table, level).low >= -margin]
+
+    assert fewest // 2 in safe(fewest)
+    assert not any(safe(less) for less in range(1, fewest)), "whatever the dense model has right"
     assert fewest_for_safe(0.0, level) is None
