@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from probes.schema.foreign_text import visible
 from probes.schema.settings import Follow, RunSettings
 from probes.schema.spec import PairSpec
 from probes.system.user_folders import expanded, recordings_folder
+
+if TYPE_CHECKING:
+    from explorer.serve.told import Told
 
 HOST, PORT = "127.0.0.1", 8000
 _serving = partial(option, section="Browser")
@@ -117,7 +120,7 @@ class Serving:
             else frozenset({socket.gethostname().lower(), socket.getfqdn().lower()})
         )
         server = PageServer(Access(self.host, port, token, names), environment(told))
-        server.serve_on(listening, lambda: _say(self.host, port, bool(token), told.folder))
+        server.serve_on(listening, lambda: _say(self.host, port, bool(token), told))
 
 
 def serves(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,8 +175,25 @@ def _belongs_to(recording: str) -> tuple[str, ...]:
     return str(path), str(cells_folder(path))
 
 
-def _say(host: str, port: int, token: bool, folder: str) -> None:
-    name = socket.gethostname() if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
+def _say(host: str, port: int, token: bool, told: Told) -> None:
+    everywhere = host in ("0.0.0.0", "::", "")
+    name = socket.gethostname() if everywhere else f"[{host}]" if ":" in host else host
     shown = "?token=… with the token" if token else ""
     click.echo(f"Open http://{name}:{port}/{shown}")
-    click.echo(f"It shows the recordings in {visible(folder)}. Ctrl+C stops it.")
+    if everywhere and (address := _own_address()):
+        click.echo(f"or   http://{address}:{port}/{shown}")
+    tour = "It gives the tour, and" if told.tour else "It"
+    click.echo(f"{tour} shows the recordings in {visible(told.folder)}. Ctrl+C stops it.")
+
+
+def _own_address() -> str:
+    """The address by which this machine would reach others, which can often reach it there; "" if it has none.
+
+    Nothing is sent: a datagram socket only chooses its route.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        try:
+            route.connect(("192.0.2.1", 9))  # an address of no machine, for documentation
+        except OSError:
+            return ""
+        return str(route.getsockname()[0])

@@ -44,7 +44,9 @@ class ScreenOptions:
     theme: ThemeChoice = field(default=ThemeChoice.DARK, metadata=described("The colours."))
     glyphs: GlyphSet = field(
         default=GlyphSet.BRAILLE,
-        metadata=described("The characters of charts and marks: blocks needs no braille, ascii nothing but ASCII."),
+        metadata=described(
+            "The characters of charts and marks: blocks needs no braille, ascii is ASCII but for signs such as Σ and °."
+        ),
     )
     motion: Motion = field(
         default=Motion.FULL, metadata=described("With reduced, nothing slides, scrolls smoothly or blinks.")

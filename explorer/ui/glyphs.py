@@ -1,4 +1,4 @@
-"""Draws with other characters where a font, a terminal or a screen reader has no braille, or nothing but ASCII.
+"""Draws with other characters where a font, a terminal or a screen reader has no braille, or little but ASCII.
 
 The screens draw as ever. A filter of Textual exchanges characters of one cell for others of one cell in the lines that
 go to the terminal; what is copied and recorded keeps the original ones. `blocks` exchanges the dots of charts, and

@@ -89,3 +89,18 @@ def test_a_tab_on_the_tour_begins_before_the_first_step_of_a_recording(tmp_path:
         assert isinstance(source, ReplaySource)
         source.close()
     assert first_source(replace(told, models="socket", live=True)) is None
+
+
+def test_the_server_announces_the_tour_and_an_address_that_a_room_can_open(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "_own_address", lambda: "10.1.2.3")
+    serve._say("0.0.0.0", 8000, True, Told("talks", tour=True))
+    told = capsys.readouterr().out
+    assert "http://10.1.2.3:8000/?token=" in told
+    assert "It gives the tour, and shows the recordings in talks." in told
+    serve._say("127.0.0.1", 8000, False, Told("talks"))
+    assert capsys.readouterr().out.splitlines() == [
+        "Open http://127.0.0.1:8000/",
+        "It shows the recordings in talks. Ctrl+C stops it.",
+    ]
