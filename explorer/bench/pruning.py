@@ -133,5 +133,5 @@ def _cells(one: Surveyed) -> tuple[str, ...]:
         numbers.significant(summary.kl_shared.mean) if summary.kl_shared else numbers.NONE,
         numbers.significant(summary.kl_shared_sum),
         numbers.percent(summary.agree_rate),
-        str(summary.first_split or "never"),
+        str(summary.first_split or "none"),
     )

@@ -56,7 +56,7 @@ def _cells(one: ListedRun) -> tuple[str, ...]:
     """A run's cells, without the prompt."""
     figures = ("", "", "")
     if not one.problem and not one.other:
-        figures = (f"{one.kl:.3g}", f"{one.survival:.2g}", str(one.first_split or "never"))
+        figures = (f"{one.kl:.3g}", f"{one.survival:.2g}", str(one.first_split or "none"))
     context = "" if one.other else one.header.settings.follow.value
     steps = one.problem or one.other or str(one.steps)
     row = (f"{one.when:%Y-%m-%d %H:%M}", one.models, one.setting, context, steps, *figures, str(one.chosen))

@@ -10,7 +10,7 @@ from explorer.words.culprits import split_kind, split_thresholds
 from explorer.words.noise import noise_sentence, skipped_sentence
 from explorer.words.split import formats_sentence, margin_part_name, movers_sentence, parts_by_change
 from explorer.words.token_text import fit
-from probes.schema.noise_floor import MARGIN, NoiseFloor
+from probes.schema.noise_floor import MARGIN, NUMBER_FORMATS, Noise, NoiseFloor
 from probes.schema.split_anatomy import SplitAnatomy
 
 _MOST = 12
@@ -50,11 +50,21 @@ def print_noise(floor: NoiseFloor, console: Console) -> None:
     console.print()
     _line(console, noise_sentence(floor))
     _line(console, f"  {'cause':<16} " + " ".join(f"{label:>10}" for _, label in _NOISE), "bold")
+    formats = [row for row in floor.rows if row.cause in NUMBER_FORMATS]
     for row in floor.rows:
-        figures = " ".join(padded(row.largest.get(key), "10.2g") for key, _ in _NOISE)
-        _line(console, f"  {row.cause:<16} {figures}")
+        if row not in formats:
+            _noise(console, row)
+    if formats:
+        _line(console, "  another number format, which is no part of the floor", "dim")
+    for row in formats:
+        _noise(console, row)
     for cause, reason in floor.skipped.items():
         _line(console, skipped_sentence(cause, reason), "dim")
+
+
+def _noise(console: Console, row: Noise) -> None:
+    figures = " ".join(padded(row.largest.get(key), "10.2g") for key, _ in _NOISE)
+    _line(console, f"  {row.cause:<16} {figures}")
 
 
 def _parted(console: Console, name: str, dense: float, pruned: float) -> None:

@@ -93,7 +93,7 @@ def _list(results: Sequence[ItemResult], items: ItemSet) -> Table:
         elif items.questions:
             cells.append(numbers.significant(one.options.kl, 2) if one.options else numbers.NONE)
         elif items.kind is TaskKind.GENERATION:
-            cells.append(str(one.generation.first_split or "never") if one.generation else numbers.NONE)
+            cells.append(str(one.generation.first_split or "none") if one.generation else numbers.NONE)
         cells.append(numbers.significant(1 - one.spaces.h.cos, 2) if one.spaces else numbers.NONE)
         cells.append(numbers.significant(one.spaces.p.kl, 2) if one.spaces else numbers.NONE)
         style = "" if one.same else "dark_orange"

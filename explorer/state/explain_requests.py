@@ -71,13 +71,19 @@ def wanted(
         found.append(fork_of(view))
     if view.running:
         return [here, *found]
-    start = max(1, min(step - NEAR_STEPS // 2, view.newest - NEAR_STEPS + 1))
-    found.append(Wanted(branch, "layers", start, min(view.newest, start + NEAR_STEPS - 1), near=step))
+    near = near_steps(view)
+    found.append(Wanted(branch, "layers", near[0], near[-1], near=step))
     found.append(Wanted(branch, "noise_floor", 0))
     urgent = {"split": ("split", "fork"), "quadrants": ("quadrants",), "noise_floor": ("noise_floor",)}.get(
         shown or "", ()
     )
     return [here, *sorted(found, key=lambda one: one.kind not in urgent)]
+
+
+def near_steps(view: View) -> range:
+    """The steps around the cursor whose layers are computed while nothing runs."""
+    start = max(1, min(view.cursor - NEAR_STEPS // 2, view.newest - NEAR_STEPS + 1))
+    return range(start, min(view.newest, start + NEAR_STEPS - 1) + 1)
 
 
 def fork_of(view: View) -> Wanted:
@@ -147,8 +153,9 @@ class ExplainRequests:
         return None
 
     @property
-    def computing(self) -> bool:
-        return any(map(self._is_open, self._asked))
+    def computed(self) -> Wanted | None:
+        """The first thing that was asked for and is not there yet; None if there is none."""
+        return next(filter(self._is_open, self._asked), None)
 
     def awaits(self, kind: Kind) -> bool:
         """Is anything of this kind asked for and not there yet?"""

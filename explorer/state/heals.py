@@ -29,15 +29,17 @@ class HealRow:
         return -self.damage.kl_drop if self.damage is not None else None
 
 
-def heal_rows(found: Swaps, inside: Part | None = None) -> list[HealRow]:
-    """The largest heal first, as the swaps have it; only the pieces of one sublayer if it is given."""
+def heal_rows(found: Swaps, inside: Part | None = None, held: Sequence[Part] = ()) -> list[HealRow]:
+    """The largest heal first, as the swaps have it, or in the order that is `held`; only the pieces of one sublayer if
+    it is given."""
     rows: dict[tuple[Part, str], HealRow] = {}
     for swap in _of(found.heal, inside):
         rows[_key(swap)] = HealRow(*_key(swap), swap, None)
     for swap in _of(found.damage, inside):
         before = rows.get(_key(swap))
         rows[_key(swap)] = HealRow(*_key(swap), before.heal if before else None, swap)
-    return list(rows.values())
+    places = {part: place for place, part in enumerate(held)}
+    return sorted(rows.values(), key=lambda row: places.get(row.part, len(places)))
 
 
 def heals_by_part(*found: Swaps | None) -> dict[tuple[Part, str], Swap]:

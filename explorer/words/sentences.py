@@ -15,12 +15,14 @@ NOTHING = (
 )
 CLOSE_KL = 0.1
 """Below this KL, in nats, the first choices say more than the token that carries most of the KL."""
+LITTLE_KL = 0.5
+"""Below this KL, in nats, two predictions differ a little, unless the models choose different tokens."""
 NAMED_SHARE = 0.1
 """A token is named as the cause of the change if it holds at least this share of the KL."""
 WORDS = (
     (0.01, "practically alike"),
     (CLOSE_KL, "nearly alike"),
-    (0.5, "a little different"),
+    (LITTLE_KL, "a little different"),
     (2.0, "clearly different"),
 )
 """The words for a KL below a bound."""
@@ -66,9 +68,11 @@ def step(record: StepRecord) -> str:
         return f"{where}{model} gives probability 0 to a token the dense model allows: the KL is infinite."
     if math.isnan(kl):
         return "The KL of this step is undefined."
-    how = _word(kl).replace("different", "differently")
     subject = "the two models" if where else "The two models"
-    return f"{where}{subject} predict {how} (KL {numbers.significant(kl)} nat){_detail(shared)}."
+    said = f"predict {_word(kl).replace('different', 'differently')}"
+    if record.same_context and record.agree is False and CLOSE_KL <= kl < LITTLE_KL:
+        said = "choose different tokens"
+    return f"{where}{subject} {said} (KL {numbers.significant(kl)} nat){_detail(shared)}."
 
 
 def brief(record: StepRecord | None) -> str:

@@ -94,7 +94,7 @@ _ALL = (
     SummaryFigure("kl_shared.p99", "99 % of KL below", "KL 99 %", LOWER, unit="nat", own="kl.p99"),
     SummaryFigure("kl_shared.max", "largest KL", "largest KL", LOWER, unit="nat", own="kl.max"),
     SummaryFigure("survival", "survival", "survival", HIGHER, Written.SHARE),
-    SummaryFigure("half_life", "survival halves in", "half-life", HIGHER, Written.WHOLE, unit="tokens"),
+    SummaryFigure("half_life", "half-life", "half-life", HIGHER, Written.WHOLE, unit="tokens"),
     SummaryFigure("log_ratio", "log ratio", "log ratio", LOWER, unit="nat"),
     SummaryFigure("scored", "tokens scored", "scored", NEITHER, Written.WHOLE),
     SummaryFigure("perplexity_ratio", "perplexity ratio", "ppl ratio", LOWER, Written.RATIO),
@@ -104,7 +104,7 @@ _ALL = (
     SummaryFigure("nll_pruned", "NLL, pruned", "NLL pruned", LOWER, unit="nat"),
     SummaryFigure("agree_rate", "same top-1", "same top-1", HIGHER, Written.SHARE, over=Over.BOTH),
     SummaryFigure(
-        "longest_agreement", "longest agreement", "longest run", HIGHER, Written.WHOLE, unit="tokens", over=Over.BOTH
+        "longest_agreement", "longest run", "longest run", HIGHER, Written.WHOLE, unit="tokens", over=Over.BOTH
     ),
     SummaryFigure(
         "first_split", "first split", "first split", HIGHER, Written.WHOLE, unit="step", over=Over.PATH, missing="none"

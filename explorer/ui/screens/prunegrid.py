@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -17,6 +18,7 @@ from explorer.state.prune_plan import Draft, Plan
 from explorer.state.setting_history import AskedBy, History, SettingHistory
 from explorer.state.view import View
 from explorer.ui.filled_keys import with_keys
+from explorer.ui.screens.model_names import model_names
 from explorer.ui.screens.page import Page, too_small
 from explorer.ui.screens.prunegrid_commands import GRID_COMMANDS
 from explorer.ui.theme import palette
@@ -125,16 +127,15 @@ class PruneGrid(Page):
             return Text(" phier", colours.strong)
         setting = self._history.state.present
         name = self._history.saved.name_of(setting) if setting else ""
-        return Text.assemble(
-            (" phier  ", colours.strong),
-            (flowing(header.dense.name), colours.dense),
-            (" ⇄ ", colours.muted),
-            (flowing(header.title), colours.pruned),
-            (f" “{flowing(name)}”" if name else "", colours.strong),
-            (f"  {header.prune.summary}", colours.muted),
-            no_wrap=True,
-            overflow="ellipsis",
+        saved = f" “{flowing(name)}”" if name else ""
+        title = model_names(
+            Text(" phier  ", colours.strong),
+            header.dense.name,
+            header.title,
+            self.size.width - cell_len(saved),
+            colours,
         )
+        return title.append(saved, colours.strong).append(f"  {header.prune.summary}", colours.muted)
 
     @property
     def ready(self) -> bool:

@@ -45,7 +45,9 @@ class ResultsPage(ReasonedPage):
 
     def show_around(self, name: str, *, searching: bool = False, found: str = "") -> None:
         """Updates the title, the status and the key line. `found` is the sentence of an open search."""
-        self.query_one("#title", Static).update(setting_title(name, self.judging, self.view, self.app.theme))
+        self.query_one("#title", Static).update(
+            setting_title(name, self.judging, self.view, self.app.theme, self.size.width)
+        )
         self.query_one(ScoringStatus).show(self.view, self.judging, searching=searching, found=found)
         self.query_one(KeyLine).show(self.key_hints())
 

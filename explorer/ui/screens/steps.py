@@ -14,13 +14,13 @@ from explorer.state.step_lists import StepKind, StepListLook, listed_figures
 from explorer.state.view import View
 from explorer.ui.commands import Command, page_commands
 from explorer.ui.screens.cursor_page import toggle_mark
+from explorer.ui.screens.model_names import model_names
 from explorer.ui.screens.page import too_small
 from explorer.ui.screens.reasoned_page import ReasonedPage
 from explorer.ui.theme import palette
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.row_list import RowConfirmed, RowPointed
 from explorer.ui.widgets.step_table import StepTable
-from explorer.words.token_text import flowing
 
 
 def _has_rows(screen: StepsScreen) -> bool:
@@ -126,17 +126,10 @@ class StepsScreen(ReasonedPage):
         colours, header, parts = palette(self.app.theme), self.view.header, []
         for place, kind in enumerate(StepKind, start=1):
             parts.append((f" {place} {kind.value} ", colours.selected if kind is self.look.kind else colours.muted))
-        names = (flowing(header.dense.name), flowing(header.title)) if header else ("", "")
-        return Text.assemble(
-            (" steps  ", colours.strong),
-            *parts,
-            ("  " if self.view.live else "  recording  ", colours.muted),
-            (names[0], colours.dense),
-            (" ⇄ ", colours.muted),
-            (names[1], colours.pruned),
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+        names = (header.dense.name, header.title) if header else ("", "")
+        live = ("  " if self.view.live else "  recording  ", colours.muted)
+        title = Text.assemble((" steps  ", colours.strong), *parts, live)
+        return model_names(title, *names, self.size.width, colours)
 
     def why_not(self, command: Command[StepsScreen]) -> str:
         if command.when is _is_sorted:

@@ -25,12 +25,12 @@ from explorer.ui.screens.cursor_page import (
     models_needed,
 )
 from explorer.ui.screens.dialog import CANCEL, Dialog
+from explorer.ui.screens.model_names import model_names
 from explorer.ui.screens.page import too_small
 from explorer.ui.theme import palette
 from explorer.ui.widgets.key_line import KeyLine
 from explorer.ui.widgets.watch_board import NOTHING, WatchBoard, WatchLook
 from explorer.words.bound_keys import key_of
-from explorer.words.token_text import flowing
 from explorer.words.watched import forms_text, label_text
 from probes.schema.errors import BadInput
 from probes.schema.requests import Pause, Run, Step, Watch
@@ -163,17 +163,13 @@ class WatchScreen(CursorPage):
 
     def _title(self) -> Text:
         colours, view, header = palette(self.app.theme), self.view, self.view.header
-        names = (flowing(header.dense.name), flowing(header.title)) if header else ("", "")
-        return Text.assemble(
+        names = (header.dense.name, header.title) if header else ("", "")
+        title = Text.assemble(
             (" watched tokens  ", colours.strong),
             (f"step {view.cursor}/{view.newest}  ", colours.text),
             ("" if view.live else "recording  ", colours.muted),
-            (names[0], colours.dense),
-            (" ⇄ ", colours.muted),
-            (names[1], colours.pruned),
-            no_wrap=True,
-            overflow="ellipsis",
         )
+        return model_names(title, *names, self.size.width, colours)
 
     @on(StepPointed)
     def point(self, message: StepPointed) -> None:

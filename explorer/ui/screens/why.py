@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -13,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from explorer.sources.source import Source
-from explorer.state.explain_requests import ExplainRequests, Wanted, wanted
+from explorer.state.explain_requests import ExplainRequests, Wanted, near_steps, wanted
 from explorer.state.heat import Heat
 from explorer.state.setting_history import SettingHistory
 from explorer.state.view import View
@@ -22,6 +21,7 @@ from explorer.ui.commands import Command
 from explorer.ui.filled_keys import with_keys
 from explorer.ui.messages import ModelsAsked, SublayerPointed
 from explorer.ui.screens.cursor_page import CursorPage
+from explorer.ui.screens.model_names import model_names
 from explorer.ui.screens.page import too_small
 from explorer.ui.screens.why_commands import WHY_COMMANDS, why_not
 from explorer.ui.theme import palette
@@ -32,7 +32,7 @@ from explorer.ui.widgets.why_sheet import WhySheet
 from explorer.ui.widgets.why_shown import missing, sheet_page
 from explorer.words.bound_keys import key_of
 from explorer.words.changed_setting import before_after, measuring_again
-from explorer.words.token_text import flowing, quoted
+from explorer.words.token_text import quoted
 from probes.schema.errors import BadInput
 from probes.schema.part import Part
 from probes.schema.prune_setting import parse
@@ -61,6 +61,8 @@ class WhyScreen(CursorPage):
         self._chosen: Part | None = None
         self._moved = False
         """True once a person has chosen a sublayer; before, the culprit is chosen."""
+        self._held: tuple[Part, ...] = ()
+        """The order of the rows when a sublayer was last chosen; they keep it while heals arrive."""
         self._level: SwapLevel = "sublayer"
         self._applied: int | None = None
         """The run that another setting was asked for in, until it has begun a new one or failed."""
@@ -97,15 +99,20 @@ class WhyScreen(CursorPage):
         self.query_one("#title", Static).update(self._title())
         self.query_one(WhyHeadline).show(look, computing=self.explaining.awaits("swaps"))
         layers = Wanted(view.branches.current, "layers", view.cursor)
+        refused = self.explaining.refused(layers)
         self.query_one(HeatStrips).show(
-            view, self._heat, self._chosen, with_keys(self, missing("layers", look, self.explaining.refused(layers)))
+            view,
+            self._heat,
+            self._chosen,
+            with_keys(self, missing("layers", look, refused)),
+            near_steps(view) if view.live and view.cursor and refused is None else range(0),
         )
         self.query_one(WhyTabs).show(self.page)
         refused = next(
             (found for one in things if one.kind == self.page.kind and (found := self.explaining.refused(one))), None
         )
         self.query_one(WhySheet).show(
-            sheet_page(self.page, look, self.explaining, refused, partial(with_keys, self), self._change()),
+            sheet_page(self.page, look, self.explaining, refused, partial(with_keys, self), self._change(), self._held),
             self._chosen if self.inside is None else None,
         )
         self.query_one(WhyStatus).show(view, self.explaining)
@@ -160,13 +167,8 @@ class WhyScreen(CursorPage):
             (f" {where}{choices}  ", colours.strong),
             (f"{place}  ", colours.text),
             ("" if view.live else "recording  ", colours.muted),
-            no_wrap=True,
-            overflow="ellipsis",
         )
-        dense, pruned = flowing(header.dense.name), flowing(header.title)
-        if title.cell_len + cell_len(f"{dense} ⇄ {pruned}") <= self.size.width:  # else the pruned one is what matters
-            title.append_text(Text.assemble((dense, colours.dense), (" ⇄ ", colours.muted)))
-        return title.append(pruned, colours.pruned)
+        return model_names(title, header.dense.name, header.title, self.size.width, colours)
 
     def copyables(self) -> list[Copyable]:
         from explorer.sources.cited import explain_command
@@ -214,12 +216,14 @@ class WhyScreen(CursorPage):
             return
         at = parts.index(self._chosen) if self._chosen in parts else 0
         self._chosen, self._moved = parts[max(0, min(at + rows, len(parts) - 1))], True
+        self._held = tuple(parts) if self.page is WhyPage.HEAL else ()
         self.show()
 
     @on(SublayerPointed)
     def point(self, message: SublayerPointed) -> None:
         message.stop()
         self._chosen, self._moved = message.part, True
+        self._held = tuple(self.query_one(WhySheet).parts) if self.page is WhyPage.HEAL else ()
         if message.step is not None:
             self.view.move_to(message.step)
         self.show()

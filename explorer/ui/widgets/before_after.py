@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.geometry import Size
 
@@ -13,7 +14,7 @@ from explorer.ui.widgets.line_widget import LineWidget, Pieces
 from explorer.ui.widgets.named_figures import TITLE, NamedFigures, Names
 from explorer.words.bound_keys import key_of
 from explorer.words.summary_figures import SummaryFigure, summary_figures
-from explorer.words.token_text import fit, flowing, wrapped
+from explorer.words.token_text import fit, fit_middle, flowing, wrapped
 
 OUTCOME_FIGURES = summary_figures(
     "kl_shared_sum",
@@ -78,12 +79,17 @@ class BeforeAfter(NamedFigures, LineWidget, can_focus=True):
             ],
         ]
         figures = [figure for figure in OUTCOME_FIGURES if figure.key != "kl_sum" or outcome.whole.own is not None]
+        before, after = flowing(str(outcome.before or "made elsewhere")), flowing(str(outcome.after))
         if size.height >= len(figures) + 4:
             lines = [
-                [(f" {fit(flowing(str(outcome.before or 'made elsewhere')), size.width - 2)}", palette.muted)],
-                [(f" → {fit(flowing(str(outcome.after)), size.width - 4)}", palette.pruned)],
+                [(f" {fit_middle(before, size.width - 2)}", palette.muted)],
+                [(f" → {fit_middle(after, size.width - 4)}", palette.pruned)],
                 *lines,
             ]
+        else:
+            half = max(3, (size.width - 5) // 2)
+            old, new = (fit(one, half).rstrip() for one in _from_where_they_differ(before, after, half))
+            lines = [[(f" {old}", palette.muted), (f" → {new}", palette.pruned)], *lines]
         for figure in figures:
             name = f"{figure.short} {TOKENS if figure.unit == 'tokens' else figure.better}"
             line: Pieces = [(f" {name:<{NAME_WIDTH}}", palette.muted)]
@@ -109,6 +115,17 @@ class BeforeAfter(NamedFigures, LineWidget, can_focus=True):
                 self.palette.strong if old != new else self.palette.muted,
             ),
         ]
+
+
+def _from_where_they_differ(before: str, after: str, width: int) -> tuple[str, str]:
+    """Both settings, without most of the beginning that they have in common if one is too long."""
+    if max(map(cell_len, (before, after))) <= width:
+        return before, after
+    alike = next(
+        (at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+    )
+    start = alike - width // 2
+    return (before, after) if start <= 0 else (f"…{before[start:]}", f"…{after[start:]}")
 
 
 def _steps(outcome: Outcome) -> str:

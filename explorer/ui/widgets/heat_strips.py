@@ -20,12 +20,15 @@ from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces, joined
 from explorer.ui.widgets.named_figures import TITLE, NamedFigures, Names
 from explorer.words import numbers
 from explorer.words.token_text import wrapped
+from probes.schema.counting import number_of
 from probes.schema.part import Part
 
 LEAST_LABEL = 5
 """Cells of a layer's number and the space after it."""
 BARS = "▁▂▃▄▅▆▇█"
 """One for each level, so that a cell can be read without colours."""
+TO_COME = "·"
+"""In place of a figure that is not computed yet."""
 FLAT = Style(underline=False, bold=False)
 
 
@@ -51,13 +54,16 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
         self._layers: list[Sequence[int]] = []
         """The layers of each row."""
         self._empty = ""
+        self._coming = range(0)
 
-    def show(self, view: View, heat: Heat, chosen: Part | None, empty: str) -> None:
-        """`empty` is the sentence for when nothing has been measured."""
-        look = (view.run, view.generation, view.found, view.cursor, view.newest, view.span, heat, chosen, empty)
+    def show(self, view: View, heat: Heat, chosen: Part | None, empty: str, coming: range) -> None:
+        """`empty` is the sentence for when nothing has been measured; `coming` are the steps that will be, if they
+        are not yet."""
+        look = (view.run, view.generation, view.found, view.cursor, view.newest, view.span, heat, chosen, empty, coming)
         if look == self._look:
             return
         self._look, self._view, self._heat, self._chosen, self._empty = look, view, heat, chosen, empty
+        self._coming = coming
         self.redraw()
 
     def draw(self, size: Size) -> Iterable[Pieces]:
@@ -123,7 +129,9 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
         line: list[Piece] = [("┆" if parting else "▸" if chosen else " ", self.palette.split)]
         for at in range(cells):
             measured = at < len(values) and rows.columns[at] is not None
-            character, style = self._cell(values[at]) if measured else (" ", None)
+            to_come = at < len(rows.columns) and rows.first + at in self._coming
+            missing = (TO_COME, self.palette.faint) if to_come else (" ", None)
+            character, style = self._cell(values[at]) if measured else missing
             if at == cursor:
                 style = (style or Style()) + self.palette.column
             line.append((character, style))
@@ -149,6 +157,10 @@ class HeatStrips(NamedFigures, LineWidget, can_focus=True):
         last = min(view.newest, rows.first + self._cells(self.size.width) - 1)
         steps = f" · steps {rows.first}–{last}" if view.newest and self.size.width > 44 else ""
         lens = "  ┆ lenses part" if rows.parting is not None and self.size.width > 40 else ""
+        if to_come := sum(
+            column is None and step in self._coming for step, column in enumerate(rows.columns, rows.first)
+        ):
+            lens = f"  {TO_COME} {number_of(to_come, 'step')} to come"
         room = self.size.width - 2 - cell_len(title)
         if not self.has_foot:
             room -= legend.cell_len + 2

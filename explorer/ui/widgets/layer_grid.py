@@ -215,7 +215,7 @@ def _state(plan: Plan, part: Part, matrices: Iterable[MatrixReport]) -> str:
         return "drop"
     if (treatment := plan.treatments.get(part)) is not None:
         return str(treatment.amount).lstrip("0")
-    states = {str(found.amount).lstrip("0") if (found := plan.treatments.get(m.name)) else "full" for m in matrices}
+    states = {str(found.amount).lstrip("0") if (found := plan.treatments.get(m.name)) else "0 %" for m in matrices}
     return states.pop() if len(states) == 1 else "mix"
 
 

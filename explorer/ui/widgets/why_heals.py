@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.style import Style
@@ -38,9 +38,12 @@ def heal_note(found: Swaps, *, final: bool) -> str:
     return " · ".join(parts)
 
 
-def heal_table(found: Swaps, inside: Part | None, splits: bool, palette: Palette, width: int) -> SheetLines:
-    """Heal and damage of every sublayer, or of the pieces of one. A token returns only if the models split."""
-    rows = heal_rows(found, inside)
+def heal_table(
+    found: Swaps, inside: Part | None, held: Sequence[Part], splits: bool, palette: Palette, width: int
+) -> SheetLines:
+    """Heal and damage of every sublayer, or of the pieces of one. A token returns only if the models split. Rows keep
+    the order that is `held`."""
+    rows = heal_rows(found, inside, held)
     columns = [one for one in _HEAL_COLUMNS if one.least <= width and (splits or one.write is not _returns)]
     name = max(NAME, min(18, width - sum(one.width for one in columns)))
     what = f"{'piece' if inside else 'sublayer'}{', nat' if name >= 14 else ''}"

@@ -15,6 +15,7 @@ from explorer.state.why_pages import WhyLook, WhyPage, headline
 from explorer.ui.widgets.line_widget import LineWidget, Piece, Pieces
 from explorer.ui.widgets.status import work_pieces, work_text
 from explorer.ui.widgets.status_line import StatusLine
+from explorer.ui.widgets.why_shown import computing
 from explorer.words.bound_keys import key_of
 from explorer.words.token_text import fit, flowing, wrapped
 from probes.schema.events import WorkProgressed
@@ -109,8 +110,8 @@ class WhyStatus(StatusLine):
             return [(line, palette.text), (way, palette.muted)]
         if searching:
             return [(f" Searching for what to give back …  {key_of('leave')} cancels", palette.text)]
-        if explaining.computing:
-            return [(" Computing …", palette.muted)]
+        if (thing := explaining.computed) is not None:
+            return [(f" {computing(thing)} …", palette.muted)]
         if not view.live:
             more = f" {key_of('models')} loads the models." if view.revivable else ""
             return [(f" A recording: only what was recorded is shown.{more}", palette.muted)]

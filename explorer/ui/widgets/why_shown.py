@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from explorer.state.explain_requests import ExplainRequests, fork_of
+from explorer.state.explain_requests import ExplainRequests, Wanted, fork_of
 from explorer.state.heals import heal_rows
 from explorer.state.view import View
 from explorer.state.why_pages import WhyLook, WhyPage
@@ -17,6 +17,7 @@ from probes.schema.counting import number_of
 from probes.schema.errors import FailureKind
 from probes.schema.events import Failed, WorkProgressed
 from probes.schema.explanation import Swaps
+from probes.schema.part import Part
 
 WHAT = {
     "layers": "The layers of this step",
@@ -36,10 +37,16 @@ NO_MORE_REPAIR = f"{key_of('repair')} searches for more to give back to the sett
 
 
 def sheet_page(
-    page: WhyPage, look: WhyLook, explaining: ExplainRequests, refused: Failed | None, keyed: Keyed, change: str = ""
+    page: WhyPage,
+    look: WhyLook,
+    explaining: ExplainRequests,
+    refused: Failed | None,
+    keyed: Keyed,
+    change: str = "",
+    held: Sequence[Part] = (),
 ) -> SheetPage:
     """The page with what is known of it. `keyed` fills the keys into a sentence; `change` says what the last change of
-    the setting did."""
+    the setting did; `held` is the order that the rows keep while heals arrive."""
     view = look.view
     title, note = title_of(page, look), ""
     drawer: Drawer | None = None
@@ -48,7 +55,9 @@ def sheet_page(
         case WhyPage.HEAL:
             event = look.swaps_event
             if event is not None and isinstance(event.found, Swaps) and heal_rows(event.found, look.inside):
-                drawer = partial(heal_table, event.found, look.inside, look.splits)
+                held = () if event.final else held
+                drawer = partial(heal_table, event.found, look.inside, held, look.splits)
+                key = (*key, held)
                 deeper = f"{key_of('enter')} {down(look)}" if look.goes_on else ""
                 note = heal_note(event.found, final=event.final) if look.inside is None else deeper
         case WhyPage.LAYERS:
@@ -119,10 +128,19 @@ def missing(kind: str, look: WhyLook, refused: Failed | None) -> str:
         more = f"; {key_of('models')} loads the models, which compute {it}" if view.revivable else ""
         return f"{what} {verb} not recorded{more}."
     if view.work is not None:
-        return "The models are busy."
+        is_ = "are" if kind in ("layers", "swaps") else "is"
+        return f"The models are busy: {view.work.progress.task}. {what} {is_} computed after that."
     if view.running and view.following:
         return f"{what}: computed when the run is paused, or when you look back at a step."
     return f"{what}: computing …"
+
+
+def computing(thing: Wanted) -> str:
+    """What is being computed: "Computing heal and damage"."""
+    if thing.near is not None:
+        return f"Computing the layers of steps {thing.step} to {thing.through}"
+    what = WHAT.get(thing.kind, "this")
+    return f"Computing {what[:1].lower()}{what[1:]}"
 
 
 def repair_words(look: WhyLook, explaining: ExplainRequests, change: str = "") -> tuple[str, ...]:

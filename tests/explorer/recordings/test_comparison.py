@@ -81,7 +81,7 @@ def test_what_needs_both_models_writing_is_over_the_steps_at_which_both_do_in_al
         ("ΣKL, own contexts", [s.kl_sum for s in first]),
         ("drift", [s.drift for s in first]),
         ("same top-1", [s.agree_rate for s in first]),
-        ("longest agreement", [s.longest_agreement for s in first]),
+        ("longest run", [s.longest_agreement for s in first]),
     ):
         assert (rows[name].values, rows[name].over) == (tuple(values), 7), name
         assert found.marked(rows[name])

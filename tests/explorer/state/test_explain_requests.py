@@ -66,7 +66,7 @@ def test_what_was_cancelled_can_be_asked_for_again() -> None:
     things = wanted(view)
     requests.want(things)
     requests.stop()
-    assert not requests.computing
+    assert requests.computed is None
     assert all(requests.refused(one) is None for one in things)
     requests.want(things)
     assert kinds(source) == [one.kind for one in (*things, *things)]
@@ -110,7 +110,7 @@ def test_progress_is_that_of_the_work_beside_stepping() -> None:
     assert found is not None
     assert found.task == "Healing"
     assert view.work is None, "stepping is not held up"
-    assert requests.computing
+    assert requests.computed is not None
     source.find(3, swaps())
     assert requests.progress is None
 

@@ -338,7 +338,7 @@ async def test_the_table_marks_what_is_over_fewer_steps_and_tells_shares_in_poin
             "ΣKL",
             "drift",
             "same top-1",
-            "longest agreement",
+            "longest run",
         }
         assert rows["ΣKL, own contexts, nat"].split()[4:6] == ["67.6", "103"]
         assert rows["survival"].split()[-4:] == ["59", "%", "+59.4", "pt"]

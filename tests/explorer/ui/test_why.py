@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from rich.text import Text
 
 from explorer.recordings.shipped import DEMO_RECORDING, shipped_folder
 from explorer.sources.replay import ReplaySource
@@ -14,6 +15,7 @@ from explorer.sources.source import Source
 from explorer.ui import theme
 from explorer.ui.app import ExplorerApp
 from explorer.ui.screens.main import MainScreen
+from explorer.ui.screens.model_names import model_names
 from explorer.ui.screens.prunegrid import PruneGrid
 from explorer.ui.screens.repair import RETURNED, proposed_target, repair_request
 from explorer.ui.screens.steps import StepsScreen
@@ -29,6 +31,7 @@ from probes.schema.errors import FailureKind
 from probes.schema.events import Explained, Failed
 from probes.schema.explanation import Layers
 from probes.schema.fork_verdict import Recovery
+from probes.schema.part import Part
 from probes.schema.prune_setting import parse
 from probes.schema.record import StepRecord
 from probes.schema.requests import Cancel, Explain, FindRepair, Prune
@@ -461,7 +464,35 @@ async def test_the_title_of_a_small_terminal_keeps_the_pruned_model() -> None:
         app.view.header = replace(header, dense=replace(header.dense, name="M" * 40))
         await press(pilot, "left")
         assert header.title in screen_text(app).splitlines()[0]
-        assert "M" * 5 not in screen_text(app)
+        assert "M" * 40 not in screen_text(app)
+        assert "MM…MM" in screen_text(app).splitlines()[0]
+
+
+async def test_rows_keep_their_order_under_a_cursor_that_was_moved_while_heals_arrive() -> None:
+    source = ExplainedSource()
+    source.held = {"swaps"}
+    async with on_stage(source, 6) as (app, pilot):
+        await press(pilot, "d", "down")
+        table = app.screen.query_one(WhySheet)
+        before, chosen = table.parts, why(app)._chosen
+        first, *rest = swaps().heal
+        again = replace(swaps(), heal=(*rest, first), damage=())
+        source.emit(Explained(app.view.run, 0, 6, again, final=False))
+        await settle(pilot)
+        assert [one for one in table.parts if one in before] == before
+        assert why(app)._chosen == chosen
+        source.emit(Explained(app.view.run, 0, 6, again))
+        await settle(pilot)
+        assert table.parts == [Part(one.sublayer, one.layer) for one in again.heal], "the whole table is in order"
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 120])
+def test_the_models_in_a_title_are_shortened_and_the_setting_stays(width: int) -> None:
+    setting = "wanda:0.5+drop-attn@layers=18,20,22"
+    title = model_names(Text(" steps  "), "SmolLM2-135M-Instruct", setting, width, palette(theme.DARK))
+    assert title.cell_len < width
+    assert title.plain.endswith("20,22")
+    assert ("SmolLM2-135M-Instruct ⇄ wanda:0.5" in title.plain) == (width >= 80)
 
 
 async def test_nothing_can_be_given_back_to_a_model_that_was_pruned_elsewhere() -> None:
