@@ -118,12 +118,12 @@ def which_layer(found: Swaps | None, *, exact: bool, live: bool, stops: bool) ->
 def where_safe(rows: Sequence[TaskVerdict], *, live: bool) -> str:
     """On the screen that judges tasks."""
     done = [row for row in rows if row.final and row.items]
-    found = ", ".join(f"{row.task} {tenths(row.dense.value)} → {tenths(row.pruned.value)}" for row in done)
+    found = ", ".join(f"{row.task} {tenths(row.dense.value)} / {tenths(row.pruned.value)}" for row in done)
     if live and len(done) < len(rows):
         scored, of = sum(row.items for row in rows), sum(row.of for row in rows)
         return f"{scored} of {of} items are scored. {f'Right answers in %: {found}. ' if found else ''}{_WHY}"
     if found:
-        return f"Right answers in %, dense → pruned: {found}. {_WHY}"
+        return f"Right answers in %, dense / pruned: {found}. {_WHY}"
     if live:
         return f"{key_of('score')} scores the tasks with these models, in minutes. {_WHY}"
     return _WHY

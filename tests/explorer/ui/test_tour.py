@@ -87,7 +87,7 @@ async def test_six_stops_lead_through_the_finding(size: tuple[int, int], guided:
         assert isinstance(app.screen, VerdictScreen)
         look(app)
         await settle(pilot)
-        assert "Right answers in %, dense → pruned: facts" in strip_text(app)
+        assert "Right answers in %, dense / pruned: facts" in strip_text(app)
         await press(pilot, "greater_than_sign")
         assert not app.screen.query(TourStrip)
         await press(pilot, "escape")
@@ -216,7 +216,7 @@ async def test_without_models_the_tour_is_taken_on_the_recording_and_shows_all_t
         look(app)
         await settle(pilot)
         assert "answers" in strip_text(app)
-        assert "Right answers in %, dense → pruned: facts" in strip_text(app)
+        assert "Right answers in %, dense / pruned: facts" in strip_text(app)
 
 
 async def test_while_models_load_or_fail_the_recording_is_offered() -> None:
