@@ -22,6 +22,8 @@ _WAYS = (
     f"{_ON} on {_BACK} back",
 )
 """The keys of the tour, in more and in fewer words."""
+_LAST_WAYS = (f"{_BACK} back   {_END} ends", f"{_BACK} back")
+"""Those of the last stop, whose own key is named before them."""
 
 
 class TourStrip(LineWidget):
@@ -52,7 +54,7 @@ class TourStrip(LineWidget):
         dots = "".join("●" if one < number else "○" for one in range(len(STOPS)))
         title = f"  {STOPS[number - 1].title}"
         room = size.width - sum(map(len, (" tour ", dots, "   ▸ ", key))) - 2  # the last cell stays free
-        known = [self.with_keys(one) for one in _WAYS]
+        known = [self.with_keys(one) for one in (_LAST_WAYS if number == len(STOPS) else _WAYS)]
         ways = next((one for one in known if len(title) + len(one) <= room), known[-1])
         room -= len(ways)
         if room < len(title):  # the keys are what a person needs
