@@ -73,7 +73,8 @@ def estimate_sentence(estimate: SweepEstimate, of: int) -> str:
     """ "45 of 60 cells to compute: about 1:02:30, and 1.4 GB of memory a worker, by the cells that are known."."""
     if not estimate.cells:
         return f"All {of:,} cells are known."
-    why = "by the cells that are known" if estimate.measured else "guessed from one pass of the model"
+    left = f"{estimate.cells:,} of {of:,} cells to compute"
     memory = f"{estimate.bytes_each / 1e9:.1f} GB of memory a worker"
-    time_taken = minutes_text(estimate.seconds)
-    return f"{estimate.cells:,} of {of:,} cells to compute: about {time_taken}, and {memory}, {why}."
+    if not estimate.measured:
+        return f"{left}: about {memory}. The time is estimated once a cell is computed."
+    return f"{left}: about {minutes_text(estimate.seconds)}, and {memory}, by the cells that are known."

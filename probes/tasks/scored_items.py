@@ -36,9 +36,9 @@ def score_items(
     are there if all of its items are done. What `side` knows of the dense model is not computed again, and it gets the
     rest; the results are the same to the bit.
 
-    All prompts are made before the first item is scored. `work` hears of the progress in texts, and is checked between
-    any two passes, when nothing is changed in a model: another thread may use the models there. Raises `BadInput` if an
-    item can't be scored, at once; while scoring, `Cancelled`, and `Failure` if memory runs out.
+    All prompts are made before the first item is scored. `work` hears of the progress in items and documents, and is
+    checked between any two passes, when nothing is changed in a model: another thread may use the models there. Raises
+    `BadInput` if an item can't be scored, at once; while scoring, `Cancelled`, and `Failure` if memory runs out.
     """
     names = [items.name for items in item_sets]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -47,15 +47,16 @@ def score_items(
     readers = Readers(pair, work, side)
     skipped = frozenset(done)
     plans = [_plan(readers, items, skipped, options) for items in item_sets]
-    return _scored(plans, work)
+    searched = any(items.kind is TaskKind.RETRIEVAL for items in item_sets)
+    return _scored(plans, work, "items and documents" if searched else "items")
 
 
-def _scored(plans: Sequence[TaskPlan], work: Work) -> Iterator[Scored]:
+def _scored(plans: Sequence[TaskPlan], work: Work, unit: str) -> Iterator[Scored]:
     total = sum(plan.texts for plan in plans)
-    work.report(SCORING, 0, total, "texts")
+    work.report(SCORING, 0, total, unit)
     for count, found in enumerate(in_turn(plans), 1):
         yield from found
-        work.report(SCORING, count, total, "texts")
+        work.report(SCORING, count, total, unit)
 
 
 def _plan(readers: Readers, items: ItemSet, done: Collection[tuple[str, str]], options: TaskOptions) -> TaskPlan:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from textual.geometry import Size
+
 from explorer.state.judge_requests import JudgeRequests
 from explorer.state.timed_work import TimedWork
 from explorer.state.view import View
@@ -11,15 +15,29 @@ from explorer.ui.widgets.status import work_pieces, work_text
 from explorer.ui.widgets.status_line import StatusLine
 from explorer.words import numbers
 from explorer.words.bound_keys import key_of
-from explorer.words.token_text import flowing
+from explorer.words.token_text import flowing, wrapped
 from probes.schema.events import Failed, WorkProgressed
 from probes.system.user_folders import shortened
 
 _BAR = 16
+_MOST_LINES = 3
 
 
 class ScoringStatus(StatusLine):
-    """Shows how far scoring or a search is."""
+    """Shows how far scoring or a search is. A sentence that is longer than the line, as with a file's path, wraps."""
+
+    def show_pieces(self, pieces: Pieces) -> None:
+        super().show_pieces(pieces)
+        self.styles.height = max(1, min(_MOST_LINES, len(self._wrapped(self.app.size.width))))
+
+    def draw(self, size: Size) -> Iterable[Pieces]:
+        lines = self._wrapped(size.width)
+        if len(lines) <= 1 or size.height < len(lines):
+            return super().draw(size)
+        return [[(f" {line}", self._pieces[0][1])] for line in lines]
+
+    def _wrapped(self, width: int) -> list[str]:
+        return wrapped(self._pieces[0][0], width - 2) if len(self._pieces) == 1 else []
 
     def show(self, view: View, judging: JudgeRequests, *, searching: bool = False, found: str = "") -> None:
         """Shows what is `found` in a list; else how far the search for passages is if `searching`, or scoring."""

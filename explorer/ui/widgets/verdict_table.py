@@ -25,7 +25,7 @@ from explorer.words.verdict_figures import (
 )
 from probes.schema.verdict import TaskVerdict, Verdict
 
-_NARROW, _WIDE, _WIDEST = 76, 100, 130
+_NARROW, _WIDE, _WIDEST = 79, 104, 130
 """From these widths on the table has the test and the agreement, then the intervals of the scores, then the spaces."""
 _SCORING, _PAUSED = "· scoring", "· paused"
 """In place of an outcome: what some of the items say, the others may turn round."""

@@ -55,6 +55,7 @@ def test_a_sweep_is_shown_and_gone_on_with(dense: Path) -> None:
         *("magnitude:0.3", "magnitude:0.9", "drop-attn@layers=1", "drop-attn@layers=2")
     ]
     assert "4 of 4 cells to compute: about" in first.stderr
+    assert "The time is estimated once a cell is computed." in first.stderr
     assert "magnitude:0.9 on choose: " in first.stderr
     assert "The sweep is in sweep.jsonl." in first.stderr
     again = sweep("sweep.jsonl", "--json")
@@ -145,7 +146,9 @@ def test_the_estimate_says_what_it_follows_from() -> None:
     assert known == (
         "45 of 60 cells to compute: about 1:02:30, and 1.4 GB of memory a worker, by the cells that are known."
     )
-    assert estimate_sentence(SweepEstimate(60, 60, 1, False), 60).endswith("guessed from one pass of the model.")
+    assert estimate_sentence(SweepEstimate(60, 60, 1_400_000_000, False), 60) == (
+        "60 of 60 cells to compute: about 1.4 GB of memory a worker. The time is estimated once a cell is computed."
+    )
     assert estimate_sentence(SweepEstimate(0, 0, 1, True), 60) == "All 60 cells are known."
 
 

@@ -74,6 +74,12 @@ async def test_it_fills_while_items_are_scored_and_steps_go_on() -> None:
             source.emit(Judged(judged, kept_in, request=judges(source)[-1].id))
             await settle(pilot)
             assert said in screen_text(app)
+        long = str(Path.home() / "a-folder-with-a-long-name" / "of-results" / f"{'wanda-' * 16}0.5.jsonl")
+        source.emit(Judged(judged, long, request=judges(source)[-1].id))
+        await settle(pilot)
+        shown = "".join(line.strip() for line in screen_text(app).splitlines())
+        assert "Kept in ~/a-folder-with-a-long-name/of-results/" in shown
+        assert f"{'wanda-' * 16}0.5.jsonl" in shown, "a path is needed whole"
 
 
 async def test_r_stops_and_goes_on() -> None:
