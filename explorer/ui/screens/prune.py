@@ -171,7 +171,7 @@ class AskName(Dialog[str]):
 
 
 def _offer(setting: str, words: str) -> str:
-    return f"{setting:<25} {words}"
+    return f"{setting:<23} {words}"
 
 
 def save_setting(screen: Screen[None], saved: SavedSettings, setting: Setting) -> None:

@@ -114,7 +114,7 @@ async def test_a_name_is_let_go_where_settings_are_typed_and_its_setting_stays_t
         await press(pilot, "delete")
         assert SavedSettings().all() == {"half": "wanda:0.55", "mild": "wanda:0.2"}
         assert "“the half” is deleted" in screen_text(app)
-        assert "wanda:0.55                “half”" in screen_text(app)
+        assert "wanda:0.55              “half”" in screen_text(app)
         await press(pilot, "delete")
         assert SavedSettings().all() == {"mild": "wanda:0.2"}
         assert "wanda:0.55" in screen_text(app)
