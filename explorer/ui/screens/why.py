@@ -163,9 +163,12 @@ class WhyScreen(CursorPage):
             a, b = quoted(record.dense.token), quoted(record.pruned.token)
             choices = f": {a} against {b}" if record.dense.token_id != record.pruned.token_id else f": {a} in both"
         place = f"step {view.cursor}/{view.newest}"
+        verdict = view.results.present.verdict
+        scored = f"verdict {verdict.done}/{verdict.of}  " if verdict is not None and not verdict.final else ""
         title = Text.assemble(
             (f" {where}{choices}  ", colours.strong),
             (f"{place}  ", colours.text),
+            (scored, colours.muted),
             ("" if view.live else "recording  ", colours.muted),
         )
         return model_names(title, header.dense.name, header.title, self.size.width, colours)

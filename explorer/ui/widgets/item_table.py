@@ -42,6 +42,8 @@ class ItemTable(RowList, NamedFigures):
         super().__init__(id="items")
         self._listed: Sequence[ItemScored] = ()
         self._look: tuple[str, ItemLook, int] | None = None
+        self._wide = _MARGINS
+        """The width of the column of margins: 0 of generated answers, which have none."""
 
     def show(self, task: str, items: Sequence[ItemScored], look: ItemLook, version: int) -> None:
         """`version` changes whenever an item was scored."""
@@ -51,6 +53,7 @@ class ItemTable(RowList, NamedFigures):
         held = self.chosen if self._look is not None and self._look[:2] == (task, look) else None
         self._look, self.why_empty = state, _WHY_EMPTY[look.shown]
         self._listed = look.listed(items)
+        self._wide = _MARGINS if any(margins(one.result) != numbers.NONE for one in self._listed) else 0
         # While items arrive, rows move: the cursor stays at its item, though nobody has moved it there.
         kept = replace(look, item=held.result.item) if held is not None else look
         self.row = kept.row(self._listed)
@@ -76,13 +79,16 @@ class ItemTable(RowList, NamedFigures):
         return self._listed
 
     def head(self, width: int) -> Sequence[Pieces]:
-        name, answer = _widths(width)
+        wide = self._wide
+        name, answer = _widths(width, wide)
         text = f" {'item':<{name}}{fit('dense', answer)}{fit('pruned', answer)}"
-        return [[(f"{text}{'margin':>{_MARGINS - 1}} {'KL nat':>{_KL - 1}}", self.palette.muted)]]
+        margin = f"{'margin':>{wide - 1}} " if wide else ""
+        return [[(f"{text}{margin}{'KL nat':>{_KL - 1}}", self.palette.muted)]]
 
     def line(self, place: int, width: int) -> Pieces:
         result, palette = self._listed[place].result, self.palette
-        name, answer = _widths(width)
+        wide = self._wide
+        name, answer = _widths(width, wide)
         changed = palette.text if result.same else palette.strong
         kl = kl_of(result)
         written = numbers.significant(kl) if kl >= 0 else numbers.NONE
@@ -90,7 +96,8 @@ class ItemTable(RowList, NamedFigures):
             (f" {fit(flowing(result.item), name - 1)} ", palette.muted),
             _answer(result.dense, answer, palette.dense),
             _answer(result.pruned, answer, palette.pruned if not result.same else changed),
-            (f"{margins(result):>{_MARGINS - 1}} {'':>{_KL - 1 - len(written)}}", palette.text),
+            (f"{margins(result):>{wide - 1}} " if wide else "", palette.text),
+            (f"{'':>{_KL - 1 - len(written)}}", palette.text),
             (written, palette.of_kl(kl)),
         ]
 
@@ -108,8 +115,8 @@ def margins(result: ItemResult) -> str:
     return f"{numbers.signed(dense)} → {numbers.signed(pruned)}"
 
 
-def _widths(width: int) -> tuple[int, int]:
-    """The cells of an item's name, and of an answer."""
-    rest = width - 1 - _MARGINS - _KL
+def _widths(width: int, wide: int) -> tuple[int, int]:
+    """The cells of an item's name, and of an answer, beside a column of margins that is so `wide`."""
+    rest = width - 1 - wide - _KL
     name = max(8, min(20, rest // 3))
     return name, max(6, (rest - name) // 2)

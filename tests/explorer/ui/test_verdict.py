@@ -82,6 +82,31 @@ async def test_it_fills_while_items_are_scored_and_steps_go_on() -> None:
         assert f"{'wanda-' * 16}0.5.jsonl" in shown, "a path is needed whole"
 
 
+async def test_other_screens_say_how_far_the_verdict_is() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(100)
+        await press(pilot, "escape", "d")
+        assert "verdict 100/172" in screen_text(app)
+        source.score(ALL)
+        await settle(pilot)
+        assert "verdict 1" not in screen_text(app)
+
+
+async def test_generated_answers_have_no_column_of_margins() -> None:
+    source = scripted(Follow.DENSE)
+    async with on_stage(source, 5) as (app, pilot):
+        await press(pilot, "j", "r")
+        source.score(ALL)
+        await press(pilot, "enter")
+        assert "margin" in app.screen.query_one(ItemTable)._text_lines()[0]
+        await press(pilot, "escape", "end", "enter")
+        head, first, *_ = app.screen.query_one(ItemTable)._text_lines()
+        assert "margin" not in head
+        assert len(head) == len(first)
+
+
 async def test_r_stops_and_goes_on() -> None:
     source = scripted(Follow.DENSE)
     async with on_stage(source, 5) as (app, pilot):
