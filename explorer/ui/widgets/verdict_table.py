@@ -35,7 +35,12 @@ class VerdictTable(RowList, NamedFigures):
     """Shows the rows of a verdict."""
 
     FIGURE_NAMES: ClassVar[Names] = {
-        **{"dense %": "task.score", "pruned %": "task.score", "difference": "task.difference", "p": "task.mcnemar"},
+        **{
+            "dense %": "task.score",
+            "pruned %": "task.score",
+            "difference": "task.difference",
+            "test p": "task.mcnemar",
+        },
         **{"agree": "task.agreement", "lost h": "task.h", "z": "task.z", "outcome": "task.outcome"},
     }
 
@@ -76,7 +81,7 @@ class VerdictTable(RowList, NamedFigures):
             "pruned %",
             "difference",
             self._axis.head(columns.bar),
-            "p",
+            "test p",
             "agree",
             ("lost h", "z", "p"),
             "outcome",
