@@ -17,6 +17,8 @@ pytestmark = pytest.mark.browser
 TOKEN = "a token of tests".replace(" ", "-") + "-0123456789"
 LISTED = "wanda:0.05"
 """On the screen once the recordings are listed."""
+FIRST = "wanda:0.3"
+"""The setting of the one at the top."""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,8 @@ def test_a_token_opens_it_once_and_nothing_comes_from_elsewhere(browser, served)
 
 def test_keys_the_mouse_and_the_size_of_the_window(browser, served, page):
     browser.press("ArrowDown")
+    page.until("mild.jsonl")
+    browser.press("ArrowDown")
     page.until("dropped-attention.jsonl")
     page.click_on("wanda:0.5 ")
     page.until("collapse.jsonl")
@@ -81,7 +85,7 @@ def test_two_tabs_have_a_program_each_and_closing_one_ends_its_own(browser, serv
     second.until(LISTED)
     (own,) = set(served.tabs()) - before
     browser.press("Enter")
-    second.until(lambda screen: LISTED in screen and "recordings" not in screen.splitlines()[0])
+    second.until(lambda screen: FIRST in screen and "recordings" not in screen.splitlines()[0])
     assert "recordings" in first.show().screen().splitlines()[0]
     second.show()
     browser.close_tab()
